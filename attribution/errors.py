@@ -1,0 +1,100 @@
+"""Everything the method can say no with.
+
+AttributionError
+├── ImageError                 what was handed in is not an image we can take; `slug` names the kind
+│   ├── UnsupportedImage       decodes as none of the accepted formats
+│   ├── UndecodableImage       an accepted format, but truncated, empty or broken
+│   └── ImageTooLarge          over a cap on bytes, pixels or frames
+├── SourceError                a source drew nothing; `state` says how that is recorded
+│   ├── PromptRefused          permanent: a refusal is never retried
+│   ├── OutputRefused          permanent: what came back is a safety filter's blank
+│   ├── RateLimited            try again later
+│   ├── QuotaExhausted         permanent until the operator pays
+│   ├── SourceTimeout          the deadline passed before the drawing was done
+│   └── SourceUnavailable      not reachable, not loadable, out of memory
+└── ConfigurationError         a catalogue entry, a model directory or a calibration that cannot be used
+
+`permanent` is the raiser's word on whether trying again is pointless; retry loops only obey it.
+"""
+
+from typing import ClassVar
+
+from attribution.ports import SourceState
+
+
+class AttributionError(Exception):
+    """Root of the method's errors. The message is a sentence a caller may be shown."""
+
+    permanent: ClassVar[bool] = True
+
+
+class ImageError(AttributionError):
+    """The query or a reference is not an image we can take."""
+
+    slug: ClassVar[str] = "image"
+
+
+class UnsupportedImage(ImageError):
+    """The bytes decode as none of the accepted formats."""
+
+    slug: ClassVar[str] = "unsupported-image"
+
+
+class UndecodableImage(ImageError):
+    """An accepted format whose pixels cannot be read."""
+
+    slug: ClassVar[str] = "undecodable-image"
+
+
+class ImageTooLarge(ImageError):
+    """Over a cap on bytes, pixels or frames."""
+
+    slug: ClassVar[str] = "image-too-large"
+
+
+class SourceError(AttributionError):
+    """A source drew nothing; `state` is what its row will say."""
+
+    state: ClassVar[SourceState] = SourceState.ERROR
+
+
+class PromptRefused(SourceError):
+    """The source will not draw this caption."""
+
+    state: ClassVar[SourceState] = SourceState.REFUSED_PROMPT
+
+
+class OutputRefused(SourceError):
+    """The source drew, and its safety filter blanked the result."""
+
+    state: ClassVar[SourceState] = SourceState.REFUSED_OUTPUT
+
+
+class RateLimited(SourceError):
+    """The source asks us to slow down."""
+
+    permanent: ClassVar[bool] = False
+    state: ClassVar[SourceState] = SourceState.RATE_LIMITED
+
+
+class QuotaExhausted(SourceError):
+    """The operator's account with the source is empty."""
+
+    state: ClassVar[SourceState] = SourceState.QUOTA
+
+
+class SourceTimeout(SourceError):
+    """The deadline passed before the drawing was done."""
+
+    state: ClassVar[SourceState] = SourceState.TIMEOUT
+
+
+class SourceUnavailable(SourceError):
+    """The source cannot be reached or loaded just now."""
+
+    permanent: ClassVar[bool] = False
+    state: ClassVar[SourceState] = SourceState.UNAVAILABLE
+
+
+class ConfigurationError(AttributionError):
+    """The operator's files or settings cannot be used as they stand."""

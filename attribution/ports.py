@@ -1,0 +1,237 @@
+"""The method's ports (Protocols) and the frozen values that pass between them.
+
+Imports neither torch nor anything of ours, so that the API, which carries no ML wheels, can speak the same words.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+Vectors: TypeAlias = NDArray[np.float32]
+Distances: TypeAlias = NDArray[np.float64]
+
+
+class SourceState(StrEnum):
+    """What became of one source in one job. Only `DONE` has a distance."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED_PROMPT = "refused_prompt"
+    REFUSED_OUTPUT = "refused_output"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+    RETIRED = "retired"
+    NO_API = "no_api"
+    AWAITING_REFERENCE = "awaiting_reference"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+class VerdictKind(StrEnum):
+    """The two answers an attribution can end with."""
+
+    ATTRIBUTED = "attributed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Reason(StrEnum):
+    """Why a verdict is inconclusive."""
+
+    BELOW_THRESHOLD = "below_threshold"
+    NO_QUORUM = "no_quorum"
+    TIE = "tie"
+    UNCALIBRATED = "uncalibrated"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model and the exact weights of it: what reproducing a result needs."""
+
+    name: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on the monotonic clock; drawing checks it between denoising steps."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """A deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left, negative once passed."""
+        return self.at - time.monotonic()
+
+    def passed(self) -> bool:
+        """Whether the moment is over."""
+        return self.remaining() <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """p(I): the text every source is given, and who wrote it."""
+
+    text: str
+    captioner: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed)."""
+
+    image: Image
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resynthesis:
+    """What one source made of the caption: its drawings, or the state and the sentence that say why there are none."""
+
+    source: str
+    revision: str
+    state: SourceState
+    drawings: tuple[Drawing, ...] = ()
+    reason: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The features of one job: the query's (d,) and, per tested source, its drawings' (γ, d). Rows have unit norm."""
+
+    embedder: ModelRef
+    query: Vectors
+    drawings: Mapping[str, Vectors]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability."""
+
+    source: str
+    distance: float
+    score: float
+    distances: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Tested sources, nearest first; ties stand in catalogue order. `margin` needs two sources."""
+
+    distance: str
+    entries: tuple[Ranked, ...]
+    margin: float | None
+    temperature: float = 1.0
+    calibrated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What a best distance and a margin must pass before a source is named, and on what that was measured."""
+
+    max_distance: float
+    min_margin: float
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`attributed` to a source above a calibrated threshold, or `inconclusive` with the reason."""
+
+    kind: VerdictKind
+    source: str | None = None
+    reason: Reason | None = None
+    threshold: Threshold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The whole answer to one query image."""
+
+    caption: Caption
+    resyntheses: tuple[Resynthesis, ...]
+    embedder: ModelRef
+    ranking: Ranking
+    verdict: Verdict
+    seconds: Mapping[str, float]
+
+
+class Captioner(Protocol):
+    """Describes an image in one sentence."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """Which model, which weights."""
+        ...
+
+    def describe(self, image: Image) -> str:
+        """The caption of one RGB image. The same image gets the same caption."""
+        ...
+
+
+class Generator(Protocol):
+    """Draws images from a caption; one per source."""
+
+    @property
+    def source(self) -> str:
+        """The source's id in the catalogue."""
+        ...
+
+    @property
+    def ref(self) -> ModelRef:
+        """Which model, which weights."""
+        ...
+
+    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[Drawing]:
+        """One drawing per seed, in order, fewer where a filter blanked some.
+
+        Raises SourceError (of which SourceTimeout, OutputRefused, …) when nothing usable was drawn.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """E: maps images to features."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """Which model, which weights."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of a feature vector."""
+        ...
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """(n, d) float32, rows of unit L2 norm, in the order given."""
+        ...
+
+
+class Distance(Protocol):
+    """d(E(r), E(I)), smaller is nearer."""
+
+    @property
+    def name(self) -> str:
+        """The name results and calibrations carry."""
+        ...
+
+    def __call__(self, query: Vectors, drawings: Vectors) -> Distances:
+        """Distances of (γ, d) drawings to the (d,) query: (γ,)."""
+        ...
