@@ -1,0 +1,143 @@
+"""The documents that callers read: a job, its sources, its result. Built from rows, cached in Redis as they stand."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.store.models import Job, JobSource, JobStatus, Stage
+from attribution.ports import Reason, SourceState, VerdictKind
+
+
+class Document(BaseModel):
+    """Frozen, and without members that the schema does not name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageDocument(Document):
+    """The query image as intake understood it."""
+
+    format: str = Field(description="what the content decoded as, e.g. PNG; the file's name does not count", examples=["PNG"])
+    width: int = Field(description="pixels, after orientation")
+    height: int = Field(description="pixels, after orientation")
+    frames: int = Field(description="1 for a still; of an animation the first frame is taken")
+    sha256: str = Field(description="of the bytes as uploaded")
+    size: int = Field(description="bytes as uploaded")
+
+
+class SourceDocument(Document):
+    """One source in one job."""
+
+    source: str = Field(examples=["zoo-unet"])
+    family: str
+    platform: str
+    model: str
+    revision: str
+    state: SourceState
+    reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
+    seeds: list[int | None] = Field(description="of the drawings, in the order of k")
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class RankedDocument(Document):
+    """A tested source's place in the ranking, nearest first."""
+
+    source: str
+    family: str
+    distance: float = Field(description="mean over the source's candidates")
+    score: float = Field(description="softmax(−distance/τ); a score, not a probability")
+    distances: list[float] = Field(description="of each candidate, in the order of k")
+
+
+class ThresholdDocument(Document):
+    """What a source's distance and margin must pass to be named."""
+
+    max_distance: float
+    min_margin: float
+    measured: dict[str, Any] = Field(description="what was measured when the threshold was set")
+
+
+class VerdictDocument(Document):
+    """The answer: a source, or why none is named."""
+
+    kind: VerdictKind
+    source: str | None
+    reason: Reason | None
+    threshold: ThresholdDocument | None
+
+
+class ResultDocument(Document):
+    """The ranked answer, and everything needed to reproduce it."""
+
+    schema_version: int
+    caption: str
+    captioner: str = Field(description="model@revision, or `given` where the caller brought the prompt")
+    embedder: str | None = Field(description="model@revision; null where nothing was drawn")
+    distance: str = Field(examples=["cosine"])
+    candidates: int = Field(description="γ, drawings asked of each source")
+    quorum: int = Field(description="sources that had to be tested")
+    temperature: float = Field(description="τ of the scores")
+    calibrated: bool = Field(description="whether the scores are calibrated")
+    ranking: list[RankedDocument]
+    margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
+    verdict: VerdictDocument
+
+
+class JobDocument(Document):
+    """A job: poll it until `status` is `succeeded`, `failed` or `canceled`."""
+
+    id: uuid.UUID
+    status: JobStatus
+    stage: Stage | None = Field(description="the step it waits for or is in; null once ended")
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    deadline_at: datetime
+    image: ImageDocument
+    candidates: int
+    prompt: str | None = Field(description="the caption as given by the caller")
+    seed: int | None
+    sources: list[SourceDocument]
+    timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
+    result: ResultDocument | None
+    error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
+
+
+def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
+    """The document of a job and its sources, in catalogue order."""
+    return JobDocument(
+        id=job.id,
+        status=JobStatus(job.status),
+        stage=Stage(job.stage) if job.stage else None,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        deadline_at=job.deadline_at,
+        image=ImageDocument.model_validate(job.image),
+        candidates=job.candidates,
+        prompt=job.prompt,
+        seed=job.seed,
+        sources=[_source_document(row) for row in sources],
+        timings=job.timings,
+        result=ResultDocument.model_validate(job.result) if job.result else None,
+        error=job.error,
+    )
+
+
+def _source_document(row: JobSource) -> SourceDocument:
+    return SourceDocument(
+        source=row.source,
+        family=row.family,
+        platform=row.platform,
+        model=row.model,
+        revision=row.revision,
+        state=SourceState(row.state),
+        reason=row.reason,
+        seeds=[drawing["seed"] for drawing in row.drawings],
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )

@@ -1,0 +1,181 @@
+"""Everything the service can say no with; each is a problem document (RFC 9457) with a stable type.
+
+ServiceError
+├── RequestError                the caller can mend it
+│   ├── MalformedRequest        400  not multipart, no file, a broken body
+│   ├── NotFound                404  no such job, or not yours
+│   ├── UploadTooLarge          413  more bytes than the cap
+│   ├── ImageTooLarge           422  more pixels or frames than the cap
+│   ├── UnsupportedImage        415  decodes as none of the accepted formats
+│   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
+│   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
+│   └── UnknownSource           422  a source that the catalogue does not have
+├── Unavailable                 503  try again later; carries Retry-After
+│   ├── Overloaded                   too many uploads at once
+│   └── StorageUnavailable           Postgres or the blob store does not answer
+└── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
+    ├── Screened                     a screening hook refused the image or the caption
+    ├── StepFailed                   a stage raised an error that trying again will not mend
+    ├── StepCrashed                  a stage killed its worker, or lost it, too often
+    └── DeadlineExceeded             the job's deadline passed before there was anything to rank
+
+`permanent` says whether trying again is pointless; whoever retries obeys it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+TYPE_PREFIX = "/problems/"
+
+
+class ServiceError(Exception):
+    """Root. `slug` ends the stable type; `detail` is a sentence that says what to do."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    permanent: ClassVar[bool] = True
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+    def document(self, instance: str | None = None) -> dict[str, Any]:
+        """The problem document; `instance` is the URI of this occurrence where there is one."""
+        problem: dict[str, Any] = {
+            "type": TYPE_PREFIX + self.slug,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if instance:
+            problem["instance"] = instance
+        return problem | self.extensions
+
+
+class RequestError(ServiceError):
+    """The caller can mend it."""
+
+    status = 400
+
+
+class MalformedRequest(RequestError):
+    """The body is not what the endpoint takes."""
+
+    slug = "malformed-request"
+    title = "The request cannot be read"
+
+
+class NotFound(RequestError):
+    """No such thing, or not the caller's."""
+
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+
+
+class UploadTooLarge(RequestError):
+    """More bytes than the cap."""
+
+    status = 413
+    slug = "upload-too-large"
+    title = "The upload is too large"
+
+
+class ImageTooLarge(RequestError):
+    """More pixels or frames than the cap."""
+
+    status = 422
+    slug = "image-too-large"
+    title = "The image is too large"
+
+
+class UnsupportedImage(RequestError):
+    """Decodes as none of the accepted formats."""
+
+    status = 415
+    slug = "unsupported-image"
+    title = "Not an accepted image format"
+
+
+class UndecodableImage(RequestError):
+    """Truncated, empty, broken, or too costly to decode."""
+
+    status = 422
+    slug = "undecodable-image"
+    title = "The image cannot be decoded"
+
+
+class InvalidRequest(RequestError):
+    """An option has a wrong value; `errors` lists them."""
+
+    status = 422
+    slug = "invalid-request"
+    title = "An option has a wrong value"
+
+
+class UnknownSource(RequestError):
+    """A source that the catalogue does not have."""
+
+    status = 422
+    slug = "unknown-source"
+    title = "Unknown source"
+
+
+class Unavailable(ServiceError):
+    """Try again later."""
+
+    status = 503
+    permanent = False
+
+
+class Overloaded(Unavailable):
+    """Too many uploads at once."""
+
+    slug = "overloaded"
+    title = "Too busy to accept"
+
+
+class StorageUnavailable(Unavailable):
+    """Postgres or the blob store does not answer."""
+
+    slug = "storage-unavailable"
+    title = "Storage does not answer"
+
+
+class JobFailure(ServiceError):
+    """How an accepted job can end as failed."""
+
+    status = 500
+
+
+class Screened(JobFailure):
+    """A screening hook refused the image or the caption."""
+
+    status = 422
+    slug = "screened"
+    title = "Refused by screening"
+
+
+class StepFailed(JobFailure):
+    """A stage raised an error that trying again will not mend."""
+
+    slug = "step-failed"
+    title = "A stage failed"
+
+
+class StepCrashed(JobFailure):
+    """A stage killed its worker, or lost it, too often."""
+
+    slug = "step-crashed"
+    title = "A stage crashed too often"
+
+
+class DeadlineExceeded(JobFailure):
+    """The job's deadline passed before there was anything to rank."""
+
+    status = 504
+    slug = "deadline-exceeded"
+    title = "The job took too long"

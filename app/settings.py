@@ -1,0 +1,157 @@
+"""Every setting of the service, read once at start from the environment (`GROUP__NAME`) or from `GROUP__NAME_FILE`.
+
+Durations are ISO 8601 or seconds. Secrets have no working default: a missing one stops the process at start.
+"""
+
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _seconds(value: object) -> object:
+    """The environment only has text: a bare number in it means seconds."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
+
+
+class Group(BaseModel):
+    """A nested group: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`name_file` stands for `name`: containers mount secrets as files. Raises where one cannot be read."""
+        suffix = "_file"
+        return {
+            (key.removesuffix(suffix) if key.endswith(suffix) else key): (
+                Path(value).read_text().strip() if key.endswith(suffix) else value
+            )
+            for key, value in values.items()
+        }
+
+
+class DatabaseSettings(Group):
+    """Postgres: the truth."""
+
+    url: SecretStr = Field(description="postgresql://user:password@host:port/name")
+    pool_size: PositiveInt = Field(8, description="connections kept per process")
+    max_overflow: NonNegativeInt = Field(8, description="connections above the pool, under load")
+    connect_timeout: Duration = Field(timedelta(seconds=5), description="per connection attempt")
+
+
+class RedisSettings(Group):
+    """Redis or Valkey: the broker and the snapshots. May be lost with everything in it."""
+
+    url: SecretStr = Field(description="redis://:password@host:port/0")
+    timeout: Duration = Field(timedelta(seconds=1), description="connecting and answering, for snapshots and enqueueing")
+    snapshot_ttl: Duration = Field(timedelta(hours=1), description="how long an ended job is answered from Redis")
+    progress_ttl: Duration = Field(timedelta(milliseconds=500), description="how stale a running job's answer may be")
+
+
+class BlobSettings(Group):
+    """Where images and vectors lie."""
+
+    url: str = Field("file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it")
+
+
+class CatalogueSettings(Group):
+    """The sources this installation knows."""
+
+    directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
+
+
+class ModelSettings(Group):
+    """What describes and what compares, and on which device."""
+
+    captioner: str = Field("blip:zoo/models/captioner", description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large")
+    embedder: str = Field("open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai")
+    distance: str = Field("cosine", description="a name that attribution.distance knows")
+    calibrations: tuple[Path, ...] = Field((Path("zoo/models/calibration.json"),), description="thresholds that were measured")
+    device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(None, description="overrides the sources' own dtype")
+    offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
+    batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
+    memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
+
+
+class IntakeSettings(Group):
+    """What an upload may be, and what decoding it may cost."""
+
+    max_bytes: PositiveInt = Field(20_000_000, description="of one uploaded image")
+    max_pixels: PositiveInt = Field(50_000_000, description="width times height")
+    max_frames: PositiveInt = Field(1_000, description="of an animation; the first one is taken")
+    canonical_side: PositiveInt = Field(1_024, description="longest side of the canonical image that is captioned and embedded")
+    decoders: PositiveInt = Field(2, description="child processes that decode")
+    decode_timeout: Duration = Field(timedelta(seconds=20), description="after which a decoder is killed")
+    decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
+    concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
+
+
+class JobSettings(Group):
+    """How long a job and its steps may take, and how often they are tried."""
+
+    deadline: Duration = Field(timedelta(minutes=15), description="from acceptance to the end of a job")
+    lease: Duration = Field(timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again")
+    attempts: PositiveInt = Field(5, description="claims of one step before it ends as an error")
+    step_timeout: Duration = Field(timedelta(minutes=5), description="of one stage other than resynthesising")
+    hand_on_after: Duration = Field(timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time")
+    sweep_every: Duration = Field(timedelta(seconds=1), description="how often what stands still is looked for")
+    candidates: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
+    quorum_share: float = Field(0.5, gt=0, le=1, description="share of the requested sources that must have been tested")
+    quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
+    drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
+
+
+class LogSettings(Group):
+    """Structured logs to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """The whole configuration. `Settings()` raises pydantic's ValidationError naming what is missing or wrong."""
+
+    model_config = SettingsConfigDict(env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid")
+
+    database: DatabaseSettings
+    redis: RedisSettings
+    blobs: BlobSettings = BlobSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    models: ModelSettings = ModelSettings()
+    intake: IntakeSettings = IntakeSettings()
+    job: JobSettings = JobSettings()
+    log: LogSettings = LogSettings()
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The process's settings, read at the first call."""
+    return Settings()

@@ -1,0 +1,89 @@
+"""Bytes (images, vectors) in an object store, content-addressed within a tenant; Postgres counts their uses.
+
+The bytes are put first and the row second: a crash in between leaves bytes that nobody refers to, never a row without bytes.
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.errors import StorageUnavailable
+from app.store.models import Blob, BlobReference
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """Bytes that have been put, and their content address."""
+
+    tenant_id: uuid.UUID
+    sha256: str
+    size: int
+    media_type: str
+
+
+def open_store(url: str) -> ObjectStore:
+    """The object store of a URL; a local directory is created, and may be given relative to where we run."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return from_url(url)
+    return LocalStore(Path(parts.netloc + parts.path).resolve(), mkdir=True)
+
+
+class Blobs:
+    """Puts and gets bytes. Keys carry the tenant, so that the same image in two tenants is two objects."""
+
+    def __init__(self, url: str) -> None:
+        self._store = open_store(url)
+
+    def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
+        """Stores the bytes; doing so twice is the same as once. Raises StorageUnavailable."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            obstore.put(self._store, _key(tenant_id, sha256), data)
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
+        return StoredBlob(tenant_id, sha256, len(data), media_type)
+
+    def get(self, tenant_id: uuid.UUID, sha256: str) -> bytes:
+        """The bytes of a content address. Raises StorageUnavailable, also when they are gone."""
+        try:
+            return bytes(obstore.get(self._store, _key(tenant_id, sha256)).bytes())
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable(f"Blob {sha256[:12]} cannot be read from the store.") from error
+
+
+def refer(session: Session, job_id: uuid.UUID, uses: dict[str, StoredBlob]) -> None:
+    """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob."""
+    if not uses:
+        return
+    # Sorted, because two leaves that insert the same two blobs in opposite order would wait for each other.
+    blobs = sorted({(blob.tenant_id, blob.sha256): blob for blob in uses.values()}.items())
+    session.execute(
+        insert(Blob).on_conflict_do_nothing(),
+        [
+            {"tenant_id": tenant, "sha256": sha256, "size": blob.size, "media_type": blob.media_type}
+            for (tenant, sha256), blob in blobs
+        ],
+    )
+    statement = insert(BlobReference)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["job_id", "role"], set_={"sha256": statement.excluded.sha256}
+        ),
+        [
+            {"job_id": job_id, "role": role, "tenant_id": blob.tenant_id, "sha256": blob.sha256}
+            for role, blob in sorted(uses.items())
+        ],
+    )
+
+
+def _key(tenant_id: uuid.UUID, sha256: str) -> str:
+    return f"{tenant_id}/{sha256[:2]}/{sha256}"

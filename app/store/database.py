@@ -1,0 +1,51 @@
+"""The door to Postgres: one engine per process, one transaction per request or step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.settings import DatabaseSettings
+
+
+def connect(settings: DatabaseSettings) -> Engine:
+    """An engine over psycopg 3, its pool sized by the settings; nothing connects yet."""
+    return create_engine(
+        make_url(settings.url.get_secret_value()).set(drivername="postgresql+psycopg"),
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.connect_timeout.total_seconds(),
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": max(2, round(settings.connect_timeout.total_seconds())),
+            # Nothing of ours holds a row this long; a lost client must not hold one at all.
+            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        },
+    )
+
+
+class Database:
+    """Hands out sessions. The block is the transaction: it commits at the end and rolls back on an error."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False, autoflush=False)
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[Session]:
+        """A session that commits at the end of the block.
+
+        With `durable=False` the commit does not wait for the disk. A crash of Postgres may then lose it, but never
+        out of order, and a lost claim or stage is one that the sweep hands on again. What a caller was promised
+        (an acceptance, an end) is committed durably.
+        """
+        with self._sessions.begin() as session:
+            if not durable:
+                session.execute(text("SET LOCAL synchronous_commit = off"))
+            yield session
+
+    def close(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()

@@ -1,0 +1,208 @@
+"""The repository's night watch: finds what stands still, whatever died, and says what to enqueue again.
+
+Each function works on a bounded number of rows and skips those another sweep has locked, so that sweeps may overlap.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.errors import DeadlineExceeded, StepCrashed
+from app.store import sources
+from app.store.jobs import ending, unheld
+from app.store.models import Job, JobSource, JobStatus, Stage
+from attribution.ports import SourceState
+
+BATCH = 500
+OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
+# A job that reached its deadline with drawings at hand may still embed and rank them.
+RANKING_GRACE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A job that the sweep moved: to a stage that must be enqueued, or (None) to its end."""
+
+    tenant_id: uuid.UUID
+    job_id: uuid.UUID
+    stage: Stage | None
+
+
+def stale(step: type[Job] | type[JobSource], patience: timedelta) -> ColumnElement[bool]:
+    """Unheld, and enqueued longer ago than the patience, which doubles each time up to 64-fold."""
+    return and_(
+        unheld(step),
+        step.handed_on_at + patience * func.power(2, func.least(step.hand_ons, 6)) < func.now(),
+    )
+
+
+def overdue_jobs(session: Session) -> Sequence[uuid.UUID]:
+    """Jobs being resynthesised with a source that must be ended: past its timeout, or past the job's deadline."""
+    return session.scalars(
+        select(Job.id)
+        .where(
+            Job.status == JobStatus.PROCESSING,
+            Job.stage == Stage.RESYNTHESISING,
+            or_(
+                Job.deadline_at < func.now(),
+                select(JobSource.job_id)
+                .where(
+                    JobSource.job_id == Job.id,
+                    JobSource.state == SourceState.RUNNING,
+                    JobSource.timeout_at < func.now(),
+                )
+                .exists(),
+            ),
+        )
+        .limit(BATCH)
+    ).all()
+
+
+def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
+    """Ends a job's overdue sources as `timeout`; returns the stage the job entered if none is open any more."""
+    if not sources.lock(session, job_id):
+        return None
+    late = session.scalar(select(Job.deadline_at < func.now()).where(Job.id == job_id))
+    if late:
+        which = JobSource.state.in_(sources.OPEN_STATES)
+        reason = "The job's deadline passed before this source had drawn."
+    else:
+        which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
+        reason = "The source did not finish within its time limit."
+    session.execute(
+        update(JobSource)
+        .where(JobSource.job_id == job_id, which)
+        .values(sources.ended(SourceState.TIMEOUT, reason))
+    )
+    return sources.join(session, job_id)
+
+
+def crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID, str]]:
+    """Sources whose last permitted attempt went silent."""
+    return [
+        (job_id, source)
+        for job_id, source in session.execute(
+            select(JobSource.job_id, JobSource.source)
+            .where(
+                JobSource.state.in_(sources.OPEN_STATES), JobSource.attempt >= attempts, unheld(JobSource)
+            )
+            .limit(BATCH)
+        )
+    ]
+
+
+def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempts: int) -> Stage | None:
+    """Ends a source that used up its attempts as `error`; returns the stage the job entered, if any."""
+    if not sources.lock(session, job_id):
+        return None
+    session.execute(
+        update(JobSource)
+        .where(
+            JobSource.job_id == job_id,
+            JobSource.source == source,
+            JobSource.state.in_(sources.OPEN_STATES),
+            JobSource.attempt >= attempts,
+            unheld(JobSource),
+        )
+        .values(
+            sources.ended(SourceState.ERROR, f"Drawing with this source ended abnormally {attempts} times.")
+        )
+    )
+    return sources.join(session, job_id)
+
+
+def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str, str]]:
+    """(job, source, queue) of sources that stand still; their clocks start anew."""
+    waiting = (
+        select(JobSource.job_id, JobSource.source)
+        .join(Job, Job.id == JobSource.job_id)
+        .where(
+            Job.status == JobStatus.PROCESSING,
+            Job.stage == Stage.RESYNTHESISING,
+            JobSource.state.in_(sources.OPEN_STATES),
+            stale(JobSource, patience),
+        )
+        .limit(BATCH)
+        .with_for_update(of=JobSource, skip_locked=True)
+        .subquery()
+    )
+    return [
+        (job_id, source, queue)
+        for job_id, source, queue in session.execute(
+            update(JobSource)
+            .where(JobSource.job_id == waiting.c.job_id, JobSource.source == waiting.c.source)
+            .values(handed_on_at=func.clock_timestamp(), hand_ons=JobSource.hand_ons + 1)
+            .returning(JobSource.job_id, JobSource.source, JobSource.queue)
+        )
+    ]
+
+
+def hand_on_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:
+    """Jobs that stand still at a stage of their own; their clocks start anew."""
+    waiting = (
+        select(Job.id)
+        .where(
+            Job.status.in_(OPEN_STATUSES),
+            Job.stage != Stage.RESYNTHESISING,
+            stale(Job, patience),
+        )
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return _moved(
+        session,
+        update(Job)
+        .where(Job.id.in_(waiting))
+        .values(handed_on_at=func.clock_timestamp(), hand_ons=Job.hand_ons + 1)
+        .returning(Job.tenant_id, Job.id, Job.stage),
+    )
+
+
+def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
+    """Fails jobs whose stage used up its attempts and went silent, so that no image crashes workers for ever."""
+    error = StepCrashed(
+        f"A stage ended abnormally {attempts} times on this image; it is not tried again. Submit it again if the cause is mended."
+    )
+    return _moved(
+        session,
+        update(Job)
+        .where(
+            Job.status.in_(OPEN_STATUSES),
+            Job.stage != Stage.RESYNTHESISING,
+            Job.attempt >= attempts,
+            unheld(Job),
+        )
+        .values(ending(JobStatus.FAILED) | {"error": error.document()})
+        .returning(Job.tenant_id, Job.id, Job.stage),
+    )
+
+
+def end_overdue_jobs(session: Session) -> Sequence[Moved]:
+    """Fails jobs past their deadline that have nothing to rank, or that cannot get to ranking it."""
+    error = DeadlineExceeded("The job's deadline passed before it could be answered. Submit it again, or ask fewer sources.")
+    return _moved(
+        session,
+        update(Job)
+        .where(
+            Job.status.in_(OPEN_STATUSES),
+            or_(
+                and_(
+                    Job.stage.in_((Stage.SCREENING, Stage.CAPTIONING)),
+                    Job.deadline_at < func.now(),
+                ),
+                and_(Job.stage != Stage.RESYNTHESISING, Job.deadline_at + RANKING_GRACE < func.now()),
+            ),
+        )
+        .values(ending(JobStatus.FAILED) | {"error": error.document()})
+        .returning(Job.tenant_id, Job.id, Job.stage),
+    )
+
+
+def _moved(session: Session, statement: object) -> Sequence[Moved]:
+    rows = session.execute(statement)  # type: ignore[call-overload]
+    return [Moved(tenant_id, job_id, Stage(stage) if stage else None) for tenant_id, job_id, stage in rows]
