@@ -20,7 +20,9 @@ class Document(BaseModel):
 class ImageDocument(Document):
     """The query image as intake understood it."""
 
-    format: str = Field(description="what the content decoded as, e.g. PNG; the file's name does not count", examples=["PNG"])
+    format: str = Field(
+        description="what the content decoded as, e.g. PNG; the file's name does not count", examples=["PNG"]
+    )
     width: int = Field(description="pixels, after orientation")
     height: int = Field(description="pixels, after orientation")
     frames: int = Field(description="1 for a still; of an animation the first frame is taken")
@@ -83,7 +85,9 @@ class ResultDocument(Document):
     temperature: float = Field(description="τ of the scores")
     calibrated: bool = Field(description="whether the scores are calibrated")
     ranking: list[RankedDocument]
-    margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
+    margin: float | None = Field(
+        description="second-best minus best distance; null with fewer than two tested"
+    )
     verdict: VerdictDocument
 
 

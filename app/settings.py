@@ -70,35 +70,58 @@ class RedisSettings(Group):
     """Redis or Valkey: the broker and the snapshots. May be lost with everything in it."""
 
     url: SecretStr = Field(description="redis://:password@host:port/0")
-    timeout: Duration = Field(timedelta(seconds=1), description="connecting and answering, for snapshots and enqueueing")
-    snapshot_ttl: Duration = Field(timedelta(hours=1), description="how long an ended job is answered from Redis")
-    progress_ttl: Duration = Field(timedelta(milliseconds=500), description="how stale a running job's answer may be")
+    timeout: Duration = Field(
+        timedelta(seconds=1), description="connecting and answering, for snapshots and enqueueing"
+    )
+    snapshot_ttl: Duration = Field(
+        timedelta(hours=1), description="how long an ended job is answered from Redis"
+    )
+    progress_ttl: Duration = Field(
+        timedelta(milliseconds=500), description="how stale a running job's answer may be"
+    )
 
 
 class BlobSettings(Group):
     """Where images and vectors lie."""
 
-    url: str = Field("file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it")
+    url: str = Field(
+        "file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it"
+    )
 
 
 class CatalogueSettings(Group):
     """The sources this installation knows."""
 
-    directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
+    directories: tuple[Path, ...] = Field(
+        (Path("sources"),), description="folders of one TOML file per source"
+    )
 
 
 class ModelSettings(Group):
     """What describes and what compares, and on which device."""
 
-    captioner: str = Field("blip:zoo/models/captioner", description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large")
-    embedder: str = Field("open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai")
+    captioner: str = Field(
+        "blip:zoo/models/captioner",
+        description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large",
+    )
+    embedder: str = Field(
+        "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"
+    )
     distance: str = Field("cosine", description="a name that attribution.distance knows")
-    calibrations: tuple[Path, ...] = Field((Path("zoo/models/calibration.json"),), description="thresholds that were measured")
+    calibrations: tuple[Path, ...] = Field(
+        (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
+    )
     device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
-    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(None, description="overrides the sources' own dtype")
-    offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="overrides the sources' own dtype"
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="diffusers' offloading, for small GPUs"
+    )
     batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
-    memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
+    memory_mb: PositiveInt = Field(
+        16_000, description="upper bound of the generators kept loaded in one process"
+    )
 
 
 class IntakeSettings(Group):
@@ -107,7 +130,9 @@ class IntakeSettings(Group):
     max_bytes: PositiveInt = Field(20_000_000, description="of one uploaded image")
     max_pixels: PositiveInt = Field(50_000_000, description="width times height")
     max_frames: PositiveInt = Field(1_000, description="of an animation; the first one is taken")
-    canonical_side: PositiveInt = Field(1_024, description="longest side of the canonical image that is captioned and embedded")
+    canonical_side: PositiveInt = Field(
+        1_024, description="longest side of the canonical image that is captioned and embedded"
+    )
     decoders: PositiveInt = Field(2, description="child processes that decode")
     decode_timeout: Duration = Field(timedelta(seconds=20), description="after which a decoder is killed")
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
@@ -118,15 +143,25 @@ class JobSettings(Group):
     """How long a job and its steps may take, and how often they are tried."""
 
     deadline: Duration = Field(timedelta(minutes=15), description="from acceptance to the end of a job")
-    lease: Duration = Field(timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again")
+    lease: Duration = Field(
+        timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again"
+    )
     attempts: PositiveInt = Field(5, description="claims of one step before it ends as an error")
     step_timeout: Duration = Field(timedelta(minutes=5), description="of one stage other than resynthesising")
-    hand_on_after: Duration = Field(timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time")
-    sweep_every: Duration = Field(timedelta(seconds=1), description="how often what stands still is looked for")
+    hand_on_after: Duration = Field(
+        timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time"
+    )
+    sweep_every: Duration = Field(
+        timedelta(seconds=1), description="how often what stands still is looked for"
+    )
     candidates: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
-    quorum_share: float = Field(0.5, gt=0, le=1, description="share of the requested sources that must have been tested")
+    quorum_share: float = Field(
+        0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
+    )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
-    drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
+    drain: PositiveInt = Field(
+        8, description="jobs of one source drawn before a local worker looks at another source"
+    )
 
 
 class LogSettings(Group):
@@ -139,7 +174,9 @@ class LogSettings(Group):
 class Settings(BaseSettings):
     """The whole configuration. `Settings()` raises pydantic's ValidationError naming what is missing or wrong."""
 
-    model_config = SettingsConfigDict(env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid"
+    )
 
     database: DatabaseSettings
     redis: RedisSettings

@@ -50,9 +50,7 @@ class Snapshots:
     def end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         """Stores the document of a job that has ended, over whatever is there."""
         try:
-            self._redis.set(
-                _key(tenant_id, document.id), document.model_dump_json().encode(), px=self._ended
-            )
+            self._redis.set(_key(tenant_id, document.id), document.model_dump_json().encode(), px=self._ended)
         except RedisError:
             pass
 

@@ -99,16 +99,18 @@ def _claim(
             timeout_at=func.clock_timestamp()
             + func.make_interval(0, 0, 0, 0, 0, 0, JobSource.timeout_seconds),
         )
-        .returning(
-            JobSource, Job.caption, Job.candidates, Job.seed, Job.deadline_at - func.clock_timestamp()
-        )
+        .returning(JobSource, Job.caption, Job.candidates, Job.seed, Job.deadline_at - func.clock_timestamp())
         .execution_options(populate_existing=True)
     ).one_or_none()
     return None if found is None else SourceClaim(*found)
 
 
 def finish(
-    session: Session, claimed: JobSource, state: SourceState, reason: str | None, drawings: list[dict[str, Any]]
+    session: Session,
+    claimed: JobSource,
+    state: SourceState,
+    reason: str | None,
+    drawings: list[dict[str, Any]],
 ) -> tuple[bool, Stage | None]:
     """Ends a claimed source. Returns whether the claim still stood, and the stage the job entered if this was the last."""
     if not lock(session, claimed.job_id):
@@ -156,9 +158,7 @@ def lock(session: Session, job_id: uuid.UUID) -> bool:
     return (
         session.scalar(
             select(Job.id)
-            .where(
-                Job.id == job_id, Job.status == JobStatus.PROCESSING, Job.stage == Stage.RESYNTHESISING
-            )
+            .where(Job.id == job_id, Job.status == JobStatus.PROCESSING, Job.stage == Stage.RESYNTHESISING)
             .with_for_update()
         )
         is not None

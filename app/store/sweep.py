@@ -87,9 +87,7 @@ def crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID
         (job_id, source)
         for job_id, source in session.execute(
             select(JobSource.job_id, JobSource.source)
-            .where(
-                JobSource.state.in_(sources.OPEN_STATES), JobSource.attempt >= attempts, unheld(JobSource)
-            )
+            .where(JobSource.state.in_(sources.OPEN_STATES), JobSource.attempt >= attempts, unheld(JobSource))
             .limit(BATCH)
         )
     ]
@@ -184,7 +182,9 @@ def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
 
 def end_overdue_jobs(session: Session) -> Sequence[Moved]:
     """Fails jobs past their deadline that have nothing to rank, or that cannot get to ranking it."""
-    error = DeadlineExceeded("The job's deadline passed before it could be answered. Submit it again, or ask fewer sources.")
+    error = DeadlineExceeded(
+        "The job's deadline passed before it could be answered. Submit it again, or ask fewer sources."
+    )
     return _moved(
         session,
         update(Job)

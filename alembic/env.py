@@ -1,0 +1,25 @@
+"""Runs the migrations against the database that the service's own settings name."""
+
+from alembic import context
+from sqlalchemy import text
+
+from app.settings import load_settings
+from app.store.database import connect
+from app.store.models import Base
+
+# Two processes that start together must not migrate together; any number will do as the lock's key.
+MIGRATION_LOCK = 7_271_910
+
+
+def run() -> None:
+    """Upgrades or downgrades in one transaction, alone."""
+    engine = connect(load_settings().database)
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+        with context.begin_transaction():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            context.run_migrations()
+    engine.dispose()
+
+
+run()
