@@ -1,0 +1,5 @@
+"""Real Postgres and Valkey from wheels, and the processes of the service on top: what `make demo` and the tests stand on."""
+
+from embedded.servers import Servers, servers
+
+__all__ = ["Servers", "servers"]

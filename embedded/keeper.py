@@ -1,0 +1,115 @@
+"""A small process that outlives the supervisor by a few seconds, to end what the kernel's leash does not reach.
+
+The parent-death signal ends children of a killed supervisor, not their children. The keeper knows every process group by a pipe; when the pipe
+closes without the groups having been signed off, it stops them as the supervisor would have. It also holds the lock of the state directory until
+then, so that a new start cannot meet the remains of an old one. The lower half runs as `python -I -S keeper.py`: standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+
+class Keeper:
+    """The supervisor's end of the pipe."""
+
+    def __init__(self, lock_fd: int) -> None:
+        self._lock_fd = lock_fd
+        self._groups: dict[int, str] = {}
+        self._process = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        """The pid of the keeper's process."""
+        return self._process.pid
+
+    def watch(self, group: int, stop_signal: int, grace: float) -> None:
+        """End this process group if we die: the signal to its leader, after the grace SIGKILL to all of it."""
+        self._groups[group] = f"+ {group} {stop_signal} {grace}\n"
+        self._tell(self._groups[group])
+
+    def forget(self, group: int) -> None:
+        """This group has ended."""
+        if self._groups.pop(group, None):
+            self._tell(f"- {group}\n")
+
+    def close(self) -> None:
+        """Let the keeper go; whatever has not been signed off is ended by it now."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).resolve())],
+            stdin=subprocess.PIPE, text=True, start_new_session=True, pass_fds=(self._lock_fd,), cwd="/",
+        )  # fmt: skip
+
+    def _tell(self, line: str) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            pipe.write(line)
+            pipe.flush()
+        except BrokenPipeError:  # somebody ended the keeper: a new one takes the whole list over
+            self._process.wait()
+            self._process = self._spawn()
+            for known in list(self._groups.values()):
+                self._tell(known)
+
+
+def keep() -> None:
+    """Read the pipe to its end, then end what is left."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    groups: dict[int, tuple[int, float]] = {}
+    for line in sys.stdin:
+        sign, group, *rest = line.split()
+        if sign == "+":
+            groups[int(group)] = (int(rest[0]), float(rest[1]))
+        else:
+            groups.pop(int(group), None)
+    for group, (stop_signal, _) in groups.items():
+        _send(os.kill, group, stop_signal)
+    start = time.monotonic()
+    while groups:
+        time.sleep(0.05)
+        living = _living_groups(groups)
+        for group, (_, grace) in list(groups.items()):
+            if group not in living:
+                del groups[group]
+            elif time.monotonic() - start > grace:
+                _send(os.killpg, group, signal.SIGKILL)
+
+
+def _living_groups(asked: Iterable[int]) -> set[int]:
+    """Those of the groups with a member that is not a zombie: nobody may be there to reap (a container whose pid 1 does not care)."""
+    if sys.platform != "linux":
+        return {group for group in asked if _send(os.killpg, group, 0)}
+    living = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # gone in between
+        if state not in "ZX":
+            living.add(int(group))
+    return living.intersection(asked)
+
+
+def _send(how: Callable[[int, int], None], target: int, number: int) -> bool:
+    try:
+        how(target, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    keep()

@@ -1,0 +1,39 @@
+"""The last program before a supervised one: it puts itself on the owner's leash, steps down, and becomes the command.
+
+Run as `python -I -S leash.py OWNER SIGNAL UID GID command…`, never imported; standard library only. It exists because the same work in a
+`preexec_fn` would run Python between fork and exec of a process with threads. OWNER is the pid that must still be our parent, SIGNAL what the
+kernel sends us when the thread that started us ends, UID and GID are -1 to stay who we are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(owner: int, death: int, uid: int, gid: int, command: list[str]) -> None:
+    """Become the command, or exit 127 with a line saying why not."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)  # a job started with `&` hands an ignored SIGINT down
+    if uid >= 0:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    if sys.platform == "linux":  # after setuid, which would clear it
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
+    if os.getppid() != owner:  # it died before the leash was on
+        raise SystemExit("the owner is gone")
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        sys.stderr.write(f"cannot run {command[0]}: {error}\n")
+        raise SystemExit(127) from error
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:5]]
+    main(numbers[0], numbers[1], numbers[2], numbers[3], sys.argv[5:])

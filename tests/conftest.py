@@ -1,0 +1,54 @@
+"""What every test may stand on: one real Postgres and one real Valkey per session, and the rule for tests with real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import embedded
+
+REAL_DATA = "WHODREW_TEST_DATA"
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
+    """Postgres and Valkey, started once per session in a directory of their own; `DATABASE__URL` and `REDIS__URL` name them.
+
+    They are started even if the environment names others: tests empty what they use.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("DATABASE__URL", "REDIS__URL"):
+            environment.delenv(name, raising=False)
+        with embedded.servers(tmp_path_factory.mktemp("servers")) as running:
+            environment.setenv("DATABASE__URL", running.database_url)
+            environment.setenv("REDIS__URL", running.redis_url)
+            yield running
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real images; a test that asks for it carries the marker `real_data`."""
+    folder = Path(os.environ[REAL_DATA])
+    next(folder.iterdir())  # unreadable or empty: fail, do not pass quietly
+    return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that need real data when nobody has said where it is."""
+    if os.environ.get(REAL_DATA):
+        return
+    without = [item for item in items if item.get_closest_marker("real_data")]
+    if without:
+        items[:] = [item for item in items if item not in without]
+        config.hook.pytest_deselected(items=without)
+    config.stash[LEFT_OUT] = len(without)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    """Say how many were left out, so that nothing is missing silently."""
+    count = config.stash.get(LEFT_OUT, 0)
+    return f"{REAL_DATA} is not set: {count} tests that need real data are left out" if count else None
