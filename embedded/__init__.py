@@ -1,4 +1,4 @@
-"""Real Postgres and Valkey from wheels, and the processes of the service on top: what `make demo` and the tests stand on."""
+"""Real Postgres and Valkey from wheels, and the service on top: what `make demo` and the tests stand on."""
 
 from embedded.servers import Servers, servers
 

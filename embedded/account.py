@@ -1,4 +1,4 @@
-"""Who the servers run as. Postgres refuses root, so root hands both servers to an ordinary account; anybody else stays who they are."""
+"""Who the servers run as: Postgres refuses root, so root hands both to an ordinary account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Account:
     gid: int
 
     def can_run(self, argv: Sequence[str | Path]) -> bool:
-        """Whether this account can execute a command: tried for real, which covers modes, ACLs and mount options at once."""
+        """Whether this account can execute a command: tried for real, which covers modes, ACLs and mounts."""
         try:
             done = subprocess.run(
                 [os.fspath(part) for part in argv],
@@ -43,7 +43,7 @@ class Account:
 def server_account(data: Path) -> Account | None:
     """The account for the servers, or None to run them as ourselves.
 
-    Root keeps an existing data directory with its owner: a checkout may have been used by an ordinary user before.
+    Root leaves existing data with its owner: the checkout may have been used by an ordinary user before.
     """
     if os.geteuid() != 0:
         return None
@@ -54,7 +54,7 @@ def server_account(data: Path) -> Account | None:
             return _account(pwd.getpwnam(name))
         except KeyError:
             continue
-    raise EmbeddedError(f"Postgres does not run as root, and there is no account to step down to (looked for {CANDIDATES})")
+    raise EmbeddedError(f"Postgres does not run as root, and there is none of {CANDIDATES} to step down to")
 
 
 def _account(entry: pwd.struct_passwd) -> Account:

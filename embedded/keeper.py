@@ -1,8 +1,9 @@
-"""A small process that outlives the supervisor by a few seconds, to end what the kernel's leash does not reach.
+"""A small process that outlives a killed supervisor by seconds, to end what the leash does not reach.
 
-The parent-death signal ends children of a killed supervisor, not their children. The keeper knows every process group by a pipe; when the pipe
-closes without the groups having been signed off, it stops them as the supervisor would have. It also holds the lock of the state directory until
-then, so that a new start cannot meet the remains of an old one. The lower half runs as `python -I -S keeper.py`: standard library only.
+The parent-death signal ends the children of a killed supervisor, not their children. The keeper hears of
+every process group through a pipe; when the pipe closes before the groups have been signed off, it stops them
+as the supervisor would have. Until then it also holds the lock of the state directory, so that a new start
+cannot meet the remains of an old one. The lower half runs as `python -I -S keeper.py`: standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Keeper:
         return self._process.pid
 
     def watch(self, group: int, stop_signal: int, grace: float) -> None:
-        """End this process group if we die: the signal to its leader, after the grace SIGKILL to all of it."""
+        """If we die, end this process group: the signal to its leader, after the grace SIGKILL to all."""
         self._groups[group] = f"+ {group} {stop_signal} {grace}\n"
         self._tell(self._groups[group])
 
@@ -89,7 +90,7 @@ def keep() -> None:
 
 
 def _living_groups(asked: Iterable[int]) -> set[int]:
-    """Those of the groups with a member that is not a zombie: nobody may be there to reap (a container whose pid 1 does not care)."""
+    """Those of the groups with a member that is no zombie: in a container nobody may be there to reap."""
     if sys.platform != "linux":
         return {group for group in asked if _send(os.killpg, group, 0)}
     living = set()

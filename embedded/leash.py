@@ -1,8 +1,9 @@
-"""The last program before a supervised one: it puts itself on the owner's leash, steps down, and becomes the command.
+"""The last program before a supervised one: it ties itself to its owner, steps down, and becomes the command.
 
-Run as `python -I -S leash.py OWNER SIGNAL UID GID command…`, never imported; standard library only. It exists because the same work in a
-`preexec_fn` would run Python between fork and exec of a process with threads. OWNER is the pid that must still be our parent, SIGNAL what the
-kernel sends us when the thread that started us ends, UID and GID are -1 to stay who we are.
+Run as `python -I -S leash.py OWNER SIGNAL UID GID command…`, never imported; standard library only. It is
+here because the same work in a `preexec_fn` would run Python between fork and exec of a process with threads.
+OWNER is the pid that must still be our parent, SIGNAL what the kernel sends us when the thread that started us
+ends; UID and GID are -1 to stay who we are.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main(owner: int, death: int, uid: int, gid: int, command: list[str]) -> None
     if os.getppid() != owner:  # it died before the leash was on
         raise SystemExit("the owner is gone")
     try:
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 - the whole point
     except OSError as error:
         sys.stderr.write(f"cannot run {command[0]}: {error}\n")
         raise SystemExit(127) from error

@@ -1,19 +1,16 @@
-"""Postgres: made once, then described for the supervisor. Full durability (fsync on), TCP on the loopback only, password always."""
+"""Postgres: made once, then described for the supervisor. fsync on, loopback only, password always."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from embedded.account import Account, give
 from embedded.binaries import Binaries
-from embedded.errors import StartFailed
-from embedded.process import BASE_ENV, LEASH, Spec
+from embedded.process import BASE_ENV, Spec, run_once
 
 USER = DATABASE = "whodrew"
 # A bad LC_ALL of the caller must not matter, neither for initdb nor for the server.
@@ -52,7 +49,7 @@ def url(password: str, port: int, database: str = DATABASE) -> str:
 
 
 def create(binaries: Binaries, data: Path, password: str, account: Account | None, log: Path) -> None:
-    """Make the cluster unless it exists. It appears under its name only when complete, so that a kill in between leaves nothing half."""
+    """Make the cluster unless it exists; it gets its name when complete, so a kill leaves nothing half done."""
     if data.exists():
         return
     workshop = data.with_name(data.name + ".new")
@@ -74,7 +71,7 @@ def create(binaries: Binaries, data: Path, password: str, account: Account | Non
 
 
 def is_ready(data: Path) -> bool:
-    """Whether the server takes connections: it says so itself, in the eighth line of its pid file (as pg_ctl reads it)."""
+    """Whether it takes connections: it says so in the eighth line of its pid file, which pg_ctl reads too."""
     try:
         return (data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
     except (OSError, IndexError):
@@ -82,7 +79,7 @@ def is_ready(data: Path) -> bool:
 
 
 def clear_stale_pid(data: Path) -> None:
-    """Before a start: wait for an orphan of ours on this data to go, and drop a pid file that speaks of nobody or of somebody else."""
+    """Before a start: end an orphan on this data, and drop a pid file that names nobody or somebody else."""
     file = data / "postmaster.pid"
     deadline = time.monotonic() + ORPHAN_PATIENCE
     while (pid := first_number(file)) is not None and works_in(pid, data):
@@ -100,17 +97,12 @@ def first_number(file: Path) -> int | None:
 
 
 def works_in(pid: int, directory: Path) -> bool:
-    """Whether that process is a server on this directory: both servers make their data directory the current one."""
+    """Whether that process is a server on this directory: both servers change into their data directory."""
     try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")) == directory.resolve()
+        return Path(f"/proc/{pid}/cwd").readlink() == directory.resolve()
     except OSError:
         return False
 
 
 def _run(argv: tuple[str, ...], account: Account | None, log: Path, stdin: str = "") -> None:
-    numbers = [str(number) for number in (os.getpid(), int(signal.SIGTERM), *((account.uid, account.gid) if account else (-1, -1)))]
-    command = [sys.executable, "-I", "-S", str(LEASH), *numbers, *argv]
-    with log.open("ab") as out:
-        done = subprocess.run(command, env=ENV, cwd="/", input=stdin.encode(), stdout=out, stderr=out, check=False)
-    if done.returncode:
-        raise StartFailed(Path(argv[0]).name, f"it ended with code {done.returncode}", log)
+    run_once(Spec(name=Path(argv[0]).name, argv=argv, log=log, env=ENV, account=account), stdin)

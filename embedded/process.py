@@ -1,6 +1,7 @@
-"""One supervised process: how it is started, watched, started again and stopped. The loop that does so is in `supervisor`.
+"""One supervised process: how it is started, watched, started again and stopped; `supervisor` has the loop.
 
-All starts must come from one thread that lives as long as the process should: the kernel's parent-death signal follows the *thread*.
+All starts must come from one thread that lives as long as the process should: the kernel's parent-death signal
+follows the *thread*.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded.account import Account
 from embedded.backoff import Backoff
+from embedded.errors import StartFailed
 from embedded.keeper import Keeper
 
 LEASH = Path(__file__).with_name("leash.py").resolve()
@@ -28,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run. `prepare` runs before every start, `ready` is asked until it says yes; both should take well under a second."""
+    """What to run. `prepare` runs before every start, `ready` is asked until it says yes; both must be quick."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,11 +44,23 @@ class Spec:
     prepare: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
 
-    def leashed(self) -> list[str]:
-        """The command behind the leash that ties it to this process."""
-        uid, gid = (self.account.uid, self.account.gid) if self.account else (-1, -1)
-        numbers = [str(number) for number in (os.getpid(), int(self.stop_signal), uid, gid)]
-        return [sys.executable, "-I", "-S", str(LEASH), *numbers, *self.argv]
+
+def leashed(argv: Sequence[str], account: Account | None, death: signal.Signals) -> list[str]:
+    """The command behind the leash: it steps down to the account, and gets the signal when our thread ends."""
+    uid, gid = (account.uid, account.gid) if account else (-1, -1)
+    numbers = [str(number) for number in (os.getpid(), int(death), uid, gid)]
+    return [sys.executable, "-I", "-S", str(LEASH), *numbers, *argv]
+
+
+def run_once(spec: Spec, stdin: str = "") -> None:
+    """Run something that ends by itself, and wait for it. Raises `StartFailed` when it fails."""
+    command = leashed(spec.argv, spec.account, spec.stop_signal)
+    with spec.log.open("ab") as log:
+        done = subprocess.run(
+            command, env=dict(spec.env), cwd=spec.cwd, input=stdin.encode(), stdout=log, stderr=log, check=False
+        )
+    if done.returncode:
+        raise StartFailed(spec.name, f"it ended with code {done.returncode}", spec.log)
 
 
 class Process:
@@ -92,7 +107,7 @@ class Process:
             self.spec.prepare()
             with self.spec.log.open("ab") as log:
                 self._popen = subprocess.Popen(
-                    self.spec.leashed(), env=dict(self.spec.env), cwd=self.spec.cwd,
+                    leashed(self.spec.argv, self.spec.account, self.spec.stop_signal), env=dict(self.spec.env), cwd=self.spec.cwd,
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
                 )  # fmt: skip
         except OSError as error:
@@ -103,7 +118,7 @@ class Process:
         self._keeper.watch(self._popen.pid, self.spec.stop_signal, self.spec.grace)
 
     def reap(self) -> bool:
-        """Whether it has ended; if so, whatever it left behind in its group ends too, before the pid can be given to anybody else."""
+        """Whether it has ended; if so, what it left behind in its group ends too, before the pid is free again."""
         popen = self._popen
         if popen is None:
             return True
@@ -133,14 +148,12 @@ class Process:
 
 def signal_group(group: int, number: int) -> None:
     """Signal a process group, which may be gone or hold only zombies."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def cut(log: Path) -> None:
-    """Keep a log below its limit: the full one becomes `.1`, the process goes on appending to the emptied file."""
+    """Keep a log below its limit: a full one is copied to `.1` and emptied; the process goes on appending."""
     try:
         if log.stat().st_size > MAX_LOG_BYTES:
             log.with_name(log.name + ".1").write_bytes(log.read_bytes())

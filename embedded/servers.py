@@ -26,9 +26,10 @@ class Servers:
 
 @contextmanager
 def servers(state_dir: Path) -> Iterator[Servers]:
-    """Real servers on a state directory, restarted when they die, stopped on exit; what they hold stays in the directory.
+    """Real servers on a state directory, restarted when they die, stopped on exit; their data stays there.
 
-    Raises `StateInUse` when somebody else has the directory, `StateUnusable`, `BinariesMissing` or `StartFailed` when they cannot run.
+    Raises `StateInUse` when somebody else has the directory, and `StateUnusable`, `BinariesMissing` or
+    `StartFailed` when they cannot run.
     """
     with State(state_dir) as state, supervised(state) as supervisor:
         yield start_servers(state, supervisor)

@@ -1,6 +1,7 @@
-"""The state directory: one owner at a time, the ports it has chosen, and the place where the servers may keep their data.
+"""The state directory: one owner at a time, the ports it has chosen, and where the servers keep their data.
 
-    <state>/lock  ports.json  processes.json  log/  blobs/     and, unless the servers' account cannot get there, servers/
+<state>/  lock  ports.json  processes.json  log/  blobs/
+          servers/   unless the account that the servers run as cannot get there
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 from embedded.account import Account
 from embedded.errors import StateInUse, StateUnusable
 
-# Below the range from which the kernel hands out ports for outgoing connections, so that a server that restarts finds its port free.
+# Below the range from which the kernel takes ports for outgoing connections, so that a server that restarts
+# finds its port free.
 PORTS = range(20_000, 32_000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where root keeps the servers' data when the checkout lies under a directory that only root may enter.
-FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))
+FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - who owns it is checked
 KEEPER_PATIENCE = 20.0
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def default_directory() -> Path:
 
 
 class State:
-    """A locked state directory. Use as a context manager; the keeper shares the lock and may hold it a little longer."""
+    """A locked state directory, as a context manager. The keeper shares the lock and may hold it longer."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
@@ -53,8 +55,8 @@ class State:
                 log.replace(log.with_name(log.name + ".old"))
         except PermissionError as error:
             raise StateUnusable(
-                f"{self.directory} cannot be used by this account ({error}). It may have been made by another one, root for example: "
-                "remove it, or choose another place with STATE_DIR=/some/where."
+                f"{self.directory} cannot be used by this account ({error}). Another one may have made it, "
+                "root for example: remove it, or choose another place with STATE_DIR=/some/where."
             ) from error
         return self
 
@@ -91,9 +93,11 @@ class State:
                 continue
             mine = not candidate.is_symlink() and candidate.stat().st_uid == os.geteuid()
             if mine and account.can_enter(candidate):
-                logger.warning("%s cannot be reached by %s: Postgres and Valkey keep their data in %s", home, account.name, candidate)
+                logger.warning("%s cannot enter %s: the servers keep their data in %s", account.name, home, candidate)
                 return candidate
-        raise StateUnusable(f"{account.name} cannot enter {home}: set STATE_DIR to a directory that every account may pass")
+        raise StateUnusable(
+            f"{account.name} cannot enter {home}: set STATE_DIR to a directory that every account may pass"
+        )
 
 
 def passwords(home: Path) -> dict[str, str]:
@@ -106,7 +110,7 @@ def passwords(home: Path) -> dict[str, str]:
 
 
 def make_directory(path: Path, mode: int = 0o711) -> None:
-    """Make one directory (and its parents) that others may pass through but not list; parents that exist are never touched."""
+    """Make a directory that others may pass through but not list; what exists is never touched."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(mode)
@@ -136,7 +140,7 @@ def _lock(directory: Path) -> int:
             if (owner and Path("/proc", owner).exists()) or time.monotonic() > deadline:
                 os.close(fd)
                 raise StateInUse(
-                    f"{directory} is in use by process {owner or '?'} (another `make demo`, `make serve` or test run). "
+                    f"{directory} is in use by process {owner or '?'}: another `make demo` or `make serve`. "
                     "Stop that one, or give this one its own place with STATE_DIR=/some/where."
                 ) from error
             time.sleep(0.1)

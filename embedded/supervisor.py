@@ -1,13 +1,13 @@
-"""The loop that keeps processes alive, in a thread of its own so that the main thread stays free for signals and for waiting.
+"""The loop that keeps processes alive, in a thread of its own, so that the main one can wait and be signalled.
 
-Processes are started in layers (servers, then the service); a layer is up when all of it is ready, and layers stop in reverse.
+Processes are started in layers (servers, then the service); a layer is up when all of it is ready, and layers
+stop in reverse.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Starts processes, restarts those that die, stops them all. `register` is a JSON file that says who runs with which pid."""
+    """Starts processes, restarts those that die, stops them all.
+
+    `register` is a JSON file in which it says who runs with which pid.
+    """
 
     def __init__(self, lock_fd: int, register: Path) -> None:
         self._keeper = Keeper(lock_fd)
@@ -48,7 +51,8 @@ class Supervisor:
                 if process.starts > HOPELESS_AFTER:
                     raise StartFailed(process.spec.name, f"it {process.last_end}", process.spec.log)
                 if time.monotonic() > deadline:
-                    raise StartFailed(process.spec.name, f"it was not ready within {patience:.0f} s", process.spec.log)
+                    why = f"it was not ready within {patience:.0f} s"
+                    raise StartFailed(process.spec.name, why, process.spec.log)
                 time.sleep(TICK_SECONDS)
 
     def pid(self, name: str) -> int | None:
@@ -91,16 +95,17 @@ class Supervisor:
     def _write_register(self) -> None:
         with self._lock:
             processes = [process for layer in self._layers for process in layer]
-        text = json.dumps({p.spec.name: {"pid": p.pid, "starts": p.starts, "ready": p.ready} for p in processes}, indent=2)
+        known = {p.spec.name: {"pid": p.pid, "starts": p.starts, "ready": p.ready} for p in processes}
+        text = json.dumps(known, indent=2)
         if text != self._registered:
             draft = self._register.with_suffix(".new")
             draft.write_text(text)
-            os.replace(draft, self._register)
+            draft.replace(self._register)
             self._registered = text
 
 
 def _stop_layer(layer: Sequence[Process]) -> None:
     for process in layer:
         process.ask_to_stop()
-    while not all([process.stopped(time.monotonic()) for process in layer]):  # a list: every one of them must be looked at
+    while layer := [process for process in layer if not process.stopped(time.monotonic())]:
         time.sleep(TICK_SECONDS)

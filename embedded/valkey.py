@@ -1,4 +1,4 @@
-"""Valkey, described for the supervisor: append-only file synced every second, nothing evicted, loopback only, password always."""
+"""Valkey: described for the supervisor. Append-only file synced every second, loopback only, password always."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ ORPHAN_PATIENCE = 10.0
 
 
 def spec(binaries: Binaries, data: Path, port: int, password: str, account: Account | None, log: Path) -> Spec:
-    """How to run the server on this data directory; writes its configuration (the password must not show in a process list)."""
+    """How to run the server on this data directory.
+
+    Its settings go through a file, so that the password does not show in a list of processes.
+    """
     if not data.exists():
         data.mkdir(mode=0o700)
         give(data, account)

@@ -1,4 +1,4 @@
-"""What every test may stand on: one real Postgres and one real Valkey per session, and the rule for tests with real data."""
+"""What every test may stand on: a real Postgres and a real Valkey, and the rule for tests with real data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEFT_OUT = pytest.StashKey[int]()
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
-    """Postgres and Valkey, started once per session in a directory of their own; `DATABASE__URL` and `REDIS__URL` name them.
+    """Postgres and Valkey, started once per session; `DATABASE__URL` and `REDIS__URL` name them.
 
     They are started even if the environment names others: tests empty what they use.
     """
