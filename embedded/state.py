@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import secrets
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -84,9 +85,7 @@ class State:
         make_directory(home, 0o711)
         if account is None or account.can_enter(home):
             return home
-        name = "whodrew-" + hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:12]
-        for parent in FALLBACKS:
-            candidate = parent / name
+        for candidate in fallbacks(self.directory):
             try:
                 make_directory(candidate, 0o711)
             except OSError:
@@ -98,6 +97,20 @@ class State:
         raise StateUnusable(
             f"{account.name} cannot enter {home}: set STATE_DIR to a directory that every account may pass"
         )
+
+
+def fallbacks(directory: Path) -> list[Path]:
+    """Where root may keep the servers' data instead; the same places for the same state directory."""
+    name = "whodrew-" + hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
+    return [parent / name for parent in FALLBACKS]
+
+
+def remove(directory: Path) -> None:
+    """Delete a state directory, and the servers' data outside of it if root had to put it there."""
+    for path in (directory, *fallbacks(directory)):
+        if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.geteuid():
+            shutil.rmtree(path)
+            logger.info("removed %s", path)
 
 
 def passwords(home: Path) -> dict[str, str]:

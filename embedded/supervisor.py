@@ -55,6 +55,14 @@ class Supervisor:
                     raise StartFailed(process.spec.name, why, process.spec.log)
                 time.sleep(TICK_SECONDS)
 
+    def check(self) -> None:
+        """Raise `StartFailed` for a process that dies again and again."""
+        with self._lock:
+            processes = [process for layer in self._layers for process in layer]
+        for process in processes:
+            if process.starts > HOPELESS_AFTER:
+                raise StartFailed(process.spec.name, f"it {process.last_end}", process.spec.log)
+
     def pid(self, name: str) -> int | None:
         """The pid of a process by its name, None while it is down."""
         return self._find(name).pid

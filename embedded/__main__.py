@@ -1,0 +1,69 @@
+"""`python -m embedded demo [IMAGE]`, `… serve`, `… run COMMAND` (with both servers up), `… clean`. Behind `make`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from embedded.errors import EmbeddedError
+from embedded.servers import servers
+from embedded.state import State, default_directory, remove
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the commands; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="one image through the whole service").add_argument("image", nargs="?", type=Path)
+    commands.add_parser("serve", help="the whole service, until Ctrl-C")
+    commands.add_parser("clean", help="remove the state directory, databases included")
+    run = commands.add_parser("run", help="a command with DATABASE__URL and REDIS__URL of the embedded servers")
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _command(options)
+    except EmbeddedError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0 if options.command == "serve" else 130
+
+
+def _command(options: argparse.Namespace) -> int:
+    state_dir = default_directory()
+    match options.command:
+        case "demo":
+            from embedded import demo
+
+            return demo.demo(state_dir, options.image or demo.SAMPLE)
+        case "serve":
+            from embedded.serve import serve
+
+            return serve(state_dir)
+        case "clean":
+            with State(state_dir):  # nobody may be using it
+                remove(state_dir)
+            return 0
+        case _:
+            with servers(state_dir) as running:
+                urls = {"DATABASE__URL": running.database_url, "REDIS__URL": running.redis_url}
+                return subprocess.run(options.argv, env={**os.environ, **urls}, check=False).returncode
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

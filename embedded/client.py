@@ -1,0 +1,55 @@
+"""A small client of the service's HTTP interface, for the demo: what a caller would write, and nothing from `app`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ENDED = {"succeeded", "failed", "canceled"}
+POLL_SECONDS = 0.2  # quicker than Retry-After asks for: it is our own machine, and somebody is watching
+
+Job = dict[str, Any]
+
+
+class Refused(Exception):
+    """The service answered with a problem instead of a job."""
+
+
+class Client:
+    """Uploads an image and follows its job."""
+
+    def __init__(self, base_url: str) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=30)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def submit(self, image: Path) -> tuple[str, Job]:
+        """Upload; returns the job's path and its first document."""
+        with image.open("rb") as file:
+            answer = self._http.post("/attribute", files={"image": (image.name, file)})
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise Refused(f"{answer.status_code}: {answer.text}")
+        return answer.headers["Location"], answer.json()
+
+    def follow(self, location: str, patience: float) -> Iterator[Job]:
+        """The job's document again and again, until it has ended."""
+        deadline = time.monotonic() + patience
+        while True:
+            answer = self._http.get(location)
+            if answer.status_code != httpx.codes.OK:
+                raise Refused(f"{answer.status_code}: {answer.text}")
+            job: Job = answer.json()
+            yield job
+            if job["status"] in ENDED:
+                return
+            if time.monotonic() > deadline:
+                raise Refused(f"no end after {patience:.0f} s, it is {job['status']} in stage {job['stage']}")
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,67 @@
+"""`make demo`: bring everything up, send one image through it over HTTP, show the ranking, take everything down."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from embedded.client import Client, Refused
+from embedded.show import Progress, show_result
+from embedded.stack import Stack, stack
+from embedded.state import REPOSITORY
+
+SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
+JOB_PATIENCE = 600.0
+
+
+def demo(state_dir: Path, image: Path = SAMPLE) -> int:
+    """Returns the exit code: 0 only for a job that succeeded."""
+    console = Console(soft_wrap=True)
+    began = time.monotonic()
+    console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
+    with stack(state_dir) as running:
+        with Progress(console) as progress:
+            running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
+        console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+        try:
+            job = _attribute(running, image, console)
+        except Refused as refusal:
+            console.print(f"[red]The service refused the job:[/] {escape(str(refusal))}")
+            return 1
+        show_result(console, job)
+    console.print(
+        f"All stopped after {time.monotonic() - began:.1f} s. To do the same by hand: [bold]make serve[/], then"
+    )
+    print_curl(console, running.base_url, job["id"])
+    return 0 if job["status"] == "succeeded" else 1
+
+
+def waiting(readiness: dict[str, object]) -> str:
+    """One line on what the service is waiting for."""
+    checks = readiness.get("checks")
+    if not isinstance(checks, dict):
+        return "waiting for the API"
+    return "warming up: " + ", ".join(f"{name} {state}" for name, state in checks.items())
+
+
+def print_curl(console: Console, base_url: str, job: str = "ID") -> None:
+    """The commands that do what the demo did."""
+    sample = SAMPLE.relative_to(REPOSITORY)
+    for command in (
+        f"curl -i -F image=@{sample} {base_url}/attribute",
+        f"curl {base_url}/attribute/{job}",
+        f"curl {base_url}/sources",
+    ):
+        console.print(f"    {command}", highlight=False)
+
+
+def _attribute(running: Stack, image: Path, console: Console) -> dict[str, object]:
+    with Client(running.base_url) as client, Progress(console) as progress:
+        location, job = client.submit(image)
+        console.print(f"POST /attribute with {escape(str(image))}: 202, job {job['id']}")
+        for job in client.follow(location, JOB_PATIENCE):
+            progress.job(job)
+    return job
