@@ -13,10 +13,12 @@ AttributionError
 │   ├── SourceTimeout          the deadline passed before the drawing was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
 └── ConfigurationError         a catalogue entry, a model directory or a calibration that cannot be used
+    └── UnknownSource          ids that the catalogue does not know; `ids` lists them
 
 `permanent` is the raiser's word on whether trying again is pointless; retry loops only obey it.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from attribution.ports import SourceState
@@ -98,3 +100,11 @@ class SourceUnavailable(SourceError):
 
 class ConfigurationError(AttributionError):
     """The operator's files or settings cannot be used as they stand."""
+
+
+class UnknownSource(ConfigurationError):
+    """Somebody named sources that the catalogue does not know."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = tuple(ids)
+        super().__init__(f"The catalogue knows no source called {', '.join(self.ids)}.")

@@ -1,0 +1,153 @@
+"""`python -m attribution image.png`: the method on the command line, without service, queue or database.
+
+Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
+fault.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.catalogue import Source, load_catalogue
+from attribution.distance import DISTANCES, distance_named
+from attribution.errors import AttributionError
+from attribution.image import load
+from attribution.method import attribute
+from attribution.ports import Attribution, Resynthesis
+from attribution.resynthesise.pool import GeneratorPool
+from attribution.verdict import Calibration
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Attribute one image and print the answer. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        answer = _attribute(options)
+    except (AttributionError, OSError) as error:
+        print(f"attribution: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(_document(answer), indent=2, default=str) if options.json else _table(answer))
+    return 0
+
+
+def _attribute(options: argparse.Namespace) -> Attribution:
+    image = load(options.image).image
+    catalogue = load_catalogue([options.catalogue])
+    chosen = catalogue.select(options.sources, options.exclude)
+    today = datetime.now(UTC).date()
+    askable = [source for source in chosen if source.obstacle(today) is None]
+    placement = Placement(
+        options.device, options.dtype, options.offload, options.batch_size, options.memory_mb, options.threads
+    )
+    pool = GeneratorPool(partial(build_generator, placement=placement), options.memory_mb)
+    calibration = Calibration.load([options.calibration] if options.calibration else [])
+    answer = attribute(
+        image,
+        captioner=build_captioner(options.captioner if options.prompt is None else "fake:", placement),
+        generators=[pool.handle(source) for source in askable],
+        embedder=build_embedder(options.embedder, placement),
+        distance=distance_named(options.distance),
+        candidates=options.candidates,
+        prompt=options.prompt,
+        seed=options.seed,
+        quorum=options.quorum,
+        calibration=calibration,
+        timeouts={source.id: options.timeout or source.limits.timeout_seconds for source in askable},
+        on_error=lambda source, error: print(f"attribution: {source}: {error!r}", file=sys.stderr),
+    )
+    return _with_untested(answer, chosen)
+
+
+def _with_untested(answer: Attribution, chosen: Sequence[Source]) -> Attribution:
+    """The answer with a row for each chosen source that no program can ask, in catalogue order."""
+    today = datetime.now(UTC).date()
+    rows = {result.source: result for result in answer.resyntheses}
+    for source in chosen:
+        obstacle = source.obstacle(today)
+        if obstacle is not None:
+            rows[source.id] = Resynthesis(source.id, source.revision, obstacle[0], reason=obstacle[1])
+    ordered = tuple(rows[source.id] for source in chosen)
+    return Attribution(answer.caption, ordered, answer.embedder, answer.ranking, answer.verdict, answer.seconds)
+
+
+def _table(answer: Attribution) -> str:
+    ranking, verdict = answer.ranking, answer.verdict
+    width = max([6, *(len(result.source) for result in answer.resyntheses)])
+    lines = [f"caption   {answer.caption.text}", ""]
+    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}")
+    for place, entry in enumerate(ranking.entries, 1):
+        lines.append(f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}")
+    ranked = {entry.source for entry in ranking.entries}
+    for result in answer.resyntheses:
+        if result.source not in ranked:
+            lines.append(f"{'–':>4}  {result.source:<{width}}  {result.state}: {result.reason}")
+    margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
+    said = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
+    lines += ["", f"margin    {margin}", f"verdict   {said}", "Scores compare sources; they are no probabilities."]
+    return "\n".join(lines)
+
+
+def _document(answer: Attribution) -> dict[str, Any]:
+    """The answer as plain data, without pixels."""
+    return {
+        "caption": {"text": answer.caption.text, "captioner": str(answer.caption.captioner)},
+        "sources": [
+            {
+                "source": result.source,
+                "revision": result.revision,
+                "state": result.state,
+                "reason": result.reason,
+                "seeds": [drawing.seed for drawing in result.drawings],
+                "seconds": round(result.seconds, 3),
+            }
+            for result in answer.resyntheses
+        ],
+        "embedder": str(answer.embedder),
+        "ranking": asdict(answer.ranking),
+        "verdict": asdict(answer.verdict),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m attribution", description=__doc__.split("\n")[0])
+    names = partial(str.split, sep=",")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--sources", type=names, help="ids, separated by commas; default: all enabled ones")
+    parser.add_argument("--exclude", type=names, default=[], help="ids to leave out")
+    parser.add_argument("--candidates", type=_positive, default=4, help="drawings per source (γ), default 4")
+    parser.add_argument("--prompt", help="use this instead of a caption")
+    parser.add_argument("--seed", type=int, help="another, equally repeatable stream of drawings")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
+    parser.add_argument("--calibration", type=Path, help="thresholds measured for exactly this setting")
+    parser.add_argument("--captioner", default="blip:zoo/models/captioner")
+    parser.add_argument("--embedder", default="open_clip:local-dir:zoo/models/clip")
+    parser.add_argument("--distance", default="cosine", choices=sorted(DISTANCES))
+    parser.add_argument("--quorum", type=_positive, default=2, help="tested sources a verdict needs")
+    parser.add_argument("--timeout", type=float, help="seconds per source, instead of the catalogue's")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
+    parser.add_argument("--offload", default="none", choices=["none", "model", "sequential"])
+    parser.add_argument("--batch-size", type=_positive, default=4)
+    parser.add_argument("--memory-mb", type=_positive, default=Placement().memory_mb)
+    parser.add_argument("--threads", type=_positive)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Turns a catalogue entry, or a short specification, into an adapter.
+
+Adapters are imported when they are built and not before: importing this module costs nothing and needs no ML
+wheels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attribution.catalogue import Parameter, Source
+from attribution.errors import ConfigurationError, SourceUnavailable
+from attribution.ports import Captioner, Embedder, Generator, ModelRef
+from attribution.weights import digest_of_directory, matches
+
+# Parameters of a catalogue entry that say how a pipeline is loaded; all others go into each call.
+_LOADING = ("dtype", "variant", "without", "allow_unpinned")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where models run: what the operator of this process decides, and no catalogue entry."""
+
+    device: str = "cpu"
+    dtype: str | None = None
+    offload: str = "none"
+    batch_size: int = 4
+    memory_mb: int = 16_000
+    threads: int | None = None
+
+
+def build_generator(source: Source, placement: Placement) -> Generator:
+    """The adapter of a catalogue entry, loaded.
+
+    Raises ConfigurationError where the entry is wrong, SourceUnavailable where its weights cannot be had.
+    """
+    builders: Mapping[str, Callable[[Source, Placement], Generator]] = {
+        "diffusers": _diffusers,
+        "fake": _fake,
+    }
+    if source.adapter not in builders:
+        raise ConfigurationError(
+            f"{source.id}: there is no adapter {source.adapter!r}; there are {', '.join(builders)}."
+        )
+    return builders[source.adapter](source, placement)
+
+
+def build_captioner(spec: str, placement: Placement) -> Captioner:
+    """A captioner: "blip:DIRECTORY", "blip:HUB-ID@REVISION" or "fake:", also as "fake:crash_on=red,…"."""
+    kind, rest = _split(spec, "captioner")
+    if kind == "fake":
+        from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
+
+        return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, rest))
+    if kind == "blip":
+        with _ml_wheels():
+            from attribution.caption.blip import BlipCaptioner
+        ref, directory = _locate(spec, rest)
+        return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
+    raise ConfigurationError(f"There is no captioner {kind!r}; there are blip and fake.")
+
+
+def build_embedder(spec: str, placement: Placement) -> Embedder:
+    """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai" or "fake:"."""
+    kind, rest = _split(spec, "embedder")
+    if kind == "fake":
+        from attribution.embed.fake import FakeEmbedder
+
+        return FakeEmbedder()
+    if kind == "open_clip":
+        with _ml_wheels():
+            from attribution.embed.open_clip import OpenClipEmbedder
+        batch_size = max(32, placement.batch_size)  # an image tower is small beside a generator
+        return OpenClipEmbedder(rest, device=placement.device, dtype=_torch_dtype(placement), batch_size=batch_size)
+    raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip and fake.")
+
+
+def _fake(source: Source, placement: Placement) -> Generator:
+    from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
+
+    behaviour = _behaviour(FakeBehaviour, f"{source.id}: parameters", source.parameters)
+    if behaviour.fail not in FakeBehaviour.FAILURES:
+        raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behaviour.fail!r}.")
+    return FakeGenerator(source.id, ModelRef(source.model, source.revision), behaviour)
+
+
+def _diffusers(source: Source, placement: Placement) -> Generator:
+    directory = source.directory
+    if directory is None:
+        _check_pinned(source)
+    elif not directory.is_dir():
+        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
+    elif not matches(source.revision, directory):
+        raise ConfigurationError(
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
+        )
+    with _ml_wheels():
+        from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
+    _threads(placement)
+    given = source.parameters
+    settings = DiffusersSettings(
+        dtype=placement.dtype or _text(source, "dtype") or "float32",
+        device=placement.device,
+        offload=placement.offload,
+        batch_size=placement.batch_size,
+        variant=_text(source, "variant"),
+        without=tuple(name.strip() for name in (_text(source, "without") or "").split(",") if name.strip()),
+        max_prompt_chars=source.limits.max_prompt_chars,
+        call={name: value for name, value in given.items() if name not in _LOADING},
+    )
+    return DiffusersGenerator.load(source.id, ModelRef(source.model, source.revision), settings, directory)
+
+
+def _check_pinned(source: Source) -> None:
+    """A branch moves: the same question would get another answer one day, and nobody would know why."""
+    commit = len(source.revision) == 40 and all(digit in "0123456789abcdef" for digit in source.revision)
+    if not commit and source.parameters.get("allow_unpinned") is not True:
+        raise ConfigurationError(
+            f"{source.id}: revision {source.revision!r} is not a commit of {source.model}. "
+            "Pin it, or set parameters.allow_unpinned = true."
+        )
+
+
+def _text(source: Source, name: str) -> str | None:
+    value = source.parameters.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{source.id}: parameters.{name} must be a string, not {value!r}.")
+    return value
+
+
+def _split(spec: str, what: str) -> tuple[str, str]:
+    kind, colon, rest = spec.partition(":")
+    if not colon:
+        raise ConfigurationError(f"{spec!r} names no {what}: expected KIND:WHICH, such as blip:DIRECTORY or fake:.")
+    return kind, rest
+
+
+def _locate(spec: str, which: str) -> tuple[ModelRef, Path | None]:
+    """The directory a specification names, or else a hub id with its pinned revision."""
+    directory = Path(which)
+    if which and directory.is_dir():
+        return ModelRef(directory.name, digest_of_directory(directory)), directory
+    name, at, revision = which.partition("@")
+    if not at or name.count("/") != 1:
+        raise ConfigurationError(f"{spec!r}: there is no such directory, and a hub id needs its revision: NAME@COMMIT.")
+    return ModelRef(name, revision), None
+
+
+def _options(kind: type[Any], spec: str, text: str) -> Any:
+    """ "sleep_seconds=0.1,crash_on=red" as a fake's behaviour."""
+    options: dict[str, Parameter] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        options[name] = {"true": True, "false": False}.get(value, value)
+    return _behaviour(kind, spec, options)
+
+
+def _behaviour(kind: type[Any], where: str, options: Mapping[str, Parameter]) -> Any:
+    known = {field.name: partial(_as, field.type) for field in fields(kind)}
+    try:
+        return kind(**{name: known[name](value) for name, value in options.items()})
+    except KeyError as error:
+        raise ConfigurationError(f"{where}: a fake knows no {error}.") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _as(kind: Any, value: Parameter) -> Parameter:
+    if kind is float and isinstance(value, int | float | str):
+        return float(value)
+    if kind is int and isinstance(value, str):
+        return int(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} should be a {kind.__name__}")
+    return value
+
+
+def _torch_dtype(placement: Placement) -> Any:
+    import torch
+
+    _threads(placement)
+    return getattr(torch, placement.dtype or "float32")
+
+
+def _threads(placement: Placement) -> None:
+    if placement.threads is not None:
+        import torch
+
+        torch.set_num_threads(placement.threads)
+
+
+@contextmanager
+def _ml_wheels() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"This needs the ML wheels, of which {error.name} is missing: install the package with its [ml] extra."
+        ) from error

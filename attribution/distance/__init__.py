@@ -1,0 +1,5 @@
+"""Distances between features, by the name that results and calibrations carry."""
+
+from attribution.distance.registry import DISTANCES, distance_named
+
+__all__ = ["DISTANCES", "distance_named"]

@@ -1,0 +1,175 @@
+"""What counts as an image: bytes in, one RGB picture of canonical size out. The first step of every job.
+
+Only Pillow, numpy and the standard library are imported here, because the API's decoding processes import it.
+The content decides what a file is, never its name, and every cap is checked before pixels are decoded.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from attribution.pixels import converter
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+_ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are accepted"
+_STRIP_PIXELS = 1 << 20
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """Caps on what is decoded, and the longest side of what comes out."""
+
+    max_pixels: int = 50_000_000
+    max_frames: int = 1_000
+    canonical_side: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """A decoded image in canonical form; `width` and `height` are the file's own, as meant to be seen."""
+
+    image: Image.Image
+    format: str
+    width: int
+    height: int
+    frames: int
+    mode: str
+
+
+def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImage:
+    """Decode the first frame into RGB, longest side at most `limits.canonical_side`.
+
+    Raises UnsupportedImage, UndecodableImage or ImageTooLarge, and nothing else, whatever the bytes are.
+    """
+    limits = limits or ImageLimits()
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return load(opened, limits)
+    head = file.read(64)
+    file.seek(0)
+    if not head:
+        raise UndecodableImage("The file is empty.")
+    kind = _kind(head)
+    if kind is None:
+        raise UnsupportedImage(f"The file is not an image of a kind we read; {_ACCEPTED}.")
+    with _refusing(kind), Image.open(file, formats=[kind]) as opened_image:
+        return _decode(opened_image, kind, limits)
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """The same pixels always give the same bytes: no profile, no date, no text."""
+    plain = image.convert("RGB")
+    plain.info = {}
+    buffer = BytesIO()
+    plain.save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def decode_png(data: bytes) -> Image.Image:
+    """The exact pixels that `encode_png` was given: neither scaled nor converted."""
+    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        return image.convert("RGB")
+
+
+def _kind(head: bytes) -> str | None:
+    """The format by signature; BM alone is not enough, or every text that starts so were a BMP."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in (12, 40, 52, 56, 64, 108, 124):
+        return "BMP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    # HEIC shares AVIF's container: only a file that names the brand is ours.
+    if head[4:8] == b"ftyp" and (b"avif" in head or b"avis" in head):
+        return "AVIF"
+    return None
+
+
+@contextmanager
+def _refusing(kind: str) -> Iterator[None]:
+    """Whatever a decoder throws becomes one of our three errors; what it only mutters about is dropped."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, MemoryError):
+        raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from None
+    except UnidentifiedImageError:
+        raise UndecodableImage(f"The file starts like a {kind} image, but its header is broken or cut off.") from None
+    except Exception as error:
+        raise UndecodableImage(f"The {kind} image is broken or cut off: its pixels cannot be read.") from error
+
+
+def _decode(image: Image.Image, kind: str, limits: ImageLimits) -> LoadedImage:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(f"The image has {width}×{height} pixels; at most {limits.max_pixels:,} are accepted.")
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > limits.max_frames:
+        raise ImageTooLarge(f"The image has {frames} frames; at most {limits.max_frames} are accepted.")
+    mode = image.mode
+    side = limits.canonical_side
+    if max(width, height) > 4 * side:
+        # JPEG can decode at 1/2, 1/4 or 1/8 directly; twice the side still leaves the last step to LANCZOS.
+        image.draft(None, (2 * side, 2 * side))
+    image.load()
+    picture = _shrink(image, side)
+    orientation = _orientation(image)  # after load(): PNG may carry it last, and TIFF has applied it by then
+    if orientation in _TRANSPOSE:
+        picture = picture.transpose(_TRANSPOSE[orientation])
+    if orientation >= 5:
+        width, height = height, width
+    if kind == "TIFF":
+        width, height = image.size
+    return LoadedImage(picture, kind, width, height, frames, mode)
+
+
+def _shrink(image: Image.Image, side: int) -> Image.Image:
+    """RGB with the longest side at most `side`, never holding more than one full-size copy of the pixels."""
+    width, height = image.size
+    to_rgb = converter(image)
+    factor = max(1, max(width, height) // (2 * side))
+    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    if max(width, height) <= side:
+        return small
+    scale = side / max(width, height)
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # The box is where the original ends: the reduced image may be a fraction of a pixel wider.
+    return small.resize(target, Image.Resampling.LANCZOS, box=(0, 0, width / factor, height / factor))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a broken EXIF block is no reason to refuse the picture it is attached to
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -1,0 +1,104 @@
+"""Any pixel layout to 8-bit sRGB on white: the half of `image.py` that knows about colour.
+
+`converter` looks at a whole image once (its value range, its colour profile) and returns a function that may
+then be applied to strips of it, so that no full-size copy is ever made.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+Convert = Callable[[Image.Image], Image.Image]
+
+# A profile is a few hundred bytes to about one megabyte; anything beyond is not there to describe colour.
+MAX_PROFILE_BYTES = 4_000_000
+_RANGES = (1.0, 255.0, 65535.0)
+_BASE = {"L": "L", "CMYK": "CMYK", "RGB": "RGB", "RGBA": "RGB", "RGBX": "RGB", "P": "RGB", "YCbCr": "RGB"}
+_SPACE = {"L": "GRAY", "CMYK": "CMYK", "RGB": "RGB"}
+
+
+def converter(image: Image.Image) -> Convert:
+    """A function that turns strips of `image` into RGB. The image must be loaded."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        low, high = _value_range(image)
+        return lambda strip: _from_deep_grey(strip, low, high)
+    transform = _to_srgb(image)
+    return lambda strip: _from_colour(strip, transform)
+
+
+def _from_colour(strip: Image.Image, transform: tuple[str, Convert] | None) -> Image.Image:
+    if strip.mode in ("La", "RGBa"):  # premultiplied, as some TIFFs are
+        strip = strip.convert({"La": "LA", "RGBa": "RGBA"}[strip.mode])
+    mask = None
+    if strip.has_transparency_data:
+        strip = strip.convert("RGBA")
+        mask = strip.getchannel("A")
+    if strip.mode not in ("L", "CMYK", "LAB"):
+        strip = strip.convert("RGB")
+    if transform is not None and transform[0] == strip.mode:
+        strip = transform[1](strip)
+    strip = strip.convert("RGB")
+    if mask is None:
+        return strip
+    white = Image.new("RGB", strip.size, "white")
+    white.paste(strip, mask=mask)
+    return white
+
+
+def _from_deep_grey(strip: Image.Image, low: float, high: float) -> Image.Image:
+    values = np.nan_to_num(np.asarray(strip, dtype=np.float32), nan=low, posinf=high, neginf=low)
+    scaled = (np.clip(values, low, high) - low) * (255.0 / (high - low))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+
+
+def _value_range(image: Image.Image) -> tuple[float, float]:
+    """What black and white are in a deep grey image.
+
+    Sixteen-bit modes say so themselves. "I" and "F" do not: the smallest usual range that holds every value,
+    and failing that the values' own range.
+    """
+    if image.mode.startswith("I;16"):
+        return 0.0, 65535.0
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)] if image.mode == "F" else values
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    usual = _RANGES if image.mode == "F" else _RANGES[1:]
+    for top in usual:
+        if low >= 0.0 and high <= top:
+            return 0.0, top
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _to_srgb(image: Image.Image) -> tuple[str, Convert] | None:
+    """The mode it takes and the transform from the image's own colour space; None where nothing sane is there."""
+    if image.mode == "LAB":
+        return "LAB", _transform(ImageCms.createProfile("LAB"), "LAB")
+    profile_bytes = image.info.get("icc_profile")
+    base = _BASE.get(image.mode)
+    if not isinstance(profile_bytes, bytes) or len(profile_bytes) > MAX_PROFILE_BYTES or base is None:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(profile_bytes))
+        if profile.profile.xcolor_space.strip() != _SPACE[base]:
+            return None  # a profile for other channels than these: a lie or a left-over
+        if "sRGB" in (profile.profile.profile_description or ""):
+            return None  # already there; converting would only add rounding
+        return base, _transform(profile, base)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None  # a broken profile is no reason to refuse a picture
+
+
+def _transform(profile: Any, mode: str) -> Convert:
+    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+
+    def apply(strip: Image.Image) -> Image.Image:
+        converted = ImageCms.applyTransform(strip, transform)
+        assert converted is not None  # only None when told to work in place
+        return converted
+
+    return apply

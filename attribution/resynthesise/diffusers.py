@@ -1,0 +1,243 @@
+"""Draws with any diffusers text-to-image pipeline, from a directory or a hub id: the local resynthesis.
+
+`load` does everything that happens once per process; then `draw` is prepare → forward → finish for each
+batch, and only `forward` touches the device. No pipeline is named here: what one can take, its `__call__`
+says.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from numpy.typing import NDArray
+from PIL import Image
+
+from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
+from attribution.ports import Deadline, Drawing, ModelRef
+
+_DiffusionPipeline: Any = DiffusionPipeline  # its from_pretrained carries no types
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# The catalogue's word → the pipelines' words, the first that a pipeline takes.
+_CALL_NAMES = {
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "width": "width",
+    "height": "height",
+    "negative_prompt": "negative_prompt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusersSettings:
+    """How a pipeline is loaded and called; `call` is what its `__call__` gets, under the catalogue's words.
+
+    `without` names components that are left out (SD3's T5); `offload` is none, model or sequential.
+    """
+
+    dtype: str = "float32"
+    device: str = "cpu"
+    offload: str = "none"
+    batch_size: int = 4
+    variant: str | None = None
+    without: tuple[str, ...] = ()
+    max_prompt_chars: int | None = None
+    call: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class DiffusersGenerator:
+    """One loaded pipeline."""
+
+    def __init__(self, source: str, ref: ModelRef, pipeline: Any, settings: DiffusersSettings) -> None:
+        self._source = source
+        self._ref = ref
+        self._pipeline = pipeline
+        self._settings = settings
+        self._deadline: Deadline | None = None
+        accepted = inspect.signature(pipeline.__call__).parameters
+        self._call = _call_arguments(source, settings.call, accepted)
+        # Amused and its like draw their noise for the whole batch from one generator: there an image would
+        # depend on its neighbours, so they get a batch each.
+        takes_list = "list" in str(accepted["generator"].annotation).lower()
+        self._batch_size = settings.batch_size if takes_list else 1
+        pipeline.set_progress_bar_config(disable=True)
+        self._watch_the_clock()
+
+    @classmethod
+    def load(
+        cls, source: str, ref: ModelRef, settings: DiffusersSettings, directory: Path | None = None
+    ) -> "DiffusersGenerator":
+        """Load from `directory`, or else from the hub at the pinned revision, and move to the device.
+
+        Raises SourceUnavailable where the weights cannot be had, ConfigurationError where the settings make
+        no sense.
+        """
+        if directory is not None and not (directory / "model_index.json").is_file():
+            raise SourceUnavailable(f"There is no pipeline for {source} in {directory}: put its weights there first.")
+        if settings.dtype not in _DTYPES:
+            raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
+        where = {"local_files_only": True} if directory is not None else {"revision": ref.revision}
+        with _quiet(), _loading(source):
+            pipeline = _DiffusionPipeline.from_pretrained(
+                str(directory or ref.name),
+                dtype=_DTYPES[settings.dtype],
+                variant=settings.variant,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **where,
+                **dict.fromkeys(settings.without),
+            )
+            _place(source, pipeline, settings)
+        return cls(source, ref, pipeline, settings)
+
+    @property
+    def source(self) -> str:
+        """The source's id in the catalogue."""
+        return self._source
+
+    @property
+    def ref(self) -> ModelRef:
+        """Which model, which weights."""
+        return self._ref
+
+    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+        """One drawing per seed, less those a safety checker flagged.
+
+        Raises SourceTimeout between two denoising steps once the deadline has passed.
+        """
+        drawings: list[Drawing] = []
+        for start in range(0, len(seeds), self._batch_size):
+            batch = seeds[start : start + self._batch_size]
+            drawings += self.finish(self.forward(self.prepare(prompt, batch), deadline), batch)
+        return drawings
+
+    def remark(self, prompt: str) -> str | None:
+        """Says when the prompt is longer than every text encoder of this pipeline reads."""
+        lost = self._tokens_lost(self._fitted(prompt))
+        cut = self._fitted(prompt) != prompt
+        if not lost and not cut:
+            return None
+        return "The caption is longer than this source reads: its end was ignored."
+
+    def prepare(self, prompt: str, seeds: Sequence[int]) -> dict[str, Any]:
+        """The arguments for one batch. Noise is drawn on the CPU, so that every device meets the same."""
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        batch: dict[str, Any] = {name: [v] * len(seeds) if isinstance(v, str) else v for name, v in self._call.items()}
+        return batch | {
+            "prompt": [self._fitted(prompt)] * len(seeds),
+            "generator": generators if len(generators) > 1 else generators[0],
+            "output_type": "np",
+        }
+
+    def forward(self, arguments: dict[str, Any], deadline: Deadline) -> Any:
+        """Run the pipeline; the only step that touches the device."""
+        self._deadline = deadline
+        try:
+            with _quiet(), torch.inference_mode():
+                return self._pipeline(**arguments)
+        except torch.OutOfMemoryError as error:
+            raise SourceUnavailable("The device ran out of memory while drawing.") from error
+        finally:
+            self._deadline = None
+            # A pipeline that was interrupted has not handed its models back to the host.
+            self._pipeline.maybe_free_model_hooks()
+
+    def finish(self, output: Any, seeds: Sequence[int]) -> list[Drawing]:
+        """Pictures from the pipeline's floats, without those its safety checker flagged."""
+        images: NDArray[np.floating[Any]] = np.asarray(output.images)  # (n, h, w, 3) in 0…1
+        if not np.isfinite(images).all():
+            raise SourceError("The model drew values that are not numbers, as a too narrow dtype makes it do.")
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
+        pixels = np.rint(np.clip(images, 0.0, 1.0) * 255).astype(np.uint8)
+        return [
+            Drawing(Image.fromarray(picture), seed)
+            for picture, seed, flagged in zip(pixels, seeds, flags, strict=True)
+            if not flagged
+        ]
+
+    def _watch_the_clock(self) -> None:
+        """Check the deadline whenever a component is called: once per denoising step, in every pipeline.
+
+        `callback_on_step_end` would do the same for about two thirds of them, each with a way of its own to
+        stop.
+        """
+        for component in self._pipeline.components.values():
+            if isinstance(component, torch.nn.Module):
+                component.register_forward_pre_hook(self._check)
+
+    def _check(self, module: torch.nn.Module, arguments: Any) -> None:
+        if self._deadline is not None and self._deadline.passed():
+            raise SourceTimeout("The source was still drawing when its time was over.")
+
+    def _fitted(self, prompt: str) -> str:
+        limit = self._settings.max_prompt_chars
+        if limit is None or len(prompt) <= limit:
+            return prompt
+        return prompt[: limit + 1].rsplit(" ", 1)[0][:limit]
+
+    def _tokens_lost(self, prompt: str) -> int:
+        lost = []
+        for name, tokenizer in self._pipeline.components.items():
+            if not name.startswith("tokenizer") or tokenizer is None:
+                continue
+            reads = min(int(tokenizer.model_max_length), int(self._call.get("max_sequence_length", 1 << 30)))
+            with _quiet():
+                lost.append(max(0, len(tokenizer(prompt).input_ids) - reads))
+        return min(lost, default=0)
+
+
+def _call_arguments(
+    source: str, wanted: Mapping[str, str | int | float | bool], accepted: Mapping[str, inspect.Parameter]
+) -> dict[str, str | int | float | bool]:
+    """Those of the catalogue's parameters that this pipeline takes; a word nobody knows is an error."""
+    arguments = {}
+    for word, value in wanted.items():
+        name = _CALL_NAMES.get(word, word)
+        if name in accepted:
+            arguments[name] = value
+        elif word not in _CALL_NAMES:
+            raise ConfigurationError(f"{source}: parameters.{word} is not something this pipeline takes.")
+    return arguments
+
+
+def _place(source: str, pipeline: Any, settings: DiffusersSettings) -> None:
+    if settings.offload == "model":
+        pipeline.enable_model_cpu_offload(device=settings.device)
+    elif settings.offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=settings.device)
+    elif settings.offload == "none":
+        pipeline.to(settings.device)
+    else:
+        raise ConfigurationError(f"{source}: offload must be none, model or sequential, not {settings.offload!r}.")
+    unet = getattr(pipeline, "unet", None)
+    if unet is not None and settings.device.startswith("cuda"):
+        unet.to(memory_format=torch.channels_last)  # convolutions on tensor cores; transformers gain nothing
+
+
+@contextmanager
+def _loading(source: str) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SourceUnavailable(f"The device has no room for {source}.") from error
+    except (OSError, ValueError, ImportError, AttributeError) as error:
+        raise SourceUnavailable(
+            f"The pipeline of {source} cannot be loaded: its files or libraries are missing."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """diffusers repeats truncated prompts on stderr, and captions do not belong in logs."""
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(before)

@@ -1,0 +1,59 @@
+"""Asks one generator for its drawings and never raises: a failing source must not sink a job.
+
+The workers call this once per source; `method.py` calls it in a loop.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from attribution.errors import OutputRefused, SourceError, SourceTimeout
+from attribution.ports import Caption, Deadline, Drawing, Generator, Resynthesis, SourceState
+from attribution.resynthesise.blank import is_blank
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A generator that has something to say about a prompt it drew, such as words it could not read."""
+
+    def remark(self, prompt: str) -> str | None:
+        """A sentence, or None."""
+        ...
+
+
+def resynthesise(
+    generator: Generator,
+    caption: Caption,
+    seeds: Sequence[int],
+    deadline: Deadline,
+    on_error: Callable[[Exception], None] | None = None,
+) -> Resynthesis:
+    """What the source made of the caption. Any state but `done` comes with its sentence and no drawings.
+
+    `on_error` is told of exceptions nobody foresaw, so that a worker can log what the caller must not see.
+    """
+    started = time.monotonic()
+    state = SourceState.DONE
+    drawings: tuple[Drawing, ...] = ()
+    reason: str | None = None
+    try:
+        if deadline.passed():
+            raise SourceTimeout("The time for this source was over before it began to draw.")
+        drawings = _without_blanks(generator.draw(caption.text, seeds, deadline))
+        if isinstance(generator, Remarks):
+            reason = generator.remark(caption.text)
+    except SourceError as error:
+        state, drawings, reason = error.state, (), str(error)
+    except Exception as error:
+        state, drawings, reason = SourceState.ERROR, (), "The source failed in a way nobody foresaw."
+        if on_error is not None:
+            on_error(error)
+    seconds = time.monotonic() - started
+    return Resynthesis(generator.source, generator.ref.revision, state, drawings, reason, seconds)
+
+
+def _without_blanks(drawings: Sequence[Drawing]) -> tuple[Drawing, ...]:
+    kept = tuple(drawing for drawing in drawings if not is_blank(drawing.image))
+    if not kept:
+        raise OutputRefused("Every drawing came back blank, as safety filters do it.")
+    return kept

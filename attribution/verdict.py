@@ -1,0 +1,99 @@
+"""From a ranking to a verdict: a source is named only above a threshold measured for exactly this setting.
+
+Thresholds come from calibration files, which the benchmark and the zoo write. Embedder, distance, γ and the
+set of tested sources with their revisions must all agree; anything else is `uncalibrated`, and the ranking
+stands by itself.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attribution.errors import ConfigurationError
+from attribution.ports import ModelRef, Ranking, Reason, Threshold, Verdict, VerdictKind
+
+_KEYS = {"embedder", "distance", "candidates", "sources", "max_distance", "min_margin", "measured"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    embedder: str
+    distance: str
+    candidates: int
+    sources: Mapping[str, str]
+    threshold: Threshold
+
+
+class Calibration:
+    """The thresholds this installation knows, and what each was measured on."""
+
+    def __init__(self, entries: Sequence[_Entry] = ()) -> None:
+        self._entries = tuple(entries)
+
+    @classmethod
+    def load(cls, paths: Sequence[Path]) -> "Calibration":
+        """Read calibration files. Raises ConfigurationError naming the file and what is wrong in it."""
+        return cls([entry for path in paths for entry in _read(path)])
+
+    def find(self, embedder: ModelRef, distance: str, candidates: int, sources: Mapping[str, str]) -> Threshold | None:
+        """The threshold for exactly this embedder, distance, γ and tested sources (id → revision), if any."""
+        wanted = (str(embedder), distance, candidates, dict(sources))
+        for entry in self._entries:
+            if (entry.embedder, entry.distance, entry.candidates, dict(entry.sources)) == wanted:
+                return entry.threshold
+        return None
+
+
+def judge(ranking: Ranking, *, quorum: int, threshold: Threshold | None) -> Verdict:
+    """`attributed` if the nearest is near enough and ahead by enough; else `inconclusive` and why."""
+    tested = len(ranking.entries)
+    if tested == 0 or tested < quorum:
+        return _inconclusive(Reason.NO_QUORUM, threshold)
+    if ranking.margin == 0:
+        return _inconclusive(Reason.TIE, threshold)
+    if threshold is None:
+        return _inconclusive(Reason.UNCALIBRATED, None)
+    best = ranking.entries[0]
+    near = best.distance <= threshold.max_distance
+    ahead = ranking.margin is not None and ranking.margin >= threshold.min_margin
+    if not (near and ahead):
+        return _inconclusive(Reason.BELOW_THRESHOLD, threshold)
+    return Verdict(VerdictKind.ATTRIBUTED, best.source, None, threshold)
+
+
+def _inconclusive(reason: Reason, threshold: Threshold | None) -> Verdict:
+    return Verdict(VerdictKind.INCONCLUSIVE, None, reason, threshold)
+
+
+def _read(path: Path) -> list[_Entry]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: not readable as JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise ConfigurationError(f"{path}: schema must be 1, the only one this version reads")
+    entries = document.get("entries")
+    if not isinstance(entries, list):
+        raise ConfigurationError(f"{path}: entries must be a list")
+    return [_entry(f"{path}: entries[{i}]", entry) for i, entry in enumerate(entries)]
+
+
+def _entry(where: str, raw: Any) -> _Entry:
+    if not isinstance(raw, dict) or not _KEYS - {"measured"} <= raw.keys() <= _KEYS:
+        raise ConfigurationError(f"{where} must have the keys {', '.join(sorted(_KEYS))}")
+    try:
+        return _Entry(
+            embedder=str(raw["embedder"]),
+            distance=str(raw["distance"]),
+            candidates=int(raw["candidates"]),
+            sources={str(source): str(revision) for source, revision in raw["sources"].items()},
+            threshold=Threshold(
+                max_distance=float(raw["max_distance"]),
+                min_margin=float(raw["min_margin"]),
+                measured={str(name): float(value) for name, value in raw.get("measured", {}).items()},
+            ),
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{where} has a value of the wrong kind: {error}") from error

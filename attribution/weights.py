@@ -1,0 +1,48 @@
+"""Names the exact weights of a model in a directory: the revision that results and calibrations carry.
+
+`python -m attribution.weights DIRECTORY…` prints what belongs into a catalogue entry.
+"""
+
+import sys
+from collections.abc import Iterator
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+_PREFIX = "sha256:"
+_DIGITS = 16
+
+
+def digest_of_file(path: Path) -> str:
+    """ "sha256:" and the first 16 hex digits over one weight file."""
+    with path.open("rb") as file:
+        return _PREFIX + file_digest(file, "sha256").hexdigest()[:_DIGITS]
+
+
+def digest_of_directory(directory: Path) -> str:
+    """The same over a whole pipeline: every file's name and content, in the order of their names.
+
+    Configuration counts, since another scheduler draws other pictures; model cards and hidden files do not.
+    """
+    whole = sha256()
+    for path in sorted(_files(directory), key=lambda p: p.relative_to(directory).as_posix()):
+        with path.open("rb") as file:
+            content = file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.relative_to(directory).as_posix()}\n{content}\n".encode())
+    return _PREFIX + whole.hexdigest()[:_DIGITS]
+
+
+def matches(revision: str, directory: Path) -> bool:
+    """Whether a catalogue's "sha256:…", of 16 digits or more, names what lies in the directory."""
+    return len(revision) >= len(_PREFIX) + _DIGITS and revision.startswith(digest_of_directory(directory))
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for path in directory.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        if path.is_file() and not hidden and path.suffix.lower() != ".md":
+            yield path
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(digest_of_directory(Path(argument)), argument)
