@@ -85,9 +85,7 @@ class ResultDocument(Document):
     temperature: float = Field(description="τ of the scores")
     calibrated: bool = Field(description="whether the scores are calibrated")
     ranking: list[RankedDocument]
-    margin: float | None = Field(
-        description="second-best minus best distance; null with fewer than two tested"
-    )
+    margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
     verdict: VerdictDocument
 
 

@@ -35,5 +35,6 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    # A connection that is lost and found again is told by our own events; a stack trace each time hides them.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # These tell of every request, message and tick at info; our own events say the same with ids.
+    for chatty in ("httpx", "celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -73,28 +73,20 @@ class RedisSettings(Group):
     timeout: Duration = Field(
         timedelta(seconds=1), description="connecting and answering, for snapshots and enqueueing"
     )
-    snapshot_ttl: Duration = Field(
-        timedelta(hours=1), description="how long an ended job is answered from Redis"
-    )
-    progress_ttl: Duration = Field(
-        timedelta(milliseconds=500), description="how stale a running job's answer may be"
-    )
+    snapshot_ttl: Duration = Field(timedelta(hours=1), description="how long an ended job is answered from Redis")
+    progress_ttl: Duration = Field(timedelta(milliseconds=500), description="how stale a running job's answer may be")
 
 
 class BlobSettings(Group):
     """Where images and vectors lie."""
 
-    url: str = Field(
-        "file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it"
-    )
+    url: str = Field("file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it")
 
 
 class CatalogueSettings(Group):
     """The sources this installation knows."""
 
-    directories: tuple[Path, ...] = Field(
-        (Path("sources"),), description="folders of one TOML file per source"
-    )
+    directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
 
 
 class ModelSettings(Group):
@@ -115,13 +107,9 @@ class ModelSettings(Group):
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         None, description="overrides the sources' own dtype"
     )
-    offload: Literal["none", "model", "sequential"] = Field(
-        "none", description="diffusers' offloading, for small GPUs"
-    )
+    offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
     batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
-    memory_mb: PositiveInt = Field(
-        16_000, description="upper bound of the generators kept loaded in one process"
-    )
+    memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
 
 class IntakeSettings(Group):
@@ -151,16 +139,21 @@ class JobSettings(Group):
     hand_on_after: Duration = Field(
         timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time"
     )
-    sweep_every: Duration = Field(
-        timedelta(seconds=1), description="how often what stands still is looked for"
-    )
+    sweep_every: Duration = Field(timedelta(seconds=1), description="how often what stands still is looked for")
     candidates: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
     quorum_share: float = Field(
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
-    drain: PositiveInt = Field(
-        8, description="jobs of one source drawn before a local worker looks at another source"
+    drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
+
+
+class ScreeningSettings(Group):
+    """What is asked before anything is drawn."""
+
+    hooks: tuple[str, ...] = Field(
+        (),
+        description="package.module:name of objects that workers.screening.Hook describes; none by default",
     )
 
 
@@ -174,9 +167,7 @@ class LogSettings(Group):
 class Settings(BaseSettings):
     """The whole configuration. `Settings()` raises pydantic's ValidationError naming what is missing or wrong."""
 
-    model_config = SettingsConfigDict(
-        env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid")
 
     database: DatabaseSettings
     redis: RedisSettings
@@ -185,6 +176,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()
+    screening: ScreeningSettings = ScreeningSettings()
     log: LogSettings = LogSettings()
 
 

@@ -62,6 +62,12 @@ class ModelRef:
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}"
 
+    @classmethod
+    def parse(cls, text: str) -> "ModelRef":
+        """The inverse of str()."""
+        name, _, revision = text.rpartition("@")
+        return cls(name, revision)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:

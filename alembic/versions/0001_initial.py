@@ -61,9 +61,7 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("hand_ons", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
             "stage IN ('screening', 'captioning', 'resynthesising', 'embedding', 'ranking')",
@@ -141,17 +139,14 @@ def upgrade() -> None:
         ),
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("hand_ons", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "state IN ('pending', 'running', 'done', 'refused_prompt', 'refused_output', 'rate_limited', 'quota', 'timeout', 'unavailable', 'retired', 'no_api', 'awaiting_reference', 'skipped', 'error')",
+            "state IN ('pending', 'running', 'done', 'refused_prompt', 'refused_output', 'rate_limited', 'quota', "
+            "'timeout', 'unavailable', 'retired', 'no_api', 'awaiting_reference', 'skipped', 'error')",
             name=op.f("ck_job_sources_state"),
         ),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_job_sources_job_id_jobs"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_sources_job_id_jobs"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_job_sources_tenant_id_tenants")),
         sa.PrimaryKeyConstraint("job_id", "source", name=op.f("pk_job_sources")),
     )
@@ -172,22 +167,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index(
-        "ix_job_sources_running", table_name="job_sources", postgresql_where=sa.text("state = 'running'")
-    )
-    op.drop_index(
-        "ix_job_sources_drain", table_name="job_sources", postgresql_where=sa.text("state = 'pending'")
-    )
+    op.drop_index("ix_job_sources_running", table_name="job_sources", postgresql_where=sa.text("state = 'running'"))
+    op.drop_index("ix_job_sources_drain", table_name="job_sources", postgresql_where=sa.text("state = 'pending'"))
     op.drop_table("job_sources")
     op.drop_index(op.f("ix_blob_references_tenant_id_sha256"), table_name="blob_references")
     op.drop_table("blob_references")
-    op.drop_index(
-        "ix_jobs_sweep", table_name="jobs", postgresql_where=sa.text("status IN ('queued', 'processing')")
-    )
+    op.drop_index("ix_jobs_sweep", table_name="jobs", postgresql_where=sa.text("status IN ('queued', 'processing')"))
     op.drop_index("ix_jobs_listing", table_name="jobs")
-    op.drop_index(
-        "ix_jobs_deadline", table_name="jobs", postgresql_where=sa.text("status IN ('queued', 'processing')")
-    )
+    op.drop_index("ix_jobs_deadline", table_name="jobs", postgresql_where=sa.text("status IN ('queued', 'processing')"))
     op.drop_table("jobs")
     op.drop_table("blobs")
     op.drop_table("tenants")

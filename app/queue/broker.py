@@ -65,7 +65,7 @@ class Broker:
                         args=step.arguments,
                         queue=step.queue,
                         producer=producer,
-                        # A pooled connection that the broker closed meanwhile fails once; the second try is on a new one.
+                        # A pooled connection that the broker closed fails once; the second try opens a new one.
                         retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
                     )
         except (OperationalError, RedisError, OSError) as error:

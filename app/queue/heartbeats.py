@@ -1,6 +1,8 @@
 """Which workers are alive and warm, as they say themselves every few seconds in Redis."""
 
+import contextlib
 import time
+from collections.abc import Sequence
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -12,7 +14,7 @@ EVERY_SECONDS = 3.0
 class Heartbeats:
     """One sorted set per role: worker names by the time they last said that they are warm."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def beat(self, role: str, worker: str) -> None:
@@ -28,12 +30,10 @@ class Heartbeats:
 
     def leave(self, role: str, worker: str) -> None:
         """Says that this worker is stopping."""
-        try:
+        with contextlib.suppress(RedisError):
             self._redis.zrem(_key(role), worker)
-        except RedisError:
-            pass
 
-    def warm(self, roles: tuple[str, ...]) -> dict[str, int]:
+    def warm(self, roles: Sequence[str]) -> dict[str, int]:
         """How many workers of each role spoke lately. Raises RedisError when Redis does not answer."""
         since = time.time() - FRESH_SECONDS
         with self._redis.pipeline(transaction=False) as pipe:

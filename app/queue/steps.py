@@ -1,7 +1,9 @@
 """The names that API and workers agree on: tasks, their queues, and which task serves which stage."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.store.models import Stage
 from attribution.catalogue import Source
@@ -9,15 +11,22 @@ from attribution.catalogue import Source
 REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
 RESYNTHESISE_TASK = "workers.resynthesise"
-FAN_OUT_TASK = "workers.fan_out"
 SWEEP_TASK = "workers.sweep"
-# Roles a worker process can have; a service answers only when each has a warm one.
-ROLES = ("light", "models", "local", "remote")
+
+
+class Role(StrEnum):
+    """What a worker process may be there for; one process can have several."""
+
+    LIGHT = "light"
+    CAPTION = "caption"
+    EMBED = "embed"
+    LOCAL = "local"
+    REMOTE = "remote"
+
 
 _STAGES = {
     Stage.SCREENING: ("workers.screen", "screen"),
     Stage.CAPTIONING: ("workers.caption", "caption"),
-    Stage.RESYNTHESISING: (FAN_OUT_TASK, "fan_out"),
     Stage.EMBEDDING: ("workers.embed", "embed"),
     Stage.RANKING: ("workers.rank", "rank"),
 }
@@ -33,9 +42,14 @@ class Step:
 
 
 def stage_step(stage: Stage, job_id: uuid.UUID) -> Step:
-    """The message that has a job's stage worked on."""
+    """The message that has a job's stage worked on; resynthesising has none of its own, but one per source."""
     task, queue = _STAGES[stage]
     return Step(task, queue, (str(job_id),))
+
+
+def stage_task_name(stage: Stage) -> str:
+    """The name of the task that works on a stage."""
+    return _STAGES[stage][0]
 
 
 def source_step(job_id: uuid.UUID, source: str, queue: str) -> Step:
@@ -46,3 +60,14 @@ def source_step(job_id: uuid.UUID, source: str, queue: str) -> Step:
 def queue_of(source: Source) -> str:
     """Local sources have a queue each, so that a device's worker can drain one model before loading the next."""
     return f"local.{source.id}" if source.platform == "local" else REMOTE_QUEUE
+
+
+def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:
+    """The roles that must have a warm worker before jobs on these sources can end."""
+    queues = {queue_of(source) for source in sources}
+    roles = [Role.LIGHT, Role.CAPTION, Role.EMBED]
+    if queues - {REMOTE_QUEUE}:
+        roles.append(Role.LOCAL)
+    if REMOTE_QUEUE in queues:
+        roles.append(Role.REMOTE)
+    return tuple(roles)

@@ -1,6 +1,7 @@
 """Bytes (images, vectors) in an object store, content-addressed within a tenant; Postgres counts their uses.
 
-The bytes are put first and the row second: a crash in between leaves bytes that nobody refers to, never a row without bytes.
+The bytes are put first and the row second: a crash in between leaves bytes without a row,
+never a row without bytes.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -59,6 +61,15 @@ class Blobs:
         except (BaseError, OSError) as error:
             raise StorageUnavailable(f"Blob {sha256[:12]} cannot be read from the store.") from error
 
+    def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
+        """Deletes the bytes; that they are gone already is fine. Raises StorageUnavailable."""
+        try:
+            obstore.delete(self._store, _key(tenant_id, sha256))
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
+
 
 def refer(session: Session, job_id: uuid.UUID, uses: dict[str, StoredBlob]) -> None:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob."""
@@ -75,14 +86,32 @@ def refer(session: Session, job_id: uuid.UUID, uses: dict[str, StoredBlob]) -> N
     )
     statement = insert(BlobReference)
     session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["job_id", "role"], set_={"sha256": statement.excluded.sha256}
-        ),
+        statement.on_conflict_do_update(index_elements=["job_id", "role"], set_={"sha256": statement.excluded.sha256}),
         [
             {"job_id": job_id, "role": role, "tenant_id": blob.tenant_id, "sha256": blob.sha256}
             for role, blob in sorted(uses.items())
         ],
     )
+
+
+def forget(session: Session, job_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
+    """Drops a job's uses of blobs, and the blobs that nobody else uses: (tenant, sha256) of the bytes to delete."""
+    used = session.execute(
+        delete(BlobReference)
+        .where(BlobReference.job_id == job_id)
+        .returning(BlobReference.tenant_id, BlobReference.sha256)
+    ).all()
+    gone = session.execute(
+        delete(Blob)
+        .where(
+            tuple_(Blob.tenant_id, Blob.sha256).in_([tuple(row) for row in used]),
+            ~select(BlobReference.job_id)
+            .where(BlobReference.tenant_id == Blob.tenant_id, BlobReference.sha256 == Blob.sha256)
+            .exists(),
+        )
+        .returning(Blob.tenant_id, Blob.sha256)
+    )
+    return [(tenant_id, sha256) for tenant_id, sha256 in gone]
 
 
 def _key(tenant_id: uuid.UUID, sha256: str) -> str:

@@ -91,9 +91,7 @@ def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | Non
 
 def sources_of(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
     """The job's sources in catalogue order."""
-    return session.scalars(
-        select(JobSource).where(JobSource.job_id == job_id).order_by(JobSource.position)
-    ).all()
+    return session.scalars(select(JobSource).where(JobSource.job_id == job_id).order_by(JobSource.position)).all()
 
 
 def unheld(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:

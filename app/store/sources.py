@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.store.jobs import leaving, unheld
@@ -31,27 +31,18 @@ class SourceClaim:
     remaining: timedelta  # until the job's deadline
 
 
-def pending(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
-    """The sources that wait to be drawn, in catalogue order."""
-    return session.scalars(
-        select(JobSource)
-        .where(JobSource.job_id == job_id, JobSource.state == SourceState.PENDING)
-        .order_by(JobSource.position)
-    ).all()
-
-
-def mark_handed_on(session: Session, job_id: uuid.UUID) -> None:
-    """Starts the sweep's clock for the pending sources of a job that is being fanned out."""
-    session.execute(
+def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[tuple[str, str]]:
+    """(source, queue) of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
+    rows = session.execute(
         update(JobSource)
         .where(JobSource.job_id == job_id, JobSource.state == SourceState.PENDING)
         .values(handed_on_at=func.clock_timestamp())
-    )
+        .returning(JobSource.position, JobSource.source, JobSource.queue)
+    ).all()
+    return [(source, queue) for _, source, queue in sorted(rows)]
 
 
-def claim(
-    session: Session, job_id: uuid.UUID, source: str, lease: timedelta, attempts: int
-) -> SourceClaim | None:
+def claim(session: Session, job_id: uuid.UUID, source: str, lease: timedelta, attempts: int) -> SourceClaim | None:
     """Takes one source of one job for this worker; None when there is nothing to do."""
     return _claim(session, (JobSource.job_id == job_id) & (JobSource.source == source), lease, attempts)
 
@@ -77,9 +68,7 @@ def claim_next(session: Session, source: str, lease: timedelta, attempts: int) -
     return _claim(session, (JobSource.job_id == oldest) & (JobSource.source == source), lease, attempts)
 
 
-def _claim(
-    session: Session, which: ColumnElement[bool], lease: timedelta, attempts: int
-) -> SourceClaim | None:
+def _claim(session: Session, which: ColumnElement[bool], lease: timedelta, attempts: int) -> SourceClaim | None:
     found = session.execute(
         update(JobSource)
         .where(
@@ -96,13 +85,25 @@ def _claim(
             attempt=JobSource.attempt + 1,
             lease_until=func.now() + lease,
             started_at=func.clock_timestamp(),
-            timeout_at=func.clock_timestamp()
-            + func.make_interval(0, 0, 0, 0, 0, 0, JobSource.timeout_seconds),
+            timeout_at=func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, JobSource.timeout_seconds),
         )
         .returning(JobSource, Job.caption, Job.candidates, Job.seed, Job.deadline_at - func.clock_timestamp())
         .execution_options(populate_existing=True)
     ).one_or_none()
-    return None if found is None else SourceClaim(*found)
+    if found is None:
+        return None
+    row, caption, candidates, seed, remaining = found
+    return SourceClaim(row, caption or "", candidates, seed, cast(timedelta, remaining))
+
+
+def running(claimed: JobSource) -> ColumnElement[bool]:
+    """The fence: the row is still running under the attempt that this claim took."""
+    return and_(
+        JobSource.job_id == claimed.job_id,
+        JobSource.source == claimed.source,
+        JobSource.state == SourceState.RUNNING,
+        JobSource.attempt == claimed.attempt,
+    )
 
 
 def finish(
@@ -112,17 +113,12 @@ def finish(
     reason: str | None,
     drawings: list[dict[str, Any]],
 ) -> tuple[bool, Stage | None]:
-    """Ends a claimed source. Returns whether the claim still stood, and the stage the job entered if this was the last."""
+    """Ends a claimed source. Returns whether the claim stood, and the stage the job entered if this was the last."""
     if not lock(session, claimed.job_id):
         return False, None
     stood = session.scalar(
         update(JobSource)
-        .where(
-            JobSource.job_id == claimed.job_id,
-            JobSource.source == claimed.source,
-            JobSource.state == SourceState.RUNNING,
-            JobSource.attempt == claimed.attempt,
-        )
+        .where(running(claimed))
         .values(ended(state, reason) | {"drawings": drawings})
         .returning(JobSource.source)
     )
@@ -133,12 +129,7 @@ def release(session: Session, claimed: JobSource) -> None:
     """Gives a claim back after an error that may pass; the sweep hands the source on again."""
     session.execute(
         update(JobSource)
-        .where(
-            JobSource.job_id == claimed.job_id,
-            JobSource.source == claimed.source,
-            JobSource.state == SourceState.RUNNING,
-            JobSource.attempt == claimed.attempt,
-        )
+        .where(running(claimed))
         .values(state=SourceState.PENDING, lease_until=None, handed_on_at=func.clock_timestamp())
     )
 

@@ -67,6 +67,7 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     if not sources.lock(session, job_id):
         return None
     late = session.scalar(select(Job.deadline_at < func.now()).where(Job.id == job_id))
+    which: ColumnElement[bool]
     if late:
         which = JobSource.state.in_(sources.OPEN_STATES)
         reason = "The job's deadline passed before this source had drawn."
@@ -74,9 +75,7 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
         reason = "The source did not finish within its time limit."
     session.execute(
-        update(JobSource)
-        .where(JobSource.job_id == job_id, which)
-        .values(sources.ended(SourceState.TIMEOUT, reason))
+        update(JobSource).where(JobSource.job_id == job_id, which).values(sources.ended(SourceState.TIMEOUT, reason))
     )
     return sources.join(session, job_id)
 
@@ -106,9 +105,7 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
             JobSource.attempt >= attempts,
             unheld(JobSource),
         )
-        .values(
-            sources.ended(SourceState.ERROR, f"Drawing with this source ended abnormally {attempts} times.")
-        )
+        .values(sources.ended(SourceState.ERROR, f"Drawing with this source ended abnormally {attempts} times."))
     )
     return sources.join(session, job_id)
 
@@ -163,9 +160,7 @@ def hand_on_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:
 
 def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
     """Fails jobs whose stage used up its attempts and went silent, so that no image crashes workers for ever."""
-    error = StepCrashed(
-        f"A stage ended abnormally {attempts} times on this image; it is not tried again. Submit it again if the cause is mended."
-    )
+    error = StepCrashed(f"A stage ended abnormally {attempts} times on this image and is not tried again; see the log.")
     return _moved(
         session,
         update(Job)

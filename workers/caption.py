@@ -1,0 +1,20 @@
+"""Stage `captioning`: the query image becomes the text that every source is given."""
+
+from app.store.models import Job, Stage
+from attribution.caption import describe
+from attribution.caption.given import GivenCaptioner
+from workers.images import read_image
+from workers.process import Process
+from workers.screening import screen_caption
+from workers.stage import Advance
+
+
+def caption(process: Process, job: Job) -> Advance:
+    """Captions the query, or takes the caller's prompt; the hooks judge the text before it leaves this stage."""
+    captioner = process.models.captioner if job.prompt is None else GivenCaptioner(job.prompt)
+    described = describe(captioner, read_image(process.blobs, job.tenant_id, job.query_blob))
+    screen_caption(process.hooks, described.text)
+    return Advance(
+        to=Stage.RESYNTHESISING,
+        values={"caption": described.text, "captioner": str(described.captioner)},
+    )

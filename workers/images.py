@@ -1,0 +1,42 @@
+"""Reads and writes what stages pass to each other through the blob store: canonical images and feature arrays."""
+
+import io
+import uuid
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+from app.store.blobs import Blobs
+from attribution.ports import Embedded, ModelRef, Vectors
+
+PNG = "image/png"
+NPZ = "application/x-npz"
+_QUERY = "query"
+_SOURCE = "source/"
+
+
+def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
+    """A stored canonical image, RGB. Only PNG that we wrote ourselves is ever decoded here."""
+    with Image.open(io.BytesIO(blobs.get(tenant_id, sha256)), formats=["PNG"]) as image:
+        return image.convert("RGB")
+
+
+def pack(embedded: Embedded) -> bytes:
+    """Feature arrays as npz: `query` (d,) and `source/<id>` (γ, d), float32."""
+    arrays: Mapping[str, Vectors] = {_QUERY: embedded.query} | {
+        _SOURCE + source: vectors for source, vectors in embedded.drawings.items()
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes, embedder: ModelRef) -> Embedded:
+    """The inverse of pack."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return Embedded(
+            embedder=embedder,
+            query=arrays[_QUERY],
+            drawings={name.removeprefix(_SOURCE): arrays[name] for name in arrays.files if name.startswith(_SOURCE)},
+        )

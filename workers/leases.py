@@ -1,0 +1,81 @@
+"""Keeps the leases of what this process works on, and ends the process when a step hangs.
+
+A lease is short, so that a killed worker's steps are handed on within seconds; it is renewed here while the worker
+lives, so that a step may take longer than its lease. A step that hangs past its limit in native code cannot be stopped
+from inside: the process ends itself, its supervisor starts another, and the sweep hands its steps on.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event, Lock, Thread
+
+import structlog
+from sqlalchemy import func, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.store.database import Database
+from app.store.jobs import held
+from app.store.models import Job, JobSource
+from app.store.sources import running
+
+log = structlog.get_logger(__name__)
+EXIT_CODE = 75  # "try again later" in sysexits.h
+# How long after its limit a step may still come back by itself, e.g. from a last denoising step.
+GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    claim: Job | JobSource
+    ends_at: float
+
+
+class Leases:
+    """A thread that renews the leases of the claims being held."""
+
+    def __init__(self, database: Database, lease: timedelta) -> None:
+        self._database = database
+        self._lease = lease
+        self._held: dict[int, _Held] = {}
+        self._lock = Lock()
+        self._stopped = Event()
+
+    def start(self) -> None:
+        """Starts renewing, in a daemon thread."""
+        Thread(target=self._run, name="leases", daemon=True).start()
+
+    @contextmanager
+    def hold(self, claim: Job | JobSource, limit: timedelta) -> Iterator[None]:
+        """Renews the claim's lease within the block; the process ends if the block outlives its limit by far."""
+        entry = _Held(claim, time.monotonic() + limit.total_seconds() + GRACE_SECONDS)
+        with self._lock:
+            self._held[id(entry)] = entry
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._held[id(entry)]
+
+    def renew(self) -> None:
+        """Renews every held claim once; a claim that was fenced off meanwhile is left alone."""
+        with self._lock:
+            entries = list(self._held.values())
+        for entry in entries:
+            claim = entry.claim
+            if time.monotonic() > entry.ends_at:
+                log.critical("step_hangs", table=claim.__tablename__)
+                os._exit(EXIT_CODE)
+            table, which = (Job, held(claim)) if isinstance(claim, Job) else (JobSource, running(claim))
+            with self._database.transaction(durable=False) as session:
+                session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._lease.total_seconds() / 3):
+            try:
+                self.renew()
+            except SQLAlchemyError as error:
+                log.warning("lease_not_renewed", error=type(error).__name__)

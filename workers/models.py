@@ -1,0 +1,58 @@
+"""The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from threading import Lock
+
+from app.settings import ModelSettings
+from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.catalogue import Catalogue, Source
+from attribution.distance import distance_named
+from attribution.ports import Captioner, Distance, Embedder, Generator
+from attribution.resynthesise.pool import GeneratorPool
+from attribution.verdict import Calibration
+
+
+class Models:
+    """Builds what the settings name, at first use, once per process."""
+
+    def __init__(self, settings: ModelSettings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._lock = Lock()
+        self._placement = Placement(
+            device=settings.device,
+            dtype=settings.dtype,
+            offload=settings.offload,
+            batch_size=settings.batch_size,
+        )
+        self._generators = GeneratorPool(lambda source: build_generator(source, self._placement), settings.memory_mb)
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """Loads on first use. Raises ConfigurationError where the setting cannot be built."""
+        return build_captioner(self._settings.captioner, self._placement)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """Loads on first use. Raises ConfigurationError where the setting cannot be built."""
+        return build_embedder(self._settings.embedder, self._placement)
+
+    @cached_property
+    def distance(self) -> Distance:
+        """The configured distance."""
+        return distance_named(self._settings.distance)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The measured thresholds that ship with the models or were made for this installation."""
+        return Calibration.load(self._settings.calibrations)
+
+    def generator(self, source: Source) -> Generator:
+        """The loaded generator of a source; least recently used ones make room. One thread loads at a time."""
+        with self._lock:
+            return self._generators.get(source)
+
+    def local_sources(self) -> Sequence[Source]:
+        """The enabled sources that this machine draws itself."""
+        return [source for source in self._catalogue.select(None, ()) if source.platform == "local"]

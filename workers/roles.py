@@ -1,0 +1,51 @@
+"""What a worker process may be there for: which queues a role drains, and with which pool.
+
+Stages that hold a model run in Celery's `solo` pool, one task at a time in the process's main thread; those that wait
+for others run in threads. Roles that share a pool can share a process.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.queue.steps import REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
+from attribution.catalogue import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Celery's pool and how many tasks it runs at once."""
+
+    kind: str
+    concurrency: int
+
+
+SOLO = Pool("solo", 1)
+POOLS = {
+    Role.LIGHT: Pool("threads", 4),
+    Role.CAPTION: SOLO,
+    Role.EMBED: SOLO,
+    Role.LOCAL: SOLO,
+    # A thread per call under way: more sources at once than this wait for each other.
+    Role.REMOTE: Pool("threads", 32),
+}
+
+
+def queues_of(roles: Iterable[Role], sources: Iterable[Source]) -> list[str]:
+    """The queues that these roles drain, given the catalogue."""
+    sources = tuple(sources)
+    of_role = {
+        Role.LIGHT: ["screen", "rank", SWEEP_QUEUE],
+        Role.CAPTION: ["caption"],
+        Role.EMBED: ["embed"],
+        Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],
+        Role.REMOTE: [REMOTE_QUEUE],
+    }
+    return [queue for role in roles for queue in of_role[role]]
+
+
+def pool_of(roles: Sequence[Role]) -> Pool:
+    """The pool that the roles share. Raises ValueError where they do not."""
+    kinds = {POOLS[role].kind for role in roles}
+    if len(kinds) != 1:
+        raise ValueError(f"{', '.join(roles)} cannot share a process: they need different pools.")
+    return max((POOLS[role] for role in roles), key=lambda pool: pool.concurrency)

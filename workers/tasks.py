@@ -1,0 +1,60 @@
+"""The Celery app with its tasks: names and ids, nothing else. Each calls a plain function with this process."""
+
+import uuid
+from collections.abc import Callable
+
+from app.queue.broker import make_celery
+from app.queue.steps import RESYNTHESISE_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
+from app.settings import load_settings
+from app.store.models import Stage
+from workers.caption import caption
+from workers.embed import embed
+from workers.process import this_process
+from workers.rank import rank
+from workers.resynthesise import resynthesise
+from workers.screen import screen
+from workers.stage import Work, run_stage
+from workers.sweep import sweep
+
+settings = load_settings()
+celery = make_celery(settings)
+celery.conf.beat_schedule = {
+    "sweep": {
+        "task": SWEEP_TASK,
+        "schedule": settings.job.sweep_every,
+        # A sweep that waited this long is not worth running: the next one is queued already.
+        "options": {"queue": SWEEP_QUEUE, "expires": 5},
+    }
+}
+
+STAGES: dict[Stage, Work] = {
+    Stage.SCREENING: screen,
+    Stage.CAPTIONING: caption,
+    Stage.EMBEDDING: embed,
+    Stage.RANKING: rank,
+}
+
+
+def stage_task(stage: Stage, work: Work) -> Callable[[str], None]:
+    """The task of one stage of one job."""
+
+    def task(job_id: str) -> None:
+        run_stage(this_process(), stage, uuid.UUID(job_id), work)
+
+    return task
+
+
+def resynthesise_task(job_id: str, source: str) -> None:
+    """The task of one source of one job."""
+    resynthesise(this_process(), uuid.UUID(job_id), source)
+
+
+def sweep_task() -> None:
+    """One round of the night watch."""
+    sweep(this_process())
+
+
+for _stage, _work in STAGES.items():
+    celery.task(stage_task(_stage, _work), name=stage_task_name(_stage))
+celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(sweep_task, name=SWEEP_TASK)

@@ -1,0 +1,47 @@
+"""Warming up before the first task is taken, and saying so to `/readyz` while the process lives."""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from threading import Event, Thread
+
+import structlog
+from PIL import Image
+
+from app.queue.heartbeats import EVERY_SECONDS
+from app.queue.steps import Role
+from workers.process import Process
+
+log = structlog.get_logger(__name__)
+
+
+def warm_up(process: Process, roles: Sequence[Role]) -> None:
+    """Loads what the roles need and uses it once. Raises what loading raises: who cannot work must not start."""
+    started = time.monotonic()
+    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    if Role.CAPTION in roles:
+        process.models.captioner.describe(grey)
+    if Role.EMBED in roles:
+        process.models.embedder.embed([grey])
+    if Role.LOCAL in roles:
+        for source in process.models.local_sources():
+            process.models.generator(source)
+    log.info("warm", roles=[role.value for role in roles], seconds=round(time.monotonic() - started, 2))
+
+
+def say_so(process: Process, roles: Sequence[Role]) -> Event:
+    """Beats for each role from a daemon thread until the returned event is set."""
+    name, stopped = f"{socket.gethostname()}:{os.getpid()}", Event()
+
+    def run() -> None:
+        while True:
+            for role in roles:
+                process.heartbeats.beat(role, name)
+            if stopped.wait(EVERY_SECONDS):
+                break
+        for role in roles:
+            process.heartbeats.leave(role, name)
+
+    Thread(target=run, name="heartbeat", daemon=True).start()
+    return stopped
