@@ -23,8 +23,8 @@ from embedded.servers import Servers, start_servers, supervised
 from embedded.state import REPOSITORY, State
 from embedded.supervisor import Supervisor
 
-# Process name → the roles it has (see workers/roles.py). Captioner and embedder take turns within a job, so they share a
-# process and its half gigabyte of libraries; drawing has one of its own, so that the next job is not kept waiting.
+# Process name → the roles it has (see workers/roles.py). Captioner and embedder take turns within a job, so they share
+# a process and its libraries; drawing has one of its own, so that the next job is not kept waiting.
 WORKERS: Mapping[str, tuple[str, ...]] = {
     "worker-light": ("light",),
     "worker-models": ("caption", "embed"),
@@ -56,7 +56,7 @@ class Stack:
     def wait_until_warm(
         self, tell: Callable[[dict[str, object]], None] = lambda _: None, patience: float = WARM_PATIENCE
     ) -> None:
-        """Wait until the API and a worker of every kind are ready for a job. Raises `StartFailed` or `EmbeddedError`."""
+        """Wait until the API and a worker of every kind can take a job. Raises `StartFailed` or `EmbeddedError`."""
         deadline = time.monotonic() + patience
         while (readiness := self.readiness()).get("status") != "ok":
             tell(readiness)
@@ -88,7 +88,7 @@ def stack(
             [
                 _api(state, settings, port),
                 *(_python(name, state, settings, "-m", "workers", *roles) for name, roles in workers.items()),
-                _python("beat", state, settings, "-m", "workers", "beat", "--schedule", str(state.directory / "beat")),
+                _python("beat", state, settings, "-m", "workers", "beat"),
             ]
         )
         yield Stack(f"http://127.0.0.1:{port}", servers, supervisor, state.log, settings)

@@ -21,11 +21,11 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("roles", nargs="+", choices=[*(role.value for role in Role), BEAT], metavar="ROLE")
     parser.add_argument("--concurrency", type=int, help="tasks at once, for roles that run in threads")
-    parser.add_argument("--schedule", default="celerybeat-schedule", help="the clock's own file")
     options = parser.parse_args(arguments)
     configure_logging(settings.log)
     if BEAT in options.roles:
-        celery.start(["beat", "--schedule", options.schedule, "--loglevel", "warning"])
+        # In memory: the only schedule is "every second", and a schedule file torn by kill -9 kept beat from starting.
+        celery.start(["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "warning"])
     else:
         work([Role(role) for role in options.roles], options.concurrency)
 
