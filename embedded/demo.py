@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from embedded.client import Client, Refused
+from embedded.client import Client, Job, Refused
 from embedded.show import Progress, show_result
 from embedded.stack import Stack, stack
 from embedded.state import REPOSITORY
@@ -58,7 +58,7 @@ def print_curl(console: Console, base_url: str, job: str = "ID") -> None:
         console.print(f"    {command}", highlight=False)
 
 
-def _attribute(running: Stack, image: Path, console: Console) -> dict[str, object]:
+def _attribute(running: Stack, image: Path, console: Console) -> Job:
     with Client(running.base_url) as client, Progress(console) as progress:
         location, job = client.submit(image)
         console.print(f"POST /attribute with {escape(str(image))}: 202, job {job['id']}")

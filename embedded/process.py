@@ -107,9 +107,14 @@ class Process:
             self.spec.prepare()
             with self.spec.log.open("ab") as log:
                 self._popen = subprocess.Popen(
-                    leashed(self.spec.argv, self.spec.account, self.spec.stop_signal), env=dict(self.spec.env), cwd=self.spec.cwd,
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
-                )  # fmt: skip
+                    leashed(self.spec.argv, self.spec.account, self.spec.stop_signal),
+                    env=dict(self.spec.env),
+                    cwd=self.spec.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                )
         except OSError as error:
             self.last_end = f"could not be started: {error}"
             self._next_start = now + self._backoff.after(0)

@@ -1,4 +1,4 @@
-"""What the demo prints: progress while a job runs, its ranking at the end. Rich on a terminal, plain lines elsewhere."""
+"""What the demo prints: a job's progress, and its ranking at the end. Rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

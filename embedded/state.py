@@ -16,6 +16,7 @@ import secrets
 import shutil
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from embedded.account import Account
@@ -27,6 +28,7 @@ PORTS = range(20_000, 32_000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where root keeps the servers' data when the checkout lies under a directory that only root may enter.
 FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - who owns it is checked
+OURS = ("servers", "log", "blobs", "beat*", "ports.json", "processes.json", "lock")
 KEEPER_PATIENCE = 20.0
 
 logger = logging.getLogger(__name__)
@@ -106,11 +108,18 @@ def fallbacks(directory: Path) -> list[Path]:
 
 
 def remove(directory: Path) -> None:
-    """Delete a state directory, and the servers' data outside of it if root had to put it there."""
-    for path in (directory, *fallbacks(directory)):
+    """Delete what a state directory holds of ours (it may hold more), and data that root had to put elsewhere."""
+    for name in OURS:
+        for path in directory.glob(name):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    with suppress(OSError):  # not empty: the rest is not ours
+        directory.rmdir()
+    for path in fallbacks(directory):
         if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.geteuid():
             shutil.rmtree(path)
-            logger.info("removed %s", path)
 
 
 def passwords(home: Path) -> dict[str, str]:

@@ -1,0 +1,74 @@
+# Everything this repository can do, one target each. `make` or `make help` explains them.
+#
+# Variables:  PYTHON=python3.12         the interpreter for .venv (3.11 or newer)
+#             PIP_ARGS="…"              more arguments for pip; without a GPU this saves some gigabytes:
+#                                       PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#             STATE_DIR=/some/where     databases, images and logs of demo and serve (default: .state)
+#             DATABASE__URL, REDIS__URL use these servers in demo and serve instead of the embedded ones
+#             ARGS="…"                  arguments for what a target runs: make test ARGS="-k rank -x"
+
+PYTHON ?= python3
+PY := .venv/bin/python
+INSTALL := $(PYTHON) embedded/install.py
+export PIP_ARGS STATE_DIR
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead chaos lock clean \
+        installed-demo installed-all
+
+help: ## Explain every target
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
+	@$(PY) -m embedded demo $(ARGS)
+
+serve: installed-demo ## Start everything here and keep it up until Ctrl-C
+	@$(PY) -m embedded serve
+
+test: installed-all ## Run all tests against a real Postgres and a real Valkey (ARGS: for pytest)
+	@$(PY) -m pytest $(ARGS)
+
+lint: installed-all ## Check style and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: installed-all ## Check types, strictly
+	@$(PY) -m mypy
+
+imports: installed-all ## Check who may import whom
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as run; run()'
+
+check: lint types imports test ## All of the four above
+
+zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (hours)
+	@$(PY) -m zoo.train $(ARGS)
+
+zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly
+	@$(PY) -m zoo.evaluate $(ARGS)
+
+bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?
+	@$(PY) -m bench.fanout $(ARGS)
+
+bench-overhead: installed-all ## What the service adds to the broker's own round trips
+	@$(PY) -m bench.overhead $(ARGS)
+
+chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
+	@$(PY) -m bench.chaos $(ARGS)
+
+lock: installed-all ## Write the installed versions to constraints.txt (without PyTorch's GPU companions)
+	@$(PY) -m pip freeze --exclude-editable --disable-pip-version-check \
+	  | sed -E '/^(nvidia-|cuda-|triton)/d; /^-e /d; / @ /d; s/\+[a-z0-9.]+$$//' > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+	@echo "$$(wc -l < constraints.txt) versions in constraints.txt"
+
+clean: ## Remove state (databases, images, logs) and caches; .venv stays
+	@if [ -x $(PY) ]; then $(PY) -m embedded clean; fi
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	@find . -name __pycache__ -not -path './.venv/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
+
+installed-demo:
+	@$(INSTALL) ml embedded
+
+installed-all:
+	@$(INSTALL) ml embedded zoo dev
