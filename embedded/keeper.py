@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -43,7 +44,8 @@ class Keeper:
     def close(self) -> None:
         """Let the keeper go; whatever has not been signed off is ended by it now."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         self._process.wait()
 
     def _spawn(self) -> subprocess.Popen[str]:
@@ -59,6 +61,8 @@ class Keeper:
             pipe.write(line)
             pipe.flush()
         except BrokenPipeError:  # somebody ended the keeper: a new one takes the whole list over
+            with suppress(BrokenPipeError):
+                pipe.close()
             self._process.wait()
             self._process = self._spawn()
             for known in list(self._groups.values()):

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import embedded
+from embedded.state import remove
 
 REAL_DATA = "WHODREW_TEST_DATA"
 LEFT_OUT = pytest.StashKey[int]()
 
 
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """A temporary directory that other accounts may pass: pytest's own are closed to the one root steps down to."""
+    with tempfile.TemporaryDirectory(prefix="whodrew-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+        remove(directory)
+
+
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
+def servers() -> Iterator[embedded.Servers]:
     """Postgres and Valkey, started once per session; `DATABASE__URL` and `REDIS__URL` name them.
 
     They are started even if the environment names others: tests empty what they use.
@@ -23,7 +36,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Serve
     with pytest.MonkeyPatch.context() as environment:
         for name in ("DATABASE__URL", "REDIS__URL"):
             environment.delenv(name, raising=False)
-        with embedded.servers(tmp_path_factory.mktemp("servers")) as running:
+        with open_directory() as directory, embedded.servers(directory) as running:
             environment.setenv("DATABASE__URL", running.database_url)
             environment.setenv("REDIS__URL", running.redis_url)
             yield running

@@ -1,0 +1,1 @@
+"""Tests of `embedded`: real servers, real kills."""
