@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from redis import Redis
+
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.settings import Settings, load_settings
@@ -21,6 +23,7 @@ class Process:
 
     settings: Settings
     database: Database
+    redis: Redis
     blobs: Blobs
     snapshots: Snapshots
     heartbeats: Heartbeats
@@ -35,20 +38,26 @@ class Process:
 def this_process() -> Process:
     """The process's resources. Only the first call builds them; models load later, when a step needs them."""
     settings = load_settings()
+    process = build_process(settings, Broker(make_celery(settings)))
+    process.leases.start()
+    return process
+
+
+def build_process(settings: Settings, broker: Broker) -> Process:
+    """The resources that the settings name; nothing connects, loads or runs yet."""
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
-    leases = Leases(database, settings.job.lease)
-    leases.start()
     return Process(
         settings=settings,
         database=database,
+        redis=redis,
         blobs=Blobs(settings.blobs.url),
         snapshots=Snapshots(redis, settings.redis),
         heartbeats=Heartbeats(redis),
-        broker=Broker(make_celery(settings)),
+        broker=broker,
         catalogue=catalogue,
         models=Models(settings.models, catalogue),
-        leases=leases,
+        leases=Leases(database, settings.job.lease),
         hooks=load_hooks(settings.screening.hooks),
     )

@@ -7,13 +7,10 @@ from app.queue.broker import make_celery
 from app.queue.steps import RESYNTHESISE_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
 from app.settings import load_settings
 from app.store.models import Stage
-from workers.caption import caption
-from workers.embed import embed
 from workers.process import this_process
-from workers.rank import rank
 from workers.resynthesise import resynthesise
-from workers.screen import screen
 from workers.stage import Work, run_stage
+from workers.stages import STAGES
 from workers.sweep import sweep
 
 settings = load_settings()
@@ -26,14 +23,6 @@ celery.conf.beat_schedule = {
         "options": {"queue": SWEEP_QUEUE, "expires": 5},
     }
 }
-
-STAGES: dict[Stage, Work] = {
-    Stage.SCREENING: screen,
-    Stage.CAPTIONING: caption,
-    Stage.EMBEDDING: embed,
-    Stage.RANKING: rank,
-}
-
 
 def stage_task(stage: Stage, work: Work) -> Callable[[str], None]:
     """The task of one stage of one job."""

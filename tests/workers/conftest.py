@@ -1,0 +1,80 @@
+"""Worker processes over real Postgres, Valkey and blobs, with fake models."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import embedded
+from app.settings import Settings
+from tests.workers.harness import Bench, HeldBroker
+from workers.process import Process, build_process
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = """
+schema = 1
+id = "{id}"
+name = "{id}"
+enabled = true
+family = "fake"
+platform = "{platform}"
+model = "fake"
+revision = "1"
+licence = "none"
+memory_mb = 1
+adapter = "fake"
+[parameters]
+{parameters}
+[limits]
+timeout_seconds = 20
+"""
+
+
+@pytest.fixture(scope="session")
+def migrated(servers: embedded.Servers) -> embedded.Servers:
+    """The servers, with the schema that the migrations make."""
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"],
+        cwd=REPOSITORY,
+        env=os.environ | {"DATABASE__URL": servers.database_url, "REDIS__URL": servers.redis_url},
+        check=True,
+    )
+    return servers
+
+
+@pytest.fixture
+def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
+    made: list[Process] = []
+
+    def make(sources: dict[str, str], platform: str = "elsewhere", **groups: Any) -> Bench:
+        catalogue = tmp_path / "sources"
+        catalogue.mkdir(exist_ok=True)
+        for name, parameters in sources.items():
+            (catalogue / f"{name}.toml").write_text(SOURCE.format(id=name, parameters=parameters, platform=platform))
+        settings = Settings(
+            **{
+                "database": {"url": migrated.database_url},
+                "redis": {"url": migrated.redis_url},
+                "blobs": {"url": (tmp_path / "blobs").as_uri()},
+                "catalogue": {"directories": [catalogue]},
+                "models": {"captioner": "fake:", "embedder": "fake:", "calibrations": []},
+            }
+            | groups
+        )
+        broker = HeldBroker()
+        process = build_process(settings, broker)
+        made.append(process)
+        return Bench(process, broker)
+
+    yield make
+    for process in made:
+        with process.database.transaction() as session:
+            session.execute(text("TRUNCATE jobs, job_sources, blobs, blob_references"))
+        process.database.close()
+        process.redis.close()

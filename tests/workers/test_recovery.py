@@ -1,0 +1,365 @@
+"""What dies, hangs, comes late or gets lost, and how the job reaches its end all the same."""
+
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+from PIL.Image import Image
+from sqlalchemy import update
+
+from app.store import jobs, sources
+from app.store.models import BlobReference, Job, JobSource, JobStatus, Stage
+from attribution.ports import SourceState
+from tests.workers.test_story import THREE, Make, is_leaf
+from workers.stage import run_stage
+from workers.stages import STAGES
+
+LEASE = timedelta(seconds=10)
+ATTEMPTS = 5
+
+
+def test_lost_messages_are_handed_on_again(bench: Make) -> None:
+    """With every single message lost, the sweep alone brings the job to its end."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.broker.steps.clear()
+    for _ in range(len(Stage)):
+        here.pass_time(60)
+        here.sweep()
+        delivered = list(here.broker.steps)
+        for step in delivered:
+            here.deliver(step)
+        here.broker.steps.clear()
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_an_absent_broker_costs_time_and_nothing_else(bench: Make) -> None:
+    """While Redis is away stages still save; when it is back the sweep goes on from there."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.broker.away = True
+    here.run()
+    assert here.job(job_id).stage == Stage.CAPTIONING
+    here.broker.away = False
+    here.pass_time(60)
+    here.sweep()
+    here.run()
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_what_is_fresh_or_held_is_left_alone(bench: Make) -> None:
+    """The sweep hands on neither what was enqueued a moment ago nor what a live worker holds."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.broker.steps.clear()
+    here.sweep()
+    assert not here.broker.steps
+    with here.process.database.transaction() as session:
+        session.execute(update(Job).values(handed_on_at=Job.created_at - timedelta(hours=1)))
+        assert jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+    here.sweep()
+    assert not here.broker.steps
+
+
+def test_handing_on_becomes_rarer(bench: Make) -> None:
+    """Behind a long queue a waiting job is not enqueued again at every sweep: the pauses double."""
+    here = bench(THREE)
+    here.submit()
+    here.broker.steps.clear()
+    handed_on = []
+    for second in range(200):
+        here.pass_time(1)
+        here.sweep()
+        if here.broker.steps:
+            handed_on.append(second)
+            here.broker.steps.clear()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(handed_on)]
+    assert len(pauses) >= 3
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(pauses))
+
+
+def test_a_late_result_of_an_older_attempt_is_fenced_off(bench: Make) -> None:
+    """A worker that was thought dead finds its claim gone and changes nothing."""
+    here = bench(THREE)
+    job_id = here.submit()
+    database = here.process.database
+    with database.transaction() as session:
+        old = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+    here.pass_time(60)
+    with database.transaction() as session:
+        new = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+    assert old is not None
+    assert new is not None
+    with database.transaction() as session:
+        assert not jobs.advance(session, old, Stage.CAPTIONING)
+        assert jobs.advance(session, new, Stage.CAPTIONING)
+        assert not jobs.advance(session, new, Stage.CAPTIONING)
+
+
+def test_a_claim_is_given_once(bench: Make) -> None:
+    """Of many workers that get the same message at once, one works."""
+    here = bench(THREE)
+    job_id = here.submit()
+
+    def claim(_: int) -> bool:
+        with here.process.database.transaction() as session:
+            return jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(claim, range(8))) == 1
+
+
+def test_of_leaves_that_end_together_one_moves_the_job_on(bench: Make) -> None:
+    """Eight sources that finish at the same moment, twenty times: exactly one of them enqueues embedding."""
+    here = bench({f"s{k}": "" for k in range(8)})
+    for _ in range(20):
+        job_id = here.submit()
+        here.run(until=is_leaf)
+        leaves = list(here.broker.steps)
+        here.broker.steps.clear()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(here.deliver, leaves))
+        assert [step.queue for step in here.broker.steps] == ["embed"]
+        here.run()
+        assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_stage_that_always_crashes_fails_the_job(bench: Make) -> None:
+    """After N claims that went silent the job ends as failed, with a problem that says so."""
+    here = bench(THREE, job={"attempts": 3})
+    job_id = here.submit()
+    here.run(until=lambda step: step.queue == "caption")
+    for attempt in range(3):
+        with here.process.database.transaction() as session:
+            assert jobs.claim(session, job_id, Stage.CAPTIONING, LEASE, 3) is not None, attempt
+        here.pass_time(60)
+        here.sweep()
+    document = here.document(job_id)
+    assert document.status is JobStatus.FAILED
+    assert document.error is not None
+    assert document.error["type"] == "/problems/step-crashed"
+    snapshot = here.process.snapshots.read(here.job(job_id).tenant_id, job_id)
+    assert snapshot == document.model_dump_json().encode()
+
+
+def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
+    """A source that takes its worker down each time is recorded, and the rest is ranked."""
+    here = bench(THREE, job={"attempts": 2})
+    job_id = here.submit()
+    here.run(until=is_leaf)
+    here.broker.steps = type(here.broker.steps)(step for step in here.broker.steps if step.arguments[1] != "b")
+    for _ in range(2):
+        with here.process.database.transaction() as session:
+            assert sources.claim(session, job_id, "b", LEASE, 2) is not None
+        here.pass_time(15)
+    here.run()
+    here.sweep()
+    here.run()
+    rows = here.sources(job_id)
+    assert rows["b"].state == SourceState.ERROR
+    assert rows["b"].reason is not None
+    assert "2 times" in rows["b"].reason
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_hanging_source_is_timed_out_and_its_late_drawing_ignored(bench: Make) -> None:
+    """Past its time limit a source ends as `timeout` though its worker still holds the lease; what it brings later is not taken."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.run(until=is_leaf)
+    with here.process.database.transaction() as session:
+        hung = sources.claim(session, job_id, "b", LEASE, ATTEMPTS)
+    assert hung is not None
+    here.run()
+    here.pass_time(25)
+    with here.process.leases.hold(hung.row, timedelta(seconds=20)):
+        here.process.leases.renew()
+        here.sweep()
+    with here.process.database.transaction() as session:
+        assert sources.finish(session, hung.row, SourceState.DONE, None, []) == (False, None)
+    here.run()
+    assert here.sources(job_id)["b"].state == SourceState.TIMEOUT
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_at_the_deadline_what_was_drawn_is_ranked(bench: Make) -> None:
+    """A job whose deadline passes while sources draw is answered on those that have drawn."""
+    here = bench(THREE)
+    job_id = here.submit(deadline=timedelta(seconds=30))
+    here.run(until=is_leaf)
+    here.deliver(here.broker.steps.popleft())
+    here.deliver(here.broker.steps.popleft())
+    here.broker.steps.clear()
+    here.pass_time(31)
+    here.sweep()
+    here.run()
+    document = here.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED
+    assert {row.source: row.state for row in document.sources} == {
+        "a": SourceState.DONE,
+        "b": SourceState.DONE,
+        "c": SourceState.TIMEOUT,
+    }
+
+
+def test_before_anything_is_drawn_the_deadline_fails_the_job(bench: Make) -> None:
+    """A job that nobody captioned in time fails as such instead of staying for ever."""
+    here = bench(THREE)
+    job_id = here.submit(deadline=timedelta(seconds=30))
+    here.pass_time(31)
+    here.sweep()
+    error = here.document(job_id).error
+    assert error is not None
+    assert error["type"] == "/problems/deadline-exceeded"
+
+
+def test_an_error_that_may_pass_is_tried_again_and_ends(bench: Make) -> None:
+    """A stage whose image has gone from the store is tried N times, and then the job fails."""
+    here = bench(THREE, job={"attempts": 2})
+    job_id = here.submit()
+    job = here.job(job_id)
+    here.process.blobs.delete(job.tenant_id, job.query_blob)
+    here.run()
+    assert here.job(job_id).stage == Stage.CAPTIONING
+    here.pass_time(60)
+    here.sweep()
+    here.run()
+    error = here.document(job_id).error
+    assert error is not None
+    assert error["type"] == "/problems/step-failed"
+
+
+def test_a_configuration_that_cannot_work_fails_at_once(bench: Make) -> None:
+    """An error that trying again will not mend ends the job with its sentence."""
+    here = bench(THREE, models={"captioner": "nonsense:", "embedder": "fake:", "calibrations": []})
+    job_id = here.submit()
+    here.run()
+    error = here.document(job_id).error
+    assert error is not None
+    assert error["type"] == "/problems/step-failed"
+    assert "nonsense" in error["detail"]
+
+
+class NoRed:
+    """A screening hook that will not have red pictures, nor the word."""
+
+    asked: ClassVar[list[str]] = []
+
+    def check_image(self, image: Image) -> str | None:
+        """Looks at one pixel."""
+        self.asked.append("image")
+        return "Red pictures are not taken." if image.getpixel((0, 0)) == (255, 0, 0) else None
+
+    def check_caption(self, caption: str) -> str | None:
+        """Looks for the word."""
+        self.asked.append("caption")
+        return "Captions must not say red." if "red" in caption else None
+
+
+NO_RED = NoRed()
+
+
+@pytest.mark.parametrize(("colour", "asked"), [((255, 0, 0), ["image"]), ((200, 40, 40), ["image", "caption"])])
+def test_what_screening_refuses_is_never_drawn_and_not_kept(
+    bench: Make, colour: tuple[int, int, int], asked: list[str]
+) -> None:
+    """A hit on the image or on the caption ends the job before any source hears of it, and its pixels go."""
+    NoRed.asked.clear()
+    here = bench(THREE, screening={"hooks": ["tests.workers.test_recovery:NO_RED"]})
+    job_id = here.submit(colour)
+    here.run()
+    job = here.job(job_id)
+    assert here.document(job_id).error is not None
+    assert (job.status, job.error and job.error["type"]) == (JobStatus.FAILED, "/problems/screened")
+    assert asked == NoRed.asked
+    assert {row.attempt for row in here.sources(job_id).values()} == {0}
+    with here.process.database.transaction() as session:
+        assert session.query(BlobReference).count() == 0
+    with pytest.raises(Exception, match="cannot be read"):
+        here.process.blobs.get(job.tenant_id, job.query_blob)
+
+
+def test_a_hook_that_breaks_lets_nothing_through(bench: Make) -> None:
+    """Screening fails closed: with a hook that raises, the job ends without a drawing."""
+    here = bench(THREE, screening={"hooks": ["tests.workers.test_recovery:BROKEN"]}, job={"attempts": 1})
+    job_id = here.submit()
+    here.run()
+    assert here.job(job_id).status == JobStatus.FAILED
+    assert {row.state for row in here.sources(job_id).values()} == {SourceState.PENDING}
+
+
+class Broken:
+    """A hook that cannot answer."""
+
+    def check_image(self, image: Image) -> str | None:
+        """Raises."""
+        raise RuntimeError("the hash list is not there")
+
+    check_caption = check_image
+
+
+BROKEN = Broken()
+
+
+def test_a_held_lease_is_renewed(bench: Make) -> None:
+    """While a worker holds a claim its lease moves on; after that it does not."""
+    here = bench(THREE)
+    job_id = here.submit()
+    with here.process.database.transaction() as session:
+        job = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+    assert job is not None
+    first = here.job(job_id).lease_until
+    with here.process.leases.hold(job, timedelta(minutes=1)):
+        time.sleep(0.01)
+        here.process.leases.renew()
+    renewed = here.job(job_id).lease_until
+    here.process.leases.renew()
+    assert first is not None
+    assert renewed is not None
+    assert first < renewed == here.job(job_id).lease_until
+
+
+HANG = """
+from datetime import timedelta
+import workers.leases as leases
+from app.store.models import Job
+leases.GRACE_SECONDS = 0.0
+held = leases.Leases(None, timedelta(seconds=0.3))
+held.start()
+with held.hold(Job(), timedelta(seconds=0.1)):
+    while True: pass
+"""
+
+
+def test_a_step_that_outlives_its_limit_ends_the_process() -> None:
+    """Code that cannot be stopped from inside is stopped by the process ending itself, for its supervisor to restart."""
+    assert subprocess.run([sys.executable, "-c", HANG], timeout=60, capture_output=True).returncode == 75
+
+
+def test_a_stage_raises_nothing_to_celery(bench: Make) -> None:
+    """Whatever work raises is recorded in the row: a raising task would only be logged and forgotten."""
+    here = bench(THREE, job={"attempts": 1})
+    job_id = here.submit()
+
+    def work(*_: object) -> Callable[[], None]:
+        raise ZeroDivisionError
+
+    run_stage(here.process, Stage.SCREENING, job_id, work)
+    assert here.job(job_id).status == JobStatus.FAILED
+    assert STAGES[Stage.SCREENING] is not work
+
+
+def test_source_rows_are_ended_once(bench: Make) -> None:
+    """A source that has ended is claimed by nobody."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.run()
+    with here.process.database.transaction() as session:
+        assert sources.claim(session, job_id, "a", LEASE, ATTEMPTS) is None
+        assert session.get_one(JobSource, (job_id, "a")).state == SourceState.DONE

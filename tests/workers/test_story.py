@@ -1,0 +1,173 @@
+"""A job on its way through the stages, delivered message by message."""
+
+import uuid
+from collections.abc import Callable
+
+from app.queue.steps import RESYNTHESISE_TASK, Step, stage_step
+from app.store.models import JobStatus, Stage
+from attribution.caption.fake import FakeCaptioner
+from attribution.distance import distance_named
+from attribution.embed.fake import FakeEmbedder
+from attribution.method import attribute
+from attribution.ports import Reason, SourceState
+from tests.workers.harness import Bench
+from workers.images import read_image
+
+Make = Callable[..., Bench]
+THREE = {"a": "", "b": "", "c": ""}
+
+
+def is_leaf(step: Step) -> bool:
+    """Whether a message is one source's."""
+    return step.task == RESYNTHESISE_TASK
+
+
+def test_the_stages_give_what_the_method_gives(bench: Make) -> None:
+    """The workers' stages, with blobs and rows in between, rank exactly as attribute() does in one go."""
+    here = bench(THREE)
+    job_id = here.submit((30, 160, 60), seed=7)
+    here.run()
+    document = here.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED, document.error
+    job = here.job(job_id)
+    whole = attribute(
+        read_image(here.process.blobs, job.tenant_id, job.query_blob),
+        captioner=FakeCaptioner(),
+        generators=[here.process.models.generator(source) for source in here.process.catalogue.sources],
+        embedder=FakeEmbedder(),
+        distance=distance_named("cosine"),
+        candidates=2,
+        seed=7,
+    )
+    assert document.result is not None
+    assert document.result.caption == whole.caption.text
+    assert [(entry.source, entry.distances) for entry in document.result.ranking] == [
+        (entry.source, list(entry.distances)) for entry in whole.ranking.entries
+    ]
+    assert document.result.margin == whole.ranking.margin
+    assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
+    assert {row.source: row.seeds for row in document.sources} == {
+        each.source: [drawing.seed for drawing in each.drawings] for each in whole.resyntheses
+    }
+
+
+def test_every_stage_is_timed_and_the_answer_is_polled_from_redis(bench: Make) -> None:
+    """An ended job has a duration per stage, and its document lies in Redis as a caller would read it."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.run()
+    document = here.document(job_id)
+    assert set(document.timings) == {stage.value for stage in Stage}
+    snapshot = here.process.snapshots.read(here.job(job_id).tenant_id, job_id)
+    assert snapshot == document.model_dump_json().encode()
+
+
+def test_a_prompt_takes_the_captions_place(bench: Make) -> None:
+    """The caller's prompt is what sources are given, and the result says that it was given."""
+    here = bench(THREE)
+    job_id = here.submit(prompt="a red square")
+    here.run()
+    job = here.job(job_id)
+    assert job.caption == "a red square"
+    assert job.captioner is not None
+    assert job.captioner.startswith("given")
+
+
+def test_failing_sources_are_recorded_and_do_not_sink_the_job(bench: Make) -> None:
+    """Each failure has its state and a sentence and no distance; the others are ranked."""
+    here = bench(
+        {
+            "broken": 'fail = "error"',
+            "away": 'fail = "unavailable"',
+            "black": 'fail = "black"',
+            "prude": 'fail = "refused_prompt"',
+            "x": "",
+            "y": "",
+            "z": "",
+            "zz": "",
+        }
+    )
+    job_id = here.submit()
+    here.run()
+    rows = here.sources(job_id)
+    assert {name: row.state for name, row in rows.items() if row.state != SourceState.DONE} == {
+        "broken": SourceState.ERROR,
+        "away": SourceState.UNAVAILABLE,
+        "black": SourceState.REFUSED_OUTPUT,
+        "prude": SourceState.REFUSED_PROMPT,
+    }
+    assert all(row.reason for row in rows.values() if row.state != SourceState.DONE)
+    result = here.document(job_id).result
+    assert result is not None
+    assert {entry.source for entry in result.ranking} == {"x", "y", "z", "zz"}
+
+
+def test_too_few_tested_sources_make_no_verdict(bench: Make) -> None:
+    """Below the quorum the job still succeeds, with its ranking and the reason."""
+    here = bench({"broken": 'fail = "error"', "broken2": 'fail = "error"', "ok": ""})
+    job_id = here.submit()
+    here.run()
+    document = here.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED
+    assert document.result is not None
+    assert document.result.verdict.reason is Reason.NO_QUORUM
+    assert [entry.source for entry in document.result.ranking] == ["ok"]
+
+
+def test_nothing_drawn_at_all_still_ends_with_an_answer(bench: Make) -> None:
+    """With every source failing there is nothing to embed, and the answer says so."""
+    here = bench({"broken": 'fail = "error"', "broken2": 'fail = "error"'})
+    job_id = here.submit()
+    here.run()
+    document = here.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED
+    assert document.result is not None
+    assert document.result.ranking == []
+    assert document.result.embedder is None
+    assert document.result.verdict.reason is Reason.NO_QUORUM
+
+
+def test_every_message_may_come_twice(bench: Make) -> None:
+    """Doubled messages change nothing: one end, one row per source, the same answer."""
+    here = bench(THREE)
+    job_id = here.submit()
+    while here.broker.steps:
+        step = here.broker.steps.popleft()
+        here.deliver(step)
+        before = here.job(job_id)
+        here.deliver(step)
+        after = here.job(job_id)
+        assert (before.status, before.stage, before.result) == (after.status, after.stage, after.result)
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+    assert all(row.attempt == 1 for row in here.sources(job_id).values())
+
+
+def test_a_source_that_cannot_be_asked_is_reported_and_not_ranked(bench: Make) -> None:
+    """A source whose catalogue entry has changed since acceptance is not drawn with another revision."""
+    here = bench(THREE)
+    job_id = here.submit()
+    here.run(until=is_leaf)
+    with here.process.database.transaction() as session:
+        session.get_one(type(here.sources(job_id)["b"]), (job_id, "b")).revision = "2"
+    here.run()
+    rows = here.sources(job_id)
+    assert rows["b"].state == SourceState.UNAVAILABLE
+    assert rows["b"].reason is not None
+    assert "revision 2" in rows["b"].reason
+
+
+def test_jobs_of_one_local_source_are_drained_together(bench: Make) -> None:
+    """One message of a local source draws the waiting jobs of that source before the worker looks elsewhere."""
+    here = bench({"a": "", "b": ""}, platform="local")
+    ids = [here.submit((50 * k, 10, 10)) for k in range(3)]
+    here.run(until=lambda step: all(is_leaf(each) for each in here.broker.steps))
+    here.deliver(here.broker.steps.popleft())
+    assert all(here.sources(job_id)["a"].state == SourceState.DONE for job_id in ids)
+    assert all(here.sources(job_id)["b"].state == SourceState.PENDING for job_id in ids)
+
+
+def test_an_unknown_job_is_nobodys_work(bench: Make) -> None:
+    """A message about a job that is gone does nothing."""
+    here = bench(THREE)
+    here.deliver(stage_step(Stage.CAPTIONING, uuid.uuid4()))
+    assert not here.broker.steps

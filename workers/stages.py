@@ -1,0 +1,15 @@
+"""Which function works on which stage. Resynthesising is not among them: it has a task per source."""
+
+from app.store.models import Stage
+from workers.caption import caption
+from workers.embed import embed
+from workers.rank import rank
+from workers.screen import screen
+from workers.stage import Work
+
+STAGES: dict[Stage, Work] = {
+    Stage.SCREENING: screen,
+    Stage.CAPTIONING: caption,
+    Stage.EMBEDDING: embed,
+    Stage.RANKING: rank,
+}
