@@ -61,8 +61,8 @@ def make_environment() -> None:
         if PYTHON.exists():
             shutil.rmtree(VENV)  # half an environment would be taken for a whole one
         sys.exit(
-            f"{made.stdout.decode(errors='replace')}\n{sys.executable} cannot make a virtual environment. On Debian and\n"
-            "Ubuntu it needs one more package (apt-get install python3-venv); or name another Python, for example:\n"
+            f"{made.stdout.decode(errors='replace')}\n{sys.executable} cannot make a virtual environment. Debian and\n"
+            "Ubuntu need one more package for it (apt-get install python3-venv); or name another Python, for example:\n"
             "make demo PYTHON=/path/to/python3.12"
         )
 

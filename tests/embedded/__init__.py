@@ -1,1 +1,0 @@
-"""Tests of `embedded`: real servers, real kills."""
