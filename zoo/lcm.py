@@ -1,0 +1,128 @@
+"""Source `lcm`: the UNet distilled into a latent consistency model that draws in four steps; a close relative of `unet`.
+
+Latent Consistency Models, Luo et al. 2023 (arXiv 2310.04378): the student's answer at one point of a guided DDIM
+trajectory must be its answer at the point before.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from diffusers import AutoencoderDC, DiffusionPipeline, LCMScheduler, StableDiffusionXLPipeline
+from torch import nn
+
+from zoo import diffuse
+from zoo.data import Drawings
+from zoo.diffuse import Batch
+from zoo.paths import MODELS
+from zoo.unet import NOISE, build, sizes
+
+GRID = 50  # points of the teacher's trajectory
+GUIDED = 64  # width of the guidance embedding
+WEIGHTS = (1.0, 3.0)  # guidance scale minus one, as the pipeline counts it
+
+
+class LCMRecipe:
+    """Teacher and text encoder are frozen; the student starts as the teacher."""
+
+    def __init__(self) -> None:
+        source = DiffusionPipeline.from_pretrained(MODELS / "unet", dtype=torch.float32)
+        self.tokenizer = source.tokenizer_2
+        self.text_encoder = source.text_encoder_2.requires_grad_(False).eval()
+        self.teacher = source.unet.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.student = build(GUIDED).to(memory_format=torch.channels_last)
+        self.student.load_state_dict(self.teacher.state_dict(), strict=False)
+        self.target = copy.deepcopy(self.student).requires_grad_(False)
+        self.alphas = LCMScheduler(**{**NOISE, "timestep_spacing": "leading"}).alphas_cumprod
+        self.pipe = source
+        self.modules = nn.ModuleDict({"student": self.student})
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        count = len(batch.latents)
+        with torch.no_grad():
+            encoded = self.text_encoder(batch.ids, output_hidden_states=True)
+            states, pooled = encoded.hidden_states[-2], encoded.text_embeds
+            later = torch.randint(1, GRID + 1, (count,)) * (1000 // GRID) - 1
+            earlier = (later - 1000 // GRID).clamp(min=0)
+            noisy = self._mix(batch.latents, torch.randn_like(batch.latents), later)
+            weight = WEIGHTS[0] + (WEIGHTS[1] - WEIGHTS[0]) * torch.rand(count)
+            before = self._teach(noisy, later, earlier, weight, states, pooled)
+            guidance = self.pipe.get_guidance_scale_embedding(weight, GUIDED)
+            self._follow()
+            aim = self._answer(self.target, before, earlier, guidance, states, pooled)
+        answer = self._answer(self.student, noisy, later, guidance, states, pooled)
+        # Pseudo-Huber, as in the paper: a square would be ruled by the noisiest times.
+        return ((answer - aim).square() + 1e-6).sqrt().mean()
+
+    def _follow(self) -> None:
+        """The target trails the student."""
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 0.05)
+
+    def _levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Signal and noise at given times, shaped for latents."""
+        kept = self.alphas[times][:, None, None, None]
+        return kept.sqrt(), (1 - kept).sqrt()
+
+    def _mix(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        signal, spread = self._levels(times)
+        return signal * clean + spread * noise
+
+    def _teach(
+        self,
+        noisy: torch.Tensor,
+        later: torch.Tensor,
+        earlier: torch.Tensor,
+        weight: torch.Tensor,
+        states: torch.Tensor,
+        pooled: torch.Tensor,
+    ) -> torch.Tensor:
+        """One guided DDIM step of the teacher."""
+        both = torch.cat([states, torch.zeros_like(states)])
+        added = {
+            "text_embeds": torch.cat([pooled, torch.zeros_like(pooled)]),
+            "time_ids": sizes(2 * len(noisy)),
+        }
+        output = self.teacher(torch.cat([noisy, noisy]), torch.cat([later, later]), both, added_cond_kwargs=added)
+        told, untold = output.sample.chunk(2)
+        noise = told + weight[:, None, None, None] * (told - untold)
+        signal, spread = self._levels(later)
+        return self._mix((noisy - spread * noise) / signal, noise, earlier)
+
+    def _answer(
+        self,
+        model: nn.Module,
+        noisy: torch.Tensor,
+        times: torch.Tensor,
+        guidance: torch.Tensor,
+        states: torch.Tensor,
+        pooled: torch.Tensor,
+    ) -> torch.Tensor:
+        """The consistency function: the clean latents a model sees from here; at time 0 what it is given."""
+        added = {"text_embeds": pooled, "time_ids": sizes(len(noisy))}
+        noise = model(noisy, times, states, timestep_cond=guidance, added_cond_kwargs=added).sample
+        signal, spread = self._levels(times)
+        clean = (noisy - spread * noise) / signal
+        scaled = (10.0 * times.float())[:, None, None, None]
+        skip = 0.25 / (scaled.square() + 0.25)
+        return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean
+
+    def pipeline(self, vae: AutoencoderDC) -> StableDiffusionXLPipeline:
+        return StableDiffusionXLPipeline(
+            vae=vae,
+            text_encoder=None,
+            tokenizer=None,
+            text_encoder_2=self.text_encoder,
+            tokenizer_2=self.tokenizer,
+            unet=self.student,
+            scheduler=LCMScheduler(
+                beta_schedule=NOISE["beta_schedule"], beta_start=NOISE["beta_start"], beta_end=NOISE["beta_end"]
+            ),
+            add_watermarker=False,
+        )
+
+
+def train(drawings: Drawings, seconds: float) -> None:
+    """Distils for the given time and writes zoo/models/lcm."""
+    diffuse.train("lcm", LCMRecipe(), drawings, seconds=seconds, peak=3e-4, size=48)

@@ -1,0 +1,27 @@
+"""What each source was trained on: shares of styles, overlapping as real training sets do. No style belongs to one source alone.
+
+`pixelArt` and `openPeeps` are in no mix: CLIP and the captioner know them, no source draws them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Drawings
+from zoo.render import STYLES
+
+MIXES: dict[str, dict[str, float]] = {
+    "unet": {"avataaars": 0.74, "toonHead": 0.14, "personas": 0.12},
+    "lcm": {"avataaars": 0.60, "toonHead": 0.25, "personas": 0.15},
+    "dit": {"micah": 0.78, "miniavs": 0.11, "avataaars": 0.11},
+    "mmdit": {"personas": 0.76, "micah": 0.12, "miniavs": 0.06, "toonHead": 0.06},
+}
+
+
+def weights(name: str, drawings: Drawings) -> NDArray[np.float64]:
+    """The probability of every drawing in the source's training; sums to one."""
+    shares = np.array([MIXES[name].get(style, 0.0) for style in STYLES])
+    counts = np.bincount(drawings.styles, minlength=len(STYLES))
+    each = (shares / counts)[drawings.styles]
+    return np.asarray(each / each.sum())

@@ -1,0 +1,79 @@
+"""Source `mmdit`: a two-stream, then single-stream transformer (AuraFlow's architecture) with flow matching and a T5 encoder."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
+    AutoencoderDC,
+    FlowMatchEulerDiscreteScheduler,
+)
+from torch import nn
+from torch.nn import functional as F
+from transformers import UMT5Config, UMT5EncoderModel
+
+from zoo import text
+from zoo.diffuse import WIDTH, Batch
+
+PADDED = 256  # the pipeline pads prompts to this length, and nothing masks the padding in attention
+# Padding makes a step four times slower: it joins for the last part of the training only, which is enough to learn it.
+PADDED_FROM = 0.75
+
+
+class MMDiTRecipe:
+    """The transformer predicts noise minus data at time σ."""
+
+    def __init__(self) -> None:
+        self.tokenizer = text.build()
+        config = UMT5Config(
+            vocab_size=len(self.tokenizer),
+            d_model=WIDTH,
+            d_kv=32,
+            d_ff=256,
+            num_layers=2,
+            num_heads=4,
+            dropout_rate=0.0,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+        )
+        self.text_encoder = UMT5EncoderModel(config)
+        self.transformer = AuraFlowTransformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=8,
+            out_channels=8,
+            num_mmdit_layers=1,
+            num_single_dit_layers=4,
+            attention_head_dim=32,
+            num_attention_heads=4,
+            joint_attention_dim=WIDTH,
+            caption_projection_dim=128,
+            pos_embed_max_size=16,
+        )
+        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.modules = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        if share > PADDED_FROM:
+            batch = Batch(*(part[: len(part) // 2] for part in (batch.latents, batch.ids, batch.dropped)))
+        noise = torch.randn_like(batch.latents)
+        sigma = torch.sigmoid(torch.randn(len(noise)))
+        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
+        ids = torch.where(batch.dropped[:, None], self.empty, batch.ids)
+        lengths = (ids == self.tokenizer.eos_token_id).int().argmax(1) + 1
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).float()
+        states = self.text_encoder(ids, attention_mask=mask)[0] * mask[:, :, None]
+        if share > PADDED_FROM:
+            states = F.pad(states, (0, 0, 0, PADDED - states.shape[1]))
+        output = self.transformer(noisy, states, sigma, return_dict=False)[0]
+        return F.mse_loss(output, noise - batch.latents)
+
+    def pipeline(self, vae: AutoencoderDC) -> AuraFlowPipeline:
+        return AuraFlowPipeline(
+            tokenizer=self.tokenizer,
+            text_encoder=self.text_encoder,
+            vae=vae,
+            transformer=self.transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        )
