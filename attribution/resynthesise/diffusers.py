@@ -6,6 +6,9 @@ says.
 """
 
 import inspect
+import json
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from numpy.typing import NDArray
 from PIL import Image
+from transformers.utils import logging as transformers_logging
 
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, Drawing, ModelRef
@@ -66,6 +70,9 @@ class DiffusersGenerator:
         # depend on its neighbours, so they get a batch each.
         takes_list = "list" in str(accepted["generator"].annotation).lower()
         self._batch_size = settings.batch_size if takes_list else 1
+        asked = self._call.get("max_sequence_length")
+        usual = accepted["max_sequence_length"].default if "max_sequence_length" in accepted else sys.maxsize
+        self._max_tokens = int(usual if asked is None else asked)
         pipeline.set_progress_bar_config(disable=True)
         self._watch_the_clock()
 
@@ -82,8 +89,9 @@ class DiffusersGenerator:
             raise SourceUnavailable(f"There is no pipeline for {source} in {directory}: put its weights there first.")
         if settings.dtype not in _DTYPES:
             raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
-        where = {"local_files_only": True} if directory is not None else {"revision": ref.revision}
+        where: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
         with _quiet(), _loading(source):
+            absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
             pipeline = _DiffusionPipeline.from_pretrained(
                 str(directory or ref.name),
                 dtype=_DTYPES[settings.dtype],
@@ -91,7 +99,7 @@ class DiffusersGenerator:
                 use_safetensors=True,
                 trust_remote_code=False,
                 **where,
-                **dict.fromkeys(settings.without),
+                **dict.fromkeys(absent),
             )
             _place(source, pipeline, settings)
         return cls(source, ref, pipeline, settings)
@@ -186,7 +194,7 @@ class DiffusersGenerator:
         for name, tokenizer in self._pipeline.components.items():
             if not name.startswith("tokenizer") or tokenizer is None:
                 continue
-            reads = min(int(tokenizer.model_max_length), int(self._call.get("max_sequence_length", 1 << 30)))
+            reads = min(int(tokenizer.model_max_length), self._max_tokens)
             with _quiet():
                 lost.append(max(0, len(tokenizer(prompt).input_ids) - reads))
         return min(lost, default=0)
@@ -232,12 +240,26 @@ def _loading(source: str) -> Iterator[None]:
         ) from error
 
 
+def _absent(directory: Path) -> list[str]:
+    """Components a pipeline was saved without. Loading wants to be told so again, or it misses them."""
+    index: dict[str, Any] = json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
+    return [name for name, origin in index.items() if origin == [None, None]]
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """diffusers repeats truncated prompts on stderr, and captions do not belong in logs."""
-    before = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity_error()
+    """Both libraries repeat long prompts on stderr, where captions do not belong, draw bars, and warn of old files."""
+    libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+    before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        diffusers_logging.set_verbosity(before)
+        for library, verbosity, bar in before:
+            library.set_verbosity(verbosity)
+            if bar:
+                library.enable_progress_bar()

@@ -1,0 +1,237 @@
+"""Tiny random pipelines on disk, in the layout of real ones: what the diffusers adapter's tests load."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import (
+    AmusedPipeline,
+    AmusedScheduler,
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    LDMTextToImagePipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+    UVit2DModel,
+    VQModel,
+)
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+)
+
+CONTEXT = 16
+WIDTH = 32
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The directory of a tiny pipeline by its kind, saved the first time somebody asks."""
+    root = tmp_path_factory.mktemp("pipelines")
+    tokens = _tokenizer(root / "tokenizer")
+    build: dict[str, Callable[[CLIPTokenizer], DiffusionPipeline]] = {
+        "stable-diffusion": _stable_diffusion,
+        "sd3": _sd3,
+        "lcm": _lcm,
+        "amused": _amused,
+        "pixart": _pixart,
+        "ldm": _ldm,
+    }
+
+    def directory(kind: str) -> Path:
+        place = root / kind
+        if not place.exists():
+            torch.manual_seed(0)
+            build[kind](tokens).save_pretrained(place)
+        return place
+
+    return directory
+
+
+def _tokenizer(directory: Path) -> CLIPTokenizer:
+    """Knows letters and joins nothing."""
+    directory.mkdir()
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    entries = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (directory / "vocab.json").write_text(json.dumps({entry: i for i, entry in enumerate(entries)}))
+    (directory / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(
+        vocab=str(directory / "vocab.json"), merges=str(directory / "merges.txt"), model_max_length=CONTEXT
+    )
+
+
+def _text_config(tokens: CLIPTokenizer) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        projection_dim=WIDTH,
+        bos_token_id=52,
+        eos_token_id=53,
+        pad_token_id=53,
+    )
+
+
+def _vae(channels: int = 4) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=[8, 16],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=channels,
+        shift_factor=0.0,
+        norm_num_groups=4,
+        use_quant_conv=channels == 4,
+        use_post_quant_conv=channels == 4,
+    )
+
+
+def _unet(**more: object) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        sample_size=16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=4,
+        **more,
+    )
+
+
+def _stable_diffusion(tokens: CLIPTokenizer) -> StableDiffusionPipeline:
+    return StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config(tokens)),
+        tokenizer=tokens,
+        unet=_unet(),
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _lcm(tokens: CLIPTokenizer) -> LatentConsistencyModelPipeline:
+    return LatentConsistencyModelPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config(tokens)),
+        tokenizer=tokens,
+        unet=_unet(time_cond_proj_dim=8),
+        scheduler=LCMScheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _sd3(tokens: CLIPTokenizer) -> StableDiffusion3Pipeline:
+    """Without its T5, as small installations run it."""
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=2,
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=2 * WIDTH,
+            caption_projection_dim=16,
+            pooled_projection_dim=2 * WIDTH,
+            out_channels=16,
+            pos_embed_max_size=32,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(16),
+        text_encoder=CLIPTextModelWithProjection(_text_config(tokens)),
+        tokenizer=tokens,
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokens)),
+        tokenizer_2=tokens,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+
+
+def _pixart(tokens: CLIPTokenizer) -> PixArtSigmaPipeline:
+    return PixArtSigmaPipeline(
+        transformer=PixArtTransformer2DModel(
+            sample_size=16,
+            num_layers=2,
+            patch_size=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_channels=WIDTH,
+            in_channels=4,
+            cross_attention_dim=16,
+            out_channels=8,
+            use_additional_conditions=False,
+        ),
+        scheduler=DPMSolverMultistepScheduler(),
+        vae=_vae(),
+        tokenizer=tokens,
+        text_encoder=T5EncoderModel(
+            T5Config(vocab_size=len(tokens), d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=1, num_heads=2)
+        ),
+    )
+
+
+def _amused(tokens: CLIPTokenizer) -> AmusedPipeline:
+    return AmusedPipeline(
+        vqvae=VQModel(
+            block_out_channels=[8, 16],
+            down_block_types=["DownEncoderBlock2D"] * 2,
+            up_block_types=["UpDecoderBlock2D"] * 2,
+            latent_channels=8,
+            num_vq_embeddings=32,
+            norm_num_groups=4,
+            mid_block_add_attention=False,
+            lookup_from_codebook=True,
+        ),
+        tokenizer=tokens,
+        text_encoder=CLIPTextModelWithProjection(_text_config(tokens)),
+        transformer=UVit2DModel(
+            hidden_size=WIDTH,
+            cond_embed_dim=WIDTH,
+            encoder_hidden_size=WIDTH,
+            micro_cond_encode_dim=2,
+            micro_cond_embed_dim=10,
+            vocab_size=33,
+            codebook_size=32,
+            in_channels=8,
+            block_out_channels=8,
+            block_num_heads=1,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_res_blocks=1,
+            intermediate_size=WIDTH,
+            sample_size=16,
+            downsample=False,
+            upsample=False,
+        ),
+        scheduler=AmusedScheduler(mask_token_id=32),
+    )
+
+
+def _ldm(tokens: CLIPTokenizer) -> LDMTextToImagePipeline:
+    """The oldest interface there is: no callback of any kind, no size of its own."""
+    return LDMTextToImagePipeline(
+        vqvae=_vae(), bert=CLIPTextModel(_text_config(tokens)), tokenizer=tokens, unet=_unet(), scheduler=DDIMScheduler(steps_offset=1, clip_sample=False)
+    )

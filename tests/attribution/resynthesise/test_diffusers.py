@@ -1,0 +1,178 @@
+"""The diffusers adapter, over tiny random pipelines of six architectures."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.utils import logging as diffusers_logging
+from PIL import Image
+
+from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
+from attribution.ports import Caption, Deadline, ModelRef, SourceState
+from attribution.resynthesise import resynthesise
+from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
+
+KINDS = ["stable-diffusion", "sd3", "lcm", "amused", "pixart", "ldm"]
+CALL = {"steps": 2, "guidance": 3.0, "width": 32, "height": 32, "negative_prompt": ""}
+REF = ModelRef("tiny", "sha256:0")
+SEEDS = (1, 2, 3, 4)
+
+
+@pytest.fixture(scope="session")
+def load(pipelines: Callable[[str], Path]) -> Callable[..., DiffusersGenerator]:
+    """Loads a tiny pipeline through the adapter."""
+
+    def load(kind: str, **more: object) -> DiffusersGenerator:
+        call = CALL | ({"clean_caption": False, "use_resolution_binning": False} if kind == "pixart" else {})
+        settings = replace(DiffusersSettings(call=call), **more)  # type: ignore[arg-type]
+        return DiffusersGenerator.load(kind, REF, settings, pipelines(kind))
+
+    return load
+
+
+def _later() -> Deadline:
+    return Deadline.after(60)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(np.int16)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_do_not_change_an_image(load: Callable[..., DiffusersGenerator], kind: str) -> None:
+    """A seed gives one picture, whether it is drawn alone or among others."""
+    together = load(kind, batch_size=4).draw("a red hat", SEEDS, _later())
+    apart = load(kind, batch_size=1).draw("a red hat", SEEDS, _later())
+
+    assert [drawing.seed for drawing in together] == list(SEEDS)
+    for one, other in zip(together, apart, strict=True):
+        assert np.abs(_pixels(one.image) - _pixels(other.image)).max() <= 1
+    assert np.abs(_pixels(together[0].image) - _pixels(together[1].image)).max() > 1
+    assert together[0].image.mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_deadline_stops_every_pipeline(load: Callable[..., DiffusersGenerator], kind: str) -> None:
+    """A passed deadline ends drawing before the next step, even in pipelines without any callback."""
+    generator = load(kind)
+    calls = []
+    denoiser = generator._pipeline.components.get("unet") or generator._pipeline.components["transformer"]
+    denoiser.register_forward_hook(lambda *_: calls.append(time.sleep(0.3)))
+
+    with pytest.raises(SourceTimeout):
+        generator.draw("a red hat", SEEDS, Deadline.after(0.2))
+
+    assert len(calls) <= 1
+    assert len(generator.draw("a red hat", SEEDS[:1], _later())) == 1  # and it can draw again
+
+
+def test_sizes_are_what_the_catalogue_says(load: Callable[..., DiffusersGenerator]) -> None:
+    """Width and height reach the pipeline."""
+    drawing = load("stable-diffusion", call=CALL | {"width": 48}).draw("a red hat", SEEDS[:1], _later())[0]
+    assert drawing.image.size == (48, 32)
+
+
+def test_a_parameter_nobody_knows_is_an_error(load: Callable[..., DiffusersGenerator]) -> None:
+    """A misspelt parameter is not dropped in silence."""
+    with pytest.raises(ConfigurationError, match=r"parameters\.guidanse"):
+        load("stable-diffusion", call=CALL | {"guidanse": 3.0})
+
+
+def test_flagged_images_are_dropped(load: Callable[..., DiffusersGenerator]) -> None:
+    """What a safety checker flags is no drawing; when it flags all, the source refused its output."""
+
+    class Checker(torch.nn.Module):
+        flags = (True, False)
+        device = torch.device("cpu")
+        dtype = torch.float32
+
+        def forward(self, images: np.ndarray, clip_input: torch.Tensor) -> tuple[np.ndarray, list[bool]]:
+            return images, list(self.flags)
+
+    generator = load("stable-diffusion", call=CALL)
+    pipeline = generator._pipeline
+    checker = Checker()
+    pipeline.safety_checker = checker
+    pipeline.feature_extractor = lambda images, return_tensors: _Features()
+
+    assert [drawing.seed for drawing in generator.draw("a red hat", SEEDS[:2], _later())] == [2]
+    checker.flags = (True, True)
+    result = resynthesise(generator, Caption("a red hat", REF), SEEDS[:2], _later())
+    assert (result.state, result.drawings) == (SourceState.REFUSED_OUTPUT, ())
+    assert result.reason
+
+
+class _Features:
+    pixel_values = torch.zeros(2, 3, 4, 4)
+
+    def to(self, device: object) -> "_Features":
+        return self
+
+
+def test_values_that_are_no_numbers_are_an_error(load: Callable[..., DiffusersGenerator]) -> None:
+    """An overflow in a narrow dtype is reported, not embedded as a black picture."""
+    generator = load("stable-diffusion")
+    with torch.no_grad():
+        generator._pipeline.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(SourceError, match="not numbers"):
+        generator.draw("a red hat", SEEDS[:1], _later())
+
+
+def test_long_prompts_are_remarked_on(load: Callable[..., DiffusersGenerator]) -> None:
+    """A result says that the end of a caption was not read, and draws all the same."""
+    generator = load("stable-diffusion")
+    long = resynthesise(generator, Caption("a person with red hair and a hat", REF), SEEDS[:1], _later())
+    short = resynthesise(generator, Caption("a red hat", REF), SEEDS[:1], _later())
+
+    assert (long.state, short.state, short.reason) == (SourceState.DONE, SourceState.DONE, None)
+    assert long.reason is not None
+    assert "longer" in long.reason
+
+
+def test_prompts_are_cut_at_a_word(load: Callable[..., DiffusersGenerator]) -> None:
+    """`max_prompt_chars` never cuts within a word, and says that it cut."""
+    generator = load("stable-diffusion", max_prompt_chars=7)
+    assert generator.prepare("a red hat", SEEDS[:1])["prompt"] == ["a red"]
+    assert generator.remark("a red hat")
+
+
+def test_nothing_is_written(load: Callable[..., DiffusersGenerator], capfd: pytest.CaptureFixture[str]) -> None:
+    """No progress bar, and no caption on stderr; the caller's own log level stays."""
+    before = diffusers_logging.get_verbosity()
+    generator = load("stable-diffusion")
+    generator.draw("a person with red hair and a hat and a beard", SEEDS[:1], _later())
+    assert capfd.readouterr() == ("", "")
+    assert diffusers_logging.get_verbosity() == before
+
+
+def test_a_missing_directory_is_unavailable(tmp_path: Path) -> None:
+    """The sentence says where the weights belong."""
+    with pytest.raises(SourceUnavailable, match="put its weights there"):
+        DiffusersGenerator.load("tiny", REF, DiffusersSettings(), tmp_path)
+
+
+def test_a_broken_directory_is_unavailable(tmp_path: Path) -> None:
+    """An index without weights does not take the worker down."""
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "X"]}')
+    with pytest.raises(SourceUnavailable, match="cannot be loaded"):
+        DiffusersGenerator.load("tiny", REF, DiffusersSettings(), tmp_path)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("dtype", "int4"), ("offload", "moon")])
+def test_settings_without_meaning_are_errors(
+    load: Callable[..., DiffusersGenerator], setting: str, value: str
+) -> None:
+    """An operator's typing error names the setting."""
+    with pytest.raises(ConfigurationError, match=setting):
+        load("stable-diffusion", **{setting: value})
+
+
+def test_half_precision_draws(load: Callable[..., DiffusersGenerator]) -> None:
+    """dtype reaches the weights."""
+    generator = load("stable-diffusion", dtype="bfloat16")
+    assert generator._pipeline.unet.dtype is torch.bfloat16
+    assert len(generator.draw("a red hat", SEEDS[:1], _later())) == 1
