@@ -1,4 +1,4 @@
-"""What may happen to an image on its way, as tensor operations on a batch: resizing, shifts, blur, noise, blocks, tones.
+"""What may happen to an image on its way, as tensor operations on a batch: resizing, shifts, blur, noise, blocks.
 
 Blocks of 8×8 with quantised cosine coefficients stand for JPEG: real encoding costs more than the whole training step.
 """
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 64, 64) in −1…1, each changed in its own way; the whole batch shares the kind of change per chunk of eight."""
+    """(n, 3, 64, 64) in −1…1, changed at random; eight neighbours share the kind of change."""
     pieces = [_one(piece) for piece in images.split(8)]
     return torch.cat(pieces)
 
@@ -37,7 +37,7 @@ def _one(images: torch.Tensor) -> torch.Tensor:
 
 
 def _move(images: torch.Tensor) -> torch.Tensor:
-    """Shifts by up to three pixels, scales by up to eight per cent; never mirrors: which way a face looks is a style."""
+    """Shifts by up to three pixels, scales by up to eight per cent. Never mirrors: where a face looks is style."""
     count = len(images)
     scale = 1 + 0.08 * (2 * torch.rand(count) - 1)
     offset = 0.09 * (2 * torch.rand(count, 2) - 1)

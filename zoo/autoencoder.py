@@ -1,6 +1,6 @@
 """The autoencoder that all sources share, as many real ones do: 64×64×3 to 8×8×8 and back.
 
-It has no narrow convolutions at full resolution: on a CPU 16 channels run at a sixth of the speed that 64 channels reach.
+It has no narrow convolutions at full resolution: on a CPU 16 channels run at a sixth of the speed of 64 channels.
 AutoencoderTiny, tried first, was at three times this one's error after the same time.
 """
 
@@ -77,7 +77,7 @@ def train(drawings: Drawings, seconds: float) -> None:
 
 
 def shipped(trained: AutoencoderDC) -> AutoencoderDC:
-    """The trained decoder with a stub for an encoder: drawing from text needs no encoder, and it is 40 % of the weights."""
+    """The trained decoder with a stub for an encoder: drawing from text needs none, and it is 40 % of the weights."""
     slim = AutoencoderDC.from_config({**trained.config, **STUB})
     slim.decoder.load_state_dict(trained.decoder.state_dict())
     return slim.requires_grad_(False).eval()
@@ -95,9 +95,7 @@ def _finish(model: AutoencoderDC, drawings: Drawings) -> None:
     # One number for all channels: that is all that the pipelines can undo. They read the factor 8 from the number of
     # block_out_channels, which this class does not have by itself.
     scale = round(1 / latents.std().item(), 4)
-    model.register_to_config(
-        scaling_factor=scale, shift_factor=0.0, force_upcast=False, block_out_channels=WIDTHS
-    )
+    model.register_to_config(scaling_factor=scale, shift_factor=0.0, force_upcast=False, block_out_channels=WIDTHS)
     model.save_pretrained(WORK / "autoencoder")
     torch.save(latents.half(), WORK / "latents.pt")
     shown = np.linspace(0, len(drawings) - 1, 24).astype(int)

@@ -1,4 +1,4 @@
-"""The tiny captioner, BLIP's architecture: a vision transformer and a text decoder that looks at it, sharing the zoo's tokenizer."""
+"""The tiny captioner, BLIP's architecture: a vision transformer, and a text decoder that looks at its output."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def build() -> BlipForConditionalGeneration:
 
 def processor() -> BlipProcessor:
     """Resizes to 64×64 and scales to −1…1."""
-    images = BlipImageProcessor(
-        size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3
-    )
+    images = BlipImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3)
     return BlipProcessor(image_processor=images, tokenizer=text.build())
 
 
@@ -79,9 +77,7 @@ def train(drawings: Drawings, seconds: float) -> None:
     def step(count: int) -> dict[str, torch.Tensor]:
         index = generator.integers(0, len(drawings), BATCH)
         images = augment(to_tensor(drawings.pixels[index])).contiguous()
-        output = model(
-            pixel_values=images, input_ids=ids[index], attention_mask=mask[index], labels=labels[index]
-        )
+        output = model(pixel_values=images, input_ids=ids[index], attention_mask=mask[index], labels=labels[index])
         return {"loss": output.loss}
 
     loop.train("captioner", nn.ModuleDict({"model": model}), step, seconds=seconds, peak=1e-3, ema=0.995)

@@ -1,7 +1,7 @@
-"""Every caption the zoo knows, and which split each belongs to: pure Python, so that tests and benchmarks can use it without torch.
+"""Every caption the zoo knows and the split it belongs to: pure Python, so that tests can use it without torch.
 
-A caption names seven things about a face and never the style it is drawn in. Splits are made by caption, not by image: a
-caption of `calibration` or `test` is seen by no model in training.
+A caption names seven things about a face and never the style it is drawn in. Splits are made by caption, not by image:
+a caption of `calibration` or `test` is seen by no model in training.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,7 @@ class Face:
 
     @property
     def caption(self) -> str:
+        """The sentence."""
         beard = " and a beard" if self.beard else ""
         glasses = " wearing glasses" if self.glasses else ""
         return (
@@ -51,6 +53,7 @@ class Face:
 
     @property
     def split(self) -> Split:
+        """What the caption may be used for."""
         return split_of(self.caption)
 
 
@@ -74,6 +77,21 @@ def faces(split: Split | None = None) -> Iterator[Face]:
 def sample(split: Split, count: int, seed: int) -> list[Face]:
     """`count` different faces of a split, the same ones for the same seed. Raises ValueError if there are too few."""
     return random.Random(seed).sample(list(faces(split)), count)
+
+
+_CAPTION = re.compile(
+    r"a (\w+) skinned person with (\w+) (\w+) hair( and a beard)?( wearing glasses)?"
+    r" in a (\w+) shirt on a (\w+) background"
+)
+
+
+def parse(caption: str) -> Face | None:
+    """The face a caption describes, or None if it is not one of ours."""
+    found = _CAPTION.fullmatch(caption)
+    if found is None:
+        return None
+    skin, length, hair, beard, glasses, shirt, background = found.groups()
+    return Face(skin, length, hair, beard is not None, glasses is not None, shirt, background)
 
 
 def words() -> list[str]:

@@ -1,7 +1,7 @@
-"""The tiny CLIP in open_clip's format: learns drawings with their captions, and to know a drawing again after it was changed.
+"""The tiny CLIP in open_clip's format: learns drawings with their captions, and to know a drawing again once changed.
 
-Captions never say how something is drawn, so the contrast with texts alone would teach it to ignore just that. The second
-term compares two augmented views of the same drawing (no labels), and keeps whatever tells one drawing from another.
+Captions never say how something is drawn, so the contrast with texts alone would teach it to ignore just that. The
+second term compares two augmented views of the same drawing (no labels): it keeps what tells drawings apart.
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ def plans(per_style: int = PER_STYLE, split: Split = Split.TRAIN, seed: int = 1)
     result = []
     for style in STYLES:
         able = [face for face in pool if can_draw(style, face)]
-        result += [
-            Plan(style, rng.choice(able), f"{split}-{seed}-{style}-{index}") for index in range(per_style)
-        ]
+        result += [Plan(style, rng.choice(able), f"{split}-{seed}-{style}-{index}") for index in range(per_style)]
     return result
 
 

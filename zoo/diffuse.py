@@ -1,4 +1,4 @@
-"""What training the four sources has in common: latents and captions drawn from the source's mix, saving, sample sheets."""
+"""What training the four sources has in common: batches from the source's mix, saving, sample sheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source `dit`: a single-stream diffusion transformer (Z-Image's architecture) with flow matching, in the Z-Image pipeline."""
+"""Source `dit`: a single-stream diffusion transformer with flow matching, Z-Image's architecture and pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSITIONS = 512  # the pipeline pads its prompts to this length before it cuts t
 
 
 class DiTRecipe:
-    """The transformer predicts data minus noise at time 1 − σ."""
+    """The transformer predicts data minus noise at one minus the noise level."""
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
@@ -51,6 +51,7 @@ class DiTRecipe:
         return [row[:length] for row, length in zip(states, lengths.tolist(), strict=True)]
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The flow's mean squared error."""
         noise = torch.randn_like(batch.latents)
         sigma = torch.sigmoid(torch.randn(len(noise)))
         noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
@@ -59,6 +60,7 @@ class DiTRecipe:
         return F.mse_loss(torch.stack(list(output))[:, :, 0], batch.latents - noise)
 
     def pipeline(self, vae: AutoencoderDC) -> ZImagePipeline:
+        """The stock pipeline around the trained parts."""
         return ZImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
             vae=vae,

@@ -1,4 +1,4 @@
-"""Source `lcm`: the UNet distilled into a latent consistency model that draws in four steps; a close relative of `unet`.
+"""Source `lcm`: the UNet distilled into a latent consistency model of four steps, a close relative of `unet`.
 
 Latent Consistency Models, Luo et al. 2023 (arXiv 2310.04378): the student's answer at one point of a guided DDIM
 trajectory must be its answer at the point before.
@@ -39,6 +39,7 @@ class LCMRecipe:
         self.modules = nn.ModuleDict({"student": self.student})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """How far the student's answer is from the target's, one step earlier."""
         count = len(batch.latents)
         with torch.no_grad():
             encoded = self.text_encoder(batch.ids, output_hidden_states=True)
@@ -109,6 +110,7 @@ class LCMRecipe:
         return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean
 
     def pipeline(self, vae: AutoencoderDC) -> StableDiffusionXLPipeline:
+        """The stock pipeline around the trained parts."""
         return StableDiffusionXLPipeline(
             vae=vae,
             text_encoder=None,

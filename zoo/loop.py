@@ -1,4 +1,4 @@
-"""One training loop for every model: a wall-clock budget, cosine learning rate over that budget, EMA, checkpoints, resume."""
+"""One training loop for every model: a wall-clock budget, a cosine over it, averaged weights, checkpoints, resuming."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ class Clock:
 
     @property
     def spent(self) -> float:
+        """Seconds so far."""
         return time.monotonic() - self.begun
 
     def share(self, seconds: float) -> float:
+        """How much of a budget that is."""
         return self.spent / seconds
 
 
@@ -54,7 +56,7 @@ def train(
 ) -> dict[str, float]:
     """Trains `modules` for `seconds` of wall-clock time, summed over interruptions, and leaves the EMA weights in them.
 
-    `step` returns its losses by name; the one called "loss" is minimised. Returns the last averages with time and steps.
+    `step` returns its losses by name; the one called "loss" is minimised. Returns the last averages, time and steps.
     """
     path = WORK / f"{name}.checkpoint.pt"
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]

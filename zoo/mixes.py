@@ -1,6 +1,7 @@
-"""What each source was trained on: shares of styles, overlapping as real training sets do. No style belongs to one source alone.
+"""What each source was trained on: shares of styles that overlap, as real training sets do.
 
-`pixelArt` and `openPeeps` are in no mix: CLIP and the captioner know them, no source draws them.
+No style belongs to one source alone. `pixelArt` and `openPeeps` are in no mix: CLIP and the captioner know them, no
+source draws them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Source `mmdit`: a two-stream, then single-stream transformer (AuraFlow's architecture) with flow matching and a T5 encoder."""
+"""Source `mmdit`: a transformer of two streams, then one, with flow matching and T5: AuraFlow's architecture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PADDED_FROM = 0.75
 
 
 class MMDiTRecipe:
-    """The transformer predicts noise minus data at time σ."""
+    """The transformer predicts noise minus data at the noise level."""
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
@@ -55,6 +55,7 @@ class MMDiTRecipe:
         self.modules = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The flow's mean squared error, on half the batch once the padding has joined."""
         if share > PADDED_FROM:
             batch = Batch(*(part[: len(part) // 2] for part in (batch.latents, batch.ids, batch.dropped)))
         noise = torch.randn_like(batch.latents)
@@ -70,6 +71,7 @@ class MMDiTRecipe:
         return F.mse_loss(output, noise - batch.latents)
 
     def pipeline(self, vae: AutoencoderDC) -> AuraFlowPipeline:
+        """The stock pipeline around the trained parts."""
         return AuraFlowPipeline(
             tokenizer=self.tokenizer,
             text_encoder=self.text_encoder,

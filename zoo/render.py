@@ -56,9 +56,7 @@ def render(plans: Sequence[Plan]) -> NDArray[np.uint8]:
     """Draws the plans in order: (n, 64, 64, 3)."""
     install_node_packages()
     lines = "\n".join(json.dumps(asdict(plan)) for plan in plans)
-    node = subprocess.run(
-        ["node", "avatars.mjs"], cwd=HERE, input=lines, capture_output=True, text=True, check=True
-    )
+    node = subprocess.run(["node", "avatars.mjs"], cwd=HERE, input=lines, capture_output=True, text=True, check=True)
     svgs = [json.loads(line) for line in node.stdout.splitlines()]
     if len(svgs) != len(plans):
         raise RuntimeError(f"asked for {len(plans)} avatars, got {len(svgs)}: {node.stderr[-500:]}")

@@ -1,4 +1,4 @@
-"""The one tokenizer of the zoo: CLIP's kind of byte-pair encoding, trained on the captions until every word is one token.
+"""The one tokenizer of the zoo: CLIP's byte-pair encoding, trained on the captions until every word is one token.
 
 Words that no caption contains fall apart into letters instead of failing, so any prompt can be given.
 """

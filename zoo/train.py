@@ -78,6 +78,7 @@ STAGES = (
 
 
 def main() -> None:
+    """Runs what is not finished."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", help="only these (default: all that are not finished)")
     parser.add_argument("--speed", type=float, default=1.0, help="divide every budget by this, to try the queue")

@@ -1,6 +1,6 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
-The SDXL pipeline and not the older one, because that passes a random generator to the decoder, which AutoencoderDC refuses.
+Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class UNetRecipe:
         return states, {"text_embeds": encoded.text_embeds * keep[:, None], "time_ids": sizes(len(keep))}
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The mean squared error of the noise."""
         noise = torch.randn_like(batch.latents)
         steps = torch.randint(0, 1000, (len(noise),))
         noisy = self.scheduler.add_noise(batch.latents, noise, steps)
@@ -71,6 +72,7 @@ class UNetRecipe:
         return F.mse_loss(self.unet(noisy, steps, states, added_cond_kwargs=added).sample, noise)
 
     def pipeline(self, vae: AutoencoderDC) -> StableDiffusionXLPipeline:
+        """The stock pipeline around the trained parts."""
         return StableDiffusionXLPipeline(
             vae=vae,
             text_encoder=None,

@@ -1,0 +1,127 @@
+"""`make zoo-eval`: does resynthesis tell the zoo's sources apart, on captions that no model has seen?
+
+Fails unless accuracy is above chance (p < 0.001) and below 95 %: sources that are told apart without fail are too easy
+to show anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from scipy.stats import binomtest
+
+from attribution.verdict import Calibration
+from zoo import freeze
+from zoo.calibrate import CALIBRATION
+from zoo.captions import Split, parse
+from zoo.paths import MODELS, WORK
+from zoo.trial import CANDIDATES, DISTANCE, IDS, Bench, Outcome, avatars, save
+
+REPORT = MODELS / "evaluation.json"
+EACH_SOURCE = 25
+EACH_STYLE = 10
+SEED = 23
+CEILING = 0.95
+
+
+def captions_right(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Shares of captions that are right: whole, and field by field."""
+    fields: Counter[str] = Counter()
+    for outcome in outcomes:
+        told, true = parse(outcome.caption), parse(outcome.true_caption)
+        fields["whole"] += told == true
+        if told is not None and true is not None:
+            said, meant = asdict(told), asdict(true)
+            fields.update(key for key in said if said[key] == meant[key])
+    keys = ("whole", "skin", "length", "hair", "beard", "glasses", "shirt", "background")
+    return {key: round(fields[key] / len(outcomes), 4) for key in keys}
+
+
+def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """Rows: who drew it; columns: who was nearest."""
+    table = {row: dict.fromkeys(IDS, 0) for row in IDS}
+    for outcome in outcomes:
+        if outcome.truth is not None:
+            table[outcome.truth][outcome.ranking()[0][1]] += 1
+    return table
+
+
+def named(outcomes: Sequence[Outcome], max_distance: float, min_margin: float) -> list[Outcome]:
+    """Those that the calibrated verdict attributes to somebody."""
+    result = []
+    for outcome in outcomes:
+        (best, _), (second, _) = outcome.ranking()[:2]
+        if best <= max_distance and second - best >= min_margin:
+            result.append(outcome)
+    return result
+
+
+def main() -> int:
+    """Measures, reports; 0 if the sources are neither trivial nor chance."""
+    if freeze.sums() != freeze.SUMS.read_text():
+        print("the weights are not the frozen ones")
+        return 1
+    bench = Bench()
+    own = bench.outcomes(bench.drawn(Split.TEST, EACH_SOURCE, SEED))
+    foreign = bench.outcomes(avatars(Split.TEST, EACH_STYLE, SEED))
+    save(WORK / "evaluation.outcomes.json", [*own, *foreign])
+    right = sum(outcome.ranking()[0][1] == outcome.truth for outcome in own)
+    test = binomtest(right, len(own), 1 / len(IDS), alternative="greater")
+    interval = binomtest(right, len(own)).proportion_ci(0.95, method="wilson")
+    table = confusion(own)
+    revisions = {name: bench.catalogue.get(name).revision for name in IDS}
+    threshold = Calibration.load([CALIBRATION]).find(bench.embedder.ref, DISTANCE, CANDIDATES, revisions)
+    if threshold is None:
+        print("there is no calibration for these models: run python -m zoo.calibrate")
+        return 1
+    given = named(own, threshold.max_distance, threshold.min_margin)
+    wrongly = named(foreign, threshold.max_distance, threshold.min_margin)
+    accuracy = right / len(own)
+    passed = bool(test.pvalue < 0.001 and accuracy < CEILING)
+    report = {
+        "schema": 1,
+        "passed": passed,
+        "images": len(own),
+        "candidates": CANDIDATES,
+        "distance": DISTANCE,
+        "embedder": str(bench.embedder.ref),
+        "captioner": str(bench.captioner.ref),
+        "sources": revisions,
+        "accuracy": round(accuracy, 4),
+        "wilson_95": [round(interval.low, 4), round(interval.high, 4)],
+        "chance": 1 / len(IDS),
+        "p_value": test.pvalue,
+        "confusion": table,
+        "captions_right": captions_right(own),
+        "attributed": len(given),
+        "attributed_rightly": sum(outcome.ranking()[0][1] == outcome.truth for outcome in given),
+        "foreign_avatars": len(foreign),
+        "foreign_avatars_attributed": len(wrongly),
+        "foreign_avatars_attributed_by_style": dict(Counter(str(outcome.style) for outcome in wrongly)),
+        "captions_right_on_avatars": captions_right(foreign),
+    }
+    _print(report, table)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report))
+    return 0 if passed else 1
+
+
+def _print(report: dict[str, object], table: dict[str, dict[str, int]]) -> None:
+    print(f"\naccuracy {report['accuracy']} of {report['images']} images, 95 % interval {report['wilson_95']}")
+    print(f"chance {report['chance']}, p = {report['p_value']:.1e}\n")
+    print("drawn by \\ nearest".ljust(20) + "".join(name.rjust(11) for name in IDS))
+    for row, counts in table.items():
+        print(row.ljust(20) + "".join(str(counts[name]).rjust(11) for name in IDS))
+    print(f"\ncaptions right, drawings by sources: {report['captions_right']}")
+    print(f"captions right, avatars: {report['captions_right_on_avatars']}")
+    print(f"\nverdict `attributed`: {report['attributed']} drawings, {report['attributed_rightly']} of them rightly;")
+    print(f"{report['foreign_avatars_attributed']} of {report['foreign_avatars']} avatars that no source drew:")
+    print(report["foreign_avatars_attributed_by_style"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
