@@ -2,16 +2,20 @@
 
 ServiceError
 ├── RequestError                the caller can mend it
-│   ├── MalformedRequest        400  not multipart, no file, a broken body
+│   ├── MalformedRequest        400  a broken or half-sent body
 │   ├── NotFound                404  no such job, or not yours
+│   ├── MethodNotAllowed        405  the resource exists, the method does not
+│   ├── UploadTimeout           408  the body did not arrive in time
 │   ├── UploadTooLarge          413  more bytes than the cap
 │   ├── ImageTooLarge           422  more pixels or frames than the cap
+│   ├── UnsupportedMediaType    415  the body is not multipart/form-data
 │   ├── UnsupportedImage        415  decodes as none of the accepted formats
 │   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
 │   └── UnknownSource           422  a source that the catalogue does not have
 ├── Unavailable                 503  try again later; carries Retry-After
 │   ├── Overloaded                   too many uploads at once
+│   ├── NotReady                     Postgres is away or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
 └── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
     ├── Screened                     a screening hook refused the image or the caption
@@ -76,6 +80,23 @@ class NotFound(RequestError):
     title = "Not found"
 
 
+class MethodNotAllowed(RequestError):
+    """The resource exists, the method does not."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+
+
+class UploadTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    status = 408
+    slug = "upload-timeout"
+    title = "The upload took too long"
+    permanent = False
+
+
 class UploadTooLarge(RequestError):
     """More bytes than the cap."""
 
@@ -90,6 +111,14 @@ class ImageTooLarge(RequestError):
     status = 422
     slug = "image-too-large"
     title = "The image is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not multipart/form-data."""
+
+    status = 415
+    slug = "unsupported-media-type"
+    title = "Not a multipart form"
 
 
 class UnsupportedImage(RequestError):
@@ -136,6 +165,13 @@ class Overloaded(Unavailable):
 
     slug = "overloaded"
     title = "Too busy to accept"
+
+
+class NotReady(Unavailable):
+    """Postgres is away or its schema is another one; `checks` says which."""
+
+    slug = "not-ready"
+    title = "Not ready"
 
 
 class StorageUnavailable(Unavailable):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Text, and_, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Float, Text, and_, cast, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import ServiceError
@@ -37,7 +37,6 @@ class NewSource:
 class NewJob:
     """An image that passed intake, and what is asked about it."""
 
-    id: uuid.UUID
     tenant_id: uuid.UUID
     image: dict[str, Any]
     query_blob: str
@@ -46,41 +45,44 @@ class NewJob:
     deadline: timedelta
     prompt: str | None = None
     seed: int | None = None
+    id: uuid.UUID | None = None  # Postgres makes one, ordered by time
 
 
 def accept(session: Session, new: NewJob) -> Job:
     """Inserts the job and a row per source; returns the job as stored."""
-    job = Job(
-        id=new.id,
-        tenant_id=new.tenant_id,
-        image=new.image,
-        query_blob=new.query_blob,
-        candidates=new.candidates,
-        prompt=new.prompt,
-        seed=new.seed,
-        deadline_at=func.now() + new.deadline,
-    )
-    session.add(job)
-    session.flush()
-    session.add_all(
-        JobSource(
-            job_id=new.id,
+    given = {} if new.id is None else {"id": new.id}
+    job = session.scalars(
+        insert(Job)
+        .values(
             tenant_id=new.tenant_id,
-            position=position,
-            source=source.source,
-            family=source.family,
-            platform=source.platform,
-            model=source.model,
-            revision=source.revision,
-            queue=source.queue,
-            timeout_seconds=source.timeout.total_seconds(),
-            state=source.state,
-            reason=source.reason,
+            image=new.image,
+            query_blob=new.query_blob,
+            candidates=new.candidates,
+            prompt=new.prompt,
+            seed=new.seed,
+            deadline_at=func.now() + new.deadline,
+            **given,
         )
+        .returning(Job)
+    ).one()
+    rows = [
+        {
+            "job_id": job.id,
+            "tenant_id": new.tenant_id,
+            "position": position,
+            "source": source.source,
+            "family": source.family,
+            "platform": source.platform,
+            "model": source.model,
+            "revision": source.revision,
+            "queue": source.queue,
+            "timeout_seconds": source.timeout.total_seconds(),
+            "state": source.state,
+            "reason": source.reason,
+        }
         for position, source in enumerate(new.sources)
-    )
-    session.flush()
-    session.refresh(job)
+    ]
+    session.execute(insert(JobSource), rows)
     return job
 
 
@@ -149,9 +151,10 @@ def advance(session: Session, job: Job, to: Stage, **values: Any) -> bool:
     return _changed(session, held(job), leaving() | {"stage": to} | values)
 
 
-def succeed(session: Session, job: Job, result: dict[str, Any]) -> bool:
-    """Ends a claimed job with its answer; False when the claim was fenced off."""
-    return _changed(session, held(job), ending(JobStatus.SUCCEEDED) | {"result": result})
+def succeed(session: Session, job: Job, result: dict[str, Any]) -> Job | None:
+    """Ends a claimed job with its answer, and returns it; None when the claim was fenced off."""
+    values = ending(JobStatus.SUCCEEDED) | {"result": result}
+    return session.scalars(update(Job).where(held(job)).values(values).returning(Job)).one_or_none()
 
 
 def fail(session: Session, job: Job, error: ServiceError) -> bool:

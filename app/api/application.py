@@ -1,0 +1,26 @@
+"""Assembles the API: routers, error handling, the lifespan that owns its resources, and a true OpenAPI."""
+
+from fastapi import FastAPI
+
+from app.api import attribute, health, problems, sources
+from app.api.middleware import RequestIdMiddleware
+from app.api.openapi import describe
+from app.api.resources import lifespan
+from app.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI app. Raises pydantic's ValidationError where settings are missing or wrong."""
+    app = FastAPI(
+        title="whodrew",
+        summary="Which machine drew this image?",
+        description="Attributes an image to a generator: every source draws it again, and the nearest drawing wins.",
+        version="0.1.0",
+        lifespan=lifespan(settings or load_settings()),
+    )
+    app.add_middleware(RequestIdMiddleware)
+    for module in (attribute, sources, health, problems):
+        app.include_router(module.router)
+    problems.install(app)
+    describe(app)
+    return app

@@ -1,0 +1,89 @@
+"""The examples in the OpenAPI document: built as the documents themselves, so that they cannot go out of date."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.documents import (
+    ImageDocument,
+    JobDocument,
+    RankedDocument,
+    ResultDocument,
+    SourceDocument,
+    ThresholdDocument,
+    VerdictDocument,
+)
+from app.store.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
+from attribution.ports import SourceState, VerdictKind
+
+_CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def _source(name: str, family: str, *, drawn: bool) -> SourceDocument:
+    return SourceDocument(
+        source=name,
+        family=family,
+        platform="local",
+        model=f"zoo/models/{name}",
+        revision="1",
+        state=SourceState.DONE if drawn else SourceState.PENDING,
+        reason=None,
+        seeds=[2_110_473_101, 90_441_872] if drawn else [],
+        started_at=_CREATED + timedelta(seconds=1) if drawn else None,
+        completed_at=_CREATED + timedelta(seconds=2) if drawn else None,
+    )
+
+
+_QUEUED = JobDocument(
+    id=uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11"),
+    status=JobStatus.QUEUED,
+    stage=Stage.SCREENING,
+    created_at=_CREATED,
+    started_at=None,
+    completed_at=None,
+    deadline_at=_CREATED + timedelta(minutes=15),
+    image=ImageDocument(format="PNG", width=512, height=512, frames=1, sha256="6f" * 32, size=310_284),
+    candidates=2,
+    prompt=None,
+    seed=None,
+    sources=[_source("zoo-unet", "unet", drawn=False), _source("zoo-flow", "transformer", drawn=False)],
+    timings={},
+    result=None,
+    error=None,
+)
+_SUCCEEDED = _QUEUED.model_copy(
+    update={
+        "status": JobStatus.SUCCEEDED,
+        "stage": None,
+        "started_at": _CREATED + timedelta(milliseconds=100),
+        "completed_at": _CREATED + timedelta(seconds=3),
+        "sources": [_source("zoo-unet", "unet", drawn=True), _source("zoo-flow", "transformer", drawn=True)],
+        "timings": {"screening": 0.02, "captioning": 0.4, "resynthesising": 1.9, "embedding": 0.3, "ranking": 0.01},
+        "result": ResultDocument(
+            schema_version=RESULT_SCHEMA_VERSION,
+            caption="a person with red hair on a blue background",
+            captioner="zoo/models/captioner@1",
+            embedder="zoo/models/clip@1",
+            distance="cosine",
+            candidates=2,
+            quorum=2,
+            temperature=1.0,
+            calibrated=False,
+            ranking=[
+                RankedDocument(
+                    source="zoo-flow", family="transformer", distance=0.11, score=0.52, distances=[0.1, 0.12]
+                ),
+                RankedDocument(source="zoo-unet", family="unet", distance=0.19, score=0.48, distances=[0.2, 0.18]),
+            ],
+            margin=0.08,
+            verdict=VerdictDocument(
+                kind=VerdictKind.ATTRIBUTED,
+                source="zoo-flow",
+                reason=None,
+                threshold=ThresholdDocument(max_distance=0.15, min_margin=0.02, measured={"images": 200}),
+            ),
+        ),
+    }
+)
+
+JOB: dict[int, dict[str, Any]] = {202: _QUEUED.model_dump(mode="json"), 200: _SUCCEEDED.model_dump(mode="json")}

@@ -1,0 +1,121 @@
+"""What FastAPI cannot see by itself: the multipart body that is parsed by hand, headers, and problem documents."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.examples import JOB
+from app.errors import TYPE_PREFIX, ServiceError
+from app.intake.options import Options
+from app.intake.upload import IMAGE_FIELD
+
+Responses = dict[int | str, dict[str, Any]]
+_REF = "#/components/schemas/{model}"
+
+
+class ProblemError(BaseModel):
+    """One of several mistakes in a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    detail: str
+    pointer: str | None = Field(None, description="JSON pointer to the member of the body")
+    parameter: str | None = Field(None, description="name of the path or query parameter")
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 has it. `type` is stable, and GET on it explains it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ProblemError] | None = None
+
+
+RETRY_AFTER = {"Retry-After": {"description": "seconds until it is worth asking again", "schema": {"type": "integer"}}}
+LOCATION = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
+
+
+def problems(*kinds: type[ServiceError]) -> Responses:
+    """The documentation of the problems an endpoint can answer with; an error of ours is always among them."""
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    every: list[type[ServiceError]] = [*kinds, ServiceError]
+    for kind in every:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": "; ".join(kind.title for kind in group),
+            "headers": RETRY_AFTER if status == 503 else {},
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": _REF.format(model="Problem")},
+                    "examples": {kind.slug: {"summary": kind.title, "value": _example(kind)} for kind in group},
+                }
+            },
+        }
+        for status, group in sorted(by_status.items())
+    }
+
+
+def _example(kind: type[ServiceError]) -> dict[str, Any]:
+    return {
+        "type": TYPE_PREFIX + kind.slug,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": (kind.__doc__ or kind.title).split("\n")[0],
+        "instance": "/attribute",
+    }
+
+
+def job_answer(status: int, headers: dict[str, Any]) -> Responses:
+    """The documentation of an answer that is a job."""
+    return {status: {"headers": headers, "content": {"application/json": {"example": JOB[status]}}}}
+
+
+def _upload_body() -> dict[str, Any]:
+    schema = Options.model_json_schema()
+    image = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"}
+    schema["properties"] = {IMAGE_FIELD: image} | {
+        name: _without_null(value) for name, value in schema["properties"].items()
+    }
+    schema["required"] = [IMAGE_FIELD]
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null: an option is left out instead."""
+    variants = [variant for variant in schema.pop("anyOf", []) if variant.get("type") != "null"]
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    return (variants[0] if variants else {}) | schema
+
+
+UPLOAD_BODY = _upload_body()
+
+
+def describe(app: FastAPI) -> None:
+    """Completes the app's OpenAPI: problem documents among its components, FastAPI's own idea of a 422 nowhere."""
+    original: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        schema = original()
+        problem = Problem.model_json_schema(ref_template=_REF)
+        components = schema["components"]["schemas"]
+        components |= problem.pop("$defs") | {"Problem": problem}
+        for name in ("HTTPValidationError", "ValidationError"):
+            components.pop(name, None)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,85 @@
+"""What the API process owns between its start and its end; routers get at it through `dependencies`."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from anyio import Semaphore
+from fastapi import FastAPI
+
+from app.intake.acceptance import Intake
+from app.intake.decoders import Decoders
+from app.log import configure_logging
+from app.queue.broker import Broker, make_celery
+from app.queue.heartbeats import Heartbeats
+from app.settings import Settings
+from app.store.blobs import Blobs
+from app.store.database import Database, connect
+from app.store.snapshots import Snapshots, connect_redis
+from attribution.catalogue import Catalogue, load_catalogue
+
+_SPOOL_PREFIX = "whodrew-intake-"
+_ABANDONED_AFTER = 3_600
+
+
+class State(TypedDict):
+    """The lifespan's state, as `request.state` carries it."""
+
+    settings: Settings
+    database: Database
+    snapshots: Snapshots
+    heartbeats: Heartbeats
+    catalogue: Catalogue
+    intake: Intake
+    uploads: Semaphore
+    spool: Path
+
+
+def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    """The lifespan of an app with these settings; nothing connects yet. An unreadable catalogue stops the start."""
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[State]:
+        configure_logging(settings.log)
+        catalogue = load_catalogue(settings.catalogue.directories)
+        database = Database(connect(settings.database))
+        redis = connect_redis(settings.redis)
+        celery = make_celery(settings)
+        intake = Intake(
+            database=database,
+            blobs=Blobs(settings.blobs.url),
+            broker=Broker(celery),
+            catalogue=catalogue,
+            decoders=Decoders(settings.intake),
+            settings=settings.job,
+        )
+        _remove_abandoned()
+        with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool:
+            try:
+                yield State(
+                    settings=settings,
+                    database=database,
+                    snapshots=Snapshots(redis, settings.redis),
+                    heartbeats=Heartbeats(redis),
+                    catalogue=catalogue,
+                    intake=intake,
+                    uploads=Semaphore(settings.intake.concurrent_uploads),
+                    spool=Path(spool),
+                )
+            finally:
+                celery.close()
+                redis.close()
+                database.close()
+
+    return run
+
+
+def _remove_abandoned() -> None:
+    """A process that was killed leaves its uploads behind; nothing keeps pixels without a reason."""
+    for folder in Path(tempfile.gettempdir()).glob(_SPOOL_PREFIX + "*"):
+        if folder.stat().st_mtime < time.time() - _ABANDONED_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,54 @@
+"""Runs in a decoding child process, between the upload on disk and the canonical image on disk.
+
+Imports the method's image module and nothing of the service: the child is small, and knows no secret.
+"""
+
+import hashlib
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from attribution.image import ImageLimits, encode_png, load
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What an uploaded file turned out to be; `canonical_sha256` is of the PNG that was written beside it."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    sha256: str
+    size: int
+    canonical_sha256: str
+
+
+def decode(upload: Path, canonical: Path, limits: ImageLimits, memory_bytes: int) -> Decoded:
+    """Decodes `upload` and writes its canonical PNG to `canonical`. Raises ImageError, MemoryError or OSError."""
+    _confine(memory_bytes)
+    loaded = load(upload, limits)
+    png = encode_png(loaded.image)
+    canonical.write_bytes(png)
+    with upload.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Decoded(
+        format=loaded.format,
+        width=loaded.width,
+        height=loaded.height,
+        frames=loaded.frames,
+        sha256=sha256,
+        size=upload.stat().st_size,
+        canonical_sha256=hashlib.sha256(png).hexdigest(),
+    )
+
+
+def _confine(memory_bytes: int) -> None:
+    """Limits this process's memory once; a process that was confined before stays so."""
+    if resource.getrlimit(resource.RLIMIT_AS)[1] == memory_bytes:
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Nobody reads the pipe that is our standard error, and libtiff's complaints would fill it and block us.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

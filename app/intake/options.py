@@ -1,0 +1,84 @@
+"""The options beside an uploaded image: one frozen model that checks them, and from which the API documents them."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.errors import InvalidRequest
+
+_LISTS = ("sources", "exclude")
+
+
+def _whole_number(value: object) -> object:
+    """Forms carry text; only plain digits are a number, not `4.0`, ` 4` or `1_6`."""
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _speakable(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not contain control characters, such as line breaks")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+Whole = BeforeValidator(_whole_number)
+
+
+class Options(BaseModel):
+    """What may be asked of an attribution besides the image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[str, ...] | None = Field(
+        None,
+        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given",
+        examples=[["zoo-unet", "zoo-flow"]],
+    )
+    exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
+    candidates: Annotated[int, Whole] | None = Field(
+        None, ge=1, le=16, description="γ, drawings asked of each source; the installation's default where not given"
+    )
+    prompt: Annotated[str, AfterValidator(_speakable)] | None = Field(
+        None,
+        min_length=1,
+        max_length=2_000,
+        description="the caption, if it is known: nothing is captioned then. Without control characters",
+        examples=["a lighthouse at dusk"],
+    )
+    seed: Annotated[int, Whole] | None = Field(
+        None, ge=0, le=2**32 - 1, description="seeds the drawings; derived from caption and source where not given"
+    )
+
+
+FIELDS = tuple(Options.model_fields)
+
+
+def read_options(fields: Iterable[tuple[str, str]]) -> Options:
+    """The options of a form's text fields. Raises InvalidRequest that lists every mistake."""
+    values: dict[str, Any] = {}
+    mistakes: list[dict[str, str]] = []
+    for name, text in fields:
+        if name in _LISTS:
+            values.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
+        elif name in values:
+            mistakes.append({"detail": "was given more than once", "pointer": f"#/{name}"})
+        else:
+            values[name] = text
+    if values.get("sources") == []:
+        mistakes.append({"detail": "names no source", "pointer": "#/sources"})
+    try:
+        options = Options.model_validate(values)
+    except ValidationError as error:
+        mistakes += [
+            {"detail": found["msg"].removeprefix("Value error, "), "pointer": f"#/{found['loc'][0]}"}
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    if mistakes:
+        raise InvalidRequest("The options cannot be taken as they are; `errors` lists why.", errors=mistakes)
+    return options
