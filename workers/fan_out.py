@@ -2,14 +2,16 @@
 
 import uuid
 
-from app.queue.steps import Step, source_step
+from app.queue.steps import sources_step
 from app.store import sources
 from workers.process import Process
 
 
 def fan_out(process: Process, job_id: uuid.UUID) -> None:
-    """Enqueues one message per source to be drawn. What is lost on the way, the sweep hands on again."""
+    """Enqueues one message per queue: a local source has one of its own, remote ones are asked at once by one worker.
+
+    What is lost on the way, the sweep hands on again.
+    """
     with process.database.transaction(durable=False) as session:
-        waiting = sources.fan_out(session, job_id)
-    steps: list[Step] = [source_step(job_id, source, queue) for source, queue in waiting]
-    process.broker.enqueue(steps)
+        queues = sources.fan_out(session, job_id)
+    process.broker.enqueue([sources_step(job_id, queue) for queue in queues])

@@ -1,17 +1,21 @@
-"""Stage `resynthesising`, one task per source: the leaf of the fan-out. A leaf records what went wrong and returns.
+"""Stage `resynthesising`, one task per queue: the leaves of the fan-out. A leaf records what went wrong and returns.
 
-A local worker that has a model loaded drains waiting jobs of that source before it looks at another one.
+A local queue is one source's: its worker drains waiting jobs of it before it looks at another. The sources in the
+remote queue are asked at once, a thread each; every one is saved when it ends, with those that end at the same time.
 """
 
 import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import structlog
 
+from app.queue.steps import is_local
 from app.store import blobs, sources
 from app.store.blobs import StoredBlob
 from app.store.models import JobSource
-from app.store.sources import SourceClaim
+from app.store.sources import Outcome, SourceClaim
 from attribution.catalogue import Source
 from attribution.errors import AttributionError
 from attribution.image import encode_png
@@ -24,58 +28,70 @@ from workers.stage import hand_on
 
 log = structlog.get_logger(__name__)
 
+Drawn = tuple[Outcome, list[StoredBlob]]
 
-def resynthesise(process: Process, job_id: uuid.UUID, source_id: str) -> None:
-    """Draws one source of one job, then waiting jobs of the same source if this machine draws it."""
+
+def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
+    """Draws the sources of a job that wait in a queue, then waiting jobs of the same queue if it is a local one."""
     settings = process.settings.job
     with process.database.transaction(durable=False) as session:
-        claim = sources.claim(session, job_id, source_id, settings.lease, settings.attempts)
-    drawn = 0
-    while claim is not None:
-        _one(process, claim)
-        drawn += 1
-        if not _is_local(process, source_id) or drawn >= settings.drain:
+        claims = sources.claim(session, job_id, queue, settings.lease, settings.attempts)
+    jobs_drawn = 0
+    while claims:
+        _draw_all(process, claims)
+        jobs_drawn += 1
+        if not is_local(queue) or jobs_drawn >= settings.drain:
             return
         with process.database.transaction(durable=False) as session:
-            claim = sources.claim_next(session, source_id, settings.lease, settings.attempts)
+            claims = sources.claim_next(session, queue, settings.lease, settings.attempts)
 
 
-def _one(process: Process, claim: SourceClaim) -> None:
+def _draw_all(process: Process, claims: Sequence[SourceClaim]) -> None:
+    job_id = claims[0].row.job_id
+    with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
+        for ended in _as_they_end(process, claims):
+            _save(process, job_id, ended)
+
+
+def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[list[Drawn]]:
+    """What has been drawn, in groups that ended together. A single source is drawn in this very thread."""
+    if len(claims) == 1:
+        drawn = _draw(process, claims[0])
+        yield [drawn] if drawn else []
+        return
+    # Not in a with block: leaving it would wait for a thread that hangs.
+    threads = ThreadPoolExecutor(len(claims), thread_name_prefix="source")
+    waiting: set[Future[Drawn | None]] = {threads.submit(_draw, process, claim) for claim in claims}
+    threads.shutdown(wait=False)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield [drawn for future in done if (drawn := future.result()) is not None]
+
+
+def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
+    """One source's drawings, stored; None after an error that is not the source's own."""
     row = claim.row
-    with structlog.contextvars.bound_contextvars(job_id=str(row.job_id), source=row.source, attempt=row.attempt):
-        limit = min(timedelta(seconds=row.timeout_seconds), claim.remaining)
-        try:
-            with process.leases.hold(row, limit):
-                drawing = _draw(process, claim, limit)
-                stored = _store(process, row, drawing)
-        except Exception as error:
-            # Not the source's fault (a store away, a bug of ours): try again; the sweep ends the last attempt.
-            log.error("source_step_error", exc_info=error)
-            with process.database.transaction(durable=False) as session:
-                sources.release(session, row)
-            return
+    try:
+        with process.leases.hold(row, _limit(claim)):
+            drawing = _ask(process, claim)
+        stored = [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
+    except Exception as error:
+        # A store that is away, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
+        log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
         with process.database.transaction(durable=False) as session:
-            stood, stage = sources.finish(
-                session,
-                row,
-                drawing.state,
-                drawing.reason,
-                [{"seed": each.seed, "blob": blob.sha256} for each, blob in zip(drawing.drawings, stored, strict=True)],
-            )
-            if stood:
-                blobs.refer(session, row.job_id, {f"{row.source}/{k}": blob for k, blob in enumerate(stored)})
-        log.info("source_ended" if stood else "source_fenced_off", state=drawing.state.value)
-        if stage is not None:
-            hand_on(process, row.job_id, stage)
+            sources.release(session, row)
+        return None
+    drawings = [{"seed": each.seed, "blob": blob.sha256} for each, blob in zip(drawing.drawings, stored, strict=True)]
+    return Outcome(row, drawing.state, drawing.reason, drawings), stored
 
 
-def _draw(process: Process, claim: SourceClaim, limit: timedelta) -> Resynthesis:
+def _ask(process: Process, claim: SourceClaim) -> Resynthesis:
     row = claim.row
     entry = _entry(process, row)
     if entry is None:
         sentence = f"This worker's catalogue does not have {row.source} at revision {row.revision}."
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=sentence)
-    deadline = Deadline.after(limit.total_seconds())
+    deadline = Deadline.after(_limit(claim).total_seconds())
     seeds = derive_seeds(claim.caption, row.source, row.revision, claim.candidates, claim.seed)
     try:
         generator = process.models.generator(entry)
@@ -86,8 +102,28 @@ def _draw(process: Process, claim: SourceClaim, limit: timedelta) -> Resynthesis
     return draw(generator, caption, seeds, deadline, lambda error: log.error("source_error", exc_info=error))
 
 
-def _store(process: Process, row: JobSource, drawing: Resynthesis) -> list[StoredBlob]:
-    return [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
+def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
+    if not drawn:
+        return
+    with process.database.transaction(durable=False) as session:
+        stood, stage = sources.finish(session, job_id, [outcome for outcome, _ in drawn])
+        blobs.refer(
+            session,
+            job_id,
+            {
+                f"{outcome.row.source}/{k}": blob
+                for outcome, stored in drawn
+                if outcome.row.source in stood
+                for k, blob in enumerate(stored)
+            },
+        )
+    log.info("sources_ended", states={outcome.row.source: outcome.state.value for outcome, _ in drawn})
+    if stage is not None:
+        hand_on(process, job_id, stage)
+
+
+def _limit(claim: SourceClaim) -> timedelta:
+    return min(timedelta(seconds=claim.row.timeout_seconds), claim.remaining)
 
 
 def _entry(process: Process, row: JobSource) -> Source | None:
@@ -95,7 +131,3 @@ def _entry(process: Process, row: JobSource) -> Source | None:
     known = {source.id: source for source in process.catalogue.sources}
     entry = known.get(row.source)
     return entry if entry is not None and entry.revision == row.revision else None
-
-
-def _is_local(process: Process, source_id: str) -> bool:
-    return any(source.id == source_id and source.platform == "local" for source in process.catalogue.sources)

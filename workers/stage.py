@@ -64,7 +64,7 @@ def run_stage(process: Process, stage: Stage, job_id: uuid.UUID, work: Work) -> 
 
 
 def hand_on(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
-    """Enqueues what a job's new stage needs: one message, or one per source to be drawn."""
+    """Enqueues what a job's new stage needs: one message, or one per queue of its sources."""
     if stage == Stage.RESYNTHESISING:
         fan_out(process, job_id)
     else:
@@ -92,9 +92,10 @@ def _advance(process: Process, job: Job, outcome: Advance) -> None:
 
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     with process.database.transaction() as session:
-        stood = jobs.succeed(session, job, outcome.result)
-    if stood:
-        end_snapshot(process, job.tenant_id, job.id)
+        ended = jobs.succeed(session, job, outcome.result)
+        rows = jobs.sources_of(session, job.id)
+    if ended is not None:
+        process.snapshots.end(job.tenant_id, job_document(ended, rows))
         log.info("job_succeeded")
 
 

@@ -7,7 +7,7 @@ import uuid
 
 import structlog
 
-from app.queue.steps import source_step, stage_step
+from app.queue.steps import sources_step, stage_step
 from app.store import sweep as watch
 from app.store.models import Stage
 from workers.process import Process
@@ -28,10 +28,10 @@ def sweep(process: Process) -> None:
     with process.database.transaction(durable=False) as session:
         waiting = watch.hand_on_sources(session, settings.hand_on_after)
         standing = watch.hand_on_jobs(session, settings.hand_on_after)
-    steps = [source_step(job_id, source, queue) for job_id, source, queue in waiting]
+    steps = [sources_step(job_id, queue) for job_id, queue in waiting]
     steps += [stage_step(job.stage, job.job_id) for job in standing if job.stage is not None]
     if steps:
-        log.info("handed_on", sources=len(waiting), jobs=len(standing))
+        log.info("handed_on", queues=len(waiting), jobs=len(standing))
         process.broker.enqueue(steps)
 
 

@@ -24,6 +24,7 @@ celery.conf.beat_schedule = {
     }
 }
 
+
 def stage_task(stage: Stage, work: Work) -> Callable[[str], None]:
     """The task of one stage of one job."""
 
@@ -33,9 +34,9 @@ def stage_task(stage: Stage, work: Work) -> Callable[[str], None]:
     return task
 
 
-def resynthesise_task(job_id: str, source: str) -> None:
-    """The task of one source of one job."""
-    resynthesise(this_process(), uuid.UUID(job_id), source)
+def resynthesise_task(job_id: str, queue: str) -> None:
+    """The task of a job's sources in one queue."""
+    resynthesise(this_process(), uuid.UUID(job_id), queue)
 
 
 def sweep_task() -> None:

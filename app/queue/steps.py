@@ -42,7 +42,7 @@ class Step:
 
 
 def stage_step(stage: Stage, job_id: uuid.UUID) -> Step:
-    """The message that has a job's stage worked on; resynthesising has none of its own, but one per source."""
+    """The message that has a job's stage worked on; resynthesising has one per queue of its sources instead."""
     task, queue = _STAGES[stage]
     return Step(task, queue, (str(job_id),))
 
@@ -52,9 +52,9 @@ def stage_task_name(stage: Stage) -> str:
     return _STAGES[stage][0]
 
 
-def source_step(job_id: uuid.UUID, source: str, queue: str) -> Step:
-    """The message that has one source of a job drawn."""
-    return Step(RESYNTHESISE_TASK, queue, (str(job_id), source))
+def sources_step(job_id: uuid.UUID, queue: str) -> Step:
+    """The message that has the sources of a job drawn that wait in one queue."""
+    return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
 
 
 def queue_of(source: Source) -> str:
@@ -71,3 +71,8 @@ def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:
     if REMOTE_QUEUE in queues:
         roles.append(Role.REMOTE)
     return tuple(roles)
+
+
+def is_local(queue: str) -> bool:
+    """Whether a queue is that of one source which this installation draws itself."""
+    return queue != REMOTE_QUEUE

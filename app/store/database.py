@@ -21,7 +21,9 @@ def connect(settings: DatabaseSettings) -> Engine:
         connect_args={
             "connect_timeout": max(2, round(settings.connect_timeout.total_seconds())),
             # Nothing of ours holds a row this long; a lost client must not hold one at all.
-            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+            # Waiting for the disk is what `Database.transaction` asks for where a promise depends on it.
+            " -c synchronous_commit=off",
         },
     )
 
@@ -42,8 +44,8 @@ class Database:
         (an acceptance, an end) is committed durably.
         """
         with self._sessions.begin() as session:
-            if not durable:
-                session.execute(text("SET LOCAL synchronous_commit = off"))
+            if durable:
+                session.execute(text("SET LOCAL synchronous_commit = on"))
             yield session
 
     def close(self) -> None:

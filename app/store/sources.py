@@ -5,12 +5,14 @@ transaction and under the job's row lock, so that of two that finish together ex
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, SmallInteger, Text, and_, column, func, select, update
+from sqlalchemy import cast as cast_sql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.store.jobs import leaving, unheld
@@ -31,29 +33,39 @@ class SourceClaim:
     remaining: timedelta  # until the job's deadline
 
 
-def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[tuple[str, str]]:
-    """(source, queue) of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a claimed source ends. `drawings` are {"seed", "blob"} in the order of k."""
+
+    row: JobSource
+    state: SourceState
+    reason: str | None = None
+    drawings: Sequence[Mapping[str, Any]] = ()
+
+
+def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[str]:
+    """The queues of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
     rows = session.execute(
         update(JobSource)
         .where(JobSource.job_id == job_id, JobSource.state == SourceState.PENDING)
         .values(handed_on_at=func.clock_timestamp())
-        .returning(JobSource.position, JobSource.source, JobSource.queue)
+        .returning(JobSource.position, JobSource.queue)
     ).all()
-    return [(source, queue) for _, source, queue in sorted(rows)]
+    return list(dict.fromkeys(queue for _, queue in sorted((position, queue) for position, queue in rows)))
 
 
-def claim(session: Session, job_id: uuid.UUID, source: str, lease: timedelta, attempts: int) -> SourceClaim | None:
-    """Takes one source of one job for this worker; None when there is nothing to do."""
-    return _claim(session, (JobSource.job_id == job_id) & (JobSource.source == source), lease, attempts)
+def claim(session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the sources of one job that wait in one queue; none when there is nothing to do."""
+    return _claim(session, (JobSource.job_id == job_id) & (JobSource.queue == queue), lease, attempts)
 
 
-def claim_next(session: Session, source: str, lease: timedelta, attempts: int) -> SourceClaim | None:
-    """Takes the oldest waiting job of a source whose model is loaded already; None when none waits."""
+def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the oldest waiting job of a queue whose model is loaded already; none when none waits."""
     oldest = (
         select(JobSource.job_id)
         .join(Job, Job.id == JobSource.job_id)
         .where(
-            JobSource.source == source,
+            JobSource.queue == queue,
             JobSource.state == SourceState.PENDING,
             JobSource.attempt < attempts,
             unheld(JobSource),
@@ -65,10 +77,10 @@ def claim_next(session: Session, source: str, lease: timedelta, attempts: int) -
         .with_for_update(of=JobSource, skip_locked=True)
         .scalar_subquery()
     )
-    return _claim(session, (JobSource.job_id == oldest) & (JobSource.source == source), lease, attempts)
+    return _claim(session, (JobSource.job_id == oldest) & (JobSource.queue == queue), lease, attempts)
 
 
-def _claim(session: Session, which: ColumnElement[bool], lease: timedelta, attempts: int) -> SourceClaim | None:
+def _claim(session: Session, which: ColumnElement[bool], lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     found = session.execute(
         update(JobSource)
         .where(
@@ -89,11 +101,11 @@ def _claim(session: Session, which: ColumnElement[bool], lease: timedelta, attem
         )
         .returning(JobSource, Job.caption, Job.candidates, Job.seed, Job.deadline_at - func.clock_timestamp())
         .execution_options(populate_existing=True)
-    ).one_or_none()
-    if found is None:
-        return None
-    row, caption, candidates, seed, remaining = found
-    return SourceClaim(row, caption or "", candidates, seed, cast(timedelta, remaining))
+    )
+    return [
+        SourceClaim(row, caption or "", candidates, seed, cast(timedelta, remaining))
+        for row, caption, candidates, seed, remaining in found
+    ]
 
 
 def running(claimed: JobSource) -> ColumnElement[bool]:
@@ -106,23 +118,47 @@ def running(claimed: JobSource) -> ColumnElement[bool]:
     )
 
 
-def finish(
-    session: Session,
-    claimed: JobSource,
-    state: SourceState,
-    reason: str | None,
-    drawings: list[dict[str, Any]],
-) -> tuple[bool, Stage | None]:
-    """Ends a claimed source. Returns whether the claim stood, and the stage the job entered if this was the last."""
-    if not lock(session, claimed.job_id):
-        return False, None
-    stood = session.scalar(
+def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> tuple[set[str], Stage | None]:
+    """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
+    if not lock(session, job_id):
+        return set(), None
+    ends = (
+        func.jsonb_to_recordset(
+            cast_sql(
+                [
+                    {
+                        "source": outcome.row.source,
+                        "attempt": outcome.row.attempt,
+                        "state": outcome.state.value,
+                        "reason": outcome.reason,
+                        "drawings": list(outcome.drawings),
+                    }
+                    for outcome in outcomes
+                ],
+                JSONB,
+            )
+        )
+        .table_valued(
+            column("source", Text),
+            column("attempt", SmallInteger),
+            column("state", Text),
+            column("reason", Text),
+            column("drawings", JSONB),
+        )
+        .render_derived(name="ends", with_types=True)
+    )
+    stood = session.scalars(
         update(JobSource)
-        .where(running(claimed))
-        .values(ended(state, reason) | {"drawings": drawings})
+        .where(
+            JobSource.job_id == job_id,
+            JobSource.source == ends.c.source,
+            JobSource.state == SourceState.RUNNING,
+            JobSource.attempt == ends.c.attempt,
+        )
+        .values(ended(ends.c.state, ends.c.reason) | {"drawings": ends.c.drawings})
         .returning(JobSource.source)
     )
-    return (False, None) if stood is None else (True, join(session, claimed.job_id))
+    return set(stood), join(session, job_id)
 
 
 def release(session: Session, claimed: JobSource) -> None:
@@ -134,7 +170,7 @@ def release(session: Session, claimed: JobSource) -> None:
     )
 
 
-def ended(state: SourceState, reason: str | None) -> dict[str, Any]:
+def ended(state: SourceState | ColumnElement[str], reason: str | ColumnElement[str] | None) -> dict[str, Any]:
     """The values of every update that ends a source."""
     return {
         "state": state,

@@ -110,8 +110,8 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
     return sources.join(session, job_id)
 
 
-def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str, str]]:
-    """(job, source, queue) of sources that stand still; their clocks start anew."""
+def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str]]:
+    """(job, queue) of sources that stand still; their clocks start anew."""
     waiting = (
         select(JobSource.job_id, JobSource.source)
         .join(Job, Job.id == JobSource.job_id)
@@ -125,15 +125,13 @@ def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uui
         .with_for_update(of=JobSource, skip_locked=True)
         .subquery()
     )
-    return [
-        (job_id, source, queue)
-        for job_id, source, queue in session.execute(
-            update(JobSource)
-            .where(JobSource.job_id == waiting.c.job_id, JobSource.source == waiting.c.source)
-            .values(handed_on_at=func.clock_timestamp(), hand_ons=JobSource.hand_ons + 1)
-            .returning(JobSource.job_id, JobSource.source, JobSource.queue)
-        )
-    ]
+    rows = session.execute(
+        update(JobSource)
+        .where(JobSource.job_id == waiting.c.job_id, JobSource.source == waiting.c.source)
+        .values(handed_on_at=func.clock_timestamp(), hand_ons=JobSource.hand_ons + 1)
+        .returning(JobSource.job_id, JobSource.queue)
+    )
+    return sorted({(job_id, queue) for job_id, queue in rows})
 
 
 def hand_on_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:

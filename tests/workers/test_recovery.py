@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from app.store import jobs, sources
 from app.store.models import BlobReference, Job, JobSource, JobStatus, Stage
+from app.store.sources import Outcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_leaf
 from workers.stage import run_stage
@@ -116,8 +117,8 @@ def test_a_claim_is_given_once(bench: Make) -> None:
 
 
 def test_of_leaves_that_end_together_one_moves_the_job_on(bench: Make) -> None:
-    """Eight sources that finish at the same moment, twenty times: exactly one of them enqueues embedding."""
-    here = bench({f"s{k}": "" for k in range(8)})
+    """Eight queues that finish at the same moment, twenty times: exactly one of them enqueues embedding."""
+    here = bench({f"s{k}": "" for k in range(8)}, platform="local")
     for _ in range(20):
         job_id = here.submit()
         here.run(until=is_leaf)
@@ -150,13 +151,13 @@ def test_a_stage_that_always_crashes_fails_the_job(bench: Make) -> None:
 
 def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
     """A source that takes its worker down each time is recorded, and the rest is ranked."""
-    here = bench(THREE, job={"attempts": 2})
+    here = bench(THREE, platform="local", job={"attempts": 2})
     job_id = here.submit()
     here.run(until=is_leaf)
-    here.broker.steps = type(here.broker.steps)(step for step in here.broker.steps if step.arguments[1] != "b")
+    here.broker.steps = type(here.broker.steps)(step for step in here.broker.steps if step.arguments[1] != "local.b")
     for _ in range(2):
         with here.process.database.transaction() as session:
-            assert sources.claim(session, job_id, "b", LEASE, 2) is not None
+            assert sources.claim(session, job_id, "local.b", LEASE, 2)
         here.pass_time(15)
     here.run()
     here.sweep()
@@ -169,20 +170,19 @@ def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
 
 
 def test_a_hanging_source_is_timed_out_and_its_late_drawing_ignored(bench: Make) -> None:
-    """Past its time limit a source ends as `timeout` though its worker still holds the lease; what it brings later is not taken."""
-    here = bench(THREE)
+    """Past its limit a source ends as `timeout` though its worker lives; what it brings later is not taken."""
+    here = bench(THREE, platform="local")
     job_id = here.submit()
     here.run(until=is_leaf)
     with here.process.database.transaction() as session:
-        hung = sources.claim(session, job_id, "b", LEASE, ATTEMPTS)
-    assert hung is not None
+        (hung,) = sources.claim(session, job_id, "local.b", LEASE, ATTEMPTS)
     here.run()
     here.pass_time(25)
     with here.process.leases.hold(hung.row, timedelta(seconds=20)):
         here.process.leases.renew()
         here.sweep()
     with here.process.database.transaction() as session:
-        assert sources.finish(session, hung.row, SourceState.DONE, None, []) == (False, None)
+        assert sources.finish(session, job_id, [Outcome(hung.row, SourceState.DONE)]) == (set(), None)
     here.run()
     assert here.sources(job_id)["b"].state == SourceState.TIMEOUT
     assert here.job(job_id).status == JobStatus.SUCCEEDED
@@ -190,7 +190,7 @@ def test_a_hanging_source_is_timed_out_and_its_late_drawing_ignored(bench: Make)
 
 def test_at_the_deadline_what_was_drawn_is_ranked(bench: Make) -> None:
     """A job whose deadline passes while sources draw is answered on those that have drawn."""
-    here = bench(THREE)
+    here = bench(THREE, platform="local")
     job_id = here.submit(deadline=timedelta(seconds=30))
     here.run(until=is_leaf)
     here.deliver(here.broker.steps.popleft())
@@ -338,7 +338,7 @@ with held.hold(Job(), timedelta(seconds=0.1)):
 
 
 def test_a_step_that_outlives_its_limit_ends_the_process() -> None:
-    """Code that cannot be stopped from inside is stopped by the process ending itself, for its supervisor to restart."""
+    """What cannot be stopped from inside is stopped by the process ending itself, for a supervisor to restart."""
     assert subprocess.run([sys.executable, "-c", HANG], timeout=60, capture_output=True).returncode == 75
 
 
@@ -357,9 +357,9 @@ def test_a_stage_raises_nothing_to_celery(bench: Make) -> None:
 
 def test_source_rows_are_ended_once(bench: Make) -> None:
     """A source that has ended is claimed by nobody."""
-    here = bench(THREE)
+    here = bench(THREE, platform="local")
     job_id = here.submit()
     here.run()
     with here.process.database.transaction() as session:
-        assert sources.claim(session, job_id, "a", LEASE, ATTEMPTS) is None
+        assert not sources.claim(session, job_id, "local.a", LEASE, ATTEMPTS)
         assert session.get_one(JobSource, (job_id, "a")).state == SourceState.DONE

@@ -18,7 +18,7 @@ THREE = {"a": "", "b": "", "c": ""}
 
 
 def is_leaf(step: Step) -> bool:
-    """Whether a message is one source's."""
+    """Whether a message is for sources to be drawn."""
     return step.task == RESYNTHESISE_TASK
 
 

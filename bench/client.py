@@ -1,0 +1,41 @@
+"""What the measurements do over HTTP: submit an image and poll until its job has ended."""
+
+import io
+import time
+from typing import Any
+
+import httpx
+from PIL import Image
+
+ENDED = {"succeeded", "failed", "canceled"}
+Job = dict[str, Any]
+
+
+def picture(colour: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> bytes:
+    """A PNG of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def submit(http: httpx.Client, image: bytes, **options: str) -> str:
+    """Posts an image; returns where its job is polled."""
+    answer = http.post("/attribute", files={"image": ("image.png", image)}, data=options)
+    answer.raise_for_status()
+    return answer.headers["Location"]
+
+
+def wait(http: httpx.Client, location: str, every: float = 0.01, patience: float = 120) -> Job:
+    """Polls until the job has ended. Raises TimeoutError."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        job: Job = http.get(location).raise_for_status().json()
+        if job["status"] in ENDED:
+            return job
+        time.sleep(every)
+    raise TimeoutError(f"{location} did not end within {patience} s")
+
+
+def states(job: Job) -> dict[str, str]:
+    """Each source's state."""
+    return {source["source"]: source["state"] for source in job["sources"]}

@@ -1,0 +1,48 @@
+"""A service over fake sources, for measuring what the service itself costs: real servers, real workers, no models."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from embedded.stack import Stack, stack
+
+WORKERS = {"worker-light": ("light",), "worker-models": ("caption", "embed"), "worker-remote": ("remote",)}
+_SOURCE = """
+schema = 1
+id = "{id}"
+name = "{id}"
+enabled = true
+family = "fake"
+platform = "bench"
+model = "fake"
+revision = "1"
+licence = "none"
+memory_mb = 1
+adapter = "fake"
+[parameters]
+{parameters}
+[limits]
+timeout_seconds = {timeout}
+"""
+
+
+@contextmanager
+def fake_service(
+    sources: Mapping[str, str], timeout: float = 20, captioner: str = "fake:", **environment: str
+) -> Iterator[Stack]:
+    """A warm service over these sources (id → TOML parameters), on a state directory of its own that goes afterwards."""
+    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        catalogue = Path(folder) / "sources"
+        catalogue.mkdir()
+        for name, parameters in sources.items():
+            (catalogue / f"{name}.toml").write_text(_SOURCE.format(id=name, parameters=parameters, timeout=timeout))
+        settings = {
+            "CATALOGUE__DIRECTORIES": f'["{catalogue}"]',
+            "MODELS__CAPTIONER": captioner,
+            "MODELS__EMBEDDER": "fake:",
+            "MODELS__CALIBRATIONS": "[]",
+        }
+        with stack(Path(folder) / "state", workers=WORKERS, environment=settings | environment) as running:
+            running.wait_until_warm()
+            yield running
