@@ -1,0 +1,56 @@
+"""The story of an upload, told over HTTP: accepted, committed, handed on, polled."""
+
+import hashlib
+import json
+import uuid
+
+import obstore
+from fastapi.testclient import TestClient
+from redis import Redis
+from sqlalchemy import select
+
+from app.settings import Settings
+from app.store.blobs import open_store
+from app.store.database import Database
+from app.store.models import DEFAULT_TENANT, BlobReference, Job
+from tests.app.images import encoded, noise
+
+
+def test_an_upload_becomes_a_job_that_can_be_polled(
+    client: TestClient, database: Database, redis: Redis, settings: Settings
+):
+    """POST answers with a queued job; its bytes are stored, its message waits, and GET shows the same."""
+    data = encoded(noise(1500, 1000), "JPEG")
+    answer = client.post(
+        "/attribute",
+        files={"image": ("holiday.png", data, "image/png")},
+        data={"sources": "ant,cat", "candidates": "2", "prompt": "a goat", "seed": "7"},
+    )
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert answer.headers["location"] == f"/attribute/{job['id']}"
+    assert answer.headers["retry-after"] == "1"
+    assert (job["status"], job["stage"], job["candidates"], job["prompt"], job["seed"]) == (
+        "queued", "screening", 2, "a goat", 7,
+    )
+    assert job["image"] == {
+        "format": "JPEG",
+        "width": 1500,
+        "height": 1000,
+        "frames": 1,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+    }
+    assert [(source["source"], source["state"]) for source in job["sources"]] == [("ant", "pending"), ("cat", "pending")]
+
+    polled = client.get(answer.headers["location"])
+    assert polled.json() == job
+    assert polled.headers["retry-after"] == "1"
+
+    with database.transaction() as session:
+        row = session.get_one(Job, uuid.UUID(job["id"]))
+        uses = {use.role: use.sha256 for use in session.scalars(select(BlobReference).where(BlobReference.job_id == row.id))}
+    assert uses == {"original": job["image"]["sha256"], "query": row.query_blob}
+    store = open_store(settings.blobs.url)
+    assert bytes(obstore.get(store, f"{DEFAULT_TENANT}/{uses['original'][:2]}/{uses['original']}").bytes()) == data
+    assert json.loads(redis.lindex("screen", 0))["headers"]["task"] == "workers.screen"

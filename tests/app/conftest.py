@@ -1,0 +1,117 @@
+"""The API over real Postgres, Valkey and blobs, with a catalogue of fake sources; each test starts from empty tables."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+from sqlalchemy import text
+
+import embedded
+from app.api import create_app
+from app.settings import Settings
+from app.store.database import Database, connect
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = """
+schema = 1
+id = "{id}"
+name = "Source {id}"
+enabled = {enabled}
+family = "fake"
+platform = "local"
+model = "fake"
+revision = "1"
+licence = "none"
+memory_mb = 1
+adapter = "fake"
+[lifecycle]
+{lifecycle}
+"""
+
+
+@pytest.fixture(scope="session")
+def migrated(servers: embedded.Servers) -> embedded.Servers:
+    """The servers, with the schema that the migrations make."""
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"],
+        cwd=REPOSITORY,
+        env=os.environ | {"DATABASE__URL": servers.database_url, "REDIS__URL": servers.redis_url},
+        check=True,
+    )
+    return servers
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A catalogue: three live sources, one disabled, one retired, one that no program can call."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for name, enabled, lifecycle in (
+        ("ant", "true", 'state = "live"'),
+        ("bee", "true", 'state = "live"'),
+        ("cat", "true", 'state = "live"'),
+        ("dog", "false", 'state = "live"'),
+        ("elk", "true", 'state = "retired"\nsince = 2024-01-01\nnote = "Elk was switched off."'),
+        ("fox", "true", 'state = "no_api"'),
+    ):
+        (folder / f"{name}.toml").write_text(SOURCE.format(id=name, enabled=enabled, lifecycle=lifecycle))
+    return folder
+
+
+@pytest.fixture
+def settings(migrated: embedded.Servers, sources: Path, tmp_path: Path) -> Settings:
+    """The settings of one test's API."""
+    return Settings(
+        database={"url": migrated.database_url},
+        redis={"url": migrated.redis_url},
+        blobs={"url": (tmp_path / "blobs").as_uri()},
+        catalogue={"directories": [sources]},
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The door to the test's Postgres; what the test committed is emptied afterwards."""
+    opened = Database(connect(settings.database))
+    yield opened
+    with opened.transaction() as session:
+        session.execute(text("TRUNCATE jobs, job_sources, blobs, blob_references"))
+    opened.close()
+
+
+@pytest.fixture
+def redis(migrated: embedded.Servers) -> Iterator[Redis]:
+    """The test's Valkey, empty before and after."""
+    client = Redis.from_url(migrated.redis_url)
+    client.flushall()
+    yield client
+    client.flushall()
+    client.close()
+
+
+@pytest.fixture
+def start(settings: Settings, database: Database, redis: Redis) -> Iterator[Callable[..., TestClient]]:
+    """Starts an API on the test's settings, changed group by group: `start(intake={"max_bytes": 10})`."""
+    with ExitStack() as running:
+
+        def make(**groups: dict[str, Any]) -> TestClient:
+            changed = {
+                name: getattr(settings, name).model_copy(update=values) for name, values in groups.items()
+            }
+            app = create_app(settings.model_copy(update=changed))
+            return running.enter_context(TestClient(app, raise_server_exceptions=False))
+
+        yield make
+
+
+@pytest.fixture
+def client(start: Callable[..., TestClient]) -> TestClient:
+    """A client of the running API."""
+    return start()
