@@ -9,6 +9,7 @@ from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef
+from attribution.quiet import quiet
 
 _AutoProcessor: Any = AutoProcessor  # its from_pretrained carries no types
 
@@ -34,8 +35,9 @@ class BlipCaptioner:
         if directory is not None:
             where = {"local_files_only": True, "use_safetensors": True}
         try:
-            self._processor = _AutoProcessor.from_pretrained(place, **where)
-            model: Any = BlipForConditionalGeneration.from_pretrained(place, dtype=dtype, **where)
+            with quiet():
+                self._processor = _AutoProcessor.from_pretrained(place, **where)
+                model: Any = BlipForConditionalGeneration.from_pretrained(place, dtype=dtype, **where)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"The captioner {place} cannot be loaded; is the directory complete?") from error
         self._model = model.to(device).eval()
@@ -61,7 +63,7 @@ class BlipCaptioner:
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Token ids; the only step that touches the device."""
-        with torch.inference_mode():
+        with quiet(), torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 pixel_values=pixels.to(self._device, self._dtype),
                 num_beams=self._beams,

@@ -20,6 +20,7 @@ class Cosine:
         """
         q = query.astype(np.float64)
         rows = drawings.astype(np.float64)
-        cosines = (rows @ q) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(q))
+        with np.errstate(invalid="ignore"):  # a zero vector becomes NaN, which the ranking reports by its source
+            cosines = (rows @ q) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(q))
         distances: Distances = np.maximum(0.0, 1.0 - cosines)  # rounding can put a twin at −1e-16
         return distances

@@ -8,7 +8,6 @@ says.
 import inspect
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from numpy.typing import NDArray
 from PIL import Image
-from transformers.utils import logging as transformers_logging
 
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, Drawing, ModelRef
+from attribution.quiet import quiet
 
 _DiffusionPipeline: Any = DiffusionPipeline  # its from_pretrained carries no types
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -90,7 +88,7 @@ class DiffusersGenerator:
         if settings.dtype not in _DTYPES:
             raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
         where: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
-        with _quiet(), _loading(source):
+        with quiet(), _loading(source):
             absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
             pipeline = _DiffusionPipeline.from_pretrained(
                 str(directory or ref.name),
@@ -147,7 +145,7 @@ class DiffusersGenerator:
         """Run the pipeline; the only step that touches the device."""
         self._deadline = deadline
         try:
-            with _quiet(), torch.inference_mode():
+            with quiet(), torch.inference_mode():
                 return self._pipeline(**arguments)
         except torch.OutOfMemoryError as error:
             raise SourceUnavailable("The device ran out of memory while drawing.") from error
@@ -195,7 +193,7 @@ class DiffusersGenerator:
             if not name.startswith("tokenizer") or tokenizer is None:
                 continue
             reads = min(int(tokenizer.model_max_length), self._max_tokens)
-            with _quiet():
+            with quiet():
                 lost.append(max(0, len(tokenizer(prompt).input_ids) - reads))
         return min(lost, default=0)
 
@@ -244,22 +242,3 @@ def _absent(directory: Path) -> list[str]:
     """Components a pipeline was saved without. Loading wants to be told so again, or it misses them."""
     index: dict[str, Any] = json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
     return [name for name, origin in index.items() if origin == [None, None]]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Both libraries repeat long prompts on stderr, where captions do not belong, draw bars, and warn of old files."""
-    libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
-    before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for library, verbosity, bar in before:
-            library.set_verbosity(verbosity)
-            if bar:
-                library.enable_progress_bar()

@@ -1,0 +1,55 @@
+"""The captioning stage with captioners that need no model."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from attribution.caption import describe
+from attribution.caption.fake import CRASH_CODE, FakeCaptioner, FakeCaptionerBehaviour
+from attribution.caption.given import GIVEN, GivenCaptioner
+from attribution.errors import AttributionError
+from attribution.ports import Caption
+
+RED = Image.new("RGB", (8, 8), (210, 20, 20))
+
+
+def test_the_callers_prompt_takes_the_captioners_place() -> None:
+    """A given prompt is the caption, and says who wrote it."""
+    assert describe(GivenCaptioner("a red hat"), RED) == Caption("a red hat", GIVEN)
+
+
+def test_captions_are_tidied() -> None:
+    """White space does not change a caption, or it would change the seeds."""
+    assert describe(GivenCaptioner("  a red\n hat "), RED).text == "a red hat"
+
+
+def test_no_words_are_an_error() -> None:
+    """An empty caption is not sent to sources."""
+    with pytest.raises(AttributionError, match="give a prompt"):
+        describe(GivenCaptioner(" \n"), RED)
+
+
+def test_the_fake_names_the_colour() -> None:
+    """The same image gets the same sentence, another colour another."""
+    assert describe(FakeCaptioner(), RED).text == "a picture in red"
+    assert describe(FakeCaptioner(), Image.new("RGB", (9, 9), (0, 0, 250))).text == "a picture in blue"
+
+
+def test_the_fake_fails_when_told_to() -> None:
+    """A job whose captioner fails can be tested."""
+    with pytest.raises(AttributionError, match="as it was asked to"):
+        describe(FakeCaptioner(FakeCaptionerBehaviour(fail=True)), RED)
+
+
+def test_the_fake_crashes_on_its_colour_only() -> None:
+    """One kind of image takes the worker down, others do not."""
+    behaviour = FakeCaptionerBehaviour(crash_on="red")
+    assert describe(FakeCaptioner(behaviour), Image.new("RGB", (9, 9), (0, 0, 250))).text == "a picture in blue"
+    script = (
+        "import PIL.Image; from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour\n"
+        "red = PIL.Image.new('RGB', (8, 8), (210, 20, 20))\n"
+        "FakeCaptioner(FakeCaptionerBehaviour(crash_on='red')).describe(red)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == CRASH_CODE

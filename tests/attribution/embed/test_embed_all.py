@@ -1,0 +1,64 @@
+"""The embedding stage, with the fake embedder and with embedders that misbehave."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attribution.embed import embed_all
+from attribution.embed.fake import FakeEmbedder
+from attribution.errors import AttributionError
+from attribution.ports import Vectors
+
+IMAGES = [Image.new("RGB", (8, 8), (i * 40, 100, 200 - i * 30)) for i in range(6)]
+
+
+class Recording(FakeEmbedder):
+    """Remembers its batches, and may return something else."""
+
+    def __init__(self, answer: Vectors | None = None) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+        self.answer = answer
+
+    def embed(self, images: Sequence[Image.Image]) -> Vectors:
+        """The fake's features, or the answer it was given."""
+        self.batches.append(len(images))
+        return super().embed(images) if self.answer is None else self.answer
+
+
+def test_everything_goes_in_one_batch() -> None:
+    """Query and resyntheses meet the same numerics, and every vector finds its way back to its source."""
+    embedder = Recording()
+    embedded = embed_all(embedder, IMAGES[0], {"b": IMAGES[1:4], "a": IMAGES[4:]})
+    assert embedder.batches == [6]
+    assert list(embedded.drawings) == ["b", "a"]
+    each = FakeEmbedder().embed(IMAGES)
+    assert (embedded.query == each[0]).all()
+    assert (embedded.drawings["b"] == each[1:4]).all()
+    assert (embedded.drawings["a"] == each[4:]).all()
+    assert embedded.embedder == embedder.ref
+
+
+def test_sources_without_drawings_are_left_out() -> None:
+    """What was not drawn has no features, not empty ones."""
+    assert list(embed_all(FakeEmbedder(), IMAGES[0], {"a": [], "b": IMAGES[1:2]}).drawings) == ["b"]
+    assert embed_all(FakeEmbedder(), IMAGES[0], {}).drawings == {}
+
+
+@pytest.mark.parametrize(
+    "answer", [np.zeros((1, 64), np.float32), np.zeros((2, 3), np.float32), np.full((2, 64), np.nan, np.float32)]
+)
+def test_an_embedder_that_miscounts_is_an_error(answer: Vectors) -> None:
+    """A wrong shape or a NaN is named here, not found in a ranking later."""
+    with pytest.raises(AttributionError, match="fake-embedder"):
+        embed_all(Recording(answer), IMAGES[0], {"a": IMAGES[1:2]})
+
+
+def test_the_fake_returns_unit_rows() -> None:
+    """float32, unit norm, and equal only for equal colours."""
+    rows = FakeEmbedder().embed(IMAGES)
+    assert rows.dtype == np.float32
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
+    assert rows.shape == (6, FakeEmbedder().dimension)

@@ -1,0 +1,113 @@
+"""The resynthesis stage: whatever a source does becomes a state and a sentence."""
+
+from collections.abc import Sequence
+
+import pytest
+from PIL import Image
+
+from attribution import errors
+from attribution.ports import Caption, Deadline, Drawing, ModelRef, SourceState
+from attribution.resynthesise import is_blank, resynthesise
+
+REF = ModelRef("model", "1")
+CAPTION = Caption("a red hat", REF)
+PICTURE = Image.linear_gradient("L").convert("RGB")
+BLACK = Image.new("RGB", (8, 8))
+
+
+class Scripted:
+    """Draws what it was given, or raises it."""
+
+    source = "scripted"
+    ref = REF
+
+    def __init__(self, outcome: Exception | Sequence[Image.Image]) -> None:
+        self.outcome = outcome
+
+    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+        """The script."""
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return [Drawing(image, seed) for image, seed in zip(self.outcome, seeds, strict=True)]
+
+
+def _later() -> Deadline:
+    return Deadline.after(60)
+
+
+def test_drawings_come_through() -> None:
+    """A source that draws is done, with its seeds in order."""
+    result = resynthesise(Scripted([PICTURE, PICTURE]), CAPTION, (7, 8), _later())
+    assert (result.source, result.revision, result.state, result.reason) == ("scripted", "1", SourceState.DONE, None)
+    assert [drawing.seed for drawing in result.drawings] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.PromptRefused,
+        errors.OutputRefused,
+        errors.RateLimited,
+        errors.QuotaExhausted,
+        errors.SourceTimeout,
+        errors.SourceUnavailable,
+        errors.SourceError,
+    ],
+)
+def test_a_source_error_keeps_its_state_and_sentence(kind: type[errors.SourceError]) -> None:
+    """The raiser's words are what the caller reads."""
+    result = resynthesise(Scripted(kind("A sentence.")), CAPTION, (7,), _later())
+    assert (result.state, result.reason, result.drawings) == (kind.state, "A sentence.", ())
+
+
+def test_anything_else_is_an_error_without_internals() -> None:
+    """What nobody foresaw is told to the worker's log and not to the caller."""
+    seen: list[Exception] = []
+    result = resynthesise(Scripted(KeyError("/secret/path")), CAPTION, (7,), _later(), seen.append)
+    assert result.state is SourceState.ERROR
+    assert result.reason
+    assert "secret" not in result.reason
+    assert isinstance(seen[0], KeyError)
+
+
+def test_being_told_to_stop_is_not_swallowed() -> None:
+    """A worker that is shut down while drawing stops."""
+    with pytest.raises(KeyboardInterrupt):
+        resynthesise(Scripted(KeyboardInterrupt()), CAPTION, (7,), _later())  # type: ignore[arg-type]
+
+
+def test_a_deadline_that_has_passed_starts_nothing() -> None:
+    """A source whose time is over is not even asked."""
+    result = resynthesise(Scripted([PICTURE]), CAPTION, (7,), Deadline.after(-1))
+    assert result.state is SourceState.TIMEOUT
+
+
+def test_blanks_are_dropped() -> None:
+    """A safety filter's square is no drawing; nothing but squares is a refusal."""
+    some = resynthesise(Scripted([BLACK, PICTURE]), CAPTION, (7, 8), _later())
+    assert [drawing.seed for drawing in some.drawings] == [8]
+    none = resynthesise(Scripted([BLACK, BLACK]), CAPTION, (7, 8), _later())
+    assert (none.state, none.drawings) == (SourceState.REFUSED_OUTPUT, ())
+    assert resynthesise(Scripted([]), CAPTION, (), _later()).state is SourceState.REFUSED_OUTPUT
+
+
+def test_what_is_blank() -> None:
+    """Flat is blank, in any colour and with a codec's noise; a pale drawing is not."""
+    noisy = Image.effect_noise((64, 64), 1.0).point(lambda v: max(0, min(5, v - 126)))
+    assert is_blank(BLACK)
+    assert is_blank(Image.new("RGB", (8, 8), (200, 10, 10)))
+    assert is_blank(noisy.convert("RGB"))
+    pale = Image.new("RGB", (8, 8), "white")
+    pale.putpixel((3, 3), (230, 255, 255))
+    assert not is_blank(pale)
+
+
+def test_a_remark_stands_beside_done() -> None:
+    """A generator may say something about a prompt that it drew all the same."""
+
+    class Remarking(Scripted):
+        def remark(self, prompt: str) -> str:
+            return f"Only {prompt[:5]!r} was read."
+
+    result = resynthesise(Remarking([PICTURE]), CAPTION, (7,), _later())
+    assert (result.state, result.reason) == (SourceState.DONE, "Only 'a red' was read.")

@@ -1,0 +1,172 @@
+"""Building adapters: catalogue entries and specifications become what they name, or a sentence."""
+
+import builtins
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.catalogue import Limits, Source
+from attribution.errors import ConfigurationError, SourceUnavailable
+from attribution.ports import Deadline
+from attribution.weights import digest_of_directory
+
+FAKE = Source(1, "fake", "Fake", True, "f", "local", "fake/model", "1", "none", 1, "fake", parameters={"size": 32})
+HUB = replace(FAKE, id="hub", adapter="diffusers", model="owner/model", revision="main", parameters={"steps": 2})
+PLACEMENT = Placement()
+
+
+def test_a_fake_source() -> None:
+    """Parameters of the entry reach the fake."""
+    generator = build_generator(FAKE, PLACEMENT)
+    assert (generator.source, str(generator.ref)) == ("fake", "fake/model@1")
+    assert generator.draw("a hat", (1,), Deadline.after(9))[0].image.size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sleep": 1}, "sleep"),
+        ({"size": "big"}, "size|big"),
+        ({"hang": 1}, "1 should be a bool"),
+        ({"fail": "loudly"}, "loudly"),
+    ],
+)
+def test_a_fake_knows_its_parameters(parameters: dict[str, Any], message: str) -> None:
+    """A misspelt behaviour is an error, not a fake that behaves."""
+    with pytest.raises(ConfigurationError, match=message):
+        build_generator(replace(FAKE, parameters=parameters), PLACEMENT)
+
+
+def test_whole_numbers_are_numbers() -> None:
+    """`sleep_seconds = 0` in TOML is an integer, and fine."""
+    assert build_generator(replace(FAKE, parameters={"sleep_seconds": 0}), PLACEMENT)
+
+
+def test_an_unknown_adapter_lists_those_there_are() -> None:
+    """A catalogue entry for another version says what this one has."""
+    with pytest.raises(ConfigurationError, match="diffusers, fake"):
+        build_generator(replace(FAKE, adapter="telepathy"), PLACEMENT)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "fp16", "abc123", "G" * 40])
+def test_an_unpinned_hub_model_is_refused(revision: str) -> None:
+    """A branch would answer the same question differently one day."""
+    with pytest.raises(ConfigurationError, match="allow_unpinned"):
+        build_generator(replace(HUB, revision=revision), PLACEMENT)
+
+
+def test_missing_weights_say_where_they_belong(tmp_path: Path) -> None:
+    """A local model that is not there is unavailable: other sources go on."""
+    source = replace(HUB, model="models/unet", revision="sha256:" + "0" * 16, root=tmp_path)
+    with pytest.raises(SourceUnavailable, match="models/unet"):
+        build_generator(source, PLACEMENT)
+
+
+def test_other_weights_than_the_catalogue_says_are_refused(tmp_path: Path) -> None:
+    """Retrained weights under an old revision would serve stale drawings from caches."""
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model_index.json").write_text("{}")
+    source = replace(HUB, model="unet", revision="sha256:" + "0" * 16, root=tmp_path)
+    with pytest.raises(ConfigurationError, match=digest_of_directory(tmp_path / "unet")):
+        build_generator(source, PLACEMENT)
+
+
+def test_parameters_must_have_their_type(tmp_path: Path) -> None:
+    """A dtype that is a number is named by its key."""
+    (tmp_path / "unet").mkdir()
+    revision = digest_of_directory(tmp_path / "unet")
+    source = replace(HUB, model="unet", revision=revision, root=tmp_path, parameters={"dtype": 32})
+    with pytest.raises(ConfigurationError, match=r"parameters\.dtype"):
+        build_generator(source, PLACEMENT)
+
+
+def test_fakes_by_specification() -> None:
+    """Captioner and embedder need no model, and take options."""
+    assert build_captioner("fake:", PLACEMENT).ref.name == "fake-captioner"
+    assert build_captioner("fake:crash_on=red,sleep_seconds=0.5", PLACEMENT)
+    assert build_embedder("fake:", PLACEMENT).ref.name == "fake-embedder"
+
+
+@pytest.mark.parametrize(
+    ("build", "spec", "message"),
+    [
+        (build_captioner, "blip", "names no captioner"),
+        (build_captioner, "clap:x", "blip and fake"),
+        (build_captioner, "fake:loud=true", "loud"),
+        (build_captioner, "blip:no/such", "needs its revision"),
+        (build_captioner, "blip:", "no such directory"),
+        (build_embedder, "clap:x", "open_clip and fake"),
+        (build_embedder, "", "names no embedder"),
+    ],
+)
+def test_a_wrong_specification_says_what_is_wrong(build: Callable[..., object], spec: str, message: str) -> None:
+    """Every typing error in a setting has its own sentence."""
+    with pytest.raises(ConfigurationError, match=message):
+        build(spec, PLACEMENT)
+
+
+@pytest.mark.parametrize("what", ["generator", "captioner", "embedder"])
+def test_missing_wheels_say_what_to_install(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without ML wheels tells the operator about the extra."""
+    (tmp_path / "unet").mkdir()
+    revision = digest_of_directory(tmp_path / "unet")
+    for module in ("resynthesise.diffusers", "caption.blip", "embed.open_clip"):
+        monkeypatch.delitem(sys.modules, f"attribution.{module}", raising=False)
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.split(".")[0] in ("torch", "diffusers", "transformers", "open_clip"):
+            raise ImportError(f"No module named {name!r}", name=name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigurationError, match=r"\[ml\] extra"):
+        if what == "generator":
+            build_generator(replace(HUB, model="unet", revision=revision, root=tmp_path), PLACEMENT)
+        elif what == "captioner":
+            build_captioner(f"blip:{tmp_path}", PLACEMENT)
+        else:
+            build_embedder("open_clip:local-dir:x", PLACEMENT)
+
+
+def test_importing_costs_nothing() -> None:
+    """The package, the catalogue and `build` load without any ML wheel."""
+    script = (
+        "import sys, attribution, attribution.build, attribution.catalogue, attribution.image, attribution.__main__\n"
+        "heavy = {'torch', 'torchvision', 'diffusers', 'transformers', 'open_clip', 'timm', 'accelerate'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_limits_and_placement_reach_the_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operator decides overrides the entry; loading words do not go into the call."""
+    from attribution.resynthesise.diffusers import DiffusersGenerator
+
+    (tmp_path / "unet").mkdir()
+    seen: list[Any] = []
+    monkeypatch.setattr(DiffusersGenerator, "load", lambda *arguments: seen.append(arguments))
+    parameters = {"dtype": "float16", "variant": "fp16", "without": "text_encoder_3, tokenizer_3", "steps": 2}
+    revision = digest_of_directory(tmp_path / "unet")
+    source = replace(
+        HUB, model="unet", revision=revision, root=tmp_path, parameters=parameters, limits=Limits(9.0, 77)
+    )
+    build_generator(source, Placement(dtype="bfloat16", offload="model", batch_size=2))
+    build_generator(replace(HUB, revision="0123456789abcdef" * 2 + "01234567", parameters=parameters), PLACEMENT)
+
+    (_, ref, settings, directory), (_, _, hub_settings, no_directory) = seen
+    assert (ref.revision, directory, no_directory) == (revision, tmp_path / "unet", None)
+    assert (settings.dtype, settings.offload, settings.batch_size, settings.max_prompt_chars) == (
+        "bfloat16",
+        "model",
+        2,
+        77,
+    )
+    assert (settings.variant, settings.without) == ("fp16", ("text_encoder_3", "tokenizer_3"))
+    assert (settings.call, hub_settings.dtype) == ({"steps": 2}, "float16")
