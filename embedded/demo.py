@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -39,12 +40,13 @@ def demo(state_dir: Path, image: Path = SAMPLE) -> int:
     return 0 if job["status"] == "succeeded" else 1
 
 
-def waiting(readiness: dict[str, object]) -> str:
+def waiting(readiness: dict[str, Any]) -> str:
     """One line on what the service is waiting for."""
-    checks = readiness.get("checks")
-    if not isinstance(checks, dict):
-        return "waiting for the API"
-    return "warming up: " + ", ".join(f"{name} {state}" for name, state in checks.items())
+    checks: dict[str, dict[str, Any]] = readiness.get("checks", {})
+    down = [name for name, check in checks.items() if check["status"] != "ok" and not check.get("warm")]
+    cold = [role for check in checks.values() for role, count in check.get("warm", {}).items() if not count]
+    missing = [*down, *(f"the {role} worker" for role in cold)]
+    return "waiting for " + (", ".join(missing) or "the API")
 
 
 def print_curl(console: Console, base_url: str, job: str = "ID") -> None:

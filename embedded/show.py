@@ -12,6 +12,7 @@ from rich.text import Text
 
 from embedded.client import Job
 
+STAGES = ("fetching", "screening", "captioning", "resynthesising", "embedding", "ranking")
 STYLES = {"done": "green", "running": "yellow", "pending": "dim"}
 
 
@@ -79,7 +80,8 @@ def show_result(console: Console, job: Job) -> None:
     if result["margin"] is not None:
         console.print(f"margin    {result['margin']:.4f} (second best minus best)")
     console.print(f"verdict   [bold]{_verdict(result['verdict'])}[/]")
-    console.print("seconds   " + ", ".join(f"{stage} {spent:.2f}" for stage, spent in job["timings"].items()))
+    spent = sorted(job["timings"].items(), key=lambda item: STAGES.index(item[0]) if item[0] in STAGES else len(STAGES))
+    console.print("seconds   " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in spent))
 
 
 def _ranking(ranking: list[Job], distance: str) -> Table:

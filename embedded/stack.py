@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -45,7 +46,7 @@ class Stack:
     logs: Path
     environment: Mapping[str, str]
 
-    def readiness(self) -> dict[str, object]:
+    def readiness(self) -> dict[str, Any]:
         """What `/readyz` says; empty while the API does not answer."""
         try:
             found = httpx.get(f"{self.base_url}/readyz", timeout=2).json()
@@ -54,7 +55,7 @@ class Stack:
         return found if isinstance(found, dict) else {}
 
     def wait_until_warm(
-        self, tell: Callable[[dict[str, object]], None] = lambda _: None, patience: float = WARM_PATIENCE
+        self, tell: Callable[[dict[str, Any]], None] = lambda _: None, patience: float = WARM_PATIENCE
     ) -> None:
         """Wait until the API and a worker of every kind can take a job. Raises `StartFailed` or `EmbeddedError`."""
         deadline = time.monotonic() + patience

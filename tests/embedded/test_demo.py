@@ -143,6 +143,8 @@ def test_a_failed_job_says_why(console: Console) -> None:
 def test_waiting_names_what_is_missing() -> None:
     """While it warms up, the line says what /readyz says."""
     assert waiting({}) == "waiting for the API"
-    assert (
-        waiting({"status": "degraded", "checks": {"redis": "ok", "workers": "0"}}) == "warming up: redis ok, workers 0"
-    )
+    workers = {"status": "down", "warm": {"light": 1, "caption": 0, "local": 0}}
+    checks = {"redis": {"status": "ok"}, "workers": workers}
+    assert waiting({"status": "degraded", "checks": checks}) == "waiting for the caption worker, the local worker"
+    checks = {"redis": {"status": "down"}, "workers": {"status": "down"}}
+    assert waiting({"status": "degraded", "checks": checks}) == "waiting for redis, workers"
