@@ -28,6 +28,9 @@ from workers.stage import hand_on
 
 log = structlog.get_logger(__name__)
 
+# Sources that end within this time of each other are saved in one transaction.
+TOGETHER_SECONDS = 0.01
+
 Drawn = tuple[Outcome, list[StoredBlob]]
 
 
@@ -64,7 +67,8 @@ def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[li
     waiting: set[Future[Drawn | None]] = {threads.submit(_draw, process, claim) for claim in claims}
     threads.shutdown(wait=False)
     while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        wait(waiting, return_when=FIRST_COMPLETED)
+        done, waiting = wait(waiting, timeout=TOGETHER_SECONDS)
         yield [drawn for future in done if (drawn := future.result()) is not None]
 
 

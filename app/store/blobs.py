@@ -5,7 +5,9 @@ never a row without bytes.
 """
 
 import hashlib
+import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,8 +15,7 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
-from sqlalchemy import delete, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from app.errors import StorageUnavailable
@@ -83,27 +84,42 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
 
-def refer(session: Session, job_id: uuid.UUID, uses: dict[str, StoredBlob]) -> None:
+def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> None:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob."""
     if not uses:
         return
     # Sorted, because two leaves that insert the same two blobs in opposite order would wait for each other.
-    blobs = sorted({(blob.tenant_id, blob.sha256): blob for blob in uses.values()}.items())
-    session.execute(
-        insert(Blob).on_conflict_do_nothing(),
-        [
-            {"tenant_id": tenant, "sha256": sha256, "size": blob.size, "media_type": blob.media_type}
-            for (tenant, sha256), blob in blobs
-        ],
+    used = sorted(uses.items(), key=lambda use: use[1].sha256)
+    records = [
+        {
+            "role": role,
+            "tenant_id": str(blob.tenant_id),
+            "sha256": blob.sha256,
+            "size": blob.size,
+            "media_type": blob.media_type,
+        }
+        for role, blob in used
+    ]
+    session.execute(_REFER, {"job_id": job_id, "records": json.dumps(records)})
+
+
+# One statement and one round trip however many blobs: a job of ten sources records dozens.
+_REFER = text(
+    """
+    WITH uses AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
+            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text)
+    ), stored AS (
+        INSERT INTO blobs (tenant_id, sha256, size, media_type)
+        SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
+        ORDER BY tenant_id, sha256
+        ON CONFLICT DO NOTHING
     )
-    statement = insert(BlobReference)
-    session.execute(
-        statement.on_conflict_do_update(index_elements=["job_id", "role"], set_={"sha256": statement.excluded.sha256}),
-        [
-            {"job_id": job_id, "role": role, "tenant_id": blob.tenant_id, "sha256": blob.sha256}
-            for role, blob in sorted(uses.items())
-        ],
-    )
+    INSERT INTO blob_references (job_id, role, tenant_id, sha256)
+    SELECT :job_id, role, tenant_id, sha256 FROM uses
+    ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
+    """
+)
 
 
 def forget(session: Session, job_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
