@@ -1,1 +1,1 @@
-"""Measurements of the running service. Each compares within one run, ends with one JSON line, and exits 1 on a missed bound."""
+"""Measurements of the running service. Each ends with one JSON line of its figures, and exits 1 on a missed bound."""

@@ -31,7 +31,7 @@ timeout_seconds = {timeout}
 def fake_service(
     sources: Mapping[str, str], timeout: float = 20, captioner: str = "fake:", **environment: str
 ) -> Iterator[Stack]:
-    """A warm service over these sources (id → TOML parameters), on a state directory of its own that goes afterwards."""
+    """A warm service over these sources (id → TOML parameters), on a state directory that goes afterwards."""
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         catalogue = Path(folder) / "sources"
         catalogue.mkdir()

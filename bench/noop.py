@@ -1,4 +1,4 @@
-"""The yardstick of `make bench-overhead`: a Celery worker with one task that does nothing, on the service's own options.
+"""The yardstick of `make bench-overhead`: a Celery worker with one task that does nothing, with the service's options.
 
 `python -m bench.noop` runs the worker. Only here are results kept, in Redis as Celery does it: that is a round trip.
 """

@@ -1,7 +1,7 @@
 """`make bench-overhead`: a job of ten instant sources takes at most twice as long as twelve Celery no-op round trips.
 
-Both go over the same broker with the same Celery options, in turn, in one run: a round trip is sending a task and waiting
-for its result, twelve of them one after another; a job is POST /attribute until a poll shows its end.
+Both go over the same broker with the same Celery options, in turn, in one run: a round trip is sending a task and
+waiting for its result, twelve of them one after another; a job is POST /attribute until a poll shows its end.
 """
 
 import os
