@@ -17,7 +17,7 @@ from attribution.ports import Captioner, Embedder, Generator, ModelRef
 from attribution.weights import digest_of_directory, matches
 
 # Parameters of a catalogue entry that say how a pipeline is loaded; all others go into each call.
-_LOADING = ("dtype", "variant", "without", "allow_unpinned")
+_LOADING = ("dtype", "variant", "without", "pipeline", "allow_unpinned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         offload=placement.offload,
         batch_size=placement.batch_size,
         variant=_text(source, "variant"),
+        pipeline=_text(source, "pipeline") or "DiffusionPipeline",
         without=tuple(name.strip() for name in (_text(source, "without") or "").split(",") if name.strip()),
         max_prompt_chars=source.limits.max_prompt_chars,
         call={name: value for name, value in given.items() if name not in _LOADING},

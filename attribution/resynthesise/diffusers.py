@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,7 +24,6 @@ from attribution.errors import ConfigurationError, SourceError, SourceTimeout, S
 from attribution.ports import Deadline, Drawing, ModelRef
 from attribution.quiet import quiet
 
-_DiffusionPipeline: Any = DiffusionPipeline  # its from_pretrained carries no types
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # The catalogue's word → the pipelines' words, the first that a pipeline takes.
 _CALL_NAMES = {
@@ -40,7 +39,8 @@ _CALL_NAMES = {
 class DiffusersSettings:
     """How a pipeline is loaded and called; `call` is what its `__call__` gets, under the catalogue's words.
 
-    `without` names components that are left out (SD3's T5); `offload` is none, model or sequential.
+    `without` names components that are left out (SD3's T5); `offload` is none, model or sequential; `pipeline` is a
+    class of diffusers, where the model's own index does not name the one that goes from text to image.
     """
 
     dtype: str = "float32"
@@ -48,6 +48,7 @@ class DiffusersSettings:
     offload: str = "none"
     batch_size: int = 4
     variant: str | None = None
+    pipeline: str = "DiffusionPipeline"
     without: tuple[str, ...] = ()
     max_prompt_chars: int | None = None
     call: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -90,7 +91,7 @@ class DiffusersGenerator:
         where: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
         with quiet(), _loading(source):
             absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
-            pipeline = _DiffusionPipeline.from_pretrained(
+            pipeline = _class(source, settings.pipeline).from_pretrained(
                 str(directory or ref.name),
                 dtype=_DTYPES[settings.dtype],
                 variant=settings.variant,
@@ -210,6 +211,13 @@ def _call_arguments(
         elif word not in _CALL_NAMES:
             raise ConfigurationError(f"{source}: parameters.{word} is not something this pipeline takes.")
     return arguments
+
+
+def _class(source: str, name: str) -> Any:
+    """The pipeline's class. Mostly the directory's index knows; where two pipelines work as one, the catalogue says."""
+    if not name.isidentifier() or "Pipeline" not in name or not hasattr(diffusers, name):
+        raise ConfigurationError(f"{source}: parameters.pipeline: diffusers has no pipeline {name!r}.")
+    return getattr(diffusers, name)
 
 
 def _place(source: str, pipeline: Any, settings: DiffusersSettings) -> None:

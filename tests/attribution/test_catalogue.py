@@ -181,6 +181,7 @@ def test_obstacles(tmp_path: Path, lifecycle: str, state: SourceState | None) ->
 def test_the_shipped_catalogue_reads() -> None:
     """Every file in `sources/` is well-formed, and no hub model is enabled without a pinned commit."""
     catalogue = load_catalogue([Path(__file__).parents[2] / "sources"])
-    assert {"sd-1-5", "sd-2-1", "sdxl", "sd-3-5-medium", "flux-1-dev", "pixart-sigma"} <= {s.id for s in catalogue.sources}
+    ids = {source.id for source in catalogue.sources}
+    assert {"sd-1-5", "sd-2-1", "sdxl", "sd-3-5-medium", "flux-1-dev", "pixart-sigma"} <= ids
     for source in catalogue.sources:
         assert not source.enabled or source.revision != "main", source.id

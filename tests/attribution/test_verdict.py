@@ -51,9 +51,7 @@ def _write(path: Path, *entries: object, schema: int = 1) -> Path:
         ((0.3, 0.9), 2, THRESHOLD, None),
     ],
 )
-def test_judging(
-    distances: tuple[float, ...], quorum: int, threshold: Threshold | None, reason: Reason | None
-) -> None:
+def test_judging(distances: tuple[float, ...], quorum: int, threshold: Threshold | None, reason: Reason | None) -> None:
     """Quorum, tie, calibration, threshold: the first that fails is the reason; without one the nearest is named."""
     verdict = judge(_ranking(*distances), quorum=quorum, threshold=threshold)
     assert verdict.reason is reason

@@ -16,7 +16,9 @@ from attribution.ports import Caption, Deadline, ModelRef, SourceState
 from attribution.resynthesise import resynthesise
 from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
 
-KINDS = ["stable-diffusion", "sd3", "lcm", "amused", "pixart", "ldm"]
+KINDS = [
+    "stable-diffusion", "sd3", "lcm", "amused", "pixart", "ldm", "sdxl", "flux", "auraflow", "hunyuan", "kandinsky"
+]
 CALL = {"steps": 2, "guidance": 3.0, "width": 32, "height": 32, "negative_prompt": ""}
 REF = ModelRef("tiny", "sha256:0")
 SEEDS = (1, 2, 3, 4)
@@ -27,7 +29,7 @@ def load(pipelines: Callable[[str], Path]) -> Callable[..., DiffusersGenerator]:
     """Loads a tiny pipeline through the adapter."""
 
     def load(kind: str, **more: object) -> DiffusersGenerator:
-        call = CALL | ({"clean_caption": False, "use_resolution_binning": False} if kind == "pixart" else {})
+        call = CALL | ({"use_resolution_binning": False} if kind in ("pixart", "hunyuan") else {})
         settings = replace(DiffusersSettings(call=call), **more)  # type: ignore[arg-type]
         return DiffusersGenerator.load(kind, REF, settings, pipelines(kind))
 
@@ -163,9 +165,7 @@ def test_a_broken_directory_is_unavailable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("setting", "value"), [("dtype", "int4"), ("offload", "moon")])
-def test_settings_without_meaning_are_errors(
-    load: Callable[..., DiffusersGenerator], setting: str, value: str
-) -> None:
+def test_settings_without_meaning_are_errors(load: Callable[..., DiffusersGenerator], setting: str, value: str) -> None:
     """An operator's typing error names the setting."""
     with pytest.raises(ConfigurationError, match=setting):
         load("stable-diffusion", **{setting: value})

@@ -1,0 +1,132 @@
+"""`python -m attribution`: a table or JSON, one sentence and exit code 2 for what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attribution.__main__ import main
+from attribution.image import encode_png
+from attribution.ports import Deadline, ModelRef
+from attribution.resynthesise.fake import FakeGenerator
+
+ENTRY = """
+schema = 1
+id = "{id}"
+name = "Fake {id}"
+enabled = {enabled}
+family = "fake"
+platform = "local"
+model = "fake/{id}"
+revision = "1"
+licence = "Apache-2.0"
+memory_mb = 1
+adapter = "fake"
+[lifecycle]
+{lifecycle}
+[parameters]
+{parameters}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a query that fake b drew, and a catalogue of fakes."""
+    (tmp_path / "sources").mkdir()
+    for name, enabled, lifecycle, parameters in [
+        ("a", "true", "", ""),
+        ("b", "true", "", ""),
+        ("broken", "false", "", 'fail = "unavailable"'),
+        ("gone", "false", 'state = "retired"\nsince = 2025-01-01', ""),
+    ]:
+        text = ENTRY.format(id=name, enabled=enabled, lifecycle=lifecycle, parameters=parameters)
+        (tmp_path / "sources" / f"{name}.toml").write_text(text)
+    query = FakeGenerator("b", ModelRef("b", "1")).draw("a hat", (99,), Deadline.after(9))[0].image
+    (tmp_path / "query.jpg").write_bytes(encode_png(query))
+    return tmp_path
+
+
+def _run(place: Path, *more: str, image: str = "query.jpg") -> int:
+    fakes = ["--captioner", "fake:", "--embedder", "fake:", "--catalogue", str(place / "sources")]
+    return main([str(place / image), *fakes, *more])
+
+
+def test_the_table_names_the_nearest(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ranking, the margin and the verdict are there to read."""
+    assert _run(place) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert printed.err == ""
+    assert lines[0].startswith("caption   a picture in")
+    assert [line.split()[1] for line in lines if line.strip()[:2] in ("1.", "2.")] == ["b", "a"]
+    assert "verdict   inconclusive (uncalibrated)" in lines
+
+
+def test_untested_sources_say_why(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A retired source and a failing one stand below the ranking, with their sentences."""
+    assert _run(place, "--sources", "a,b,broken,gone") == 0
+    printed = capsys.readouterr().out
+    assert "broken  unavailable: The fake source cannot be reached." in printed
+    assert "gone    retired: Fake gone was switched off on 2025-01-01." in printed
+
+
+def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Caption, models, revisions, seeds, distances and verdict, as one JSON document."""
+    assert _run(place, "--json", "--candidates", "2", "--prompt", "a hat", "--seed", "7", "--exclude", "broken") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["caption"] == {"text": "a hat", "captioner": "given@by-caller"}
+    assert document["embedder"] == "fake-embedder@1"
+    assert [len(source["seeds"]) for source in document["sources"]] == [2, 2]
+    assert document["ranking"]["entries"][0]["source"] == "b"
+    assert len(document["ranking"]["entries"][0]["distances"]) == 2
+    assert document["verdict"]["reason"] == "uncalibrated"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "message"),
+    [
+        ([], "sources/a.toml", "not an image"),
+        ([], "nowhere.png", "nowhere.png"),
+        (["--sources", "a,zzz"], "query.jpg", "zzz"),
+        (["--captioner", "blimp:x"], "query.jpg", "blimp"),
+        (["--catalogue", "/no/such/place"], "query.jpg", "/no/such/place"),
+        (["--calibration", "/no/such/file"], "query.jpg", "/no/such/file"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], image: str, message: str
+) -> None:
+    """No traceback: a line that names the mistake, and exit code 2."""
+    assert _run(place, *arguments, image=image) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+
+
+def test_options_are_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse refuses what makes no sense, with the same exit code."""
+    for wrong in (["--candidates", "0"], ["--distance", "far"], ["--batch-size", "x"]):
+        with pytest.raises(SystemExit) as caught:
+            _run(place, *wrong)
+        assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_a_source_nobody_foresaw_is_told_on_stderr(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table keeps internals out; stderr helps the operator."""
+    monkeypatch.setattr(FakeGenerator, "draw", lambda *_: 1 / 0)
+    assert _run(place) == 0
+    printed = capsys.readouterr()
+    assert "ZeroDivisionError" in printed.err
+    assert "ZeroDivisionError" not in printed.out
+
+
+def test_it_is_a_command(place: Path) -> None:
+    """`python -m attribution` is what the README types."""
+    command = [sys.executable, "-W", "error", "-m", "attribution", "--help"]
+    assert "--candidates" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

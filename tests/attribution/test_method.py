@@ -1,0 +1,160 @@
+"""The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it."""
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attribution import attribute, derive_seeds, describe, distance_named, embed_all, judge, rank, resynthesise
+from attribution.caption.fake import FakeCaptioner
+from attribution.embed.fake import FakeEmbedder
+from attribution.image import decode_png, encode_png
+from attribution.ports import Attribution, Deadline, Embedded, ModelRef, Reason, SourceState, Threshold, VerdictKind
+from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
+from attribution.verdict import Calibration
+
+COSINE = distance_named("cosine")
+
+
+def _fake(name: str, **behaviour: object) -> FakeGenerator:
+    return FakeGenerator(name, ModelRef(f"fake/{name}", "1"), FakeBehaviour(**behaviour))  # type: ignore[arg-type]
+
+
+FAKES = [_fake(name) for name in ("a", "b", "c", "d")]
+
+
+@pytest.fixture
+def query() -> Image.Image:
+    """A picture that fake c drew."""
+    return FAKES[2].draw("a hat", (99,), Deadline.after(9))[0].image
+
+
+def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **more: object) -> Attribution:
+    return attribute(
+        query,
+        captioner=FakeCaptioner(),
+        generators=generators,
+        embedder=FakeEmbedder(),
+        distance=COSINE,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _npy(vectors: np.ndarray) -> np.ndarray:
+    """Through a file, as a blob store keeps vectors."""
+    buffer = BytesIO()
+    np.save(buffer, vectors, allow_pickle=False)
+    buffer.seek(0)
+    loaded: np.ndarray = np.load(buffer, allow_pickle=False)
+    return loaded
+
+
+def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
+    """Workers that store images as PNG and vectors as npy between stages reach exactly the same ranking."""
+    whole = _attribute(query, candidates=3)
+
+    stored = encode_png(query)
+    caption = describe(FakeCaptioner(), decode_png(stored))
+    drawn: dict[str, list[bytes]] = {}
+    for generator in FAKES:
+        seeds = derive_seeds(caption.text, generator.source, generator.ref.revision, 3, None)
+        result = resynthesise(generator, caption, seeds, Deadline.after(60))
+        drawn[result.source] = [encode_png(drawing.image) for drawing in result.drawings]
+    images = {source: [decode_png(data) for data in pictures] for source, pictures in drawn.items()}
+    embedded = embed_all(FakeEmbedder(), decode_png(stored), images)
+    embedded = Embedded(
+        embedded.embedder, _npy(embedded.query), {source: _npy(rows) for source, rows in embedded.drawings.items()}
+    )
+    ranking = rank(embedded, COSINE, [generator.source for generator in FAKES])
+
+    assert ranking == whole.ranking
+    assert judge(ranking, quorum=2, threshold=None) == whole.verdict
+    assert caption == whole.caption
+
+
+def test_the_one_who_drew_it_is_nearest(query: Image.Image) -> None:
+    """The ranking names the right fake; without a calibration nobody is accused."""
+    answer = _attribute(query)
+    assert answer.ranking.entries[0].source == "c"
+    assert (answer.verdict.kind, answer.verdict.reason) == (VerdictKind.INCONCLUSIVE, Reason.UNCALIBRATED)
+    assert answer.seconds.keys() == {"captioning", "resynthesising", "embedding", "ranking"}
+
+
+def test_the_same_question_gives_the_same_answer(query: Image.Image) -> None:
+    """Two runs agree in everything but their timings; another seed draws other pictures."""
+    first, second, other = (_attribute(query, seed=seed) for seed in (None, None, 5))
+    assert first.ranking == second.ranking
+    seeds, others = ([d.seed for r in answer.resyntheses for d in r.drawings] for answer in (first, other))
+    assert set(seeds).isdisjoint(others)
+
+
+def test_a_prompt_skips_the_captioner(query: Image.Image) -> None:
+    """The caller's words are drawn, and the answer says whose they are."""
+    answer = _attribute(query, prompt="a hat")
+    assert (answer.caption.text, answer.caption.captioner.name) == ("a hat", "given")
+
+
+def test_failing_sources_are_reported_and_not_ranked(query: Image.Image) -> None:
+    """Each failure has its state and sentence; the rest is ranked."""
+    seen: list[tuple[str, Exception]] = []
+
+    class Broken(FakeGenerator):
+        def draw(self, *_: object) -> list[object]:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    refusing, black = _fake("x", fail="refused_prompt"), _fake("y", fail="black")
+    slow, broken = _fake("z", sleep_seconds=9), Broken("w", ModelRef("w", "1"))
+    generators = [refusing, FAKES[0], black, FAKES[2], slow, broken]
+    timeouts = {generator.source: 0.05 if generator.source == "z" else 60.0 for generator in generators}
+    answer = _attribute(query, generators, timeouts=timeouts, on_error=lambda *what: seen.append(what))
+
+    assert {r.source: r.state for r in answer.resyntheses} == {
+        "x": SourceState.REFUSED_PROMPT,
+        "a": SourceState.DONE,
+        "y": SourceState.REFUSED_OUTPUT,
+        "c": SourceState.DONE,
+        "z": SourceState.TIMEOUT,
+        "w": SourceState.ERROR,
+    }
+    assert all((r.reason is None) == (r.state is SourceState.DONE) for r in answer.resyntheses)
+    assert [entry.source for entry in answer.ranking.entries] == ["c", "a"]
+    assert [source for source, _ in seen] == ["w"]
+
+
+def test_below_the_quorum_nothing_is_claimed(query: Image.Image) -> None:
+    """One tested source is ranked, but is no comparison."""
+    answer = _attribute(query, [FAKES[2], _fake("x", fail="unavailable")])
+    assert answer.verdict.reason is Reason.NO_QUORUM
+    assert len(answer.ranking.entries) == 1
+
+
+def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
+    """The threshold is looked up by what was really tested, with revisions."""
+
+    class Recording(Calibration):
+        asked: tuple[object, ...] = ()
+
+        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+            self.asked = question
+            return Threshold(2.0, 0.0)
+
+    calibration = Recording()
+    answer = _attribute(query, [FAKES[0], FAKES[2], _fake("x", fail="error")], candidates=2, calibration=calibration)
+    assert (answer.verdict.kind, answer.verdict.source) == (VerdictKind.ATTRIBUTED, "c")
+    assert calibration.asked == (FakeEmbedder().ref, "cosine", 2, {"a": "1", "c": "1"})
+
+
+def test_the_order_of_generators_decides_ties(query: Image.Image) -> None:
+    """Two sources that draw the same stand in the order they were given, and the verdict is a tie."""
+
+    class Twin(FakeGenerator):
+        def draw(self, prompt: str, seeds: object, deadline: Deadline) -> list[object]:  # type: ignore[override]
+            twin = FAKES[2].draw(prompt, (1, 2), deadline)
+            return [replace(drawing) for drawing in twin]
+
+    generators = [Twin(name, ModelRef("twin", "1")) for name in ("second", "first")]
+    answer = _attribute(query, generators, candidates=2)  # type: ignore[arg-type]
+    assert [entry.source for entry in answer.ranking.entries] == ["second", "first"]
+    assert answer.verdict.reason is Reason.TIE
