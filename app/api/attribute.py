@@ -7,7 +7,6 @@ from pathlib import Path
 
 from anyio import WouldBlock, fail_after
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import Caller, Database, Intake, Settings, Snapshots, Spool, Uploads
 from app.api.openapi import LOCATION, RETRY_AFTER, UPLOAD_BODY, job_answer, problems
@@ -27,7 +26,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.intake.options import read_options
-from app.intake.upload import receive
+from app.intake.upload import read_upload
 from app.store.jobs import find, sources_of
 
 router = APIRouter(tags=["attribution"])
@@ -75,13 +74,11 @@ async def attribute_image(
         with tempfile.TemporaryDirectory(dir=spool) as folder:
             try:
                 with fail_after(settings.intake.upload_timeout.total_seconds()):
-                    upload = await receive(
-                        request.headers, request.stream(), Path(folder) / "upload", settings.intake.max_bytes
+                    upload = await read_upload(
+                        request.headers, request.receive, Path(folder) / "upload", settings.intake.max_bytes
                     )
             except TimeoutError as error:
                 raise UploadTimeout("The body took too long to arrive.") from error
-            except ClientDisconnect as error:
-                raise MalformedRequest("The connection closed before the body was complete.") from error
             job = await intake.accept(caller.tenant_id, upload.path, read_options(upload.fields))
     finally:
         uploads.release()

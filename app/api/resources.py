@@ -49,13 +49,15 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         database = Database(connect(settings.database))
         redis = connect_redis(settings.redis)
         celery = make_celery(settings)
+        # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
+        celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         intake = Intake(
             database=database,
             blobs=Blobs(settings.blobs.url),
             broker=Broker(celery),
             catalogue=catalogue,
             decoders=Decoders(settings.intake),
-            settings=settings.job,
+            settings=settings,
         )
         _remove_abandoned()
         with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 
 from app.documents import ImageDocument, JobDocument, job_document
 from app.intake.decode import Decoded
@@ -14,7 +14,7 @@ from app.intake.options import Options
 from app.intake.selection import select_sources
 from app.queue.broker import Broker
 from app.queue.steps import stage_step
-from app.settings import JobSettings
+from app.settings import Settings
 from app.store.blobs import Blobs, StoredBlob, refer
 from app.store.database import Database
 from app.store.jobs import NewJob, NewSource, accept, sources_of
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
+# A broker that hangs keeps these threads and no others.
+_MESSAGES_AT_ONCE = 4
 
 
 class Intake:
@@ -37,14 +39,16 @@ class Intake:
         broker: Broker,
         catalogue: Catalogue,
         decoders: Decoders,
-        settings: JobSettings,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._broker = broker
         self._catalogue = catalogue
         self._decoders = decoders
-        self._settings = settings
+        self._settings = settings.job
+        self._broker_patience = settings.redis.timeout.total_seconds()
+        self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
 
     async def accept(self, tenant_id: uuid.UUID, upload: Path, options: Options) -> JobDocument:
@@ -61,7 +65,13 @@ class Intake:
             "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/png"),
         }
         document = await to_thread.run_sync(self._commit, tenant_id, options, sources, decoded, uses)
-        await to_thread.run_sync(self._broker.enqueue, [stage_step(Stage.SCREENING, document.id)])
+        with move_on_after(self._broker_patience):
+            await to_thread.run_sync(
+                self._broker.enqueue,
+                [stage_step(Stage.SCREENING, document.id)],
+                abandon_on_cancel=True,
+                limiter=self._messages,
+            )
         log.info("job_accepted", job_id=str(document.id), format=decoded.format, size=decoded.size)
         return document
 

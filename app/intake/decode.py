@@ -1,6 +1,7 @@
 """Runs in a decoding child process, between the upload on disk and the canonical image on disk.
 
-Imports the method's image module and nothing of the service: the child is small, and knows no secret.
+Imports nothing of the service: the child is small, and knows no secret. And what decodes is imported by the function
+alone, so that the API process, which only names it, does without.
 """
 
 import hashlib
@@ -9,7 +10,15 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from attribution.image import ImageLimits, encode_png, load
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What an image may be, what comes out, and what memory getting there may take."""
+
+    max_pixels: int
+    max_frames: int
+    canonical_side: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,12 @@ class Decoded:
     canonical_sha256: str
 
 
-def decode(upload: Path, canonical: Path, limits: ImageLimits, memory_bytes: int) -> Decoded:
+def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
     """Decodes `upload` and writes its canonical PNG to `canonical`. Raises ImageError, MemoryError or OSError."""
-    _confine(memory_bytes)
-    loaded = load(upload, limits)
+    from attribution.image import ImageLimits, encode_png, load
+
+    _confine(limits.memory_bytes)
+    loaded = load(upload, ImageLimits(limits.max_pixels, limits.max_frames, limits.canonical_side))
     png = encode_png(loaded.image)
     canonical.write_bytes(png)
     with upload.open("rb") as file:

@@ -7,10 +7,9 @@ import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
 
 from app.errors import ImageTooLarge, RequestError, StorageUnavailable, UndecodableImage, UnsupportedImage
-from app.intake.decode import Decoded, decode
+from app.intake.decode import Decoded, DecodeLimits, decode
 from app.settings import IntakeSettings
 from attribution import errors
-from attribution.image import ImageLimits
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +27,12 @@ class Decoders:
         self._turn = CapacityLimiter(settings.decoders)
         self._unlimited = CapacityLimiter(math.inf)  # run_sync wants one of its own; the line is ours
         self._timeout = settings.decode_timeout.total_seconds()
-        self._memory = settings.decode_memory_mb * 1024 * 1024
-        self._limits = ImageLimits(settings.max_pixels, settings.max_frames, settings.canonical_side)
+        self._limits = DecodeLimits(
+            max_pixels=settings.max_pixels,
+            max_frames=settings.max_frames,
+            canonical_side=settings.canonical_side,
+            memory_bytes=settings.decode_memory_mb * 1024 * 1024,
+        )
 
     async def decode(self, upload: Path, canonical: Path) -> Decoded:
         """Writes the canonical PNG and says what the file is.
@@ -44,7 +47,6 @@ class Decoders:
                         upload,
                         canonical,
                         self._limits,
-                        self._memory,
                         cancellable=True,
                         limiter=self._unlimited,
                     )

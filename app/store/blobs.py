@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 from app.errors import StorageUnavailable
 from app.store.models import Blob, BlobReference
 
-# The smallest part that S3 takes.
-_PART_BYTES = 5 * 1024 * 1024
+# Files are put in parts; S3 takes none smaller than the first, and a disk needs none larger than the second.
+_REMOTE_PART_BYTES = 5 * 1024 * 1024
+_LOCAL_PART_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,10 @@ class Blobs:
         return StoredBlob(tenant_id, sha256, len(data), media_type)
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
-        """Stores a file whose hash is known, a few megabytes in memory at a time. Raises StorageUnavailable."""
+        """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
+        part = _LOCAL_PART_BYTES if isinstance(self._store, LocalStore) else _REMOTE_PART_BYTES
         try:
-            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=_PART_BYTES, max_concurrency=1)
+            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=part, max_concurrency=1)
             size = file.stat().st_size
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
