@@ -1,0 +1,236 @@
+"""docker-compose.yml and .env.example: structure, references and secrets."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.queue.steps import Role
+from app.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+# Variables that others read: compose itself, the servers' images, and the hub's client.
+NOT_SETTINGS = {
+    "API_ADDRESS",
+    "API_PORT",
+    "COMPOSE_PROFILES",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "POSTGRES_DB",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_USER",
+    "REDISCLI_AUTH",
+    "REDIS_PASSWORD",
+}
+# The keys that the compose specification knows for a service, as far as they are used or likely to be.
+SERVICE_KEY = re.compile(
+    r"build|cap_add|cap_drop|command|configs|container_name|depends_on|deploy|devices|entrypoint|env_file"
+    r"|environment|expose|extra_hosts|healthcheck|hostname|image|init|labels|logging|mem_limit|networks"
+    r"|ports|profiles|read_only|restart|secrets|security_opt|shm_size|stop_grace_period|stop_signal|sysctls"
+    r"|tmpfs|ulimits|user|volumes|working_dir"
+)
+CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+
+
+def test_structure_is_that_of_the_specification(compose):
+    """Top-level and service keys are ones that the compose specification knows, or extensions."""
+    assert {key for key in compose if not key.startswith("x-")} <= {"name", "services", "volumes"}
+    for name, service in compose["services"].items():
+        unknown = [key for key in service if not key.startswith("x-") and not SERVICE_KEY.fullmatch(key)]
+        assert not unknown, f"{name}: {unknown}"
+        assert re.fullmatch(r"no|always|unless-stopped|on-failure(:\d+)?", service["restart"])
+        assert re.fullmatch(r"(\d+(h|m|s))+", service.get("stop_grace_period", "10s"))
+
+
+def test_volumes_are_declared_and_used(compose):
+    """Every named volume that a service mounts is declared, every declared one is mounted, and bound paths exist."""
+    named = set()
+    for service in compose["services"].values():
+        for volume in service.get("volumes", ()):
+            source, target, *_ = volume.split(":")
+            assert target.startswith("/")
+            if source.startswith("."):
+                assert (REPOSITORY / source).exists()
+            else:
+                named.add(source)
+    assert named == compose["volumes"].keys()
+
+
+def test_api_and_workers_share_the_blobs(ours, dockerfile):
+    """Every process that stores or reads images mounts the same volume where the images' setting points."""
+    environment = dockerfile.last("worker-cpu", "ENV") or ""
+    assert "HF_HOME=/var/lib/whodrew/hub" in environment
+    assert "BLOBS__URL=file:///var/lib/whodrew/blobs" in " ".join(dockerfile.stages["base"].all("ENV"))
+    for name in ours.keys() - {"migrate"}:
+        assert "blobs:/var/lib/whodrew/blobs" in ours[name]["volumes"], name
+
+
+def test_dependencies_can_be_met(compose, dockerfile):
+    """Who waits for health waits for something that has a check; who waits for an end, for something that ends."""
+    services = compose["services"]
+    for name, service in services.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert how["condition"] in CONDITIONS, name
+            if how["condition"] == "service_healthy":
+                assert has_check(services[other], dockerfile), f"{name} waits for {other}"
+            if how["condition"] == "service_completed_successfully":
+                assert services[other]["restart"].startswith("on-failure")
+
+
+def test_every_service_has_a_health_check_or_a_reason(compose, dockerfile):
+    """A service is checked by itself or by its image; one that is not says why."""
+    for name, service in compose["services"].items():
+        assert has_check(service, dockerfile) != bool(service.get("x-no-healthcheck")), name
+
+
+def has_check(service, dockerfile):
+    """Whether compose or the image brings a health check."""
+    if check := service.get("healthcheck"):
+        return not check.get("disable")
+    return "build" in service and dockerfile.last(service["build"]["target"], "HEALTHCHECK") not in (None, "NONE")
+
+
+def test_images_are_pinned_or_built_here(compose, ours, dockerfile):
+    """Images from elsewhere have a major version as tag; ours name a target that exists, one image per target."""
+    for name, service in compose["services"].items():
+        if name not in ours:
+            assert re.fullmatch(r"[\w./-]+:\d+(\.\d+)*", service["image"]), name
+    images = {}
+    for service in ours.values():
+        build = service["build"]
+        assert (REPOSITORY / build["context"] / build["dockerfile"]).is_file()
+        assert build["target"] in dockerfile.stages
+        assert images.setdefault(service["image"], build["target"]) == build["target"]
+    assert len(images) == len(set(images.values()))
+
+
+def test_commands_name_modules_and_roles_that_exist(ours):
+    """`python -m` finds its module, and what it is told to be is a role or the clock."""
+    for name, service in ours.items():
+        argv = service.get("command")
+        if argv is None:
+            continue
+        assert argv[:2] == ["python", "-m"], name
+        assert importlib.util.find_spec(argv[2]) is not None
+        assert set(argv[3:]) <= {*Role, "beat"}
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_each_profile_has_a_worker_for_every_role(ours, profile):
+    """Whichever profile is chosen, every role and the clock run, and no role runs on both kinds of image."""
+    running = [service for service in ours.values() if profile in service.get("profiles", [profile])]
+    workers = [word for service in running for word in service.get("command", [])[3:]]
+    assert sorted(workers) == sorted([*(role.value for role in Role), "beat"])
+
+
+def test_model_roles_run_where_the_models_are(ours):
+    """Roles that hold a model run on an image with torch; on the GPU's they ask for the device and say so."""
+    for name, service in ours.items():
+        heavy = set(service.get("command", [])[3:]) & {Role.CAPTION, Role.EMBED, Role.LOCAL}
+        target = service["build"]["target"]
+        assert bool(heavy) == (target in {"worker-cpu", "worker-gpu"}), name
+        if target == "worker-gpu":
+            (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+            assert device["capabilities"] == ["gpu"]
+            assert service["environment"]["MODELS__DEVICE"] == "cuda"
+
+
+def test_environment_is_made_of_settings(compose, env_example, variables):
+    """Every variable in compose and .env.example is a setting, or one that somebody named here reads."""
+    named = set(env_example) | {name for s in compose["services"].values() for name in s.get("environment", {})}
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    named |= set(re.findall(r"\$\{(\w+)", text))
+    assert named - NOT_SETTINGS <= variables
+
+
+def test_interpolated_variables_are_in_the_example(env_example):
+    """Whoever copies .env.example finds every variable that compose asks for."""
+    asked = set(re.findall(r"\$\{(\w+)", (REPOSITORY / "docker-compose.yml").read_text()))
+    assert asked <= env_example.keys()
+
+
+def test_no_secret_has_a_working_default(compose, env_example):
+    """Passwords are empty in the example, and compose refuses to start without them."""
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert env_example[name] == ""
+        uses = re.findall(rf"\$\{{{name}([^}}]*)\}}", text)
+        assert uses
+        assert all(use.startswith(":?") for use in uses)
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|AUTH|TOKEN|SECRET|URL", name):
+                assert ":?" in value, name
+    assert env_example["HF_TOKEN"] == ""
+
+
+def test_secrets_stay_out_of_git_and_of_the_build():
+    """.env is neither committed nor sent to the builder."""
+    assert ".env" in (REPOSITORY / ".gitignore").read_text().splitlines()
+    assert (REPOSITORY / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_example_shows_the_defaults(env_example, monkeypatch):
+    """Where the example shows a setting's default, it is the default."""
+    shown = {
+        name: value
+        for name, value in env_example.items()
+        if name not in NOT_SETTINGS and name not in EXAMPLES and "__" in name
+    }
+    for name in list(shown):
+        monkeypatch.setenv(name, shown[name])
+    monkeypatch.setenv("DATABASE__URL", env_example["DATABASE__URL"])
+    monkeypatch.setenv("REDIS__URL", env_example["REDIS__URL"])
+    settings = Settings()
+    for name in shown:
+        group, field = name.lower().split("__")
+        found = getattr(getattr(settings, group), field)
+        default = type(getattr(settings, group)).model_fields[field].default
+        assert found == default, name
+        assert isinstance(found, timedelta) or str(found)
+
+
+# Lines that show another value than the default, because that is what one would change them to.
+EXAMPLES = {
+    "BLOBS__URL",
+    "DATABASE__URL",
+    "MODELS__CAPTIONER",
+    "MODELS__DTYPE",
+    "MODELS__EMBEDDER",
+    "REDIS__URL",
+    "SCREENING__HOOKS",
+}
+
+
+def test_examples_that_differ_are_settings_that_parse(env_example, monkeypatch):
+    """The lines that show something other than a default are values that the settings take."""
+    for name in EXAMPLES:
+        monkeypatch.setenv(name, env_example[name])
+    assert Settings().screening.hooks == ("yourpackage.screening:hook",)
+
+
+def test_no_database_or_broker_is_published(compose):
+    """Only the API has a port outside, and on loopback unless somebody says otherwise."""
+    ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert ports == {"api": ["${API_ADDRESS:-127.0.0.1}:${API_PORT:-8000}:8000"]}
+
+
+def test_the_broker_keeps_its_messages(compose):
+    """Redis appends to disk and evicts nothing."""
+    command = " ".join(compose["services"]["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+def test_connections_fit(compose, ours):
+    """Postgres allows as many connections as all our processes together may open."""
+    from app.settings import DatabaseSettings
+
+    settings = DatabaseSettings(url="postgresql://nobody@localhost/none")
+    running = [service for service in ours.values() if "gpu" not in service.get("profiles", [])]
+    allowed = int(re.search(r"max_connections=(\d+)", " ".join(compose["services"]["db"]["command"]))[1])
+    assert len(running) * (settings.pool_size + settings.max_overflow) <= allowed
