@@ -11,7 +11,7 @@ from workers.stage import Advance
 
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
-    with process.database.transaction(durable=False) as session:
+    with process.database.statement() as session:
         rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
     embedded = embed_all(
         process.models.embedder,

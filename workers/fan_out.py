@@ -12,6 +12,6 @@ def fan_out(process: Process, job_id: uuid.UUID) -> None:
 
     What is lost on the way, the sweep hands on again.
     """
-    with process.database.transaction(durable=False) as session:
+    with process.database.statement() as session:
         queues = sources.fan_out(session, job_id)
     process.broker.enqueue([sources_step(job_id, queue) for queue in queues])

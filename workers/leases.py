@@ -70,7 +70,7 @@ class Leases:
                 log.critical("step_hangs", table=claim.__tablename__)
                 os._exit(EXIT_CODE)
             table, which = (Job, held(claim)) if isinstance(claim, Job) else (JobSource, running(claim))
-            with self._database.transaction(durable=False) as session:
+            with self._database.statement() as session:
                 session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
 
     def _run(self) -> None:

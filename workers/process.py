@@ -1,5 +1,6 @@
 """What one worker process holds: settings, stores, broker, catalogue and the loaded models. Made once, at first use."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,9 @@ from attribution.catalogue import Catalogue, load_catalogue
 from workers.leases import Leases
 from workers.models import Models
 from workers.screening import Hook, load_hooks
+
+# Remote sources asked at once by one process. A thread exists only once it is needed.
+REMOTE_CALLS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Process:
     models: Models
     leases: Leases
     hooks: tuple[Hook, ...]
+    threads: ThreadPoolExecutor
 
 
 @lru_cache(maxsize=1)
@@ -60,4 +65,5 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         models=Models(settings.models, catalogue),
         leases=Leases(database, settings.job.lease),
         hooks=load_hooks(settings.screening.hooks),
+        threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
     )

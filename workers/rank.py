@@ -17,7 +17,7 @@ from workers.stage import Succeed
 
 def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
-    with process.database.transaction(durable=False) as session:
+    with process.database.statement() as session:
         rows = jobs.sources_of(session, job.id)
     models = process.models
     quorum = quorum_of(process.settings.job, len(rows))

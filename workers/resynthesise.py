@@ -6,7 +6,7 @@ remote queue are asked at once, a thread each; every one is saved when it ends, 
 
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from datetime import timedelta
 
 import structlog
@@ -37,7 +37,7 @@ Drawn = tuple[Outcome, list[StoredBlob]]
 def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
     """Draws the sources of a job that wait in a queue, then waiting jobs of the same queue if it is a local one."""
     settings = process.settings.job
-    with process.database.transaction(durable=False) as session:
+    with process.database.statement() as session:
         claims = sources.claim(session, job_id, queue, settings.lease, settings.attempts)
     jobs_drawn = 0
     while claims:
@@ -45,7 +45,7 @@ def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
         jobs_drawn += 1
         if not is_local(queue) or jobs_drawn >= settings.drain:
             return
-        with process.database.transaction(durable=False) as session:
+        with process.database.statement() as session:
             claims = sources.claim_next(session, queue, settings.lease, settings.attempts)
 
 
@@ -62,10 +62,7 @@ def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[li
         drawn = _draw(process, claims[0])
         yield [drawn] if drawn else []
         return
-    # Not in a with block: leaving it would wait for a thread that hangs.
-    threads = ThreadPoolExecutor(len(claims), thread_name_prefix="source")
-    waiting: set[Future[Drawn | None]] = {threads.submit(_draw, process, claim) for claim in claims}
-    threads.shutdown(wait=False)
+    waiting = {process.threads.submit(_draw, process, claim) for claim in claims}
     while waiting:
         wait(waiting, return_when=FIRST_COMPLETED)
         done, waiting = wait(waiting, timeout=TOGETHER_SECONDS)
@@ -82,7 +79,7 @@ def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
     except Exception as error:
         # A store that is away, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
         log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
-        with process.database.transaction(durable=False) as session:
+        with process.database.statement() as session:
             sources.release(session, row)
         return None
     drawings = [{"seed": each.seed, "blob": blob.sha256} for each, blob in zip(drawing.drawings, stored, strict=True)]

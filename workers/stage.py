@@ -43,7 +43,7 @@ def run_stage(process: Process, stage: Stage, job_id: uuid.UUID, work: Work) -> 
     """Runs one stage of one job if it is there to be run. Doing so twice, or late, changes nothing."""
     settings = process.settings.job
     with structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=stage.value):
-        with process.database.transaction(durable=False) as session:
+        with process.database.statement() as session:
             job = jobs.claim(session, job_id, stage, settings.lease, settings.attempts)
         if job is None:
             log.info("stage_not_claimed")
@@ -116,6 +116,6 @@ def _retry(process: Process, job: Job, error: Exception) -> None:
             f"The {job.stage} stage failed {job.attempt} times; the operator's log says why. Submit it again later."
         )
         return _fail(process, job, StepFailed(sentence))
-    with process.database.transaction(durable=False) as session:
+    with process.database.statement() as session:
         jobs.release(session, job)
     return None

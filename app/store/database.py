@@ -59,6 +59,9 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._sessions = sessionmaker(engine, expire_on_commit=False, autoflush=False)
+        self._statements = sessionmaker(
+            engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False, autoflush=False
+        )
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Session]:
@@ -71,6 +74,15 @@ class Database:
         with self._sessions.begin() as session:
             if durable:
                 session.execute(text("SET LOCAL synchronous_commit = on"))
+            yield session
+
+    @contextmanager
+    def statement(self) -> Iterator[Session]:
+        """A session for one statement, which is a transaction by itself: no round trips for BEGIN and COMMIT.
+
+        Not durable in the sense of `transaction`. Most claims and hand-ons are one statement.
+        """
+        with self._statements() as session:
             yield session
 
     def close(self) -> None:
