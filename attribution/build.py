@@ -22,7 +22,11 @@ _LOADING = ("dtype", "variant", "without", "pipeline", "allow_unpinned")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where models run: what the operator of this process decides, and no catalogue entry."""
+    """Where models run: what the operator of this process decides, and no catalogue entry.
+
+    `dtype` overrides a source's own, and the captioner's float32; `batch_size` is images drawn at once; `memory_mb`
+    bounds the pool of loaded generators; `threads` are torch's, which takes one per core if None.
+    """
 
     device: str = "cpu"
     dtype: str | None = None
@@ -59,6 +63,7 @@ def build_captioner(spec: str, placement: Placement) -> Captioner:
         with _ml_wheels():
             from attribution.caption.blip import BlipCaptioner
         ref, directory = _locate(spec, rest)
+        _threads(placement)
         return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
     raise ConfigurationError(f"There is no captioner {kind!r}; there are blip and fake.")
 
@@ -73,8 +78,9 @@ def build_embedder(spec: str, placement: Placement) -> Embedder:
     if kind == "open_clip":
         with _ml_wheels():
             from attribution.embed.open_clip import OpenClipEmbedder
-        batch_size = max(32, placement.batch_size)  # an image tower is small beside a generator
-        return OpenClipEmbedder(rest, device=placement.device, dtype=_torch_dtype(placement), batch_size=batch_size)
+        _threads(placement)
+        # Always in float32: thresholds are measured in it, and a narrower dtype moves distances by a thousandth.
+        return OpenClipEmbedder(rest, device=placement.device, batch_size=max(32, placement.batch_size))
     raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip and fake.")
 
 
@@ -182,8 +188,10 @@ def _as(kind: Any, value: Parameter) -> Parameter:
 def _torch_dtype(placement: Placement) -> Any:
     import torch
 
-    _threads(placement)
-    return getattr(torch, placement.dtype or "float32")
+    dtype = getattr(torch, placement.dtype or "float32", None)
+    if not isinstance(dtype, torch.dtype):
+        raise ConfigurationError(f"There is no dtype {placement.dtype!r}; there are float32, float16 and bfloat16.")
+    return dtype
 
 
 def _threads(placement: Placement) -> None:

@@ -74,8 +74,10 @@ def attribute(
 
     with _timed(seconds, "ranking"):
         ranking = rank(embedded, distance, [generator.source for generator in generators], temperature)
-        revisions = {result.source: result.revision for result in tested}
-        threshold = (calibration or Calibration()).find(embedder.ref, distance.name, candidates, revisions)
+        threshold = None
+        if calibration is not None and all(len(result.drawings) == candidates for result in tested):
+            revisions = {result.source: result.revision for result in tested}
+            threshold = calibration.find(embedder.ref, distance.name, candidates, revisions)
         verdict = judge(ranking, quorum=quorum, threshold=threshold)
 
     return Attribution(caption, resyntheses, embedder.ref, ranking, verdict, seconds)

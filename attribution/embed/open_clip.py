@@ -19,9 +19,7 @@ _LOCAL = "local-dir:"
 class OpenClipEmbedder:
     """One loaded image tower; the text tower is thrown away."""
 
-    def __init__(
-        self, name: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32, batch_size: int = 32
-    ) -> None:
+    def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 32) -> None:
         """Load the model `name` stands for. Raises ConfigurationError where that cannot be done."""
         directory = Path(name.removeprefix(_LOCAL)) if name.startswith(_LOCAL) else None
         architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
@@ -31,10 +29,9 @@ class OpenClipEmbedder:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"The embedder {name} cannot be loaded; are its name and files right?") from error
-        self._tower = model.visual.to(device=device, dtype=dtype).eval()
+        self._tower = model.visual.to(device).eval()
         self._preprocess: Callable[[Image], torch.Tensor] = preprocess
         self._device = device
-        self._dtype = dtype
         self._batch_size = batch_size
         self._ref = ModelRef(directory.name if directory else name, _revision(model, directory))
         self._dimension = int(model.visual.output_dim)
@@ -64,7 +61,7 @@ class OpenClipEmbedder:
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, d) raw features; the only step that touches the device."""
         with torch.inference_mode():
-            features = self._tower(pixels.to(self._device, self._dtype))
+            features = self._tower(pixels.to(self._device))
         if isinstance(features, tuple):
             features = features[0]
         raw: torch.Tensor = features.float().cpu()

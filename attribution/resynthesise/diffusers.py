@@ -221,14 +221,16 @@ def _class(source: str, name: str) -> Any:
 
 
 def _place(source: str, pipeline: Any, settings: DiffusersSettings) -> None:
+    if settings.offload not in ("none", "model", "sequential"):
+        raise ConfigurationError(f"{source}: offload must be none, model or sequential, not {settings.offload!r}.")
+    if settings.offload != "none" and settings.device == "cpu":
+        raise ConfigurationError(f"{source}: offload = {settings.offload!r} needs a device to load onto, not the CPU.")
     if settings.offload == "model":
         pipeline.enable_model_cpu_offload(device=settings.device)
     elif settings.offload == "sequential":
         pipeline.enable_sequential_cpu_offload(device=settings.device)
-    elif settings.offload == "none":
-        pipeline.to(settings.device)
     else:
-        raise ConfigurationError(f"{source}: offload must be none, model or sequential, not {settings.offload!r}.")
+        pipeline.to(settings.device)
     unet = getattr(pipeline, "unet", None)
     if unet is not None and settings.device.startswith("cuda"):
         unet.to(memory_format=torch.channels_last)  # convolutions on tensor cores; transformers gain nothing

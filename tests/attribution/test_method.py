@@ -1,6 +1,6 @@
 """The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -11,7 +11,17 @@ from attribution import attribute, derive_seeds, describe, distance_named, embed
 from attribution.caption.fake import FakeCaptioner
 from attribution.embed.fake import FakeEmbedder
 from attribution.image import decode_png, encode_png
-from attribution.ports import Attribution, Deadline, Embedded, ModelRef, Reason, SourceState, Threshold, VerdictKind
+from attribution.ports import (
+    Attribution,
+    Deadline,
+    Drawing,
+    Embedded,
+    ModelRef,
+    Reason,
+    SourceState,
+    Threshold,
+    VerdictKind,
+)
 from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
 from attribution.verdict import Calibration
 
@@ -146,15 +156,30 @@ def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
     assert calibration.asked == (FakeEmbedder().ref, "cosine", 2, {"a": "1", "c": "1"})
 
 
+def test_a_source_short_of_drawings_is_another_setting(query: Image.Image) -> None:
+    """A threshold for γ drawings does not serve a mean over fewer."""
+
+    class Short(FakeGenerator):
+        def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+            return super().draw(prompt, seeds[1:], deadline)
+
+    class Lenient(Calibration):
+        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+            return Threshold(2.0, 0.0)
+
+    answer = _attribute(query, [FAKES[2], Short("s", ModelRef("s", "1"))], calibration=Lenient())
+    assert answer.verdict.reason is Reason.UNCALIBRATED
+    assert len(answer.ranking.entries) == 2
+
+
 def test_the_order_of_generators_decides_ties(query: Image.Image) -> None:
     """Two sources that draw the same stand in the order they were given, and the verdict is a tie."""
 
     class Twin(FakeGenerator):
-        def draw(self, prompt: str, seeds: object, deadline: Deadline) -> list[object]:  # type: ignore[override]
-            twin = FAKES[2].draw(prompt, (1, 2), deadline)
-            return [replace(drawing) for drawing in twin]
+        def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+            return FAKES[2].draw(prompt, (1, 2), deadline)
 
     generators = [Twin(name, ModelRef("twin", "1")) for name in ("second", "first")]
-    answer = _attribute(query, generators, candidates=2)  # type: ignore[arg-type]
+    answer = _attribute(query, generators, candidates=2)
     assert [entry.source for entry in answer.ranking.entries] == ["second", "first"]
     assert answer.verdict.reason is Reason.TIE

@@ -21,6 +21,7 @@ from attribution.errors import ConfigurationError
 from attribution.weights import digest_of_directory
 
 SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+TOKENS = {"bos_token_id": 2, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0, "max_position_embeddings": 64}
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, "a", "red", "blue", "hat", "face", "with", "and", "on", "background"]
 
@@ -32,17 +33,7 @@ def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory.mkdir()
     (directory / "vocab.txt").write_text("\n".join(WORDS))
     torch.manual_seed(0)
-    text = BlipTextConfig(
-        vocab_size=len(WORDS),
-        encoder_hidden_size=16,
-        projection_dim=16,
-        bos_token_id=2,
-        eos_token_id=3,
-        sep_token_id=3,
-        pad_token_id=0,
-        max_position_embeddings=64,
-        **SMALL,
-    )
+    text = BlipTextConfig(vocab_size=len(WORDS), encoder_hidden_size=16, projection_dim=16, **TOKENS, **SMALL)
     vision = BlipVisionConfig(image_size=32, patch_size=16, projection_dim=16, **SMALL)
     config = BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
     BlipForConditionalGeneration(config).save_pretrained(directory)

@@ -7,17 +7,52 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import (
-    AmusedPipeline, AmusedScheduler, AuraFlowPipeline, AuraFlowTransformer2DModel, AutoencoderKL, DDIMScheduler,
-    DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel, HunyuanDiT2DModel, HunyuanDiTPipeline,
-    KandinskyV22CombinedPipeline, LatentConsistencyModelPipeline, LCMScheduler, LDMTextToImagePipeline,
-    PixArtSigmaPipeline, PixArtTransformer2DModel, PriorTransformer, SD3Transformer2DModel, StableDiffusion3Pipeline,
-    StableDiffusionPipeline, StableDiffusionXLPipeline, UnCLIPScheduler, UNet2DConditionModel, UVit2DModel, VQModel,
+    AmusedPipeline,
+    AmusedScheduler,
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
+    AutoencoderKL,
+    DDIMScheduler,
+    DDPMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    HunyuanDiT2DModel,
+    HunyuanDiTPipeline,
+    KandinskyV22CombinedPipeline,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    LDMTextToImagePipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    PriorTransformer,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UnCLIPScheduler,
+    UNet2DConditionModel,
+    UVit2DModel,
+    VQModel,
 )
 from transformers import (
-    BertConfig, BertModel, BertTokenizer, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel,
-    CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection, T5Config,
-    T5EncoderModel, UMT5Config, UMT5EncoderModel,
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 CONTEXT = 16
@@ -84,11 +119,11 @@ def _t5_config(tokens: CLIPTokenizer) -> T5Config:
     return T5Config(vocab_size=len(tokens), d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=1, num_heads=2)
 
 
-def _vae(channels: int = 4) -> AutoencoderKL:
+def _vae(channels: int = 4, blocks: int = 2) -> AutoencoderKL:
     return AutoencoderKL(
-        block_out_channels=[8, 16],
-        down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2,
+        block_out_channels=[8] * blocks,
+        down_block_types=["DownEncoderBlock2D"] * blocks,
+        up_block_types=["UpDecoderBlock2D"] * blocks,
         latent_channels=channels,
         shift_factor=0.0,
         norm_num_groups=4,
@@ -298,11 +333,11 @@ def _hunyuan(tokens: CLIPTokenizer) -> HunyuanDiTPipeline:
         vocab_size=len(tokens), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2, intermediate_size=WIDTH
     )
     return HunyuanDiTPipeline(
-        vae=_vae(),
+        vae=_vae(blocks=4),  # the pipeline takes it for granted that latents are 8 times smaller
         text_encoder=BertModel(text),
         tokenizer=BertTokenizer(vocab=_bert_vocabulary(), model_max_length=77),
         transformer=HunyuanDiT2DModel(
-            sample_size=16,
+            sample_size=4,
             num_layers=2,
             patch_size=2,
             attention_head_dim=8,
@@ -350,7 +385,7 @@ def _kandinsky(tokens: CLIPTokenizer) -> KandinskyV22CombinedPipeline:
         ),
         scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
         movq=VQModel(
-            block_out_channels=[8, 16],
+            block_out_channels=[32, 64],
             down_block_types=["DownEncoderBlock2D"] * 2,
             up_block_types=["UpDecoderBlock2D"] * 2,
             latent_channels=4,
@@ -360,7 +395,7 @@ def _kandinsky(tokens: CLIPTokenizer) -> KandinskyV22CombinedPipeline:
             vq_embed_dim=4,
         ),
         prior_prior=PriorTransformer(
-            num_attention_heads=2, attention_head_dim=16, embedding_dim=WIDTH, num_layers=1, num_embeddings=77
+            num_attention_heads=2, attention_head_dim=16, embedding_dim=WIDTH, num_layers=1, num_embeddings=CONTEXT
         ),
         prior_image_encoder=CLIPVisionModelWithProjection(
             CLIPVisionConfig(
