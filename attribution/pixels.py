@@ -15,6 +15,7 @@ Convert = Callable[[Image.Image], Image.Image]
 
 # A profile is a few hundred bytes to about one megabyte; anything beyond is not there to describe colour.
 MAX_PROFILE_BYTES = 4_000_000
+_STRIP_PIXELS = 1 << 20
 _RANGES = (1.0, 255.0, 65535.0)
 _BASE = {"L": "L", "CMYK": "CMYK", "RGB": "RGB", "RGBA": "RGB", "RGBX": "RGB", "P": "RGB", "YCbCr": "RGB"}
 _SPACE = {"L": "GRAY", "CMYK": "CMYK", "RGB": "RGB"}
@@ -62,15 +63,20 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
     """
     if image.mode.startswith("I;16"):
         return 0.0, 65535.0
-    values = np.asarray(image)
-    finite = values[np.isfinite(values)] if image.mode == "F" else values
-    if finite.size == 0:
+    low, high = np.inf, -np.inf
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):  # numpy's copy of a whole image would double the memory it takes
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        values = np.asarray(strip, dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
         return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
     usual = _RANGES if image.mode == "F" else _RANGES[1:]
-    for top in usual:
-        if low >= 0.0 and high <= top:
-            return 0.0, top
+    for white in usual:
+        if low >= 0.0 and high <= white:
+            return 0.0, white
     return (low, high) if high > low else (low, low + 1.0)
 
 
