@@ -14,6 +14,7 @@ import embedded
 from embedded.state import remove
 
 REAL_DATA = "WHODREW_TEST_DATA"
+REPOSITORY = Path(__file__).parents[1]
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -40,6 +41,23 @@ def servers() -> Iterator[embedded.Servers]:
             environment.setenv("DATABASE__URL", running.database_url)
             environment.setenv("REDIS__URL", running.redis_url)
             yield running
+
+
+@pytest.fixture(scope="session")
+def migrated(servers: embedded.Servers) -> embedded.Servers:
+    """The servers, with the schema that the migrations make."""
+    alembic(servers, "upgrade", "head")
+    return servers
+
+
+def alembic(servers: embedded.Servers, *arguments: str, database_url: str | None = None) -> None:
+    """Runs alembic as an operator does. Raises CalledProcessError."""
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"DATABASE__URL": database_url or servers.database_url, "REDIS__URL": servers.redis_url},
+        check=True,
+    )
 
 
 @pytest.fixture(scope="session")

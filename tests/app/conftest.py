@@ -1,8 +1,5 @@
-"""The API over real Postgres, Valkey and blobs, with a catalogue of fake sources; each test starts from empty tables."""
+"""The API over real Postgres, Valkey and blobs, with a catalogue of fake sources; tables are emptied after a test."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +15,6 @@ from app.api import create_app
 from app.settings import Settings
 from app.store.database import Database, connect
 
-REPOSITORY = Path(__file__).parents[2]
 SOURCE = """
 schema = 1
 id = "{id}"
@@ -34,18 +30,6 @@ adapter = "fake"
 [lifecycle]
 {lifecycle}
 """
-
-
-@pytest.fixture(scope="session")
-def migrated(servers: embedded.Servers) -> embedded.Servers:
-    """The servers, with the schema that the migrations make."""
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"],
-        cwd=REPOSITORY,
-        env=os.environ | {"DATABASE__URL": servers.database_url, "REDIS__URL": servers.redis_url},
-        check=True,
-    )
-    return servers
 
 
 @pytest.fixture
@@ -102,9 +86,7 @@ def start(settings: Settings, database: Database, redis: Redis) -> Iterator[Call
     with ExitStack() as running:
 
         def make(**groups: dict[str, Any]) -> TestClient:
-            changed = {
-                name: getattr(settings, name).model_copy(update=values) for name, values in groups.items()
-            }
+            changed = {name: getattr(settings, name).model_copy(update=values) for name, values in groups.items()}
             app = create_app(settings.model_copy(update=changed))
             return running.enter_context(TestClient(app, raise_server_exceptions=False))
 

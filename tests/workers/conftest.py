@@ -1,8 +1,5 @@
 """Worker processes over real Postgres, Valkey and blobs, with fake models."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from app.settings import Settings
 from tests.workers.harness import Bench, HeldBroker
 from workers.process import Process, build_process
 
-REPOSITORY = Path(__file__).parents[2]
 SOURCE = """
 schema = 1
 id = "{id}"
@@ -33,18 +29,6 @@ adapter = "fake"
 [limits]
 timeout_seconds = 20
 """
-
-
-@pytest.fixture(scope="session")
-def migrated(servers: embedded.Servers) -> embedded.Servers:
-    """The servers, with the schema that the migrations make."""
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"],
-        cwd=REPOSITORY,
-        env=os.environ | {"DATABASE__URL": servers.database_url, "REDIS__URL": servers.redis_url},
-        check=True,
-    )
-    return servers
 
 
 @pytest.fixture
