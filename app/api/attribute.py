@@ -9,7 +9,7 @@ from anyio import WouldBlock, fail_after
 from fastapi import APIRouter, Request, Response
 
 from app.api.dependencies import Caller, Database, Intake, Settings, Snapshots, Spool, Uploads
-from app.api.openapi import LOCATION, RETRY_AFTER, UPLOAD_BODY, job_answer, problems
+from app.api.openapi import LOCATION, RETRY_AFTER, UPLOAD_BODY, headers, problems
 from app.documents import JobDocument, job_document
 from app.errors import (
     ImageTooLarge,
@@ -41,7 +41,7 @@ _POLL_AGAIN = {"Retry-After": "1"}
     status_code=202,
     response_model=JobDocument,
     response_description="accepted: the job, queued",
-    responses=job_answer(202, LOCATION | RETRY_AFTER)
+    responses=headers(202, LOCATION | RETRY_AFTER)
     | problems(
         MalformedRequest,
         UploadTimeout,
@@ -94,7 +94,7 @@ async def attribute_image(
     "/attribute/{job_id}",
     response_model=JobDocument,
     response_description="the job as it stands",
-    responses=job_answer(200, RETRY_AFTER) | problems(NotFound, InvalidRequest, StorageUnavailable),
+    responses=headers(200, RETRY_AFTER) | problems(NotFound, InvalidRequest, StorageUnavailable),
 )
 def get_attribution(job_id: uuid.UUID, caller: Caller, snapshots: Snapshots, database: Database) -> Response:
     """Poll a job; `Retry-After` is there as long as it has not ended. An id that is not a UUID is a 422."""
@@ -106,5 +106,5 @@ def get_attribution(job_id: uuid.UUID, caller: Caller, snapshots: Snapshots, dat
                 raise NotFound(f"There is no job {job_id}.")
             found = job_document(job, sources_of(session, job_id))
         document = snapshots.fill(caller.tenant_id, found)
-    headers = _POLL_AGAIN if _UNFINISHED.match(document) else None
-    return Response(document, media_type="application/json", headers=headers)
+    again = _POLL_AGAIN if _UNFINISHED.match(document) else None
+    return Response(document, media_type="application/json", headers=again)

@@ -38,8 +38,15 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = None
 
 
-RETRY_AFTER = {"Retry-After": {"description": "seconds until it is worth asking again", "schema": {"type": "integer"}}}
-LOCATION = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
+RETRY_AFTER: dict[str, Any] = {
+    "Retry-After": {"description": "seconds until it is worth asking again", "schema": {"type": "integer"}}
+}
+LOCATION: dict[str, Any] = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
+
+
+def headers(status: int, named: dict[str, Any]) -> Responses:
+    """The documentation of the headers of an answer."""
+    return {status: {"headers": named}}
 
 
 def problems(*kinds: type[ServiceError]) -> Responses:
@@ -71,11 +78,6 @@ def _example(kind: type[ServiceError]) -> dict[str, Any]:
         "detail": (kind.__doc__ or kind.title).split("\n")[0],
         "instance": "/attribute",
     }
-
-
-def job_answer(status: int, headers: dict[str, Any]) -> Responses:
-    """The documentation of an answer that is a job."""
-    return {status: {"headers": headers, "content": {"application/json": {"example": JOB[status]}}}}
 
 
 def _upload_body() -> dict[str, Any]:
@@ -114,8 +116,16 @@ def describe(app: FastAPI) -> None:
             components.pop(name, None)
         for operations in schema["paths"].values():
             for operation in operations.values():
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    del operation["responses"]["422"]
+                _complete(operation["responses"])
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(responses: dict[str, Any]) -> None:
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
+    for status, answer in responses.items():
+        content = answer.get("content", {}).get("application/json", {})
+        if content.get("schema") == {"$ref": _REF.format(model="JobDocument")}:
+            content["example"] = JOB[int(status)]  # here, because FastAPI drops members that are null

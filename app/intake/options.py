@@ -41,18 +41,16 @@ class Options(BaseModel):
         examples=[["zoo-unet", "zoo-flow"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
-    candidates: Annotated[int, Whole] | None = Field(
-        None, ge=1, le=16, description="γ, drawings asked of each source; the installation's default where not given"
+    candidates: Annotated[int, Field(ge=1, le=16), Whole] | None = Field(
+        None, description="γ, drawings asked of each source; the installation's default where not given"
     )
-    prompt: Annotated[str, AfterValidator(_speakable)] | None = Field(
+    prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_speakable)] | None = Field(
         None,
-        min_length=1,
-        max_length=2_000,
         description="the caption, if it is known: nothing is captioned then. Without control characters",
         examples=["a lighthouse at dusk"],
     )
-    seed: Annotated[int, Whole] | None = Field(
-        None, ge=0, le=2**32 - 1, description="seeds the drawings; derived from caption and source where not given"
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1), Whole] | None = Field(
+        None, description="seeds the drawings; derived from caption and source where not given"
     )
 
 

@@ -31,7 +31,11 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
     assert answer.headers["location"] == f"/attribute/{job['id']}"
     assert answer.headers["retry-after"] == "1"
     assert (job["status"], job["stage"], job["candidates"], job["prompt"], job["seed"]) == (
-        "queued", "screening", 2, "a goat", 7,
+        "queued",
+        "screening",
+        2,
+        "a goat",
+        7,
     )
     assert job["image"] == {
         "format": "JPEG",
@@ -41,7 +45,10 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
         "sha256": hashlib.sha256(data).hexdigest(),
         "size": len(data),
     }
-    assert [(source["source"], source["state"]) for source in job["sources"]] == [("ant", "pending"), ("cat", "pending")]
+    assert [(source["source"], source["state"]) for source in job["sources"]] == [
+        ("ant", "pending"),
+        ("cat", "pending"),
+    ]
 
     polled = client.get(answer.headers["location"])
     assert polled.json() == job
@@ -49,7 +56,9 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
 
     with database.transaction() as session:
         row = session.get_one(Job, uuid.UUID(job["id"]))
-        uses = {use.role: use.sha256 for use in session.scalars(select(BlobReference).where(BlobReference.job_id == row.id))}
+        uses = {
+            use.role: use.sha256 for use in session.scalars(select(BlobReference).where(BlobReference.job_id == row.id))
+        }
     assert uses == {"original": job["image"]["sha256"], "query": row.query_blob}
     store = open_store(settings.blobs.url)
     assert bytes(obstore.get(store, f"{DEFAULT_TENANT}/{uses['original'][:2]}/{uses['original']}").bytes()) == data

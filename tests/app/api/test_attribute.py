@@ -1,0 +1,200 @@
+"""POST /attribute: options, caps, and everything the caller can get wrong about the form."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select
+
+from app.store.database import Database
+from app.store.models import Job
+from tests.app.images import encoded, noise
+
+IMAGE = ("x.png", encoded(), "image/png")
+
+
+def post(client: TestClient, **data: Any) -> Any:
+    """Uploads a good image with these options."""
+    return client.post("/attribute", files={"image": IMAGE}, data=data)
+
+
+def states(answer: Any) -> dict[str, str]:
+    """The sources of an accepted job and how they stand."""
+    assert answer.status_code == 202, answer.text
+    return {source["source"]: source["state"] for source in answer.json()["sources"]}
+
+
+def test_without_options_every_enabled_source_is_asked(client: TestClient):
+    """A source that no program can ask is listed with its state and a sentence, a disabled one not at all."""
+    answer = post(client)
+    assert states(answer) == {"ant": "pending", "bee": "pending", "cat": "pending", "elk": "retired", "fox": "no_api"}
+    reasons = {source["source"]: source["reason"] for source in answer.json()["sources"]}
+    assert reasons["elk"] == "Elk was switched off."
+    assert reasons["fox"].endswith(".")
+    assert reasons["ant"] is None
+    assert answer.json()["candidates"] == 4
+
+
+@pytest.mark.parametrize("given", [["cat", "ant"], "cat,ant", ["cat", " ant ,"], "cat, ant,cat"])
+def test_sources_are_repeated_or_separated_by_commas(client: TestClient, given: Any):
+    """However they are written, they come in catalogue order, once."""
+    assert list(states(post(client, sources=given))) == ["ant", "cat"]
+
+
+def test_excluded_sources_are_left_out(client: TestClient):
+    """`exclude` takes away from what `sources` says, or from all."""
+    assert list(states(post(client, exclude="elk,fox"))) == ["ant", "bee", "cat"]
+    assert list(states(post(client, sources="ant,bee", exclude="bee"))) == ["ant"]
+
+
+def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
+    """The problem lists what could have been asked for."""
+    answer = post(client, sources="ant,gnu")
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "/problems/unknown-source"
+    assert "gnu" in answer.json()["detail"]
+    assert answer.json()["known"] == ["ant", "bee", "cat", "dog", "elk", "fox"]
+
+
+@pytest.mark.parametrize(
+    ("options", "pointer"),
+    [
+        ({"sources": "dog"}, "#/sources"),
+        ({"sources": " , "}, "#/sources"),
+        ({"sources": "ant", "exclude": "ant"}, "#/exclude"),
+        ({"candidates": "0"}, "#/candidates"),
+        ({"candidates": "17"}, "#/candidates"),
+        ({"candidates": "4.0"}, "#/candidates"),
+        ({"candidates": ""}, "#/candidates"),
+        ({"candidates": ["3", "4"]}, "#/candidates"),
+        ({"seed": "-1"}, "#/seed"),
+        ({"seed": str(2**32)}, "#/seed"),
+        ({"seed": "9" * 5_000}, "#/seed"),
+        ({"seed": "٣"}, "#/seed"),
+        ({"prompt": ""}, "#/prompt"),
+        ({"prompt": "   "}, "#/prompt"),
+        ({"prompt": "a\nb"}, "#/prompt"),
+        ({"prompt": "a\0b"}, "#/prompt"),
+        ({"prompt": "x" * 2_001}, "#/prompt"),
+        ({"prompt": "x" * 20_000}, "#/prompt"),
+        ({"prompt": b"\xff\xfe"}, "#/prompt"),
+        ({"colour": "red"}, "#/colour"),
+        ({"a/b~c d": "red"}, "#/a~1b~0c%20d"),
+    ],
+)
+def test_a_wrong_option_is_pointed_at(client: TestClient, database: Database, options: Any, pointer: str):
+    """Each mistake is a 422 that points at the member; nothing is accepted."""
+    answer = client.post("/attribute", files={"image": IMAGE}, data=options)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["type"] == "/problems/invalid-request"
+    assert pointer in {error["pointer"] for error in answer.json()["errors"]}
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_all_mistakes_are_told_at_once(client: TestClient):
+    """A caller need not mend one to learn of the next."""
+    answer = post(client, candidates="99", seed="-4", prompt=" ")
+    assert {error["pointer"] for error in answer.json()["errors"]} == {"#/candidates", "#/seed", "#/prompt"}
+
+
+@pytest.mark.parametrize("value", ["0", str(2**32 - 1)])
+def test_the_whole_range_of_seeds_is_taken(client: TestClient, value: str):
+    """Both ends come back as they were given."""
+    assert post(client, seed=value).json()["seed"] == int(value)
+
+
+def test_a_prompt_may_be_in_any_language(client: TestClient):
+    """Two thousand characters, not bytes."""
+    prompt = "山の上の灯台🗼" * 200
+    assert post(client, prompt=prompt).json()["prompt"] == prompt
+
+
+def test_two_images_are_one_too_many(client: TestClient):
+    """One job has one image."""
+    answer = client.post("/attribute", files=[("image", IMAGE), ("image", IMAGE)])
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/image")
+
+
+def test_without_an_image_there_is_nothing_to_ask(client: TestClient):
+    """The form was fine, but the field is missing."""
+    answer = client.post("/attribute", files={"prompt": (None, "a goat")})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/image")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status", "slug"),
+    [
+        ("application/json", b"{}", 415, "unsupported-media-type"),
+        ("application/x-www-form-urlencoded", b"image=x", 415, "unsupported-media-type"),
+        ("image/png", encoded(), 415, "unsupported-media-type"),
+        ("", b"", 415, "unsupported-media-type"),
+        ("multipart/form-data", b"x", 400, "malformed-request"),
+        ("multipart/form-data; boundary=", b"x", 400, "malformed-request"),
+        ("multipart/form-data; boundary=" + "x" * 300, b"x", 400, "malformed-request"),
+        ("multipart/form-data; boundary=b", b"", 400, "malformed-request"),
+        ("multipart/form-data; boundary=b", b"no boundary here", 400, "malformed-request"),
+        ("multipart/form-data; boundary=b", b"--b\r\n", 400, "malformed-request"),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n", 400, "malformed-request"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nhalf an ima',
+            400,
+            "malformed-request",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n",
+            400,
+            "malformed-request",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nX: " + b"y" * 10_000 + b"\r\n\r\nx\r\n--b--\r\n",
+            400,
+            "malformed-request",
+        ),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(client: TestClient, content_type: str, body: bytes, status: int, slug: str):
+    """The wrong kind of body is a 415, a broken one a 400."""
+    answer = client.post("/attribute", content=body, headers={"content-type": content_type})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}"), answer.text
+
+
+def test_an_upload_may_be_exactly_as_large_as_the_cap(start: Callable[..., TestClient]):
+    """One byte more is a 413 that says what the cap is, whether or not the length was announced."""
+    data = encoded()
+    fits = start(intake={"max_bytes": len(data)})
+    assert fits.post("/attribute", files={"image": data}).status_code == 202
+    cap = start(intake={"max_bytes": len(data) - 1})
+    answer = cap.post("/attribute", files={"image": data})
+    assert (answer.status_code, answer.json()["max_bytes"]) == (413, len(data) - 1)
+    assert f"{len(data) - 1:,}" in answer.json()["detail"]
+
+
+def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
+    """The announced length is enough to refuse it, and an unannounced body is read up to the cap and no further."""
+    client = start(intake={"max_bytes": 1_000})
+    headers = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}
+    assert client.post("/attribute", content=b"", headers=headers).status_code == 413
+    read = 0
+
+    def endless() -> Any:
+        nonlocal read
+        yield b"--b\r\n" + b"X: y\r\n" * 3
+        while read < 10_000_000:
+            read += 1_000
+            yield b"\r\n" + b"z" * 998
+
+    answer = client.post("/attribute", content=endless(), headers={"content-type": headers["content-type"]})
+    assert answer.status_code in {400, 413}
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(start: Callable[..., TestClient]):
+    """The caps on pixels are settings, and the problem says what they are."""
+    client = start(intake={"max_pixels": 1_000})
+    answer = client.post("/attribute", files={"image": encoded(noise(50, 50))})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/image-too-large")
+    assert "1,000" in answer.json()["detail"]

@@ -1,0 +1,27 @@
+"""What the API process carries, and what its decoding children do not."""
+
+import subprocess
+import sys
+
+ML = {"torch", "torchvision", "transformers", "diffusers", "open_clip", "accelerate", "safetensors", "onnxruntime"}
+
+
+def imported_by(statement: str) -> set[str]:
+    """The top-level and dotted names of every module that a fresh interpreter has after the statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_api_imports_no_machine_learning():
+    """Nor the workers, nor the migrations' tool, nor the embedded servers."""
+    modules = imported_by("import app.api")
+    assert "fastapi" in modules
+    assert not modules & (ML | {"workers", "embedded", "alembic", "attribution.image", "PIL.ImageFile"})
+
+
+def test_a_decoding_child_imports_nothing_of_the_service():
+    """It knows how to decode, and neither settings nor stores nor the web."""
+    modules = imported_by("import app.intake.decode, attribution.image")
+    ours = {name for name in modules if name.split(".")[0] == "app"}
+    assert ours == {"app", "app.intake", "app.intake.decode"}
+    assert not modules & (ML | {"fastapi", "sqlalchemy", "redis", "celery", "pydantic"})

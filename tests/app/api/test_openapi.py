@@ -1,0 +1,104 @@
+"""The OpenAPI document: valid, complete, and true about what the endpoints answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+from fastapi.testclient import TestClient
+
+from app.api.openapi import Problem
+from app.documents import JobDocument
+from tests.app.images import encoded
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    """As a client gets it."""
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from walk(value)
+
+
+def test_the_document_is_valid_and_closed(document: dict[str, Any]):
+    """It has the structure of OpenAPI 3.1, every reference resolves, and no schema lies unused."""
+    OpenAPI.model_validate(document)
+    assert document["openapi"].startswith("3.1")
+    used = {node["$ref"] for node in walk(document) if isinstance(node.get("$ref"), str)}
+    assert used == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
+    """With an example of each type, which the schema accepts."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if int(status) < 400:
+                    assert set(answer["content"]) == {"application/json"}
+                    continue
+                content = answer["content"]["application/problem+json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+                for slug, example in content["examples"].items():
+                    problem = Problem.model_validate(example["value"])
+                    assert (problem.type, problem.status) == (f"/problems/{slug}", int(status))
+
+
+def test_the_examples_of_jobs_are_jobs(document: dict[str, Any]):
+    """Both parse as the document that the endpoints answer with."""
+    posted = document["paths"]["/attribute"]["post"]["responses"]["202"]
+    polled = document["paths"]["/attribute/{job_id}"]["get"]["responses"]["200"]
+    for answer, status in ((posted, "queued"), (polled, "succeeded")):
+        example = answer["content"]["application/json"]["example"]
+        assert JobDocument.model_validate(example).status == status
+    assert set(posted["headers"]) == {"Location", "Retry-After"}
+
+
+def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict[str, Any]):
+    """Each documented field is taken with a documented value, and a field that is not documented is refused."""
+    body = document["paths"]["/attribute"]["post"]["requestBody"]
+    assert body["required"]
+    schema = body["content"]["multipart/form-data"]["schema"]
+    assert schema["required"] == ["image"]
+    assert schema["additionalProperties"] is False
+    fields = schema["properties"]
+    assert set(fields) == {"image", "sources", "exclude", "candidates", "prompt", "seed"}
+    assert fields["image"]["format"] == "binary"
+    assert (fields["candidates"]["minimum"], fields["candidates"]["maximum"]) == (1, 16)
+    assert fields["seed"]["maximum"] == 2**32 - 1
+    assert fields["prompt"]["maxLength"] == 2_000
+    for name, value in (
+        ("sources", "ant"),
+        ("exclude", "ant"),
+        ("candidates", "16"),
+        ("prompt", fields["prompt"]["examples"][0]),
+        ("seed", "0"),
+    ):
+        assert client.post("/attribute", files={"image": encoded()}, data={name: value}).status_code == 202
+
+
+def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]):
+    """Every status that these tests meet, and no other; the last two of POST and 500 come from faults and load."""
+    answers = {
+        (method.upper(), path): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert answers == {
+        ("POST", "/attribute"): {"202", "400", "408", "413", "415", "422", "500", "503"},
+        ("GET", "/attribute/{job_id}"): {"200", "404", "422", "500", "503"},
+        ("GET", "/sources"): {"200", "500"},
+        ("GET", "/sources/{source_id}"): {"200", "404", "500"},
+        ("GET", "/livez"): {"200"},
+        ("GET", "/readyz"): {"200", "500", "503"},
+        ("GET", "/problems/{slug}"): {"200", "404", "500"},
+    }

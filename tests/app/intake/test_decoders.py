@@ -1,0 +1,152 @@
+"""The decoding children: what they say of a file, and what becomes of one that takes too long, too much, or dies."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from PIL import Image
+
+from app.errors import ImageTooLarge, StorageUnavailable, UndecodableImage, UnsupportedImage
+from app.intake.decode import Decoded
+from app.intake.decoders import Decoders
+from app.settings import IntakeSettings
+from tests.app.images import encoded, noise
+from tests.app.odd import png
+
+DEFAULTS = IntakeSettings()
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    """Where an upload lies; it holds a good image until a test writes another."""
+    path = tmp_path / "upload"
+    path.write_bytes(encoded(noise(1_300, 500), "JPEG"))
+    return path
+
+
+def children() -> list[int]:
+    """The pids of this process's living children."""
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "to_process"], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_a_file_is_described_and_its_canonical_image_written(upload: Path):
+    """Hash and size are of the file; the canonical PNG is smaller and has the hash that was told."""
+
+    async def run() -> Decoded:
+        return await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+
+    decoded = anyio.run(run)
+    data, canonical = upload.read_bytes(), upload.with_name("canonical").read_bytes()
+    assert decoded == Decoded(
+        format="JPEG",
+        width=1_300,
+        height=500,
+        frames=1,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        canonical_sha256=hashlib.sha256(canonical).hexdigest(),
+    )
+    with Image.open(upload.with_name("canonical")) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (1_024, 394))
+
+
+def test_a_decoder_that_takes_too_long_is_killed_and_replaced(upload: Path):
+    """The caller learns what the limit is, the process is gone, and the next file is decoded."""
+
+    async def run() -> None:
+        impatient = Decoders(DEFAULTS.model_copy(update={"decode_timeout": timedelta(seconds=0.8), "decoders": 1}))
+        await impatient.decode(upload, upload.with_name("canonical"))
+        (child,) = children()
+        os.kill(child, signal.SIGSTOP)
+        with pytest.raises(UndecodableImage, match=r"longer than 0\.8 seconds"):
+            await impatient.decode(upload, upload.with_name("canonical"))
+        assert child not in children()
+        patient = Decoders(DEFAULTS)
+        await patient.decode(upload, upload.with_name("canonical"))
+
+    anyio.run(run)
+
+
+def test_a_decoder_that_dies_takes_nobody_with_it(upload: Path):
+    """A child that is killed over an image is that image's fault; the next file gets a new child."""
+
+    async def kill() -> None:
+        while not children():
+            await anyio.sleep(0.01)
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
+
+    async def run() -> None:
+        decoders = Decoders(DEFAULTS)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            with pytest.raises(UndecodableImage, match="broke down"):
+                await decoders.decode(upload, upload.with_name("canonical"))
+        await decoders.decode(upload, upload.with_name("canonical"))
+
+    anyio.run(run)
+
+
+def test_memory_is_limited_in_the_child_and_only_there(upload: Path):
+    """An image that needs more than the limit is too large; a small one is decoded by the same child afterwards."""
+    good = upload.read_bytes()
+
+    async def run() -> None:
+        decoders = Decoders(DEFAULTS.model_copy(update={"decode_memory_mb": 400, "decoders": 1}))
+        await decoders.decode(upload, upload.with_name("canonical"))
+        upload.write_bytes(encoded(Image.new("RGBA", (7_000, 7_000)), "PNG", compress_level=1))
+        with pytest.raises(ImageTooLarge, match="memory"):
+            await decoders.decode(upload, upload.with_name("canonical"))
+        upload.write_bytes(good)
+        await decoders.decode(upload, upload.with_name("canonical"))
+
+    anyio.run(run)
+    limits = Path("/proc/self/limits").read_text().splitlines()
+    assert any(line.startswith("Max address space") and "unlimited" in line for line in limits)
+
+
+def test_the_methods_errors_become_problems(upload: Path):
+    """Each error of the image module has one of the service's, with the same sentence."""
+
+    async def run(data: bytes) -> None:
+        upload.write_bytes(data)
+        await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+
+    with pytest.raises(UnsupportedImage, match="accepted"):
+        anyio.run(run, b"words")
+    with pytest.raises(UndecodableImage, match="empty"):
+        anyio.run(run, b"")
+    with pytest.raises(ImageTooLarge, match="pixels"):
+        anyio.run(run, png(100_000, 100_000, b""))
+
+
+def test_a_disk_that_cannot_be_written_is_not_the_images_fault(upload: Path):
+    """The caller is asked to come back instead of to mend the image."""
+
+    async def run() -> None:
+        await Decoders(DEFAULTS).decode(upload, upload.with_name("missing") / "canonical")
+
+    with pytest.raises(StorageUnavailable):
+        anyio.run(run)
+
+
+def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
+    """A child whose standard error nobody reads writes a megabyte to it and still comes back."""
+    code = (
+        "import os, pathlib, sys\n"
+        "from app.intake.decode import DecodeLimits, decode\n"
+        "p = pathlib.Path(sys.argv[1])\n"
+        "decode(p, p.with_name('c'), DecodeLimits(10**6, 9, 64, 2**31))\n"
+        "os.write(2, b'complaint' * 120_000)\n"
+    )
+    path = tmp_path / "upload"
+    path.write_bytes(encoded())
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE) as child:
+        assert child.wait() == 0

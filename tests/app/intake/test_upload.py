@@ -1,0 +1,75 @@
+"""Reading a form as it arrives, however it is cut into chunks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from app.errors import MalformedRequest, UploadTooLarge
+from app.intake.upload import Upload, read_upload
+
+HEADERS = {"content-type": "multipart/form-data; boundary=cut"}
+IMAGE = bytes(range(256)) * 40 + b"\r\n--cu" + b"\r\n--cutter\r\n\r\n--"
+BODY = (
+    b'--cut\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n\xc3\xa9t\xc3\xa9\r\n'
+    b'--cut\r\nContent-Disposition: form-data; name="image"; filename="x"\r\nContent-Type: image/png\r\n\r\n' + IMAGE +
+    b'\r\n--cut\r\ncontent-disposition: form-data; name=seed\r\n\r\n7\r\n--cut--\r\nepilogue'
+)  # fmt: skip
+
+
+def read(chunks: Iterable[bytes], path: Path, cap: int = 1_000_000, *, complete: bool = True) -> Upload:
+    """Feeds the chunks as a server would."""
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.request"} if complete else {"type": "http.disconnect"})
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    return anyio.run(read_upload, HEADERS, receive, path, cap)
+
+
+@pytest.mark.parametrize("size", [3, 7, 64, 1_000, 100_000])
+def test_chunks_of_any_size_give_the_same_form(tmp_path: Path, size: int):
+    """Boundaries, headers and letters may be cut anywhere; what looks like a boundary in the image is image."""
+    chunks = [BODY[start : start + size] for start in range(0, len(BODY), size)]
+    upload = read(chunks, tmp_path / "upload")
+    assert upload.path.read_bytes() == IMAGE
+    assert upload.fields == (("prompt", "été"), ("seed", "7"))
+
+
+def test_a_body_cut_off_anywhere_is_malformed(tmp_path: Path):
+    """Whether the client went away or said that this was all."""
+    for end in range(0, BODY.index(b"--cut--"), 997):
+        for complete in (True, False):
+            with pytest.raises(MalformedRequest):
+                read([BODY[:end]], tmp_path / "upload", complete=complete)
+
+
+def test_nothing_is_written_beyond_the_cap(tmp_path: Path):
+    """The chunk that passes the cap is the last that is looked at."""
+    asked = 0
+
+    def endless() -> Iterable[bytes]:
+        nonlocal asked
+        yield BODY[: BODY.index(IMAGE)]
+        while asked < 1_000:
+            asked += 1
+            yield bytes(1_000)
+
+    chunks = iter(endless())
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": next(chunks), "more_body": True}
+
+    with pytest.raises(UploadTooLarge, match="5,000 bytes"):
+        anyio.run(read_upload, HEADERS, receive, tmp_path / "upload", 5_000)
+    assert (tmp_path / "upload").stat().st_size <= 5_000
+    assert asked < 10
+
+
+def test_a_body_of_nothing_but_padding_ends_too(tmp_path: Path):
+    """What is neither image nor option is capped as well."""
+    with pytest.raises(UploadTooLarge):
+        read([b"--cut--\r\n", *[bytes(10_000)] * 50], tmp_path / "upload", cap=5_000)
