@@ -26,6 +26,7 @@ from bench.fakes import fake_service
 from bench.pictures import face
 from bench.report import Bound, finish
 from embedded.stack import Stack, stack
+from embedded.state import remove
 
 Answer = list[tuple[str, list[float]]]
 # Two runs on the same machine draw the same bits; a difference this small would still be the same drawing.
@@ -76,12 +77,12 @@ def main() -> int:
 @contextmanager
 def zoo_service() -> Iterator[Stack]:
     """The service with the small models, on a state directory of its own."""
-    with (
-        TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder,
-        stack(Path(folder) / "state") as service,
-    ):
-        service.wait_until_warm()
-        yield service
+    with TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        state = Path(folder) / "state"
+        with stack(state) as service:
+            service.wait_until_warm()
+            yield service
+        remove(state)
 
 
 def run(service: Stack, images: list[bytes], pace: float) -> list[Job]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from embedded.stack import Stack, stack
+from embedded.state import remove
 
 WORKERS = {"worker-light": ("light",), "worker-models": ("caption", "embed"), "worker-remote": ("remote",)}
 _SOURCE = """
@@ -43,6 +44,8 @@ def fake_service(
             "MODELS__EMBEDDER": "fake:",
             "MODELS__CALIBRATIONS": "[]",
         }
-        with stack(Path(folder) / "state", workers=WORKERS, environment=settings | environment) as running:
+        state = Path(folder) / "state"
+        with stack(state, workers=WORKERS, environment=settings | environment) as running:
             running.wait_until_warm()
             yield running
+        remove(state)

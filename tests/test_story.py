@@ -1,0 +1,101 @@
+"""The README's story on the real thing: embedded servers, real worker processes, the small models, HTTP from outside."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from embedded.stack import Stack, stack
+from embedded.state import remove
+
+REPOSITORY = Path(__file__).parents[1]
+SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
+ENDED = {"succeeded", "failed", "canceled"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole service, warm."""
+    state = tmp_path_factory.mktemp("story") / "state"
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("DATABASE__URL", "REDIS__URL"):
+            environment.delenv(name, raising=False)
+        with stack(state) as running:
+            running.wait_until_warm()
+            yield running
+    remove(state)
+
+
+@pytest.fixture
+def http(service: Stack) -> Iterator[httpx.Client]:
+    """A client of it."""
+    with httpx.Client(base_url=service.base_url, timeout=30) as client:
+        yield client
+
+
+def attribute(http: httpx.Client, **options: str) -> str:
+    """Uploads the sample; returns where to poll."""
+    answer = http.post("/attribute", files={"image": SAMPLE.read_bytes()}, data=options)
+    assert answer.status_code == 202, answer.text
+    return answer.headers["Location"]
+
+
+def ended(http: httpx.Client, location: str, patience: float = 300) -> dict[str, Any]:
+    """Polls to the end."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = http.get(location).json()
+        if job["status"] in ENDED:
+            return job
+        time.sleep(0.2)
+    raise AssertionError(f"{location} did not end")
+
+
+def ranking(job: dict[str, Any]) -> list[tuple[str, list[float]]]:
+    """Sources and their distances, nearest first."""
+    assert job["status"] == "succeeded", job["error"]
+    return [(entry["source"], entry["distances"]) for entry in job["result"]["ranking"]]
+
+
+def test_an_uploaded_image_comes_back_with_a_ranking(http: httpx.Client) -> None:
+    """Upload, poll, read: every enabled source has drawn, and the answer says how sure it may be."""
+    enabled = [source["id"] for source in http.get("/sources").json()["sources"] if source["enabled"]]
+    job = ended(http, attribute(http))
+    assert [source["source"] for source in job["sources"]] == enabled
+    assert {source["state"] for source in job["sources"]} == {"done"}
+    distances = [entry["distance"] for entry in job["result"]["ranking"]]
+    assert len(distances) == len(enabled) >= 4
+    assert distances == sorted(distances)
+    assert job["result"]["margin"] == pytest.approx(distances[1] - distances[0])
+    assert job["result"]["verdict"]["kind"] in {"attributed", "inconclusive"}
+    assert job["result"]["verdict"]["reason"] != "uncalibrated"
+    assert job["result"]["caption"].split()
+
+
+def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
+    """A wrong file gets a problem document that says what to do."""
+    answer = http.post("/attribute", files={"image": b"To be, or not to be"})
+    assert answer.status_code == 415
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/unsupported-image"
+
+
+def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
+    """`kill -9` of the process that draws, in the middle of it: the same ranking, to the last digit that matters."""
+    calm = ended(http, attribute(http, candidates="2"))
+    location = attribute(http, candidates="2")
+    while not any(source["state"] == "running" for source in http.get(location).json()["sources"]):
+        time.sleep(0.05)
+    pid = service.supervisor.pid("worker-local")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    disturbed = ended(http, location)
+    assert service.supervisor.starts("worker-local") == 2
+    for (one, distances), (other, same) in zip(ranking(calm), ranking(disturbed), strict=True):
+        assert one == other
+        assert distances == pytest.approx(same, abs=1e-4)
