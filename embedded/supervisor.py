@@ -19,6 +19,7 @@ from embedded.keeper import Keeper
 from embedded.process import Process, Spec
 
 TICK_SECONDS = 0.03
+PATIENCE = 300.0  # seconds; a busy machine is no reason to give up, a process that keeps dying is
 HOPELESS_AFTER = 5  # early deaths of a process that has never been ready
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         self._thread.start()
 
-    def start(self, specs: Sequence[Spec], patience: float = 60.0) -> None:
+    def start(self, specs: Sequence[Spec], patience: float = PATIENCE) -> None:
         """Start one layer and wait until every process in it is ready. Raises `StartFailed`."""
         layer = [Process(spec, self._keeper, Backoff()) for spec in specs]
         with self._lock:

@@ -47,7 +47,7 @@ def supervisor(state: State) -> Iterator[Supervisor]:
 def eventually() -> Eventually:
     """Wait until something holds; generous, since it only waits that long on failure."""
 
-    def wait(holds: Callable[[], object], seconds: float = 30) -> None:
+    def wait(holds: Callable[[], object], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, f"still not so after {seconds} s"
