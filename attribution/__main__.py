@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ from attribution.method import attribute
 from attribution.ports import Attribution, Resynthesis
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.verdict import Calibration
+
+_CALIBRATION = Path("zoo/models/calibration.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +49,8 @@ def _attribute(options: argparse.Namespace) -> Attribution:
         options.device, options.dtype, options.offload, options.batch_size, options.memory_mb, options.threads
     )
     pool = GeneratorPool(partial(build_generator, placement=placement), options.memory_mb)
-    calibration = Calibration.load([options.calibration] if options.calibration else [])
+    shipped = [_CALIBRATION] if _CALIBRATION.is_file() else []
+    calibration = Calibration.load([options.calibration] if options.calibration else shipped)
     answer = attribute(
         image,
         captioner=build_captioner(options.captioner if options.prompt is None else "fake:", placement),
@@ -74,7 +77,7 @@ def _with_untested(answer: Attribution, chosen: Sequence[Source]) -> Attribution
         if obstacle is not None:
             rows[source.id] = Resynthesis(source.id, source.revision, obstacle[0], reason=obstacle[1])
     ordered = tuple(rows[source.id] for source in chosen)
-    return Attribution(answer.caption, ordered, answer.embedder, answer.ranking, answer.verdict, answer.seconds)
+    return replace(answer, resyntheses=ordered)
 
 
 def _table(answer: Attribution) -> str:
@@ -127,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="another, equally repeatable stream of drawings")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
-    parser.add_argument("--calibration", type=Path, help="thresholds measured for exactly this setting")
+    parser.add_argument("--calibration", type=Path, help=f"measured thresholds; default: {_CALIBRATION}, if any")
     parser.add_argument("--captioner", default="blip:zoo/models/captioner")
     parser.add_argument("--embedder", default="open_clip:local-dir:zoo/models/clip")
     parser.add_argument("--distance", default="cosine", choices=sorted(DISTANCES))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, Drawing, ModelRef
@@ -64,6 +65,8 @@ class DiffusersGenerator:
         self._settings = settings
         self._deadline: Deadline | None = None
         accepted = inspect.signature(pipeline.__call__).parameters
+        if not {"prompt", "generator", "output_type"} <= accepted.keys():
+            raise ConfigurationError(f"{source}: {type(pipeline).__name__} does not draw images from text and a seed.")
         self._call = _call_arguments(source, settings.call, accepted)
         # Amused and its like draw their noise for the whole batch from one generator: there an image would
         # depend on its neighbours, so they get a batch each.
@@ -135,7 +138,7 @@ class DiffusersGenerator:
     def prepare(self, prompt: str, seeds: Sequence[int]) -> dict[str, Any]:
         """The arguments for one batch. Noise is drawn on the CPU, so that every device meets the same."""
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        batch: dict[str, Any] = {name: [v] * len(seeds) if isinstance(v, str) else v for name, v in self._call.items()}
+        batch = {name: [v] * len(seeds) if name == "negative_prompt" else v for name, v in self._call.items()}
         return batch | {
             "prompt": [self._fitted(prompt)] * len(seeds),
             "generator": generators if len(generators) > 1 else generators[0],
@@ -148,12 +151,13 @@ class DiffusersGenerator:
         try:
             with quiet(), torch.inference_mode():
                 return self._pipeline(**arguments)
-        except torch.OutOfMemoryError as error:
-            raise SourceUnavailable("The device ran out of memory while drawing.") from error
+        except BaseException as error:
+            self._pipeline.maybe_free_model_hooks()  # interrupted, it has not handed its models back to the host
+            if isinstance(error, torch.OutOfMemoryError):
+                raise SourceUnavailable("The device ran out of memory while drawing.") from error
+            raise
         finally:
             self._deadline = None
-            # A pipeline that was interrupted has not handed its models back to the host.
-            self._pipeline.maybe_free_model_hooks()
 
     def finish(self, output: Any, seeds: Sequence[int]) -> list[Drawing]:
         """Pictures from the pipeline's floats, without those its safety checker flagged."""
@@ -191,7 +195,7 @@ class DiffusersGenerator:
     def _tokens_lost(self, prompt: str) -> int:
         lost = []
         for name, tokenizer in self._pipeline.components.items():
-            if not name.startswith("tokenizer") or tokenizer is None:
+            if "tokenizer" not in name or tokenizer is None:
                 continue
             reads = min(int(tokenizer.model_max_length), self._max_tokens)
             with quiet():
@@ -242,9 +246,9 @@ def _loading(source: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise SourceUnavailable(f"The device has no room for {source}.") from error
-    except (OSError, ValueError, ImportError, AttributeError) as error:
+    except (OSError, ValueError, ImportError, AttributeError, RuntimeError, SafetensorError) as error:
         raise SourceUnavailable(
-            f"The pipeline of {source} cannot be loaded: its files or libraries are missing."
+            f"The pipeline of {source} cannot be loaded: files or libraries are missing or broken."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """The diffusers adapter, over tiny random pipelines of six architectures."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
@@ -174,6 +176,37 @@ def test_a_broken_directory_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "X"]}')
     with pytest.raises(SourceUnavailable, match="cannot be loaded"):
         DiffusersGenerator.load("tiny", REF, DiffusersSettings(), tmp_path)
+
+
+def test_broken_weights_are_unavailable(pipelines: Callable[[str], Path], tmp_path: Path) -> None:
+    """A download that was cut off does not take the worker down."""
+    copy = shutil.copytree(pipelines("stable-diffusion"), tmp_path / "copy")
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(SourceUnavailable, match="broken"):
+        DiffusersGenerator.load("tiny", REF, DiffusersSettings(), copy)
+
+
+def test_a_pipeline_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """A pipeline that takes no prompt cannot be a source."""
+    DDPMPipeline(
+        UNet2DModel(
+            sample_size=8,
+            block_out_channels=(32, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+        ),
+        DDPMScheduler(),
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ConfigurationError, match="DDPMPipeline does not draw images from text"):
+        DiffusersGenerator.load("tiny", REF, DiffusersSettings(), tmp_path)
+
+
+def test_pipelines_of_two_parts_go_by_their_class(load: Callable[..., DiffusersGenerator]) -> None:
+    """A catalogue entry may name the class that goes from text to image."""
+    generator = load("stable-diffusion", pipeline="AutoPipelineForText2Image")
+    assert len(generator.draw("a red hat", SEEDS[:1], _later())) == 1
 
 
 @pytest.mark.parametrize(
