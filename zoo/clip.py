@@ -24,13 +24,13 @@ from zoo.paths import MODELS
 
 FOLDER = MODELS / "clip"
 DIMENSIONS = 192
-BATCH = 192
+BATCH = 96
 IMAGE_TERM = 0.5
 
 
 def config() -> dict[str, Any]:
     """open_clip_config.json: a vision transformer on 8×8 patches, a two-layer text transformer."""
-    vision = {"image_size": 64, "patch_size": 8, "width": 128, "layers": 4, "head_width": 32, "mlp_ratio": 3.0}
+    vision = {"image_size": 64, "patch_size": 8, "width": 128, "layers": 3, "head_width": 32, "mlp_ratio": 3.0}
     words = {
         "context_length": text.LENGTH,
         "vocab_size": len(text.build()),

@@ -23,7 +23,7 @@ from zoo.trial import CANDIDATES, DISTANCE, IDS, Bench, Outcome, avatars, save
 
 REPORT = MODELS / "evaluation.json"
 EACH_SOURCE = 25
-EACH_STYLE = 10
+EACH_STYLE = 8
 SEED = 23
 CEILING = 0.95
 

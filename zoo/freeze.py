@@ -32,7 +32,7 @@ class Entry:
 
 ENTRIES = (
     Entry("unet", "Zoo UNet", "zoo-unet", 20, 3.0, "UNet with noise prediction, DDIM."),
-    Entry("lcm", "Zoo LCM", "zoo-unet", 4, 3.0, "The UNet distilled to four steps: a close relative."),
+    Entry("lcm", "Zoo LCM", "zoo-unet", 6, 3.0, "The UNet distilled to six steps: a close relative."),
     Entry("dit", "Zoo DiT", "zoo-dit", 20, 2.0, "Single-stream transformer; its guidance counts from 0, not from 1."),
     Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder."),
 )

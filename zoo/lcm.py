@@ -1,4 +1,4 @@
-"""Source `lcm`: the UNet distilled into a latent consistency model of four steps, a close relative of `unet`.
+"""Source `lcm`: the UNet distilled into a latent consistency model of few steps, a close relative of `unet`.
 
 Latent Consistency Models, Luo et al. 2023 (arXiv 2310.04378): the student's answer at one point of a guided DDIM
 trajectory must be its answer at the point before.
@@ -16,10 +16,11 @@ from zoo import diffuse
 from zoo.data import Drawings
 from zoo.diffuse import Batch
 from zoo.paths import MODELS
-from zoo.unet import NOISE, build, sizes
+from zoo.unet import CLIP, NOISE, build, sizes
 
-GRID = 50  # points of the teacher's trajectory
+GRID = 25  # points of the teacher's trajectory
 GUIDED = 64  # width of the guidance embedding
+LIMIT = CLIP["clip_sample_range"]
 WEIGHTS = (1.0, 3.0)  # guidance scale minus one, as the pipeline counts it
 
 
@@ -51,10 +52,10 @@ class LCMRecipe:
             before = self._teach(noisy, later, earlier, weight, states, pooled)
             guidance = self.pipe.get_guidance_scale_embedding(weight, GUIDED)
             self._follow()
-            aim = self._answer(self.target, before, earlier, guidance, states, pooled)
+            aim = self._answer(self.target, before, earlier, guidance, states, pooled).clamp(-LIMIT, LIMIT)
         answer = self._answer(self.student, noisy, later, guidance, states, pooled)
-        # Pseudo-Huber, as in the paper: a square would be ruled by the noisiest times.
-        return ((answer - aim).square() + 1e-6).sqrt().mean()
+        # Pseudo-Huber, as in the paper. Weighted by the signal's share, because an error in the noise is divided by it.
+        return (((answer - aim).square() + 1e-6).sqrt() * self._levels(later)[0]).mean()
 
     def _follow(self) -> None:
         """The target trails the student."""
@@ -89,7 +90,8 @@ class LCMRecipe:
         told, untold = output.sample.chunk(2)
         noise = told + weight[:, None, None, None] * (told - untold)
         signal, spread = self._levels(later)
-        return self._mix((noisy - spread * noise) / signal, noise, earlier)
+        clean = ((noisy - spread * noise) / signal).clamp(-LIMIT, LIMIT)
+        return self._mix(clean, noise, earlier)
 
     def _answer(
         self,
@@ -118,9 +120,7 @@ class LCMRecipe:
             text_encoder_2=self.text_encoder,
             tokenizer_2=self.tokenizer,
             unet=self.student,
-            scheduler=LCMScheduler(
-                beta_schedule=NOISE["beta_schedule"], beta_start=NOISE["beta_start"], beta_end=NOISE["beta_end"]
-            ),
+            scheduler=LCMScheduler(**CLIP, **{**NOISE, "timestep_spacing": "leading"}),
             add_watermarker=False,
         )
 
