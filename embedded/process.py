@@ -23,7 +23,8 @@ from embedded.errors import StartFailed
 from embedded.keeper import Keeper
 
 LEASH = Path(__file__).with_name("leash.py").resolve()
-BASE_ENV = {"PATH": os.environ.get("PATH", os.defpath)}
+# Nothing else of the caller's environment reaches the servers. Some Pythons (and the leash is one) need the second.
+BASE_ENV = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
 MAX_LOG_BYTES = 50_000_000
 
 logger = logging.getLogger(__name__)
