@@ -51,7 +51,7 @@ def load(pipelines: Callable[[str], Path]) -> Callable[..., DiffusersGenerator]:
 
 
 def _later() -> Deadline:
-    return Deadline.after(60)
+    return Deadline.after(600)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

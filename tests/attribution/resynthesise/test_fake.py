@@ -23,7 +23,7 @@ def _fake(source: str = "fake", **behaviour: object) -> FakeGenerator:
 
 
 def _later() -> Deadline:
-    return Deadline.after(60)
+    return Deadline.after(600)
 
 
 def test_the_same_question_gives_the_same_drawing() -> None:

@@ -32,7 +32,7 @@ class Scripted:
 
 
 def _later() -> Deadline:
-    return Deadline.after(60)
+    return Deadline.after(600)
 
 
 def test_drawings_come_through() -> None:
