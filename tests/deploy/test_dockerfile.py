@@ -56,8 +56,9 @@ def test_copies_between_stages_name_earlier_stages(dockerfile):
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_images_do_not_run_as_root(dockerfile, target):
-    """Each image ends with the service's own user."""
-    assert dockerfile.last(target, "USER") == "whodrew"
+    """Each image ends with the service's own user, by number, so that an orchestrator can tell that it is not root."""
+    assert "--uid 10001" in " ".join(dockerfile.stages["base"].all("RUN"))
+    assert dockerfile.last(target, "USER") == "10001:10001"
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

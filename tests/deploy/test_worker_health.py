@@ -12,6 +12,8 @@ import pytest
 from redis import Redis
 
 from app.queue.heartbeats import FRESH_SECONDS, Heartbeats
+from app.queue.steps import Role
+from docker.worker_health import ROLES
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,6 +33,11 @@ def check(redis_url):
     environment = {"DATABASE__URL": "postgresql://nobody@localhost/none", "REDIS__URL": redis_url}
     command = [sys.executable, "-m", "docker.worker_health"]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_knows_every_role():
+    """The roles that the check asks for are those that workers can have."""
+    assert set(ROLES) == set(Role)
 
 
 def test_a_worker_that_beats_is_healthy(redis, servers):
