@@ -1,4 +1,4 @@
-"""The README's story on the real thing: embedded servers, real worker processes, the small models, HTTP from outside."""
+"""The README's story on the real thing: embedded servers, real workers, the small models, HTTP from outside."""
 
 import os
 import signal

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from app.store.blobs import Blobs
+from attribution.image import decode_png
 from attribution.ports import Embedded, ModelRef, Vectors
 
 PNG = "image/png"
@@ -18,8 +19,7 @@ _SOURCE = "source/"
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
     """A stored canonical image, RGB. Only PNG that we wrote ourselves is ever decoded here."""
-    with Image.open(io.BytesIO(blobs.get(tenant_id, sha256)), formats=["PNG"]) as image:
-        return image.convert("RGB")
+    return decode_png(blobs.get(tenant_id, sha256))
 
 
 def pack(embedded: Embedded) -> bytes:
