@@ -7,6 +7,7 @@ again would not mend Redis. It imports little, because it runs twice a minute be
 import socket
 import sys
 import time
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -22,7 +23,7 @@ def warm_roles(redis: Redis, host: str, now: float) -> list[str]:
     """The roles for which a worker on this host beat within the last seconds. Raises RedisError."""
     since = now - FRESH_SECONDS
     # The keys of app.queue.heartbeats; a test beats there and looks here.
-    names = {role: redis.zrangebyscore(f"workers:{role}", since, "+inf") for role in ROLES}
+    names: dict[str, Any] = {role: redis.zrangebyscore(f"workers:{role}", since, "+inf") for role in ROLES}
     return [role for role in ROLES if any(name.startswith(f"{host}:".encode()) for name in names[role])]
 
 
