@@ -122,7 +122,9 @@ class IntakeSettings(Group):
         1_024, description="longest side of the canonical image that is captioned and embedded"
     )
     decoders: PositiveInt = Field(2, description="child processes that decode")
-    decode_timeout: Duration = Field(timedelta(seconds=20), description="after which a decoder is killed")
+    decode_timeout: Duration = Field(
+        timedelta(seconds=20), description="computing time of one image; a child that stands still gets six times that"
+    )
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")

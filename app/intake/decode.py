@@ -7,18 +7,20 @@ alone, so that the API process, which only names it, does without.
 import hashlib
 import os
 import resource
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What an image may be, what comes out, and what memory getting there may take."""
+    """What an image may be, what comes out, and what getting there may cost."""
 
     max_pixels: int
     max_frames: int
     canonical_side: int
     memory_bytes: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,22 @@ class Decoded:
 
 
 def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
-    """Decodes `upload` and writes its canonical PNG to `canonical`. Raises ImageError, MemoryError or OSError."""
+    """Decodes `upload` and writes its canonical PNG to `canonical`. Raises ImageError, MemoryError or OSError.
+
+    The process ends itself when that takes more computing than it may: time spent waiting for a busy machine is not
+    the image's fault.
+    """
+    _confine(limits.memory_bytes)
+    signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+    try:
+        return _decode(upload, canonical, limits)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
     from attribution.image import ImageLimits, encode_png, load
 
-    _confine(limits.memory_bytes)
     loaded = load(upload, ImageLimits(limits.max_pixels, limits.max_frames, limits.canonical_side))
     png = encode_png(loaded.image)
     canonical.write_bytes(png)

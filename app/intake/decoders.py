@@ -6,7 +6,14 @@ from pathlib import Path
 import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
 
-from app.errors import ImageTooLarge, RequestError, StorageUnavailable, UndecodableImage, UnsupportedImage
+from app.errors import (
+    ImageTooLarge,
+    Overloaded,
+    RequestError,
+    StorageUnavailable,
+    UndecodableImage,
+    UnsupportedImage,
+)
 from app.intake.decode import Decoded, DecodeLimits, decode
 from app.settings import IntakeSettings
 from attribution import errors
@@ -20,28 +27,34 @@ _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
 }
 
 
+# Times the computing that is allowed. Fifty uploads beside a training run were seen to wait 20 s for a core.
+_PATIENCE = 6
+
+
 class Decoders:
-    """Decodes files; callers wait in line for a child, and only the decoding itself is timed."""
+    """Decodes files. Callers wait in line for a child; what is limited is the computing that an image asks for."""
 
     def __init__(self, settings: IntakeSettings) -> None:
         self._turn = CapacityLimiter(settings.decoders)
         self._unlimited = CapacityLimiter(math.inf)  # run_sync wants one of its own; the line is ours
-        self._timeout = settings.decode_timeout.total_seconds()
+        self._patience = _PATIENCE * settings.decode_timeout.total_seconds()
         self._limits = DecodeLimits(
             max_pixels=settings.max_pixels,
             max_frames=settings.max_frames,
             canonical_side=settings.canonical_side,
             memory_bytes=settings.decode_memory_mb * 1024 * 1024,
+            cpu_seconds=settings.decode_timeout.total_seconds(),
         )
 
     async def decode(self, upload: Path, canonical: Path) -> Decoded:
         """Writes the canonical PNG and says what the file is.
 
-        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full.
+        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full, and
+        Overloaded when a child got nowhere without computing, as on a machine that is far too busy.
         """
         async with self._turn:
             try:
-                with fail_after(self._timeout):
+                with fail_after(self._patience):
                     return await to_process.run_sync(
                         decode,
                         upload,
@@ -56,12 +69,15 @@ class Decoders:
                 raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
             except TimeoutError as error:
                 log.warning("decoder_killed", reason="timeout")
-                raise UndecodableImage(
-                    f"Decoding this image took longer than {self._timeout:g} seconds and was stopped."
+                raise Overloaded(
+                    "This machine is too busy to decode the image; try again in a minute.",
+                    headers={"Retry-After": "60"},
                 ) from error
             except BrokenWorkerProcess as error:
                 log.warning("decoder_killed", reason="died")
-                raise UndecodableImage("The decoder broke down over this image.") from error
+                raise UndecodableImage(
+                    f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
+                ) from error
             except OSError as error:
                 log.error("decoder_disk_error", error=str(error))
                 raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
