@@ -69,11 +69,11 @@ def _captioner(drawings: Drawings, seconds: float) -> None:
 STAGES = (
     Stage("autoencoder", 520, _autoencoder),
     Stage("unet", 660, _unet),
-    Stage("dit", 660, _dit),
+    Stage("dit", 840, _dit),
     Stage("clip", 360, _clip),
-    Stage("captioner", 300, _captioner),
+    Stage("captioner", 420, _captioner),
     Stage("mmdit", 480, _mmdit),
-    Stage("lcm", 270, _lcm),
+    Stage("lcm", 210, _lcm),
 )
 
 
