@@ -94,7 +94,7 @@ class ModelSettings(Group):
 
     captioner: str = Field(
         "blip:zoo/models/captioner",
-        description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large",
+        description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
     )
     embedder: str = Field(
         "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"

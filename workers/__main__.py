@@ -4,12 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from celery.signals import worker_init, worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 from app.log import configure_logging
 from app.queue.steps import Role
 from workers.process import this_process
-from workers.roles import pool_of, queues_of
+from workers.roles import Pool, pool_of, queues_of
 from workers.tasks import celery, settings
 from workers.warm import say_so, warm_up
 
@@ -26,25 +26,30 @@ def main(arguments: Sequence[str]) -> None:
     if BEAT in options.roles:
         # In memory: the only schedule is "every second", and a schedule file torn by kill -9 kept beat from starting.
         celery.start(["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "warning"])
-    else:
-        work([Role(role) for role in options.roles], options.concurrency)
+        return
+    roles = [Role(role) for role in options.roles]
+    try:
+        pool = pool_of(roles)
+    except ValueError as error:
+        parser.error(str(error))
+    work(roles, Pool(pool.kind, options.concurrency or pool.concurrency))
 
 
-def work(roles: Sequence[Role], concurrency: int | None) -> None:
+def work(roles: Sequence[Role], pool: Pool) -> None:
     """Runs a worker for the roles until it is told to stop. Celery finishes what it holds on SIGTERM."""
-    pool = pool_of(roles)
     process = this_process()
 
     def ready(**_: object) -> None:
         stopped = say_so(process, roles)
         worker_shutting_down.connect(lambda **_: stopped.set(), weak=False)
 
-    worker_init.connect(lambda **_: warm_up(process, roles), weak=False)
+    # Before Celery starts: it only logs what a signal's handler raises, and a worker without models would take tasks.
+    warm_up(process, roles)
     worker_ready.connect(ready, weak=False)
     celery.worker_main(
         [
             "worker",
-            *("--pool", pool.kind, "--concurrency", str(concurrency or pool.concurrency)),
+            *("--pool", pool.kind, "--concurrency", str(pool.concurrency)),
             *("--queues", ",".join(queues_of(roles, process.catalogue.sources))),
             *("--hostname", f"{'-'.join(roles)}@%h"),
             *("--loglevel", settings.log.level),

@@ -1,0 +1,43 @@
+"""The worker's command: it says what is wrong and does not start, rather than taking tasks it cannot do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import embedded
+from app.queue.steps import Role
+from workers.roles import pool_of
+
+
+def run(servers: embedded.Servers, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m workers …` until it ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "workers", *arguments],
+        env=os.environ | {"DATABASE__URL": servers.database_url, "REDIS__URL": servers.redis_url} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_worker_that_cannot_load_its_models_does_not_start(servers: embedded.Servers, tmp_path: Path) -> None:
+    """A captioner that is not there ends the process, so that nobody counts it as warm."""
+    ended = run(servers, "caption", MODELS__CAPTIONER=f"blip:{tmp_path}/nowhere")
+    assert ended.returncode != 0
+    assert "nowhere" in ended.stderr
+
+
+def test_roles_of_different_pools_cannot_share_a_process(servers: embedded.Servers) -> None:
+    """Asking for threads and for one task at a time in one process is refused with a sentence."""
+    ended = run(servers, "light", "caption")
+    assert ended.returncode == 2
+    assert "different pools" in ended.stderr
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_has_a_pool(role: Role) -> None:
+    """No role is forgotten."""
+    assert pool_of([role]).concurrency >= 1
