@@ -73,7 +73,7 @@ def hand_on(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
 
 def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
     """Shows a job's end to those who poll."""
-    with process.database.transaction() as session:
+    with process.database.transaction(durable=False) as session:
         job = jobs.find(session, tenant_id, job_id)
         if job is None:
             return

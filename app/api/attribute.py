@@ -100,7 +100,7 @@ def get_attribution(job_id: uuid.UUID, caller: Caller, snapshots: Snapshots, dat
     """Poll a job; `Retry-After` is there as long as it has not ended. An id that is not a UUID is a 422."""
     document = snapshots.read(caller.tenant_id, job_id)
     if document is None:
-        with database.transaction() as session:
+        with database.transaction(durable=False) as session:
             job = find(session, caller.tenant_id, job_id)
             if job is None:
                 raise NotFound(f"There is no job {job_id}.")

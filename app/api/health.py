@@ -74,7 +74,7 @@ def readyz(database: Database, heartbeats: Heartbeats, catalogue: Catalogue) -> 
 
 def _storage(database: Database) -> dict[str, CheckDocument]:
     try:
-        with database.transaction() as session:
+        with database.transaction(durable=False) as session:
             current = migrations.current(session)
     except SQLAlchemyError as error:
         log.warning("postgres_away", error=type(error).__name__)
