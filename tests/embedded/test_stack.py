@@ -53,3 +53,4 @@ def test_the_demo_prints_a_ranking_and_leaves_nothing_running(state_dir: Path, t
     left = json.loads((state_dir / "processes.json").read_text())
     assert set(left) >= {"postgres", "valkey", "api", "worker-local", "beat"}
     assert {entry["pid"] for entry in left.values()} == {None}
+    assert list((state_dir / "blobs").iterdir()), "the images went somewhere else"
