@@ -18,8 +18,8 @@ from zoo.paths import MODELS, WORK
 from zoo.trial import DISTANCE, IDS, Bench, Outcome, avatars, save
 
 CALIBRATION = MODELS / "calibration.json"
-EACH_SOURCE = 36
-EACH_STYLE = 12
+EACH_SOURCE = 32
+EACH_STYLE = 10
 PRECISION = 0.90
 FALSE_NAMES = 0.05
 SEED = 11
