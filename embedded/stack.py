@@ -117,7 +117,7 @@ def _python(
 def _settings(state: State, servers: Servers) -> dict[str, str]:
     """The environment of all our processes. What the caller has set stays, except for where the servers are."""
     return {
-        "BLOBS__URL": f"file://{state.blobs}",  # as it stands: %20 would be taken for a name
+        "BLOBS__URL": state.blobs.as_uri(),
         "HF_HUB_OFFLINE": "1",  # the small models lie in the checkout: a hub id by mistake must fail, not download
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1),

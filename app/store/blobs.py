@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -41,7 +41,7 @@ def open_store(url: str) -> ObjectStore:
     parts = urlsplit(url)
     if parts.scheme != "file":
         return from_url(url)
-    return LocalStore(Path(parts.netloc + parts.path).resolve(), mkdir=True)
+    return LocalStore(Path(unquote(parts.netloc + parts.path)).resolve(), mkdir=True)
 
 
 class Blobs:
