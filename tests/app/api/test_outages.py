@@ -5,7 +5,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
@@ -145,3 +147,27 @@ def test_too_many_uploads_at_once_are_turned_away(start: Callable[..., TestClien
     assert client.post("/attribute", files=IMAGE).status_code == 202
     assert client.post("/attribute", files={"image": b"nothing"}).status_code == 415
     assert client.post("/attribute", files=IMAGE).status_code == 202
+
+
+def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient]):
+    """A client that stops in the middle of its upload is told so, and holds its place no longer."""
+    client = start(intake={"upload_timeout": 0.1 * _SECOND, "concurrent_uploads": 1})
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/attribute",
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        "state": dict(client.app_state),
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> None:
+        await anyio.sleep_forever()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    client.portal.call(client.app, scope, receive, send)
+    assert sent[0]["status"] == 408
+    assert client.post("/attribute", files=IMAGE).status_code in {202, 408}
