@@ -48,7 +48,7 @@ def choose(own: Sequence[Outcome], foreign: Sequence[Outcome], candidates: int) 
             wrong = ((far_distance <= limit) & (far_margin >= lead)).mean()
             if not named.any() or right[named].mean() < PRECISION or wrong > FALSE_NAMES:
                 continue
-            choice = Choice(float(limit), float(lead), named.mean(), right[named].mean(), float(wrong))
+            choice = Choice(float(limit), float(lead), float(named.mean()), float(right[named].mean()), float(wrong))
             best = max(best, choice, key=lambda option: (option.coverage, option.precision))
     return best
 
