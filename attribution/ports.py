@@ -3,18 +3,21 @@
 Imports neither torch nor anything of ours, so that the API, which carries no ML wheels, can speak the same words.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
+if TYPE_CHECKING:  # for annotations alone, numpy and Pillow would cost the API process 14 MB
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
 
-Vectors: TypeAlias = NDArray[np.float32]
-Distances: TypeAlias = NDArray[np.float64]
+Vectors: TypeAlias = "NDArray[np.float32]"
+Distances: TypeAlias = "NDArray[np.float64]"
 
 
 class SourceState(StrEnum):
@@ -63,7 +66,7 @@ class ModelRef:
         return f"{self.name}@{self.revision}"
 
     @classmethod
-    def parse(cls, text: str) -> "ModelRef":
+    def parse(cls, text: str) -> ModelRef:
         """The inverse of str()."""
         name, _, revision = text.rpartition("@")
         return cls(name, revision)
@@ -76,7 +79,7 @@ class Deadline:
     at: float
 
     @classmethod
-    def after(cls, seconds: float) -> "Deadline":
+    def after(cls, seconds: float) -> Deadline:
         """A deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 

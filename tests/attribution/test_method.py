@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attribution import attribute, derive_seeds, describe, distance_named, embed_all, judge, rank, resynthesise
+from attribution.caption import describe
 from attribution.caption.fake import FakeCaptioner
+from attribution.distance import distance_named
+from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
 from attribution.image import decode_png, encode_png
+from attribution.method import attribute
 from attribution.ports import (
     Attribution,
     Deadline,
@@ -22,8 +25,10 @@ from attribution.ports import (
     Threshold,
     VerdictKind,
 )
+from attribution.rank import rank
+from attribution.resynthesise import derive_seeds, resynthesise
 from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
-from attribution.verdict import Calibration
+from attribution.verdict import Calibration, judge
 
 COSINE = distance_named("cosine")
 

@@ -1,5 +1,7 @@
 """The embedding stage, with the fake embedder and with embedders that misbehave."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,11 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from attribution import embed_all, rank
 from attribution.distance import distance_named
+from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
 from attribution.errors import PromptRefused, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Caption, Deadline, ModelRef, SourceState
+from attribution.rank import rank
 from attribution.resynthesise import resynthesise
 from attribution.resynthesise.fake import CRASH_CODE, FakeBehaviour, FakeGenerator
 
