@@ -44,18 +44,6 @@ def build() -> AutoencoderDC:
     )
 
 
-def encode(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 64, 64) in −1…1 to raw latents (n, 8, 8, 8)."""
-    latents: torch.Tensor = model.encoder(images)
-    return latents
-
-
-def decode(model: nn.Module, latents: torch.Tensor) -> torch.Tensor:
-    """Raw latents to images in about −1…1."""
-    images: torch.Tensor = model.decoder(latents)
-    return images
-
-
 def train(drawings: Drawings, seconds: float) -> None:
     """Trains, measures the latents' scale, and saves to the scratch folder in float32, with every drawing's latents."""
     torch.manual_seed(0)

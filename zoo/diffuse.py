@@ -104,10 +104,10 @@ def save(name: str, pipeline: DiffusionPipeline) -> None:
 
 
 def draw_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
-    """Eight test captions by four images each, with the pipeline loaded as everybody else loads it."""
+    """Eight calibration captions by four images each, with the pipeline loaded as everybody else loads it."""
     pipeline = DiffusionPipeline.from_pretrained(MODELS / name, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    faces = [face for face in sample(Split.TEST, 8, seed=5) for _ in range(4)]
+    faces = [face for face in sample(Split.CALIBRATION, 8, seed=5) for _ in range(4)]
     images = pipeline(
         prompt=[face.caption for face in faces],
         num_inference_steps=steps,

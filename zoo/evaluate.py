@@ -19,6 +19,7 @@ from zoo import freeze
 from zoo.calibrate import CALIBRATION
 from zoo.captions import Split, parse
 from zoo.paths import MODELS, WORK
+from zoo.render import STRANGERS, STYLES
 from zoo.trial import CANDIDATES, DISTANCE, IDS, Bench, Outcome, avatars, save
 
 REPORT = MODELS / "evaluation.json"
@@ -92,9 +93,9 @@ def main() -> int:
         "captioner": str(bench.captioner.ref),
         "sources": revisions,
         "accuracy": round(accuracy, 4),
-        "wilson_95": [round(interval.low, 4), round(interval.high, 4)],
+        "wilson_95": [round(float(interval.low), 4), round(float(interval.high), 4)],
         "chance": 1 / len(IDS),
-        "p_value": test.pvalue,
+        "p_value": float(test.pvalue),
         "confusion": table,
         "captions_right": captions_right(own),
         "attributed": len(given),
@@ -102,7 +103,8 @@ def main() -> int:
         "foreign_avatars": len(foreign),
         "foreign_avatars_attributed": len(wrongly),
         "foreign_avatars_attributed_by_style": dict(Counter(str(outcome.style) for outcome in wrongly)),
-        "captions_right_on_avatars": captions_right(foreign),
+        "captions_right_on_avatars": captions_right([outcome for outcome in foreign if outcome.style in STYLES]),
+        "captions_right_on_strangers": captions_right([outcome for outcome in foreign if outcome.style in STRANGERS]),
     }
     _print(report, table)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")

@@ -104,7 +104,8 @@ class LCMRecipe:
     ) -> torch.Tensor:
         """The consistency function: the clean latents a model sees from here; at time 0 what it is given."""
         added = {"text_embeds": pooled, "time_ids": sizes(len(noisy))}
-        noise = model(noisy, times, states, timestep_cond=guidance, added_cond_kwargs=added).sample
+        output = model(noisy, times, states, timestep_cond=guidance, added_cond_kwargs=added)
+        noise: torch.Tensor = output.sample
         signal, spread = self._levels(times)
         clean = (noisy - spread * noise) / signal
         scaled = (10.0 * times.float())[:, None, None, None]

@@ -88,7 +88,7 @@ def train(
         optimiser.step()
         count += 1
         with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, max(1 - ema, 1 / (count + 1)))
+            torch._foreach_lerp_(average, list[torch.Tensor](parameters), max(1 - ema, 1 / (count + 1)))
         for key, value in losses.items():
             shown[key] = 0.95 * shown.get(key, value.item()) + 0.05 * value.item()
         spent = clock.spent
