@@ -74,7 +74,7 @@ height = 64
 dtype = "float32"
 
 [limits]
-timeout_seconds = 60
+timeout_seconds = 120
 """
 
 

@@ -1,0 +1,27 @@
+"""Draws the sample image of `make demo`: `python -m zoo.samples.draw`. Which source drew it is told here, not in the file."""
+
+from pathlib import Path
+
+from attribution.build import Placement, build_generator
+from attribution.catalogue import load_catalogue
+from attribution.image import encode_png
+from attribution.ports import Deadline
+from zoo.captions import Split, sample
+from zoo.paths import SOURCES
+from zoo.trial import QUERY_SEEDS
+
+SOURCE = "zoo-mmdit"
+NUMBER = 1  # the first of the test split's faces whose answer names a source; most do not
+
+
+def main() -> None:
+    """Writes sample.png beside this file."""
+    face = sample(Split.TEST, NUMBER + 1, seed=0)[NUMBER]
+    generator = build_generator(load_catalogue([SOURCES]).get(SOURCE), Placement())
+    (drawing,) = generator.draw(face.caption, [QUERY_SEEDS + NUMBER], Deadline.after(60))
+    Path(__file__).with_name("sample.png").write_bytes(encode_png(drawing.image))
+    print(face.caption)
+
+
+if __name__ == "__main__":
+    main()
