@@ -66,9 +66,11 @@ def train(drawings: Drawings, seconds: float) -> None:
 
 def shipped(trained: AutoencoderDC) -> AutoencoderDC:
     """The trained decoder with a stub for an encoder: drawing from text needs none, and it is 40 % of the weights."""
+    # Without where it was loaded from: a path on this machine has no place in a published file.
+    described = {key: value for key, value in trained.config.items() if not key.startswith("_")}
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the stub's random weights are the same in every source
-        slim = AutoencoderDC.from_config({**trained.config, **STUB})
+        slim = AutoencoderDC.from_config(described | STUB)
     slim.decoder.load_state_dict(trained.decoder.state_dict())
     return slim.requires_grad_(False).eval()
 
