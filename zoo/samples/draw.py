@@ -1,4 +1,4 @@
-"""Draws the sample image of `make demo`: `python -m zoo.samples.draw`. Which source drew it is told here, not in the file."""
+"""Draws the sample image of `make demo`: `python -m zoo.samples.draw`. Who drew it is told here, not in the file."""
 
 from pathlib import Path
 
