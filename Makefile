@@ -41,10 +41,11 @@ imports: installed-all ## Check who may import whom
 
 check: lint types imports test ## All of the four above
 
-zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (hours)
+zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (an hour on two cores; needs node and npm)
 	@$(PY) -m zoo.train $(ARGS)
 
-zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly
+zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly (six minutes; needs node and npm)
+	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
 bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?

@@ -17,7 +17,7 @@ from app.queue.steps import stage_step
 from app.settings import Settings
 from app.store.blobs import Blobs, StoredBlob, refer
 from app.store.database import Database
-from app.store.jobs import NewJob, NewSource, accept, sources_of
+from app.store.jobs import NewJob, NewSource, accept
 from app.store.models import Stage
 from attribution.catalogue import Catalogue
 
@@ -105,6 +105,6 @@ class Intake:
             seed=options.seed,
         )
         with self._database.transaction() as session:
-            job = accept(session, new)
+            job, rows = accept(session, new)
             refer(session, job.id, uses)
-            return job_document(job, sources_of(session, job.id))
+        return job_document(job, rows)

@@ -48,8 +48,8 @@ class NewJob:
     id: uuid.UUID | None = None  # Postgres makes one, ordered by time
 
 
-def accept(session: Session, new: NewJob) -> Job:
-    """Inserts the job and a row per source; returns the job as stored."""
+def accept(session: Session, new: NewJob) -> tuple[Job, Sequence[JobSource]]:
+    """Inserts the job and a row per source; returns them as stored."""
     given = {} if new.id is None else {"id": new.id}
     job = session.scalars(
         insert(Job)
@@ -82,8 +82,8 @@ def accept(session: Session, new: NewJob) -> Job:
         }
         for position, source in enumerate(new.sources)
     ]
-    session.execute(insert(JobSource), rows)
-    return job
+    statement = insert(JobSource).returning(JobSource, sort_by_parameter_order=True)
+    return job, session.scalars(statement, rows).all()
 
 
 def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:

@@ -75,7 +75,7 @@ class Bench:
             **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
-            job = jobs.accept(session, new)
+            job, _ = jobs.accept(session, new)
             blobs.refer(session, job.id, {"query": stored})
         self.broker.enqueue([stage_step(Stage.SCREENING, job.id)])
         return job.id
