@@ -15,7 +15,6 @@ from threading import Event, Lock, Thread
 
 import structlog
 from sqlalchemy import func, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.database import Database
 from app.store.jobs import held
@@ -77,5 +76,5 @@ class Leases:
         while not self._stopped.wait(self._lease.total_seconds() / 3):
             try:
                 self.renew()
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it is, this thread must go on: nobody else would notice a hanging step
                 log.warning("lease_not_renewed", error=type(error).__name__)
