@@ -76,5 +76,5 @@ class Leases:
         while not self._stopped.wait(self._lease.total_seconds() / 3):
             try:
                 self.renew()
-            except Exception as error:  # whatever it is, this thread must go on: nobody else would notice a hanging step
+            except Exception as error:  # this thread must go on: nobody else would notice a step that hangs
                 log.warning("lease_not_renewed", error=type(error).__name__)
