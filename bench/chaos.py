@@ -110,12 +110,14 @@ def persist(act: Callable[[], Any], patience: float = 600) -> Any:
 
 @contextmanager
 def killing(service: Stack, pause: float, dice: random.Random, kills: list[str]) -> Iterator[None]:
-    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends."""
+    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends; none twice before all others."""
     stop = Event()
 
     def kill() -> None:
+        deck: list[str] = []
         while not stop.wait(pause + dice.uniform(0, 5)):
-            name = dice.choice(service.supervisor.names())
+            deck = deck or dice.sample(service.supervisor.names(), len(service.supervisor.names()))
+            name = deck.pop()
             pid = service.supervisor.pid(name)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
