@@ -110,7 +110,7 @@ def persist(act: Callable[[], Any], patience: float = 600) -> Any:
 
 @contextmanager
 def killing(service: Stack, pause: float, dice: random.Random, kills: list[str]) -> Iterator[None]:
-    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends; none twice before all others."""
+    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends, each in its turn."""
     stop = Event()
 
     def kill() -> None:
