@@ -73,7 +73,8 @@ class Decoders:
                     "This machine is too busy to decode the image; try again in a minute.",
                     headers={"Retry-After": "60"},
                 ) from error
-            except BrokenWorkerProcess as error:
+            except (BrokenWorkerProcess, ProcessLookupError) as error:
+                # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
                 log.warning("decoder_killed", reason="died")
                 raise UndecodableImage(
                     f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
