@@ -69,7 +69,7 @@ def main() -> int:
         Bound("jobs with another ranking than undisturbed", len(wrong), 0),
         Bound("jobs that did not end", unended, 0),
         Bound("crashing images that did not end as failed", float(crash_type != "/problems/step-crashed"), 0),
-        Bound("processes that were never killed", float(not kills), 0),
+        Bound("runs in which nothing was killed", float(not kills), 0),
     ]
     return finish("chaos", figures, bounds)
 

@@ -102,9 +102,10 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
 def _fail(process: Process, job: Job, error: ServiceError) -> None:
     with process.database.transaction() as session:
         stood = jobs.fail(session, job, error)
-        gone = blobs.forget(session, job.id) if stood and isinstance(error, Screened) else []
-    for tenant_id, sha256 in gone:
-        process.blobs.delete(tenant_id, sha256)
+        if stood and isinstance(error, Screened):
+            # Before the commit: with the store away this raises, and the stage is tried again until they are gone.
+            for tenant_id, sha256 in blobs.forget(session, job.id):
+                process.blobs.delete(tenant_id, sha256)
     if stood:
         end_snapshot(process, job.tenant_id, job.id)
 
