@@ -99,7 +99,7 @@ class JobDocument(Document):
     started_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime
-    image: ImageDocument
+    image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     candidates: int
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
@@ -119,7 +119,7 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         started_at=job.started_at,
         completed_at=job.completed_at,
         deadline_at=job.deadline_at,
-        image=ImageDocument.model_validate(job.image),
+        image=ImageDocument.model_validate(job.image) if job.image else None,
         candidates=job.candidates,
         prompt=job.prompt,
         seed=job.seed,

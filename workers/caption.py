@@ -3,7 +3,7 @@
 from app.store.models import Job, Stage
 from attribution.caption import describe
 from attribution.caption.given import GivenCaptioner
-from workers.images import read_image
+from workers.images import read_query
 from workers.process import Process
 from workers.screening import screen_caption
 from workers.stage import Advance
@@ -12,7 +12,7 @@ from workers.stage import Advance
 def caption(process: Process, job: Job) -> Advance:
     """Captions the query, or takes the caller's prompt; the hooks judge the text before it leaves this stage."""
     captioner = process.models.captioner if job.prompt is None else GivenCaptioner(job.prompt)
-    described = describe(captioner, read_image(process.blobs, job.tenant_id, job.query_blob))
+    described = describe(captioner, read_query(process.blobs, job))
     screen_caption(process.hooks, described.text)
     return Advance(
         to=Stage.RESYNTHESISING,

@@ -4,7 +4,7 @@ from app.store import jobs
 from app.store.models import Job, Stage
 from attribution.embed import embed_all
 from attribution.ports import SourceState
-from workers.images import NPZ, pack, read_image
+from workers.images import NPZ, pack, read_image, read_query
 from workers.process import Process
 from workers.stage import Advance
 
@@ -15,7 +15,7 @@ def embed(process: Process, job: Job) -> Advance:
         rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
     embedded = embed_all(
         process.models.embedder,
-        read_image(process.blobs, job.tenant_id, job.query_blob),
+        read_query(process.blobs, job),
         {
             row.source: [read_image(process.blobs, job.tenant_id, drawing["blob"]) for drawing in row.drawings]
             for row in rows

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from app.store.blobs import Blobs
+from app.store.models import Job
 from attribution.image import decode_png
 from attribution.ports import Embedded, ModelRef, Vectors
 
@@ -20,6 +21,12 @@ _SOURCE = "source/"
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
     """A stored canonical image, RGB. Only PNG that we wrote ourselves is ever decoded here."""
     return decode_png(blobs.get(tenant_id, sha256))
+
+
+def read_query(blobs: Blobs, job: Job) -> Image.Image:
+    """The query image of a job past fetching, canonical."""
+    assert job.query_blob is not None
+    return read_image(blobs, job.tenant_id, job.query_blob)
 
 
 def pack(embedded: Embedded) -> bytes:

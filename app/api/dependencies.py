@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from anyio import Semaphore
 from fastapi import Depends, Request
 
+from app.access.scopes import Scope
 from app.intake import acceptance
 from app.queue import heartbeats
 from app.settings import Settings as AllSettings
@@ -21,11 +22,28 @@ class Identity:
     """Who is calling; they see what belongs to their tenant and nothing else."""
 
     tenant_id: uuid.UUID
+    actor: str  # as the audit log names it
+    scopes: frozenset[Scope]
 
 
 def get_caller() -> Identity:
     """Everybody is the default tenant until there are keys."""
-    return Identity(DEFAULT_TENANT)
+    return Identity(DEFAULT_TENANT, "anybody", frozenset(Scope))
+
+
+def get_submitter(caller: "Caller") -> Identity:
+    """Who may hand in images."""
+    return caller
+
+
+def get_reader(caller: "Caller") -> Identity:
+    """Who may see answers."""
+    return caller
+
+
+def get_administrator(caller: "Caller") -> Identity:
+    """Who may change the tenant's keys, webhooks and rules, and erase."""
+    return caller
 
 
 def get_settings(request: Request) -> AllSettings:
@@ -69,6 +87,9 @@ def get_spool(request: Request) -> Path:
 
 
 Caller = Annotated[Identity, Depends(get_caller)]
+Submitter = Annotated[Identity, Depends(get_submitter)]
+Reader = Annotated[Identity, Depends(get_reader)]
+Administrator = Annotated[Identity, Depends(get_administrator)]
 Settings = Annotated[AllSettings, Depends(get_settings)]
 Database = Annotated[database.Database, Depends(get_database)]
 Snapshots = Annotated[snapshots.Snapshots, Depends(get_snapshots)]

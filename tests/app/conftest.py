@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
-from sqlalchemy import text
 
 import embedded
 from app.api import create_app
 from app.settings import Settings
 from app.store.database import Database, connect
+from tests.conftest import clear
 
 SOURCE = """
 schema = 1
@@ -65,8 +65,7 @@ def database(settings: Settings) -> Iterator[Database]:
     """The door to the test's Postgres; what the test committed is emptied afterwards."""
     opened = Database(connect(settings.database))
     yield opened
-    with opened.transaction() as session:
-        session.execute(text("TRUNCATE jobs, job_sources, blobs, blob_references"))
+    clear(opened)
     opened.close()
 
 

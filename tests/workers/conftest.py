@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 import embedded
 from app.settings import Settings
+from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
 from workers.process import Process, build_process
 
@@ -58,7 +58,6 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
 
     yield make
     for process in made:
-        with process.database.transaction() as session:
-            session.execute(text("TRUNCATE jobs, job_sources, blobs, blob_references"))
+        clear(process.database)
         process.database.close()
         process.redis.close()

@@ -22,7 +22,11 @@ def test_a_service_without_warm_workers_is_degraded_and_with_them_ok(client: Tes
     cold = client.get("/readyz")
     assert (cold.status_code, cold.json()["status"]) == (200, "degraded")
     assert cold.json()["checks"]["postgres"] == {"status": "ok"}
-    assert cold.json()["checks"]["migrations"] == {"status": "ok", "head": "0001", "current": "0001"}
+    assert cold.json()["checks"]["migrations"] == {
+        "status": "ok",
+        "head": migrations.HEAD,
+        "current": migrations.HEAD,
+    }
     assert cold.json()["checks"]["redis"] == {"status": "ok"}
     workers = cold.json()["checks"]["workers"]
     assert workers == {"status": "down", "warm": {"light": 0, "caption": 0, "embed": 0, "local": 0}}
@@ -67,6 +71,19 @@ def test_another_schema_is_not_ready(client: TestClient, database: Database):
         "head": migrations.HEAD,
         "current": "0000",
     }
+
+
+def test_a_newer_schema_is_ready(client: TestClient, database: Database):
+    """Migrations only expand what the version before needs, so that processes are replaced one by one."""
+    try:
+        with database.transaction() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        answer = client.get("/readyz")
+    finally:
+        with database.transaction() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": migrations.HEAD})
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["migrations"]["status"] == "ok"
 
 
 def test_the_head_that_the_code_names_is_alembics():

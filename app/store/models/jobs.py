@@ -1,4 +1,4 @@
-"""The tables. Everything true about a job is here; every row belongs to a tenant."""
+"""The tables of the job itself: a job, its sources, its bytes. Everything true about an attribution is here."""
 
 import uuid
 from datetime import datetime
@@ -8,23 +8,19 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    MetaData,
     SmallInteger,
-    Text,
-    Uuid,
+    TextClause,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from app.store.models.base import Base, one_of
 from attribution.ports import SourceState
 
-DEFAULT_TENANT = uuid.UUID("00000000-0000-7000-8000-000000000001")
 RESULT_SCHEMA_VERSION = 1
 
 
@@ -41,6 +37,7 @@ class JobStatus(StrEnum):
 class Stage(StrEnum):
     """The step a job that has not ended waits for or is in."""
 
+    FETCHING = "fetching"
     SCREENING = "screening"
     CAPTIONING = "captioning"
     RESYNTHESISING = "resynthesising"
@@ -52,39 +49,8 @@ ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 OPEN_JOB = text("status IN ('queued', 'processing')")
 
 
-def _one_of(column: str, values: type[StrEnum]) -> str:
-    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
-
-
-class Base(DeclarativeBase):
-    """Named constraints, so that a migration can name what it drops."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this class attribute
-        datetime: DateTime(timezone=True),
-        uuid.UUID: Uuid(),
-        str: Text(),
-        dict[str, Any]: JSONB(none_as_null=True),
-        list[Any]: JSONB(none_as_null=True),
-    }
-
-
-class Tenant(Base):
-    """Whom jobs, images and keys belong to."""
-
-    __tablename__ = "tenants"
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
-    name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+def _ended_and(condition: str) -> TextClause:
+    return text("completed_at IS NOT NULL AND " + condition)
 
 
 class Step:
@@ -105,10 +71,16 @@ class Job(Step, Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(_one_of("status", JobStatus), name="status"),
-        CheckConstraint(_one_of("stage", Stage), name="stage"),
+        CheckConstraint(one_of("status", JobStatus), name="status"),
+        CheckConstraint(one_of("stage", Stage), name="stage"),
         CheckConstraint("candidates BETWEEN 1 AND 16", name="candidates"),
         Index("ix_jobs_listing", "tenant_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_jobs_open", "tenant_id", postgresql_where=OPEN_JOB),
+        Index("ix_jobs_external_id", "tenant_id", "external_id", postgresql_where=text("external_id IS NOT NULL")),
+        Index("ix_jobs_cancel", "cancel_at", postgresql_where=text("cancel_at IS NOT NULL AND " + OPEN_JOB.text)),
+        Index("ix_jobs_images", "completed_at", postgresql_where=_ended_and("images_erased_at IS NULL")),
+        Index("ix_jobs_captions", "completed_at", postgresql_where=_ended_and("captions_erased_at IS NULL")),
+        Index("ix_jobs_results", "completed_at", postgresql_where=_ended_and("erased_at IS NULL")),
         Index("ix_jobs_sweep", "handed_on_at", postgresql_where=OPEN_JOB),
         Index("ix_jobs_deadline", "deadline_at", postgresql_where=OPEN_JOB),
     )
@@ -118,13 +90,23 @@ class Job(Step, Base):
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     stage: Mapped[str | None] = mapped_column(server_default=Stage.SCREENING)
     stage_since: Mapped[datetime] = mapped_column(server_default=func.now())
-    # What was asked.
+    # What was asked. An image that comes by URL is null until it is fetched.
     candidates: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
-    image: Mapped[dict[str, Any]]
-    query_blob: Mapped[str]
+    image_url: Mapped[str | None]
+    image: Mapped[dict[str, Any] | None]
+    query_blob: Mapped[str | None]
+    external_id: Mapped[str | None]
+    # The caller's own, echoed. "metadata" belongs to SQLAlchemy.
+    labels: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    cancel_at: Mapped[datetime | None]
+    # Whether anybody is to be told: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
+    notify: Mapped[bool] = mapped_column(server_default=text("false"))
+    webhook_url: Mapped[str | None]
+    webhook_events: Mapped[list[Any] | None]
     # What came of it.
+    evidence: Mapped[dict[str, Any] | None]
     caption: Mapped[str | None]
     captioner: Mapped[str | None]
     features_blob: Mapped[str | None]
@@ -137,6 +119,10 @@ class Job(Step, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
+    # What was erased of it. A tombstone keeps the id and the times, nothing that was asked or answered.
+    images_erased_at: Mapped[datetime | None]
+    captions_erased_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
 
 
 class JobSource(Step, Base):
@@ -144,7 +130,7 @@ class JobSource(Step, Base):
 
     __tablename__ = "job_sources"
     __table_args__ = (
-        CheckConstraint(_one_of("state", SourceState), name="state"),
+        CheckConstraint(one_of("state", SourceState), name="state"),
         Index("ix_job_sources_drain", "source", "handed_on_at", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
     )

@@ -1,0 +1,1 @@
+"""Who may do what: scopes, keys, limits, and the log of who did it."""
