@@ -12,13 +12,17 @@ ServiceError
 │   ├── UnsupportedImage        415  decodes as none of the accepted formats
 │   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
-│   └── UnknownSource           422  a source that the catalogue does not have
+│   ├── UnknownSource           422  a source that the catalogue does not have
+│   └── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
 ├── Unavailable                 503  try again later; carries Retry-After
 │   ├── Overloaded                   too many uploads at once
 │   ├── NotReady                     Postgres is away or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
 └── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
     ├── Screened                     a screening hook refused the image or the caption
+    ├── FetchFailed                  a caller's address answered, but not with an image: 404, endless redirects
+    │   └── FetchTooLarge            more bytes than the cap
+    ├── AddressUnavailable           a caller's address did not answer, or asks to be called later
     ├── StepFailed                   a stage raised an error that trying again will not mend
     ├── StepCrashed                  a stage killed its worker, or lost it, too often
     └── DeadlineExceeded             the job's deadline passed before there was anything to rank
@@ -153,6 +157,14 @@ class UnknownSource(RequestError):
     title = "Unknown source"
 
 
+class AddressRefused(RequestError):
+    """A URL that we do not call: malformed, or plainly not public."""
+
+    status = 422
+    slug = "address-refused"
+    title = "The address cannot be called"
+
+
 class Unavailable(ServiceError):
     """Try again later."""
 
@@ -193,6 +205,30 @@ class Screened(JobFailure):
     status = 422
     slug = "screened"
     title = "Refused by screening"
+
+
+class FetchFailed(JobFailure):
+    """A caller's address answered, but not with an image."""
+
+    status = 502
+    slug = "fetch-failed"
+    title = "The address did not give an image"
+
+
+class FetchTooLarge(FetchFailed):
+    """More bytes than the cap."""
+
+    slug = "fetch-too-large"
+    title = "The image at the address is too large"
+
+
+class AddressUnavailable(JobFailure):
+    """A caller's address did not answer, or asks to be called later."""
+
+    status = 502
+    slug = "address-unavailable"
+    title = "The address does not answer"
+    permanent = False
 
 
 class StepFailed(JobFailure):

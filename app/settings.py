@@ -3,8 +3,10 @@
 Durations are ISO 8601 or seconds. Secrets have no working default: a missing one stops the process at start.
 """
 
+import re
 from datetime import timedelta
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -160,6 +162,28 @@ class ScreeningSettings(Group):
     )
 
 
+def _host_or_network(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value) or value.replace(".", "").isdecimal():
+            raise ValueError("must be host names, IP addresses or networks such as 10.0.0.0/8") from None
+    return value
+
+
+class OutboundSettings(Group):
+    """Requests to addresses that callers hand us: images to fetch, webhooks. They reach public addresses only."""
+
+    allow: tuple[Annotated[str, AfterValidator(_host_or_network)], ...] = Field(
+        (), description="host names, IP addresses and networks of ours that callers may name although not public"
+    )
+    https_only: bool = Field(False, description="refuse http:// addresses, of images and of webhooks alike")
+    connect_timeout: Duration = Field(timedelta(seconds=5), description="per IP address that is tried")
+    total_timeout: Duration = Field(timedelta(seconds=30), description="for fetching an image, redirects included")
+    max_redirects: NonNegativeInt = Field(5, description="followed while fetching; webhooks follow none")
+    user_agent: str = Field("whodrew", description="how requests introduce themselves")
+
+
 class LogSettings(Group):
     """Structured logs to standard error."""
 
@@ -180,6 +204,7 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    outbound: OutboundSettings = OutboundSettings()
     log: LogSettings = LogSettings()
 
 

@@ -75,6 +75,7 @@ def kind(annotation: Any) -> str:
         return kind(members[0])
     return {
         str: "text",
+        bool: "`true` or `false`",
         int: "whole number",
         float: "number",
         Path: "path",
@@ -98,6 +99,8 @@ def default(field: FieldInfo) -> str:
         return "needed"
     if found is None:
         return "none"
+    if isinstance(found, bool):
+        return f"`{str(found).lower()}`"
     if isinstance(found, timedelta):
         return f"`{found.total_seconds():g}` s"
     if isinstance(found, tuple):
