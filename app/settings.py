@@ -4,6 +4,7 @@ Durations are ISO 8601 or seconds. Secrets have no working default: a missing on
 """
 
 import re
+import ssl
 from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_network
@@ -38,7 +39,16 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _holds_certificates(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # SSLError is one
+        raise ValueError("must be a file of PEM certificates") from error
+    return path
+
+
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
+Certificates = Annotated[Path, AfterValidator(_holds_certificates)]
 
 
 class Group(BaseModel):
@@ -128,6 +138,9 @@ class IntakeSettings(Group):
         timedelta(seconds=20), description="computing time of one image; a child that stands still gets six times that"
     )
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
+    trust_list: Certificates | None = Field(
+        None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
+    )
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
 

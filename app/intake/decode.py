@@ -4,12 +4,16 @@ Imports nothing of the service: the child is small, and knows no secret. And wha
 alone, so that the API process, which only names it, does without.
 """
 
+import functools
 import hashlib
 import os
 import resource
 import signal
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,10 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What an uploaded file turned out to be; `canonical_sha256` is of the PNG that was written beside it."""
+    """What an uploaded file turned out to be; `canonical_sha256` is of the PNG that was written beside it.
+
+    `evidence` is what the file says about its origin, as `attribution.evidence.finding.documents` makes it.
+    """
 
     format: str
     width: int
@@ -34,6 +41,7 @@ class Decoded:
     sha256: str
     size: int
     canonical_sha256: str
+    evidence: list[dict[str, Any]] = field(default_factory=list)
 
 
 def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
@@ -42,10 +50,33 @@ def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
     The process ends itself when that takes more computing than it may: time spent waiting for a busy machine is not
     the image's fault.
     """
-    _confine(limits.memory_bytes)
-    signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
-    try:
+    with _limited(limits.memory_bytes, limits.cpu_seconds):
         return _decode(upload, canonical, limits)
+
+
+def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_seconds: float) -> list[dict[str, Any]]:
+    """What `upload` says about its origin. A task of its own, so that its end need not be that of the image.
+
+    `trust_list` names a file of PEM certificates. Raises OSError or MemoryError; ends the process as `decode` does.
+    """
+    with _limited(memory_bytes, cpu_seconds):
+        from attribution.evidence.finding import documents
+        from attribution.evidence.read import read
+
+        return documents(read(upload.read_bytes(), _text(trust_list) if trust_list else None))
+
+
+@functools.cache
+def _text(file: Path) -> str:
+    return file.read_text()
+
+
+@contextmanager
+def _limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
+    _confine(memory_bytes)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    try:
+        yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 

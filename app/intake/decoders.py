@@ -1,7 +1,9 @@
 """A few child processes that decode uploads, each with a limit on memory and time; one that breaks it is killed."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
@@ -14,9 +16,10 @@ from app.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
-from app.intake.decode import Decoded, DecodeLimits, decode
+from app.intake.decode import Decoded, DecodeLimits, decode, read_evidence
 from app.settings import IntakeSettings
 from attribution import errors
+from attribution.evidence.finding import Kind, documents, unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +32,8 @@ _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
 
 # Times the computing that is allowed. Fifty uploads beside a training run were seen to wait 20 s for a core.
 _PATIENCE = 6
+# Seconds of computing; a file of 20 MB with credentials takes a tenth of that.
+_EVIDENCE_SECONDS = 2.0
 
 
 class Decoders:
@@ -38,6 +43,7 @@ class Decoders:
         self._turn = CapacityLimiter(settings.decoders)
         self._unlimited = CapacityLimiter(math.inf)  # run_sync wants one of its own; the line is ours
         self._patience = _PATIENCE * settings.decode_timeout.total_seconds()
+        self._trust_list = settings.trust_list
         self._limits = DecodeLimits(
             max_pixels=settings.max_pixels,
             max_frames=settings.max_frames,
@@ -47,7 +53,7 @@ class Decoders:
         )
 
     async def decode(self, upload: Path, canonical: Path) -> Decoded:
-        """Writes the canonical PNG and says what the file is.
+        """Writes the canonical PNG and says what the file is, and what it says of itself.
 
         Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full, and
         Overloaded when a child got nowhere without computing, as on a machine that is far too busy.
@@ -55,7 +61,7 @@ class Decoders:
         async with self._turn:
             try:
                 with fail_after(self._patience):
-                    return await to_process.run_sync(
+                    decoded = await to_process.run_sync(
                         decode,
                         upload,
                         canonical,
@@ -82,3 +88,21 @@ class Decoders:
             except OSError as error:
                 log.error("decoder_disk_error", error=str(error))
                 raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+            return replace(decoded, evidence=await self._evidence(upload))
+
+    async def _evidence(self, upload: Path) -> list[dict[str, Any]]:
+        """What the file says of itself. A child that breaks over it costs the evidence, not the image."""
+        try:
+            with fail_after(_PATIENCE * _EVIDENCE_SECONDS):
+                return await to_process.run_sync(
+                    read_evidence,
+                    upload,
+                    self._trust_list,
+                    self._limits.memory_bytes,
+                    _EVIDENCE_SECONDS,
+                    cancellable=True,
+                    limiter=self._unlimited,
+                )
+        except (OSError, MemoryError, TimeoutError, BrokenWorkerProcess) as error:  # ProcessLookupError is an OSError
+            log.warning("evidence_unreadable", reason=type(error).__name__)
+            return documents([unreadable(Kind.FILE, "file")])

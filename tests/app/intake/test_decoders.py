@@ -9,8 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from app.errors import ImageTooLarge, Overloaded, StorageUnavailable, UndecodableImage, UnsupportedImage
 from app.intake.decode import Decoded
@@ -18,6 +20,7 @@ from app.intake.decoders import Decoders
 from app.settings import IntakeSettings
 from tests.app.images import encoded, noise
 from tests.app.odd import png
+from tests.attribution.evidence.signing import Authority
 
 DEFAULTS = IntakeSettings()
 
@@ -164,3 +167,64 @@ def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
     path.write_bytes(encoded())
     with subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE) as child:
         assert child.wait() == 0
+
+
+def test_a_file_says_what_it_is_by_itself(upload: Path):
+    """What a generator wrote into its file comes back as data, beside what the file is."""
+    text = PngInfo()
+    text.add_text("parameters", "a hat\nSteps: 20, Sampler: Euler a, Seed: 7, Model: dreamshaper")
+    upload.write_bytes(encoded(noise(), "PNG", pnginfo=text))
+
+    async def run() -> Decoded:
+        return await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+
+    (finding,) = anyio.run(run).evidence
+    assert (finding["kind"], finding["trust"], finding["model"]) == ("text", "self_declared", "dreamshaper")
+    assert finding["details"] == {"sampler": "Euler a", "steps": "20", "seed": "7"}
+
+
+def test_credentials_are_read_in_the_confined_child(upload: Path, tmp_path: Path):
+    """The native library works under the child's limits, and the operator's list of issuers reaches it."""
+    authority = Authority()
+    upload.write_bytes(authority.sign(encoded(noise(), "JPEG"), "image/jpeg"))
+    trusted = tmp_path / "issuers.pem"
+    trusted.write_text(authority.root)
+
+    async def run(settings: IntakeSettings) -> Decoded:
+        return await Decoders(settings).decode(upload, upload.with_name("canonical"))
+
+    (finding,) = anyio.run(run, DEFAULTS).evidence
+    assert (finding["kind"], finding["trust"]) == ("c2pa", "untrusted_issuer")
+    (finding,) = anyio.run(run, IntakeSettings(trust_list=trusted)).evidence
+    assert (finding["kind"], finding["trust"]) == ("c2pa", "verified")
+
+
+def test_a_trust_list_without_certificates_stops_the_start(tmp_path: Path):
+    """Not its first use, in a child that only shrugs."""
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name in ("empty.pem", "missing.pem"):
+        with pytest.raises(ValueError, match="PEM certificates"):
+            IntakeSettings(trust_list=tmp_path / name)
+
+
+def test_a_child_that_dies_over_evidence_does_not_cost_the_image(upload: Path):
+    """The image is taken, and its evidence says that it could not be read."""
+
+    pipe = upload.with_name("pipe")
+    os.mkfifo(pipe)  # a child that reads its list of issuers here waits for a writer
+
+    def kill() -> None:
+        end = os.open(pipe, os.O_WRONLY)  # comes back as soon as the child has opened the other one
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
+        os.close(end)
+
+    async def run() -> Decoded:
+        decoders = Decoders(DEFAULTS.model_copy(update={"trust_list": pipe}))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, kill)
+            return await decoders.decode(upload, upload.with_name("canonical"))
+
+    decoded = anyio.run(run)
+    assert decoded.sha256 == hashlib.sha256(upload.read_bytes()).hexdigest()
+    assert [(finding["kind"], finding["trust"]) for finding in decoded.evidence] == [("file", "unreadable")]

@@ -25,7 +25,7 @@ class Authority:
         self._info = c2pa.C2paSignerInfo(b"es256", chain.encode(), key.encode(), None)
 
     def sign(self, image: bytes, media_type: str, source_type: str = DRAWN, remote: str | None = None) -> bytes:
-        """The image with a manifest in it that says it was created by Draw Machine 3; `remote`: with an address only."""
+        """The image with a manifest that says it was created by Draw Machine 3; `remote`: with its address only."""
         action = {
             "action": "c2pa.created",
             "softwareAgent": {"name": "Draw Machine", "version": "3"},
