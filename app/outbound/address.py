@@ -40,8 +40,7 @@ def check_url(url: str, settings: OutboundSettings) -> str:
         raise AddressRefused("The address must not contain a user name or a password.")
     if parsed.port is not None and not (parsed.port in _LOW_PORTS or _FIRST_HIGH_PORT <= parsed.port <= 65_535):
         raise AddressRefused("The address must use port 80, port 443, or one from 1024 to 65535.")
-    host = parsed.raw_host.decode("ascii").removesuffix(".")
-    _check_host(host, settings)
+    host = _check_host(parsed.raw_host.decode("ascii").removesuffix("."), settings)
     normal = str(parsed.copy_with(host=host, fragment=None))
     if len(normal) > _MAX_LENGTH:
         raise AddressRefused(f"The address is longer than {_MAX_LENGTH:,} characters.")
@@ -56,13 +55,15 @@ def join_url(base: str, location: str) -> str:
         raise AddressRefused("The address is not a valid URL.") from error
 
 
-def _check_host(host: str, settings: OutboundSettings) -> None:
+def _check_host(host: str, settings: OutboundSettings) -> str:
     if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
-            ip_address(host)
+            normal = str(ip_address(host))
         except ValueError as error:
             raise AddressRefused("The IP address in the address must be written in its usual form.") from error
-        if not Guard(settings.allow).allows(host, host):
+        if not Guard(settings.allow).allows(normal, normal):
             raise AddressRefused("The address must be a public one.")
-    elif len(host) > _MAX_HOST or not _NAME.fullmatch(host):
+        return normal
+    if len(host) > _MAX_HOST or not _NAME.fullmatch(host):
         raise AddressRefused("The address has no valid host name.")
+    return host

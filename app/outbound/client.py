@@ -27,6 +27,9 @@ _IDLE_CONNECTIONS = 16
 _IDLE_SECONDS = 15.0
 _EXCERPT_BYTES = 1_024
 _REDIRECTS = (301, 302, 303, 307, 308)
+# A connection is not shared between fetches: what its server sends beyond an announced length would pass as the answer
+# to the next one, which may be another tenant's.
+_FETCH_HEADERS = {"accept": "image/*,*/*;q=0.1", "connection": "close"}
 # Of the answers that are not 200, those after which the same request may succeed later; and all from 500 on.
 _PASSING = (408, 425, 429)
 
@@ -51,7 +54,7 @@ class Answer:
 
 
 class Outbound:
-    """The guarded client: one per process, shared by its threads, with connections kept open between requests."""
+    """The guarded client: one per process, shared by its threads; connections for posting are kept open for a while."""
 
     def __init__(self, settings: OutboundSettings, resolve: Resolver = system_resolver) -> None:
         self._settings = settings
@@ -77,7 +80,7 @@ class Outbound:
         with _failures(), time_limit(self._settings.total_timeout):
             url = check_url(url, self._settings)
             for _ in range(self._settings.max_redirects + 1):
-                with self._exchange("GET", url, {"accept": "image/*,*/*;q=0.1"}) as response:
+                with self._exchange("GET", url, _FETCH_HEADERS) as response:
                     headers = _readable(response)
                     if response.status not in _REDIRECTS:
                         size = _save(response, headers, into, max_bytes)
