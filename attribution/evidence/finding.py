@@ -4,7 +4,6 @@ Only the standard library is imported here, because the API's own process knows 
 """
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -14,8 +13,6 @@ from typing import Any
 MAX_BYTES = 8_000
 MAX_TEXT = 120
 _MAX_FINDINGS = 16
-# Neither JSONB nor a terminal takes these well: control characters, lone surrogates, changes of writing direction.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 
 
 class Kind(StrEnum):
@@ -77,7 +74,9 @@ def clean(value: object) -> str:
     """One printable line of at most MAX_TEXT characters; empty for what is neither text nor a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    text = _UNPRINTABLE.sub(" ", value[: 4 * MAX_TEXT] if isinstance(value, str) else repr(value)).strip()
+    text = value[: 4 * MAX_TEXT] if isinstance(value, str) else repr(value)
+    # Control characters, lone surrogates, changes of writing direction: neither JSONB nor a terminal takes them well.
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 

@@ -27,7 +27,7 @@ def _read(data: bytes, trust_list: str | None) -> list[Finding]:
         blocks = find_blocks(data)
     except Exception:  # bytes are hostile, and evidence is never worth a job
         return [unreadable(Kind.FILE, "file")]
-    found = [unreadable(kind, f"{blocks.format} {kind}") for kind in blocks.unread]
+    found: list[Finding] = []
     if MARKER in data:
         media_type = f"image/{blocks.format.lower()}"
         found += _guarded(Kind.C2PA, "C2PA manifest", lambda: credential_findings(data, media_type, trust_list))
@@ -38,6 +38,7 @@ def _read(data: bytes, trust_list: str | None) -> list[Finding]:
     found += _guarded(Kind.EXIF, "EXIF", lambda: exif_findings(blocks.exif))
     found += _guarded(Kind.TEXT, "EXIF", lambda: parameter_findings("EXIF", dict(exif_texts(blocks.exif))))
     found += _guarded(Kind.TEXT, "text", lambda: parameter_findings(f"{blocks.format} text", dict(blocks.texts)))
+    found += [unreadable(kind, f"{blocks.format} {kind}") for kind in blocks.unread]
     return found
 
 

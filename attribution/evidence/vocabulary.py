@@ -65,10 +65,12 @@ def is_ai(code: str | None) -> bool:
 
 def known_generator(names: Iterable[str | None], prose: Iterable[str | None] = ()) -> str | None:
     """The first image generator that is named where makers are, or signs in prose such as a description."""
-    for texts, patterns in ((names, _NAMES | _SIGNATURES), (prose, _SIGNATURES)):
+    named = [text for text in names if text]
+    signed = [*named, *(text for text in prose if text)]
+    for texts, patterns in ((named, _NAMES), (signed, _SIGNATURES)):
         for text in texts:
             for name, pattern in patterns.items():
-                if text and pattern.search(text, 0, _LOOKED_AT):
+                if pattern.search(text, 0, _LOOKED_AT):
                     return name
     return None
 
