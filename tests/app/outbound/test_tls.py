@@ -1,10 +1,13 @@
 """https: the certificate must be for the name in the URL, although it is the judged address that is connected to."""
 
 import io
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import trustme
@@ -59,10 +62,23 @@ def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> Non
     assert secure.requests == []
 
 
+class Silence(ssl.SSLContext):
+    """A side that listens to the greeting and never answers."""
+
+    def wrap_socket(self, channel: socket.socket, **_: Any) -> NoReturn:  # type: ignore[override]
+        """Waits until the other side leaves."""
+        while channel.recv(4_096):
+            pass
+        raise ConnectionError("the other side has left")
+
+
 @pytest.mark.usefixtures("trusted")
 def test_a_greeting_that_hangs_ends(make_client: MakeClient, site: Site) -> None:
     """A server that accepts and says nothing while TLS is agreed upon."""
+    site.tls = Silence(ssl.PROTOCOL_TLS_SERVER)
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"], total_timeout=0.3)
+    began = time.monotonic()
     with pytest.raises(AddressUnavailable):
         client.fetch(site.url(host="good.example", scheme="https"), io.BytesIO(), max_bytes=100)
+    assert 0.25 < time.monotonic() - began < 2
     assert site.requests == []
