@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.store.models import Job, JobSource, JobStatus, Stage
+from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Reason, SourceState, VerdictKind
 
 
@@ -28,6 +29,28 @@ class ImageDocument(Document):
     frames: int = Field(description="1 for a still; of an animation the first frame is taken")
     sha256: str = Field(description="of the bytes as uploaded")
     size: int = Field(description="bytes as uploaded")
+
+
+class FindingDocument(Document):
+    """One thing that the image itself says about its origin. It never changes a distance or the ranking."""
+
+    kind: Kind
+    where: str = Field(examples=["C2PA manifest"])
+    claim: str = Field(description="what is said, as a sentence")
+    trust: Trust = Field(
+        description="`verified`: signed by an issuer on this installation's list; `untrusted_issuer`: signed, by "
+        "anybody; `unverified_signature`, `tampered`: a signature that proves nothing; `self_declared`: unprotected "
+        "text or pixels; `weak`: a hint; `unreadable`: something is there, or may be, that could not be read"
+    )
+    caveat: str = Field(description="why it can be believed only so far, as a sentence")
+    generator: str | None = Field(description="the tool or maker that is named")
+    model: str | None
+    source_type: str | None = Field(
+        description="IPTC's code for the digital source type", examples=["trainedAlgorithmicMedia"]
+    )
+    says_ai: bool = Field(description="whether it says that a generative model took part")
+    prompt_present: bool = Field(description="whether a prompt is there too; it is never copied")
+    details: dict[str, str] = Field(description="what else is said, e.g. `seed`, `steps`, `model_hash`, `issuer`")
 
 
 class SourceDocument(Document):
@@ -105,6 +128,7 @@ class JobDocument(Document):
     seed: int | None
     sources: list[SourceDocument]
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
+    evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
@@ -125,6 +149,7 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         seed=job.seed,
         sources=[_source_document(row) for row in sources],
         timings=job.timings,
+        evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
     )

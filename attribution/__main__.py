@@ -18,6 +18,9 @@ from attribution.build import Placement, build_captioner, build_embedder, build_
 from attribution.catalogue import Source, load_catalogue
 from attribution.distance import DISTANCES, distance_named
 from attribution.errors import AttributionError
+from attribution.evidence.finding import Finding, documents
+from attribution.evidence.read import read
+from attribution.evidence.watermark import watermark
 from attribution.image import load
 from attribution.method import attribute
 from attribution.ports import Attribution, Resynthesis
@@ -31,12 +34,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Attribute one image and print the answer. Returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        evidence = _evidence(options)
         answer = _attribute(options)
     except (AttributionError, OSError) as error:
         print(f"attribution: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(_document(answer), indent=2, default=str) if options.json else _table(answer))
+    if options.json:
+        document = {**_document(answer), "evidence": documents(evidence)}
+        print(json.dumps(document, indent=2, default=str))
+    else:
+        print("\n".join([_table(answer), *map(_evidence_line, evidence)]))
     return 0
+
+
+def _evidence(options: argparse.Namespace) -> tuple[Finding, ...]:
+    """What the file says about its origin; the ranking knows nothing of it."""
+    trust_list = options.trust_list.read_text() if options.trust_list else None
+    return (*read(options.image.read_bytes(), trust_list), *watermark(load(options.image).image))
+
+
+def _evidence_line(finding: Finding) -> str:
+    return f"evidence  {finding.where}: {finding.claim} ({finding.trust}: {finding.caveat})"
 
 
 def _attribute(options: argparse.Namespace) -> Attribution:
@@ -134,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--captioner", default="blip:zoo/models/captioner")
     parser.add_argument("--embedder", default="open_clip:local-dir:zoo/models/clip")
     parser.add_argument("--distance", default="cosine", choices=sorted(DISTANCES))
+    parser.add_argument("--trust-list", type=Path, help="PEM certificates of issuers whose credentials are trusted")
     parser.add_argument("--quorum", type=_positive, default=2, help="tested sources a verdict needs")
     parser.add_argument("--timeout", type=float, help="seconds per source, instead of the catalogue's")
     parser.add_argument("--device", default="cpu")

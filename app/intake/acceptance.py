@@ -97,6 +97,7 @@ class Intake:
         new = NewJob(
             tenant_id=tenant_id,
             image=image.model_dump(),
+            evidence={"findings": decoded.evidence},
             query_blob=decoded.canonical_sha256,
             candidates=options.candidates or self._settings.candidates,
             sources=sources,

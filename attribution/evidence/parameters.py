@@ -38,7 +38,7 @@ def parameter_findings(where: str, texts: Texts) -> tuple[Finding, ...]:
 def _finding(where: str, generator: str, keyword: str = "", **more: Any) -> Finding:
     claim = f"Names {generator}."
     if more.get("model"):
-        claim = f"Names {generator} and the model {more['model']}."
+        claim = f"Names {generator}, model {more['model']}."
     where = f"{where} {keyword}".strip()
     return Finding(Kind.TEXT, where, claim, Trust.SELF_DECLARED, SELF_DECLARED, generator=generator, **more)
 
@@ -54,7 +54,7 @@ def _automatic1111(where: str, texts: Texts) -> Finding | None:
         said = {name.strip(): value.strip().strip('"') for name, value in _PAIR.findall(line)}
         return _finding(
             where,
-            "AUTOMATIC1111, or a tool that writes its format",
+            "AUTOMATIC1111 or a compatible tool",
             keyword,
             model=clean(said.get("Model")) or None,
             says_ai=True,

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from attribution.__main__ import main
 from attribution.image import encode_png
@@ -84,9 +86,31 @@ def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.Capture
     assert document["verdict"]["reason"] == "uncalibrated"
 
 
+def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a line with its caveat, and as data; the ranking is the same with and without."""
+    assert _run(place, "--json") == 0
+    plain = json.loads(capsys.readouterr().out)
+    text = PngInfo()
+    text.add_text("parameters", "a hat\nSteps: 20, Seed: 7, Model: dreamshaper")
+    with Image.open(place / "query.jpg") as image:
+        image.save(place / "says.png", pnginfo=text)
+    assert _run(place, "--json", image="says.png") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [finding["model"] for finding in document.pop("evidence")] == ["dreamshaper"]
+    assert plain.pop("evidence") == []
+    assert document["ranking"] == plain["ranking"]
+    assert _run(place, image="says.png") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(
+        "evidence  PNG text parameters: Names AUTOMATIC1111 or a compatible tool, model dreamshaper."
+    )
+    assert "(self_declared: Anybody can write" in last
+
+
 @pytest.mark.parametrize(
     ("arguments", "image", "message"),
     [
+        (["--trust-list", "/no/such/list"], "query.jpg", "/no/such/list"),
         ([], "sources/a.toml", "not an image"),
         ([], "nowhere.png", "nowhere.png"),
         (["--sources", "a,zzz"], "query.jpg", "zzz"),

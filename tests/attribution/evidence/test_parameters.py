@@ -89,7 +89,7 @@ def test_automatic1111(data: bytes):
     assert (finding.kind, finding.trust, finding.says_ai) == (Kind.TEXT, Trust.SELF_DECLARED, True)
     assert (finding.model, finding.prompt_present) == ("dreamshaper_8", True)
     assert dict(finding.details) == SAID
-    assert finding.claim == "Names AUTOMATIC1111, or a tool that writes its format and the model dreamshaper_8."
+    assert finding.claim == "Names AUTOMATIC1111 or a compatible tool, model dreamshaper_8."
 
 
 def test_comfyui():
