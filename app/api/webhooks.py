@@ -1,0 +1,366 @@
+"""/webhooks: where a tenant is told of its jobs, what signs that, and what became of each delivery."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from app.access.audit import record
+from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
+from app.api.openapi import problems
+from app.documents import Document
+from app.errors import AddressRefused, EndpointDisabled, InvalidRequest, NotFound, StorageUnavailable
+from app.outbound import check_url
+from app.queue.steps import notify_step
+from app.store.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.webhook import deliveries, endpoints
+from app.webhook.events import EventType
+from app.webhook.receivers import receiver_rules
+from app.webhook.schedule import DeliveryState
+from app.webhook.signing import message_id
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+_PROBLEMS = problems(NotFound, InvalidRequest, StorageUnavailable)
+_OFF = "It was switched off by its owner."
+
+Url = Annotated[str, Field(max_length=4_096, examples=["https://moderation.example/hooks/attribution"])]
+Events = Annotated[tuple[EventType, ...], Field(min_length=1, max_length=len(EventType))]
+Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class NewEndpoint(Document):
+    """An address to be told at."""
+
+    url: Url
+    events: Events = Field(tuple(EventType), description="the types of events it is told; all where not given")
+    description: Description | None = None
+
+
+class EndpointChange(Document):
+    """What is to be changed; what is not given stays."""
+
+    url: Url | None = None
+    events: Events | None = None
+    description: Description | None = None
+    enabled: bool | None = Field(
+        None, description="false drops what is still to be delivered; true also after a 410 had switched it off"
+    )
+
+
+class EndpointDocument(Document):
+    """Where a tenant is told of its jobs."""
+
+    id: uuid.UUID
+    url: str
+    events: list[EventType]
+    description: str | None
+    enabled: bool
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    created_at: datetime
+
+
+class SecretDocument(Document):
+    """What verifies signatures, in the form that every Standard Webhooks library takes."""
+
+    secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
+
+
+class NewEndpointDocument(EndpointDocument, SecretDocument):
+    """An endpoint and its secret."""
+
+
+class EndpointsDocument(Document):
+    """All endpoints of the tenant, oldest first."""
+
+    endpoints: list[EndpointDocument]
+
+
+class DeliveryDocument(Document):
+    """One event for one receiver."""
+
+    id: uuid.UUID
+    webhook_id: str = Field(description="the `webhook-id` header, the same for every attempt")
+    job: uuid.UUID | None = Field(description="null for a ping")
+    endpoint: uuid.UUID | None = Field(description="null for the `webhook_url` of a job")
+    url: str
+    type: str
+    sequence: int
+    state: DeliveryState = Field(
+        description="`failed`: every attempt of the schedule was made; `dropped`: the receiver answered 410 or was "
+        "switched off"
+    )
+    attempts: int
+    next_attempt_at: datetime | None = Field(description="null once it has ended")
+    created_at: datetime
+    completed_at: datetime | None
+
+
+class AttemptDocument(Document):
+    """One try, and what came back."""
+
+    number: int
+    started_at: datetime
+    seconds: float
+    status: int | None = Field(description="null where no answer came")
+    error: str | None
+    response: str | None = Field(description="the first kilobyte of the answer's body")
+
+
+class AttemptedDeliveryDocument(DeliveryDocument):
+    """A delivery with all there is to know about it."""
+
+    payload: str = Field(description="the very text that is signed and sent")
+    attempted: list[AttemptDocument] = Field(description="the attempts whose outcome is known, oldest first")
+
+
+class DeliveriesDocument(Document):
+    """A page of deliveries, newest first."""
+
+    deliveries: list[DeliveryDocument]
+    next_cursor: str | None = Field(description="give it as `cursor` for the page after this; null on the last one")
+
+
+@router.post("", status_code=201, responses=problems(InvalidRequest, AddressRefused, StorageUnavailable))
+def create_endpoint(
+    new: NewEndpoint,
+    request: Request,
+    response: Response,
+    caller: Administrator,
+    settings: Settings,
+    database: Database,
+) -> NewEndpointDocument:
+    """Have all jobs that are accepted from now on told to an address. The answer shows the secret that signs."""
+    url = check_url(new.url, receiver_rules(settings))
+    with database.transaction() as session:
+        endpoint = endpoints.create(session, caller.tenant_id, url, new.events, new.description)
+        _note(session, request, caller, "webhook.created", endpoint.id)
+    response.headers["Location"] = f"/webhooks/{endpoint.id}"
+    return NewEndpointDocument(**_endpoint(endpoint).model_dump(), secret=endpoint.secrets[0]["secret"])
+
+
+@router.get("", responses=problems(StorageUnavailable))
+def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocument:
+    """List the endpoints."""
+    with database.statement() as session:
+        rows = endpoints.of_tenant(session, caller.tenant_id)
+    return EndpointsDocument(endpoints=[_endpoint(row) for row in rows])
+
+
+@router.get("/default/secret", responses=problems(StorageUnavailable))
+def get_default_secret(request: Request, caller: Administrator, database: Database) -> SecretDocument:
+    """Show the secret that signs what is sent to the `webhook_url` of single jobs."""
+    with database.transaction() as session:
+        secret = endpoints.default_secret(session, caller.tenant_id)
+        _note(session, request, caller, "webhook.secret_read", caller.tenant_id)
+    return SecretDocument(secret=secret)
+
+
+@router.get("/deliveries", responses=problems(InvalidRequest, StorageUnavailable))
+def list_deliveries(
+    caller: Administrator,
+    database: Database,
+    job: uuid.UUID | None = None,
+    endpoint: uuid.UUID | None = None,
+    state: DeliveryState | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: uuid.UUID | None = None,
+) -> DeliveriesDocument:
+    """List deliveries, newest first."""
+    with database.statement() as session:
+        rows = deliveries.listing(
+            session,
+            caller.tenant_id,
+            job_id=job,
+            endpoint_id=endpoint,
+            state=state,
+            before=cursor,
+            limit=limit + 1,  # one more says whether there is a page after this
+        )
+    page = rows[:limit]
+    more = len(rows) > limit
+    return DeliveriesDocument(
+        deliveries=[_delivery(row) for row in page], next_cursor=str(page[-1].id) if more else None
+    )
+
+
+@router.get("/deliveries/{delivery_id}", responses=_PROBLEMS)
+def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Database) -> AttemptedDeliveryDocument:
+    """Show a delivery with its attempts."""
+    with database.transaction(durable=False) as session:
+        row = _found_delivery(session, caller, delivery_id)
+        attempts = deliveries.attempts_of(session, row.id)
+    return AttemptedDeliveryDocument(
+        **_delivery(row).model_dump(), payload=row.payload, attempted=[_attempt(each) for each in attempts]
+    )
+
+
+@router.post(
+    "/deliveries/{delivery_id}/redeliver",
+    status_code=202,
+    responses=problems(NotFound, InvalidRequest, EndpointDisabled, StorageUnavailable),
+)
+def redeliver(
+    delivery_id: uuid.UUID, request: Request, caller: Administrator, database: Database, broker: Broker
+) -> DeliveryDocument:
+    """Send a delivery again, now, with the same `webhook-id`: one more attempt, and what its schedule still has."""
+    with database.transaction() as session:
+        row = _found_delivery(session, caller, delivery_id)
+        url = row.url
+        if row.endpoint_id is not None:
+            url = _enabled(_found(session, caller, row.endpoint_id)).url
+        row = deliveries.redeliver(session, row, url)
+        _note(session, request, caller, "webhook.redelivered", row.id)
+    broker.enqueue([notify_step()])
+    return _delivery(row)
+
+
+@router.get("/{endpoint_id}", responses=_PROBLEMS)
+def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Database) -> EndpointDocument:
+    """Show an endpoint."""
+    with database.transaction(durable=False) as session:
+        return _endpoint(_found(session, caller, endpoint_id))
+
+
+@router.patch("/{endpoint_id}", responses=problems(NotFound, InvalidRequest, AddressRefused, StorageUnavailable))
+def change_endpoint(
+    endpoint_id: uuid.UUID,
+    change: EndpointChange,
+    request: Request,
+    caller: Administrator,
+    settings: Settings,
+    database: Database,
+) -> EndpointDocument:
+    """Change an endpoint, or switch it on or off. A new address also gets what is still to be delivered."""
+    url = None if change.url is None else check_url(change.url, receiver_rules(settings))
+    with database.transaction() as session:
+        endpoint = _found(session, caller, endpoint_id)
+        if url is not None:
+            endpoints.move(session, endpoint, url)
+        if change.events is not None:
+            endpoint.events = list(change.events)
+        if "description" in change.model_fields_set:
+            endpoint.description = change.description
+        if change.enabled:
+            endpoint.disabled_at = endpoint.disabled_reason = None
+        session.flush()
+        if change.enabled is False:
+            endpoints.disable(session, endpoint.id, _OFF)
+            session.refresh(endpoint)
+        _note(session, request, caller, "webhook.changed", endpoint.id)
+    return _endpoint(endpoint)
+
+
+@router.delete("/{endpoint_id}", status_code=204, responses=_PROBLEMS)
+def delete_endpoint(endpoint_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
+    """Delete an endpoint with all its deliveries."""
+    with database.transaction() as session:
+        session.delete(_found(session, caller, endpoint_id))
+        _note(session, request, caller, "webhook.deleted", endpoint_id)
+
+
+@router.get("/{endpoint_id}/secret", responses=_PROBLEMS)
+def get_secret(endpoint_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> SecretDocument:
+    """Show the secret that signs what is sent to an endpoint."""
+    with database.transaction() as session:
+        endpoint = _found(session, caller, endpoint_id)
+        _note(session, request, caller, "webhook.secret_read", endpoint.id)
+    return SecretDocument(secret=endpoint.secrets[0]["secret"])
+
+
+@router.post("/{endpoint_id}/rotate", responses=_PROBLEMS)
+def rotate_secret(
+    endpoint_id: uuid.UUID, request: Request, caller: Administrator, settings: Settings, database: Database
+) -> SecretDocument:
+    """Give an endpoint a new secret. For a day, unless configured otherwise, the former one signs as well."""
+    with database.transaction() as session:
+        endpoint = _found(session, caller, endpoint_id)
+        secret = endpoints.rotate(endpoint, datetime.now(UTC), settings.webhooks.rotation_overlap)
+        session.flush()
+        _note(session, request, caller, "webhook.secret_rotated", endpoint.id)
+    return SecretDocument(secret=secret)
+
+
+@router.post(
+    "/{endpoint_id}/ping",
+    status_code=202,
+    responses=problems(NotFound, InvalidRequest, EndpointDisabled, StorageUnavailable),
+)
+def ping_endpoint(
+    endpoint_id: uuid.UUID, caller: Administrator, database: Database, broker: Broker
+) -> DeliveryDocument:
+    """Send an endpoint a signed `webhook.ping`; GET the delivery to see what came of it."""
+    with database.transaction() as session:
+        row = deliveries.ping(session, _enabled(_found(session, caller, endpoint_id)), datetime.now(UTC))
+    broker.enqueue([notify_step()])
+    return _delivery(row)
+
+
+def _found(session: Session, caller: Identity, endpoint_id: uuid.UUID) -> WebhookEndpoint:
+    endpoint = endpoints.find(session, caller.tenant_id, endpoint_id)
+    if endpoint is None:
+        raise NotFound(f"There is no webhook endpoint {endpoint_id}.")
+    return endpoint
+
+
+def _found_delivery(session: Session, caller: Identity, delivery_id: uuid.UUID) -> WebhookDelivery:
+    row = deliveries.find(session, caller.tenant_id, delivery_id)
+    if row is None:
+        raise NotFound(f"There is no delivery {delivery_id}.")
+    return row
+
+
+def _enabled(endpoint: WebhookEndpoint) -> WebhookEndpoint:
+    if endpoint.disabled_at is not None:
+        raise EndpointDisabled("The endpoint is switched off; switch it on first, with PATCH and `enabled`.")
+    return endpoint
+
+
+def _note(session: Session, request: Request, caller: Identity, action: str, subject: uuid.UUID) -> None:
+    record(session, caller.tenant_id, caller.actor, action, str(subject), request.state.request_id)
+
+
+def _endpoint(row: WebhookEndpoint) -> EndpointDocument:
+    return EndpointDocument(
+        id=row.id,
+        url=row.url,
+        events=[EventType(name) for name in row.events],
+        description=row.description,
+        enabled=row.disabled_at is None,
+        disabled_at=row.disabled_at,
+        disabled_reason=row.disabled_reason,
+        created_at=row.created_at,
+    )
+
+
+def _delivery(row: WebhookDelivery) -> DeliveryDocument:
+    state = DeliveryState(row.state)
+    return DeliveryDocument(
+        id=row.id,
+        webhook_id=message_id(row.id),
+        job=row.job_id,
+        endpoint=row.endpoint_id,
+        url=row.url,
+        type=row.type,
+        sequence=row.sequence,
+        state=state,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_at if state is DeliveryState.PENDING else None,
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+    )
+
+
+def _attempt(row: WebhookAttempt) -> AttemptDocument:
+    return AttemptDocument(
+        number=row.number,
+        started_at=row.started_at,
+        seconds=row.seconds,
+        status=row.status,
+        error=row.error,
+        response=row.response,
+    )

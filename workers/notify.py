@@ -1,0 +1,146 @@
+"""Sends what is due to receivers, each delivery in a thread of its own, so that one that hangs keeps nobody waiting.
+
+A message only wakes this up. Rows say what is due; a lease on each lets another process send what this one, killed,
+has not written down. So an event arrives at least once, and maybe twice, with the same id.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+import structlog
+
+from app.errors import ServiceError
+from app.outbound import Outbound
+from app.settings import Settings
+from app.store.database import Database
+from app.webhook import deliveries
+from app.webhook.deliveries import Attempt, Claim
+from app.webhook.receivers import receiver_rules
+from app.webhook.schedule import Outcome, Uniform, decide
+from app.webhook.signing import signed_headers
+
+log = structlog.get_logger(__name__)
+
+# For what follows an attempt: waiting for a lock takes ten seconds at most.
+_RECORDING = timedelta(seconds=15)
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Couriers:
+    """The threads of one process that deliver, and what it knows of receivers that asked for a pause."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self._database = database
+        self._settings = settings.webhooks
+        self._outbound = Outbound(receiver_rules(settings))
+        self._clock = clock
+        self._uniform = uniform
+        self._lock = Lock()
+        self._claiming = Lock()
+        self._under_way: Counter[str] = Counter()
+        self._paused: dict[str, datetime] = {}
+        self._threads = ThreadPoolExecutor(self._settings.concurrency, "courier")
+        self._closed = False
+
+    @property
+    def under_way(self) -> int:
+        """How many deliveries this process is attempting."""
+        with self._lock:
+            return self._under_way.total()
+
+    def send_due(self) -> None:
+        """Starts attempts at what is due, as many as there are threads for; each looks for more when it is over."""
+        while self._take():
+            pass
+
+    def any_due(self) -> bool:
+        """Whether anything waits to be sent, by whichever process."""
+        with self._database.statement() as session:
+            return deliveries.any_due(session, self._clock())
+
+    def close(self) -> None:
+        """Starts no more attempts, waits for those under way and closes their connections."""
+        with self._claiming:
+            self._closed = True
+        self._threads.shutdown()
+        self._outbound.close()
+
+    def _take(self) -> bool:
+        # One at a time, so that what several threads have room for is claimed in one statement.
+        with self._claiming:
+            now = self._clock()
+            with self._lock:
+                under_way = Counter(self._under_way)
+                self._paused = {url: until for url, until in self._paused.items() if until > now}
+                paused = list(self._paused)
+            room = self._settings.concurrency - under_way.total()
+            if room <= 0 or self._closed:
+                return False
+            # Durable, and with it everything that was committed before: nothing is told that a crash could undo.
+            with self._database.transaction() as session:
+                claims = deliveries.claim(
+                    session,
+                    now,
+                    self._settings.timeout + _RECORDING,
+                    most=room,
+                    at_once=self._settings.per_host,
+                    under_way=under_way,
+                    paused=paused,
+                )
+            with self._lock:
+                self._under_way.update(claim.host for claim in claims)
+            for claim in claims:
+                self._threads.submit(self._deliver, claim)
+        return bool(claims)
+
+    def _deliver(self, claim: Claim) -> None:
+        with structlog.contextvars.bound_contextvars(delivery_id=str(claim.id), attempt=claim.attempt):
+            try:
+                self._attempt(claim)
+            except Exception as error:  # Postgres is away: when the lease is over, somebody sends it again
+                log.error("delivery_not_recorded", exc_info=error)
+            finally:
+                with self._lock:
+                    self._under_way -= Counter([claim.host])
+        try:
+            self.send_due()
+        except Exception as error:  # the sweep wakes us again
+            log.warning("deliveries_not_claimed", error=type(error).__name__)
+
+    def _attempt(self, claim: Claim) -> None:
+        started_at, began = self._clock(), time.monotonic()
+        headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
+        response = error = None
+        try:
+            answer = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
+        except ServiceError as failure:
+            outcome, error = Outcome(None, {}, failure.permanent), failure.detail
+        except Exception as bug:  # counted like any other failure, so that the schedule bounds it
+            log.error("delivery_error", exc_info=bug)
+            outcome, error = Outcome(None, {}), "The request could not be made; the operator's log says why."
+        else:
+            outcome = Outcome(answer.status, answer.headers)
+            response = answer.body.decode(errors="replace").replace("\x00", "\ufffd")
+        attempt = Attempt(started_at, time.monotonic() - began, outcome.status, response, error)
+        decision = decide(claim.attempt, outcome, self._clock(), self._uniform)
+        if decision.pause_until is not None:
+            with self._lock:
+                self._paused[claim.url] = decision.pause_until
+        with self._database.transaction(durable=False) as session:
+            deliveries.record(session, claim, attempt, decision)
+        log.info("delivery_attempted", status=outcome.status, state=decision.state.value)
