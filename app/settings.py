@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -166,13 +167,36 @@ class JobSettings(Group):
     drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    return value
+
+
 class ScreeningSettings(Group):
-    """What is asked before anything is drawn."""
+    """What is asked before anything is drawn, besides the hash lists and text rules in the database."""
 
     hooks: tuple[str, ...] = Field(
         (),
         description="package.module:name of objects that workers.screening.Hook describes; none by default",
     )
+    endpoint: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, description="your moderation service, asked about every image and text; need not be public"
+    )
+    endpoint_token: SecretStr | None = Field(None, description="sent to the endpoint as `Authorization: Bearer`")
+    endpoint_timeout: Duration = Field(timedelta(seconds=10), description="for one whole answer of the endpoint")
+    refresh: Duration = Field(
+        timedelta(seconds=5), description="after which a changed hash list or text rule is in force, at the latest"
+    )
+    max_list_bytes: PositiveInt = Field(
+        20_000_000, description="of a hash list that is uploaded; the command line takes any"
+    )
+
+    @property
+    def waits(self) -> bool:
+        """Whether screening may wait for others; it is then not done by the worker that holds the captioner."""
+        return bool(self.hooks or self.endpoint)
 
 
 def _host_or_network(value: str) -> str:
@@ -197,6 +221,32 @@ class OutboundSettings(Group):
     user_agent: str = Field("whodrew", description="how requests introduce themselves")
 
 
+class WebhookSettings(Group):
+    """Telling receivers what became of jobs. The schedule of attempts is Standard Webhooks' own."""
+
+    allow_http: bool = Field(False, description="whether receivers may be http:// addresses; for trying things out")
+    timeout: Duration = Field(timedelta(seconds=20), description="for one attempt, from connecting to the answer")
+    concurrency: PositiveInt = Field(64, description="attempts at once in one process")
+    per_host: PositiveInt = Field(8, description="of these, at one host, which may hang")
+    rotation_overlap: Duration = Field(
+        timedelta(days=1), description="how long an endpoint's former secret goes on signing beside the new one"
+    )
+
+
+class WaitingSettings(Group):
+    """Callers that keep a connection open until something happens; all numbers are per API process."""
+
+    waiters: PositiveInt = Field(1_000, description="waiting for a job's end at once; more are answered without a wait")
+    watchers: PositiveInt = Field(
+        100, description="watching a job's progress at once (event streams, waits for a change); more are answered 503"
+    )
+    look_every: Duration = Field(timedelta(milliseconds=500), description="how often a watcher looks for progress")
+    check_every: Duration = Field(
+        timedelta(seconds=2), description="how often Postgres is asked which of the awaited jobs ended without notice"
+    )
+    heartbeat: Duration = Field(timedelta(seconds=15), description="silence after which a stream sends a comment")
+
+
 class LogSettings(Group):
     """Structured logs to standard error."""
 
@@ -218,6 +268,8 @@ class Settings(BaseSettings):
     job: JobSettings = JobSettings()
     screening: ScreeningSettings = ScreeningSettings()
     outbound: OutboundSettings = OutboundSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    waiting: WaitingSettings = WaitingSettings()
     log: LogSettings = LogSettings()
 
 

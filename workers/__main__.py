@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from app.log import configure_logging
 from app.queue.steps import Role
@@ -46,11 +46,12 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
     # Before Celery starts: it only logs what a signal's handler raises, and a worker without models would take tasks.
     warm_up(process, roles)
     worker_ready.connect(ready, weak=False)
+    worker_shutdown.connect(lambda **_: process.couriers.close(), weak=False)
     celery.worker_main(
         [
             "worker",
             *("--pool", pool.kind, "--concurrency", str(pool.concurrency)),
-            *("--queues", ",".join(queues_of(roles, process.catalogue.sources))),
+            *("--queues", ",".join(queues_of(roles, process.catalogue.sources, settings.screening))),
             *("--hostname", f"{'-'.join(roles)}@%h"),
             *("--loglevel", settings.log.level),
             "--without-gossip",

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.queue.steps import is_local
+from app.queue.steps import is_local, notify_step
 from app.store import blobs, sources
 from app.store.blobs import StoredBlob
 from app.store.models import JobSource
@@ -22,6 +22,7 @@ from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, ModelRef, Resynthesis, SourceState
 from attribution.resynthesise import derive_seeds
 from attribution.resynthesise import resynthesise as draw
+from workers.discard import discard
 from workers.images import PNG
 from workers.process import Process
 from workers.stage import hand_on
@@ -54,6 +55,8 @@ def _draw_all(process: Process, claims: Sequence[SourceClaim]) -> None:
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
         for ended in _as_they_end(process, claims):
             _save(process, job_id, ended)
+            if claims[0].notify:
+                process.broker.enqueue([notify_step()])
 
 
 def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[list[Drawn]]:
@@ -118,6 +121,7 @@ def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
                 for k, blob in enumerate(stored)
             },
         )
+    discard(process, (blob for outcome, stored in drawn if outcome.row.source not in stood for blob in stored))
     log.info("sources_ended", states={outcome.row.source: outcome.state.value for outcome, _ in drawn})
     if stage is not None:
         hand_on(process, job_id, stage)

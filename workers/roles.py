@@ -7,7 +7,9 @@ for others run in threads. Roles that share a pool can share a process.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.queue.steps import REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
+from app.queue.steps import NOTIFY_QUEUE, REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
+from app.settings import ScreeningSettings
+from app.store.models import Stage
 from attribution.catalogue import Source
 
 
@@ -30,17 +32,23 @@ POOLS = {
 }
 
 
-def queues_of(roles: Iterable[Role], sources: Iterable[Source]) -> list[str]:
+def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: ScreeningSettings) -> list[str]:
     """The queues that these roles drain, given the catalogue."""
     sources = tuple(sources)
+    screens = Role.LIGHT if screening.waits else Role.CAPTION
     of_role = {
-        Role.LIGHT: ["screen", "rank", SWEEP_QUEUE],
-        Role.CAPTION: ["caption"],
+        Role.LIGHT: ["rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(["screen"] if screens is Role.LIGHT else [])],
+        Role.CAPTION: ["caption", *(["screen"] if screens is Role.CAPTION else [])],
         Role.EMBED: ["embed"],
         Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],
         Role.REMOTE: [REMOTE_QUEUE],
     }
     return [queue for role in roles for queue in of_role[role]]
+
+
+def goes_on(stage: Stage, screening: ScreeningSettings) -> bool:
+    """Whether the worker that ended this stage goes on with the next: it has what that needs, and saves a hop."""
+    return stage == Stage.EMBEDDING or (stage == Stage.SCREENING and not screening.waits)
 
 
 def pool_of(roles: Sequence[Role]) -> Pool:

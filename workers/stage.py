@@ -3,19 +3,23 @@
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from app.documents import job_document
 from app.errors import Screened, ServiceError, StepFailed
-from app.queue.steps import stage_step
+from app.queue.steps import notify_step, stage_step
 from app.store import blobs, jobs
 from app.store.blobs import StoredBlob
 from app.store.models import Job, Stage
+from app.webhook import deliveries
 from attribution.errors import AttributionError
+from workers.discard import discard
 from workers.fan_out import fan_out
 from workers.process import Process
+from workers.roles import goes_on
+from workers.screening.refusal import forget
 
 log = structlog.get_logger(__name__)
 
@@ -39,28 +43,42 @@ class Succeed:
 Work = Callable[[Process, Job], Advance | Succeed]
 
 
-def run_stage(process: Process, stage: Stage, job_id: uuid.UUID, work: Work) -> None:
-    """Runs one stage of one job if it is there to be run. Doing so twice, or late, changes nothing."""
+def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_id: uuid.UUID) -> None:
+    """Runs one stage of one job if it is there to be run, and those after it that this process goes on with.
+
+    Doing so twice, or late, changes nothing.
+    """
     settings = process.settings.job
-    with structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=stage.value):
-        with process.database.statement() as session:
-            job = jobs.claim(session, job_id, stage, settings.lease, settings.attempts)
-        if job is None:
-            log.info("stage_not_claimed")
-            return None
-        try:
-            with process.leases.hold(job, settings.step_timeout):
-                outcome = work(process, job)
-        except (ServiceError, AttributionError) as error:
-            if not error.permanent:
-                return _retry(process, job, error)
+    with process.database.statement() as session:
+        job = jobs.claim(session, job_id, stage, settings.lease, settings.attempts)
+    if job is None:
+        log.info("stage_not_claimed", job_id=str(job_id), stage=stage.value)
+    elif job.notify and stage in (Stage.FETCHING, Stage.SCREENING):
+        _tell_start(process, job_id)
+    while job is not None:
+        at = Stage(cast(str, job.stage))
+        with structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value):
+            job = _work(process, job, at, works[at])
+
+
+def _work(process: Process, job: Job, stage: Stage, work: Work) -> Job | None:
+    """Works on a claimed stage; returns the job if it has entered a stage that this process has claimed, too."""
+    try:
+        with process.leases.hold(job, process.settings.job.step_timeout):
+            outcome = work(process, job)
+    except (ServiceError, AttributionError) as error:
+        if error.permanent:
             log.warning("stage_refused", error=type(error).__name__)
-            return _fail(process, job, error if isinstance(error, ServiceError) else StepFailed(str(error)))
-        except Exception as error:
-            return _retry(process, job, error)
-        if isinstance(outcome, Succeed):
-            return _succeed(process, job, outcome)
-        return _advance(process, job, outcome)
+            _fail(process, job, error if isinstance(error, ServiceError) else StepFailed(str(error)))
+        else:
+            _retry(process, job, error)
+    except Exception as error:
+        _retry(process, job, error)
+    else:
+        if isinstance(outcome, Advance):
+            return _advance(process, job, stage, outcome)
+        _succeed(process, job, outcome)
+    return None
 
 
 def hand_on(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
@@ -81,13 +99,28 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
     process.snapshots.end(tenant_id, document)
 
 
-def _advance(process: Process, job: Job, outcome: Advance) -> None:
-    with process.database.transaction(durable=False) as session:
-        stood = jobs.advance(session, job, outcome.to, **outcome.values)
-        if stood:
+def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job | None:
+    on = goes_on(stage, process.settings.screening)
+    claim_for = process.settings.job.lease if on else None
+    # One statement is a transaction by itself.
+    door = process.database.transaction(durable=False) if outcome.blobs else process.database.statement()
+    with door as session:
+        moved = jobs.advance(session, job, outcome.to, claim_for, outcome.values)
+        if moved is not None:
             blobs.refer(session, job.id, outcome.blobs)
-    if stood:
+    if moved is None:
+        discard(process, outcome.blobs.values())
+    elif not on:
         hand_on(process, job.id, outcome.to)
+    return moved if on else None
+
+
+def _tell_start(process: Process, job_id: uuid.UUID) -> None:
+    """Before any work is done; once, however often the first stages are claimed."""
+    with process.database.transaction(durable=False) as session:
+        told = deliveries.started(session, job_id)
+    if told:
+        process.broker.enqueue([notify_step()])
 
 
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
@@ -96,18 +129,20 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
         rows = jobs.sources_of(session, job.id)
     if ended is not None:
         process.snapshots.end(job.tenant_id, job_document(ended, rows))
+        if job.notify:
+            process.broker.enqueue([notify_step()])
         log.info("job_succeeded")
 
 
 def _fail(process: Process, job: Job, error: ServiceError) -> None:
     with process.database.transaction() as session:
-        stood = jobs.fail(session, job, error)
-        if stood and isinstance(error, Screened):
-            # Before the commit: with the store away this raises, and the stage is tried again until they are gone.
-            for tenant_id, sha256 in blobs.forget(session, job.id):
-                process.blobs.delete(tenant_id, sha256)
-    if stood:
+        ended = jobs.fail(session, job, error)
+        if ended is not None and isinstance(error, Screened):
+            forget(session, process.blobs, ended, error)
+    if ended is not None:
         end_snapshot(process, job.tenant_id, job.id)
+        if job.notify:
+            process.broker.enqueue([notify_step()])
 
 
 def _retry(process: Process, job: Job, error: Exception) -> None:

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Callable
 
 from app.queue.broker import make_celery
-from app.queue.steps import RESYNTHESISE_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
+from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
 from app.settings import load_settings
 from app.store.models import Stage
 from workers.process import this_process
 from workers.resynthesise import resynthesise
-from workers.stage import Work, run_stage
+from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
 
@@ -25,11 +25,11 @@ celery.conf.beat_schedule = {
 }
 
 
-def stage_task(stage: Stage, work: Work) -> Callable[[str], None]:
+def stage_task(stage: Stage) -> Callable[[str], None]:
     """The task of one stage of one job."""
 
     def task(job_id: str) -> None:
-        run_stage(this_process(), stage, uuid.UUID(job_id), work)
+        run_stage(this_process(), STAGES, stage, uuid.UUID(job_id))
 
     return task
 
@@ -39,12 +39,18 @@ def resynthesise_task(job_id: str, queue: str) -> None:
     resynthesise(this_process(), uuid.UUID(job_id), queue)
 
 
+def notify_task() -> None:
+    """Sends what is due to receivers; returns at once, for they may take their time."""
+    this_process().couriers.send_due()
+
+
 def sweep_task() -> None:
     """One round of the night watch."""
     sweep(this_process())
 
 
-for _stage, _work in STAGES.items():
-    celery.task(stage_task(_stage, _work), name=stage_task_name(_stage))
+for _stage in STAGES:
+    celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)

@@ -7,15 +7,16 @@ never a row without bytes.
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
-from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import StorageUnavailable
@@ -24,6 +25,10 @@ from app.store.models import Blob, BlobReference
 # Files are put in parts; S3 takes none smaller than the first, and a disk needs none larger than the second.
 _REMOTE_PART_BYTES = 5 * 1024 * 1024
 _LOCAL_PART_BYTES = 1024 * 1024
+
+
+# Of bytes: the tenant and the SHA-256.
+Address = tuple[uuid.UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,30 @@ class Blobs:
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
+    def delete_all(self, addresses: Iterable[Address]) -> None:
+        """Deletes the bytes of each. Raises StorageUnavailable."""
+        for tenant_id, sha256 in addresses:
+            self.delete(tenant_id, sha256)
+
+    def exists(self, tenant_id: uuid.UUID, sha256: str) -> bool:
+        """Whether the bytes are there. Raises StorageUnavailable."""
+        try:
+            obstore.head(self._store, _key(tenant_id, sha256))
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
+        return True
+
+    def listed(self, older_than: timedelta) -> Iterator[list[Address]]:
+        """Everything that lies in the store since longer than that, in portions. Raises StorageUnavailable."""
+        before = datetime.now(UTC) - older_than
+        try:
+            for portion in obstore.list(self._store):
+                yield [_address(each["path"]) for each in portion if each["last_modified"] < before]
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
+
 
 def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> None:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob."""
@@ -115,7 +144,7 @@ _REFER = text(
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
         ORDER BY tenant_id, sha256
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (tenant_id, sha256) DO UPDATE SET size = excluded.size, media_type = excluded.media_type
     )
     INSERT INTO blob_references (job_id, role, tenant_id, sha256)
     SELECT :job_id, role, tenant_id, sha256 FROM uses
@@ -124,24 +153,63 @@ _REFER = text(
 )
 
 
-def forget(session: Session, job_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
-    """Drops a job's uses of blobs, and the blobs that nobody else uses: (tenant, sha256) of the bytes to delete."""
+def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
+    """Drops a job's uses of blobs, and the blobs that nobody else uses: the bytes to delete before the commit."""
     used = session.execute(
         delete(BlobReference)
-        .where(BlobReference.job_id == job_id)
+        .where(BlobReference.job_id == job_id, BlobReference.role.not_in(except_for))
         .returning(BlobReference.tenant_id, BlobReference.sha256)
     ).all()
-    gone = session.execute(
-        delete(Blob)
-        .where(
-            tuple_(Blob.tenant_id, Blob.sha256).in_([tuple(row) for row in used]),
-            ~select(BlobReference.job_id)
-            .where(BlobReference.tenant_id == Blob.tenant_id, BlobReference.sha256 == Blob.sha256)
-            .exists(),
-        )
-        .returning(Blob.tenant_id, Blob.sha256)
+    return unused(session, {(tenant_id, sha256) for tenant_id, sha256 in used})
+
+
+def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
+    """Those that no job uses. Their rows are gone and locked: delete the bytes before the commit.
+
+    Whoever stores the same bytes meanwhile waits in `refer` for that commit, and then finds out from `Blobs.exists`
+    whether to store them again.
+    """
+    if not addresses:
+        return []
+    records = [{"tenant_id": str(tenant_id), "sha256": sha256} for tenant_id, sha256 in sorted(addresses)]
+    given = {"records": json.dumps(records)}
+    session.execute(_LOCK, given)
+    # A statement of its own: it has to see what was committed while the one before waited for its locks.
+    return [(tenant_id, sha256) for tenant_id, sha256 in session.execute(_DROP, given)]
+
+
+_ADDRESSES = "jsonb_to_recordset(CAST(:records AS jsonb)) AS a (tenant_id uuid, sha256 text)"
+_LOCK = text(
+    f"""
+    INSERT INTO blobs (tenant_id, sha256, size, media_type)
+    SELECT a.tenant_id, a.sha256, 0, '' FROM {_ADDRESSES} ORDER BY a.tenant_id, a.sha256
+    ON CONFLICT (tenant_id, sha256) DO UPDATE SET size = blobs.size
+    """  # noqa: S608 - our own words
+)
+_DROP = text(
+    f"""
+    DELETE FROM blobs b USING {_ADDRESSES}
+    WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256 AND NOT EXISTS (
+        SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
     )
-    return [(tenant_id, sha256) for tenant_id, sha256 in gone]
+    RETURNING b.tenant_id, b.sha256
+    """  # noqa: S608 - our own words
+)
+
+
+def used_by(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None:
+    """What a job uses in a role."""
+    row = session.execute(
+        select(Blob)
+        .join(BlobReference, (BlobReference.tenant_id == Blob.tenant_id) & (BlobReference.sha256 == Blob.sha256))
+        .where(BlobReference.job_id == job_id, BlobReference.role == role)
+    ).scalar_one_or_none()
+    return None if row is None else StoredBlob(row.tenant_id, row.sha256, row.size, row.media_type)
+
+
+def _address(key: str) -> Address:
+    tenant_id, _, sha256 = key.split("/")
+    return uuid.UUID(tenant_id), sha256
 
 
 def _key(tenant_id: uuid.UUID, sha256: str) -> str:

@@ -4,19 +4,31 @@ The join is a fact in the database: whoever ends the last open source of a job m
 transaction and under the job's row lock, so that of two that finish together exactly one does.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, SmallInteger, Text, and_, column, func, select, update
-from sqlalchemy import cast as cast_sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Executable,
+    Interval,
+    SmallInteger,
+    Text,
+    and_,
+    column,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
-from app.store.jobs import leaving, unheld
-from app.store.models import Job, JobSource, JobStatus, Stage
+from app.store.jobs import LEAVING, setting
+from app.store.models import JobSource, Stage
+from app.webhook import deliveries
 from attribution.ports import SourceState
 
 OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
@@ -30,6 +42,7 @@ class SourceClaim:
     caption: str
     candidates: int
     seed: int | None
+    notify: bool  # whether anybody is to be told
     remaining: timedelta  # until the job's deadline
 
 
@@ -45,67 +58,73 @@ class Outcome:
 
 def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[str]:
     """The queues of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
-    rows = session.execute(
-        update(JobSource)
-        .where(JobSource.job_id == job_id, JobSource.state == SourceState.PENDING)
-        .values(handed_on_at=func.clock_timestamp())
-        .returning(JobSource.position, JobSource.queue)
-    ).all()
+    rows = session.execute(_FAN_OUT, {"job_id": job_id}).all()
     return list(dict.fromkeys(queue for _, queue in sorted((position, queue) for position, queue in rows)))
+
+
+_FAN_OUT = text(
+    """
+    UPDATE job_sources SET handed_on_at = clock_timestamp()
+    WHERE job_id = :job_id AND state = 'pending'
+    RETURNING position, queue
+    """
+)
 
 
 def claim(session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     """Takes the sources of one job that wait in one queue; none when there is nothing to do."""
-    return _claim(session, (JobSource.job_id == job_id) & (JobSource.queue == queue), lease, attempts)
+    return _claim(session, _CLAIM, {"job_id": job_id, "queue": queue, "lease": lease, "attempts": attempts})
 
 
 def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     """Takes the oldest waiting job of a queue whose model is loaded already; none when none waits."""
-    oldest = (
-        select(JobSource.job_id)
-        .join(Job, Job.id == JobSource.job_id)
-        .where(
-            JobSource.queue == queue,
-            JobSource.state == SourceState.PENDING,
-            JobSource.attempt < attempts,
-            unheld(JobSource),
-            Job.status == JobStatus.PROCESSING,
-            Job.stage == Stage.RESYNTHESISING,
-        )
-        .order_by(JobSource.handed_on_at)
-        .limit(1)
-        .with_for_update(of=JobSource, skip_locked=True)
-        .scalar_subquery()
-    )
-    return _claim(session, (JobSource.job_id == oldest) & (JobSource.queue == queue), lease, attempts)
+    return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
 
 
-def _claim(session: Session, which: ColumnElement[bool], lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
-    found = session.execute(
-        update(JobSource)
-        .where(
-            which,
-            Job.id == JobSource.job_id,
-            Job.status == JobStatus.PROCESSING,
-            Job.stage == Stage.RESYNTHESISING,
-            JobSource.state.in_(OPEN_STATES),
-            JobSource.attempt < attempts,
-            unheld(JobSource),
-        )
-        .values(
-            state=SourceState.RUNNING,
-            attempt=JobSource.attempt + 1,
-            lease_until=func.now() + lease,
-            started_at=func.clock_timestamp(),
-            timeout_at=func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, JobSource.timeout_seconds),
-        )
-        .returning(JobSource, Job.caption, Job.candidates, Job.seed, Job.deadline_at - func.clock_timestamp())
-        .execution_options(populate_existing=True)
-    )
+def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
+    found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
-        SourceClaim(row, caption or "", candidates, seed, cast(timedelta, remaining))
-        for row, caption, candidates, seed, remaining in found
+        SourceClaim(row, caption or "", candidates, seed, notify, remaining)
+        for row, caption, candidates, seed, notify, remaining in found
     ]
+
+
+def _claiming(job_id: str) -> Executable:
+    """The claim of a job's sources in a queue; `job_id` is SQL."""
+    own = JobSource.__table__.columns
+    statement = f"""
+        UPDATE job_sources s SET
+            state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
+            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds)
+        FROM jobs j
+        WHERE s.job_id = {job_id} AND s.queue = :queue AND j.id = s.job_id
+              AND j.status = 'processing' AND j.stage = 'resynthesising'
+              AND s.state IN ('pending', 'running') AND s.attempt < :attempts
+              AND (s.lease_until IS NULL OR s.lease_until < now())
+        RETURNING {", ".join(f"s.{each.name}" for each in own)},
+                  j.caption AS job_caption, j.candidates AS job_candidates, j.seed AS job_seed, j.notify AS job_notify,
+                  j.deadline_at - clock_timestamp() AS job_remaining
+        """  # noqa: S608 - our own words
+    of_job = (
+        column("job_caption", Text),
+        column("job_candidates", SmallInteger),
+        column("job_seed", BigInteger),
+        column("job_notify", Boolean),
+        column("job_remaining", Interval),
+    )
+    return select(JobSource, *of_job).from_statement(text(statement).columns(*own, *of_job))
+
+
+_CLAIM = _claiming(":job_id")
+_CLAIM_NEXT = _claiming(
+    """(
+        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
+        WHERE o.queue = :queue AND o.state = 'pending' AND o.attempt < :attempts
+              AND (o.lease_until IS NULL OR o.lease_until < now())
+              AND oj.status = 'processing' AND oj.stage = 'resynthesising'
+        ORDER BY o.handed_on_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+    )"""
+)
 
 
 def running(claimed: JobSource) -> ColumnElement[bool]:
@@ -120,84 +139,80 @@ def running(claimed: JobSource) -> ColumnElement[bool]:
 
 def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> tuple[set[str], Stage | None]:
     """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
-    if not lock(session, job_id):
+    notify = lock(session, job_id)
+    if notify is None:
         return set(), None
-    ends = (
-        func.jsonb_to_recordset(
-            cast_sql(
-                [
-                    {
-                        "source": outcome.row.source,
-                        "attempt": outcome.row.attempt,
-                        "state": outcome.state.value,
-                        "reason": outcome.reason,
-                        "drawings": list(outcome.drawings),
-                    }
-                    for outcome in outcomes
-                ],
-                JSONB,
-            )
-        )
-        .table_valued(
-            column("source", Text),
-            column("attempt", SmallInteger),
-            column("state", Text),
-            column("reason", Text),
-            column("drawings", JSONB),
-        )
-        .render_derived(name="ends", with_types=True)
-    )
-    stood = session.scalars(
-        update(JobSource)
-        .where(
-            JobSource.job_id == job_id,
-            JobSource.source == ends.c.source,
-            JobSource.state == SourceState.RUNNING,
-            JobSource.attempt == ends.c.attempt,
-        )
-        .values(ended(ends.c.state, ends.c.reason) | {"drawings": ends.c.drawings})
-        .returning(JobSource.source)
-    )
-    return set(stood), join(session, job_id)
+    ends = [
+        {
+            "source": outcome.row.source,
+            "attempt": outcome.row.attempt,
+            "state": outcome.state.value,
+            "reason": outcome.reason,
+            "drawings": list(outcome.drawings),
+        }
+        for outcome in outcomes
+    ]
+    stood = set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
+    if notify:
+        deliveries.sources_finished(session, job_id, stood)
+    return stood, join(session, job_id)
+
+
+_FINISH = text(
+    """
+    UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings,
+                             lease_until = NULL, completed_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
+        AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
+    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
+    RETURNING s.source
+    """
+)
 
 
 def release(session: Session, claimed: JobSource) -> None:
     """Gives a claim back after an error that may pass; the sweep hands the source on again."""
-    session.execute(
-        update(JobSource)
-        .where(running(claimed))
-        .values(state=SourceState.PENDING, lease_until=None, handed_on_at=func.clock_timestamp())
-    )
+    given = {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
+    session.execute(_RELEASE, given)
 
 
-def ended(state: SourceState | ColumnElement[str], reason: str | ColumnElement[str] | None) -> dict[str, Any]:
-    """The values of every update that ends a source."""
-    return {
-        "state": state,
-        "reason": reason,
-        "lease_until": None,
-        "completed_at": func.clock_timestamp(),
-    }
+_RELEASE = text(
+    """
+    UPDATE job_sources SET state = 'pending', lease_until = NULL, handed_on_at = clock_timestamp()
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    """
+)
 
 
-def lock(session: Session, job_id: uuid.UUID) -> bool:
-    """Takes the row lock of a job that is being resynthesised; False when it is not (any more)."""
-    return (
-        session.scalar(
-            select(Job.id)
-            .where(Job.id == job_id, Job.status == JobStatus.PROCESSING, Job.stage == Stage.RESYNTHESISING)
-            .with_for_update()
-        )
-        is not None
-    )
+def lock(session: Session, job_id: uuid.UUID) -> bool | None:
+    """Takes the row lock of a job that is being resynthesised; whether anybody is to be told of it.
+
+    None when it is not being resynthesised (any more).
+    """
+    notify: bool | None = session.scalar(_LOCK, {"job_id": job_id})
+    return notify
+
+
+_LOCK = text(
+    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesising' FOR UPDATE"
+)
 
 
 def join(session: Session, job_id: uuid.UUID) -> Stage | None:
     """Moves a locked job on if none of its sources is open; returns the stage it entered."""
-    states = set(session.scalars(select(JobSource.state).where(JobSource.job_id == job_id)))
-    if states & set(OPEN_STATES):
-        return None
-    # With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
-    to = Stage.EMBEDDING if SourceState.DONE in states else Stage.RANKING
-    session.execute(update(Job).where(Job.id == job_id).values(leaving() | {"stage": to}))
-    return to
+    to = session.scalar(_JOIN, {"job_id": job_id})
+    return None if to is None else Stage(to)
+
+
+# With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
+_JOIN = text(
+    f"""
+    UPDATE jobs SET {setting(LEAVING)}, stage = CASE WHEN s.drawn THEN 'embedding' ELSE 'ranking' END
+    FROM (
+        SELECT bool_or(state = 'done') AS drawn, bool_or(state IN ('pending', 'running')) AS waiting
+        FROM job_sources WHERE job_id = :job_id
+    ) s
+    WHERE id = :job_id AND NOT s.waiting
+    RETURNING stage
+    """  # noqa: S608 - our own words
+)

@@ -7,14 +7,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.errors import DeadlineExceeded, StepCrashed
+from app.errors import DeadlineExceeded, ServiceError, StepCrashed
 from app.store import sources
-from app.store.jobs import ending, unheld
+from app.store.jobs import ENDING, unheld
 from app.store.models import Job, JobSource, JobStatus, Stage
+from app.webhook import deliveries
 from attribution.ports import SourceState
 
 BATCH = 500
@@ -64,7 +67,8 @@ def overdue_jobs(session: Session) -> Sequence[uuid.UUID]:
 
 def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     """Ends a job's overdue sources as `timeout`; returns the stage the job entered if none is open any more."""
-    if not sources.lock(session, job_id):
+    notify = sources.lock(session, job_id)
+    if notify is None:
         return None
     late = session.scalar(select(Job.deadline_at < func.now()).where(Job.id == job_id))
     which: ColumnElement[bool]
@@ -74,9 +78,7 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     else:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
         reason = "The source did not finish within its time limit."
-    session.execute(
-        update(JobSource).where(JobSource.job_id == job_id, which).values(sources.ended(SourceState.TIMEOUT, reason))
-    )
+    _end_sources(session, job_id, which, SourceState.TIMEOUT, reason, notify)
     return sources.join(session, job_id)
 
 
@@ -94,20 +96,31 @@ def crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID
 
 def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempts: int) -> Stage | None:
     """Ends a source that used up its attempts as `error`; returns the stage the job entered, if any."""
-    if not sources.lock(session, job_id):
+    notify = sources.lock(session, job_id)
+    if notify is None:
         return None
-    session.execute(
-        update(JobSource)
-        .where(
-            JobSource.job_id == job_id,
-            JobSource.source == source,
-            JobSource.state.in_(sources.OPEN_STATES),
-            JobSource.attempt >= attempts,
-            unheld(JobSource),
-        )
-        .values(sources.ended(SourceState.ERROR, f"Drawing with this source ended abnormally {attempts} times."))
+    which = and_(
+        JobSource.source == source,
+        JobSource.state.in_(sources.OPEN_STATES),
+        JobSource.attempt >= attempts,
+        unheld(JobSource),
     )
+    reason = f"Drawing with this source ended abnormally {attempts} times."
+    _end_sources(session, job_id, which, SourceState.ERROR, reason, notify)
     return sources.join(session, job_id)
+
+
+def _end_sources(
+    session: Session, job_id: uuid.UUID, which: ColumnElement[bool], state: SourceState, reason: str, notify: bool
+) -> None:
+    ended = session.scalars(
+        update(JobSource)
+        .where(JobSource.job_id == job_id, which)
+        .values(state=state, reason=reason, lease_until=None, completed_at=func.clock_timestamp())
+        .returning(JobSource.source)
+    ).all()
+    if notify:
+        deliveries.sources_finished(session, job_id, ended)
 
 
 def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str]]:
@@ -159,7 +172,7 @@ def hand_on_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:
 def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
     """Fails jobs whose stage used up its attempts and went silent, so that no image crashes workers for ever."""
     error = StepCrashed(f"A stage ended abnormally {attempts} times on this image and is not tried again; see the log.")
-    return _moved(
+    return _ended(
         session,
         update(Job)
         .where(
@@ -168,8 +181,8 @@ def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
             Job.attempt >= attempts,
             unheld(Job),
         )
-        .values(ending(JobStatus.FAILED) | {"error": error.document()})
-        .returning(Job.tenant_id, Job.id, Job.stage),
+        .values(_failing(error))
+        .returning(Job),
     )
 
 
@@ -178,22 +191,34 @@ def end_overdue_jobs(session: Session) -> Sequence[Moved]:
     error = DeadlineExceeded(
         "The job's deadline passed before it could be answered. Submit it again, or ask fewer sources."
     )
-    return _moved(
+    return _ended(
         session,
         update(Job)
         .where(
             Job.status.in_(OPEN_STATUSES),
             or_(
                 and_(
-                    Job.stage.in_((Stage.SCREENING, Stage.CAPTIONING)),
+                    Job.stage.in_((Stage.FETCHING, Stage.SCREENING, Stage.CAPTIONING)),
                     Job.deadline_at < func.now(),
                 ),
                 and_(Job.stage != Stage.RESYNTHESISING, Job.deadline_at + RANKING_GRACE < func.now()),
             ),
         )
-        .values(ending(JobStatus.FAILED) | {"error": error.document()})
-        .returning(Job.tenant_id, Job.id, Job.stage),
+        .values(_failing(error))
+        .returning(Job),
     )
+
+
+def _failing(error: ServiceError) -> dict[str, Any]:
+    ending = {name: text(expression) for name, expression in ENDING.items()}
+    return {**ending, "status": JobStatus.FAILED, "error": error.document()}
+
+
+def _ended(session: Session, statement: ReturningUpdate[Job]) -> Sequence[Moved]:
+    jobs = session.scalars(statement).all()
+    for job in jobs:
+        deliveries.ended(session, job)
+    return [Moved(job.tenant_id, job.id, None) for job in jobs]
 
 
 def _moved(session: Session, statement: object) -> Sequence[Moved]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
-from app.queue.steps import RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
+from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
 from app.store import blobs, jobs
 from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
 from workers.process import Process
@@ -82,10 +82,12 @@ class Bench:
 
     def deliver(self, step: Step) -> None:
         """Runs one message as its task would."""
+        if step.task == NOTIFY_TASK:
+            return self.process.couriers.send_due()
         if step.task == RESYNTHESISE_TASK:
             return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
-        return run_stage(self.process, stage, uuid.UUID(step.arguments[0]), STAGES[stage])
+        return run_stage(self.process, STAGES, stage, uuid.UUID(step.arguments[0]))
 
     def run(self, until: Callable[[Step], bool] = lambda step: False) -> None:
         """Delivers messages, oldest first, until none is left or the next one is as asked."""

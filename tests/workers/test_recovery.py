@@ -7,14 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import ClassVar
 
-import pytest
-from PIL.Image import Image
 from sqlalchemy import update
 
 from app.store import jobs, sources
-from app.store.models import BlobReference, Job, JobSource, JobStatus, Stage
+from app.store.models import Job, JobSource, JobStatus, Stage
 from app.store.sources import Outcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_leaf
@@ -46,7 +43,7 @@ def test_an_absent_broker_costs_time_and_nothing_else(bench: Make) -> None:
     job_id = here.submit()
     here.broker.away = True
     here.run()
-    assert here.job(job_id).stage == Stage.CAPTIONING
+    assert here.job(job_id).stage == Stage.RESYNTHESISING
     here.broker.away = False
     here.pass_time(60)
     here.sweep()
@@ -135,10 +132,9 @@ def test_a_stage_that_always_crashes_fails_the_job(bench: Make) -> None:
     """After N claims that went silent the job ends as failed, with a problem that says so."""
     here = bench(THREE, job={"attempts": 3})
     job_id = here.submit()
-    here.run(until=lambda step: step.queue == "caption")
     for attempt in range(3):
         with here.process.database.transaction() as session:
-            assert jobs.claim(session, job_id, Stage.CAPTIONING, LEASE, 3) is not None, attempt
+            assert jobs.claim(session, job_id, Stage.SCREENING, LEASE, 3) is not None, attempt
         here.pass_time(60)
         here.sweep()
     document = here.document(job_id)
@@ -246,67 +242,6 @@ def test_a_configuration_that_cannot_work_fails_at_once(bench: Make) -> None:
     assert "nonsense" in error["detail"]
 
 
-class NoRed:
-    """A screening hook that will not have red pictures, nor the word."""
-
-    asked: ClassVar[list[str]] = []
-
-    def check_image(self, image: Image) -> str | None:
-        """Looks at one pixel."""
-        self.asked.append("image")
-        return "Red pictures are not taken." if image.getpixel((0, 0)) == (255, 0, 0) else None
-
-    def check_caption(self, caption: str) -> str | None:
-        """Looks for the word."""
-        self.asked.append("caption")
-        return "Captions must not say red." if "red" in caption else None
-
-
-NO_RED = NoRed()
-
-
-@pytest.mark.parametrize(("colour", "asked"), [((255, 0, 0), ["image"]), ((200, 40, 40), ["image", "caption"])])
-def test_what_screening_refuses_is_never_drawn_and_not_kept(
-    bench: Make, colour: tuple[int, int, int], asked: list[str]
-) -> None:
-    """A hit on the image or on the caption ends the job before any source hears of it, and its pixels go."""
-    NoRed.asked.clear()
-    here = bench(THREE, screening={"hooks": ["tests.workers.test_recovery:NO_RED"]})
-    job_id = here.submit(colour)
-    here.run()
-    job = here.job(job_id)
-    assert here.document(job_id).error is not None
-    assert (job.status, job.error and job.error["type"]) == (JobStatus.FAILED, "/problems/screened")
-    assert asked == NoRed.asked
-    assert {row.attempt for row in here.sources(job_id).values()} == {0}
-    with here.process.database.transaction() as session:
-        assert session.query(BlobReference).count() == 0
-    with pytest.raises(Exception, match="cannot be read"):
-        here.process.blobs.get(job.tenant_id, job.query_blob)
-
-
-def test_a_hook_that_breaks_lets_nothing_through(bench: Make) -> None:
-    """Screening fails closed: with a hook that raises, the job ends without a drawing."""
-    here = bench(THREE, screening={"hooks": ["tests.workers.test_recovery:BROKEN"]}, job={"attempts": 1})
-    job_id = here.submit()
-    here.run()
-    assert here.job(job_id).status == JobStatus.FAILED
-    assert {row.state for row in here.sources(job_id).values()} == {SourceState.PENDING}
-
-
-class Broken:
-    """A hook that cannot answer."""
-
-    def check_image(self, image: Image) -> str | None:
-        """Raises."""
-        raise RuntimeError("the hash list is not there")
-
-    check_caption = check_image
-
-
-BROKEN = Broken()
-
-
 def test_a_held_lease_is_renewed(bench: Make) -> None:
     """While a worker holds a claim its lease moves on; after that it does not."""
     here = bench(THREE)
@@ -351,7 +286,7 @@ def test_a_stage_raises_nothing_to_celery(bench: Make) -> None:
     def work(*_: object) -> Callable[[], None]:
         raise ZeroDivisionError
 
-    run_stage(here.process, Stage.SCREENING, job_id, work)
+    run_stage(here.process, {Stage.SCREENING: work}, Stage.SCREENING, job_id)
     assert here.job(job_id).status == JobStatus.FAILED
     assert STAGES[Stage.SCREENING] is not work
 
