@@ -15,7 +15,8 @@ from app.store.snapshots import Snapshots, connect_redis
 from attribution.catalogue import Catalogue, load_catalogue
 from workers.leases import Leases
 from workers.models import Models
-from workers.screening import Hook, load_hooks
+from workers.notify import Couriers
+from workers.screening import Screening, build_screening
 
 # Remote sources asked at once by one process. A thread exists only once it is needed.
 REMOTE_CALLS = 256
@@ -35,8 +36,9 @@ class Process:
     catalogue: Catalogue
     models: Models
     leases: Leases
-    hooks: tuple[Hook, ...]
+    screening: Screening
     threads: ThreadPoolExecutor
+    couriers: Couriers
 
 
 @lru_cache(maxsize=1)
@@ -64,6 +66,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         catalogue=catalogue,
         models=Models(settings.models, catalogue),
         leases=Leases(database, settings.job.lease),
-        hooks=load_hooks(settings.screening.hooks),
+        screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
+        couriers=Couriers(database, settings),
     )

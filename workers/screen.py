@@ -1,16 +1,18 @@
-"""Stage `screening`: the hooks see the query image before anything else does."""
+"""Stage `screening`: lists, rules and hooks see the query image before anything else does."""
+
+from functools import partial
 
 from app.store.models import Job, Stage
-from workers.images import read_query
 from workers.process import Process
-from workers.screening import screen_caption, screen_image
+from workers.screening import Caption, QueryImage
 from workers.stage import Advance
 
 
 def screen(process: Process, job: Job) -> Advance:
     """Passes the job on, or raises Screened. A prompt that the caller gave is judged as a caption, too."""
-    if process.hooks:
-        screen_image(process.hooks, read_query(process.blobs, job))
-        if job.prompt is not None:
-            screen_caption(process.hooks, job.prompt)
+    if job.prompt is not None:
+        process.screening.check_caption(Caption(job.tenant_id, job.id, job.prompt))
+    assert job.query_blob is not None
+    read = partial(process.blobs.get, job.tenant_id, job.query_blob)
+    process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
     return Advance(to=Stage.CAPTIONING)

@@ -1,0 +1,121 @@
+"""Compares the query image with perceptual hashes (PDQ) of images that are not to be drawn after.
+
+Davis and Rosen, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019. The image's eight
+rotations and reflections are compared, so that a list holds each image once.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+import numpy as np
+from cachetools import LRUCache, TTLCache, cached
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from app.errors import StepFailed
+from app.screening.hash_csv import MIN_QUALITY
+from app.store.database import Database
+from app.store.models import HashList
+from app.store.screening import hashes_of, lists_for
+from workers.screening.hooks import Caption, Hit, QueryImage
+
+_TENANTS = 1_000
+# Kept in memory over all lists, 32 bytes each.
+_HASHES = 10_000_000
+# Compared at once; what is in between then fits the processor's cache.
+_ROWS_AT_ONCE = 65_536
+
+# (4, n): the n hashes of a list, 64 bits per row.
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A list's hashes as they were at a change."""
+
+    changed_at: datetime
+    hashes: Hashes
+
+    def __len__(self) -> int:
+        return max(1, int(self.hashes.shape[1]))
+
+
+class HashLists:
+    """The lists that apply to a tenant, asked for every few seconds; a list's hashes are loaded once per change."""
+
+    def __init__(self, database: Database, refresh: timedelta) -> None:
+        self._database = database
+        self._lists = cached(TTLCache(_TENANTS, refresh.total_seconds()), lock=Lock())(self._load_lists)
+        self._loaded: LRUCache[uuid.UUID, _Loaded] = LRUCache(_HASHES, getsizeof=len)
+        self._loading = Lock()
+
+    def check_image(self, query: QueryImage) -> Hit | None:
+        """A hit where a list has a hash near enough. Without a list that applies the image is not even read."""
+        lists = self._lists(query.tenant_id)
+        if not lists:
+            return None
+        variants = hash_variants(query.image)
+        for each in lists:
+            if matches(variants, self._hashes(each), each.max_distance):
+                return Hit("hash_list", each.name, f"The image is on the hash list `{each.name}`.")
+        return None
+
+    def check_caption(self, caption: Caption) -> Hit | None:
+        """Has no opinion."""
+        return None
+
+    def _load_lists(self, tenant_id: uuid.UUID) -> Sequence[HashList]:
+        with self._database.statement() as session:
+            return lists_for(session, tenant_id)
+
+    def _hashes(self, of: HashList) -> Hashes:
+        with self._loading:
+            loaded = self._loaded.get(of.id)
+            if loaded is None or loaded.changed_at != of.changed_at:
+                loaded = _Loaded(of.changed_at, self._load_hashes(of.id))
+                if len(loaded) <= _HASHES:
+                    self._loaded[of.id] = loaded
+            return loaded.hashes
+
+    def _load_hashes(self, list_id: uuid.UUID) -> Hashes:
+        packed = bytearray()
+        with self._database.transaction(durable=False) as session:
+            for each in hashes_of(session, list_id):
+                packed += each
+        return np.ascontiguousarray(np.frombuffer(packed, np.uint64).reshape(-1, 4).T)
+
+
+def hash_variants(image: Image) -> Hashes:
+    """The PDQ hashes of an RGB image, rotated and reflected: (4, 8), or (4, 0) where it has too few features for one.
+
+    Raises StepFailed where the library is not installed: lists that cannot be applied let nothing pass.
+    """
+    try:
+        import pdqhash
+    except ImportError as error:
+        raise StepFailed(
+            "There are hash lists, but this installation cannot compare images with them;"
+            " its operator has to install pdqhash, which is in the extra `screening`."
+        ) from error
+    bits, quality = pdqhash.compute_dihedral(np.asarray(image))
+    if quality < MIN_QUALITY:
+        return np.empty((4, 0), np.uint64)
+    packed = np.packbits(np.asarray(bits, np.uint8), axis=1)  # (8, 32)
+    return np.ascontiguousarray(packed.view(np.uint64).T)
+
+
+def matches(variants: Hashes, hashes: Hashes, max_distance: int) -> bool:
+    """Whether any of `variants` (4, k) is within that many bits of any of `hashes` (4, n)."""
+    for start in range(0, hashes.shape[1], _ROWS_AT_ONCE):
+        rows = hashes[:, start : start + _ROWS_AT_ONCE]
+        for variant in variants.T:
+            # Up to 256, which a byte cannot count.
+            distances = sum(
+                np.bitwise_count(row ^ word).astype(np.uint16) for row, word in zip(rows, variant, strict=True)
+            )
+            if np.min(distances) <= max_distance:
+                return True
+    return False

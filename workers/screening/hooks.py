@@ -1,0 +1,73 @@
+"""The protocol of screening hooks, what they are shown and what they answer. Lists and rules are hooks, too."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Protocol, cast
+
+from PIL.Image import Image
+
+from attribution.image import decode_png
+
+
+class QueryImage:
+    """A job's canonical image; its bytes are read, and its pixels decoded, once a hook looks at them."""
+
+    def __init__(self, tenant_id: uuid.UUID, job_id: uuid.UUID, read: Callable[[], bytes]) -> None:
+        self.tenant_id = tenant_id
+        self.job_id = job_id
+        self._read = read
+
+    @cached_property
+    def png(self) -> bytes:
+        """The canonical image as PNG. Raises StorageUnavailable."""
+        return self._read()
+
+    @cached_property
+    def image(self) -> Image:
+        """The canonical image, RGB. Raises StorageUnavailable."""
+        return decode_png(self.png)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """The text that a job's sources would be given: the captioner's, or the caller's prompt."""
+
+    tenant_id: uuid.UUID
+    job_id: uuid.UUID
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A no: what kind of screening said it, the name of the list or rule, and a sentence for the caller."""
+
+    kind: str
+    name: str
+    sentence: str
+
+
+class Hook(Protocol):
+    """Says no to an image or to a caption; None lets it pass. One that raises lets nothing pass.
+
+    It is called from several threads at once.
+    """
+
+    def check_image(self, query: QueryImage) -> Hit | None:
+        """Judges the query image."""
+        ...
+
+    def check_caption(self, caption: Caption) -> Hit | None:
+        """Judges the text."""
+        ...
+
+
+def load_hooks(names: Sequence[str]) -> tuple[Hook, ...]:
+    """The objects that `package.module:name` settings point to. Raises ImportError or AttributeError at start."""
+    hooks = []
+    for name in names:
+        module, _, attribute = name.partition(":")
+        hooks.append(cast(Hook, getattr(import_module(module), attribute)))
+    return tuple(hooks)

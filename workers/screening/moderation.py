@@ -1,0 +1,69 @@
+"""Asks the operator's moderation service about images and texts. Its contract is in docs/screening.md."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+
+from app.errors import AddressRefused, AddressUnavailable
+from app.outbound import Outbound
+from app.settings import OutboundSettings, ScreeningSettings
+from workers.screening.hooks import Caption, Hit, QueryImage
+
+_MAX_REASON = 200
+
+
+class ModerationFailed(Exception):
+    """The service did not answer as its contract says, so nobody knows: nothing passes."""
+
+
+class _Verdict(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    flagged: StrictBool
+    reason: str = ""
+
+
+class Moderation:
+    """The service at the address that the settings name, which need not be a public one."""
+
+    def __init__(self, settings: ScreeningSettings, outbound: OutboundSettings) -> None:
+        assert settings.endpoint is not None
+        host = urlsplit(settings.endpoint).hostname or ""
+        self._url = settings.endpoint
+        self._timeout = settings.endpoint_timeout
+        self._headers = {"content-type": "application/json", "accept": "application/json"}
+        if settings.endpoint_token is not None:
+            self._headers["authorization"] = f"Bearer {settings.endpoint_token.get_secret_value()}"
+        # The operator's own address: exempt from what callers' addresses must be, and from nothing else.
+        self._outbound = Outbound(outbound.model_copy(update={"allow": (host,), "https_only": False}))
+
+    def check_image(self, query: QueryImage) -> Hit | None:
+        """Sends the canonical image as PNG. Raises ModerationFailed."""
+        image = base64.b64encode(query.png).decode("ascii")
+        return self._ask({"image": image}, query)
+
+    def check_caption(self, caption: Caption) -> Hit | None:
+        """Sends the text. Raises ModerationFailed."""
+        return self._ask({"caption": caption.text}, caption)
+
+    def _ask(self, subject: dict[str, Any], of: QueryImage | Caption) -> Hit | None:
+        question = {"tenant_id": str(of.tenant_id), "job_id": str(of.job_id)} | subject
+        try:
+            answer = self._outbound.post(self._url, json.dumps(question).encode(), self._headers, self._timeout)
+        except (AddressRefused, AddressUnavailable) as error:
+            raise ModerationFailed("the moderation service did not answer in time") from error
+        if answer.status != 200:
+            raise ModerationFailed(f"the moderation service answered with status {answer.status}")
+        try:
+            verdict = _Verdict.model_validate_json(answer.body)
+        except ValidationError:
+            # Not `from` it: pydantic quotes the answer, which may say what is in the image, and this is logged.
+            raise ModerationFailed("the moderation service's answer is not as its contract says") from None
+        if not verdict.flagged:
+            return None
+        reason = verdict.reason[:_MAX_REASON]
+        sentence = f"The moderation service refused the {'image' if 'image' in subject else 'text'}"
+        return Hit("endpoint", "moderation", f"{sentence}: {reason}" if reason else f"{sentence}.")

@@ -1,0 +1,24 @@
+"""What is left of a job that screening ended: its id, its times and why. Nothing to look at and nothing to read."""
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from app.access import audit
+from app.errors import Screened
+from app.store import blobs
+from app.store.blobs import Blobs
+from app.store.models import Job
+
+ACTOR = "screening"
+
+
+def forget(session: Session, store: Blobs, job: Job, error: Screened) -> None:
+    """Deletes the pixels and clears the texts of a job that this session has ended, and records why.
+
+    Before the commit: with the store away this raises StorageUnavailable, and the stage is tried again until the
+    pixels are gone.
+    """
+    store.delete_all(blobs.forget(session, job.id))
+    job.prompt = job.caption = job.captioner = job.evidence = None
+    job.images_erased_at = job.captions_erased_at = func.clock_timestamp()
+    audit.record(session, job.tenant_id, ACTOR, "job.screened", str(job.id), **error.extensions.get("screening", {}))

@@ -1,0 +1,53 @@
+"""All of an installation's screening, asked in turn: what costs least first. It fails closed."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from app.errors import Screened
+from app.settings import Settings
+from app.store.database import Database
+from workers.screening.hash_lists import HashLists
+from workers.screening.hooks import Caption, Hit, Hook, QueryImage, load_hooks
+from workers.screening.moderation import Moderation
+from workers.screening.text_rules import TextRules
+
+log = structlog.get_logger(__name__)
+
+
+class Screening:
+    """The hooks of one process. An error of a hook is the stage's: it is tried again, and then ends the job."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self._hooks = tuple(hooks)
+
+    def check_image(self, query: QueryImage) -> None:
+        """Raises Screened at the first hook that says no."""
+        for hook in self._hooks:
+            _stop_at(hook.check_image(query))
+
+    def check_caption(self, caption: Caption) -> None:
+        """Raises Screened at the first hook that says no."""
+        for hook in self._hooks:
+            _stop_at(hook.check_caption(caption))
+
+
+def build_screening(settings: Settings, database: Database) -> Screening:
+    """Lists and rules of the database, the operator's own hooks, the moderation endpoint; nothing connects yet.
+
+    Raises ImportError or AttributeError for a hook that is not there.
+    """
+    hooks: list[Hook] = [
+        HashLists(database, settings.screening.refresh),
+        TextRules(database, settings.screening.refresh),
+        *load_hooks(settings.screening.hooks),
+    ]
+    if settings.screening.endpoint is not None:
+        hooks.append(Moderation(settings.screening, settings.outbound))
+    return Screening(hooks)
+
+
+def _stop_at(hit: Hit | None) -> None:
+    if hit is not None:
+        log.warning("screened", kind=hit.kind, name=hit.name)
+        raise Screened(hit.sentence, screening={"kind": hit.kind, "name": hit.name})

@@ -1,0 +1,51 @@
+"""Judges captions and prompts by the text rules in the database."""
+
+import uuid
+from datetime import timedelta
+from threading import Lock
+
+from cachetools import TTLCache, cached
+
+from app.errors import InvalidRequest, StepFailed
+from app.screening.patterns import Judge, compile_rule
+from app.store.database import Database
+from app.store.models import TextRule
+from app.store.screening import rules_for
+from workers.screening.hooks import Caption, Hit, QueryImage
+
+_TENANTS = 1_000
+
+Rules = tuple[tuple[str, Judge], ...]
+
+
+class TextRules:
+    """The rules that apply to a tenant, asked for and compiled every few seconds."""
+
+    def __init__(self, database: Database, refresh: timedelta) -> None:
+        self._database = database
+        self._rules = cached(TTLCache(_TENANTS, refresh.total_seconds()), lock=Lock())(self._load)
+
+    def check_image(self, query: QueryImage) -> Hit | None:
+        """Has no opinion."""
+        return None
+
+    def check_caption(self, caption: Caption) -> Hit | None:
+        """A hit at the first rule that the text meets. Raises StepFailed for a rule that cannot be applied."""
+        for name, meets in self._rules(caption.tenant_id):
+            if meets(caption.text):
+                return Hit("text_rule", name, f"The text meets the rule `{name}`.")
+        return None
+
+    def _load(self, tenant_id: uuid.UUID) -> Rules:
+        with self._database.statement() as session:
+            rules = rules_for(session, tenant_id)
+        return tuple((rule.name, _compiled(rule)) for rule in rules)
+
+
+def _compiled(rule: TextRule) -> Judge:
+    try:
+        return compile_rule(rule.kind, rule.pattern)
+    except InvalidRequest as error:  # it was checked when it was added, perhaps by another release
+        raise StepFailed(
+            f"The text rule `{rule.name}` cannot be applied; whoever set it up has to replace it."
+        ) from error
