@@ -52,16 +52,17 @@ class Couriers:
         self._uniform = uniform
         self._lock = Lock()
         self._claiming = Lock()
-        self._under_way: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()  # attempts, by host
+        self._busy = 0
         self._paused: dict[str, datetime] = {}
         self._threads = ThreadPoolExecutor(self._settings.concurrency, "courier")
         self._closed = False
 
     @property
-    def under_way(self) -> int:
-        """How many deliveries this process is attempting."""
+    def idle(self) -> bool:
+        """Whether no thread is delivering or looking for more."""
         with self._lock:
-            return self._under_way.total()
+            return self._busy == 0
 
     def send_due(self) -> None:
         """Starts attempts at what is due, as many as there are threads for; each looks for more when it is over."""
@@ -104,6 +105,7 @@ class Couriers:
                 )
             with self._lock:
                 self._under_way.update(claim.host for claim in claims)
+                self._busy += len(claims)
             for claim in claims:
                 self._threads.submit(self._deliver, claim)
         return bool(claims)
@@ -121,6 +123,9 @@ class Couriers:
             self.send_due()
         except Exception as error:  # the sweep wakes us again
             log.warning("deliveries_not_claimed", error=type(error).__name__)
+        finally:
+            with self._lock:
+                self._busy -= 1
 
     def _attempt(self, claim: Claim) -> None:
         started_at, began = self._clock(), time.monotonic()
@@ -141,6 +146,7 @@ class Couriers:
         if decision.pause_until is not None:
             with self._lock:
                 self._paused[claim.url] = decision.pause_until
-        with self._database.transaction(durable=False) as session:
+        door = self._database.transaction(durable=False) if decision.gone else self._database.statement()
+        with door as session:
             deliveries.record(session, claim, attempt, decision)
         log.info("delivery_attempted", status=outcome.status, state=decision.state.value)

@@ -7,10 +7,10 @@ rule of every step here: a lease, and a record that is fenced by the claim's att
 import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.store.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -222,38 +222,37 @@ class Attempt:
 
 
 def record(session: Session, claimed: Claim, attempt: Attempt, decision: Decision) -> bool:
-    """Writes down an attempt and what follows from it; False when the claim was fenced off meanwhile."""
-    stood = session.scalar(
-        update(WebhookDelivery)
-        .where(
-            WebhookDelivery.id == claimed.id,
-            WebhookDelivery.attempts == claimed.attempt,
-            WebhookDelivery.state == DeliveryState.PENDING,
-        )
-        .values(
-            state=decision.state,
-            lease_until=None,
-            next_attempt_at=decision.next_attempt_at or WebhookDelivery.next_attempt_at,
-            completed_at=None if decision.state is DeliveryState.PENDING else func.clock_timestamp(),
-        )
-        .returning(WebhookDelivery.id)
-    )
-    if stood is None:
-        return False
-    session.execute(
-        insert(WebhookAttempt).values(
-            delivery_id=claimed.id,
-            number=claimed.attempt,
-            started_at=attempt.started_at,
-            seconds=attempt.seconds,
-            status=attempt.status,
-            error=attempt.error,
-            response=attempt.response,
-        )
-    )
-    if decision.gone and claimed.endpoint_id is not None:
+    """Writes down an attempt and what follows from it; False when the claim was fenced off meanwhile.
+
+    One statement, unless the receiver is gone for good.
+    """
+    given = asdict(attempt) | {
+        "id": claimed.id,
+        "number": claimed.attempt,
+        "state": decision.state,
+        "next_attempt_at": decision.next_attempt_at,
+    }
+    stood = session.execute(_RECORD, given).one_or_none() is not None
+    if stood and decision.gone and claimed.endpoint_id is not None:
         disable(session, claimed.endpoint_id, GONE_REASON)
-    return True
+    return stood
+
+
+_RECORD = text(
+    """
+    WITH stood AS (
+        UPDATE webhook_deliveries SET
+            state = :state, lease_until = NULL,
+            next_attempt_at = coalesce(CAST(:next_attempt_at AS timestamptz), next_attempt_at),
+            completed_at = CASE WHEN :state <> 'pending' THEN clock_timestamp() END
+        WHERE id = :id AND attempts = :number AND state = 'pending'
+        RETURNING id
+    )
+    INSERT INTO webhook_attempts (delivery_id, number, started_at, seconds, status, error, response)
+    SELECT id, :number, :started_at, :seconds, :status, :error, :response FROM stood
+    RETURNING delivery_id
+    """
+)
 
 
 def find(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> WebhookDelivery | None:

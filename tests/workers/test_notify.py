@@ -1,0 +1,576 @@
+"""Deliveries on their way to receivers that answer, fail, hang, throttle, or are gone; days of it, in seconds."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, text, update
+
+from app.queue.steps import NOTIFY_TASK
+from app.store import jobs
+from app.store.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.webhook import deliveries, endpoints
+from app.webhook.events import EventType
+from app.webhook.schedule import JITTER, SCHEDULE, DeliveryState
+from tests.workers.harness import Bench
+from tests.workers.receiver import Answer, Clock, Message, Receiver, accept, receive, reset
+from tests.workers.test_story import THREE, Make
+from workers.notify import Couriers
+
+SECOND = timedelta(seconds=1)
+NAMES = tuple(kind.value for kind in EventType)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the couriers and the receivers go by."""
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def hire(clock: Clock) -> Iterator[Callable[..., Couriers]]:
+    """Makes couriers over a bench's database: `hire(here, concurrency=4)`. They are dismissed at the end."""
+    with ExitStack() as closing:
+
+        def make(here: Bench, **webhooks: Any) -> Couriers:
+            groups = {
+                "webhooks": here.process.settings.webhooks.model_copy(update={"allow_http": True} | webhooks),
+                "outbound": here.process.settings.outbound.model_copy(update={"allow": ("127.0.0.1",)}),
+            }
+            settings = here.process.settings.model_copy(update=groups)
+            couriers = Couriers(here.process.database, settings, clock, random.Random(7).uniform)
+            closing.callback(couriers.close)
+            return couriers
+
+        yield make
+
+
+def settle(couriers: Couriers) -> None:
+    """Sends what is due and waits until nothing is under way."""
+    couriers.send_due()
+    while not couriers.idle:
+        time.sleep(0.005)
+
+
+def run_silently(here: Bench) -> None:
+    """Delivers all messages except those that wake the couriers."""
+    while here.broker.steps:
+        step = here.broker.steps.popleft()
+        if step.task != NOTIFY_TASK:
+            here.deliver(step)
+
+
+def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", events: tuple[str, ...] = NAMES) -> Any:
+    """An endpoint of the default tenant, whose secret the receiver knows; its id."""
+    with here.process.database.transaction() as session:
+        row = endpoints.create(session, DEFAULT_TENANT, receiver.url(path), [EventType(name) for name in events], None)
+    receiver.secrets[path] = row.secrets[0]["secret"]
+    return row.id
+
+
+def own_url(here: Bench, receiver: Receiver, path: str = "/own") -> str:
+    """An address for a job's `webhook_url`; the receiver knows the tenant's default secret."""
+    with here.process.database.transaction() as session:
+        receiver.secrets[path] = endpoints.default_secret(session, DEFAULT_TENANT)
+    return receiver.url(path)
+
+
+def rows(here: Bench) -> list[WebhookDelivery]:
+    """All deliveries, oldest first."""
+    with here.process.database.transaction() as session:
+        return list(session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id)))
+
+
+def states(here: Bench) -> Counter[str]:
+    """How many deliveries are in which state."""
+    with here.process.database.statement() as session:
+        return Counter(session.scalars(select(WebhookDelivery.state)))
+
+
+def ping(here: Bench, endpoint_id: Any, times: int = 1) -> None:
+    """Deliveries without a job."""
+    with here.process.database.transaction() as session:
+        endpoint = session.get_one(WebhookEndpoint, endpoint_id)
+        for _ in range(times):
+            deliveries.ping(session, endpoint, endpoint.created_at)
+
+
+def test_a_job_is_told_from_its_start_to_its_end(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """Started, one event per source, completed: to the job's own address and to the tenant's endpoint."""
+    here = bench({"a": "", "b": 'fail = "error"', "c": ""})
+    with receive() as receiver:
+        add_endpoint(here, receiver)
+        job_id = here.submit(webhook_url=own_url(here, receiver), external_id="post-7", labels={"queue": "new"})
+        run_silently(here)
+        settle(hire(here))
+    assert states(here) == {"delivered": 10}
+    assert not receiver.unverified
+    for path in ("/own", "/endpoint"):
+        told = sorted((each for each in receiver.taken if each.path == path), key=lambda each: each.data["sequence"])
+        assert [each.data["sequence"] for each in told] == [1, 2, 3, 4, 5]
+        assert [each.body["type"] for each in told] == [
+            "attribution.started",
+            *["attribution.source_finished"] * 3,
+            "attribution.completed",
+        ]
+        assert {each.data["source"]["source"]: each.data["source"]["state"] for each in told[1:4]} == {
+            "a": "done",
+            "b": "error",
+            "c": "done",
+        }
+        assert all(each.data["id"] == str(job_id) for each in told)
+        assert all((each.data["external_id"], each.data["metadata"]) == ("post-7", {"queue": "new"}) for each in told)
+        assert len(told[-1].data["ranking"]) == told[-1].data["tested"] == 2
+
+
+def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
+    """Postgres itself says so: the rows were written by the same transaction."""
+    here = bench(THREE)
+    job_id = here.submit(webhook_url="https://receiver.example/")
+    run_silently(here)
+    with here.process.database.transaction() as session:
+        written = session.execute(
+            text(
+                """
+                SELECT d.type, d.xmin::text AS told, j.xmin::text AS ended, s.xmin::text AS drawn
+                FROM webhook_deliveries d JOIN jobs j ON j.id = d.job_id
+                LEFT JOIN job_sources s ON s.job_id = d.job_id
+                     AND s.source = d.payload::jsonb #>> '{data,source,source}'
+                WHERE j.id = :id
+                """
+            ),
+            {"id": job_id},
+        ).all()
+    assert len(written) == 5
+    assert all(row.told == row.ended for row in written if row.type == EventType.COMPLETED)
+    assert all(row.told == row.drawn for row in written if row.type == EventType.SOURCE_FINISHED)
+
+
+@pytest.mark.parametrize("end", ["refused", "sweep", "canceled"])
+def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
+    """A stage that fails, the sweep after the deadline, the caller who cancels: the last event says it."""
+    here = bench(THREE)
+    job_id = here.submit(webhook_url="https://receiver.example/")
+    if end == "refused":
+        here.process.blobs.delete(DEFAULT_TENANT, str(here.job(job_id).query_blob))
+        for _ in range(6):
+            run_silently(here)
+            here.pass_time(120)
+            here.sweep()
+    elif end == "sweep":
+        here.pass_time(3_600)
+        here.sweep()
+    else:
+        with here.process.database.transaction() as session:
+            assert jobs.cancel(session, DEFAULT_TENANT, job_id) is not None
+            assert jobs.cancel(session, DEFAULT_TENANT, job_id) is None
+    last = rows(here)[-1]
+    wanted = EventType.CANCELED if end == "canceled" else EventType.FAILED
+    assert (last.type, last.job_id) == (wanted, job_id)
+    assert [row.type for row in rows(here)].count(wanted) == 1
+
+
+def test_sources_that_the_sweep_ends_are_told(bench: Make) -> None:
+    """Those that were never drawn in time finish, too."""
+    here = bench(THREE)
+    here.submit(webhook_url="https://receiver.example/", webhook_events=["attribution.source_finished"])
+    here.run(until=lambda step: step.task.endswith("resynthesise"))
+    here.pass_time(400)
+    here.sweep()
+    told = rows(here)
+    assert [row.sequence for row in told] == [1, 2, 3]
+    assert all('"state":"timeout"' in row.payload for row in told)
+
+
+def test_the_start_is_told_once_and_before_the_end(bench: Make) -> None:
+    """However often the first stage is claimed; and never after the job has ended."""
+    here = bench(THREE)
+    job_id = here.submit(webhook_url="https://receiver.example/")
+    step = here.broker.steps[0]
+    for _ in range(2):
+        with here.process.database.transaction() as session:
+            assert deliveries.started(session, job_id) is False  # still queued
+    here.deliver(step)
+    with here.process.database.transaction() as session:
+        assert deliveries.started(session, job_id) is False
+    run_silently(here)
+    with here.process.database.transaction() as session:
+        assert deliveries.started(session, job_id) is False
+    assert [row.type for row in rows(here)].count(EventType.STARTED) == 1
+
+
+def test_each_receiver_is_told_what_it_asked_for_and_counts_that(bench: Make) -> None:
+    """Filters leave no gaps; an endpoint that is switched off, or somebody else's, is told nothing."""
+    here = bench(THREE)
+    with receive() as receiver:
+        ends = add_endpoint(here, receiver, "/ends", ("attribution.completed",))
+        off = add_endpoint(here, receiver, "/off")
+        with here.process.database.transaction() as session:
+            endpoints.disable(session, off, "Not wanted.")
+        here.submit(
+            webhook_url=own_url(here, receiver), webhook_events=["attribution.started", "attribution.completed"]
+        )
+        run_silently(here)
+    assert [(row.endpoint_id, row.sequence, row.type) for row in rows(here)] == [
+        (None, 1, "attribution.started"),
+        (None, 2, "attribution.completed"),
+        (ends, 1, "attribution.completed"),
+    ]
+
+
+def test_where_nobody_is_told_nothing_is_asked(bench: Make) -> None:
+    """Without an address and without endpoints no statement on webhooks is run while the job is worked on."""
+    here = bench(THREE)
+    job_id = here.submit()
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(here.process.database.engine, "before_cursor_execute", note)
+    here.run()
+    event.remove(here.process.database.engine, "before_cursor_execute", note)
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+    assert asked
+    assert not [statement for statement in asked if "webhook_deliver" in statement or "webhook_endp" in statement]
+    assert not here.broker.steps
+
+
+def test_couriers_are_woken_after_the_commit_and_by_the_sweep(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """Every transaction that told something is followed by a message; what becomes due later, the sweep finds."""
+    here = bench(THREE)
+    here.submit(webhook_url="https://receiver.example/")
+    woken = 0
+    while here.broker.steps:
+        step = here.broker.steps.popleft()
+        woken += step.task == NOTIFY_TASK
+        if step.task != NOTIFY_TASK:
+            here.deliver(step)
+    assert woken >= 3  # the start, sources, the end
+    here.sweep()
+    assert [step.task for step in here.broker.steps].count(NOTIFY_TASK) == 1
+    here.broker.steps.clear()
+    with here.process.database.transaction() as session:
+        session.execute(
+            update(WebhookDelivery)
+            .values(next_attempt_at=Job.created_at + timedelta(hours=1))
+            .where(Job.id == WebhookDelivery.job_id)
+        )
+    here.sweep()
+    assert not here.broker.steps
+
+
+class Moody:
+    """Fails at random, in every way there is, but never more than five times for one message."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.failures: Counter[str] = Counter()
+        self.moods: Counter[str] = Counter()
+
+    def __call__(self, receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        """A status, or none."""
+        moods = ("fine", "error", "hang", "reset", "redirect", "busy")
+        mood = self.random.choices(moods, weights=(60, 12, 4, 12, 11, 1))[0]
+        if self.failures[message.id] >= 5:
+            mood = "fine"
+        self.moods[mood] += 1
+        if mood == "fine":
+            return 200, {}
+        self.failures[message.id] += 1
+        if mood == "hang":
+            receiver.leaving.wait(2)
+            return None
+        if mood == "reset":
+            reset(connection)
+            return None
+        return {
+            "error": (500, {}),
+            "redirect": (302, {"location": "/elsewhere"}),
+            "busy": (429, {"retry-after": "7200"}),
+        }[mood]
+
+
+def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
+    bench: Make, hire: Callable[..., Couriers], clock: Clock
+) -> None:
+    """Each event arrives at least once, under one id, in sequences without gaps, with signatures that verify."""
+    here = bench({f"s{n:02}": "" for n in range(48)})
+    moody = Moody(20)
+    with receive(moody) as receiver:
+        add_endpoint(here, receiver)
+        accepted = [
+            here.submit((n, 10, 10), candidates=1, webhook_url=own_url(here, receiver, f"/own/{n}")) for n in range(10)
+        ]
+        run_silently(here)
+        assert states(here) == {"pending": 1_000}
+        couriers = hire(here, concurrency=32, per_host=32, timeout=0.5 * SECOND)
+        for _ in range(200):
+            settle(couriers)
+            if states(here) == {"delivered": 1_000}:
+                break
+            clock.forward(timedelta(hours=6))
+    assert states(here) == {"delivered": 1_000}
+    assert not receiver.unverified
+    assert set(moody.moods) == {"fine", "error", "hang", "reset", "redirect", "busy"}
+    sequences: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    ids: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for message in receiver.seen:
+        ids[message.path, message.data["id"], message.data["sequence"]].add(message.id)
+    for message in receiver.taken:
+        sequences[message.path, message.data["id"]].add(message.data["sequence"])
+    assert len(sequences) == 2 * len(accepted)
+    assert all(numbers == set(range(1, 51)) for numbers in sequences.values())
+    assert all(len(found) == 1 for found in ids.values())
+    assert {message.id for message in receiver.seen} == {f"msg_{row.id}" for row in rows(here)}
+    tries = Counter(message.id for message in receiver.seen)
+    assert all(row.attempts >= tries[f"msg_{row.id}"] for row in rows(here))
+
+
+def test_three_days_of_failure_in_seconds(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
+    """Ten attempts, each when the schedule says and not a moment before; then the delivery has failed."""
+    here = bench(THREE)
+
+    def fail(*_: object) -> Answer:
+        return 500, {}
+
+    with receive(fail) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        couriers = hire(here)
+        for attempt in range(1, len(SCHEDULE) + 1):
+            settle(couriers)
+            (row,) = rows(here)
+            assert len(receiver.seen) == row.attempts == attempt
+            if row.state != DeliveryState.PENDING:
+                break
+            clock.forward(row.next_attempt_at - clock() - SECOND)
+            settle(couriers)
+            assert len(receiver.seen) == attempt
+            clock.forward(2 * SECOND)
+        assert (row.state, attempt) == (DeliveryState.FAILED, len(SCHEDULE))
+        clock.forward(timedelta(days=30))
+        settle(couriers)
+        assert len(receiver.seen) == len(SCHEDULE)
+    with here.process.database.transaction() as session:
+        attempts = session.scalars(select(WebhookAttempt).order_by(WebhookAttempt.number)).all()
+    assert [each.number for each in attempts] == list(range(1, 11))
+    assert {each.status for each in attempts} == {500}
+    for before, after, delay in zip(attempts, attempts[1:], SCHEDULE[1:], strict=False):
+        gap = after.started_at - before.started_at
+        assert delay * (1 - JITTER) <= gap <= delay * (1 + JITTER) + 5 * SECOND
+    assert len({message.id for message in receiver.seen}) == 1
+
+
+def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """A host that hangs keeps as many threads as one host may have; everybody else is told meanwhile."""
+    here = bench(THREE)
+
+    def hang(receiver: Receiver, *_: object) -> None:
+        receiver.leaving.wait(20)
+
+    with receive(hang) as stuck, receive() as fine:
+        ping(here, add_endpoint(here, stuck), times=20)
+        ping(here, add_endpoint(here, fine), times=20)
+        couriers = hire(here, concurrency=4, per_host=2, timeout=3 * SECOND)
+        began = time.monotonic()
+        couriers.send_due()
+        while len(fine.taken) < 20:
+            assert time.monotonic() - began < 2.5
+            time.sleep(0.01)
+        assert stuck.at_once["/endpoint"] == 2
+        assert fine.at_once["/endpoint"] <= 2
+        with here.process.database.transaction() as session:  # the rest need not be waited for
+            session.execute(text("UPDATE webhook_deliveries SET state = 'failed' WHERE state = 'pending'"))
+
+
+KILLED = """
+import time
+from app.settings import load_settings
+from app.store.database import Database, connect
+from workers.notify import Couriers
+settings = load_settings()
+Couriers(Database(connect(settings.database)), settings).send_due()
+time.sleep(60)
+"""
+
+
+def test_a_worker_killed_between_sending_and_recording(
+    bench: Make, hire: Callable[..., Couriers], clock: Clock
+) -> None:
+    """The receiver has it, nobody wrote that down: when the lease is over it is sent again, with the same id."""
+    here = bench(THREE)
+    killed: list[subprocess.Popen[bytes]] = []
+
+    def kill(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        if len(receiver.seen) == 1:
+            killed[0].send_signal(signal.SIGKILL)
+            killed[0].wait()
+        return 200, {}
+
+    with receive(kill) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settings = here.process.settings
+        environment = os.environ | {
+            "DATABASE__URL": settings.database.url.get_secret_value(),
+            "REDIS__URL": settings.redis.url.get_secret_value(),
+            "WEBHOOKS__ALLOW_HTTP": "true",
+            "OUTBOUND__ALLOW": '["127.0.0.1"]',
+        }
+        killed.append(subprocess.Popen([sys.executable, "-c", KILLED], env=environment))
+        killed[0].wait(60)
+        couriers = hire(here)
+        settle(couriers)
+        assert len(receiver.seen) == 1  # the lease of the dead
+        assert states(here) == {"pending": 1}
+        clock.forward(timedelta(minutes=1))
+        settle(couriers)
+    assert [message.id for message in receiver.seen] == [f"msg_{rows(here)[0].id}"] * 2
+    assert states(here) == {"delivered": 1}
+
+
+def test_two_processes_send_each_delivery_once(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """Claims skip what another has."""
+    here = bench(THREE)
+    with receive() as receiver:
+        ping(here, add_endpoint(here, receiver), times=60)
+        both = [hire(here), hire(here)]
+        for couriers in both:
+            couriers.send_due()
+        for couriers in both:
+            settle(couriers)
+    assert len(receiver.seen) == len({message.id for message in receiver.seen}) == 60
+
+
+def test_what_comes_back_late_changes_nothing(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
+    """An attempt whose lease is over is fenced off: the one after it says what became of the delivery."""
+    here = bench(THREE)
+    with receive() as receiver:
+        ping(here, add_endpoint(here, receiver))
+        with here.process.database.transaction() as session:
+            (late,) = deliveries.claim(session, clock(), 30 * SECOND, most=1, at_once=1, under_way={}, paused=())
+        clock.forward(31 * SECOND)
+        settle(hire(here))
+        attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
+        with here.process.database.transaction() as session:
+            again = deliveries.Decision(DeliveryState.PENDING, clock())
+            assert not deliveries.record(session, late, attempt, again)
+    assert states(here) == {"delivered": 1}
+
+
+def test_gone_switches_an_endpoint_off(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """410: nothing more is sent, what was pending is dropped, and later jobs do not tell it."""
+    here = bench(THREE)
+
+    def gone(*_: object) -> Answer:
+        return 410, {}
+
+    with receive(gone) as receiver:
+        endpoint_id = add_endpoint(here, receiver)
+        ping(here, endpoint_id, times=30)
+        settle(hire(here, per_host=1))
+        assert len(receiver.seen) == 1
+    assert states(here) == {"dropped": 30}
+    with here.process.database.transaction() as session:
+        endpoint = session.get_one(WebhookEndpoint, endpoint_id)
+        assert endpoint.disabled_at is not None
+        assert "410" in str(endpoint.disabled_reason)
+    assert here.job(here.submit()).notify is False
+
+
+def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """There is no endpoint to switch off."""
+    here = bench(THREE)
+
+    def gone(*_: object) -> Answer:
+        return 410, {}
+
+    with receive(gone) as receiver:
+        here.submit(webhook_url=own_url(here, receiver), webhook_events=["attribution.completed"])
+        run_silently(here)
+        settle(hire(here))
+        assert len(receiver.seen) == 1
+    assert states(here) == {"dropped": 1}
+
+
+def test_a_receiver_that_asks_for_a_pause_gets_it(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
+    """429 with Retry-After: neither this event nor the next ones go there before; others are told meanwhile."""
+    here = bench(THREE)
+
+    def busy(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        if message.path == "/busy" and len(receiver.seen) == 1:
+            return 429, {"retry-after": "600"}
+        return accept(receiver, message, connection)
+
+    with receive(busy) as receiver:
+        ping(here, add_endpoint(here, receiver, "/busy"), times=5)
+        couriers = hire(here, per_host=1)
+        settle(couriers)
+        ping(here, add_endpoint(here, receiver, "/idle"))
+        settle(couriers)
+        clock.forward(timedelta(seconds=590))
+        settle(couriers)
+        assert [message.path for message in receiver.seen] == ["/busy", "/idle"]
+        clock.forward(timedelta(seconds=20))
+        settle(couriers)
+    assert states(here) == {"delivered": 6}
+
+
+def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """Bytes that are no text, zero bytes among them, do not keep the attempt from being recorded."""
+    here = bench(THREE)
+
+    def babble(receiver: Receiver, message: Message, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\n\xff\x00ab\xc3")
+
+    with receive(babble) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settle(hire(here))
+    with here.process.database.transaction() as session:
+        attempt = session.scalars(select(WebhookAttempt)).one()
+    assert (attempt.status, attempt.response) == (500, "\ufffd\ufffdab\ufffd")
+
+
+def test_an_address_that_is_not_public_is_not_called(bench: Make, clock: Clock) -> None:
+    """The guard stands between rows and the network, whatever was accepted before."""
+    here = bench(THREE)
+    with receive() as receiver:
+        ping(here, add_endpoint(here, receiver))
+        couriers = Couriers(here.process.database, here.process.settings, clock)
+        settle(couriers)
+        couriers.close()
+        assert not receiver.seen
+    assert states(here) == {"failed": 1}
+
+
+def test_couriers_that_were_dismissed_take_nothing(bench: Make, hire: Callable[..., Couriers]) -> None:
+    """A process that is stopping leaves what is due to others."""
+    here = bench(THREE)
+    with receive() as receiver:
+        ping(here, add_endpoint(here, receiver))
+        couriers = hire(here)
+        couriers.close()
+        settle(couriers)
+        assert rows(here)[0].attempts == 0
+        settle(hire(here))
+    assert states(here) == {"delivered": 1}
+
+
+def test_what_is_erased_is_not_told(bench: Make) -> None:
+    """Payloads repeat what a job says, so they go with it."""
+    here = bench(THREE)
+    job_id = here.submit(webhook_url="https://receiver.example/")
+    other = here.submit(webhook_url="https://receiver.example/")
+    run_silently(here)
+    with here.process.database.transaction() as session:
+        deliveries.forget(session, job_id)
+    assert {row.job_id for row in rows(here)} == {other}
