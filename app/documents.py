@@ -99,7 +99,7 @@ class ResultDocument(Document):
     """The ranked answer, and everything needed to reproduce it."""
 
     schema_version: int
-    caption: str
+    caption: str | None = Field(description="null once it has been kept for as long as its tenant wants")
     captioner: str = Field(description="model@revision, or `given` where the caller brought the prompt")
     embedder: str | None = Field(description="model@revision; null where nothing was drawn")
     distance: str = Field(examples=["cosine"])

@@ -174,6 +174,18 @@ def _http_url(value: str) -> str:
     return value
 
 
+class RetentionSettings(Group):
+    """How long an ended job keeps what, for tenants that do not say otherwise. Enforced by beat."""
+
+    images: Duration = Field(timedelta(days=30), description="the query image as uploaded and as seen, and drawings")
+    captions: Duration = Field(timedelta(days=90), description="captions, prompts and what files said of themselves")
+    results: Duration = Field(timedelta(days=365), description="everything else; then only a tombstone is left")
+    every: Duration = Field(timedelta(minutes=1), description="how often it is enforced")
+    strays_after: Duration = Field(
+        timedelta(hours=1), description="bytes without a row, of a process that died while storing, are deleted then"
+    )
+
+
 class ScreeningSettings(Group):
     """What is asked before anything is drawn, besides the hash lists and text rules in the database."""
 
@@ -266,6 +278,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()
+    retention: RetentionSettings = RetentionSettings()
     screening: ScreeningSettings = ScreeningSettings()
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()

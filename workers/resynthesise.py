@@ -111,16 +111,14 @@ def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
         return
     with process.database.transaction(durable=False) as session:
         stood, stage = sources.finish(session, job_id, [outcome for outcome, _ in drawn])
-        blobs.refer(
-            session,
-            job_id,
-            {
-                f"{outcome.row.source}/{k}": blob
-                for outcome, stored in drawn
-                if outcome.row.source in stood
-                for k, blob in enumerate(stored)
-            },
-        )
+        used = {
+            f"{outcome.row.source}/{k}": blob
+            for outcome, stored in drawn
+            if outcome.row.source in stood
+            for k, blob in enumerate(stored)
+        }
+        blobs.refer(session, job_id, used)
+    process.blobs.keep(used.values())
     discard(process, (blob for outcome, stored in drawn if outcome.row.source not in stood for blob in stored))
     log.info("sources_ended", states={outcome.row.source: outcome.state.value for outcome, _ in drawn})
     if stage is not None:

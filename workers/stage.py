@@ -110,9 +110,12 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job 
             blobs.refer(session, job.id, outcome.blobs)
     if moved is None:
         discard(process, outcome.blobs.values())
-    elif not on:
-        hand_on(process, job.id, outcome.to)
-    return moved if on else None
+        return None
+    process.blobs.keep(outcome.blobs.values())
+    if on:
+        return moved
+    hand_on(process, job.id, outcome.to)
+    return None
 
 
 def _tell_start(process: Process, job_id: uuid.UUID) -> None:

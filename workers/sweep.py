@@ -7,7 +7,8 @@ import uuid
 
 import structlog
 
-from app.queue.steps import sources_step, stage_step
+from app.queue.steps import notify_step, sources_step, stage_step
+from app.store import jobs
 from app.store import sweep as watch
 from app.store.models import Stage
 from workers.process import Process
@@ -20,6 +21,7 @@ def sweep(process: Process) -> None:
     """One round."""
     settings = process.settings.job
     _end_sources(process)
+    _cancel(process)
     with process.database.transaction() as session:
         ended = [*watch.end_crashed_jobs(session, settings.attempts), *watch.end_overdue_jobs(session)]
     for job in ended:
@@ -33,6 +35,20 @@ def sweep(process: Process) -> None:
     if steps:
         log.info("handed_on", queues=len(waiting), jobs=len(standing))
         process.broker.enqueue(steps)
+    if process.couriers.any_due():
+        process.broker.enqueue([notify_step()])
+
+
+def _cancel(process: Process) -> None:
+    """Ends the jobs whose callers said after how long they lose interest."""
+    with process.database.transaction(durable=False) as session:
+        due = jobs.to_cancel(session, watch.BATCH)
+    for tenant_id, job_id in due:
+        with process.database.transaction() as session:
+            canceled = jobs.cancel(session, tenant_id, job_id)
+        if canceled is not None:
+            log.info("job_canceled", job_id=str(job_id))
+            end_snapshot(process, tenant_id, job_id)
 
 
 def _end_sources(process: Process) -> None:

@@ -4,11 +4,12 @@ import uuid
 from collections.abc import Callable
 
 from app.queue.broker import make_celery
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
+from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, RETAIN_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
 from app.settings import load_settings
 from app.store.models import Stage
 from workers.process import this_process
 from workers.resynthesise import resynthesise
+from workers.retain import retain
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
@@ -21,7 +22,12 @@ celery.conf.beat_schedule = {
         "schedule": settings.job.sweep_every,
         # A sweep that waited this long is not worth running: the next one is queued already.
         "options": {"queue": SWEEP_QUEUE, "expires": 5},
-    }
+    },
+    "retain": {
+        "task": RETAIN_TASK,
+        "schedule": settings.retention.every,
+        "options": {"queue": SWEEP_QUEUE, "expires": settings.retention.every.total_seconds()},
+    },
 }
 
 
@@ -49,8 +55,14 @@ def sweep_task() -> None:
     sweep(this_process())
 
 
+def retain_task() -> None:
+    """One round of forgetting."""
+    retain(this_process())
+
+
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)
+celery.task(retain_task, name=RETAIN_TASK)

@@ -239,7 +239,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_captions",
         "jobs",
-        ["completed_at"],
+        ["tenant_id", "completed_at"],
         unique=False,
         postgresql_where=sa.text("completed_at IS NOT NULL AND captions_erased_at IS NULL"),
     )
@@ -253,7 +253,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_images",
         "jobs",
-        ["completed_at"],
+        ["tenant_id", "completed_at"],
         unique=False,
         postgresql_where=sa.text("completed_at IS NOT NULL AND images_erased_at IS NULL"),
     )
@@ -267,7 +267,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_results",
         "jobs",
-        ["completed_at"],
+        ["tenant_id", "completed_at"],
         unique=False,
         postgresql_where=sa.text("completed_at IS NOT NULL AND erased_at IS NULL"),
     )

@@ -11,6 +11,9 @@ from typing import TypedDict
 from anyio import Semaphore
 from fastapi import FastAPI
 
+from app.api.answers import Answers, connect_async_redis
+from app.api.endings import Endings
+from app.api.waiting import Waiting
 from app.intake.acceptance import Intake
 from app.intake.decoders import Decoders
 from app.log import configure_logging
@@ -32,8 +35,12 @@ class State(TypedDict):
     settings: Settings
     database: Database
     snapshots: Snapshots
+    answers: Answers
+    waiting: Waiting
     heartbeats: Heartbeats
     catalogue: Catalogue
+    blobs: Blobs
+    broker: Broker
     intake: Intake
     uploads: Semaphore
     spool: Path
@@ -48,13 +55,19 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         catalogue = load_catalogue(settings.catalogue.directories)
         database = Database(connect(settings.database))
         redis = connect_redis(settings.redis)
+        async_redis = connect_async_redis(settings.redis)
+        snapshots = Snapshots(redis, settings.redis)
+        answers = Answers(async_redis, snapshots, database)
+        endings = Endings(database, settings.redis, settings.waiting)
         celery = make_celery(settings)
         # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
+        broker = Broker(celery)
+        blobs = Blobs(settings.blobs.url)
         intake = Intake(
             database=database,
-            blobs=Blobs(settings.blobs.url),
-            broker=Broker(celery),
+            blobs=blobs,
+            broker=broker,
             catalogue=catalogue,
             decoders=Decoders(settings.intake),
             settings=settings,
@@ -62,17 +75,24 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         _remove_abandoned()
         with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool:
             try:
+                await endings.start()
                 yield State(
                     settings=settings,
                     database=database,
-                    snapshots=Snapshots(redis, settings.redis),
+                    snapshots=snapshots,
+                    answers=answers,
+                    waiting=Waiting(answers, endings, settings.waiting),
                     heartbeats=Heartbeats(redis),
                     catalogue=catalogue,
+                    blobs=blobs,
+                    broker=broker,
                     intake=intake,
                     uploads=Semaphore(settings.intake.concurrent_uploads),
                     spool=Path(spool),
                 )
             finally:
+                await endings.stop()
+                await async_redis.aclose()
                 celery.close()
                 redis.close()
                 database.close()

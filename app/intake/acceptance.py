@@ -12,6 +12,7 @@ from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.options import Options
 from app.intake.selection import select_sources
+from app.outbound import check_url
 from app.queue.broker import Broker
 from app.queue.steps import stage_step
 from app.settings import Settings
@@ -19,6 +20,7 @@ from app.store.blobs import Blobs, StoredBlob, refer
 from app.store.database import Database
 from app.store.jobs import NewJob, NewSource, accept
 from app.store.models import Stage
+from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class Intake:
         self._catalogue = catalogue
         self._decoders = decoders
         self._settings = settings.job
+        self._receivers = receiver_rules(settings)
         self._broker_patience = settings.redis.timeout.total_seconds()
         self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
@@ -57,6 +60,7 @@ class Intake:
         `upload` lies in a folder of its own, where the canonical image is written too.
         """
         sources = select_sources(self._catalogue, options.sources, options.exclude, datetime.now(UTC).date())
+        webhook_url = options.webhook_url and check_url(options.webhook_url, self._receivers)
         canonical = upload.with_name("canonical.png")
         decoded = await self._decoders.decode(upload, canonical)
         media_type = f"image/{decoded.format.lower()}"
@@ -64,7 +68,8 @@ class Intake:
             "original": await self._put(tenant_id, upload, decoded.sha256, media_type),
             "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/png"),
         }
-        document = await to_thread.run_sync(self._commit, tenant_id, options, sources, decoded, uses)
+        document = await to_thread.run_sync(self._commit, tenant_id, options, webhook_url, sources, decoded, uses)
+        await to_thread.run_sync(self._blobs.keep, tuple(uses.values()), limiter=self._puts)
         with move_on_after(self._broker_patience):
             await to_thread.run_sync(
                 self._broker.enqueue,
@@ -82,6 +87,7 @@ class Intake:
         self,
         tenant_id: uuid.UUID,
         options: Options,
+        webhook_url: str | None,
         sources: tuple[NewSource, ...],
         decoded: Decoded,
         uses: dict[str, StoredBlob],
@@ -104,6 +110,8 @@ class Intake:
             deadline=self._settings.deadline,
             prompt=options.prompt,
             seed=options.seed,
+            webhook_url=webhook_url,
+            webhook_events=options.webhook_events,
         )
         with self._database.transaction() as session:
             job, rows = accept(session, new)

@@ -12,6 +12,9 @@ REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
 RESYNTHESISE_TASK = "workers.resynthesise"
 SWEEP_TASK = "workers.sweep"
+RETAIN_TASK = "workers.retain"
+NOTIFY_QUEUE = "notify"
+NOTIFY_TASK = "workers.notify"
 
 
 class Role(StrEnum):
@@ -55,6 +58,11 @@ def stage_task_name(stage: Stage) -> str:
 def sources_step(job_id: uuid.UUID, queue: str) -> Step:
     """The message that has the sources of a job drawn that wait in one queue."""
     return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
+
+
+def notify_step() -> Step:
+    """The message that deliveries are due; which ones, their rows say."""
+    return Step(NOTIFY_TASK, NOTIFY_QUEUE, ())
 
 
 def queue_of(source: Source) -> str:

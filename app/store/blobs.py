@@ -8,7 +8,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -33,12 +33,13 @@ Address = tuple[uuid.UUID, str]
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """Bytes that have been put, and their content address."""
+    """Bytes that have been put, and their content address. Where they came from is kept until they are recorded."""
 
     tenant_id: uuid.UUID
     sha256: str
     size: int
     media_type: str
+    content: bytes | Path | None = field(default=None, repr=False, compare=False)
 
 
 def open_store(url: str) -> ObjectStore:
@@ -62,7 +63,7 @@ class Blobs:
             obstore.put(self._store, _key(tenant_id, sha256), data)
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
-        return StoredBlob(tenant_id, sha256, len(data), media_type)
+        return StoredBlob(tenant_id, sha256, len(data), media_type, data)
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
@@ -72,7 +73,20 @@ class Blobs:
             size = file.stat().st_size
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
-        return StoredBlob(tenant_id, sha256, size, media_type)
+        return StoredBlob(tenant_id, sha256, size, media_type, file)
+
+    def keep(self, recorded: Iterable[StoredBlob]) -> None:
+        """Stores again what was deleted between its storing and the commit that recorded it. Raises StorageUnavailable.
+
+        Only then can another job's erasure have taken it along: from the commit on, it counts as used.
+        """
+        for blob in recorded:
+            if self.exists(blob.tenant_id, blob.sha256):
+                continue
+            if isinstance(blob.content, bytes):
+                self.put(blob.tenant_id, blob.content, blob.media_type)
+            elif blob.content is not None:
+                self.put_file(blob.tenant_id, blob.content, blob.sha256, blob.media_type)
 
     def get(self, tenant_id: uuid.UUID, sha256: str) -> bytes:
         """The bytes of a content address. Raises StorageUnavailable, also when they are gone."""
@@ -178,7 +192,17 @@ def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
     return [(tenant_id, sha256) for tenant_id, sha256 in session.execute(_DROP, given)]
 
 
+def unknown(session: Session, addresses: Collection[Address]) -> set[Address]:
+    """Those that no row knows: a process died between storing the bytes and committing."""
+    if not addresses:
+        return set()
+    records = [{"tenant_id": str(tenant_id), "sha256": sha256} for tenant_id, sha256 in addresses]
+    known = session.execute(_KNOWN, {"records": json.dumps(records)})
+    return set(addresses) - {(tenant_id, sha256) for tenant_id, sha256 in known}
+
+
 _ADDRESSES = "jsonb_to_recordset(CAST(:records AS jsonb)) AS a (tenant_id uuid, sha256 text)"
+_KNOWN = text(f"SELECT b.tenant_id, b.sha256 FROM blobs b JOIN {_ADDRESSES} USING (tenant_id, sha256)")  # noqa: S608 - our own words
 _LOCK = text(
     f"""
     INSERT INTO blobs (tenant_id, sha256, size, media_type)

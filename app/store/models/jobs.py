@@ -78,9 +78,11 @@ class Job(Step, Base):
         Index("ix_jobs_open", "tenant_id", postgresql_where=OPEN_JOB),
         Index("ix_jobs_external_id", "tenant_id", "external_id", postgresql_where=text("external_id IS NOT NULL")),
         Index("ix_jobs_cancel", "cancel_at", postgresql_where=text("cancel_at IS NOT NULL AND " + OPEN_JOB.text)),
-        Index("ix_jobs_images", "completed_at", postgresql_where=_ended_and("images_erased_at IS NULL")),
-        Index("ix_jobs_captions", "completed_at", postgresql_where=_ended_and("captions_erased_at IS NULL")),
-        Index("ix_jobs_results", "completed_at", postgresql_where=_ended_and("erased_at IS NULL")),
+        Index("ix_jobs_images", "tenant_id", "completed_at", postgresql_where=_ended_and("images_erased_at IS NULL")),
+        Index(
+            "ix_jobs_captions", "tenant_id", "completed_at", postgresql_where=_ended_and("captions_erased_at IS NULL")
+        ),
+        Index("ix_jobs_results", "tenant_id", "completed_at", postgresql_where=_ended_and("erased_at IS NULL")),
         Index("ix_jobs_sweep", "handed_on_at", postgresql_where=OPEN_JOB),
         Index("ix_jobs_deadline", "deadline_at", postgresql_where=OPEN_JOB),
     )

@@ -1,0 +1,58 @@
+"""POST /attribute/{id}/cancel and DELETE /attribute/{id}: a job that is not wanted any more."""
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.dependencies import Blobs, Database, Snapshots, Submitter
+from app.api.openapi import problems
+from app.documents import JobDocument, job_document
+from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.store import jobs
+from app.store.erasure import erase
+
+router = APIRouter(tags=["attribution"])
+
+
+@router.post(
+    "/attribute/{job_id}/cancel",
+    response_model=JobDocument,
+    response_description="the job: canceled, or as it had ended before",
+    responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable),
+)
+def cancel_attribution(job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots) -> Response:
+    """Cancel a job: what has not begun does not begin, and what comes late is dropped.
+
+    Doing so again, or after the job has ended, changes nothing and answers with the job as it is.
+    """
+    with database.transaction() as session:
+        canceled = jobs.cancel(session, caller.tenant_id, job_id)
+        job = canceled or jobs.find(session, caller.tenant_id, job_id)
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.")
+        if job.erased_at is not None:
+            raise Erased(f"Job {job_id} was erased.")
+        document = job_document(job, jobs.sources_of(session, job_id))
+    if canceled is not None:
+        snapshots.end(caller.tenant_id, document)
+    return Response(document.model_dump_json(), media_type="application/json")
+
+
+@router.delete(
+    "/attribute/{job_id}",
+    status_code=204,
+    response_description="erased, now or before",
+    responses=problems(NotFound, InvalidRequest, StorageUnavailable),
+)
+def erase_attribution(
+    job_id: uuid.UUID, request: Request, caller: Submitter, database: Database, blobs: Blobs, snapshots: Snapshots
+) -> None:
+    """Erase a job: its images, vectors, captions and texts, whatever repeats them, and every copy in the cache.
+
+    A job that has not ended is canceled first. What remains is that there was one, and when: asking for it is then
+    a 410. Images that other jobs use, too, stay with those.
+    """
+    if not erase(
+        database, blobs, snapshots, caller.tenant_id, job_id, caller.actor, getattr(request.state, "request_id", None)
+    ):
+        raise NotFound(f"There is no job {job_id}.")

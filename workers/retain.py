@@ -1,0 +1,46 @@
+"""Forgetting, by beat: images, texts and results that were kept for as long as their tenant wants, and stray bytes."""
+
+import structlog
+
+from app.store import blobs, retention
+from app.store.erasure import erase
+from workers.process import Process
+
+log = structlog.get_logger(__name__)
+_ACTOR = "retention"
+
+
+def retain(process: Process) -> None:
+    """One round; it goes on until nothing is overdue."""
+    while _forget(process):
+        pass
+    _delete_strays(process)
+
+
+def _forget(process: Process) -> bool:
+    """A portion of each kind; whether there may be more."""
+    spans = process.settings.retention
+    with process.database.transaction() as session:
+        seen, unused = retention.forget_images(session, spans.images)
+        process.blobs.delete_all(unused)
+    with process.database.transaction() as session:
+        described = retention.forget_captions(session, spans.captions)
+    for tenant_id, job_id in described:
+        process.snapshots.drop(tenant_id, job_id)
+    with process.database.transaction(durable=False) as session:
+        answered = retention.past_results(session, spans.results)
+    for tenant_id, job_id in answered:
+        erase(process.database, process.blobs, process.snapshots, tenant_id, job_id, _ACTOR)
+    if seen or described or answered:
+        log.info("forgotten", images=len(seen), captions=len(described), results=len(answered))
+    return bool(seen or described or answered)
+
+
+def _delete_strays(process: Process) -> None:
+    for addresses in process.blobs.listed(process.settings.retention.strays_after):
+        with process.database.transaction(durable=False) as session:
+            unknown = blobs.unknown(session, addresses)
+        if unknown:
+            with process.database.transaction() as session:
+                process.blobs.delete_all(blobs.unused(session, unknown))
+            log.warning("strays_deleted", blobs=len(unknown))
