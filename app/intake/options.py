@@ -5,11 +5,21 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from app.errors import InvalidRequest
+from app.webhook.events import EventType
 
-_LISTS = ("sources", "exclude")
+_LISTS = ("sources", "exclude", "webhook_events")
 
 
 def _whole_number(value: object) -> object:
@@ -52,6 +62,21 @@ class Options(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1), Whole] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
     )
+    webhook_url: Annotated[str, Field(max_length=4_096)] | None = Field(
+        None,
+        description="a public https address that is told of this job, signed with the tenant's default secret",
+        examples=["https://moderation.example/hooks/attribution"],
+    )
+    webhook_events: Annotated[tuple[EventType, ...], Field(min_length=1)] | None = Field(
+        None, description="of which types of events `webhook_url` is told, written like `sources`; all where not given"
+    )
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _for_an_address(cls, value: tuple[EventType, ...] | None, info: ValidationInfo) -> tuple[EventType, ...] | None:
+        if value is not None and info.data.get("webhook_url") is None:
+            raise ValueError("needs a webhook_url beside it")
+        return value
 
 
 FIELDS = tuple(Options.model_fields)
