@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from app.commands import screening
 from app.errors import ServiceError
 from app.settings import load_settings
 
@@ -11,7 +12,8 @@ from app.settings import load_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; a mistake that the operator can mend is a sentence on standard error and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
-    parser.add_subparsers(required=True, metavar="group")
+    groups = parser.add_subparsers(required=True, metavar="group")
+    screening.add_commands(groups)
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(load_settings(), parsed)

@@ -69,10 +69,15 @@ class HashFile:
                 if row := self._row(cells, columns):
                     found = True
                     yield row
-            except (ValueError, csv.Error) as error:
-                mistakes.append(f"line {max(reader.line_num, 1)}: {error}")
-                if columns is None or isinstance(error, csv.Error | UnicodeDecodeError):
+            except ValueError as error:
+                mistakes.append(f"line {reader.line_num}: {error}")
+                if columns is None:
                     break  # what follows cannot be understood
+            except (csv.Error, _UnreadableLine) as error:
+                # csv counts a line once it has it.
+                line = reader.line_num + isinstance(error, _UnreadableLine)
+                mistakes.append(f"line {line}: {error}")
+                break
         if not mistakes and not found:
             mistakes.append("there is no PDQ hash in it")
         if mistakes:
@@ -101,14 +106,18 @@ class HashFile:
         return HashRow(bytes.fromhex(text), tags)
 
 
+class _UnreadableLine(Exception):
+    """A line that is no text."""
+
+
 def _text(lines: Iterable[bytes]) -> Iterator[str]:
     for number, line in enumerate(lines):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise csv.Error("the text is not UTF-8") from error
+            raise _UnreadableLine("the text is not UTF-8") from error
         if "\0" in text:
-            raise csv.Error("the text contains NUL")
+            raise _UnreadableLine("the text contains NUL")
         yield text.removeprefix("\ufeff") if number == 0 else text
 
 

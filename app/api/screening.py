@@ -1,0 +1,267 @@
+"""/screening: a tenant's own hash lists and text rules, which its images and texts must pass before anything is drawn.
+
+Everybody's lists and rules are the operator's, on the command line; they are not shown here.
+"""
+
+import tempfile
+import uuid
+from datetime import datetime
+from typing import Annotated, BinaryIO
+
+from anyio import fail_after, to_thread
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+from sqlalchemy.orm import Session
+from starlette.requests import ClientDisconnect
+
+from app.access.audit import record
+from app.api.dependencies import Administrator, Database, Identity, Settings, Spool
+from app.api.openapi import Responses, headers, problems
+from app.documents import Document
+from app.errors import (
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+    StorageUnavailable,
+    UnsupportedMediaType,
+    UploadTimeout,
+    UploadTooLarge,
+)
+from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
+from app.screening.patterns import MAX_PATTERN, RuleKind, compile_rule
+from app.store import screening as store
+from app.store.models import TextRule
+from app.store.screening import ListSummary
+
+router = APIRouter(prefix="/screening", tags=["screening"])
+
+_MAX_LISTS = 100
+_MAX_RULES = 200
+
+_FOUND = problems(NotFound, InvalidRequest, StorageUnavailable)
+_LOCATION = {"Location": {"description": "where to find it", "schema": {"type": "string"}}}
+_CSV = {
+    "required": True,
+    "content": {
+        "text/csv": {
+            "schema": {"type": "string", "pattern": r"^[0-9a-f]{64}(\n[0-9a-f]{64})*\n?$"},
+            "example": "hash,type,tags\n" + "d8f8f0cce0f4a84f" * 4 + ",pdq,violence\n",
+        }
+    },
+}
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["house list"])]
+
+
+class HashListDocument(Document):
+    """A list of perceptual hashes (PDQ) of images that are not to be drawn after."""
+
+    id: uuid.UUID
+    name: str
+    max_distance: int = Field(description="bits of 256 by which an image's hash may differ and still be on the list")
+    hashes: int
+    created_at: datetime
+    changed_at: datetime
+
+
+class SavedHashListDocument(HashListDocument):
+    """A list as it stands now, and what was left out of the file."""
+
+    other_types: int = Field(description="lines left out because their `type` is not PDQ")
+    low_quality: int = Field(description="lines left out because their `quality` is below 50")
+
+
+class HashListsDocument(Document):
+    """All lists of the tenant's own, by name."""
+
+    hash_lists: list[HashListDocument]
+
+
+class NewTextRule(Document):
+    """What captions and prompts must not meet."""
+
+    name: Name
+    kind: RuleKind = Field(
+        description="`words`: a word or phrase per line, found as whole words in any case; `regex`: as RE2 has it, "
+        "found anywhere, in any case only with `(?i)`"
+    )
+    pattern: str = Field(min_length=1, max_length=MAX_PATTERN, examples=["guillotine\npublic execution"])
+
+
+class TextRuleDocument(NewTextRule):
+    """A text rule."""
+
+    id: uuid.UUID
+    created_at: datetime
+
+
+class TextRulesDocument(Document):
+    """All rules of the tenant's own, by name."""
+
+    text_rules: list[TextRuleDocument]
+
+
+def _replaced(document: type[Document]) -> Responses:
+    replaced = {"model": document, "description": "what was there under that name, replaced", "headers": _LOCATION}
+    return headers(201, _LOCATION) | {200: replaced}
+
+
+@router.post(
+    "/hash-lists",
+    status_code=201,
+    response_description="a new list",
+    responses=_replaced(SavedHashListDocument)
+    | problems(
+        MalformedRequest, UploadTimeout, UploadTooLarge, UnsupportedMediaType, InvalidRequest, StorageUnavailable
+    ),
+    openapi_extra={"requestBody": _CSV},
+)
+async def save_hash_list(
+    request: Request,
+    response: Response,
+    caller: Administrator,
+    settings: Settings,
+    database: Database,
+    spool: Spool,
+    name: Annotated[Name, Query()],
+    max_distance: Annotated[int, Query(ge=0, le=MAX_DISTANCE)] = DEFAULT_DISTANCE,
+) -> SavedHashListDocument:
+    """Make a list of a CSV file as ThreatExchange's tools write it; one of that name is replaced, whole or not at all.
+
+    A line is a hash of 64 hexadecimal digits. A header may name the column: `hash`, `indicator`, `signal_str`, `pdq` or
+    `pdq_hash`, beside `type` or `signal_type`, `quality` and `tags` (separated by spaces).
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+        raise UnsupportedMediaType("Send the hash list as text/csv.")
+    with tempfile.TemporaryFile(dir=spool) as file:
+        try:
+            with fail_after(settings.intake.upload_timeout.total_seconds()):
+                await _receive(request, file, settings.screening.max_list_bytes)
+        except TimeoutError as error:
+            raise UploadTimeout("The body took too long to arrive.") from error
+        file.seek(0)
+        saved, created = await to_thread.run_sync(_save_list, database, request, caller, name, max_distance, file)
+    _say_where(response, f"/screening/hash-lists/{saved.id}", created)
+    return saved
+
+
+@router.get("/hash-lists", responses=problems(StorageUnavailable))
+def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocument:
+    """List the hash lists."""
+    with database.statement() as session:
+        found = store.lists_of(session, caller.tenant_id)
+    return HashListsDocument(hash_lists=[HashListDocument(**_list_fields(each)) for each in found])
+
+
+@router.get("/hash-lists/{list_id}", responses=_FOUND)
+def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database) -> HashListDocument:
+    """Show a hash list, without its hashes."""
+    with database.statement() as session:
+        found = store.find_list(session, caller.tenant_id, list_id)
+    if found is None:
+        raise NotFound(f"There is no hash list {list_id}.")
+    return HashListDocument(**_list_fields(found))
+
+
+@router.delete("/hash-lists/{list_id}", status_code=204, responses=_FOUND)
+def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
+    """Remove a hash list."""
+    with database.transaction() as session:
+        name = store.remove_list(session, caller.tenant_id, list_id)
+        if name is None:
+            raise NotFound(f"There is no hash list {list_id}.")
+        _note(session, request, caller, "hash_list.removed", list_id, name)
+
+
+@router.post(
+    "/text-rules",
+    status_code=201,
+    response_description="a new rule",
+    responses=_replaced(TextRuleDocument) | problems(InvalidRequest, StorageUnavailable),
+)
+def save_text_rule(
+    new: NewTextRule, request: Request, response: Response, caller: Administrator, database: Database
+) -> TextRuleDocument:
+    """Add a text rule; a rule of that name is replaced."""
+    compile_rule(new.kind, new.pattern)
+    with database.transaction() as session:
+        rule, created = store.save_rule(session, caller.tenant_id, new.name, new.kind, new.pattern)
+        if created and len(store.rules_of(session, caller.tenant_id)) > _MAX_RULES:
+            raise InvalidRequest(f"There may be {_MAX_RULES} text rules; remove one first.")
+        _note(session, request, caller, "text_rule.saved", rule.id, new.name)
+    _say_where(response, f"/screening/text-rules/{rule.id}", created)
+    return _rule(rule)
+
+
+@router.get("/text-rules", responses=problems(StorageUnavailable))
+def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocument:
+    """List the text rules."""
+    with database.statement() as session:
+        found = store.rules_of(session, caller.tenant_id)
+    return TextRulesDocument(text_rules=[_rule(each) for each in found])
+
+
+@router.get("/text-rules/{rule_id}", responses=_FOUND)
+def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database) -> TextRuleDocument:
+    """Show a text rule."""
+    with database.statement() as session:
+        found = store.find_rule(session, caller.tenant_id, rule_id)
+    if found is None:
+        raise NotFound(f"There is no text rule {rule_id}.")
+    return _rule(found)
+
+
+@router.delete("/text-rules/{rule_id}", status_code=204, responses=_FOUND)
+def delete_text_rule(rule_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
+    """Remove a text rule."""
+    with database.transaction() as session:
+        name = store.remove_rule(session, caller.tenant_id, rule_id)
+        if name is None:
+            raise NotFound(f"There is no text rule {rule_id}.")
+        _note(session, request, caller, "text_rule.removed", rule_id, name)
+
+
+async def _receive(request: Request, file: BinaryIO, max_bytes: int) -> None:
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise UploadTooLarge(f"A hash list may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
+            file.write(chunk)
+    except ClientDisconnect as error:
+        raise MalformedRequest("The connection closed before the body was complete.") from error
+
+
+def _save_list(
+    database: Database, request: Request, caller: Identity, name: str, max_distance: int, file: BinaryIO
+) -> tuple[SavedHashListDocument, bool]:
+    hashes = HashFile(file)
+    with database.transaction() as session:
+        list_id, created = store.save_list(session, caller.tenant_id, name, max_distance, hashes.rows())
+        if created and len(store.lists_of(session, caller.tenant_id)) > _MAX_LISTS:
+            raise InvalidRequest(f"There may be {_MAX_LISTS} hash lists; remove one first.")
+        _note(session, request, caller, "hash_list.saved", list_id, name)
+        found = store.find_list(session, caller.tenant_id, list_id)
+    assert found is not None
+    left_out = {"other_types": hashes.other_types, "low_quality": hashes.low_quality}
+    return SavedHashListDocument(**_list_fields(found), **left_out), created
+
+
+def _say_where(response: Response, path: str, created: bool) -> None:
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = path
+
+
+def _note(session: Session, request: Request, caller: Identity, action: str, subject: uuid.UUID, name: str) -> None:
+    record(session, caller.tenant_id, caller.actor, action, str(subject), request.state.request_id, name=name)
+
+
+def _list_fields(found: ListSummary) -> dict[str, object]:
+    return {field: getattr(found, field) for field in HashListDocument.model_fields}
+
+
+def _rule(row: TextRule) -> TextRuleDocument:
+    return TextRuleDocument(
+        id=row.id, name=row.name, kind=RuleKind(row.kind), pattern=row.pattern, created_at=row.created_at
+    )
