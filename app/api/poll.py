@@ -1,38 +1,38 @@
-"""GET /attribute/{id}: the job as it stands, for those who poll."""
+"""GET /attribute/{id}: the job as it stands, for those who poll; `Prefer: wait` spares them the polling."""
 
-import re
 import uuid
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Database, Reader, Snapshots
-from app.api.openapi import RETRY_AFTER, headers, problems
-from app.documents import JobDocument, job_document
-from app.errors import InvalidRequest, NotFound, StorageUnavailable
-from app.store.jobs import find, sources_of
+from app.api.answers import answer
+from app.api.dependencies import Reader, Waiting
+from app.api.openapi import ANSWER_HEADERS, NOT_MODIFIED, PREFER, headers, problems
+from app.api.preferences import read_preferences
+from app.documents import JobDocument
+from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
 
 router = APIRouter(tags=["attribution"])
-
-# A snapshot starts with the document's first two members; whether to poll again is read off them, nothing is parsed.
-_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
-_POLL_AGAIN = {"Retry-After": "1"}
 
 
 @router.get(
     "/attribute/{job_id}",
     response_model=JobDocument,
     response_description="the job as it stands",
-    responses=headers(200, RETRY_AFTER) | problems(NotFound, InvalidRequest, StorageUnavailable),
+    responses=headers(200, ANSWER_HEADERS)
+    | NOT_MODIFIED
+    | problems(NotFound, Erased, InvalidRequest, StorageUnavailable),
+    openapi_extra={"parameters": [PREFER]},
 )
-def get_attribution(job_id: uuid.UUID, caller: Reader, snapshots: Snapshots, database: Database) -> Response:
-    """Poll a job; `Retry-After` is there as long as it has not ended. An id that is not a UUID is a 422."""
-    document = snapshots.read(caller.tenant_id, job_id)
-    if document is None:
-        with database.transaction(durable=False) as session:
-            job = find(session, caller.tenant_id, job_id)
-            if job is None:
-                raise NotFound(f"There is no job {job_id}.")
-            found = job_document(job, sources_of(session, job_id))
-        document = snapshots.fill(caller.tenant_id, found)
-    again = _POLL_AGAIN if _UNFINISHED.match(document) else None
-    return Response(document, media_type="application/json", headers=again)
+async def get_attribution(job_id: uuid.UUID, request: Request, caller: Reader, waiting: Waiting) -> Response:
+    """Poll a job; `Retry-After` is there as long as it has not ended. An id that is not a UUID is a 422.
+
+    With `Prefer: wait=n` the answer comes as soon as the job has ended, or after n seconds; together with
+    `If-None-Match` as soon as the job has changed.
+    """
+    wait = read_preferences(request.headers.getlist("prefer")).wait if "prefer" in request.headers else None
+    if wait is not None:
+        until = waiting.for_change if "if-none-match" in request.headers else waiting.for_end
+        document = await until(request, caller.tenant_id, job_id, wait)
+        if document is not None:
+            return answer(request, document, [f"wait={wait}"])
+    return answer(request, await waiting.answers.read(caller.tenant_id, job_id))

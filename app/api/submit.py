@@ -6,8 +6,9 @@ from pathlib import Path
 from anyio import WouldBlock, fail_after
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Intake, Settings, Spool, Submitter, Uploads
-from app.api.openapi import LOCATION, RETRY_AFTER, UPLOAD_BODY, headers, problems
+from app.api.accepted import answer_accepted
+from app.api.dependencies import Intake, Settings, Spool, Submitter, Uploads, Waiting
+from app.api.openapi import ANSWER_HEADERS, ENDED_IN_TIME, LOCATION, PREFER, UPLOAD_BODY, headers, problems
 from app.documents import JobDocument
 from app.errors import (
     ImageTooLarge,
@@ -33,7 +34,8 @@ router = APIRouter(tags=["attribution"])
     status_code=202,
     response_model=JobDocument,
     response_description="accepted: the job, queued",
-    responses=headers(202, LOCATION | RETRY_AFTER)
+    responses=headers(202, LOCATION | ANSWER_HEADERS)
+    | ENDED_IN_TIME
     | problems(
         MalformedRequest,
         UploadTimeout,
@@ -47,14 +49,21 @@ router = APIRouter(tags=["attribution"])
         Overloaded,
         StorageUnavailable,
     ),
-    openapi_extra={"requestBody": UPLOAD_BODY},
+    openapi_extra={"parameters": [PREFER], "requestBody": UPLOAD_BODY},
 )
 async def attribute_image(
-    request: Request, caller: Submitter, settings: Settings, intake: Intake, uploads: Uploads, spool: Spool
+    request: Request,
+    caller: Submitter,
+    settings: Settings,
+    intake: Intake,
+    uploads: Uploads,
+    spool: Spool,
+    waiting: Waiting,
 ) -> Response:
     """Ask which source drew an image.
 
     What the content decodes as counts, not the file's name: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF, AVIF.
+    With `Prefer: wait=n` the answer is a 200 with the job's end if that comes within n seconds, otherwise a 202.
     """
     try:
         uploads.acquire_nowait()
@@ -74,9 +83,4 @@ async def attribute_image(
             job = await intake.accept(caller.tenant_id, upload.path, read_options(upload.fields))
     finally:
         uploads.release()
-    return Response(
-        job.model_dump_json(),
-        status_code=202,
-        media_type="application/json",
-        headers={"Location": f"/attribute/{job.id}", "Retry-After": "1"},
-    )
+    return await answer_accepted(request, waiting, caller.tenant_id, job)

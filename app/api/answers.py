@@ -1,0 +1,109 @@
+"""A job's document as it stands, for every endpoint that shows one: from Redis, or else from Postgres.
+
+The hot path of polling. What is read is the stored bytes; nothing is parsed or built again.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+
+from anyio import to_thread
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.documents import job_document
+from app.errors import Erased, NotFound
+from app.settings import RedisSettings
+from app.store.database import Database
+from app.store.jobs import find, sources_of
+from app.store.snapshots import TOMBSTONE, Snapshots, snapshot_key
+
+_CONNECTIONS = 32
+# A document starts with these two members; whether the job has ended is read off them.
+_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+
+
+def connect_async_redis(settings: RedisSettings) -> Redis:
+    """A client for the event loop; nothing connects yet. Like the other one, it tries once and gives up early."""
+    timeout = settings.timeout.total_seconds()
+    pool = BlockingConnectionPool.from_url(
+        settings.url.get_secret_value(),
+        max_connections=_CONNECTIONS,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=None,
+    )
+    return Redis(connection_pool=pool)
+
+
+class Answers:
+    """Reads documents as JSON bytes."""
+
+    def __init__(self, redis: Redis, snapshots: Snapshots, database: Database) -> None:
+        self._redis = redis
+        self._snapshots = snapshots
+        self._database = database
+
+    async def read(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
+        """The tenant's job as it stands. Raises NotFound, Erased, and SQLAlchemy's errors with Postgres away."""
+        try:
+            document = await self._redis.get(snapshot_key(tenant_id, job_id))
+        except RedisError:
+            document = None
+        if document is None:
+            return await to_thread.run_sync(self._from_postgres, tenant_id, job_id)
+        if document == TOMBSTONE:
+            raise Erased(f"Job {job_id} was erased.")
+        assert isinstance(document, bytes)
+        return document
+
+    def _from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
+        with self._database.transaction(durable=False) as session:
+            job = find(session, tenant_id, job_id)
+            if job is None:
+                raise NotFound(f"There is no job {job_id}.")
+            if job.erased_at is not None:
+                raise Erased(f"Job {job_id} was erased.")
+            found = job_document(job, sources_of(session, job_id))
+        return self._snapshots.fill(tenant_id, found)
+
+
+def is_unfinished(document: bytes) -> bool:
+    """Whether the job of a document has yet to end."""
+    return _UNFINISHED.match(document) is not None
+
+
+def etag_of(document: bytes) -> str:
+    """A strong validator: the same for these bytes and no others."""
+    return f'"{hashlib.sha256(document).hexdigest()[:32]}"'
+
+
+def answer(
+    request: Request,
+    document: bytes,
+    applied: Sequence[str] = (),
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The document as a response, or 304 where the caller has it; `applied` are the preferences that were honoured."""
+    tag = etag_of(document)
+    fields = {"ETag": tag, "Vary": "Prefer", "Cache-Control": "private, no-cache"}
+    if is_unfinished(document):
+        fields["Retry-After"] = "1"
+    if applied:
+        fields["Preference-Applied"] = ", ".join(applied)
+    if request.method == "GET" and caller_has(request, tag):
+        return Response(status_code=304, headers=fields)
+    return Response(document, status, {**fields, **(headers or {})}, "application/json")
+
+
+def caller_has(request: Request, tag: str) -> bool:
+    """Whether `If-None-Match` names the tag; compared weakly, as RFC 9110 has it."""
+    given = request.headers.get("if-none-match")
+    if given is None:
+        return False
+    return given.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in given.split(","))

@@ -1,0 +1,114 @@
+"""Wakes those who wait for jobs to end: one subscription per process, and one slow look at Postgres.
+
+A worker says on a channel which job has ended. Messages can be lost, with Redis away all of them are, so every few
+seconds one query asks which of all awaited jobs have ended; it costs the same for one waiter and for a thousand.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from anyio import sleep, to_thread
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.settings import RedisSettings, WaitingSettings
+from app.store.database import Database
+from app.store.listing import ended_among
+from app.store.snapshots import ENDED_CHANNEL
+
+log = structlog.get_logger(__name__)
+
+# Silence on the channel, after which the server is asked whether it is still there.
+_SILENCE_SECONDS = 5
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Endings:
+    """Who waits for which job. All methods belong to the event loop."""
+
+    def __init__(self, database: Database, redis: RedisSettings, waiting: WaitingSettings) -> None:
+        self._database = database
+        self._redis = redis
+        self._check_every = waiting.check_every.total_seconds()
+        self._waiters: dict[bytes, set[asyncio.Event]] = {}  # by a job's id, as the channel has it
+        self.stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @contextmanager
+    def expected(self, job_id: uuid.UUID) -> Iterator[asyncio.Event]:
+        """Within the block the event is set when the job has ended. Read the job after entering, so none is missed."""
+        event, key = asyncio.Event(), str(job_id).encode()
+        self._waiters.setdefault(key, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._waiters[key].remove(event)
+            if not self._waiters[key]:
+                del self._waiters[key]
+
+    async def start(self) -> None:
+        """Begins to listen and to look."""
+        self._tasks = [asyncio.create_task(work) for work in (self._listen(), self._look())]
+
+    async def stop(self) -> None:
+        """Ends both."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def give_up(self) -> None:
+        """Wakes everybody for good: the process is about to stop, and others can be asked."""
+        self.stopping = True
+        for key in self._waiters:
+            self._wake(key)
+
+    def _wake(self, key: bytes) -> None:
+        for event in self._waiters.get(key, ()):
+            event.set()
+
+    async def _listen(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                async with self._connect() as redis, redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(ENDED_CHANNEL)
+                    while True:
+                        message = await channel.get_message(timeout=_SILENCE_SECONDS)
+                        pause = 0.1
+                        if message is not None:
+                            self._wake(message["data"])
+            except (RedisError, OSError) as error:
+                log.warning("subscription_lost", error=type(error).__name__)
+            await sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _connect(self) -> Redis:
+        timeout = self._redis.timeout.total_seconds()
+        return Redis.from_url(
+            self._redis.url.get_secret_value(),
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            health_check_interval=_SILENCE_SECONDS,
+            retry=None,
+        )
+
+    async def _look(self) -> None:
+        while True:
+            await sleep(self._check_every)
+            if not self._waiters:
+                continue
+            try:
+                ended = await to_thread.run_sync(self._ended, [uuid.UUID(key.decode()) for key in self._waiters])
+            except SQLAlchemyError as error:
+                log.warning("postgres_away", error=type(error).__name__)
+                continue
+            for job_id in ended:
+                self._wake(str(job_id).encode())
+
+    def _ended(self, job_ids: list[uuid.UUID]) -> list[uuid.UUID]:
+        with self._database.statement() as session:
+            return list(ended_among(session, job_ids))
