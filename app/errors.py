@@ -5,10 +5,13 @@ ServiceError
 │   ├── MalformedRequest        400  a broken or half-sent body
 │   ├── NotFound                404  no such job, or not yours
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
+│   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
+│   ├── EndpointDisabled        409  a webhook endpoint that is switched off
 │   ├── UploadTimeout           408  the body did not arrive in time
+│   ├── Erased                  410  it was there, and was erased
 │   ├── UploadTooLarge          413  more bytes than the cap
 │   ├── ImageTooLarge           422  more pixels or frames than the cap
-│   ├── UnsupportedMediaType    415  the body is not multipart/form-data
+│   ├── UnsupportedMediaType    415  the body is of a media type that the endpoint does not take
 │   ├── UnsupportedImage        415  decodes as none of the accepted formats
 │   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
@@ -92,6 +95,22 @@ class MethodNotAllowed(RequestError):
     title = "Method not allowed"
 
 
+class EndpointDisabled(RequestError):
+    """A webhook endpoint that is switched off is sent nothing."""
+
+    status = 409
+    slug = "endpoint-disabled"
+    title = "The webhook endpoint is switched off"
+
+
+class NotAcceptable(RequestError):
+    """The answer comes in none of the media types that are asked for."""
+
+    status = 406
+    slug = "not-acceptable"
+    title = "No such representation"
+
+
 class UploadTimeout(RequestError):
     """The body did not arrive in time."""
 
@@ -99,6 +118,14 @@ class UploadTimeout(RequestError):
     slug = "upload-timeout"
     title = "The upload took too long"
     permanent = False
+
+
+class Erased(RequestError):
+    """It was there, and was erased."""
+
+    status = 410
+    slug = "erased"
+    title = "Erased"
 
 
 class UploadTooLarge(RequestError):
@@ -118,11 +145,11 @@ class ImageTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is not multipart/form-data."""
+    """The body is of a media type that the endpoint does not take."""
 
     status = 415
     slug = "unsupported-media-type"
-    title = "Not a multipart form"
+    title = "Unsupported media type"
 
 
 class UnsupportedImage(RequestError):

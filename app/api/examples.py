@@ -4,6 +4,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fastapi.sse import format_sse_event
+
 from app.documents import (
     ImageDocument,
     JobDocument,
@@ -13,6 +15,7 @@ from app.documents import (
     ThresholdDocument,
     VerdictDocument,
 )
+from app.progress import Seen, events
 from app.store.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
 from attribution.ports import SourceState, VerdictKind
 
@@ -87,3 +90,7 @@ _SUCCEEDED = _QUEUED.model_copy(
 )
 
 JOB: dict[int, dict[str, Any]] = {202: _QUEUED.model_dump(mode="json"), 200: _SUCCEEDED.model_dump(mode="json")}
+EVENTS = "".join(
+    format_sse_event(event=event.name, data_str=event.data, id=str(event.seen)).decode()
+    for event in events(_QUEUED, Seen())
+)

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import JOB
+from app.api.examples import EVENTS, JOB
 from app.errors import TYPE_PREFIX, ServiceError
 from app.intake.options import Options
 from app.intake.upload import IMAGE_FIELD
@@ -41,7 +41,40 @@ class Problem(BaseModel):
 RETRY_AFTER: dict[str, Any] = {
     "Retry-After": {"description": "seconds until it is worth asking again", "schema": {"type": "integer"}}
 }
+ANSWER_HEADERS: dict[str, Any] = RETRY_AFTER | {
+    "ETag": {"description": "of these very bytes, for `If-None-Match`", "schema": {"type": "string"}},
+    "Vary": {"schema": {"type": "string"}, "example": "Prefer"},
+    "Cache-Control": {"schema": {"type": "string"}, "example": "private, no-cache"},
+    "Preference-Applied": {
+        "description": "what was honoured of `Prefer` (RFC 7240)",
+        "schema": {"type": "string"},
+        "example": "wait=30",
+    },
+}
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "example": "wait=30",
+    "description": "`wait=n`: answer when the job has ended or after n seconds, 1 to 60, `wait` alone means 60",
+}
+NOT_MODIFIED: Responses = {304: {"description": "`If-None-Match` names what would be sent", "headers": ANSWER_HEADERS}}
 LOCATION: dict[str, Any] = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
+EVENT_STREAM: Responses = {
+    200: {
+        "description": "server-sent events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EVENTS}},
+    },
+    204: {"description": "`Last-Event-ID` names the last event; there is nothing more to come"},
+}
+ENDED_IN_TIME: Responses = {
+    200: {
+        "description": "the job, ended within the time of `Prefer: wait`",
+        "headers": LOCATION | ANSWER_HEADERS,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model="JobDocument")}}},
+    }
+}
 
 
 def headers(status: int, named: dict[str, Any]) -> Responses:
@@ -81,7 +114,8 @@ def _example(kind: type[ServiceError]) -> dict[str, Any]:
 
 
 def _upload_body() -> dict[str, Any]:
-    schema = Options.model_json_schema()
+    schema = Options.model_json_schema(ref_template=_REF)
+    schema.pop("$defs")  # the webhooks' documents have them among the components
     image = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"}
     schema["properties"] = {IMAGE_FIELD: image} | {
         name: _without_null(value) for name, value in schema["properties"].items()

@@ -12,6 +12,7 @@ from anyio import Semaphore
 from fastapi import FastAPI
 
 from app.api.answers import Answers, connect_async_redis
+from app.api.drain import told_to_stop
 from app.api.endings import Endings
 from app.api.waiting import Waiting
 from app.intake.acceptance import Intake
@@ -73,7 +74,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             settings=settings,
         )
         _remove_abandoned()
-        with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool:
+        with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool, told_to_stop(endings.give_up):
             try:
                 await endings.start()
                 yield State(
