@@ -246,7 +246,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_external_id",
         "jobs",
-        ["tenant_id", "external_id"],
+        ["tenant_id", "external_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
         unique=False,
         postgresql_where=sa.text("external_id IS NOT NULL"),
     )
@@ -258,9 +258,24 @@ def upgrade() -> None:
         postgresql_where=sa.text("completed_at IS NOT NULL AND images_erased_at IS NULL"),
     )
     op.create_index(
+        "ix_jobs_ended",
+        "jobs",
+        ["tenant_id", "status", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+        postgresql_where=sa.text("status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL"),
+    )
+    op.drop_index("ix_jobs_listing", table_name="jobs")
+    op.create_index(
+        "ix_jobs_listing",
+        "jobs",
+        ["tenant_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+        postgresql_where=sa.text("erased_at IS NULL"),
+    )
+    op.create_index(
         "ix_jobs_open",
         "jobs",
-        ["tenant_id"],
+        ["tenant_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
         unique=False,
         postgresql_where=sa.text("status IN ('queued', 'processing')"),
     )
@@ -290,6 +305,18 @@ def downgrade() -> None:
     op.drop_column("tenants", "disabled_at")
     op.drop_index(
         "ix_jobs_results", table_name="jobs", postgresql_where=sa.text("completed_at IS NOT NULL AND erased_at IS NULL")
+    )
+    op.drop_index("ix_jobs_listing", table_name="jobs", postgresql_where=sa.text("erased_at IS NULL"))
+    op.create_index(
+        "ix_jobs_listing",
+        "jobs",
+        ["tenant_id", sa.literal_column("created_at DESC"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.drop_index(
+        "ix_jobs_ended",
+        table_name="jobs",
+        postgresql_where=sa.text("status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL"),
     )
     op.drop_index("ix_jobs_open", table_name="jobs", postgresql_where=sa.text("status IN ('queued', 'processing')"))
     op.drop_index(

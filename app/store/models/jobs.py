@@ -47,6 +47,8 @@ class Stage(StrEnum):
 
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 OPEN_JOB = text("status IN ('queued', 'processing')")
+NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
+_ENDED_AND_KEPT = text("status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL")
 
 
 def _ended_and(condition: str) -> TextClause:
@@ -74,9 +76,15 @@ class Job(Step, Base):
         CheckConstraint(one_of("status", JobStatus), name="status"),
         CheckConstraint(one_of("stage", Stage), name="stage"),
         CheckConstraint("candidates BETWEEN 1 AND 16", name="candidates"),
-        Index("ix_jobs_listing", "tenant_id", text("created_at DESC"), text("id DESC")),
-        Index("ix_jobs_open", "tenant_id", postgresql_where=OPEN_JOB),
-        Index("ix_jobs_external_id", "tenant_id", "external_id", postgresql_where=text("external_id IS NOT NULL")),
+        Index("ix_jobs_listing", "tenant_id", *NEWEST_FIRST, postgresql_where=text("erased_at IS NULL")),
+        Index("ix_jobs_open", "tenant_id", *NEWEST_FIRST, postgresql_where=OPEN_JOB),
+        Index("ix_jobs_ended", "tenant_id", "status", *NEWEST_FIRST, postgresql_where=_ENDED_AND_KEPT),
+        Index(
+            "ix_jobs_external_id",
+            *("tenant_id", "external_id"),
+            *NEWEST_FIRST,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
         Index("ix_jobs_cancel", "cancel_at", postgresql_where=text("cancel_at IS NOT NULL AND " + OPEN_JOB.text)),
         Index("ix_jobs_images", "tenant_id", "completed_at", postgresql_where=_ended_and("images_erased_at IS NULL")),
         Index(
