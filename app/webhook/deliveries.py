@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.store.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.webhook import events
 from app.webhook.endpoints import default_secret, disable, signing_secrets
-from app.webhook.events import Event, EventType
+from app.webhook.events import Event, EventType, JobData
 from app.webhook.schedule import Decision, DeliveryState
 
 # Rows looked at for each that may be claimed, because some belong to receivers that have enough for now.
@@ -59,7 +59,7 @@ def ended(session: Session, job: Job) -> bool:
     return job.notify and emit(session, job, [events.ended(job)])
 
 
-def emit(session: Session, job: Job, told: Sequence[Event]) -> bool:
+def emit(session: Session, job: Job, told: Sequence[Event[JobData]]) -> bool:
     """A row for each event and each receiver that wants its type; whether there was any.
 
     The caller holds the job's row lock: the sequence goes on from what the receiver has of this job.

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field
 
 from app.documents import Document, ResultDocument
 from app.store.models import Job, JobSource, JobStatus
@@ -33,12 +33,6 @@ class EventType(StrEnum):
 
 
 PING = "webhook.ping"
-
-_ENDS = {
-    JobStatus.SUCCEEDED: EventType.COMPLETED,
-    JobStatus.FAILED: EventType.FAILED,
-    JobStatus.CANCELED: EventType.CANCELED,
-}
 
 
 def _cut(length: int) -> BeforeValidator:
@@ -133,12 +127,15 @@ class PingData(Document):
     endpoint: uuid.UUID
 
 
-class Event(Document):
+Data = TypeVar("Data", bound=JobData | PingData, covariant=True)
+
+
+class Event(Document, Generic[Data]):
     """A payload as Standard Webhooks shapes it."""
 
     type: str
     timestamp: datetime = Field(description="of what happened; that of the attempt is in the header")
-    data: SerializeAsAny[JobData | PingData]
+    data: Data
 
     def payload(self, sequence: int) -> str:
         """The very text that is signed and sent, for the receiver whose `sequence` this is."""
@@ -146,28 +143,33 @@ class Event(Document):
         return self.model_copy(update={"data": data}).model_dump_json()
 
 
-def started(job: Job) -> Event:
+def started(job: Job) -> Event[JobData]:
     """A worker has taken up the job's first stage."""
-    return Event(type=EventType.STARTED, timestamp=_time(job.started_at), data=JobData(**_of(job)))
+    return Event[JobData](type=EventType.STARTED, timestamp=_time(job.started_at), data=JobData(**_of(job)))
 
 
-def source_finished(job: Job, row: JobSource) -> Event:
+def source_finished(job: Job, row: JobSource) -> Event[SourceFinishedData]:
     """A source has ended while the job goes on."""
     outcome = SourceOutcomeData(source=row.source, family=row.family, state=SourceState(row.state), reason=row.reason)
     data = SourceFinishedData(**_of(job), source=outcome)
-    return Event(type=EventType.SOURCE_FINISHED, timestamp=_time(row.completed_at), data=data)
+    return Event[SourceFinishedData](type=EventType.SOURCE_FINISHED, timestamp=_time(row.completed_at), data=data)
 
 
-def ended(job: Job) -> Event:
+def ended(job: Job) -> Event[JobData]:
     """The job has reached its end, whichever."""
-    kind = _ENDS[JobStatus(job.status)]
-    build = {EventType.COMPLETED: _completed, EventType.FAILED: _failed, EventType.CANCELED: _canceled}[kind]
-    return Event(type=kind, timestamp=_time(job.completed_at), data=build(job))
+    at = _time(job.completed_at)
+    match JobStatus(job.status):
+        case JobStatus.SUCCEEDED:
+            return Event[CompletedData](type=EventType.COMPLETED, timestamp=at, data=_completed(job))
+        case JobStatus.FAILED:
+            return Event[FailedData](type=EventType.FAILED, timestamp=at, data=_failed(job))
+        case _:
+            return Event[JobData](type=EventType.CANCELED, timestamp=at, data=JobData(**_of(job)))
 
 
-def ping(endpoint_id: uuid.UUID, at: datetime) -> Event:
+def ping(endpoint_id: uuid.UUID, at: datetime) -> Event[PingData]:
     """A trial, to see whether the endpoint answers and verifies."""
-    return Event(type=PING, timestamp=at, data=PingData(sequence=1, endpoint=endpoint_id))
+    return Event[PingData](type=PING, timestamp=at, data=PingData(sequence=1, endpoint=endpoint_id))
 
 
 def _of(job: Job) -> Mapping[str, Any]:
@@ -204,10 +206,6 @@ def _failed(job: Job) -> FailedData:
     problem = job.error or {}
     error = ErrorData.model_validate({name: problem.get(name) for name in ErrorData.model_fields})
     return FailedData(**_of(job), error=error)
-
-
-def _canceled(job: Job) -> JobData:
-    return JobData(**_of(job))
 
 
 def _time(of: datetime | None) -> datetime:

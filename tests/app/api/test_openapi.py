@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.api.openapi import Problem
 from app.documents import JobDocument
+from app.webhook.events import PING, EventType
 from tests.app.images import encoded
 
 
@@ -44,7 +45,9 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
         for operation in operations.values():
             for status, answer in operation["responses"].items():
                 if int(status) < 400:
-                    assert set(answer["content"]) == {"application/json"}
+                    assert set(answer.get("content", {})) == (
+                        set() if status in ("204", "304") else {"application/json"}
+                    )
                     continue
                 content = answer["content"]["application/problem+json"]
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
@@ -71,7 +74,16 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
     assert schema["required"] == ["image"]
     assert schema["additionalProperties"] is False
     fields = schema["properties"]
-    assert set(fields) == {"image", "sources", "exclude", "candidates", "prompt", "seed"}
+    assert set(fields) == {
+        "image",
+        "sources",
+        "exclude",
+        "candidates",
+        "prompt",
+        "seed",
+        "webhook_url",
+        "webhook_events",
+    }
     assert fields["image"]["format"] == "binary"
     assert (fields["candidates"]["minimum"], fields["candidates"]["maximum"]) == (1, 16)
     assert fields["seed"]["maximum"] == 2**32 - 1
@@ -82,6 +94,7 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         ("candidates", "16"),
         ("prompt", fields["prompt"]["examples"][0]),
         ("seed", "0"),
+        ("webhook_url", fields["webhook_url"]["examples"][0]),
     ):
         assert client.post("/attribute", files={"image": encoded()}, data={name: value}).status_code == 202
 
@@ -96,9 +109,34 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
     assert answers == {
         ("POST", "/attribute"): {"202", "400", "408", "413", "415", "422", "500", "503"},
         ("GET", "/attribute/{job_id}"): {"200", "404", "422", "500", "503"},
+        ("POST", "/webhooks"): {"201", "422", "500", "503"},
+        ("GET", "/webhooks"): {"200", "500", "503"},
+        ("GET", "/webhooks/default/secret"): {"200", "500", "503"},
+        ("GET", "/webhooks/{endpoint_id}"): {"200", "404", "422", "500", "503"},
+        ("PATCH", "/webhooks/{endpoint_id}"): {"200", "404", "422", "500", "503"},
+        ("DELETE", "/webhooks/{endpoint_id}"): {"204", "404", "422", "500", "503"},
+        ("GET", "/webhooks/{endpoint_id}/secret"): {"200", "404", "422", "500", "503"},
+        ("POST", "/webhooks/{endpoint_id}/rotate"): {"200", "404", "422", "500", "503"},
+        ("POST", "/webhooks/{endpoint_id}/ping"): {"202", "404", "409", "422", "500", "503"},
+        ("GET", "/webhooks/deliveries"): {"200", "422", "500", "503"},
+        ("GET", "/webhooks/deliveries/{delivery_id}"): {"200", "404", "422", "500", "503"},
+        ("POST", "/webhooks/deliveries/{delivery_id}/redeliver"): {"202", "404", "409", "422", "500", "503"},
         ("GET", "/sources"): {"200", "500"},
         ("GET", "/sources/{source_id}"): {"200", "404", "500"},
         ("GET", "/livez"): {"200"},
         ("GET", "/readyz"): {"200", "500", "503"},
         ("GET", "/problems/{slug}"): {"200", "404", "500"},
     }
+
+
+def test_every_event_is_documented_with_its_payload(document: dict[str, Any]):
+    """As OpenAPI's webhooks: an operation per type, with the headers that verify it."""
+    assert set(document["webhooks"]) == {*EventType, PING}
+    for operations in document["webhooks"].values():
+        operation = operations["post"]
+        assert [parameter["name"] for parameter in operation["parameters"]] == [
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+        ]
+        assert set(operation["responses"]) == {"204", "410", "default"}

@@ -46,7 +46,7 @@ def make_job(status: JobStatus, **values: Any) -> Job:
     return Job(status=status, **given | values)
 
 
-def told(event: Event, sequence: int = 1) -> dict[str, Any]:
+def told(event: Event[Any], sequence: int = 1) -> dict[str, Any]:
     """The payload as a receiver parses it."""
     payload: dict[str, Any] = json.loads(event.payload(sequence))
     return payload
