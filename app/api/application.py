@@ -6,6 +6,7 @@ from app.api import events, health, poll, problems, screening, sources, submit, 
 from app.api.middleware import RequestIdMiddleware
 from app.api.openapi import describe
 from app.api.resources import lifespan
+from app.api.webhook_events import describe_events
 from app.settings import Settings, load_settings
 
 
@@ -22,5 +23,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (submit, poll, events, withdraw, webhooks, screening, sources, health, problems):
         app.include_router(module.router)
     problems.install(app)
+    describe_events(app)
     describe(app)
     return app
