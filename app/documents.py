@@ -64,6 +64,7 @@ class SourceDocument(Document):
     state: SourceState
     reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
+    drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -122,6 +123,7 @@ class JobDocument(Document):
     started_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime
+    query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or erased")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     candidates: int
     prompt: str | None = Field(description="the caption as given by the caller")
@@ -143,11 +145,12 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         started_at=job.started_at,
         completed_at=job.completed_at,
         deadline_at=job.deadline_at,
+        query_image=f"{_images(job)}/query" if job.query_blob and not job.images_erased_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         candidates=job.candidates,
         prompt=job.prompt,
         seed=job.seed,
-        sources=[_source_document(row) for row in sources],
+        sources=[_source_document(job, row) for row in sources],
         timings=job.timings,
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
@@ -155,7 +158,11 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
     )
 
 
-def _source_document(row: JobSource) -> SourceDocument:
+def _images(job: Job) -> str:
+    return f"/attribute/{job.id}/images"
+
+
+def _source_document(job: Job, row: JobSource) -> SourceDocument:
     return SourceDocument(
         source=row.source,
         family=row.family,
@@ -165,6 +172,7 @@ def _source_document(row: JobSource) -> SourceDocument:
         state=SourceState(row.state),
         reason=row.reason,
         seeds=[drawing["seed"] for drawing in row.drawings],
+        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
         started_at=row.started_at,
         completed_at=row.completed_at,
     )

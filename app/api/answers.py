@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.documents import job_document
-from app.errors import Erased, NotFound
+from app.errors import Erased
 from app.settings import RedisSettings
 from app.store.database import Database
-from app.store.jobs import find, sources_of
+from app.store.jobs import sources_of
+from app.store.reading import read_job
 from app.store.snapshots import TOMBSTONE, Snapshots, snapshot_key
 
 _CONNECTIONS = 32
@@ -63,11 +64,7 @@ class Answers:
 
     def _from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
         with self._database.transaction(durable=False) as session:
-            job = find(session, tenant_id, job_id)
-            if job is None:
-                raise NotFound(f"There is no job {job_id}.")
-            if job.erased_at is not None:
-                raise Erased(f"Job {job_id} was erased.")
+            job = read_job(session, tenant_id, job_id)
             found = job_document(job, sources_of(session, job_id))
         return self._snapshots.fill(tenant_id, found)
 

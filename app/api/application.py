@@ -2,7 +2,20 @@
 
 from fastapi import FastAPI
 
-from app.api import events, health, poll, problems, screening, sources, submit, webhooks, withdraw
+from app.api import (
+    events,
+    feedback,
+    health,
+    images,
+    listing,
+    poll,
+    problems,
+    screening,
+    sources,
+    submit,
+    webhooks,
+    withdraw,
+)
 from app.api.middleware import RequestIdMiddleware
 from app.api.openapi import describe
 from app.api.resources import lifespan
@@ -20,7 +33,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan(settings or load_settings()),
     )
     app.add_middleware(RequestIdMiddleware)
-    for module in (submit, poll, events, withdraw, webhooks, screening, sources, health, problems):
+    for module in (
+        submit,
+        poll,
+        listing,
+        events,
+        images,
+        feedback,
+        withdraw,
+        webhooks,
+        screening,
+        sources,
+        health,
+        problems,
+    ):
         app.include_router(module.router)
     problems.install(app)
     describe_events(app)

@@ -19,6 +19,7 @@ from app.progress import Seen, events
 from app.store.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
 from attribution.ports import SourceState, VerdictKind
 
+_ID = uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11")
 _CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -32,19 +33,21 @@ def _source(name: str, family: str, *, drawn: bool) -> SourceDocument:
         state=SourceState.DONE if drawn else SourceState.PENDING,
         reason=None,
         seeds=[2_110_473_101, 90_441_872] if drawn else [],
+        drawings=[f"/attribute/{_ID}/images/{name}/{k}" for k in (0, 1)] if drawn else [],
         started_at=_CREATED + timedelta(seconds=1) if drawn else None,
         completed_at=_CREATED + timedelta(seconds=2) if drawn else None,
     )
 
 
 _QUEUED = JobDocument(
-    id=uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11"),
+    id=_ID,
     status=JobStatus.QUEUED,
     stage=Stage.SCREENING,
     created_at=_CREATED,
     started_at=None,
     completed_at=None,
     deadline_at=_CREATED + timedelta(minutes=15),
+    query_image=f"/attribute/{_ID}/images/query",
     image=ImageDocument(format="PNG", width=512, height=512, frames=1, sha256="6f" * 32, size=310_284),
     candidates=2,
     prompt=None,

@@ -68,6 +68,17 @@ EVENT_STREAM: Responses = {
     },
     204: {"description": "`Last-Event-ID` names the last event; there is nothing more to come"},
 }
+LINK: dict[str, Any] = {
+    "Link": {"description": 'the next page as `rel="next"` (RFC 8288)', "schema": {"type": "string"}}
+}
+IMAGE: Responses = {
+    200: {
+        "description": "the image",
+        "headers": {"ETag": ANSWER_HEADERS["ETag"], "Cache-Control": ANSWER_HEADERS["Cache-Control"]},
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    304: {"description": "`If-None-Match` names what would be sent"},
+}
 ENDED_IN_TIME: Responses = {
     200: {
         "description": "the job, ended within the time of `Prefer: wait`",
@@ -148,7 +159,7 @@ def describe(app: FastAPI) -> None:
         components |= problem.pop("$defs") | {"Problem": problem}
         for name in ("HTTPValidationError", "ValidationError"):
             components.pop(name, None)
-        for operations in schema["paths"].values():
+        for operations in (*schema["paths"].values(), *schema["webhooks"].values()):
             for operation in operations.values():
                 _complete(operation["responses"])
         return schema

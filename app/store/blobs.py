@@ -7,7 +7,7 @@ never a row without bytes.
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +94,16 @@ class Blobs:
             return bytes(obstore.get(self._store, _key(tenant_id, sha256)).bytes())
         except (BaseError, OSError) as error:
             raise StorageUnavailable(f"Blob {sha256[:12]} cannot be read from the store.") from error
+
+    def open(self, tenant_id: uuid.UUID, sha256: str) -> AsyncIterator[bytes]:
+        """The bytes, piece by piece. Raises StorageUnavailable, and FileNotFoundError when they are gone."""
+        try:
+            found = obstore.get(self._store, _key(tenant_id, sha256))
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
+        return _pieces(found)
 
     def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
         """Deletes the bytes; that they are gone already is fine. Raises StorageUnavailable."""
@@ -229,6 +239,11 @@ def used_by(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None
         .where(BlobReference.job_id == job_id, BlobReference.role == role)
     ).scalar_one_or_none()
     return None if row is None else StoredBlob(row.tenant_id, row.sha256, row.size, row.media_type)
+
+
+async def _pieces(found: obstore.GetResult) -> AsyncIterator[bytes]:
+    async for piece in found.stream():
+        yield bytes(piece)
 
 
 def _address(key: str) -> Address:

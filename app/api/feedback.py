@@ -1,0 +1,74 @@
+"""/attribute/{id}/feedback: what the image turned out to be, should that become known. For evaluation only."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field, StringConstraints
+
+from app.api.dependencies import Catalogue, Database, Reader, Submitter
+from app.api.openapi import problems
+from app.documents import Document
+from app.errors import Erased, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.store import feedback
+from app.store.models import Feedback
+from app.store.reading import read_job
+
+router = APIRouter(tags=["attribution"])
+
+_MAX_BYTES = 32_768
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+
+
+class NewFeedback(Document):
+    """The true source, as far as it became known."""
+
+    source: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] = Field(
+        pattern=_ONE_LINE,
+        description="an id of the catalogue, or your own name for a source that is not in it",
+        examples=["zoo-unet", "a photograph"],
+    )
+    note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="how that became known")
+
+
+class FeedbackDocument(Document):
+    """What was said last."""
+
+    source: str
+    known: bool = Field(description="whether the catalogue has a source of this id")
+    note: str | None
+    created_at: datetime
+
+
+@router.post(
+    "/attribute/{job_id}/feedback",
+    responses=problems(MalformedRequest, NotFound, Erased, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    max_body_size=_MAX_BYTES,
+)
+def give_feedback(
+    job_id: uuid.UUID, body: NewFeedback, caller: Submitter, database: Database, catalogue: Catalogue
+) -> FeedbackDocument:
+    """Tell which source the image really came from, at any time; what is told last counts.
+
+    It is kept beside the job to measure attribution by, and changes no answer.
+    """
+    known = any(source.id == body.source for source in catalogue.sources)
+    with database.transaction() as session:
+        read_job(session, caller.tenant_id, job_id, keep=True)
+        return _document(feedback.give(session, caller.tenant_id, job_id, body.source, known, body.note))
+
+
+@router.get("/attribute/{job_id}/feedback", responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable))
+def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
+    """Read what was told last; a 404 where nothing was."""
+    with database.transaction(durable=False) as session:
+        read_job(session, caller.tenant_id, job_id)
+        found = feedback.given(session, caller.tenant_id, job_id)
+        if found is None:
+            raise NotFound(f"Nothing was told about job {job_id} yet.")
+        return _document(found)
+
+
+def _document(row: Feedback) -> FeedbackDocument:
+    return FeedbackDocument(source=row.source, known=row.known, note=row.note, created_at=row.created_at)

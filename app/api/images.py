@@ -1,0 +1,75 @@
+"""/attribute/{id}/images: the query image as the models saw it, and what the sources drew, so that people can look.
+
+Only PNG that we wrote ourselves is served. The upload as it came is not: whoever sent it has it, and it may hold
+anything.
+"""
+
+import re
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.access.audit import record
+from app.api.answers import caller_has
+from app.api.dependencies import Blobs, Database, Identity, Reader
+from app.api.openapi import IMAGE, problems
+from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.store import blobs as stored
+from app.store import database
+from app.store.reading import read_job
+
+router = APIRouter(prefix="/attribute/{job_id}/images", tags=["attribution"])
+
+_RESPONSES = IMAGE | problems(NotFound, Erased, InvalidRequest, StorageUnavailable)
+_HEADERS = {
+    "Cache-Control": "private, no-cache",  # asked for each time, so that erasing and the audit log see it
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@router.get("/query", response_class=StreamingResponse, responses=_RESPONSES)
+def get_query_image(job_id: uuid.UUID, request: Request, caller: Reader, database: Database, blobs: Blobs) -> Response:
+    """Look at the image in question as the models saw it: the first frame, upright, scaled down, without metadata."""
+    return _image(request, caller, database, blobs, job_id, "query")
+
+
+@router.get("/{source}/{k}", response_class=StreamingResponse, responses=_RESPONSES)
+def get_drawing(
+    job_id: uuid.UUID,
+    source: Annotated[str, Path(max_length=100, pattern=r"^[^\x00/]+$")],
+    k: Annotated[int, Path(ge=0, le=15)],
+    request: Request,
+    caller: Reader,
+    database: Database,
+    blobs: Blobs,
+) -> Response:
+    """Look at a source's k-th drawing, counted from 0."""
+    return _image(request, caller, database, blobs, job_id, f"{source}/{k}")
+
+
+def _image(
+    request: Request, caller: Identity, database: database.Database, blobs: stored.Blobs, job_id: uuid.UUID, role: str
+) -> Response:
+    with database.transaction() as session:
+        job = read_job(session, caller.tenant_id, job_id)
+        blob = stored.used_by(session, job_id, role)
+        if blob is None and job.images_erased_at is not None:
+            raise Erased(f"The images of job {job_id} were erased; the rest of it is still there.")
+        if blob is None:
+            raise NotFound(f"Job {job_id} has no such image, or not yet.")
+        request_id = getattr(request.state, "request_id", None)
+        record(session, caller.tenant_id, caller.actor, "job.image_read", str(job_id), request_id, image=role)
+    headers = {**_HEADERS, "ETag": f'"{blob.sha256}"'}
+    if caller_has(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    try:
+        pieces = blobs.open(caller.tenant_id, blob.sha256)
+    except FileNotFoundError:
+        raise Erased(f"The images of job {job_id} were erased just now.") from None
+    name = _UNNAMEABLE.sub("-", f"{job_id}-{role}.png")
+    headers |= {"Content-Length": str(blob.size), "Content-Disposition": f'inline; filename="{name}"'}
+    return StreamingResponse(pieces, media_type=blob.media_type, headers=headers)
