@@ -93,7 +93,7 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
     """Shows a job's end to those who poll."""
     with process.database.transaction(durable=False) as session:
         job = jobs.find(session, tenant_id, job_id)
-        if job is None:
+        if job is None or job.erased_at is not None:
             return
         document = job_document(job, jobs.sources_of(session, job_id))
     process.snapshots.end(tenant_id, document)
