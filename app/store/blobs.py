@@ -241,7 +241,7 @@ def used_by(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None
     return None if row is None else StoredBlob(row.tenant_id, row.sha256, row.size, row.media_type)
 
 
-async def _pieces(found: obstore.GetResult) -> AsyncIterator[bytes]:
+async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
     async for piece in found.stream():
         yield bytes(piece)
 
