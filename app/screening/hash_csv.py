@@ -82,9 +82,7 @@ class HashFile:
             mistakes.append("there is no PDQ hash in it")
         if mistakes:
             errors = [{"detail": mistake} for mistake in mistakes]
-            raise InvalidRequest(
-                "The hash list cannot be taken, and nothing was changed; `errors` lists why.", errors=errors
-            )
+            raise InvalidRequest("The hash list cannot be taken as it is, and nothing was changed.", errors=errors)
 
     def _row(self, cells: Sequence[str], columns: _Columns) -> HashRow | None:
         kind = _cell(cells, columns.type)
@@ -129,7 +127,7 @@ def _header(cells: Sequence[str]) -> _Columns:
 
     of_hash = column(*_HASH_COLUMNS)
     if of_hash is None:
-        raise ValueError(f"is neither a hash nor a header with one of the columns {', '.join(_HASH_COLUMNS)}")
+        raise ValueError(f"this is neither a hash nor a header with one of the columns {', '.join(_HASH_COLUMNS)}")
     return _Columns(of_hash, column(*_TYPE_COLUMNS), column("quality"), column("tags"))
 
 

@@ -60,7 +60,7 @@ def _regex(pattern: str) -> Judge:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "it cannot be compiled"
-        raise _invalid(f"is not a regular expression that RE2 takes: {reason}") from error
+        raise _invalid(f"must be a regular expression that RE2 takes ({reason})") from error
     return lambda text: compiled.search(text) is not None
 
 
