@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.store.blobs import Blobs
 from app.store.models import Job
-from attribution.image import decode_png
+from attribution.image import decode_own
 from attribution.ports import Embedded, ModelRef, Vectors
 
 PNG = "image/png"
@@ -19,8 +19,8 @@ _SOURCE = "source/"
 
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
-    """A stored canonical image, RGB. Only PNG that we wrote ourselves is ever decoded here."""
-    return decode_png(blobs.get(tenant_id, sha256))
+    """A stored canonical image, RGB. Only PNG and BMP that we wrote ourselves is ever decoded here."""
+    return decode_own(blobs.get(tenant_id, sha256))
 
 
 def read_query(blobs: Blobs, job: Job) -> Image.Image:

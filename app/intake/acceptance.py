@@ -12,6 +12,7 @@ from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.options import Options
 from app.intake.selection import select_sources
+from app.metrics import DECODE_DURATION, job_accepted
 from app.outbound import check_url
 from app.queue.broker import Broker
 from app.queue.steps import stage_step
@@ -61,12 +62,13 @@ class Intake:
         """
         sources = select_sources(self._catalogue, options.sources, options.exclude, datetime.now(UTC).date())
         webhook_url = options.webhook_url and check_url(options.webhook_url, self._receivers)
-        canonical = upload.with_name("canonical.png")
-        decoded = await self._decoders.decode(upload, canonical)
+        canonical = upload.with_name("canonical.bmp")
+        with DECODE_DURATION.time():
+            decoded = await self._decoders.decode(upload, canonical)
         media_type = f"image/{decoded.format.lower()}"
         uses = {
             "original": await self._put(tenant_id, upload, decoded.sha256, media_type),
-            "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/png"),
+            "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/bmp"),
         }
         document = await to_thread.run_sync(self._commit, tenant_id, options, webhook_url, sources, decoded, uses)
         await to_thread.run_sync(self._blobs.keep, tuple(uses.values()), limiter=self._puts)
@@ -77,6 +79,7 @@ class Intake:
                 abandon_on_cancel=True,
                 limiter=self._messages,
             )
+        job_accepted()
         log.info("job_accepted", job_id=str(document.id), format=decoded.format, size=decoded.size)
         return document
 

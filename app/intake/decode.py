@@ -29,7 +29,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What an uploaded file turned out to be; `canonical_sha256` is of the PNG that was written beside it.
+    """What an uploaded file turned out to be; `canonical_sha256` is of the BMP that was written beside it.
 
     `evidence` is what the file says about its origin: `attribution.evidence.finding.documents`, at most 8 kB.
     """
@@ -45,7 +45,7 @@ class Decoded:
 
 
 def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
-    """Decodes `upload` and writes its canonical PNG to `canonical`. Raises ImageError, MemoryError or OSError.
+    """Decodes `upload` and writes its canonical BMP to `canonical`. Raises ImageError, MemoryError or OSError.
 
     The process ends itself when that takes more computing than it may: time spent waiting for a busy machine is not
     the image's fault.
@@ -82,11 +82,11 @@ def _limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
 
 
 def _decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
-    from attribution.image import ImageLimits, encode_png, load
+    from attribution.image import ImageLimits, encode_bmp, load
 
     loaded = load(upload, ImageLimits(limits.max_pixels, limits.max_frames, limits.canonical_side))
-    png = encode_png(loaded.image)
-    canonical.write_bytes(png)
+    bmp = encode_bmp(loaded.image)
+    canonical.write_bytes(bmp)
     with upload.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Decoded(
@@ -96,7 +96,7 @@ def _decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
         frames=loaded.frames,
         sha256=sha256,
         size=upload.stat().st_size,
-        canonical_sha256=hashlib.sha256(png).hexdigest(),
+        canonical_sha256=hashlib.sha256(bmp).hexdigest(),
     )
 
 

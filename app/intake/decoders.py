@@ -53,7 +53,7 @@ class Decoders:
         )
 
     async def decode(self, upload: Path, canonical: Path) -> Decoded:
-        """Writes the canonical PNG and says what the file is, and what it says of itself.
+        """Writes the canonical BMP and says what the file is, and what it says of itself.
 
         Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full, and
         Overloaded when a child got nowhere without computing, as on a machine that is far too busy.

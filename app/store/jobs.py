@@ -8,12 +8,12 @@ from expressions each time cost a job 20 ms of computing.
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, func, insert, or_, select, text, true
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import ServiceError
@@ -34,7 +34,7 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-_JSON_COLUMNS = ("image", "evidence", "result", "error")
+_JSON_COLUMNS = ("image", "evidence", "result", "error", "labels", "webhook_events")
 
 
 def setting(values: Mapping[str, str]) -> str:
@@ -82,29 +82,33 @@ class NewJob:
 
 def accept(session: Session, new: NewJob) -> tuple[Job, Sequence[JobSource]]:
     """Inserts the job and a row per source; returns them as stored."""
-    values = {
-        field: value for field, value in asdict(new).items() if field not in ("sources", "deadline", "cancel_after")
+    given = {
+        field: json.dumps(value) if field in _JSON_COLUMNS and value is not None else value
+        for field, value in asdict(replace(new, sources=())).items()
     }
-    if new.id is None:
-        del values["id"]
-    job = session.scalars(
-        insert(Job)
-        .values(
-            **values,
-            deadline_at=func.now() + new.deadline,
-            cancel_at=None if new.cancel_after is None else func.now() + new.cancel_after,
-            notify=true() if new.webhook_url is not None else deliveries.wanted(new.tenant_id),
-        )
-        .returning(Job)
-    ).one()
+    job = session.scalars(_ACCEPT, given).one()
     rows = [
         asdict(source) | {"position": position, "timeout": source.timeout.total_seconds()}
         for position, source in enumerate(new.sources)
     ]
-    given = {"job_id": job.id, "tenant_id": new.tenant_id, "rows": json.dumps(rows)}
-    return job, session.scalars(_ACCEPT_SOURCES, given).all()
+    asked = {"job_id": job.id, "tenant_id": new.tenant_id, "rows": json.dumps(rows)}
+    return job, session.scalars(_ACCEPT_SOURCES, asked).all()
 
 
+_ACCEPT = select(Job).from_statement(
+    text(
+        f"""
+        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, image_url, image, query_blob, evidence,
+                          external_id, metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at)
+        VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :tenant_id, :stage, :candidates, :prompt, :seed,
+                :image_url, CAST(:image AS jsonb), :query_blob, CAST(:evidence AS jsonb),
+                :external_id, CAST(:labels AS jsonb), :webhook_url, CAST(:webhook_events AS jsonb),
+                CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+                now() + :deadline, now() + CAST(:cancel_after AS interval))
+        RETURNING *
+        """  # noqa: S608 - our own words
+    )
+)
 _ACCEPT_SOURCES = select(JobSource).from_statement(
     text(
         """

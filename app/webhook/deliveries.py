@@ -21,12 +21,9 @@ from app.webhook.schedule import Decision, DeliveryState
 
 # Rows looked at for each that may be claimed, because some belong to receivers that have enough for now.
 _LOOK_AHEAD = 4
+# Whether a tenant has an endpoint that is to be told, as SQL.
+WANTED = "EXISTS (SELECT FROM webhook_endpoints WHERE tenant_id = :tenant_id AND disabled_at IS NULL)"
 GONE_REASON = "The endpoint answered 410 Gone."
-
-
-def wanted(tenant_id: uuid.UUID) -> ColumnElement[bool]:
-    """Whether a tenant has an endpoint that is to be told, as an expression."""
-    return exists().where(WebhookEndpoint.tenant_id == tenant_id, WebhookEndpoint.disabled_at.is_(None))
 
 
 def started(session: Session, job_id: uuid.UUID) -> bool:

@@ -12,7 +12,7 @@ from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
-from attribution.image import decode_png, encode_png
+from attribution.image import decode_own, encode_png
 from attribution.method import attribute
 from attribution.ports import (
     Attribution,
@@ -71,14 +71,14 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
     whole = _attribute(query, candidates=3)
 
     stored = encode_png(query)
-    caption = describe(FakeCaptioner(), decode_png(stored))
+    caption = describe(FakeCaptioner(), decode_own(stored))
     drawn: dict[str, list[bytes]] = {}
     for generator in FAKES:
         seeds = derive_seeds(caption.text, generator.source, generator.ref.revision, 3, None)
         result = resynthesise(generator, caption, seeds, Deadline.after(60))
         drawn[result.source] = [encode_png(drawing.image) for drawing in result.drawings]
-    images = {source: [decode_png(data) for data in pictures] for source, pictures in drawn.items()}
-    embedded = embed_all(FakeEmbedder(), decode_png(stored), images)
+    images = {source: [decode_own(data) for data in pictures] for source, pictures in drawn.items()}
+    embedded = embed_all(FakeEmbedder(), decode_own(stored), images)
     embedded = Embedded(
         embedded.embedder, _npy(embedded.query), {source: _npy(rows) for source, rows in embedded.drawings.items()}
     )

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from PIL.Image import Image
 
-from attribution.image import decode_png
+from attribution.image import decode_own, encode_png
 
 
 class QueryImage:
@@ -21,14 +21,14 @@ class QueryImage:
         self._read = read
 
     @cached_property
-    def png(self) -> bytes:
-        """The canonical image as PNG. Raises StorageUnavailable."""
-        return self._read()
-
-    @cached_property
     def image(self) -> Image:
         """The canonical image, RGB. Raises StorageUnavailable."""
-        return decode_png(self.png)
+        return decode_own(self._read())
+
+    @cached_property
+    def png(self) -> bytes:
+        """The canonical image as PNG. Raises StorageUnavailable."""
+        return encode_png(self.image)
 
 
 @dataclass(frozen=True, slots=True)

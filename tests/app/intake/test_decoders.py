@@ -40,7 +40,7 @@ def children() -> list[int]:
 
 
 def test_a_file_is_described_and_its_canonical_image_written(upload: Path):
-    """Hash and size are of the file; the canonical PNG is smaller and has the hash that was told."""
+    """Hash and size are of the file; the canonical BMP is smaller and has the hash that was told."""
 
     async def run() -> Decoded:
         return await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
@@ -57,7 +57,7 @@ def test_a_file_is_described_and_its_canonical_image_written(upload: Path):
         canonical_sha256=hashlib.sha256(canonical).hexdigest(),
     )
     with Image.open(upload.with_name("canonical")) as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (1_024, 394))
+        assert (image.format, image.mode, image.size) == ("BMP", "RGB", (1_024, 394))
 
 
 def test_an_image_that_takes_too_much_computing_ends_its_decoder(tmp_path: Path):
