@@ -3,12 +3,12 @@
 import base64
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
+import httpx
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from app.errors import AddressRefused, AddressUnavailable
-from app.outbound import Outbound
+from app.outbound import Outbound, check_url
 from app.settings import OutboundSettings, ScreeningSettings
 from workers.screening.hooks import Caption, Hit, QueryImage
 
@@ -27,18 +27,22 @@ class _Verdict(BaseModel):
 
 
 class Moderation:
-    """The service at the address that the settings name, which need not be a public one."""
+    """The service at the address that the settings name, which need not be a public one.
+
+    Raises AddressRefused, at start, for an address that cannot be called.
+    """
 
     def __init__(self, settings: ScreeningSettings, outbound: OutboundSettings) -> None:
         assert settings.endpoint is not None
-        host = urlsplit(settings.endpoint).hostname or ""
-        self._url = settings.endpoint
+        # The operator's own address: exempt from what callers' addresses must be, and from nothing else.
+        host = httpx.URL(settings.endpoint).raw_host.decode("ascii")
+        rules = outbound.model_copy(update={"allow": (host,), "https_only": False})
+        self._url = check_url(settings.endpoint, rules)
         self._timeout = settings.endpoint_timeout
         self._headers = {"content-type": "application/json", "accept": "application/json"}
         if settings.endpoint_token is not None:
             self._headers["authorization"] = f"Bearer {settings.endpoint_token.get_secret_value()}"
-        # The operator's own address: exempt from what callers' addresses must be, and from nothing else.
-        self._outbound = Outbound(outbound.model_copy(update={"allow": (host,), "https_only": False}))
+        self._outbound = Outbound(rules)
 
     def check_image(self, query: QueryImage) -> Hit | None:
         """Sends the canonical image as PNG. Raises ModerationFailed."""

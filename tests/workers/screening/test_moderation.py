@@ -3,12 +3,16 @@
 import base64
 import io
 import json
+import socket
 import time
 from collections.abc import Callable
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
+from app.errors import AddressRefused
+from app.settings import ScreeningSettings
 from app.store.models import DEFAULT_TENANT, Job, JobStatus
 from tests.app.outbound.site import Site, reply
 from tests.workers.screening.conftest import Screened, picture
@@ -101,7 +105,9 @@ def test_anything_else_lets_nothing_pass(make_screened: MakeScreened, site: Site
 
 def test_a_service_that_is_down_lets_nothing_pass(make_screened: MakeScreened) -> None:
     """Nobody listens at the address: the same."""
-    screened = make_screened(screening={"endpoint": "http://127.0.0.1:9/moderate"}, job={"attempts": 2})
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    screened = make_screened(screening={"endpoint": f"http://127.0.0.1:{port}/moderate"}, job={"attempts": 2})
     job = ended_in_the_end(screened)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 0)
     screened.assert_never_drawn(job)
@@ -118,3 +124,25 @@ def test_a_service_that_comes_back_is_believed(make_screened: MakeScreened, site
     screened.bench.sweep()
     screened.bench.run()
     assert screened.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_host_is_moderated_by_its_name(make_screened: MakeScreened, site: Site) -> None:
+    """An operator's host may be inside: its name, here `localhost`, resolves to what no caller may name."""
+    site.answers["/moderate"] = FINE
+    screened = moderated(make_screened, site, endpoint=site.url("/moderate", host="localhost"))
+    assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
+    assert len(site.requests) == 2
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9/x", "http://user:pass@127.0.0.1/x", "http://0x7f.1/x"])
+def test_an_address_that_cannot_be_called_stops_the_start(make_screened: MakeScreened, endpoint: str) -> None:
+    """It is found out before the first image, not by it."""
+    with pytest.raises(AddressRefused):
+        make_screened(screening={"endpoint": endpoint})
+
+
+@pytest.mark.parametrize("endpoint", ["moderation", "ftp://127.0.0.1/x", "http://", "http://[::1/x"])
+def test_what_is_no_address_is_no_setting(endpoint: str) -> None:
+    """So is a value that is no address at all."""
+    with pytest.raises(ValidationError):
+        ScreeningSettings(endpoint=endpoint)
