@@ -165,6 +165,13 @@ class JobSettings(Group):
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
     drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
+    max_open: PositiveInt = Field(10_000, description="jobs of all tenants that have not ended; more are answered 503")
+    max_waiting: Duration = Field(
+        timedelta(minutes=5), description="no more jobs are taken while one waits that long for anybody to begin it"
+    )
+    hand_back_after: Duration = Field(
+        timedelta(seconds=20), description="after SIGTERM: what a worker has not finished by then it gives to others"
+    )
 
 
 def _http_url(value: str) -> str:
@@ -259,11 +266,56 @@ class WaitingSettings(Group):
     heartbeat: Duration = Field(timedelta(seconds=15), description="silence after which a stream sends a comment")
 
 
+class AccessSettings(Group):
+    """Who may do what. Keys, tenants and their own limits are in the database; `python -m app` manages them."""
+
+    anonymous: bool = Field(
+        False, description="whether whoever sends no key is the default tenant with all scopes; for a laptop"
+    )
+    requests_per_minute: PositiveInt = Field(3_000, description="of one key, where neither it nor its tenant says so")
+    concurrent_jobs: PositiveInt = Field(1_000, description="of one tenant that have not ended, where it says nothing")
+    key_cache: Duration = Field(
+        timedelta(seconds=5),
+        le=timedelta(seconds=10),
+        description="how long a process remembers a key, and so how long a revoked one may still open; 10 s at most",
+    )
+
+
+class ApiSettings(Group):
+    """What browsers are told."""
+
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may call the API, such as https://console.example; none by default"
+    )
+    https: bool = Field(
+        False, description="whether callers reach the API by https only: browsers are then told to insist on it (HSTS)"
+    )
+
+
 class LogSettings(Group):
     """Structured logs to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
+    reads: bool = Field(False, description="also log answered GET requests that succeeded: polling makes many")
+
+
+class MetricsSettings(Group):
+    """What Prometheus fetches: the API has it at `/metrics`, each other process on a port of its own."""
+
+    port: int = Field(0, ge=0, le=65_535, description="where a worker process answers; 0: nowhere")
+    host: str = Field("127.0.0.1", description="the address that a worker process binds for it")
+    token: SecretStr | None = Field(
+        None, description="what the API's `/metrics` asks for as `Authorization: Bearer`; none: anybody may read it"
+    )
+
+
+class TracingSettings(Group):
+    """Traces for an OpenTelemetry collector, off unless an endpoint is set; the standard OTEL_ variables work, too."""
+
+    endpoint: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, description="the collector's address for OTLP over HTTP, e.g. http://collector:4318/v1/traces"
+    )
 
 
 class Settings(BaseSettings):
@@ -283,7 +335,11 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
     waiting: WaitingSettings = WaitingSettings()
+    access: AccessSettings = AccessSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 @lru_cache(maxsize=1)

@@ -8,8 +8,11 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from app.log import configure_logging
 from app.queue.steps import Role
+from app.tracing import configure_tracing
+from workers.metrics import serve_metrics
 from workers.process import this_process
 from workers.roles import Pool, pool_of, queues_of
+from workers.stop import Stopping
 from workers.tasks import celery, settings
 from workers.warm import say_so, warm_up
 
@@ -36,13 +39,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def work(roles: Sequence[Role], pool: Pool) -> None:
-    """Runs a worker for the roles until it is told to stop. Celery finishes what it holds on SIGTERM."""
+    """Runs a worker for the roles until it is told to stop; `workers.stop` says what happens then."""
+    configure_tracing(settings.tracing, "whodrew-worker")
     process = this_process()
+    stopping = Stopping(process, settings.job.hand_back_after)
 
     def ready(**_: object) -> None:
         stopped = say_so(process, roles)
         worker_shutting_down.connect(lambda **_: stopped.set(), weak=False)
 
+    worker_shutting_down.connect(lambda **_: stopping.begin(), weak=False)
+    serve_metrics(process)
     # Before Celery starts: it only logs what a signal's handler raises, and a worker without models would take tasks.
     warm_up(process, roles)
     worker_ready.connect(ready, weak=False)

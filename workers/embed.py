@@ -1,5 +1,6 @@
 """Stage `embedding`: the query and every resynthesis become feature vectors, in one batch."""
 
+from app.metrics import EMBEDDING_BATCH
 from app.store import jobs
 from app.store.models import Job, Stage
 from attribution.embed import embed_all
@@ -21,6 +22,7 @@ def embed(process: Process, job: Job) -> Advance:
             for row in rows
         },
     )
+    EMBEDDING_BATCH.observe(1 + sum(len(row.drawings) for row in rows))
     features = process.blobs.put(job.tenant_id, pack(embedded), NPZ)
     return Advance(
         to=Stage.RANKING,

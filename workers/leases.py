@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import func, update
 
 from app.store.database import Database
+from app.store.handback import hand_back_job, hand_back_source
 from app.store.jobs import held
 from app.store.models import Job, JobSource
 from app.store.sources import running
@@ -42,6 +43,7 @@ class Leases:
         self._held: dict[int, _Held] = {}
         self._lock = Lock()
         self._stopped = Event()
+        self.ending = False  # set when the process was told to stop: what it holds is the last
 
     def start(self) -> None:
         """Starts renewing, in a daemon thread."""
@@ -71,6 +73,18 @@ class Leases:
             table, which = (Job, held(claim)) if isinstance(claim, Job) else (JobSource, running(claim))
             with self._database.statement() as session:
                 session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
+
+    def hand_back(self) -> list[Job | JobSource]:
+        """Gives every held claim back, unfinished; returns those that were still ours to give."""
+        with self._lock:
+            claims = [entry.claim for entry in self._held.values()]
+        given = []
+        for claim in claims:
+            with self._database.statement() as session:
+                ours = hand_back_job(session, claim) if isinstance(claim, Job) else hand_back_source(session, claim)
+            if ours:
+                given.append(claim)
+        return given
 
     def _run(self) -> None:
         while not self._stopped.wait(self._lease.total_seconds() / 3):

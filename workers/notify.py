@@ -15,6 +15,7 @@ from threading import Lock
 import structlog
 
 from app.errors import ServiceError
+from app.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from app.outbound import Outbound
 from app.settings import Settings
 from app.store.database import Database
@@ -149,4 +150,6 @@ class Couriers:
         door = self._database.transaction(durable=False) if decision.gone else self._database.statement()
         with door as session:
             deliveries.record(session, claim, attempt, decision)
+        WEBHOOK_ATTEMPTS.labels(decision.state.value).inc()
+        WEBHOOK_DURATION.observe(attempt.seconds)
         log.info("delivery_attempted", status=outcome.status, state=decision.state.value)

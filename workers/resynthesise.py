@@ -4,13 +4,17 @@ A local queue is one source's: its worker drains waiting jobs of it before it lo
 remote queue are asked at once, a thread each; every one is saved when it ends, with those that end at the same time.
 """
 
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextvars import copy_context
 from datetime import timedelta
 
 import structlog
 
+from app import tracing
+from app.metrics import GENERATOR_DURATION, GENERATOR_REQUESTS
 from app.queue.steps import is_local, notify_step
 from app.store import blobs, sources
 from app.store.blobs import StoredBlob
@@ -44,7 +48,7 @@ def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
     while claims:
         _draw_all(process, claims)
         jobs_drawn += 1
-        if not is_local(queue) or jobs_drawn >= settings.drain:
+        if not is_local(queue) or jobs_drawn >= settings.drain or process.leases.ending:
             return
         with process.database.statement() as session:
             claims = sources.claim_next(session, queue, settings.lease, settings.attempts)
@@ -65,7 +69,8 @@ def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[li
         drawn = _draw(process, claims[0])
         yield [drawn] if drawn else []
         return
-    waiting = {process.threads.submit(_draw, process, claim) for claim in claims}
+    # Each thread goes on with this one's log context and trace.
+    waiting = {process.threads.submit(copy_context().run, _draw, process, claim) for claim in claims}
     while waiting:
         wait(waiting, return_when=FIRST_COMPLETED)
         done, waiting = wait(waiting, timeout=TOGETHER_SECONDS)
@@ -76,8 +81,12 @@ def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
     """One source's drawings, stored; None after an error that is not the source's own."""
     row = claim.row
     try:
-        with process.leases.hold(row, _limit(claim)):
+        attributes = {"job.id": str(row.job_id), "source": row.source}
+        with tracing.span(f"draw {row.source}", attributes=attributes), process.leases.hold(row, _limit(claim)):
+            began = time.monotonic()
             drawing = _ask(process, claim)
+            GENERATOR_REQUESTS.labels(row.source, drawing.state.value).inc()
+            GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
         stored = [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
     except Exception as error:
         # A store that is away, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import structlog
 
+from app import tracing
 from app.documents import job_document
 from app.errors import Screened, ServiceError, StepFailed
 from app.queue.steps import notify_step, stage_step
@@ -57,7 +58,10 @@ def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_i
         _tell_start(process, job_id)
     while job is not None:
         at = Stage(cast(str, job.stage))
-        with structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value):
+        with (
+            structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value),
+            tracing.span(at.value, attributes={"job.id": str(job_id)}),
+        ):
             job = _work(process, job, at, works[at])
 
 

@@ -7,6 +7,7 @@ import uuid
 
 import structlog
 
+from app.metrics import STEPS_HANDED_ON
 from app.queue.steps import notify_step, sources_step, stage_step
 from app.store import jobs
 from app.store import sweep as watch
@@ -33,6 +34,7 @@ def sweep(process: Process) -> None:
     steps = [sources_step(job_id, queue) for job_id, queue in waiting]
     steps += [stage_step(job.stage, job.job_id) for job in standing if job.stage is not None]
     if steps:
+        STEPS_HANDED_ON.inc(len(steps))
         log.info("handed_on", queues=len(waiting), jobs=len(standing))
         process.broker.enqueue(steps)
     if process.couriers.any_due():

@@ -8,6 +8,7 @@ from app.api import (
     health,
     images,
     listing,
+    metrics,
     poll,
     problems,
     screening,
@@ -17,21 +18,26 @@ from app.api import (
     withdraw,
 )
 from app.api.middleware import RequestIdMiddleware
+from app.api.observe import ObserveMiddleware
 from app.api.openapi import describe
 from app.api.resources import lifespan
 from app.api.webhook_events import describe_events
+from app.log import configure_logging
 from app.settings import Settings, load_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ASGI app. Raises pydantic's ValidationError where settings are missing or wrong."""
+    settings = settings or load_settings()
+    configure_logging(settings.log)
     app = FastAPI(
         title="whodrew",
         summary="Which machine drew this image?",
         description="Attributes an image to a generator: every source draws it again, and the nearest drawing wins.",
         version="0.1.0",
-        lifespan=lifespan(settings or load_settings()),
+        lifespan=lifespan(settings),
     )
+    app.add_middleware(ObserveMiddleware, log_reads=settings.log.reads)
     app.add_middleware(RequestIdMiddleware)
     for module in (
         submit,
@@ -45,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         screening,
         sources,
         health,
+        metrics,
         problems,
     ):
         app.include_router(module.router)

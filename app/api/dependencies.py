@@ -11,6 +11,7 @@ from typing import Annotated, cast
 from anyio import Semaphore
 from fastapi import Depends, Request
 
+from app import gauges
 from app.access.scopes import Scope
 from app.api import answers, waiting
 from app.intake import acceptance
@@ -80,6 +81,11 @@ async def get_heartbeats(request: Request) -> heartbeats.Heartbeats:
     return cast(heartbeats.Heartbeats, request.state.heartbeats)
 
 
+async def get_gauges(request: Request) -> tuple[gauges.StoreGauges, gauges.PoolGauges]:
+    """What looks at the stores for Prometheus."""
+    return cast(tuple[gauges.StoreGauges, gauges.PoolGauges], request.state.gauges)
+
+
 async def get_catalogue(request: Request) -> catalogue.Catalogue:
     """The sources."""
     return cast(catalogue.Catalogue, request.state.catalogue)
@@ -120,6 +126,7 @@ Answers = Annotated[answers.Answers, Depends(get_answers)]
 Snapshots = Annotated[snapshots.Snapshots, Depends(get_snapshots)]
 Waiting = Annotated[waiting.Waiting, Depends(get_waiting)]
 Heartbeats = Annotated[heartbeats.Heartbeats, Depends(get_heartbeats)]
+Gauges = Annotated[tuple[gauges.StoreGauges, gauges.PoolGauges], Depends(get_gauges)]
 Catalogue = Annotated[catalogue.Catalogue, Depends(get_catalogue)]
 Blobs = Annotated[blobs.Blobs, Depends(get_blobs)]
 Broker = Annotated[broker.Broker, Depends(get_broker)]

@@ -15,15 +15,17 @@ from app.api.answers import Answers, connect_async_redis
 from app.api.drain import told_to_stop
 from app.api.endings import Endings
 from app.api.waiting import Waiting
+from app.gauges import PoolGauges, StoreGauges
 from app.intake.acceptance import Intake
 from app.intake.decoders import Decoders
-from app.log import configure_logging
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
+from app.queue.steps import queue_of
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
+from app.tracing import configure_tracing
 from attribution.catalogue import Catalogue, load_catalogue
 
 _SPOOL_PREFIX = "whodrew-intake-"
@@ -39,6 +41,7 @@ class State(TypedDict):
     answers: Answers
     waiting: Waiting
     heartbeats: Heartbeats
+    gauges: tuple[StoreGauges, PoolGauges]
     catalogue: Catalogue
     blobs: Blobs
     broker: Broker
@@ -52,7 +55,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[State]:
-        configure_logging(settings.log)
+        configure_tracing(settings.tracing, "whodrew-api")
         catalogue = load_catalogue(settings.catalogue.directories)
         database = Database(connect(settings.database))
         redis = connect_redis(settings.redis)
@@ -65,6 +68,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
         blobs = Blobs(settings.blobs.url)
+        heartbeats = Heartbeats(redis)
+        queues = (queue_of(source) for source in catalogue.sources if source.enabled)
         intake = Intake(
             database=database,
             blobs=blobs,
@@ -83,7 +88,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     snapshots=snapshots,
                     answers=answers,
                     waiting=Waiting(answers, endings, settings.waiting),
-                    heartbeats=Heartbeats(redis),
+                    heartbeats=heartbeats,
+                    gauges=(StoreGauges(database, heartbeats, queues), PoolGauges(database)),
                     catalogue=catalogue,
                     blobs=blobs,
                     broker=broker,

@@ -14,7 +14,9 @@ from typing import BinaryIO
 import httpcore
 import httpx
 import structlog
+from opentelemetry.trace import SpanKind
 
+from app import tracing
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.outbound.address import check_url, join_url
 from app.outbound.connect import GuardedBackend, Resolver, system_resolver, time_limit
@@ -118,8 +120,10 @@ class Outbound:
             **{name.lower(): value for name, value in headers.items()},
             "host": parsed.netloc.decode("ascii"),
         }
-        with self._pool.stream(method, target, headers=list(sent.items()), content=content) as response:
-            yield response
+        with tracing.span(f"{method} {parsed.host}", SpanKind.CLIENT):
+            sent |= tracing.carrier()
+            with self._pool.stream(method, target, headers=list(sent.items()), content=content) as response:
+                yield response
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> str:
         try:

@@ -63,6 +63,7 @@ class Broker:
                     self._celery.send_task(
                         step.task,
                         args=step.arguments,
+                        headers=step.trace,
                         queue=step.queue,
                         producer=producer,
                         # A pooled connection that the broker closed fails once; the second try opens a new one.

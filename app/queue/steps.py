@@ -1,11 +1,12 @@
 """The names that API and workers agree on: tasks, their queues, and which task serves which stage."""
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.store.models import Stage
+from app.tracing import carrier
 from attribution.catalogue import Source
 
 REMOTE_QUEUE = "remote"
@@ -33,15 +34,17 @@ _STAGES = {
     Stage.EMBEDDING: ("workers.embed", "embed"),
     Stage.RANKING: ("workers.rank", "rank"),
 }
+STAGE_QUEUES = {stage: queue for stage, (_, queue) in _STAGES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A message to be: a task's name, its queue, and ids."""
+    """A message to be: a task's name, its queue, and ids. It belongs to the trace within which it was made."""
 
     task: str
     queue: str
     arguments: tuple[str, ...]
+    trace: Mapping[str, str] = field(default_factory=carrier, compare=False)
 
 
 def stage_step(stage: Stage, job_id: uuid.UUID) -> Step:

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.documents import JobDocument
+from app.metrics import job_ended
 from app.settings import RedisSettings
 from app.store.models import ENDED
 
@@ -64,6 +65,7 @@ class Snapshots:
 
         Over whatever is there but a tombstone: whoever ended the job may be slower than whoever erased it since.
         """
+        job_ended(document)
         self._settle(tenant_id, document.id, document.model_dump_json().encode())
 
     def erase(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:
