@@ -22,6 +22,8 @@ def connect(settings: DatabaseSettings) -> Engine:
     """An engine over psycopg 3, its pool sized by the settings; nothing connects yet."""
     engine = create_engine(
         make_url(settings.url.get_secret_value()).set(drivername="postgresql+psycopg"),
+        # A failing statement is logged; captions and keys that it was given are not.
+        hide_parameters=True,
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
         pool_timeout=settings.connect_timeout.total_seconds(),

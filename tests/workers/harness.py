@@ -43,10 +43,12 @@ class Bench:
         self.process = process
         self.broker = broker
 
-    def submit(self, colour: tuple[int, int, int] = (200, 40, 40), **options: Any) -> uuid.UUID:
+    def submit(
+        self, colour: tuple[int, int, int] = (200, 40, 40), image: Image.Image | None = None, **options: Any
+    ) -> uuid.UUID:
         """Accepts a job on every source of the catalogue, and enqueues its first stage."""
         buffer = io.BytesIO()
-        Image.new("RGB", (64, 48), colour).save(buffer, "PNG")
+        (image or Image.new("RGB", (64, 48), colour)).save(buffer, "PNG")
         stored = self.process.blobs.put(DEFAULT_TENANT, buffer.getvalue(), "image/png")
         new = jobs.NewJob(
             id=uuid.uuid4(),

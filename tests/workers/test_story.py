@@ -8,8 +8,12 @@ from app.store.models import JobStatus, Stage
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
+from attribution.evidence.finding import Finding, Kind, Trust, documents
+from attribution.evidence.watermark import MARKS
 from attribution.method import attribute
 from attribution.ports import Reason, SourceState
+from tests.attribution.evidence.marking import mark
+from tests.attribution.evidence.test_watermark import picture
 from tests.workers.harness import Bench
 from workers.images import read_image
 
@@ -171,3 +175,18 @@ def test_an_unknown_job_is_nobodys_work(bench: Make) -> None:
     here = bench(THREE)
     here.deliver(stage_step(Stage.CAPTIONING, uuid.uuid4()))
     assert not here.broker.steps
+
+
+def test_a_watermark_joins_what_the_file_said_of_itself(bench: Make) -> None:
+    """It is found in the pixels by a worker; running the stage twice tells it once, and the ranking is not touched."""
+    here = bench(THREE)
+    known = MARKS[0]
+    marked = mark(picture(), known.bits, known.offset)
+    said = Finding(Kind.EXIF, "EXIF", "It says that it was made by hand.", Trust.SELF_DECLARED, "Anybody can write so.")
+    job_id = here.submit(image=marked, evidence={"findings": documents([said])})
+    here.run()
+    document = here.document(job_id)
+    assert [finding.kind for finding in document.evidence] == [Kind.EXIF, Kind.WATERMARK]
+    assert document.evidence[1].generator == known.generator
+    assert document.result is not None
+    assert len(document.result.ranking) == len(THREE)
