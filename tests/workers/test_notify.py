@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text, update
 
-from app.queue.steps import NOTIFY_TASK
+from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK
 from app.store import jobs
 from app.store.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.webhook import deliveries, endpoints
@@ -184,7 +185,7 @@ def test_sources_that_the_sweep_ends_are_told(bench: Make) -> None:
     """Those that were never drawn in time finish, too."""
     here = bench(THREE)
     here.submit(webhook_url="https://receiver.example/", webhook_events=["attribution.source_finished"])
-    here.run(until=lambda step: step.task.endswith("resynthesise"))
+    here.run(until=lambda step: step.task == RESYNTHESISE_TASK)
     here.pass_time(400)
     here.sweep()
     told = rows(here)
@@ -226,6 +227,19 @@ def test_each_receiver_is_told_what_it_asked_for_and_counts_that(bench: Make) ->
         (None, 2, "attribution.completed"),
         (ends, 1, "attribution.completed"),
     ]
+
+
+def test_sources_that_end_at_the_same_time_are_counted_one_by_one(bench: Make) -> None:
+    """Workers of twelve sources finish together: the sequence has neither gaps nor doubles."""
+    here = bench({f"s{n:02}": "" for n in range(12)}, platform="local")
+    here.submit(webhook_url="https://receiver.example/", candidates=1)
+    here.run(until=lambda step: step.task == RESYNTHESISE_TASK)
+    leaves = [step for step in here.broker.steps if step.task == RESYNTHESISE_TASK]
+    here.broker.steps.clear()
+    with ThreadPoolExecutor(len(leaves)) as workers:
+        list(workers.map(here.deliver, leaves))
+    run_silently(here)
+    assert [row.sequence for row in rows(here)] == list(range(1, 15))
 
 
 def test_where_nobody_is_told_nothing_is_asked(bench: Make) -> None:

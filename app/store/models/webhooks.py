@@ -36,6 +36,7 @@ class WebhookDelivery(Base):
         Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
         Index(None, "job_id"),
         Index(None, "tenant_id", "id"),
+        Index(None, "endpoint_id", "id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
