@@ -3,11 +3,15 @@
 ServiceError
 ├── RequestError                the caller can mend it
 │   ├── MalformedRequest        400  a broken or half-sent body
+│   ├── Unauthenticated         401  no key was sent
+│   │   └── InvalidKey               unknown, expired, revoked, or its tenant is switched off
+│   ├── InsufficientScope       403  the key is not good for this
 │   ├── NotFound                404  no such job, or not yours
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
 │   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
 │   ├── EndpointDisabled        409  a webhook endpoint that is switched off
 │   ├── UploadTimeout           408  the body did not arrive in time
+│   ├── KeyInUse                409  the first request with this idempotency key is being worked on
 │   ├── Erased                  410  it was there, and was erased
 │   ├── UploadTooLarge          413  more bytes than the cap
 │   ├── ImageTooLarge           422  more pixels or frames than the cap
@@ -15,9 +19,12 @@ ServiceError
 │   ├── UnsupportedImage        415  decodes as none of the accepted formats
 │   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
+│   ├── KeyReused               422  the idempotency key belongs to another request
 │   ├── UnknownSource           422  a source that the catalogue does not have
-│   └── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
+│   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
+│   └── QuotaExceeded           429  too many requests, or too many jobs at once
 ├── Unavailable                 503  try again later; carries Retry-After
+│   ├── ReducedCapacity              the queues are too long
 │   ├── Overloaded                   too many uploads at once
 │   ├── NotReady                     Postgres is away or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
@@ -37,6 +44,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 TYPE_PREFIX = "/problems/"
+IANA_TYPES = "https://iana.org/assignments/http-problem-types#"
 
 
 class ServiceError(Exception):
@@ -45,6 +53,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
+    registry: ClassVar[str] = TYPE_PREFIX
     permanent: ClassVar[bool] = True
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
@@ -53,10 +62,15 @@ class ServiceError(Exception):
         self.headers = dict(headers or {})
         self.extensions = extensions
 
+    @classmethod
+    def type_uri(cls) -> str:
+        """The problem's type: ours is a resource that explains itself, others' are registered elsewhere."""
+        return cls.registry + cls.slug
+
     def document(self, instance: str | None = None) -> dict[str, Any]:
         """The problem document; `instance` is the URI of this occurrence where there is one."""
         problem: dict[str, Any] = {
-            "type": TYPE_PREFIX + self.slug,
+            "type": self.type_uri(),
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
@@ -77,6 +91,39 @@ class MalformedRequest(RequestError):
 
     slug = "malformed-request"
     title = "The request cannot be read"
+
+
+class Unauthenticated(RequestError):
+    """No key was sent."""
+
+    status = 401
+    slug = "unauthenticated"
+    title = "A key is needed"
+
+
+class InvalidKey(Unauthenticated):
+    """The key is unknown, expired or revoked, or its tenant is switched off."""
+
+    slug = "invalid-key"
+    title = "The key does not open anything"
+
+
+class InsufficientScope(RequestError):
+    """The key is not good for this."""
+
+    status = 403
+    slug = "insufficient-scope"
+    title = "The key lacks a scope"
+
+
+class QuotaExceeded(RequestError):
+    """A limit was passed; `violated-policies` says which of those in `RateLimit-Policy`."""
+
+    status = 429
+    slug = "quota-exceeded"
+    title = "Request cannot be satisfied as assigned quota has been exceeded"
+    permanent = False
+    registry = IANA_TYPES
 
 
 class NotFound(RequestError):
@@ -101,6 +148,23 @@ class EndpointDisabled(RequestError):
     status = 409
     slug = "endpoint-disabled"
     title = "The webhook endpoint is switched off"
+
+
+class KeyInUse(RequestError):
+    """The first request with this idempotency key is being worked on."""
+
+    status = 409
+    slug = "idempotency-key-in-use"
+    title = "The first request with this key is being worked on"
+    permanent = False
+
+
+class KeyReused(RequestError):
+    """The idempotency key belongs to another request."""
+
+    status = 422
+    slug = "idempotency-key-reused"
+    title = "The idempotency key belongs to another request"
 
 
 class NotAcceptable(RequestError):
@@ -197,6 +261,14 @@ class Unavailable(ServiceError):
 
     status = 503
     permanent = False
+
+
+class ReducedCapacity(Unavailable):
+    """The queues are too long for one more job."""
+
+    slug = "temporary-reduced-capacity"
+    title = "Request cannot be satisfied due to temporary server capacity constraints"
+    registry = IANA_TYPES
 
 
 class Overloaded(Unavailable):

@@ -144,6 +144,10 @@ class IntakeSettings(Group):
     )
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
+    max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
+    idempotency_ttl: Duration = Field(
+        timedelta(hours=24), description="how long an Idempotency-Key is remembered, from its first request on"
+    )
 
 
 class JobSettings(Group):

@@ -1,9 +1,14 @@
-"""Writes the audit log: who read or erased what, and who changed the rules. Ids only, never what was in it."""
+"""Writes and reads the audit log: who read or erased what, and who changed the rules. Ids only, never what was in it.
+
+Noted are reading the images of a job, erasing, and whatever an administrator or operator does. Polling a job is not:
+it would drown the rest, and the log of requests has it.
+"""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.store.models import AuditEntry
@@ -24,3 +29,17 @@ def record(
             tenant_id=tenant_id, actor=actor, action=action, subject=subject, request_id=request_id, detail=detail
         )
     )
+
+
+def entries(
+    session: Session, tenant_id: uuid.UUID | None, subject: str | None, before: uuid.UUID | None, limit: int
+) -> Sequence[AuditEntry]:
+    """Entries newest first, from the one before `before` on: a tenant's, or everybody's where no tenant is given."""
+    statement = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
+    if tenant_id is not None:
+        statement = statement.where(AuditEntry.tenant_id == tenant_id)
+    if subject is not None:
+        statement = statement.where(AuditEntry.subject == subject)
+    if before is not None:
+        statement = statement.where(AuditEntry.id < before)
+    return session.scalars(statement).all()

@@ -3,20 +3,24 @@
 from fastapi import FastAPI
 
 from app.api import (
+    audit,
     events,
     feedback,
     health,
     images,
+    keys,
     listing,
     metrics,
     poll,
     problems,
     screening,
+    security,
     sources,
     submit,
     webhooks,
     withdraw,
 )
+from app.api.access import AccessMiddleware
 from app.api.middleware import RequestIdMiddleware
 from app.api.observe import ObserveMiddleware
 from app.api.openapi import describe
@@ -36,7 +40,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Attributes an image to a generator: every source draws it again, and the nearest drawing wins.",
         version="0.1.0",
         lifespan=lifespan(settings),
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
+    app.add_middleware(AccessMiddleware, settings=settings.access)
+    security.install(app, settings.api)
     app.add_middleware(ObserveMiddleware, log_reads=settings.log.reads)
     app.add_middleware(RequestIdMiddleware)
     for module in (
@@ -49,6 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         withdraw,
         webhooks,
         screening,
+        keys,
+        audit,
         sources,
         health,
         metrics,

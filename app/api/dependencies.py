@@ -3,8 +3,6 @@
 All of them are async: FastAPI hands every other kind to a thread, which made polling half as fast.
 """
 
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -12,43 +10,41 @@ from anyio import Semaphore
 from fastapi import Depends, Request
 
 from app import gauges
+from app.access.capacity import Capacity
+from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
 from app.api import answers, waiting
 from app.intake import acceptance
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from app.store import blobs, database, snapshots
-from app.store.models import DEFAULT_TENANT
 from attribution import catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is calling; they see what belongs to their tenant and nothing else."""
-
-    tenant_id: uuid.UUID
-    actor: str  # as the audit log names it
-    scopes: frozenset[Scope]
-
-
-async def get_caller() -> Identity:
-    """Everybody is the default tenant until there are keys."""
-    return Identity(DEFAULT_TENANT, "anybody", frozenset(Scope))
+async def get_caller(request: Request) -> Identity:
+    """Who is calling, as the key says."""
+    return cast(Identity, request.state.identity)
 
 
 async def get_submitter(caller: "Caller") -> Identity:
-    """Who may hand in images."""
+    """Who may hand in images, and withdraw them."""
+    return caller.holding(Scope.SUBMIT)
+
+
+async def get_admitted(request: Request, caller: "Submitter") -> Identity:
+    """Who may hand in one more image just now."""
+    await cast(Capacity, request.state.capacity).check(caller)
     return caller
 
 
 async def get_reader(caller: "Caller") -> Identity:
     """Who may see answers."""
-    return caller
+    return caller.holding(Scope.READ)
 
 
 async def get_administrator(caller: "Caller") -> Identity:
-    """Who may change the tenant's keys, webhooks and rules, and erase."""
-    return caller
+    """Who may change the tenant's keys, webhooks and rules, and read its audit log."""
+    return caller.holding(Scope.ADMIN)
 
 
 async def get_settings(request: Request) -> AllSettings:
@@ -118,6 +114,7 @@ async def get_spool(request: Request) -> Path:
 
 Caller = Annotated[Identity, Depends(get_caller)]
 Submitter = Annotated[Identity, Depends(get_submitter)]
+Admitted = Annotated[Identity, Depends(get_admitted)]
 Reader = Annotated[Identity, Depends(get_reader)]
 Administrator = Annotated[Identity, Depends(get_administrator)]
 Settings = Annotated[AllSettings, Depends(get_settings)]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from app.api import security
 from app.api.middleware import REQUEST_ID_HEADER
 from app.api.openapi import problems
 from app.documents import Document
@@ -48,7 +49,7 @@ async def get_problem_type(slug: str) -> ProblemTypeDocument:
     for kind in problem_types():
         if kind.slug == slug:
             return ProblemTypeDocument(
-                type=TYPE_PREFIX + slug,
+                type=kind.type_uri(),
                 title=kind.title,
                 status=kind.status,
                 description=(kind.__doc__ or kind.title).split("\n")[0],
@@ -75,7 +76,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def _answer(request: Request, error: ServiceError) -> JSONResponse:
+def answer_problem(request: Request, error: ServiceError) -> JSONResponse:
+    """The error as a response."""
     headers = dict(error.headers)
     if error.status == 503:
         headers.setdefault("Retry-After", "5")
@@ -86,13 +88,13 @@ def _answer(request: Request, error: ServiceError) -> JSONResponse:
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return _answer(request, error)
+    return answer_problem(request, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     mistakes = [_mistake(found["loc"], found["msg"]) for found in error.errors()]
-    return _answer(request, InvalidRequest("The request cannot be taken; `errors` lists why.", errors=mistakes))
+    return answer_problem(request, InvalidRequest("The request cannot be taken; `errors` lists why.", errors=mistakes))
 
 
 def _mistake(where: tuple[str | int, ...], detail: str) -> dict[str, Any]:
@@ -108,22 +110,23 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         404: f"There is nothing at {request.url.path}; GET /openapi.json describes what there is.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }.get(error.status_code, error.detail or HTTPStatus(error.status_code).phrase)
-    return _answer(request, kind(detail, headers=error.headers))
+    return answer_problem(request, kind(detail, headers=error.headers))
 
 
 async def _storage_error(request: Request, error: Exception) -> JSONResponse:
     log.warning("postgres_away", error=type(error).__name__)
-    return _answer(request, StorageUnavailable("The database does not answer; try again in a few seconds."))
+    return answer_problem(request, StorageUnavailable("The database does not answer; try again in a few seconds."))
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     # The server's outermost layer calls this and then logs the stack trace, which stays in the log.
     request_id = str(getattr(request.state, "request_id", ""))
     log.error("unexpected_error", error=type(error).__name__, request_id=request_id)
-    return _answer(
+    return answer_problem(
         request,
         ServiceError(
             "Something went wrong on our side; the request id finds it in the log.",
-            headers={REQUEST_ID_HEADER: request_id},
+            # What the layers further in would have added.
+            headers={REQUEST_ID_HEADER: request_id, **security.HEADERS, **getattr(request.state, "limits", {})},
         ),
     )

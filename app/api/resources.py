@@ -11,6 +11,9 @@ from typing import TypedDict
 from anyio import Semaphore
 from fastapi import FastAPI
 
+from app.access.capacity import Capacity
+from app.access.keyring import Keyring
+from app.access.rates import RateLimits
 from app.api.answers import Answers, connect_async_redis
 from app.api.drain import told_to_stop
 from app.api.endings import Endings
@@ -42,6 +45,9 @@ class State(TypedDict):
     waiting: Waiting
     heartbeats: Heartbeats
     gauges: tuple[StoreGauges, PoolGauges]
+    keyring: Keyring
+    rates: RateLimits
+    capacity: Capacity
     catalogue: Catalogue
     blobs: Blobs
     broker: Broker
@@ -94,6 +100,9 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     blobs=blobs,
                     broker=broker,
                     intake=intake,
+                    keyring=Keyring(database, settings.access, settings.database),
+                    rates=RateLimits(async_redis),
+                    capacity=Capacity(database, settings),
                     uploads=Semaphore(settings.intake.concurrent_uploads),
                     spool=Path(spool),
                 )

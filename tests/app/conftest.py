@@ -10,9 +10,12 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 import embedded
+from app.access.issuing import issue
+from app.access.scopes import Scope
 from app.api import create_app
 from app.settings import Settings
 from app.store.database import Database, connect
+from app.store.models import DEFAULT_TENANT
 from tests.conftest import clear
 
 SOURCE = """
@@ -80,14 +83,25 @@ def redis(migrated: embedded.Servers) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def start(settings: Settings, database: Database, redis: Redis) -> Iterator[Callable[..., TestClient]]:
-    """Starts an API on the test's settings, changed group by group: `start(intake={"max_bytes": 10})`."""
+def key(database: Database) -> str:
+    """A key of the default tenant, good for everything."""
+    with database.transaction() as session:
+        return issue(session, DEFAULT_TENANT, "test", "test", Scope)[1]
+
+
+@pytest.fixture
+def start(settings: Settings, key: str, redis: Redis) -> Iterator[Callable[..., TestClient]]:
+    """Starts an API on the test's settings, changed group by group: `start(intake={"max_bytes": 10})`.
+
+    The client sends the key with every request.
+    """
     with ExitStack() as running:
 
         def make(**groups: dict[str, Any]) -> TestClient:
             changed = {name: getattr(settings, name).model_copy(update=values) for name, values in groups.items()}
             app = create_app(settings.model_copy(update=changed))
-            return running.enter_context(TestClient(app, raise_server_exceptions=False))
+            headers = {"Authorization": f"Bearer {key}"}
+            return running.enter_context(TestClient(app, raise_server_exceptions=False, headers=headers))
 
         yield make
 

@@ -1,0 +1,65 @@
+"""Whether one more job can be taken, judged before its image is read: what waits is counted once a second.
+
+This turns most of a flood away cheaply. A tenant's limit is kept exactly only where the job is committed.
+"""
+
+import time
+import uuid
+
+import structlog
+from anyio import Lock, to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.access.identity import Identity
+from app.access.quota import queues_too_long, too_many_jobs
+from app.settings import Settings
+from app.store.admission import Load, is_full, measure
+from app.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+_FRESH_SECONDS = 1.0
+
+
+class Capacity:
+    """Knows how long the queues are. All methods belong to the event loop."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._max_open = settings.job.max_open
+        self._max_waiting = settings.job.max_waiting.total_seconds()
+        self._concurrent_jobs = settings.access.concurrent_jobs
+        self._load = Load(0, 0.0, {})
+        self._measure_at = 0.0
+        self._measuring = Lock()
+
+    async def check(self, caller: Identity, jobs: int = 1) -> None:
+        """Raises ReducedCapacity when the queues are too long, QuotaExceeded when the tenant has its share in them."""
+        load = await self._current()
+        if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
+            raise queues_too_long(self._max_open)
+        limit = caller.concurrent_jobs or self._concurrent_jobs
+        # A second is long for a caller that waits for one job to end before it hands in the next.
+        if load.by_tenant.get(caller.tenant_id, 0) >= limit and await to_thread.run_sync(
+            self._is_full, caller.tenant_id, limit
+        ):
+            raise too_many_jobs()
+
+    async def _current(self) -> Load:
+        if time.monotonic() >= self._measure_at:
+            async with self._measuring:
+                if time.monotonic() >= self._measure_at:
+                    try:
+                        self._load = await to_thread.run_sync(self._measure)
+                    except SQLAlchemyError as error:  # accepting will meet it, too, and say so
+                        log.warning("postgres_away", error=type(error).__name__)
+                    self._measure_at = time.monotonic() + _FRESH_SECONDS
+        return self._load
+
+    def _measure(self) -> Load:
+        with self._database.statement() as session:
+            return measure(session)
+
+    def _is_full(self, tenant_id: uuid.UUID, limit: int) -> bool:
+        with self._database.statement() as session:
+            return is_full(session, tenant_id, limit)

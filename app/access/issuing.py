@@ -1,0 +1,37 @@
+"""Giving out keys and taking them back, each with its line in the audit log."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.access.audit import record
+from app.access.keys import make_key
+from app.access.scopes import Scope
+from app.store import keys
+from app.store.models import ApiKey
+
+
+def issue(
+    session: Session,
+    tenant_id: uuid.UUID,
+    actor: str,
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+    request_id: str | None = None,
+) -> tuple[ApiKey, str]:
+    """Makes a key; returns its row and its text, which nobody can tell again."""
+    new = make_key()
+    key = keys.create(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
+    record(session, tenant_id, actor, "key.created", str(key.id), request_id, name=name, scopes=key.scopes)
+    return key, new.text
+
+
+def revoke(session: Session, key: ApiKey, actor: str, request_id: str | None = None) -> None:
+    """Revokes a key for good; doing so again changes nothing."""
+    if keys.revoke(session, key.id) is not None:
+        record(session, key.tenant_id, actor, "key.revoked", str(key.id), request_id, name=key.name)

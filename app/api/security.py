@@ -1,0 +1,90 @@
+"""Headers that tell browsers what not to do with an answer, and which pages may ask for one."""
+
+import base64
+import hashlib
+import re
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.settings import ApiSettings
+
+DOCS = "/docs"
+_ASSETS = "https://cdn.jsdelivr.net"
+_NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_YEAR = 31_536_000
+
+# What is said of an answer that says nothing else.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": _NOTHING,
+    "Cache-Control": "no-store",
+}
+_ASKED = (
+    "Authorization", "Cancel-After", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer",
+    "X-Request-Id", "traceparent", "tracestate",
+)  # fmt: skip
+_SHOWN = (
+    "ETag", "Link", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "WWW-Authenticate", "X-Request-Id",
+)  # fmt: skip
+
+
+class SecurityHeadersMiddleware:
+    """Pure ASGI; an endpoint's own header of the same name stands."""
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings, docs_policy: str) -> None:
+        self._app = app
+        self._headers = dict(HEADERS)
+        if settings.https:
+            self._headers["Strict-Transport-Security"] = f"max-age={_YEAR}; includeSubDomains"
+        self._docs = {**self._headers, "Content-Security-Policy": docs_policy}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        added = self._docs if scope["path"] == DOCS else self._headers
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in added.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def install(app: FastAPI, settings: ApiSettings) -> None:
+    """Adds the headers to every answer, and answers browsers' questions about other origins where any are allowed."""
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=_ASKED,
+            expose_headers=_SHOWN,
+        )
+    app.add_middleware(SecurityHeadersMiddleware, settings=settings, docs_policy=_docs_policy(app))
+
+
+def _docs_policy(app: FastAPI) -> str:
+    """The documentation page loads its program from a CDN and starts it by one script of its own: these, no others."""
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url or "", title=f"{app.title} - Swagger UI", oauth2_redirect_url=None
+    )
+    hashes = [
+        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+        for script in re.findall(r"<script>(.*?)</script>", bytes(page.body).decode(), re.DOTALL)
+    ]
+    return (
+        f"default-src 'none'; script-src {_ASSETS} {' '.join(hashes)}; style-src {_ASSETS} 'unsafe-inline'; "
+        "img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'"
+    )

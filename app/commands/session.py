@@ -1,0 +1,42 @@
+"""What the commands that manage tenants and keys share: a transaction, durations as people write them, and a name."""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.settings import Settings
+from app.store.database import Database, connect
+
+# As the audit log names who is at the command line.
+ACTOR = "operator"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@contextmanager
+def transaction(settings: Settings) -> Iterator[Session]:
+    """A transaction on a connection of its own."""
+    database = Database(connect(settings.database))
+    try:
+        with database.transaction() as session:
+            yield session
+    finally:
+        database.close()
+
+
+def duration(text: str) -> timedelta:
+    """`30m`, `12h` or `90d`."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is not a duration such as 30m, 12h or 90d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def number(text: str) -> int:
+    """A whole number above zero."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)

@@ -1,0 +1,91 @@
+"""`python -m app tenants …`: whom jobs and keys belong to, how much they may ask for, how long theirs is kept.
+
+`default` as a limit or a duration is the installation's own.
+"""
+
+import argparse
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from app.access.audit import record
+from app.commands.session import ACTOR, duration, number, transaction
+from app.settings import Settings
+from app.store import tenants
+
+_LIMITS = {"requests_per_minute": "of each key", "concurrent_jobs": "jobs that have not ended"}
+_RETAINED = {
+    "retain_images": "the query image and the drawings",
+    "retain_captions": "captions, prompts, and what files said of themselves",
+    "retain_results": "everything else",
+}
+
+
+def add_commands(groups: Any) -> None:
+    """Adds the group's parsers."""
+    group = groups.add_parser("tenants", help="whom jobs and keys belong to", description=__doc__)
+    commands = group.add_subparsers(required=True, metavar="command")
+    who = argparse.ArgumentParser(add_help=False)
+    who.add_argument("name", metavar="NAME")
+
+    commands.add_parser("create", parents=[who], help="add a tenant").set_defaults(run=create)
+    commands.add_parser("list", help="show the tenants").set_defaults(run=show)
+    limiting = commands.add_parser("limit", parents=[who], help="set how much a tenant may ask for")
+    _options(limiting, _LIMITS, number, "N")
+    limiting.set_defaults(run=change, members=_LIMITS, action="tenant.limited")
+    retaining = commands.add_parser("retain", parents=[who], help="set how long a tenant's things are kept")
+    _options(retaining, _RETAINED, duration, "TIME")
+    retaining.set_defaults(run=change, members=_RETAINED, action="tenant.retention_changed")
+    commands.add_parser("disable", parents=[who], help="refuse all keys of a tenant").set_defaults(run=switch, on=False)
+    commands.add_parser("enable", parents=[who], help="accept its keys again").set_defaults(run=switch, on=True)
+
+
+def _options(parser: argparse.ArgumentParser, members: dict[str, str], kind: Callable[[str], Any], unit: str) -> None:
+    def value(text: str) -> Any:
+        return None if text == "default" else kind(text)
+
+    for member, help_text in members.items():
+        flag = "--" + member.removeprefix("retain_").replace("_", "-")
+        parser.add_argument(flag, dest=member, type=value, metavar=unit, default=argparse.SUPPRESS, help=help_text)
+
+
+def create(settings: Settings, given: argparse.Namespace) -> None:
+    """Adds a tenant. Raises InvalidRequest where there is one of that name."""
+    with transaction(settings) as session:
+        tenant = tenants.create(session, given.name)
+        record(session, tenant.id, ACTOR, "tenant.created", str(tenant.id), name=tenant.name)
+    print(f"{tenant.id}  {tenant.name}")
+
+
+def show(settings: Settings, given: argparse.Namespace) -> None:
+    """Prints a line per tenant, with what it has other than the default."""
+    with transaction(settings) as session:
+        for tenant in tenants.every(session):
+            own = {member: getattr(tenant, member) for member in (*_LIMITS, *_RETAINED)}
+            said = [f"{member}={_shown(value)}" for member, value in own.items() if value is not None]
+            if tenant.disabled_at is not None:
+                said.append(f"disabled since {tenant.disabled_at:%F %T} UTC")
+            print("  ".join([str(tenant.id), tenant.name, *said]))
+
+
+def _shown(value: int | timedelta) -> str:
+    return str(value) if isinstance(value, int) else f"{value / timedelta(days=1):g}d"
+
+
+def change(settings: Settings, given: argparse.Namespace) -> None:
+    """Sets the limits or durations that are given, and leaves the others. Raises NotFound."""
+    values = {member: getattr(given, member) for member in given.members if hasattr(given, member)}
+    with transaction(settings) as session:
+        tenant = tenants.named(session, given.name)
+        if values:
+            tenants.change(session, tenant.id, values)
+            detail = {member: None if value is None else str(value) for member, value in values.items()}
+            record(session, tenant.id, ACTOR, given.action, str(tenant.id), **detail)
+
+
+def switch(settings: Settings, given: argparse.Namespace) -> None:
+    """Refuses all keys of a tenant from now on, or accepts them again. Raises NotFound."""
+    with transaction(settings) as session:
+        tenant = tenants.named(session, given.name)
+        tenants.switch(session, tenant.id, given.on)
+        record(session, tenant.id, ACTOR, "tenant.enabled" if given.on else "tenant.disabled", str(tenant.id))

@@ -1,0 +1,68 @@
+"""How many jobs are open, and whether one more may be: a tenant's own limit, exactly, and everybody's, roughly.
+
+All of it reads the index of open jobs, so that a million ended ones cost nothing.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What waits: jobs that have not ended, the oldest that nobody has begun in seconds, and tenants by open jobs."""
+
+    open_jobs: int
+    oldest_seconds: float
+    by_tenant: dict[uuid.UUID, int]
+
+
+def measure(session: Session) -> Load:
+    """The load as it stands."""
+    rows = session.execute(_LOAD).all()
+    return Load(
+        open_jobs=sum(row.jobs for row in rows),
+        oldest_seconds=max((row.oldest or 0.0 for row in rows), default=0.0),
+        by_tenant={row.tenant_id: row.jobs for row in rows},
+    )
+
+
+_LOAD = text(
+    """
+    SELECT tenant_id, count(*) AS jobs,
+           CAST(extract(epoch FROM now() - min(created_at) FILTER (WHERE status = 'queued')) AS float) AS oldest
+    FROM jobs WHERE status IN ('queued', 'processing') GROUP BY tenant_id
+    """
+)
+
+
+def is_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
+    """Whether a tenant has as many open jobs as it may; somebody may be adding one right now."""
+    return _count(session, tenant_id, limit) >= limit
+
+
+def fits(session: Session, tenant_id: uuid.UUID, default: int) -> bool:
+    """Whether a tenant's open jobs, those of this transaction among them, are no more than it may have.
+
+    From here to the commit no other transaction of the tenant gets past this line, so ask last.
+    """
+    session.execute(_ALONE, {"tenant_id": str(tenant_id)})
+    limit = int(session.execute(_LIMIT, {"tenant_id": tenant_id, "default": default}).scalar_one())
+    return _count(session, tenant_id, limit + 1) <= limit
+
+
+def _count(session: Session, tenant_id: uuid.UUID, up_to: int) -> int:
+    return int(session.execute(_OPEN, {"tenant_id": tenant_id, "up_to": up_to}).scalar_one())
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('open jobs ' || :tenant_id, 0))")
+_LIMIT = text("SELECT coalesce(concurrent_jobs, :default) FROM tenants WHERE id = :tenant_id")
+_OPEN = text(
+    """
+    SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE tenant_id = :tenant_id AND status IN ('queued', 'processing') LIMIT :up_to
+    ) AS open_jobs
+    """
+)
