@@ -72,4 +72,4 @@ installed-demo:
 	@$(INSTALL) ml embedded
 
 installed-all:
-	@$(INSTALL) ml screening embedded zoo dev
+	@$(INSTALL) ml screening otel embedded zoo dev

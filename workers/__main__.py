@@ -56,6 +56,7 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
     worker_shutdown.connect(lambda **_: process.couriers.close(), weak=False)
     celery.worker_main(
         [
+            "--quiet",  # the banner is not a line of a log
             "worker",
             *("--pool", pool.kind, "--concurrency", str(pool.concurrency)),
             *("--queues", ",".join(queues_of(roles, process.catalogue.sources, settings.screening))),

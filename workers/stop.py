@@ -35,6 +35,7 @@ class Stopping:
         Thread(target=self._end, name="stopping", daemon=True).start()
 
     def _end(self) -> None:
+        log.info("stopping", patience=self._patience.total_seconds())
         self._told_again.wait(self._patience.total_seconds())
         try:
             hand_back(self._process)

@@ -1,0 +1,114 @@
+"""SIGTERM to real worker processes: they end what they hold, or others take it over at once and no attempt is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import embedded
+from app.queue.broker import Broker, make_celery
+from app.store.models import JobStatus
+from attribution.ports import SourceState
+from tests.workers.harness import Bench
+
+REPOSITORY = Path(__file__).parents[2]
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def here(bench: Callable[..., Bench], migrated: embedded.Servers) -> Iterator[Bench]:
+    """Jobs over one slow local source, whose messages go to the real broker."""
+    made = bench({"slow": "sleep_seconds = 3.0"}, platform="local", job={"quorum_min": 1})
+    made.process.redis.flushall()
+    celery = make_celery(made.process.settings)
+    yield Bench(made.process, Broker(celery))
+    celery.close()
+
+
+@pytest.fixture
+def start(here: Bench, tmp_path: Path) -> Iterator[Start]:
+    """Starts worker processes: `start("local", JOB__LEASE="60")`; those that are left are killed."""
+    settings = here.process.settings
+    environment = os.environ | {
+        "BLOBS__URL": settings.blobs.url,
+        "CATALOGUE__DIRECTORIES": f'["{settings.catalogue.directories[0]}"]',
+        "MODELS__CAPTIONER": "fake:",
+        "MODELS__EMBEDDER": "fake:",
+        "MODELS__CALIBRATIONS": "[]",
+        "JOB__QUORUM_MIN": "1",
+        # So that nobody can owe it to a lease that ran out, or to the sweep.
+        "JOB__LEASE": "60",
+        "JOB__HAND_ON_AFTER": "60",
+    }
+    with ExitStack() as stack:
+
+        def run(*roles: str, **changes: str) -> subprocess.Popen[bytes]:
+            log = stack.enter_context((tmp_path / f"{'-'.join(roles)}.log").open("ab"))
+            command = [sys.executable, "-m", "workers", *roles]
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment | changes, stdout=log, stderr=log)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield run
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for something to become so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def drawing(here: Bench, job_id: uuid.UUID) -> bool:
+    """Whether the slow source is being drawn."""
+    return here.sources(job_id)["slow"].state == SourceState.RUNNING
+
+
+def test_a_drawing_that_fits_into_the_grace_is_finished(here: Bench, start: Start) -> None:
+    """The worker takes nothing new, ends the drawing it is at, saves it, and goes."""
+    start("caption", "embed")
+    local = start("local")
+    job_id = here.submit()
+    until(lambda: drawing(here, job_id))
+    local.send_signal(signal.SIGTERM)
+    assert local.wait(20) == 0
+    assert here.sources(job_id)["slow"].state == SourceState.DONE
+    until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED, 10)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["after the grace", "at a second signal"])
+def test_a_drawing_that_does_not_is_another_workers_at_once(here: Bench, start: Start, again: bool) -> None:
+    """It is handed back without its lease running out and without costing an attempt, and the job ends."""
+    start("caption", "embed")
+    leaving = start("local", JOB__HAND_BACK_AFTER="30" if again else "0.5")
+    job_id = here.submit()
+    until(lambda: drawing(here, job_id))
+    leaving.send_signal(signal.SIGTERM)
+    if again:
+        time.sleep(0.2)
+        leaving.send_signal(signal.SIGTERM)
+    assert leaving.wait(2) == 0
+    given_back = here.sources(job_id)["slow"]
+    assert (given_back.state, given_back.attempt, given_back.lease_until) == (SourceState.PENDING, 0, None)
+    start("local")
+    until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED)
+    assert here.sources(job_id)["slow"].attempt == 1
+
+
+def test_an_idle_worker_goes_at_once(here: Bench, start: Start) -> None:
+    """Nothing held, nothing to wait for: in either pool."""
+    running = {role: start(role) for role in ("local", "light")}
+    until(lambda: all(here.process.heartbeats.warm(list(running)).values()))
+    for process in running.values():
+        process.send_signal(signal.SIGTERM)
+    assert [process.wait(5) for process in running.values()] == [0, 0]
+    until(lambda: not any(here.process.heartbeats.warm(list(running)).values()), 5)
