@@ -126,6 +126,8 @@ class JobDocument(Document):
     query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or erased")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     candidates: int
+    external_id: str | None = Field(description="as the caller gave it")
+    metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
     sources: list[SourceDocument]
@@ -148,6 +150,8 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_erased_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         candidates=job.candidates,
+        external_id=job.external_id,
+        metadata=job.labels,
         prompt=job.prompt,
         seed=job.seed,
         sources=[_source_document(job, row) for row in sources],

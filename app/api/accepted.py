@@ -11,6 +11,10 @@ from app.api.preferences import read_preferences
 from app.api.waiting import Waiting
 from app.documents import JobDocument
 from app.errors import ServiceError
+from app.store.idempotency import Answered
+
+# Says that nothing new was made: the answer is that of an earlier request with the same Idempotency-Key.
+REPLAYED = "Idempotency-Replayed"
 
 
 async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UUID, job: JobDocument) -> Response:
@@ -33,3 +37,17 @@ async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UU
     if unfinished and preferences.respond_async:
         applied.append("respond-async")
     return answer(request, document, applied, 202 if unfinished else 200, {"Location": f"/attribute/{job.id}"})
+
+
+async def replay(request: Request, waiting: Waiting, tenant_id: uuid.UUID, before: Answered) -> Response:
+    """What was answered when the job was accepted; what it is now, where that is not kept any more."""
+    document = await replayed_document(waiting, tenant_id, before)
+    return answer(request, document, (), before.status, {**before.headers, REPLAYED: "true"})
+
+
+async def replayed_document(waiting: Waiting, tenant_id: uuid.UUID, before: Answered) -> bytes:
+    """The document of `replay`. Raises Erased for a job that was."""
+    if before.body is not None:
+        return before.body.encode()
+    assert before.job_id is not None
+    return await waiting.answers.read(tenant_id, before.job_id)

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from app.api import (
     audit,
+    batch,
     events,
     feedback,
     health,
@@ -25,6 +26,7 @@ from app.api.middleware import RequestIdMiddleware
 from app.api.observe import ObserveMiddleware
 from app.api.openapi import describe
 from app.api.resources import lifespan
+from app.api.rules import describe_access
 from app.api.webhook_events import describe_events
 from app.log import configure_logging
 from app.settings import Settings, load_settings
@@ -49,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     for module in (
         submit,
+        batch,
         poll,
         listing,
         events,
@@ -68,4 +71,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     describe_events(app)
     describe(app)
+    describe_access(app)
     return app

@@ -3,7 +3,6 @@
 All of them are async: FastAPI hands every other kind to a thread, which made polling half as fast.
 """
 
-from pathlib import Path
 from typing import Annotated, cast
 
 from anyio import Semaphore
@@ -14,7 +13,7 @@ from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
 from app.api import answers, waiting
-from app.intake import acceptance
+from app.intake import acceptance, decoders, once
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from app.store import blobs, database, snapshots
@@ -107,9 +106,14 @@ async def get_uploads(request: Request) -> Semaphore:
     return cast(Semaphore, request.state.uploads)
 
 
-async def get_spool(request: Request) -> Path:
-    """The folder for uploads in progress."""
-    return cast(Path, request.state.spool)
+async def get_decoders(request: Request) -> decoders.Decoders:
+    """The child processes that touch what callers send."""
+    return cast(decoders.Decoders, request.state.decoders)
+
+
+async def get_once(request: Request) -> once.Once:
+    """What accepts jobs, each idempotency key one time."""
+    return cast(once.Once, request.state.once)
 
 
 Caller = Annotated[Identity, Depends(get_caller)]
@@ -129,4 +133,5 @@ Blobs = Annotated[blobs.Blobs, Depends(get_blobs)]
 Broker = Annotated[broker.Broker, Depends(get_broker)]
 Intake = Annotated[acceptance.Intake, Depends(get_intake)]
 Uploads = Annotated[Semaphore, Depends(get_uploads)]
-Spool = Annotated[Path, Depends(get_spool)]
+Decoders = Annotated[decoders.Decoders, Depends(get_decoders)]
+Once = Annotated[once.Once, Depends(get_once)]

@@ -20,6 +20,9 @@ from app.store.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
 from attribution.ports import SourceState, VerdictKind
 
 _ID = uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11")
+# A PNG of one pixel, in base64.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4oaEBAALUARk7rVwIAAAAAElFTkSuQmCC"
+
 _CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -50,6 +53,8 @@ _QUEUED = JobDocument(
     query_image=f"/attribute/{_ID}/images/query",
     image=ImageDocument(format="PNG", width=512, height=512, frames=1, sha256="6f" * 32, size=310_284),
     candidates=2,
+    external_id="upload-4711",
+    metadata={"queue": "appeals", "reporter": 17},
     prompt=None,
     seed=None,
     sources=[_source("zoo-unet", "unet", drawn=False), _source("zoo-flow", "transformer", drawn=False)],

@@ -6,9 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import EVENTS, JOB
-from app.errors import TYPE_PREFIX, ServiceError
+from app.api.examples import EVENTS, JOB, PIXEL
+from app.errors import ServiceError
+from app.intake.conditions import DURATION_PATTERN, LONGEST, MAX_KEY_LENGTH, SHORTEST
 from app.intake.options import Options
+from app.intake.submission import IMAGE_URL, MAX_URL
 from app.intake.upload import IMAGE_FIELD
 
 Responses = dict[int | str, dict[str, Any]]
@@ -59,6 +61,32 @@ PREFER: dict[str, Any] = {
     "example": "wait=30",
     "description": "`wait=n`: answer when the job has ended or after n seconds, 1 to 60, `wait` alone means 60",
 }
+CANCEL_AFTER: dict[str, Any] = {
+    "name": "Cancel-After",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": DURATION_PATTERN},
+    "example": "5m",
+    "description": "after this time a job that has not ended is canceled: `90s`, `5m`, `1h30m`, or seconds; "
+    f"from {SHORTEST.seconds} seconds to {LONGEST.days * 24} hours",
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1},
+    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    "description": "the same request sent again with the same key makes nothing new and is answered as it was the "
+    "first time (draft-ietf-httpapi-idempotency-key-header-07); another request with it is a 422, and one sent while "
+    f"the first is being worked on a 409. A text in quotation marks, or bare, of at most {MAX_KEY_LENGTH} characters; "
+    "remembered for as long as `INTAKE__IDEMPOTENCY_TTL` says, 24 hours unless changed. Errors are not remembered",
+}
+REPLAYED_HEADER: dict[str, Any] = {
+    "Idempotency-Replayed": {
+        "description": "this answers an earlier request with the same Idempotency-Key; nothing new was made",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 NOT_MODIFIED: Responses = {304: {"description": "`If-None-Match` names what would be sent", "headers": ANSWER_HEADERS}}
 LOCATION: dict[str, Any] = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
 EVENT_STREAM: Responses = {
@@ -102,7 +130,7 @@ def problems(*kinds: type[ServiceError]) -> Responses:
     return {
         status: {
             "description": "; ".join(kind.title for kind in group),
-            "headers": RETRY_AFTER if status == 503 else {},
+            "headers": RETRY_AFTER if status in (409, 503) else {},
             "content": {
                 "application/problem+json": {
                     "schema": {"$ref": _REF.format(model="Problem")},
@@ -116,7 +144,7 @@ def problems(*kinds: type[ServiceError]) -> Responses:
 
 def _example(kind: type[ServiceError]) -> dict[str, Any]:
     return {
-        "type": TYPE_PREFIX + kind.slug,
+        "type": kind.type_uri(),
         "title": kind.title,
         "status": kind.status,
         "detail": (kind.__doc__ or kind.title).split("\n")[0],
@@ -124,15 +152,39 @@ def _example(kind: type[ServiceError]) -> dict[str, Any]:
     }
 
 
-def _upload_body() -> dict[str, Any]:
+def _options() -> dict[str, Any]:
     schema = Options.model_json_schema(ref_template=_REF)
     schema.pop("$defs")  # the webhooks' documents have them among the components
+    return schema
+
+
+def _form_schema() -> dict[str, Any]:
+    schema = _options()
     image = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"}
     schema["properties"] = {IMAGE_FIELD: image} | {
         name: _without_null(value) for name, value in schema["properties"].items()
     }
     schema["required"] = [IMAGE_FIELD]
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    return schema
+
+
+def _json_schema() -> dict[str, Any]:
+    schema = _options()
+    image = {
+        "type": "string",
+        "pattern": r"^(data:[^,]{0,200};base64,)?[A-Za-z0-9+/]*={0,2}$",
+        "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF in base64 without line breaks, or a data: URL of that",
+    }
+    address = {
+        "type": "string",
+        "maxLength": MAX_URL,
+        "description": "a public http or https address, which a worker fetches: what is wrong with the image then "
+        "shows in the job",
+        "examples": ["https://images.example/1.png"],
+    }
+    schema["properties"] = {IMAGE_FIELD: image, IMAGE_URL: address} | schema["properties"]
+    schema["oneOf"] = [{"required": [IMAGE_FIELD]}, {"required": [IMAGE_URL]}]
+    return schema
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +195,38 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return (variants[0] if variants else {}) | schema
 
 
-UPLOAD_BODY = _upload_body()
+FORM_SCHEMA, JSON_SCHEMA = _form_schema(), _json_schema()
+SUBMISSION: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": FORM_SCHEMA,
+            # The default of the specification, said for clients that do not know it.
+            "encoding": {"metadata": {"contentType": "application/json"}},
+        },
+        "application/json": {
+            "schema": JSON_SCHEMA,
+            "examples": {
+                "address": {"value": {"image_url": "https://images.example/1.png", "external_id": "upload-4711"}},
+                "base64": {"value": {"image": PIXEL, "prompt": "a single dot"}},
+            },
+        },
+    },
+}
+BATCH: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"items": {"type": "array", "items": JSON_SCHEMA, "minItems": 1, "maxItems": 100}},
+                "required": ["items"],
+                "additionalProperties": False,
+            },
+            "example": {"items": [{"image_url": "https://images.example/1.png"}, {"image": PIXEL}]},
+        }
+    },
+}
 
 
 def describe(app: FastAPI) -> None:

@@ -30,6 +30,8 @@ from app.errors import (
 router = APIRouter(prefix="/problems", tags=["problems"])
 log = structlog.get_logger(__name__)
 
+# Postgres is away, or about to be.
+STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
 _BY_STATUS: dict[int, type[ServiceError]] = {404: NotFound, 405: MethodNotAllowed, 422: InvalidRequest}
 
 
@@ -71,7 +73,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+    for kind in STORAGE_ERRORS:
         app.add_exception_handler(kind, _storage_error)
     app.add_exception_handler(Exception, _unexpected_error)
 
@@ -114,8 +116,13 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _storage_error(request: Request, error: Exception) -> JSONResponse:
+    return answer_problem(request, storage_problem(error))
+
+
+def storage_problem(error: Exception) -> StorageUnavailable:
+    """What one of the STORAGE_ERRORS is to a caller."""
     log.warning("postgres_away", error=type(error).__name__)
-    return answer_problem(request, StorageUnavailable("The database does not answer; try again in a few seconds."))
+    return StorageUnavailable("The database does not answer; try again in a few seconds.")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:

@@ -1,11 +1,7 @@
 """What the API process owns between its start and its end; routers get at it through `dependencies`."""
 
-import shutil
-import tempfile
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TypedDict
 
 from anyio import Semaphore
@@ -21,6 +17,8 @@ from app.api.waiting import Waiting
 from app.gauges import PoolGauges, StoreGauges
 from app.intake.acceptance import Intake
 from app.intake.decoders import Decoders
+from app.intake.once import Once
+from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.queue.steps import queue_of
@@ -30,9 +28,6 @@ from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from app.tracing import configure_tracing
 from attribution.catalogue import Catalogue, load_catalogue
-
-_SPOOL_PREFIX = "whodrew-intake-"
-_ABANDONED_AFTER = 3_600
 
 
 class State(TypedDict):
@@ -52,8 +47,9 @@ class State(TypedDict):
     blobs: Blobs
     broker: Broker
     intake: Intake
+    decoders: Decoders
+    once: Once
     uploads: Semaphore
-    spool: Path
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
@@ -76,16 +72,17 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
         queues = (queue_of(source) for source in catalogue.sources if source.enabled)
+        decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,
             blobs=blobs,
             broker=broker,
             catalogue=catalogue,
-            decoders=Decoders(settings.intake),
+            decoders=decoders,
             settings=settings,
         )
-        _remove_abandoned()
-        with tempfile.TemporaryDirectory(prefix=_SPOOL_PREFIX) as spool, told_to_stop(endings.give_up):
+        remove_abandoned()
+        with told_to_stop(endings.give_up):
             try:
                 await endings.start()
                 yield State(
@@ -103,21 +100,15 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     keyring=Keyring(database, settings.access, settings.database),
                     rates=RateLimits(async_redis),
                     capacity=Capacity(database, settings),
+                    decoders=decoders,
+                    once=Once(database, intake, settings.intake.idempotency_ttl),
                     uploads=Semaphore(settings.intake.concurrent_uploads),
-                    spool=Path(spool),
                 )
             finally:
                 await endings.stop()
-                await async_redis.aclose()
+                await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()
                 database.close()
 
     return run
-
-
-def _remove_abandoned() -> None:
-    """A process that was killed leaves its uploads behind; nothing keeps pixels without a reason."""
-    for folder in Path(tempfile.gettempdir()).glob(_SPOOL_PREFIX + "*"):
-        if folder.stat().st_mtime < time.time() - _ABANDONED_AFTER:
-            shutil.rmtree(folder, ignore_errors=True)

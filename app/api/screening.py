@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
 from app.access.audit import record
-from app.api.dependencies import Administrator, Database, Identity, Settings, Spool
+from app.api.dependencies import Administrator, Database, Identity, Settings
 from app.api.openapi import Responses, headers, problems
 from app.documents import Document
 from app.errors import (
@@ -122,7 +122,6 @@ async def save_hash_list(
     caller: Administrator,
     settings: Settings,
     database: Database,
-    spool: Spool,
     name: Annotated[Name, Query()],
     max_distance: Annotated[int, Query(ge=0, le=MAX_DISTANCE)] = DEFAULT_DISTANCE,
 ) -> SavedHashListDocument:
@@ -133,7 +132,7 @@ async def save_hash_list(
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
         raise UnsupportedMediaType("Send the hash list as text/csv.")
-    with tempfile.TemporaryFile(dir=spool) as file:
+    with tempfile.TemporaryFile() as file:
         try:
             with fail_after(settings.intake.upload_timeout.total_seconds()):
                 await _receive(request, file, settings.screening.max_list_bytes)

@@ -1,18 +1,31 @@
-"""POST /attribute: an image comes in, a job goes out."""
+"""POST /attribute: an image comes in, as a form, in JSON or by its address, and a job goes out."""
 
-import tempfile
 from pathlib import Path
 
-from anyio import WouldBlock, fail_after
 from fastapi import APIRouter, Request, Response
 
-from app.api.accepted import answer_accepted
-from app.api.dependencies import Intake, Settings, Spool, Submitter, Uploads, Waiting
-from app.api.openapi import ANSWER_HEADERS, ENDED_IN_TIME, LOCATION, PREFER, UPLOAD_BODY, headers, problems
+from app.api.accepted import answer_accepted, replay
+from app.api.dependencies import Admitted, Decoders, Intake, Once, Settings, Uploads, Waiting
+from app.api.openapi import (
+    ANSWER_HEADERS,
+    CANCEL_AFTER,
+    ENDED_IN_TIME,
+    IDEMPOTENCY_KEY,
+    LOCATION,
+    PREFER,
+    REPLAYED_HEADER,
+    SUBMISSION,
+    headers,
+    problems,
+)
+from app.api.uploading import arriving, taking
 from app.documents import JobDocument
 from app.errors import (
+    AddressRefused,
     ImageTooLarge,
     InvalidRequest,
+    KeyInUse,
+    KeyReused,
     MalformedRequest,
     Overloaded,
     StorageUnavailable,
@@ -23,8 +36,14 @@ from app.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
-from app.intake.options import read_options
+from app.intake import decoders as children
+from app.intake.arrival import media_type
+from app.intake.conditions import read_cancel_after, read_idempotency_key
+from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
+from app.intake.once import Terms
+from app.intake.submission import Submission, from_form, from_json
 from app.intake.upload import read_upload
+from app.settings import IntakeSettings
 
 router = APIRouter(tags=["attribution"])
 
@@ -34,11 +53,12 @@ router = APIRouter(tags=["attribution"])
     status_code=202,
     response_model=JobDocument,
     response_description="accepted: the job, queued",
-    responses=headers(202, LOCATION | ANSWER_HEADERS)
+    responses=headers(202, LOCATION | ANSWER_HEADERS | REPLAYED_HEADER)
     | ENDED_IN_TIME
     | problems(
         MalformedRequest,
         UploadTimeout,
+        KeyInUse,
         UploadTooLarge,
         UnsupportedMediaType,
         UnsupportedImage,
@@ -46,41 +66,50 @@ router = APIRouter(tags=["attribution"])
         ImageTooLarge,
         InvalidRequest,
         UnknownSource,
+        AddressRefused,
+        KeyReused,
         Overloaded,
         StorageUnavailable,
     ),
-    openapi_extra={"parameters": [PREFER], "requestBody": UPLOAD_BODY},
+    openapi_extra={"parameters": [PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY], "requestBody": SUBMISSION},
 )
 async def attribute_image(
     request: Request,
-    caller: Submitter,
+    caller: Admitted,
     settings: Settings,
     intake: Intake,
+    decoders: Decoders,
+    once: Once,
     uploads: Uploads,
-    spool: Spool,
     waiting: Waiting,
 ) -> Response:
-    """Ask which source drew an image.
+    """Ask which source drew an image: a file in a form, base64 in JSON, or an address that a worker will fetch.
 
     What the content decodes as counts, not the file's name: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF, AVIF.
     With `Prefer: wait=n` the answer is a 200 with the job's end if that comes within n seconds, otherwise a 202.
+    With an `Idempotency-Key` it is safe to send the same again: it makes one job, whatever was lost on the way.
     """
-    try:
-        uploads.acquire_nowait()
-    except WouldBlock:
-        raise Overloaded(
-            "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
-        ) from None
-    try:
-        with tempfile.TemporaryDirectory(dir=spool) as folder:
-            try:
-                with fail_after(settings.intake.upload_timeout.total_seconds()):
-                    upload = await read_upload(
-                        request.headers, request.receive, Path(folder) / "upload", settings.intake.max_bytes
-                    )
-            except TimeoutError as error:
-                raise UploadTimeout("The body took too long to arrive.") from error
-            job = await intake.accept(caller.tenant_id, upload.path, read_options(upload.fields))
-    finally:
-        uploads.release()
-    return await answer_accepted(request, waiting, caller.tenant_id, job)
+    terms = Terms(
+        tenant_id=caller.tenant_id,
+        endpoint="POST /attribute",
+        key=read_idempotency_key(request.headers.getlist("idempotency-key")),
+        cancel_after=read_cancel_after(request.headers.get("cancel-after")),
+    )
+    with taking(uploads) as folder:
+        submission = await _read(request, settings.intake, folder, decoders)
+        accepted = await once.accept(terms, submission)
+    if not isinstance(accepted, JobDocument):
+        return await replay(request, waiting, caller.tenant_id, accepted)
+    await intake.hand_on([accepted])
+    return await answer_accepted(request, waiting, caller.tenant_id, accepted)
+
+
+async def _read(request: Request, settings: IntakeSettings, folder: Path, decoders: children.Decoders) -> Submission:
+    if media_type(request.headers) != JSON:
+        with arriving(settings.upload_timeout):
+            upload = await read_upload(request.headers, request.receive, folder / "upload", settings.max_bytes)
+        return from_form(upload)
+    body = folder / "body"
+    with arriving(settings.upload_timeout):
+        await receive_json(request.headers, request.receive, body, body_limit(settings.max_bytes))
+    return from_json(await unpack_json(body, decoders), settings.max_bytes)

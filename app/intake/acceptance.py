@@ -1,25 +1,33 @@
-"""Makes an accepted job of an uploaded image: stored bytes, committed rows, a message to the workers, in that order."""
+"""Makes an accepted job of what was sent: stored bytes, committed rows, a message to the workers, in that order."""
 
 import uuid
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from anyio import CapacityLimiter, move_on_after, to_thread
 
+from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
+from app.errors import AddressRefused
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
-from app.intake.options import Options
+from app.intake.options import mistake
 from app.intake.selection import select_sources
+from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import DECODE_DURATION, job_accepted
 from app.outbound import check_url
 from app.queue.broker import Broker
 from app.queue.steps import stage_step
-from app.settings import Settings
+from app.settings import OutboundSettings, Settings
+from app.store import idempotency
+from app.store.admission import fits
 from app.store.blobs import Blobs, StoredBlob, refer
 from app.store.database import Database
-from app.store.jobs import NewJob, NewSource, accept
+from app.store.jobs import NewJob, accept
 from app.store.models import Stage
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
@@ -30,6 +38,31 @@ log = structlog.get_logger(__name__)
 _PUTS_AT_ONCE = 2
 # A broker that hangs keeps these threads and no others.
 _MESSAGES_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What the row says of an image, and the bytes that it uses; nothing as long as it is to be fetched."""
+
+    values: dict[str, Any] = field(default_factory=lambda: {"image": None, "query_blob": None})
+    uses: dict[str, StoredBlob] = field(default_factory=dict)
+
+
+def image_values(decoded: Decoded) -> dict[str, Any]:
+    """The columns of a job that describe its decoded image."""
+    image = ImageDocument(
+        format=decoded.format,
+        width=decoded.width,
+        height=decoded.height,
+        frames=decoded.frames,
+        sha256=decoded.sha256,
+        size=decoded.size,
+    )
+    return {
+        "image": image.model_dump(),
+        "evidence": {"findings": decoded.evidence},
+        "query_blob": decoded.canonical_sha256,
+    }
 
 
 class Intake:
@@ -50,18 +83,60 @@ class Intake:
         self._catalogue = catalogue
         self._decoders = decoders
         self._settings = settings.job
+        self._concurrent_jobs = settings.access.concurrent_jobs
+        self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
         self._broker_patience = settings.redis.timeout.total_seconds()
         self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
 
-    async def accept(self, tenant_id: uuid.UUID, upload: Path, options: Options) -> JobDocument:
-        """Decodes, stores and commits. Raises a RequestError the caller can mend, or Unavailable.
+    async def accept(
+        self,
+        tenant_id: uuid.UUID,
+        submission: Submission,
+        cancel_after: timedelta | None = None,
+        key: idempotency.Claim | None = None,
+    ) -> JobDocument:
+        """Decodes, stores and commits. Raises a RequestError the caller can mend, Unavailable, or Superseded.
 
-        `upload` lies in a folder of its own, where the canonical image is written too.
+        The `key` is completed with the job; the workers hear of it from `hand_on`.
         """
+        options = submission.options
         sources = select_sources(self._catalogue, options.sources, options.exclude, datetime.now(UTC).date())
-        webhook_url = options.webhook_url and check_url(options.webhook_url, self._receivers)
+        webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
+        image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
+        image = await self._take(tenant_id, submission.image) if submission.image else _Image()
+        new = NewJob(
+            tenant_id=tenant_id,
+            **image.values,
+            image_url=image_url,
+            stage=Stage.SCREENING if submission.image else Stage.FETCHING,
+            candidates=options.candidates or self._settings.candidates,
+            sources=sources,
+            deadline=self._settings.deadline,
+            prompt=options.prompt,
+            seed=options.seed,
+            external_id=options.external_id,
+            labels=options.metadata,
+            cancel_after=cancel_after,
+            webhook_url=webhook_url,
+            webhook_events=options.webhook_events,
+        )
+        document = await to_thread.run_sync(self._commit, new, image.uses, key)
+        if image.uses:
+            await to_thread.run_sync(self._blobs.keep, tuple(image.uses.values()), limiter=self._puts)
+        job_accepted()
+        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
+        return document
+
+    async def hand_on(self, accepted: Sequence[JobDocument]) -> None:
+        """Tells the workers. Should that fail, the sweep does."""
+        steps = [stage_step(job.stage, job.id) for job in accepted if job.stage is not None]
+        with move_on_after(self._broker_patience):
+            await to_thread.run_sync(self._broker.enqueue, steps, abandon_on_cancel=True, limiter=self._messages)
+
+    async def _take(self, tenant_id: uuid.UUID, upload: Path) -> _Image:
+        """Decodes the image and stores it. The canonical one is written beside it first."""
         canonical = upload.with_name("canonical.bmp")
         with DECODE_DURATION.time():
             decoded = await self._decoders.decode(upload, canonical)
@@ -70,53 +145,30 @@ class Intake:
             "original": await self._put(tenant_id, upload, decoded.sha256, media_type),
             "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/bmp"),
         }
-        document = await to_thread.run_sync(self._commit, tenant_id, options, webhook_url, sources, decoded, uses)
-        await to_thread.run_sync(self._blobs.keep, tuple(uses.values()), limiter=self._puts)
-        with move_on_after(self._broker_patience):
-            await to_thread.run_sync(
-                self._broker.enqueue,
-                [stage_step(Stage.SCREENING, document.id)],
-                abandon_on_cancel=True,
-                limiter=self._messages,
-            )
-        job_accepted()
-        log.info("job_accepted", job_id=str(document.id), format=decoded.format, size=decoded.size)
-        return document
+        return _Image(image_values(decoded), uses)
 
     async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)
 
-    def _commit(
-        self,
-        tenant_id: uuid.UUID,
-        options: Options,
-        webhook_url: str | None,
-        sources: tuple[NewSource, ...],
-        decoded: Decoded,
-        uses: dict[str, StoredBlob],
-    ) -> JobDocument:
-        image = ImageDocument(
-            format=decoded.format,
-            width=decoded.width,
-            height=decoded.height,
-            frames=decoded.frames,
-            sha256=decoded.sha256,
-            size=decoded.size,
-        )
-        new = NewJob(
-            tenant_id=tenant_id,
-            image=image.model_dump(),
-            evidence={"findings": decoded.evidence},
-            query_blob=decoded.canonical_sha256,
-            candidates=options.candidates or self._settings.candidates,
-            sources=sources,
-            deadline=self._settings.deadline,
-            prompt=options.prompt,
-            seed=options.seed,
-            webhook_url=webhook_url,
-            webhook_events=options.webhook_events,
-        )
+    def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
         with self._database.transaction() as session:
             job, rows = accept(session, new)
             refer(session, job.id, uses)
-        return job_document(job, rows)
+            document = job_document(job, rows)
+            if key is not None:
+                headers = {"Location": f"/attribute/{job.id}"}
+                body = document.model_dump_json()
+                idempotency.complete(session, key, idempotency.Answered(202, headers, body, job.id))
+            if not fits(session, new.tenant_id, self._concurrent_jobs):
+                raise too_many_jobs()
+        return document
+
+
+def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:
+    """The address in its normal form. Raises AddressRefused that points at the member."""
+    if url is None:
+        return None
+    try:
+        return check_url(url, rules)
+    except AddressRefused as error:
+        raise AddressRefused(error.detail, errors=[mistake(member, error.detail)]) from error

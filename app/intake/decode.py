@@ -50,7 +50,7 @@ def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
     The process ends itself when that takes more computing than it may: time spent waiting for a busy machine is not
     the image's fault.
     """
-    with _limited(limits.memory_bytes, limits.cpu_seconds):
+    with limited(limits.memory_bytes, limits.cpu_seconds):
         return _decode(upload, canonical, limits)
 
 
@@ -59,7 +59,7 @@ def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_
 
     `trust_list` names a file of PEM certificates. Raises OSError or MemoryError; ends the process as `decode` does.
     """
-    with _limited(memory_bytes, cpu_seconds):
+    with limited(memory_bytes, cpu_seconds):
         from attribution.evidence.finding import documents
         from attribution.evidence.read import read
 
@@ -72,7 +72,8 @@ def _text(file: Path) -> str:
 
 
 @contextmanager
-def _limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
+def limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
+    """Confines this process for good, and ends it if the block takes more computing than it may."""
     _confine(memory_bytes)
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     try:

@@ -10,6 +10,7 @@ from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
 
 from app.errors import (
     ImageTooLarge,
+    MalformedRequest,
     Overloaded,
     RequestError,
     StorageUnavailable,
@@ -17,6 +18,7 @@ from app.errors import (
     UnsupportedImage,
 )
 from app.intake.decode import Decoded, DecodeLimits, decode, read_evidence
+from app.intake.unpack import unpack_limited
 from app.settings import IntakeSettings
 from attribution import errors
 from attribution.evidence.finding import Kind, documents, unreadable
@@ -34,6 +36,8 @@ _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
 _PATIENCE = 6
 # Seconds of computing; a file of 20 MB with credentials takes a tenth of that.
 _EVIDENCE_SECONDS = 2.0
+# Seconds of computing; 60 MB of images in base64 take a tenth of that.
+_UNPACK_SECONDS = 5.0
 
 
 class Decoders:
@@ -89,6 +93,28 @@ class Decoders:
                 log.error("decoder_disk_error", error=str(error))
                 raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
             return replace(decoded, evidence=await self._evidence(upload))
+
+    async def unpack(self, body: Path, folder: Path) -> Any:
+        """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""
+        async with self._turn:
+            try:
+                with fail_after(_PATIENCE * _UNPACK_SECONDS):
+                    return await to_process.run_sync(
+                        unpack_limited,
+                        body,
+                        folder,
+                        self._limits.memory_bytes,
+                        _UNPACK_SECONDS,
+                        cancellable=True,
+                        limiter=self._unlimited,
+                    )
+            except TimeoutError as error:
+                raise Overloaded("This machine is too busy just now.", headers={"Retry-After": "60"}) from error
+            except (MemoryError, BrokenWorkerProcess, ProcessLookupError) as error:
+                raise MalformedRequest("Reading this JSON takes too much; send fewer or simpler members.") from error
+            except OSError as error:
+                log.error("decoder_disk_error", error=str(error))
+                raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
     async def _evidence(self, upload: Path) -> list[dict[str, Any]]:
         """What the file says of itself. A child that breaks over it costs the evidence, not the image."""

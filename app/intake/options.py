@@ -1,32 +1,38 @@
-"""The options beside an uploaded image: one frozen model that checks them, and from which the API documents them."""
+"""The options beside an image: one frozen model that checks them, and from which the API documents them.
 
+Forms carry them as text, JSON as what they are; what is a mistake in one is a mistake in the other.
+"""
+
+import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic.config import JsonDict
 
 from app.errors import InvalidRequest
+from app.intake.strict_json import parse
 from app.webhook.events import EventType
 
+MAX_METADATA_BYTES = 4_096
+
 _LISTS = ("sources", "exclude", "webhook_events")
-
-
-def _whole_number(value: object) -> object:
-    """Forms carry text; only plain digits are a number, not `4.0`, ` 4` or `1_6`."""
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value):
-        raise ValueError("must be a whole number")
-    return value
+_NUMBERS = ("candidates", "seed")
+_OBJECTS = ("metadata",)
+# What `_speakable` asks for, for those who read the API's document.
+_SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
 
 def _speakable(value: str) -> str:
@@ -37,7 +43,21 @@ def _speakable(value: str) -> str:
     return value
 
 
-Whole = BeforeValidator(_whole_number)
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    compact = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    # Postgres writes numbers out: five characters of 1e300 would come back as three hundred.
+    written_out = sum(len(format(Decimal(repr(number)), "f")) - len(repr(number)) for number in _fractions(value))
+    if len(compact) + written_out > MAX_METADATA_BYTES:
+        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES:,} bytes as compact JSON")
+    return value
+
+
+def _fractions(value: object) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _fractions(member)
 
 
 class Options(BaseModel):
@@ -51,16 +71,28 @@ class Options(BaseModel):
         examples=[["zoo-unet", "zoo-flow"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
-    candidates: Annotated[int, Field(ge=1, le=16), Whole] | None = Field(
+    candidates: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
         None, description="γ, drawings asked of each source; the installation's default where not given"
     )
     prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_speakable)] | None = Field(
         None,
         description="the caption, if it is known: nothing is captioned then. Without control characters",
         examples=["a lighthouse at dusk"],
+        json_schema_extra=_SPEAKABLE,
     )
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1), Whole] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
+    )
+    external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
+        None,
+        description="your own name for it, echoed; need not be unique. Without control characters",
+        examples=["upload-4711"],
+        json_schema_extra=_SPEAKABLE,
+    )
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+        None,
+        description=f"whatever you like, echoed; at most {MAX_METADATA_BYTES:,} bytes as compact JSON",
+        examples=[{"queue": "appeals", "reporter": 17}],
     )
     webhook_url: Annotated[str, Field(max_length=4_096)] | None = Field(
         None,
@@ -82,7 +114,7 @@ class Options(BaseModel):
 FIELDS = tuple(Options.model_fields)
 
 
-def read_options(fields: Iterable[tuple[str, str]]) -> Options:
+def read_form(fields: Iterable[tuple[str, str]]) -> Options:
     """The options of a form's text fields. Raises InvalidRequest that lists every mistake."""
     values: dict[str, Any] = {}
     mistakes: list[dict[str, str]] = []
@@ -90,16 +122,43 @@ def read_options(fields: Iterable[tuple[str, str]]) -> Options:
         if name in _LISTS:
             values.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
         elif name in values:
-            mistakes.append({"detail": "was given more than once", "pointer": f"#/{name}"})
+            mistakes.append(mistake(name, "was given more than once"))
         else:
             values[name] = text
+    for name in values.keys() & {*_NUMBERS, *_OBJECTS}:
+        try:
+            values[name] = _whole_number(values[name]) if name in _NUMBERS else parse(values[name])
+        except ValueError as error:
+            mistakes.append(mistake(name, str(error)))
+            values[name] = None
+    return _read(values, mistakes)
+
+
+def read_members(values: Mapping[str, Any]) -> Options:
+    """The options among the members of a JSON object. Raises InvalidRequest that lists every mistake."""
+    return _read(values, [])
+
+
+def mistake(name: str, detail: str) -> dict[str, str]:
+    """One of the `errors` of a problem document: what is wrong with a member of the body."""
+    return {"detail": detail, "pointer": "#/" + quote(name.replace("~", "~0").replace("/", "~1"))}
+
+
+def _whole_number(text: str) -> int:
+    """Only plain digits are a number, not `4.0`, ` 4` or `1_6`."""
+    if not re.fullmatch(r"-?[0-9]{1,20}", text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
     if values.get("sources") == []:
-        mistakes.append({"detail": "names no source", "pointer": "#/sources"})
+        mistakes.append(mistake("sources", "names no source"))
     try:
         options = Options.model_validate(values)
     except ValidationError as error:
         mistakes += [
-            {"detail": found["msg"].removeprefix("Value error, "), "pointer": f"#/{found['loc'][0]}"}
+            mistake(str(found["loc"][0]), found["msg"].removeprefix("Value error, "))
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     if mistakes:

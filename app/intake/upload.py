@@ -1,15 +1,13 @@
 """Reads a multipart form as it arrives: the image into a file, the options into memory, each up to its cap.
 
 Starlette's own parser would put the image into a nameless spool, which a decoding child cannot open, and would find
-an unknown field or a second image only after reading everything. Fifty clients at once must not cost fifty buffers:
-a chunk is written and let go before the next one is waited for.
+an unknown field or a second image only after reading everything.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -17,7 +15,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import Receive
 
 from app.errors import InvalidRequest, MalformedRequest, UnsupportedMediaType, UploadTooLarge
-from app.intake.options import FIELDS
+from app.intake.arrival import receive_body
+from app.intake.options import FIELDS, mistake
 
 IMAGE_FIELD = "image"
 # Boundaries, part headers and options together.
@@ -38,23 +37,12 @@ async def read_upload(headers: Mapping[str, str], receive: Receive, path: Path, 
 
     Raises UnsupportedMediaType, MalformedRequest, UploadTooLarge or InvalidRequest as soon as it can know.
     """
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes + _MAX_OVERHEAD:
-        raise _too_large(max_bytes)
     with path.open("wb", buffering=0) as file:
         form = _Form(file, max_bytes)
         parser = _parser(headers.get("content-type", ""), form)
-        left = max_bytes + _MAX_OVERHEAD
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise MalformedRequest("The connection closed before the body was complete.")
-            more = message.get("more_body", False)
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise _too_large(max_bytes)
-            _feed(parser, message.pop("body", b""))
+        await receive_body(
+            headers, receive, max_bytes + _MAX_OVERHEAD, too_large(max_bytes), lambda chunk: _feed(parser, chunk)
+        )
     if not form.complete:
         raise MalformedRequest("The multipart body ends before its closing boundary.")
     if form.image_size is None:
@@ -123,7 +111,7 @@ class _Form:
             return
         self.image_size = (self.image_size or 0) + end - start
         if self.image_size > self.max_bytes:
-            raise _too_large(self.max_bytes)
+            raise too_large(self.max_bytes)
         # 64 kB into the page cache are 20 µs; a thread would take longer and keep the chunk meanwhile.
         self.file.write(memoryview(data)[start:end])
 
@@ -142,7 +130,7 @@ class _Form:
 def _parser(content_type: str, form: _Form) -> MultipartParser:
     kind, parameters = parse_options_header(content_type)
     if kind != b"multipart/form-data":
-        raise UnsupportedMediaType("Send the image as multipart/form-data, in the file field `image`.")
+        raise UnsupportedMediaType("Send multipart/form-data with the image as the file `image`, or application/json.")
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise MalformedRequest("The Content-Type has no boundary.")
@@ -164,10 +152,10 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
         raise MalformedRequest("The boundary in the Content-Type cannot be used.") from error
 
 
-def _too_large(max_bytes: int) -> UploadTooLarge:
+def too_large(max_bytes: int) -> UploadTooLarge:
+    """The refusal of an image."""
     return UploadTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
 
 
 def _invalid(name: str, detail: str) -> InvalidRequest:
-    pointer = "#/" + quote(name.replace("~", "~0").replace("/", "~1"))
-    return InvalidRequest(f"The field `{name}` cannot be taken.", errors=[{"detail": detail, "pointer": pointer}])
+    return InvalidRequest(f"The field `{name}` cannot be taken.", errors=[mistake(name, detail)])

@@ -51,7 +51,7 @@ class IdempotencyKey(Base):
     """A request that must not be done twice, and how it was answered. No status yet: it is being worked on."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index(None, "expires_at"),)
+    __table_args__ = (Index(None, "expires_at"), Index(None, "job_id"))
 
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -126,7 +126,7 @@ def test_without_an_image_there_is_nothing_to_ask(client: TestClient):
 @pytest.mark.parametrize(
     ("content_type", "body", "status", "slug"),
     [
-        ("application/json", b"{}", 415, "unsupported-media-type"),
+        ("text/json", b"{}", 415, "unsupported-media-type"),
         ("application/x-www-form-urlencoded", b"image=x", 415, "unsupported-media-type"),
         ("image/png", encoded(), 415, "unsupported-media-type"),
         ("", b"", 415, "unsupported-media-type"),

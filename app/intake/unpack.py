@@ -1,0 +1,72 @@
+"""Parses a JSON body and moves the images in it into files. Of a large body, this runs in a decoding child process.
+
+Imports nothing of the service. What the members mean is not decided here.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.intake.decode import limited
+from app.intake.strict_json import parse
+
+IMAGE = "image"
+ITEMS = "items"
+# As browsers make them. What the content decodes as counts, not what the address says it is.
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """Stands where the text of an image stood: a file in a folder of its own."""
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoImage:
+    """Stands where the text of an image stood that is none, with a sentence that says why."""
+
+    detail: str
+
+
+def unpack(body: Path, folder: Path) -> Any:
+    """The value of the body, its `image` and that of each of its `items` being an ImageFile or a NoImage.
+
+    Raises ValueError with a sentence where the body is not JSON, and OSError.
+    """
+    try:
+        text = body.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise ValueError("It is not UTF-8.") from None
+    value = parse(text)
+    del text
+    items = value.get(ITEMS) if isinstance(value, dict) else None
+    for number, each in enumerate([value, *(items if isinstance(items, list) else ())]):
+        if isinstance(each, dict) and isinstance(each.get(IMAGE), str):
+            each[IMAGE] = _to_file(each.pop(IMAGE), folder / str(number))
+    return value
+
+
+def unpack_limited(body: Path, folder: Path, memory_bytes: int, cpu_seconds: float) -> Any:
+    """`unpack` for a child: within its limits on memory and computing, beyond which the process ends."""
+    with limited(memory_bytes, cpu_seconds):
+        return unpack(body, folder)
+
+
+def _to_file(text: str, folder: Path) -> ImageFile | NoImage:
+    prefix = _DATA_URL.match(text)
+    if prefix is None and text[:5].lower() == "data:":
+        return NoImage("A data: URL must be written in base64.")
+    try:
+        data = base64.b64decode(memoryview(text.encode())[prefix.end() if prefix else 0 :], validate=True)
+    except binascii.Error:
+        return NoImage("The text is not base64, or there are line breaks in it.")
+    folder.mkdir()
+    path = folder / "upload"
+    path.write_bytes(data)
+    return ImageFile(path, len(data))
