@@ -156,7 +156,9 @@ def receive(behave: Behaviour = accept) -> Iterator[Receiver]:
     with _Quiet(behave) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield receiver
-        receiver.leaving.set()
-        receiver.shutdown()
-        thread.join()
+        try:
+            yield receiver
+        finally:
+            receiver.leaving.set()
+            receiver.shutdown()
+            thread.join()
