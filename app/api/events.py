@@ -61,8 +61,10 @@ async def get_events(
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
     document = await waiting.answers.read(caller.tenant_id, job_id)
     seen = Seen.parse(last_event_id)
-    if seen.ended and not is_unfinished(document):
-        return Response(status_code=204)
+    if seen.ended:
+        if not is_unfinished(document):
+            return Response(status_code=204)
+        seen = Seen()  # the end of another job
     heartbeat = settings.waiting.heartbeat.total_seconds()
     stream = _stream(waiting, caller.tenant_id, job_id, document, seen, heartbeat)
     return StreamingResponse(stream, media_type=_MEDIA_TYPE, headers=_HEADERS)

@@ -1,0 +1,63 @@
+"""The API behind a real socket, in this process: for what a client that waits, streams or goes away can see."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from redis import Redis
+
+from app.api import create_app
+from app.settings import Settings
+from app.store.snapshots import Snapshots, connect_redis
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, and a client that has a key."""
+
+    url: str
+    client: httpx.Client
+
+
+@contextmanager
+def serving(app: FastAPI, key: str) -> Iterator[Served]:
+    """Uvicorn in a thread of its own, on a free port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            thread.join(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+            yield Served(url, client)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def serve(settings: Settings, key: str, redis: Redis) -> Iterator[Callable[..., Served]]:
+    """Serves an API on the test's settings, changed group by group: `serve(waiting={"waiters": 1})`."""
+    with ExitStack() as running:
+
+        def make(**groups: dict[str, Any]) -> Served:
+            changed = {name: getattr(settings, name).model_copy(update=values) for name, values in groups.items()}
+            return running.enter_context(serving(create_app(settings.model_copy(update=changed)), key))
+
+        yield make
+
+
+@pytest.fixture
+def snapshots(settings: Settings, redis: Redis) -> Iterator[Snapshots]:
+    """Documents in the test's Valkey, as workers write them."""
+    with closing(connect_redis(settings.redis)) as client:
+        yield Snapshots(client, settings.redis)
