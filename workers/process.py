@@ -13,6 +13,7 @@ from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from attribution.catalogue import Catalogue, load_catalogue
+from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
@@ -39,6 +40,7 @@ class Process:
     screening: Screening
     threads: ThreadPoolExecutor
     couriers: Couriers
+    fetcher: Fetcher
 
 
 @lru_cache(maxsize=1)
@@ -69,4 +71,5 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
         couriers=Couriers(database, settings),
+        fetcher=Fetcher(settings),
     )

@@ -2,7 +2,7 @@
 
 import structlog
 
-from app.store import blobs, retention
+from app.store import blobs, idempotency, retention
 from app.store.erasure import erase
 from workers.process import Process
 
@@ -13,6 +13,8 @@ _ACTOR = "retention"
 def retain(process: Process) -> None:
     """One round; it goes on until nothing is overdue."""
     while _forget(process):
+        pass
+    while _forget_keys(process):
         pass
     _delete_strays(process)
 
@@ -36,8 +38,17 @@ def _forget(process: Process) -> bool:
     return bool(seen or described or answered)
 
 
+def _forget_keys(process: Process) -> bool:
+    """A portion of the idempotency keys past their time; whether there may be more."""
+    with process.database.statement() as session:
+        return idempotency.remove_expired(session) == idempotency.BATCH
+
+
 def _delete_strays(process: Process) -> None:
-    for addresses in process.blobs.listed(process.settings.retention.strays_after):
+    span = process.settings.retention.strays_after
+    with process.database.statement() as session:
+        blobs.forget_gone(session, span)
+    for addresses in process.blobs.listed(span):
         with process.database.transaction(durable=False) as session:
             unknown = blobs.unknown(session, addresses)
         if unknown:

@@ -37,7 +37,7 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
     sources = tuple(sources)
     screens = Role.LIGHT if screening.waits else Role.CAPTION
     of_role = {
-        Role.LIGHT: ["rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(["screen"] if screens is Role.LIGHT else [])],
+        Role.LIGHT: ["fetch", "rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(["screen"] if screens is Role.LIGHT else [])],
         Role.CAPTION: ["caption", *(["screen"] if screens is Role.CAPTION else [])],
         Role.EMBED: ["embed"],
         Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],

@@ -9,7 +9,7 @@ import structlog
 
 from app import tracing
 from app.documents import job_document
-from app.errors import Screened, ServiceError, StepFailed
+from app.errors import JobFailure, Screened, ServiceError, StepFailed
 from app.queue.steps import notify_step, stage_step
 from app.store import blobs, jobs
 from app.store.blobs import StoredBlob
@@ -110,12 +110,11 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job 
     door = process.database.transaction(durable=False) if outcome.blobs else process.database.statement()
     with door as session:
         moved = jobs.advance(session, job, outcome.to, claim_for, outcome.values)
-        if moved is not None:
-            blobs.refer(session, job.id, outcome.blobs)
+        lost = [] if moved is None else blobs.refer(session, job.id, outcome.blobs)
     if moved is None:
         discard(process, outcome.blobs.values())
         return None
-    process.blobs.keep(outcome.blobs.values())
+    process.blobs.put_again(lost)
     if on:
         return moved
     hand_on(process, job.id, outcome.to)
@@ -153,8 +152,13 @@ def _fail(process: Process, job: Job, error: ServiceError) -> None:
 
 
 def _retry(process: Process, job: Job, error: Exception) -> None:
-    log.error("stage_error", attempt=job.attempt, exc_info=error)
+    if isinstance(error, JobFailure):  # its caller's doing
+        log.info("stage_to_be_repeated", attempt=job.attempt, error=type(error).__name__)
+    else:
+        log.error("stage_error", attempt=job.attempt, exc_info=error)
     if job.attempt >= process.settings.job.attempts:
+        if isinstance(error, JobFailure):
+            return _fail(process, job, error)
         sentence = (
             f"The {job.stage} stage failed {job.attempt} times; the operator's log says why. Submit it again later."
         )

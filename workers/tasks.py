@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from celery import Task
 from opentelemetry.trace import SpanKind
@@ -51,7 +52,12 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
     """The task of one stage of one job."""
 
     def task(job_id: str) -> None:
-        run_stage(this_process(), STAGES, stage, uuid.UUID(job_id))
+        process = this_process()
+        run = partial(run_stage, process, STAGES, stage, uuid.UUID(job_id))
+        if stage == Stage.FETCHING:
+            process.fetcher.soon(run)  # an address may take its time
+        else:
+            run()
 
     return task
 

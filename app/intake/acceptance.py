@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, move_on_after, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused
+from app.errors import AddressRefused, ServiceError
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.options import mistake
@@ -25,7 +25,7 @@ from app.queue.steps import stage_step
 from app.settings import OutboundSettings, Settings
 from app.store import idempotency
 from app.store.admission import fits
-from app.store.blobs import Blobs, StoredBlob, refer
+from app.store.blobs import Blobs, StoredBlob, refer, unused
 from app.store.database import Database
 from app.store.jobs import NewJob, accept
 from app.store.models import Stage
@@ -34,6 +34,7 @@ from attribution.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
+CANONICAL_TYPE = "image/bmp"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
 # A broker that hangs keeps these threads and no others.
@@ -46,6 +47,11 @@ class _Image:
 
     values: dict[str, Any] = field(default_factory=lambda: {"image": None, "query_blob": None})
     uses: dict[str, StoredBlob] = field(default_factory=dict)
+
+
+def media_type_of(decoded: Decoded) -> str:
+    """Of the image as it came."""
+    return f"image/{decoded.format.lower()}"
 
 
 def image_values(decoded: Decoded) -> dict[str, Any]:
@@ -122,9 +128,11 @@ class Intake:
             webhook_url=webhook_url,
             webhook_events=options.webhook_events,
         )
-        document = await to_thread.run_sync(self._commit, new, image.uses, key)
-        if image.uses:
-            await to_thread.run_sync(self._blobs.keep, tuple(image.uses.values()), limiter=self._puts)
+        try:
+            document = await to_thread.run_sync(self._commit, new, image.uses, key)
+        except ServiceError:
+            await to_thread.run_sync(self._discard, image.uses)
+            raise
         job_accepted()
         log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
         return document
@@ -140,10 +148,9 @@ class Intake:
         canonical = upload.with_name("canonical.bmp")
         with DECODE_DURATION.time():
             decoded = await self._decoders.decode(upload, canonical)
-        media_type = f"image/{decoded.format.lower()}"
         uses = {
-            "original": await self._put(tenant_id, upload, decoded.sha256, media_type),
-            "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, "image/bmp"),
+            "original": await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded)),
+            "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, CANONICAL_TYPE),
         }
         return _Image(image_values(decoded), uses)
 
@@ -153,7 +160,7 @@ class Intake:
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
         with self._database.transaction() as session:
             job, rows = accept(session, new)
-            refer(session, job.id, uses)
+            lost = refer(session, job.id, uses)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{job.id}"}
@@ -161,7 +168,13 @@ class Intake:
                 idempotency.complete(session, key, idempotency.Answered(202, headers, body, job.id))
             if not fits(session, new.tenant_id, self._concurrent_jobs):
                 raise too_many_jobs()
+        self._blobs.put_again(lost)
         return document
+
+    def _discard(self, uses: dict[str, StoredBlob]) -> None:
+        """What was not accepted is not kept."""
+        with self._database.transaction() as session:
+            self._blobs.delete_all(unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
 
 
 def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:

@@ -29,6 +29,7 @@ class Role(StrEnum):
 
 
 _STAGES = {
+    Stage.FETCHING: ("workers.fetch", "fetch"),
     Stage.SCREENING: ("workers.screen", "screen"),
     Stage.CAPTIONING: ("workers.caption", "caption"),
     Stage.EMBEDDING: ("workers.embed", "embed"),

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.access import audit
 from app.errors import StorageUnavailable
-from app.store import blobs
+from app.store import blobs, idempotency
 from app.store.blobs import Blobs
 from app.store.database import Database
 from app.store.jobs import LEAVING, setting
-from app.store.models import Feedback, IdempotencyKey, JobSource
+from app.store.models import Feedback, JobSource
 from app.store.snapshots import Snapshots
 from app.webhook import deliveries
 
@@ -55,7 +55,8 @@ def erase(
 def _erase_rows(session: Session, job_id: uuid.UUID) -> None:
     session.execute(_CLOSE, {"id": job_id})
     session.execute(_EMPTY, {"id": job_id})
-    for table in (JobSource, Feedback, IdempotencyKey):
+    idempotency.blank(session, [job_id])
+    for table in (JobSource, Feedback):
         session.execute(delete(table).where(table.job_id == job_id))
     deliveries.forget(session, job_id)
 

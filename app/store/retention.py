@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.store import blobs
+from app.store import blobs, idempotency
 from app.store.blobs import Address
 
 BATCH = 200
@@ -60,7 +60,9 @@ def forget_images(session: Session, span: timedelta) -> tuple[Sequence[Owned], l
 
 def forget_captions(session: Session, span: timedelta) -> Sequence[Owned]:
     """Lets go of captions, prompts and what files said of themselves."""
-    return _owned(session, _CAPTIONS, span)
+    jobs = _owned(session, _CAPTIONS, span)
+    idempotency.blank(session, [job_id for _, job_id in jobs])
+    return jobs
 
 
 def past_results(session: Session, span: timedelta) -> Sequence[Owned]:

@@ -58,6 +58,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
 
     yield make
     for process in made:
+        process.fetcher.close()
         clear(process.database)
         process.database.close()
         process.redis.close()

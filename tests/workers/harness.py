@@ -62,18 +62,7 @@ class Bench:
                 "size": stored.size,
             },
             query_blob=stored.sha256,
-            sources=[
-                jobs.NewSource(
-                    source=source.id,
-                    family=source.family,
-                    platform=source.platform,
-                    model=source.model,
-                    revision=source.revision,
-                    queue=queue_of(source),
-                    timeout=timedelta(seconds=source.limits.timeout_seconds),
-                )
-                for source in self.process.catalogue.sources
-            ],
+            sources=self._sources(),
             **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
@@ -81,6 +70,36 @@ class Bench:
             blobs.refer(session, job.id, {"query": stored})
         self.broker.enqueue([stage_step(Stage.SCREENING, job.id)])
         return job.id
+
+    def submit_url(self, url: str, **options: Any) -> uuid.UUID:
+        """Accepts a job whose image is yet to be fetched."""
+        new = jobs.NewJob(
+            tenant_id=DEFAULT_TENANT,
+            image=None,
+            query_blob=None,
+            image_url=url,
+            stage=Stage.FETCHING,
+            sources=self._sources(),
+            **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
+        )
+        with self.process.database.transaction() as session:
+            job, _ = jobs.accept(session, new)
+        self.broker.enqueue([stage_step(Stage.FETCHING, job.id)])
+        return job.id
+
+    def _sources(self) -> list[jobs.NewSource]:
+        return [
+            jobs.NewSource(
+                source=source.id,
+                family=source.family,
+                platform=source.platform,
+                model=source.model,
+                revision=source.revision,
+                queue=queue_of(source),
+                timeout=timedelta(seconds=source.limits.timeout_seconds),
+            )
+            for source in self.process.catalogue.sources
+        ]
 
     def deliver(self, step: Step) -> None:
         """Runs one message as its task would."""

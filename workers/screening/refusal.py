@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.access import audit
 from app.errors import Screened
-from app.store import blobs
+from app.store import blobs, idempotency
 from app.store.blobs import Blobs
 from app.store.models import Job
 
@@ -19,6 +19,7 @@ def forget(session: Session, store: Blobs, job: Job, error: Screened) -> None:
     pixels are gone.
     """
     store.delete_all(blobs.forget(session, job.id))
+    idempotency.blank(session, [job.id])
     job.prompt = job.caption = job.captioner = job.evidence = None
     job.images_erased_at = job.captions_erased_at = func.clock_timestamp()
     audit.record(session, job.tenant_id, ACTOR, "job.screened", str(job.id), **error.extensions.get("screening", {}))
