@@ -126,8 +126,8 @@ def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
             if outcome.row.source in stood
             for k, blob in enumerate(stored)
         }
-        blobs.refer(session, job_id, used)
-    process.blobs.keep(used.values())
+        lost = blobs.refer(session, job_id, used)
+    process.blobs.put_again(lost)
     discard(process, (blob for outcome, stored in drawn if outcome.row.source not in stood for blob in stored))
     log.info("sources_ended", states={outcome.row.source: outcome.state.value for outcome, _ in drawn})
     if stage is not None:

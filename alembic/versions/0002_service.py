@@ -208,6 +208,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("delivery_id", "number", name=op.f("pk_webhook_attempts")),
     )
+    op.add_column("blobs", sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_blobs_gone", "blobs", ["gone_at"], unique=False, postgresql_where=sa.text("gone_at IS NOT NULL")
+    )
     op.add_column("jobs", sa.Column("image_url", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("external_id", sa.Text(), nullable=True))
     op.add_column(
@@ -347,6 +351,8 @@ def downgrade() -> None:
     )
     op.alter_column("jobs", "query_blob", nullable=False)
     op.alter_column("jobs", "image", nullable=False)
+    op.drop_index("ix_blobs_gone", table_name="blobs", postgresql_where=sa.text("gone_at IS NOT NULL"))
+    op.drop_column("blobs", "gone_at")
     op.drop_column("jobs", "erased_at")
     op.drop_column("jobs", "captions_erased_at")
     op.drop_column("jobs", "images_erased_at")

@@ -75,14 +75,9 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
         return StoredBlob(tenant_id, sha256, size, media_type, file)
 
-    def keep(self, recorded: Iterable[StoredBlob]) -> None:
-        """Stores again what was deleted between its storing and the commit that recorded it. Raises StorageUnavailable.
-
-        Only then can another job's erasure have taken it along: from the commit on, it counts as used.
-        """
-        for blob in recorded:
-            if self.exists(blob.tenant_id, blob.sha256):
-                continue
+    def put_again(self, lost: Iterable[StoredBlob]) -> None:
+        """Stores what `refer` said is lost, after its commit. Raises StorageUnavailable."""
+        for blob in lost:
             if isinstance(blob.content, bytes):
                 self.put(blob.tenant_id, blob.content, blob.media_type)
             elif blob.content is not None:
@@ -139,10 +134,14 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
 
-def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> None:
-    """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob."""
+def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> list[StoredBlob]:
+    """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob.
+
+    Returns those that are to be put again after the commit: an erasure may have taken their bytes along since they
+    were put. From the commit on they count as used.
+    """
     if not uses:
-        return
+        return []
     # Sorted, because two leaves that insert the same two blobs in opposite order would wait for each other.
     used = sorted(uses.items(), key=lambda use: use[1].sha256)
     records = [
@@ -155,7 +154,8 @@ def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -
         }
         for role, blob in used
     ]
-    session.execute(_REFER, {"job_id": job_id, "records": json.dumps(records)})
+    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": json.dumps(records)}))
+    return [blob for _, blob in used if blob.sha256 in gone]
 
 
 # One statement and one round trip however many blobs: a job of ten sources records dozens.
@@ -168,11 +168,15 @@ _REFER = text(
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
         ORDER BY tenant_id, sha256
-        ON CONFLICT (tenant_id, sha256) DO UPDATE SET size = excluded.size, media_type = excluded.media_type
+        ON CONFLICT (tenant_id, sha256)
+            DO UPDATE SET size = excluded.size, media_type = excluded.media_type, gone_at = NULL
+        RETURNING blobs.sha256, old.gone_at
+    ), referred AS (
+        INSERT INTO blob_references (job_id, role, tenant_id, sha256)
+        SELECT :job_id, role, tenant_id, sha256 FROM uses
+        ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
     )
-    INSERT INTO blob_references (job_id, role, tenant_id, sha256)
-    SELECT :job_id, role, tenant_id, sha256 FROM uses
-    ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
+    SELECT sha256 FROM stored WHERE gone_at IS NOT NULL
     """
 )
 
@@ -188,10 +192,9 @@ def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()
 
 
 def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
-    """Those that no job uses. Their rows are gone and locked: delete the bytes before the commit.
+    """Those that no job uses. Their rows say that they are gone, and are locked: delete the bytes before the commit.
 
-    Whoever stores the same bytes meanwhile waits in `refer` for that commit, and then finds out from `Blobs.exists`
-    whether to store them again.
+    Whoever stores the same bytes meanwhile waits in `refer` for that commit, and then hears of it.
     """
     if not addresses:
         return []
@@ -203,7 +206,7 @@ def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
 
 
 def unknown(session: Session, addresses: Collection[Address]) -> set[Address]:
-    """Those that no row knows: a process died between storing the bytes and committing."""
+    """Those that should not be there: a process died between storing the bytes and committing."""
     if not addresses:
         return set()
     records = [{"tenant_id": str(tenant_id), "sha256": sha256} for tenant_id, sha256 in addresses]
@@ -212,7 +215,11 @@ def unknown(session: Session, addresses: Collection[Address]) -> set[Address]:
 
 
 _ADDRESSES = "jsonb_to_recordset(CAST(:records AS jsonb)) AS a (tenant_id uuid, sha256 text)"
-_KNOWN = text(f"SELECT b.tenant_id, b.sha256 FROM blobs b JOIN {_ADDRESSES} USING (tenant_id, sha256)")  # noqa: S608 - our own words
+_KNOWN = text(
+    f"""
+    SELECT b.tenant_id, b.sha256 FROM blobs b JOIN {_ADDRESSES} USING (tenant_id, sha256) WHERE b.gone_at IS NULL
+    """  # noqa: S608 - our own words
+)
 _LOCK = text(
     f"""
     INSERT INTO blobs (tenant_id, sha256, size, media_type)
@@ -222,12 +229,26 @@ _LOCK = text(
 )
 _DROP = text(
     f"""
-    DELETE FROM blobs b USING {_ADDRESSES}
+    UPDATE blobs b SET gone_at = now() FROM {_ADDRESSES}
     WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256 AND NOT EXISTS (
         SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
     )
     RETURNING b.tenant_id, b.sha256
     """  # noqa: S608 - our own words
+)
+
+
+def forget_gone(session: Session, longer_than: timedelta) -> None:
+    """Drops the rows of bytes that are gone for so long that nobody can have stored them just before."""
+    session.execute(_FORGET_GONE, {"span": longer_than})
+
+
+_FORGET_GONE = text(
+    """
+    DELETE FROM blobs b WHERE gone_at < now() - :span AND NOT EXISTS (
+        SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
+    )
+    """
 )
 
 

@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert, select, text, update
 
 from app.api import create_app
+from app.settings import AccessSettings
 from app.store import blobs, jobs
-from app.store.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
+from app.store.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
 from tests.workers.harness import Bench
 from workers.retain import retain
 from workers.stage import end_snapshot
@@ -24,6 +25,7 @@ from workers.stage import end_snapshot
 Make = Callable[..., Bench]
 THREE = {"a": "", "b": "", "c": ""}
 OTHER = uuid.UUID("00000000-0000-7000-8000-000000000002")
+OPEN = AccessSettings(anonymous=True)
 NEVER = timedelta(days=10_000)
 
 
@@ -33,7 +35,7 @@ def api(bench: Make) -> Iterator[Callable[[Bench], TestClient]]:
     opened: list[TestClient] = []
 
     def over(here: Bench) -> TestClient:
-        client = TestClient(create_app(here.process.settings))
+        client = TestClient(create_app(here.process.settings.model_copy(update={"access": OPEN})))
         client.__enter__()
         opened.append(client)
         return client
@@ -130,6 +132,7 @@ def test_an_erased_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[
         assert "secret" not in row
         assert "case 7" not in row
         assert session.scalars(select(BlobReference)).all() == []
+        assert None not in session.scalars(select(Blob.gone_at)).all()
         assert session.scalars(select(AuditEntry.action).where(AuditEntry.subject == str(job_id))).all() == [
             "job.erased"
         ]
@@ -178,8 +181,8 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
     def use(job_id: uuid.UUID) -> bool:
         blob = process.blobs.put(DEFAULT_TENANT, data, "image/png")
         with process.database.transaction(durable=False) as session:
-            blobs.refer(session, job_id, {"source/0": blob})
-        process.blobs.keep([blob])
+            lost = blobs.refer(session, job_id, {"source/0": blob})
+        process.blobs.put_again(lost)
         return process.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:

@@ -168,12 +168,15 @@ class Blob(Base):
     """A tenant's stored bytes, once however many jobs use them."""
 
     __tablename__ = "blobs"
+    __table_args__ = (Index("ix_blobs_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),)
 
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # When the bytes were deleted. The row stays for a while: who stored them just before must hear that they are gone.
+    gone_at: Mapped[datetime | None]
 
 
 class BlobReference(Base):
