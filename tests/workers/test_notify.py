@@ -452,17 +452,19 @@ def test_a_worker_killed_between_sending_and_recording(
     assert states(here) == {"delivered": 1}
 
 
-def test_two_processes_send_each_delivery_once(bench: Make, hire: Callable[..., Couriers]) -> None:
-    """Claims skip what another has."""
+def test_two_processes_claim_different_deliveries(bench: Make, clock: Clock) -> None:
+    """The second neither waits for the first nor gets what that has looked at."""
     here = bench(THREE)
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver), times=60)
-        both = [hire(here), hire(here)]
-        for couriers in both:
-            couriers.send_due()
-        for couriers in both:
-            settle(couriers)
-    assert len(receiver.seen) == len({message.id for message in receiver.seen}) == 60
+    given: dict[str, Any] = {"most": 10, "at_once": 10, "under_way": {}, "paused": ()}
+    with here.process.database.transaction() as one, here.process.database.transaction() as other:
+        first = deliveries.claim(one, clock(), 30 * SECOND, **given)
+        second = deliveries.claim(other, clock(), 30 * SECOND, **given)
+    assert len({each.id for each in (*first, *second)}) == 20
+    with here.process.database.transaction() as session:
+        third = deliveries.claim(session, clock(), 30 * SECOND, **given)
+    assert not {each.id for each in third} & {each.id for each in (*first, *second)}
 
 
 def test_what_comes_back_late_changes_nothing(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
