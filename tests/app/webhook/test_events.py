@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import StepFailed
+from app.intake.options import MAX_METADATA_BYTES, Options
 from app.store.models import Job, JobSource, JobStatus
 from app.webhook import events
 from app.webhook.events import MAX_PAYLOAD_BYTES, PING, Event, EventType
@@ -121,9 +122,10 @@ def test_types_are_of_the_characters_that_the_specification_allows():
 def test_no_payload_is_too_long(letter: str):
     """With everything as long as it can be, in characters that JSON makes many bytes of."""
     long = letter * 100_000
-    # The largest that intake lets in: 4 kB of JSON.
-    metadata = {"m": letter * ((4_096 - len('{"m":""}')) // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode()))}
-    given = {"labels": metadata, "external_id": letter * 256}
+    room = MAX_METADATA_BYTES - len('{"m":""}')
+    metadata = {"m": letter * (room // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode()))}
+    assert Options(metadata=metadata)  # intake takes this, and no more
+    given = {"labels": metadata, "external_id": letter * 200}
     row = JobSource(source=long, family=long, state=SourceState.ERROR, reason=long, completed_at=AT)
     problem = StepFailed(long).document() | {"title": long, "type": long}
     for event in (
