@@ -102,7 +102,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 def _mistake(where: tuple[str | int, ...], detail: str) -> dict[str, Any]:
     if where[0] == "body":
         return {"detail": detail, "pointer": "#/" + "/".join(map(str, where[1:]))}
-    return {"detail": detail, "parameter": str(where[-1])}
+    return {"detail": detail, "parameter": str(where[1])}
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

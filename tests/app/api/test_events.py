@@ -1,0 +1,201 @@
+"""GET /attribute/{id}/events: a job is followed to its end, through broken connections and without Redis."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from app.api.events import accepts
+from app.store.database import Database
+from app.store.snapshots import Snapshots
+from tests.app.api.conftest import Served
+from tests.app.worker import SOURCES, accept, end, move
+
+_SECOND = timedelta(seconds=1)
+FAST = {"look_every": 0.05 * _SECOND}
+
+
+def parsed(lines: Iterator[str]) -> Iterator[dict[str, str]]:
+    """Events as a client reads them; a comment is an event of its own here."""
+    event: dict[str, str] = {}
+    for line in lines:
+        if not line:
+            yield event
+            event = {}
+        elif line.startswith(":"):
+            event["comment"] = line
+        else:
+            name, _, value = line.partition(": ")
+            event[name] = value
+
+
+def follow(served: Served, job_id: uuid.UUID, last: str | None = None, many: int | None = None) -> list[dict[str, str]]:
+    """Reads the stream to its end, or until so many events have come."""
+    headers = {"Last-Event-ID": last} if last else {}
+    found: list[dict[str, str]] = []
+    with served.client.stream("GET", f"/attribute/{job_id}/events", headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        for event in parsed(answer.iter_lines()):
+            found.append(event)
+            if len(found) == many:
+                break
+    return found
+
+
+def brief(found: list[dict[str, str]]) -> list[str]:
+    """Events in a word each."""
+    words = {"stage": lambda data: data["stage"], "source": lambda data: f"{data['source']}={data['state']}"}
+    return [words.get(each["event"], lambda _, name=each["event"]: name)(json.loads(each["data"])) for each in found]
+
+
+PENDING = [f"{name}=pending" for name in SOURCES]
+
+
+def test_a_job_is_followed_from_its_start_to_its_end(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots
+):
+    """Stages, sources, and at last the whole document; then the stream is closed and says so to who comes back."""
+    served, job_id = serve(waiting=FAST), accept(database)
+
+    def work() -> None:
+        for stage, states in (
+            ("captioning", {}),
+            ("resynthesising", {"ant": "running"}),
+            ("resynthesising", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
+            ("embedding", {}),
+        ):
+            time.sleep(1)
+            move(database, job_id, stage, **states)
+        time.sleep(1)
+        end(database, snapshots, job_id)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    found = follow(served, job_id)
+    worker.join()
+    assert brief(found) == [
+        *("screening", *PENDING, "captioning", "resynthesising", "ant=running"),
+        *("ant=done", "bee=refused_prompt", "cat=timeout", "embedding", "completed"),
+    ]
+    assert json.loads(found[-1]["data"]) == served.client.get(f"/attribute/{job_id}").json()
+    back = served.client.get(f"/attribute/{job_id}/events", headers={"Last-Event-ID": found[-1]["id"]})
+    assert (back.status_code, back.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [("succeeded", "completed"), ("failed", "failed"), ("canceled", "canceled")]
+)
+def test_an_ended_job_is_told_at_once(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots, status: str, name: str
+):
+    """Everything that lasts of it, ending with the event of its end."""
+    served, job_id = serve(), accept(database)
+    end(database, snapshots, job_id, status)
+    assert brief(follow(served, job_id)) == ["screening", *PENDING, name]
+
+
+def test_the_end_is_told_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+    """Not at the next look."""
+    served, job_id = serve(waiting={"look_every": 30 * _SECOND, "check_every": 30 * _SECOND}), accept(database)
+    threading.Timer(1, end, (database, snapshots, job_id)).start()
+    before = time.monotonic()
+    assert brief(follow(served, job_id))[-1] == "completed"
+    assert time.monotonic() - before < 10
+
+
+def test_another_process_goes_on_where_the_connection_broke(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Redis
+):
+    """With nothing in Redis: what came meanwhile is told in order, what was told is not told again."""
+    one, other, job_id = serve(waiting=FAST), serve(waiting=FAST), accept(database)
+    first = follow(one, job_id, many=2)
+    assert brief(first) == ["screening", "ant=pending"]
+    move(database, job_id, "captioning")
+    move(database, job_id, "resynthesising", ant="done")
+    move(database, job_id, "embedding", bee="done", cat="error")
+    redis.flushall()
+    second = follow(other, job_id, last=first[-1]["id"], many=4)
+    assert brief(second) == ["captioning", "resynthesising", "ant=done", "bee=done"]
+    end(database, snapshots, job_id)
+    redis.flushall()
+    assert brief(follow(one, job_id, last=second[-1]["id"])) == ["cat=error", "embedding", "completed"]
+
+
+def test_without_redis_a_job_is_followed_too(serve: Callable[..., Served], database: Database):
+    """From Postgres alone."""
+    nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
+    served, job_id = serve(redis=nobody, waiting=FAST), accept(database)
+    threading.Timer(0.5, end, (database, None, job_id)).start()
+    assert brief(follow(served, job_id)) == ["screening", *PENDING, "completed"]
+
+
+def test_silence_is_filled_with_comments(serve: Callable[..., Served], database: Database):
+    """So that nobody in between takes the connection for dead; the headers keep proxies from collecting the stream."""
+    served, job_id = serve(waiting={**FAST, "heartbeat": 0.2 * _SECOND}), accept(database)
+    assert [each["comment"] for each in follow(served, job_id, many=7)[4:]] == [":"] * 3
+    with served.client.stream("GET", f"/attribute/{job_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
+
+
+def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: Database):
+    """With an event that says so; whoever comes back gets 410."""
+    served, job_id = serve(waiting=FAST), accept(database)
+    threading.Timer(0.5, served.client.delete, (f"/attribute/{job_id}",)).start()
+    found = follow(served, job_id)
+    assert found[-1]["event"] == "erased"
+    assert json.loads(found[-1]["data"])["type"] == "/problems/erased"
+    assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
+
+
+def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Served], database: Database):
+    """A reader that goes away makes room."""
+    served, job_id = serve(waiting={**FAST, "watchers": 1}), accept(database)
+    with served.client.stream("GET", f"/attribute/{job_id}/events"):
+        refused = served.client.get(f"/attribute/{job_id}/events")
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+        assert refused.headers["retry-after"]
+    for _ in range(50):
+        with served.client.stream("GET", f"/attribute/{job_id}/events") as answer:
+            if answer.status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the place is still taken")
+
+
+def test_who_wants_no_events_gets_none(serve: Callable[..., Served], database: Database):
+    """406 for other media types, 404 for another's job, and neither takes a place."""
+    served, job_id = serve(waiting={"watchers": 1}), accept(database)
+    for _ in range(2):
+        refused = served.client.get(f"/attribute/{job_id}/events", headers={"Accept": "application/json"})
+        assert (refused.status_code, refused.json()["type"]) == (406, "/problems/not-acceptable")
+        assert served.client.get(f"/attribute/{uuid.uuid4()}/events").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("", True),
+        ("*/*", True),
+        ("text/*", True),
+        ("text/event-stream", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("application/json, text/event-stream;q=0.1", True),
+        ("text/html, */*;q=0.01", True),
+        ("application/json", False),
+        ("text/html", False),
+        ("text/event-stream;q=0", False),
+        ("*/*, text/event-stream; q=0.000", False),
+        ("text/*;q=0, */*", False),
+        ("text/*;q=0, text/event-stream", True),
+    ],
+)
+def test_what_an_accept_header_takes(given: str, taken: bool):
+    """The closest range decides, and a quality of nought refuses."""
+    assert accepts(given, "text/event-stream") is taken
