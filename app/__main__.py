@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from app.commands import audit, keys, screening, tenants
+from app.commands import audit, feedback, keys, screening, tenants
 from app.errors import ServiceError
 from app.settings import load_settings
 
@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; a mistake that the operator can mend is a sentence on standard error and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     groups = parser.add_subparsers(required=True, metavar="group")
-    for module in (tenants, keys, screening, audit):
+    for module in (tenants, keys, screening, feedback, audit):
         module.add_commands(groups)
     parsed = parser.parse_args(arguments)
     try:

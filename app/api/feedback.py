@@ -4,13 +4,15 @@ import uuid
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import Field, StringConstraints
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from app.api.dependencies import Catalogue, Database, Reader, Submitter
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import Erased, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.intake.arrival import receive_body
 from app.store import feedback
 from app.store.models import Feedback
 from app.store.reading import read_job
@@ -41,22 +43,40 @@ class FeedbackDocument(Document):
     created_at: datetime
 
 
+_BODY = {"required": True, "content": {"application/json": {"schema": NewFeedback.model_json_schema()}}}
+
+
+async def read_feedback(request: Request) -> NewFeedback:
+    """The body. Raises UploadTooLarge, MalformedRequest and RequestValidationError."""
+    body = bytearray()
+    refusal = UploadTooLarge(f"Feedback takes at most {_MAX_BYTES:,} bytes.", max_bytes=_MAX_BYTES)
+    await receive_body(request.headers, request.receive, _MAX_BYTES, refusal, body.extend)
+    try:
+        return NewFeedback.model_validate_json(bytes(body))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from error
+
+
+Told = Annotated[NewFeedback, Depends(read_feedback)]
+
+
 @router.post(
     "/attribute/{job_id}/feedback",
     responses=problems(MalformedRequest, NotFound, Erased, UploadTooLarge, InvalidRequest, StorageUnavailable),
-    max_body_size=_MAX_BYTES,
+    openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
-    job_id: uuid.UUID, body: NewFeedback, caller: Submitter, database: Database, catalogue: Catalogue
+    job_id: uuid.UUID, told: Told, caller: Submitter, database: Database, catalogue: Catalogue
 ) -> FeedbackDocument:
     """Tell which source the image really came from, at any time; what is told last counts.
 
     It is kept beside the job to measure attribution by, and changes no answer.
     """
-    known = any(source.id == body.source for source in catalogue.sources)
+    known = any(source.id == told.source for source in catalogue.sources)
     with database.transaction() as session:
         read_job(session, caller.tenant_id, job_id, keep=True)
-        return _document(feedback.give(session, caller.tenant_id, job_id, body.source, known, body.note))
+        return _document(feedback.give(session, caller.tenant_id, job_id, told.source, known, told.note))
 
 
 @router.get("/attribute/{job_id}/feedback", responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable))

@@ -1,7 +1,7 @@
 """/attribute/{id}/images: the query image as the models saw it, and what the sources drew, so that people can look.
 
-Only PNG that we wrote ourselves is served. The upload as it came is not: whoever sent it has it, and it may hold
-anything.
+Only what we wrote ourselves is served, PNG or BMP. The upload as it came is not: whoever sent it has it, and it may
+hold anything.
 """
 
 import re
@@ -70,6 +70,6 @@ def _image(
         pieces = blobs.open(caller.tenant_id, blob.sha256)
     except FileNotFoundError:
         raise Erased(f"The images of job {job_id} were erased just now.") from None
-    name = _UNNAMEABLE.sub("-", f"{job_id}-{role}.png")
+    name = _UNNAMEABLE.sub("-", f"{job_id}-{role}.{blob.media_type.rpartition('/')[2]}")
     headers |= {"Content-Length": str(blob.size), "Content-Disposition": f'inline; filename="{name}"'}
     return StreamingResponse(pieces, media_type=blob.media_type, headers=headers)

@@ -103,7 +103,7 @@ IMAGE: Responses = {
     200: {
         "description": "the image",
         "headers": {"ETag": ANSWER_HEADERS["ETag"], "Cache-Control": ANSWER_HEADERS["Cache-Control"]},
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/bmp")},
     },
     304: {"description": "`If-None-Match` names what would be sent"},
 }

@@ -25,6 +25,7 @@ from app.errors import (
     NotFound,
     ServiceError,
     StorageUnavailable,
+    UploadTooLarge,
 )
 
 router = APIRouter(prefix="/problems", tags=["problems"])
@@ -32,7 +33,12 @@ log = structlog.get_logger(__name__)
 
 # Postgres is away, or about to be.
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
-_BY_STATUS: dict[int, type[ServiceError]] = {404: NotFound, 405: MethodNotAllowed, 422: InvalidRequest}
+_BY_STATUS: dict[int, type[ServiceError]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: UploadTooLarge,
+    422: InvalidRequest,
+}
 
 
 class ProblemTypeDocument(Document):
@@ -110,6 +116,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     kind = _BY_STATUS.get(error.status_code, MalformedRequest)
     detail = {
         404: f"There is nothing at {request.url.path}; GET /openapi.json describes what there is.",
+        413: "The body is larger than anything this endpoint takes.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }.get(error.status_code, error.detail or HTTPStatus(error.status_code).phrase)
     return answer_problem(request, kind(detail, headers=error.headers))

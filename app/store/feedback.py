@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -33,12 +33,13 @@ def given(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback
 _GIVEN = select(Feedback).where(Feedback.job_id == bindparam("job_id"), Feedback.tenant_id == bindparam("tenant_id"))
 
 
-def export(session: Session) -> Iterator[Row[Any]]:
+def export(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]:
     """Everything that was said about jobs that have a result, with that result, in the order of the jobs."""
     statement = (
-        select(Feedback, Job.result, Job.image)
+        select(Feedback, Job.result)
         .join(Job, Job.id == Feedback.job_id)
         .where(Job.result.is_not(None))
         .order_by(Feedback.job_id)
     )
-    return iter(session.execute(statement.execution_options(yield_per=_AT_ONCE)))
+    for told, result in session.execute(statement.execution_options(yield_per=_AT_ONCE)):
+        yield told, result

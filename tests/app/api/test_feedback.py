@@ -1,0 +1,91 @@
+"""POST /attribute/{id}/feedback: the true source is kept beside the job, changes nothing, and goes with it."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select
+
+from app.__main__ import main
+from app.store.database import Database
+from app.store.models import Feedback
+from tests.app.worker import accept, end
+
+
+def test_what_is_told_last_counts(client: TestClient, database: Database):
+    """A catalogue's id or a name of the caller's own; the job's answer stays as it is."""
+    job_id = accept(database)
+    before = client.get(f"/attribute/{job_id}").content
+    url = f"/attribute/{job_id}/feedback"
+    assert client.get(url).status_code == 404
+    told = client.post(url, json={"source": " ant ", "note": "The author said so.\nIn an email."})
+    assert (told.status_code, told.json()["source"], told.json()["known"]) == (200, "ant", True)
+    assert client.get(url).json() == told.json()
+    again = client.post(url, json={"source": "a photograph"})
+    assert (again.json()["source"], again.json()["known"], again.json()["note"]) == ("a photograph", False, None)
+    assert again.json()["created_at"] > told.json()["created_at"]
+    assert client.get(url).json() == again.json()
+    assert client.get(f"/attribute/{job_id}").content == before
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "#/source"),
+        ({"source": ""}, "#/source"),
+        ({"source": "  "}, "#/source"),
+        ({"source": "x" * 101}, "#/source"),
+        ({"source": "a\0b"}, "#/source"),
+        ({"source": 7}, "#/source"),
+        ({"source": "ant", "note": "x" * 2_001}, "#/note"),
+        ({"source": "ant", "note": "\0"}, "#/note"),
+        ({"source": "ant", "colour": "red"}, "#/colour"),
+    ],
+)
+def test_a_mistake_is_pointed_at(client: TestClient, database: Database, body: dict[str, Any], pointer: str):
+    """422, and nothing is kept."""
+    answer = client.post(f"/attribute/{accept(database)}/feedback", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Feedback)) == 0
+
+
+def test_a_body_far_too_long_is_not_read(client: TestClient, database: Database):
+    """413 as a problem."""
+    answer = client.post(f"/attribute/{accept(database)}/feedback", json={"source": "x" * 1_000_000})
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
+
+
+def test_feedback_goes_with_its_job(client: TestClient, database: Database):
+    """A job that was erased, or never was, takes none and shows none."""
+    job_id = accept(database)
+    client.post(f"/attribute/{job_id}/feedback", json={"source": "ant", "note": "private"})
+    client.delete(f"/attribute/{job_id}")
+    for wanted, status in ((job_id, 410), (uuid.uuid4(), 404)):
+        url = f"/attribute/{wanted}/feedback"
+        assert client.get(url).status_code == status
+        assert client.post(url, json={"source": "ant"}).status_code == status
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Feedback)) == 0
+
+
+def test_the_command_line_writes_it_for_evaluation(
+    client: TestClient,
+    database: Database,
+    settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """A line of JSON per job that has a result, with what was answered beside what was true."""
+    answered, waiting = accept(database), accept(database)
+    end(database, None, answered)
+    for job_id in (answered, waiting):
+        client.post(f"/attribute/{job_id}/feedback", json={"source": "ant"})
+    monkeypatch.setattr("app.__main__.load_settings", lambda: settings)
+    assert main(["feedback", "export"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert (told["job"], told["source"], told["known"]) == (str(answered), "ant", True)
+    assert told["result"]["verdict"]["kind"] == "inconclusive"
