@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import false, update
 
 import embedded
+from app import tracing
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, Base, Tenant
 from embedded.state import remove
@@ -73,6 +76,15 @@ def clear(database: Database) -> None:
             session.execute(table.delete().where(~kept))
         unset = {column.name: None for column in Tenant.__table__.columns if column.nullable}
         session.execute(update(Tenant).values(unset))
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans of one test."""
+    exporter = InMemorySpanExporter()
+    tracing.record(SimpleSpanProcessor(exporter))
+    yield exporter
+    tracing.record(None)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from app.api.dependencies import Gauges, Settings
+from app.errors import Unauthenticated
 
 router = APIRouter(tags=["health"])
 
@@ -31,6 +32,6 @@ def get_metrics(request: Request, settings: Settings, gauges: Gauges) -> Respons
     token = settings.metrics.token
     given = request.headers.get("authorization", "")
     if token is not None and not secrets.compare_digest(given.encode(), f"Bearer {token.get_secret_value()}".encode()):
-        return Response("The token of METRICS__TOKEN is needed.\n", 401, {"WWW-Authenticate": "Bearer"}, "text/plain")
+        raise Unauthenticated("The token of METRICS__TOKEN is needed.", headers={"WWW-Authenticate": "Bearer"})
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(_Together(REGISTRY, *gauges)), headers={"Content-Type": media_type})

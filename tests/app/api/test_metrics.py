@@ -1,0 +1,125 @@
+"""GET /metrics: both formats, the token, what is counted, and what looking at the stores costs."""
+
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from sqlalchemy import text
+
+from app.gauges import JOBS_SQL, StoreGauges
+from app.queue.heartbeats import Heartbeats
+from app.store.database import Database
+from app.store.models import DEFAULT_TENANT
+from tests.app.images import encoded
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def samples(client: TestClient) -> dict[tuple[str, ...], float]:
+    """Every sample's value by its name and labels' values, in alphabetical order of the labels."""
+    families = parse_openmetrics(client.get("/metrics", headers={"Accept": OPENMETRICS}).text)
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_who_accepts_openmetrics_gets_it(client: TestClient) -> None:
+    """The media type is OpenMetrics 1.0.0's, the text parses as such and ends as it must."""
+    answer = client.get("/metrics", headers={"Accept": f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5,*/*;q=0.1"})
+    assert answer.headers["Content-Type"].startswith(OPENMETRICS)
+    assert answer.text.endswith("# EOF\n")
+    assert list(parse_openmetrics(answer.text))
+
+
+def test_others_get_the_older_text(client: TestClient) -> None:
+    """Without a wish it is the format that everything reads."""
+    answer = client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert list(parse_text(answer.text))
+
+
+@pytest.mark.parametrize(("given", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer pass", 200)])
+def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient], given: str, status: int) -> None:
+    """With METRICS__TOKEN set nobody reads without it."""
+    from pydantic import SecretStr
+
+    answer = start(metrics={"token": SecretStr("pass")}).get("/metrics", headers={"Authorization": given})
+    assert answer.status_code == status
+    assert ("attribution_jobs" in answer.text) == (status == 200)
+
+
+def test_requests_are_counted_by_template(client: TestClient) -> None:
+    """Neither an id nor a path that nobody has becomes a label, and a strange method is one of many."""
+    before = samples(client)
+    client.get("/attribute/00000000-0000-7000-8000-00000000dead?secret=1")
+    client.get("/nowhere/at/all")
+    client.request("BREW", "/livez")
+    after = samples(client)
+    new = {name: count - before.get(name, 0) for name, count in after.items() if name[0] == "http_requests_total"}
+    assert new["http_requests_total", "GET", "/attribute/{job_id}", "404"] == 1
+    assert new["http_requests_total", "GET", "unmatched", "404"] == 1
+    assert sum(count for name, count in new.items() if name[1] == "other") == 1
+    assert not any("dead" in part or "nowhere" in part for name in after for part in name)
+
+
+def test_an_accepted_job_is_counted_and_waits(client: TestClient) -> None:
+    """Acceptance, the queue that it waits in and for how long; and stores that answer."""
+    before = samples(client).get(("attribution_jobs_total", "accepted"), 0)
+    assert client.post("/attribute", files={"image": encoded()}).status_code == 202
+    client.app_state["gauges"][0]._looked_at = 0.0  # what was seen a moment ago is not looked at again
+    after = samples(client)
+    assert after["attribution_jobs_total", "accepted"] == before + 1
+    assert after["attribution_jobs_open", "screening"] == 1
+    assert after["queue_depth", "screen"] == 1
+    assert 0 <= after["queue_oldest_age_seconds", "screen"] < 60
+    assert after["queue_depth", "local.ant"] == 0
+    assert after["workers_warm", "light"] == 0
+    assert after["dependency_up", "postgres"] == after["dependency_up", "redis"] == 1
+    assert after["image_decode_duration_seconds_count",] >= 1
+
+
+def test_ended_jobs_cost_nothing(database: Database) -> None:
+    """However many have ended, they are not looked at: what is open has an index of its own."""
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO jobs (tenant_id, status, stage, candidates, deadline_at, completed_at) "
+                "SELECT :tenant, 'succeeded', NULL, 1, now(), now() FROM generate_series(1, 20000)"
+            ),
+            {"tenant": DEFAULT_TENANT},
+        )
+        session.execute(text("ANALYZE jobs"))
+        plan = "\n".join(session.scalars(text(f"EXPLAIN ANALYZE {JOBS_SQL}"), {"counted": 5000}))
+        session.rollback()
+    assert "Seq Scan on jobs" not in plan
+    assert "ix_jobs_" in plan
+    assert "rows=20000" not in plan
+
+
+def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> None:
+    """A scrape does not fail because a store does."""
+
+    class Away(Heartbeats):
+        def warm(self, roles):
+            from redis.exceptions import ConnectionError
+
+            raise ConnectionError
+
+    database.engine.dispose()
+    gauges = StoreGauges(database, Away(redis), ["remote"])
+    found = {family.name: family for family in gauges.collect()}
+    assert {sample.labels["dependency"]: sample.value for sample in found["dependency_up"].samples} == {
+        "postgres": 1,
+        "redis": 0,
+    }
+    assert not found["workers_warm"].samples
+
+
+def test_many_scrapes_are_one_look(database: Database, redis) -> None:
+    """Whoever asks again within seconds gets what was found."""
+    gauges = StoreGauges(database, Heartbeats(redis), ["remote"])
+    assert gauges.collect() is gauges.collect()
