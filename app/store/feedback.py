@@ -41,5 +41,4 @@ def export(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]
         .where(Job.result.is_not(None))
         .order_by(Feedback.job_id)
     )
-    for told, result in session.execute(statement.execution_options(yield_per=_AT_ONCE)):
-        yield told, result
+    yield from session.execute(statement.execution_options(yield_per=_AT_ONCE))
