@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from anyio import to_thread
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,8 @@ from app.store.jobs import sources_of
 from app.store.reading import read_job
 from app.store.snapshots import TOMBSTONE, Snapshots, snapshot_key
 
-_CONNECTIONS = 32
+# Beyond these, reads go to Postgres. A pool that lets them queue instead cost every read 20 µs of 50.
+_CONNECTIONS = 256
 # A document starts with these two members; whether the job has ended is read off them.
 _UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
 
@@ -30,15 +31,13 @@ _UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
 def connect_async_redis(settings: RedisSettings) -> Redis:
     """A client for the event loop; nothing connects yet. Like the other one, it tries once and gives up early."""
     timeout = settings.timeout.total_seconds()
-    pool = BlockingConnectionPool.from_url(
+    return Redis.from_url(
         settings.url.get_secret_value(),
         max_connections=_CONNECTIONS,
-        timeout=timeout,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=None,
     )
-    return Redis(connection_pool=pool)
 
 
 class Answers:
