@@ -22,6 +22,7 @@ from app.errors import (
     KeyReused,
     MalformedRequest,
     Overloaded,
+    QuotaExceeded,
     ServiceError,
     StorageUnavailable,
     Unavailable,
@@ -86,7 +87,7 @@ async def attribute_batch(
     """Ask about several images at once. Each item is what POST /attribute takes as JSON, and is answered by itself.
 
     Sent again with the same `Idempotency-Key`, items that were accepted keep their jobs, and the others are tried once
-    more. After an item that met a 503 the rest is not tried.
+    more. After an item that met a 503 or 429 the rest is not tried.
     """
     terms = Terms(
         tenant_id=caller.tenant_id,
@@ -121,7 +122,7 @@ class _Batch:
         self._terms = terms
         self._path = path
         self._max_bytes = max_bytes
-        self._away: Unavailable | None = None
+        self._away: Unavailable | QuotaExceeded | None = None
 
     async def answer(self, number: int, item: Any) -> dict[str, Any]:
         """The answer to one item. What each item holds of a batch's key is a key of its own."""
@@ -141,7 +142,7 @@ class _Batch:
             self._away = storage_problem(error)
             return self._refused(self._away)
         except ServiceError as error:
-            self._away = error if isinstance(error, Unavailable) else None
+            self._away = error if isinstance(error, Unavailable | QuotaExceeded) else None
             return self._refused(error)
 
     def _refused(self, error: ServiceError) -> dict[str, Any]:

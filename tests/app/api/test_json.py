@@ -1,0 +1,260 @@
+"""POST /attribute with JSON: an image in base64, or where there is one."""
+
+import base64
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+from sqlalchemy import func, select
+
+from app.intake.options import MAX_METADATA_BYTES
+from app.store.database import Database
+from app.store.models import Job, Stage
+from tests.app.images import encoded, noise
+
+FILE = encoded()
+TEXT = base64.b64encode(FILE).decode()
+LARGE = base64.b64encode(encoded(noise(300, 200))).decode()
+
+
+def row(database: Database, answer: Any) -> Job:
+    """The job that was accepted."""
+    assert answer.status_code == 202, answer.text
+    with database.transaction() as session:
+        return session.get_one(Job, uuid.UUID(answer.json()["id"]))
+
+
+def pointers(answer: Any) -> set[str]:
+    """What is wrong with a request."""
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request"), answer.text
+    return {error["pointer"] for error in answer.json()["errors"]}
+
+
+@pytest.mark.parametrize("text", [TEXT, f"data:image/jpeg;base64,{TEXT}", LARGE])
+def test_an_image_in_base64_is_what_it_is_as_a_file(client: TestClient, text: str):
+    """The same hash, size and format; a child unpacks large ones, and what a data: URL claims does not count."""
+    data = base64.b64decode(text.rpartition(",")[2])
+    as_json = client.post("/attribute", json={"image": text})
+    as_file = client.post("/attribute", files={"image": data})
+    assert as_json.status_code == 202, as_json.text
+    assert as_json.json()["image"] == as_file.json()["image"]
+    assert as_json.json()["image"]["size"] == len(data)
+    assert as_json.headers["location"] == f"/attribute/{as_json.json()['id']}"
+
+
+def test_options_are_those_of_the_form(client: TestClient, database: Database):
+    """Numbers as numbers, lists as lists; what is the caller's own is echoed."""
+    options = {
+        "sources": ["ant", "bee"],
+        "exclude": ["bee"],
+        "candidates": 3,
+        "prompt": "a goat",
+        "seed": 7,
+        "external_id": "upload 4711",
+        "metadata": {"queue": "appeals", "nested": [{"é": 1.5}, None]},
+    }
+    as_json = client.post("/attribute", json={"image": TEXT} | options)
+    form = options | {"metadata": json.dumps(options["metadata"])}
+    as_form = client.post("/attribute", files={"image": FILE}, data=form)
+    for answer in (as_json, as_form):
+        document = answer.json()
+        assert [source["source"] for source in document["sources"]] == ["ant"]
+        for name in ("candidates", "prompt", "seed", "external_id", "metadata"):
+            assert document[name] == options[name]
+        assert client.get(answer.headers["location"]).json() == document
+
+
+def test_what_is_null_is_not_given(client: TestClient):
+    """As some clients write what they do not have."""
+    body = {"image": TEXT, "image_url": None, "prompt": None, "metadata": None, "sources": None}
+    assert client.post("/attribute", json=body).status_code == 202
+
+
+def test_an_address_is_accepted_at_once(client: TestClient, database: Database, redis: Redis):
+    """Nothing is fetched by the API: the job waits for a worker, and says so."""
+    answer = client.post("/attribute", json={"image_url": "https://images.example/a.png#top", "candidates": 1})
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["status"], answer.json()["stage"], answer.json()["image"]) == ("queued", "fetching", None)
+    job = row(database, answer)
+    assert (job.image_url, job.query_blob, job.stage) == ("https://images.example/a.png", None, Stage.FETCHING)
+    assert redis.llen("fetch") == 1
+    assert "images.example" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/a.png",
+        "http://[::1]/",
+        "http://2130706433/",
+        "http://169.254.169.254/latest/meta-data",
+        "ftp://images.example/a.png",
+        "file:///etc/passwd",
+        "https://me:secret@images.example/",
+        "images.example/a.png",
+        "",
+    ],
+)
+def test_an_address_that_is_plainly_not_public_is_refused_at_once(client: TestClient, url: str):
+    """With a type of its own, pointing at the member."""
+    answer = client.post("/attribute", json={"image_url": url})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/address-refused"), answer.text
+    assert answer.json()["errors"][0]["pointer"] == "#/image_url"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "#/image"),
+        ({"image": None}, "#/image"),
+        ({"image": TEXT, "image_url": "https://images.example/"}, "#/image"),
+        ({"image": 7}, "#/image"),
+        ({"image": [TEXT]}, "#/image"),
+        ({"image": "not base64!"}, "#/image"),
+        ({"image": TEXT[:-1]}, "#/image"),
+        ({"image": TEXT[:40] + "\n" + TEXT[40:]}, "#/image"),
+        ({"image": "data:image/png,%89PNG"}, "#/image"),
+        ({"image_url": 7}, "#/image_url"),
+        ({"image_url": "https://images.example/" + "a" * 5_000}, "#/image_url"),
+        ({"image": TEXT, "candidates": "4"}, "#/candidates"),
+        ({"image": TEXT, "candidates": True}, "#/candidates"),
+        ({"image": TEXT, "candidates": 4.0}, "#/candidates"),
+        ({"image": TEXT, "seed": -1}, "#/seed"),
+        ({"image": TEXT, "sources": "ant"}, "#/sources"),
+        ({"image": TEXT, "sources": [7]}, "#/sources"),
+        ({"image": TEXT, "sources": []}, "#/sources"),
+        ({"image": TEXT, "exclude": None}, "#/exclude"),
+        ({"image": TEXT, "prompt": " "}, "#/prompt"),
+        ({"image": TEXT, "external_id": ""}, "#/external_id"),
+        ({"image": TEXT, "external_id": "a\tb"}, "#/external_id"),
+        ({"image": TEXT, "external_id": "x" * 201}, "#/external_id"),
+        ({"image": TEXT, "metadata": "x"}, "#/metadata"),
+        ({"image": TEXT, "metadata": []}, "#/metadata"),
+        ({"image": TEXT, "metadata": {"a": "x" * MAX_METADATA_BYTES}}, "#/metadata"),
+        ({"image": TEXT, "metadata": {"a": [1e300] * 14}}, "#/metadata"),
+        ({"image": TEXT, "colour": "red"}, "#/colour"),
+        ({"image": TEXT, "a/b": "red"}, "#/a~1b"),
+        ([], "#"),
+        (7, "#"),
+    ],
+)
+def test_a_wrong_member_is_pointed_at(client: TestClient, database: Database, body: Any, pointer: str):
+    """Each is a 422; nothing is accepted."""
+    assert pointer in pointers(client.post("/attribute", json=body))
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_all_mistakes_are_told_at_once(client: TestClient):
+    """Those of the image and those of the options."""
+    body = {"image": "?", "candidates": 0, "prompt": "", "colour": 1}
+    assert pointers(client.post("/attribute", json=body)) == {"#/image", "#/candidates", "#/prompt", "#/colour"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe{}",
+        b'{"image": "a", "image": "b"}',
+        b'{"seed": NaN}',
+        b'{"metadata": {"a": "\\u0000"}}',
+        b'{"metadata": {"a": "\\ud800"}}',
+        b'{"metadata": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b"[" * 16_000,
+        b'{"seed": ' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_what_is_not_json_is_a_400(client: TestClient, body: bytes):
+    """Whether the API reads it itself or has a child read it; the connection goes on."""
+    headers = {"content-type": "application/json; charset=utf-8"}
+    for padding in (b"", b" " * 100_000):
+        answer = client.post("/attribute", content=body + padding, headers=headers)
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request"), answer.text
+    assert client.post("/attribute", json={"image": TEXT}).status_code == 202
+
+
+def test_a_body_that_costs_too_much_to_read_is_a_400(start: Callable[..., TestClient]):
+    """The child ends over it, and the next one goes on."""
+    client = start(intake={"decode_memory_mb": 260})
+    body = b'{"items": [' + b"[]," * 6_000_000 + b"[]]}"
+    answer = client.post("/attribute", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request"), answer.text
+    assert client.post("/attribute", json={"image": LARGE}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "slug"),
+    [(b"", 422, "undecodable-image"), (b"words", 415, "unsupported-image"), (FILE[:90], 422, "undecodable-image")],
+)
+def test_what_is_not_an_image_is_told_as_for_a_file(client: TestClient, data: bytes, status: int, slug: str):
+    """The same problems, whichever way it came."""
+    answer = client.post("/attribute", json={"image": base64.b64encode(data).decode()})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}"), answer.text
+
+
+def test_the_cap_is_on_the_image_not_on_its_text(start: Callable[..., TestClient]):
+    """An image of just that size fits, however its slashes are written; one byte more is a 413."""
+    fits = start(intake={"max_bytes": len(FILE)})
+    escaped = json.dumps({"image": TEXT}).replace("/", "\\/")
+    headers = {"content-type": "application/json"}
+    assert fits.post("/attribute", content=escaped, headers=headers).status_code == 202
+    cap = start(intake={"max_bytes": len(FILE) - 1})
+    answer = cap.post("/attribute", json={"image": TEXT})
+    assert (answer.status_code, answer.json()["max_bytes"]) == (413, len(FILE) - 1)
+
+
+def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
+    """The announced length is enough, and an unannounced body is read no further than it may go."""
+    client = start(intake={"max_bytes": 1_000})
+    headers = {"content-type": "application/json"}
+    announced = client.post("/attribute", content=b"", headers=headers | {"content-length": "99999999"})
+    read = 0
+
+    def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 10_000
+            yield b" " * 10_000
+
+    unannounced = client.post("/attribute", content=(next(endless()) for _ in range(100)), headers=headers)
+    for answer in (announced, unannounced):
+        assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large"), answer.text
+
+
+def test_metadata_may_be_as_large_as_it_may_be(client: TestClient):
+    """To the byte of its compact form, and it comes back as it went."""
+    metadata = {"a": "é" * ((MAX_METADATA_BYTES - 8) // 2)}
+    assert len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) == MAX_METADATA_BYTES
+    answer = client.post("/attribute", json={"image": TEXT, "metadata": metadata})
+    assert answer.json()["metadata"] == metadata
+
+
+def test_numbers_in_metadata_come_back_as_the_same_numbers(client: TestClient):
+    """However Postgres writes them."""
+    metadata = {"a": [0, -0.5, 1e20, 1e-7, 12345678901234567890123, 1.1]}
+    answer = client.post("/attribute", json={"image": TEXT, "metadata": metadata})
+    assert client.get(answer.headers["location"]).json()["metadata"] == metadata
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", '{"a": NaN}', '{"a": 1, "a": 1}'])
+def test_metadata_in_a_form_is_json_of_an_object(client: TestClient, text: str):
+    """Anything else is pointed at."""
+    answer = client.post("/attribute", files={"image": FILE}, data={"metadata": text})
+    assert pointers(answer) == {"#/metadata"}
+
+
+def test_a_job_says_when_it_is_to_be_canceled(client: TestClient, database: Database):
+    """`Cancel-After` counts from acceptance; without it nothing is set, and nonsense is a 422."""
+    answer = client.post("/attribute", json={"image": TEXT}, headers={"Cancel-After": "1h30m"})
+    job = row(database, answer)
+    assert job.cancel_at is not None
+    assert (job.cancel_at - job.created_at).total_seconds() == 5400
+    assert row(database, client.post("/attribute", files={"image": FILE})).cancel_at is None
+    wrong = client.post("/attribute", json={"image": TEXT}, headers={"Cancel-After": "soon"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "Cancel-After")
