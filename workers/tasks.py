@@ -4,10 +4,6 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
-from celery import Task
-from opentelemetry.trace import SpanKind
-
-from app import tracing
 from app.queue.broker import make_celery
 from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, RETAIN_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
 from app.settings import load_settings
@@ -18,6 +14,7 @@ from workers.retain import retain
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
+from workers.traced import TracedTask
 
 settings = load_settings()
 celery = make_celery(settings)
@@ -34,15 +31,6 @@ celery.conf.beat_schedule = {
         "options": {"queue": SWEEP_QUEUE, "expires": settings.retention.every.total_seconds()},
     },
 }
-
-
-class TracedTask(Task):  # type: ignore[misc]
-    """A task that goes on with the trace of whoever sent its message."""
-
-    def __call__(self, *arguments: str) -> None:
-        """Runs the task's function."""
-        with tracing.continued(self.request.headers or {}), tracing.span(self.name, SpanKind.CONSUMER):
-            super().__call__(*arguments)
 
 
 celery.Task = TracedTask

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from sqlalchemy import text
 
+from app import tracing
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
 from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
@@ -103,6 +104,10 @@ class Bench:
 
     def deliver(self, step: Step) -> None:
         """Runs one message as its task would."""
+        with tracing.continued(step.trace), tracing.span(step.task):
+            self._deliver(step)
+
+    def _deliver(self, step: Step) -> None:
         if step.task == NOTIFY_TASK:
             return self.process.couriers.send_due()
         if step.task == RESYNTHESISE_TASK:

@@ -1,5 +1,6 @@
 """What is written down of a request: a line with ids and no content, and a span in the trace of its caller."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,13 +34,15 @@ def test_a_request_is_one_line_without_content(client: TestClient, caplog: pytes
 
 @pytest.mark.parametrize("reads", [False, True])
 def test_reads_are_lines_where_asked_for(
-    start: Callable[..., TestClient], caplog: pytest.LogCaptureFixture, reads: bool
+    start: Callable[..., TestClient], capsys: pytest.CaptureFixture[str], reads: bool
 ) -> None:
     """Polling would fill the log; LOG__READS shows it. What fails is always a line."""
     client = start(log={"reads": reads})
     client.get("/sources")
     client.get("/nowhere")
-    assert [line["status"] for line in lines(caplog, "request")] == ([200, 404] if reads else [404])
+    written = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    statuses = [line["status"] for line in written if line["event"] == "request"]
+    assert statuses == ([200, 404] if reads else [404])
 
 
 def test_the_callers_trace_is_named_in_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
