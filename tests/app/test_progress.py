@@ -48,6 +48,8 @@ def job(status: JobStatus, stage: Stage | None, left: list[Stage], states: list[
         candidates=1,
         prompt=None,
         seed=None,
+        external_id=None,
+        metadata=None,
         sources=[source(position, state) for position, state in enumerate(states)],
         timings=dict.fromkeys(left, 1.0),
         result=None,
