@@ -8,6 +8,7 @@ With Redis away each process counts for itself until it is back: never no limit,
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -59,15 +60,15 @@ class Allowance:
 class RateLimits:
     """Counts requests. All methods belong to the event loop."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._take = redis.register_script(_TAKE)
         self._shares: LRUCache[str, _Share] = LRUCache(_REMEMBERED)
         self._ask_again_at = 0.0
 
     async def take(self, who: str, limit: int) -> Allowance:
         """One request of a caller that may make so many in a minute."""
-        now = time.time()
+        now = self._clock()
         minute = int(now // WINDOW)
         share = self._shares.get(who)
         if share is None or share.minute != minute or share.limit != limit:

@@ -56,9 +56,11 @@ class Endings:
 
     async def stop(self) -> None:
         """Ends both."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while left := [task for task in self._tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            # The Redis client swallows a cancellation that meets it while it connects: it needs another one.
+            await asyncio.wait(left, timeout=0.1)
 
     def give_up(self) -> None:
         """Wakes everybody for good: the process is about to stop, and others can be asked."""

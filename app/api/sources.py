@@ -5,7 +5,7 @@ from datetime import date
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.api.dependencies import Catalogue
+from app.api.dependencies import Caller, Catalogue
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import NotFound
@@ -53,13 +53,13 @@ class CatalogueDocument(Document):
 
 
 @router.get("", responses=problems())
-def list_sources(catalogue: Catalogue) -> CatalogueDocument:
+def list_sources(_: Caller, catalogue: Catalogue) -> CatalogueDocument:
     """List the sources."""
     return CatalogueDocument(sources=[_entry(source) for source in catalogue.sources])
 
 
 @router.get("/{source_id}", responses=problems(NotFound))
-def get_source(source_id: str, catalogue: Catalogue) -> SourceEntryDocument:
+def get_source(source_id: str, _: Caller, catalogue: Catalogue) -> SourceEntryDocument:
     """Show one source."""
     try:
         return _entry(catalogue.get(source_id))

@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 import embedded
-from app.access.issuing import issue
+from app.access.keys import make_key
 from app.access.scopes import Scope
 from app.api import create_app
 from app.settings import Settings
+from app.store import keys
 from app.store.database import Database, connect
 from app.store.models import DEFAULT_TENANT
 from tests.conftest import clear
@@ -85,8 +86,10 @@ def redis(migrated: embedded.Servers) -> Iterator[Redis]:
 @pytest.fixture
 def key(database: Database) -> str:
     """A key of the default tenant, good for everything."""
+    new = make_key()
     with database.transaction() as session:
-        return issue(session, DEFAULT_TENANT, "test", "test", Scope)[1]
+        keys.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+    return new.text
 
 
 @pytest.fixture
