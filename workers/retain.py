@@ -27,7 +27,7 @@ def _forget(process: Process) -> bool:
         process.blobs.delete_all(unused)
     with process.database.transaction() as session:
         described = retention.forget_captions(session, spans.captions)
-    for tenant_id, job_id in described:
+    for tenant_id, job_id in {*seen, *described}:
         process.snapshots.drop(tenant_id, job_id)
     with process.database.transaction(durable=False) as session:
         answered = retention.past_results(session, spans.results)

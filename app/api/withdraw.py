@@ -4,10 +4,11 @@ import uuid
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Blobs, Database, Snapshots, Submitter
+from app.api.dependencies import Blobs, Broker, Database, Snapshots, Submitter
 from app.api.openapi import problems
 from app.documents import JobDocument, job_document
 from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.queue.steps import notify_step
 from app.store import jobs
 from app.store.erasure import erase
 
@@ -20,7 +21,9 @@ router = APIRouter(tags=["attribution"])
     response_description="the job: canceled, or as it had ended before",
     responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable),
 )
-def cancel_attribution(job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots) -> Response:
+def cancel_attribution(
+    job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots, broker: Broker
+) -> Response:
     """Cancel a job: what has not begun does not begin, and what comes late is dropped.
 
     Doing so again, or after the job has ended, changes nothing and answers with the job as it is.
@@ -35,6 +38,8 @@ def cancel_attribution(job_id: uuid.UUID, caller: Submitter, database: Database,
         document = job_document(job, jobs.sources_of(session, job_id))
     if canceled is not None:
         snapshots.end(caller.tenant_id, document)
+        if canceled.notify:
+            broker.enqueue([notify_step()])
     return Response(document.model_dump_json(), media_type="application/json")
 
 
