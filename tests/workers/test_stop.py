@@ -1,9 +1,7 @@
 """SIGTERM to real worker processes: they end what they hold, or others take it over at once and no attempt is lost."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,8 +15,8 @@ from app.queue.broker import Broker, make_celery
 from app.store.models import JobStatus
 from attribution.ports import SourceState
 from tests.workers.harness import Bench
+from tests.workers.processes import Processes, environment_of, until
 
-REPOSITORY = Path(__file__).parents[2]
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -34,38 +32,11 @@ def here(bench: Callable[..., Bench], migrated: embedded.Servers) -> Iterator[Be
 
 @pytest.fixture
 def start(here: Bench, tmp_path: Path) -> Iterator[Start]:
-    """Starts worker processes: `start("local", JOB__LEASE="60")`; those that are left are killed."""
-    settings = here.process.settings
-    environment = os.environ | {
-        "BLOBS__URL": settings.blobs.url,
-        "CATALOGUE__DIRECTORIES": f'["{settings.catalogue.directories[0]}"]',
-        "MODELS__CAPTIONER": "fake:",
-        "MODELS__EMBEDDER": "fake:",
-        "MODELS__CALIBRATIONS": "[]",
-        "JOB__QUORUM_MIN": "1",
-        # So that nobody can owe it to a lease that ran out, or to the sweep.
-        "JOB__LEASE": "60",
-        "JOB__HAND_ON_AFTER": "60",
-    }
+    """Starts worker processes: `start("local", JOB__LEASE="60")`."""
+    # Long, so that nothing is owed to a lease that ran out, or to the sweep.
+    patient = {"JOB__QUORUM_MIN": "1", "JOB__LEASE": "60", "JOB__HAND_ON_AFTER": "60"}
     with ExitStack() as stack:
-
-        def run(*roles: str, **changes: str) -> subprocess.Popen[bytes]:
-            log = stack.enter_context((tmp_path / f"{'-'.join(roles)}.log").open("ab"))
-            command = [sys.executable, "-m", "workers", *roles]
-            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment | changes, stdout=log, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            return process
-
-        yield run
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits for something to become so."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        yield Processes(stack, environment_of(here.process.settings) | patient, tmp_path).worker
 
 
 def drawing(here: Bench, job_id: uuid.UUID) -> bool:

@@ -54,8 +54,8 @@ def accept_as_before(process: Process, url: str, **columns: Any) -> uuid.UUID:
         for position, source in enumerate("ab"):
             connection.execute(
                 "INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision,"
-                " queue, timeout_seconds, state) VALUES (%s, %s, %s, %s, 'fake', 'elsewhere', 'fake', '1', 'remote', 20, %s)",
-                (row[0], DEFAULT_TENANT, position, source, "pending"),
+                " queue, timeout_seconds) VALUES (%s, %s, %s, %s, 'fake', 'elsewhere', 'fake', '1', 'remote', 20)",
+                (row[0], DEFAULT_TENANT, position, source),
             )
         connection.execute(
             "INSERT INTO blobs (tenant_id, sha256, size, media_type) VALUES (%s, %s, %s, 'image/png')"
