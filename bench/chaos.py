@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from bench.client import Job, picture, states, submit, wait
+from bench.client import Job, connect, picture, states, submit, wait
 from bench.fakes import fake_service
 from bench.pictures import face
 from bench.report import Bound, finish
@@ -87,7 +87,7 @@ def zoo_service() -> Iterator[Stack]:
 
 def run(service: Stack, images: list[bytes], pace: float) -> list[Job]:
     """Submits the images, one every `pace` seconds, and waits for all; whatever fails on the way is tried again."""
-    with httpx.Client(base_url=service.base_url, timeout=10) as http:
+    with connect(service, timeout=10) as http:
         locations = []
         for image in images:
             locations.append(persist(partial(submit, http, image, candidates="2")))
@@ -167,7 +167,7 @@ def crashing_image() -> str | None:
     sources = {"a": "", "b": ""}
     with (
         fake_service(sources, captioner="fake:crash_on=magenta", JOB__ATTEMPTS="3") as service,
-        httpx.Client(base_url=service.base_url) as http,
+        connect(service) as http,
     ):
         crashing = submit(http, picture((255, 0, 255)))
         harmless = submit(http, picture((30, 60, 220)))

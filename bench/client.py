@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from embedded.stack import Stack
+
 ENDED = {"succeeded", "failed", "canceled"}
 Job = dict[str, Any]
 
@@ -16,6 +18,17 @@ def picture(colour: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> byt
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def authorization(service: Stack) -> dict[str, str]:
+    """The header of a key that no measurement uses up."""
+    key = service.create_key("bench", "--requests-per-minute", "100000000", scopes="submit,read,admin")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def connect(service: Stack, timeout: float = 5) -> httpx.Client:
+    """A client that has one."""
+    return httpx.Client(base_url=service.base_url, timeout=timeout, headers=authorization(service))
 
 
 def submit(http: httpx.Client, image: bytes, **options: str) -> str:

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from bench.client import picture, states, submit, wait
+from bench.client import connect, picture, states, submit, wait
 from bench.fakes import fake_service
 from bench.report import Bound, finish
 
@@ -31,12 +31,12 @@ def job_seconds(http: httpx.Client, colour: int) -> tuple[float, dict[str, str]]
 
 def main() -> int:
     """Measures, prints, and returns the exit code."""
-    with fake_service(SLEEPERS) as service, httpx.Client(base_url=service.base_url) as http:
+    with fake_service(SLEEPERS) as service, connect(service) as http:
         job_seconds(http, 0)
         plain = [job_seconds(http, 10 + k)[0] for k in range(JOBS)]
     print("ten sources of 1.0 s:", ", ".join(f"{seconds:.3f}" for seconds in plain))
     hanging = SLEEPERS | {"sleeper-9": "hang = true"}
-    with fake_service(hanging, HANG_TIMEOUT) as service, httpx.Client(base_url=service.base_url) as http:
+    with fake_service(hanging, HANG_TIMEOUT) as service, connect(service) as http:
         hung = []
         for k in range(3):
             seconds, found = job_seconds(http, 10 + k)

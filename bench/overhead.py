@@ -12,9 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
-
-from bench.client import picture, submit, wait
+from bench.client import connect, picture, submit, wait
 from bench.fakes import fake_service
 from bench.report import Bound, finish
 from embedded.stack import Stack
@@ -41,7 +39,7 @@ def main() -> int:
     with (
         fake_service(INSTANT) as service,
         noop_worker(service),
-        httpx.Client(base_url=service.base_url) as http,
+        connect(service) as http,
     ):
         os.environ.update(service.environment)
         from bench.noop import QUEUE, TASK, make_app

@@ -22,8 +22,8 @@ class Refused(Exception):
 class Client:
     """Uploads an image and follows its job."""
 
-    def __init__(self, base_url: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=30)
+    def __init__(self, base_url: str, key: str) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=30, headers={"Authorization": f"Bearer {key}"})
 
     def __enter__(self) -> Client:
         return self

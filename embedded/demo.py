@@ -16,6 +16,7 @@ from embedded.state import REPOSITORY
 
 SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
 JOB_PATIENCE = 600.0
+KEY_LIFE = ("--expires", "7d")
 
 
 def demo(state_dir: Path, image: Path = SAMPLE) -> int:
@@ -24,11 +25,12 @@ def demo(state_dir: Path, image: Path = SAMPLE) -> int:
     began = time.monotonic()
     console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     with stack(state_dir) as running:
+        key = running.create_key("demo", *KEY_LIFE)
         with Progress(console) as progress:
             running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
         console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
         try:
-            job = _attribute(running, image, console)
+            job = _attribute(running, key, image, console)
         except Refused as refusal:
             console.print(f"[red]The service refused the job:[/] {escape(str(refusal))}")
             return 1
@@ -36,7 +38,7 @@ def demo(state_dir: Path, image: Path = SAMPLE) -> int:
     console.print(
         f"All stopped after {time.monotonic() - began:.1f} s. To do the same by hand: [bold]make serve[/], then"
     )
-    print_curl(console, running.base_url, job["id"])
+    print_curl(console, running.base_url, key, job["id"])
     return 0 if job["status"] == "succeeded" else 1
 
 
@@ -49,19 +51,20 @@ def waiting(readiness: dict[str, Any]) -> str:
     return "waiting for " + (", ".join(missing) or "the API")
 
 
-def print_curl(console: Console, base_url: str, job: str = "ID") -> None:
-    """The commands that do what the demo did."""
+def print_curl(console: Console, base_url: str, key: str, job: str = "ID") -> None:
+    """The commands that do what the demo did. The key is shown here and nowhere else; it is good for a week."""
     sample = SAMPLE.relative_to(REPOSITORY)
     for command in (
-        f"curl -i -F image=@{sample} {base_url}/attribute",
-        f"curl {base_url}/attribute/{job}",
-        f"curl {base_url}/sources",
+        f"export KEY={key}",
+        f'curl -i -H "Authorization: Bearer $KEY" -F image=@{sample} {base_url}/attribute',
+        f'curl -H "Authorization: Bearer $KEY" {base_url}/attribute/{job}',
+        f'curl -H "Authorization: Bearer $KEY" {base_url}/sources',
     ):
         console.print(f"    {command}", highlight=False)
 
 
-def _attribute(running: Stack, image: Path, console: Console) -> Job:
-    with Client(running.base_url) as client, Progress(console) as progress:
+def _attribute(running: Stack, key: str, image: Path, console: Console) -> Job:
+    with Client(running.base_url, key) as client, Progress(console) as progress:
         location, job = client.submit(image)
         console.print(f"POST /attribute with {escape(str(image))}: 202, job {job['id']}")
         for job in client.follow(location, JOB_PATIENCE):

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from embedded.demo import print_curl, waiting
+from embedded.demo import KEY_LIFE, print_curl, waiting
 from embedded.errors import EmbeddedError
 from embedded.show import Progress
 from embedded.stack import stack
@@ -23,12 +23,13 @@ def serve(state_dir: Path) -> int:
     console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     with stack(state_dir) as running:
         console.print(f"The API answers at [bold]{running.base_url}[/] (documentation: {running.base_url}/docs)")
+        key = running.create_key("serve", *KEY_LIFE)
         try:
             with Progress(console) as progress:
                 running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
             console.print("Ready for images. Ctrl-C stops everything; what was computed stays in the state directory.")
         except EmbeddedError as error:
             logger.error("%s", error)  # the API can still accept: stay up and keep restarting
-        print_curl(console, running.base_url)
+        print_curl(console, running.base_url, key)
         threading.Event().wait()
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,16 @@ class Stack:
         except (httpx.HTTPError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def create_key(self, name: str, *options: str, scopes: str = "submit,read") -> str:
+        """A key of the default tenant, made as an operator makes one. Raises `EmbeddedError`."""
+        command = (sys.executable, "-m", "app", "keys", "create", "--name", name, "--scopes", scopes, *options)
+        made = subprocess.run(
+            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if made.returncode != 0:
+            raise EmbeddedError(f"no key could be made: {made.stderr.strip()}")
+        return made.stdout.strip()
 
     def wait_until_warm(
         self, tell: Callable[[dict[str, Any]], None] = lambda _: None, patience: float = WARM_PATIENCE

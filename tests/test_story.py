@@ -34,7 +34,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def http(service: Stack) -> Iterator[httpx.Client]:
     """A client of it."""
-    with httpx.Client(base_url=service.base_url, timeout=30) as client:
+    headers = {"Authorization": f"Bearer {service.create_key('story')}"}
+    with httpx.Client(base_url=service.base_url, timeout=30, headers=headers) as client:
         yield client
 
 

@@ -50,6 +50,7 @@ class StandIn(BaseHTTPRequestHandler):
         """An upload."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         accepted = b'name="image"; filename="face.png"' in body and b"pixels" in body
+        accepted = accepted and self.headers["Authorization"] == "Bearer wd_key"
         self._answer(202 if accepted else 422, QUEUED)
 
     def do_GET(self) -> None:
@@ -98,7 +99,7 @@ def test_an_image_is_followed_to_its_end(service: str, console: Console, tmp_pat
     """Upload, polls until the job has ended, one printed line per change."""
     image = tmp_path / "face.png"
     image.write_bytes(b"pixels")
-    with Client(service) as client, Progress(console) as progress:
+    with Client(service, "wd_key") as client, Progress(console) as progress:
         location, _ = client.submit(image)
         jobs = []
         for job in client.follow(location, patience=30):
@@ -116,7 +117,7 @@ def test_a_refusal_is_said(service: str, tmp_path: Path) -> None:
     """A problem of the service ends the demo with the service's words."""
     image = tmp_path / "other.png"
     image.write_bytes(b"")
-    with Client(service) as client:
+    with Client(service, "wd_key") as client:
         with pytest.raises(Refused, match="422"):
             client.submit(image)
         with pytest.raises(Refused, match="404"):

@@ -157,7 +157,10 @@ def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient
         "method": "POST",
         "path": "/attribute",
         "query_string": b"",
-        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        "headers": [
+            (b"content-type", b"multipart/form-data; boundary=b"),
+            (b"authorization", client.headers["authorization"].encode()),
+        ],
         "state": dict(client.app_state),
     }
     sent: list[dict[str, Any]] = []

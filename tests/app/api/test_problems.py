@@ -60,7 +60,7 @@ def test_the_tree_in_the_docstring_is_the_tree():
     }
 
 
-def test_an_error_of_ours_shows_no_stack(settings: Settings):
+def test_an_error_of_ours_shows_no_stack(settings: Settings, key: str):
     """The answer is a 500 problem with the request's id, and not a word about the cause."""
     app = create_app(settings)
 
@@ -69,10 +69,13 @@ def test_an_error_of_ours_shows_no_stack(settings: Settings):
         raise RuntimeError("the secret reason")
 
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/broken", headers={"X-Request-Id": "abc"})
+        answer = client.get("/broken", headers={"X-Request-Id": "abc", "Authorization": f"Bearer {key}"})
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"] == "abc"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "ratelimit" in answer.headers
     assert "secret" not in answer.text
     assert Path(__file__).name not in answer.text
 
