@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, complete, and true about what the endpoints answer."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 from fastapi.testclient import TestClient
 
+from app.api.batch import MAX_ITEMS
+from app.api.examples import PIXEL
 from app.api.openapi import Problem
 from app.documents import JobDocument
 from app.webhook.events import PING, EventType
@@ -84,6 +87,8 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         "candidates",
         "prompt",
         "seed",
+        "external_id",
+        "metadata",
         "webhook_url",
         "webhook_events",
     }
@@ -97,9 +102,37 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         ("candidates", "16"),
         ("prompt", fields["prompt"]["examples"][0]),
         ("seed", "0"),
+        ("external_id", fields["external_id"]["examples"][0]),
+        ("metadata", json.dumps(fields["metadata"]["examples"][0])),
         ("webhook_url", fields["webhook_url"]["examples"][0]),
     ):
         assert client.post("/attribute", files={"image": encoded()}, data={name: value}).status_code == 202
+
+
+def test_the_json_body_is_documented_as_it_is_read(client: TestClient, document: dict[str, Any]):
+    """Its examples are accepted, alone and as a batch; it has the form's options and one more way to give an image."""
+    content = document["paths"]["/attribute"]["post"]["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
+    assert set(schema["properties"]) == {*content["multipart/form-data"]["schema"]["properties"], "image_url"}
+    assert schema["oneOf"] == [{"required": ["image"]}, {"required": ["image_url"]}]
+    for example in content["application/json"]["examples"].values():
+        assert client.post("/attribute", json=example["value"]).status_code == 202
+    batch = document["paths"]["/attribute/batch"]["post"]["requestBody"]["content"]["application/json"]
+    assert (batch["schema"]["properties"]["items"]["maxItems"], MAX_ITEMS) == (100, 100)
+    answer = client.post("/attribute/batch", json=batch["example"])
+    assert {item["status"] for item in answer.json()["items"]} == {202}
+
+
+def test_the_headers_of_a_submission_are_documented_with_examples_that_work(
+    client: TestClient, document: dict[str, Any]
+):
+    """Both endpoints that make jobs take Idempotency-Key and Cancel-After."""
+    for path, body in (("/attribute", {"image": PIXEL}), ("/attribute/batch", {"items": [{"image": PIXEL}]})):
+        parameters = document["paths"][path]["post"]["parameters"]
+        headers = {each["name"]: each["example"] for each in parameters if each["name"] != "Prefer"}
+        assert set(headers) == {"Idempotency-Key", "Cancel-After"}
+        headers["Idempotency-Key"] = headers["Idempotency-Key"].replace("8e", str(len(path)))
+        assert client.post(path, json=body, headers=headers).status_code < 300
 
 
 def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]):
@@ -111,6 +144,7 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
     }
     assert answers == {
         ("POST", "/attribute"): {"200", "202", "400", "408", "409", "413", "415", "422", "500", "503"},
+        ("POST", "/attribute/batch"): {"200", "400", "408", "409", "413", "415", "422", "500", "503"},
         ("GET", "/attribute"): {"200", "422", "500", "503"},
         ("GET", "/attribute/{job_id}"): {"200", "304", "404", "410", "422", "500", "503"},
         ("GET", "/attribute/{job_id}/events"): {"200", "204", "404", "406", "410", "422", "500", "503"},
