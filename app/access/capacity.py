@@ -45,6 +45,10 @@ class Capacity:
         ):
             raise too_many_jobs()
 
+    async def forget(self) -> None:
+        """Has the load measured anew when it is asked for next."""
+        self._measure_at = 0.0
+
     async def _current(self) -> Load:
         if time.monotonic() >= self._measure_at:
             async with self._measuring:

@@ -22,6 +22,7 @@ from app.api import (
     withdraw,
 )
 from app.api.access import AccessMiddleware
+from app.api.body import BodyLimitMiddleware
 from app.api.middleware import RequestIdMiddleware
 from app.api.observe import ObserveMiddleware
 from app.api.openapi import describe
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
+    app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(AccessMiddleware, settings=settings.access)
     security.install(app, settings.api)
     app.add_middleware(ObserveMiddleware, log_reads=settings.log.reads)

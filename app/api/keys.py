@@ -12,7 +12,7 @@ from app.access.scopes import Scope
 from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import headers, problems
 from app.documents import Document
-from app.errors import InsufficientScope, InvalidRequest, NotFound, StorageUnavailable
+from app.errors import InsufficientScope, InvalidRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.store import keys
 from app.store.models import ApiKey
 
@@ -69,7 +69,7 @@ class KeysDocument(Document):
 @router.post(
     "",
     status_code=201,
-    responses=headers(201, _LOCATION) | problems(InsufficientScope, InvalidRequest, StorageUnavailable),
+    responses=headers(201, _LOCATION) | problems(InsufficientScope, UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def create_key(
     new: NewKey, request: Request, response: Response, caller: Administrator, settings: Settings, database: Database

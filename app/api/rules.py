@@ -93,7 +93,9 @@ def _say(operation: dict[str, Any], scope: Scope | None) -> None:
     responses: dict[str, Any] = operation["responses"]
     _merge(responses, problems(*kinds, *([] if scope is None else [InsufficientScope])))
     for status, answer in responses.items():
-        named = {} if status == "401" else {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+        named: dict[str, Any] = {}
+        if status != "401":
+            named |= {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
         if status in ("401", "403"):
             named |= _CHALLENGE
         if status == "429":

@@ -176,7 +176,7 @@ def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator
     "/text-rules",
     status_code=201,
     response_description="a new rule",
-    responses=_replaced(TextRuleDocument) | problems(InvalidRequest, StorageUnavailable),
+    responses=_replaced(TextRuleDocument) | problems(UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def save_text_rule(
     new: NewTextRule, request: Request, response: Response, caller: Administrator, database: Database

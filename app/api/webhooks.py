@@ -12,7 +12,7 @@ from app.access.audit import record
 from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
 from app.api.openapi import problems
 from app.documents import Document
-from app.errors import AddressRefused, EndpointDisabled, InvalidRequest, NotFound, StorageUnavailable
+from app.errors import AddressRefused, EndpointDisabled, InvalidRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.outbound import check_url
 from app.queue.steps import notify_step
 from app.store.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -125,7 +125,9 @@ class DeliveriesDocument(Document):
     next_cursor: str | None = Field(description="give it as `cursor` for the page after this; null on the last one")
 
 
-@router.post("", status_code=201, responses=problems(InvalidRequest, AddressRefused, StorageUnavailable))
+@router.post(
+    "", status_code=201, responses=problems(UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable)
+)
 def create_endpoint(
     new: NewEndpoint,
     request: Request,
@@ -226,7 +228,9 @@ def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Databa
         return _endpoint(_found(session, caller, endpoint_id))
 
 
-@router.patch("/{endpoint_id}", responses=problems(NotFound, InvalidRequest, AddressRefused, StorageUnavailable))
+@router.patch(
+    "/{endpoint_id}", responses=problems(NotFound, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable)
+)
 def change_endpoint(
     endpoint_id: uuid.UUID,
     change: EndpointChange,

@@ -1,0 +1,195 @@
+"""/keys, /audit, and a key's life: used, remembered for a moment, expired, revoked."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import event, select, update
+
+from app.access.keyring import Keyring
+from app.access.keys import digest_of
+from app.store.database import Database
+from app.store.models import ApiKey, AuditEntry, Tenant
+
+NEW = {"name": "moderation queue", "scopes": ["submit", "read"]}
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header with another key than the client's own."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database: Database):
+    """What the answer shows opens what it should; neither the table nor any later answer has it."""
+    answer = client.post("/keys", json=NEW)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert answer.headers["location"] == f"/keys/{made['id']}"
+    assert made["key"].startswith(made["prefix"] + "_")
+    assert client.get("/attribute", headers=bearer(made["key"])).status_code == 200
+    assert client.get("/keys", headers=bearer(made["key"])).status_code == 403
+    shown = client.get(f"/keys/{made['id']}")
+    assert set(shown.json()) == set(made) - {"key"}
+    secret = made["key"].removeprefix(made["prefix"])
+    for text in (shown.text, client.get("/keys").text, client.get("/audit").text):
+        assert secret not in text
+    with database.transaction() as session:
+        row = session.get_one(ApiKey, made["id"])
+        assert row.sha256 == digest_of(made["key"])
+        assert secret not in str(vars(row))
+
+
+def test_a_key_gives_only_what_it_has(client: TestClient):
+    """No scope it lacks, no more requests than its own, no past; and no scope stands for another."""
+    admin = client.post("/keys", json={"name": "admin", "scopes": ["admin"]}).json()["key"]
+    refused = client.post("/keys", json=NEW, headers=bearer(admin))
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/insufficient-scope")
+    assert client.post("/keys", json=NEW | {"scopes": ["admin"]}, headers=bearer(admin)).status_code == 201
+    for wrong in (
+        {"requests_per_minute": 3_001},
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": "2999-01-01T00:00:00"},
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"name": ""},
+    ):
+        assert client.post("/keys", json=NEW | wrong).status_code == 422, wrong
+    assert client.post("/keys", json=NEW | {"requests_per_minute": 3_000}).status_code == 201
+
+
+def test_a_revoked_key_opens_nothing_once_it_is_forgotten(start: Callable[..., TestClient]):
+    """Not longer than the setting; revoking again changes nothing; the key that did it is in the audit log."""
+    client = start(access={"key_cache": timedelta(milliseconds=200)})
+    made = client.post("/keys", json=NEW).json()
+    assert client.get("/attribute", headers=bearer(made["key"])).status_code == 200
+    assert [client.delete(f"/keys/{made['id']}").status_code for _ in range(2)] == [204, 204]
+    time.sleep(0.25)
+    refused = client.get("/attribute", headers=bearer(made["key"]))
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/invalid-key")
+    assert "revoked" in refused.json()["detail"]
+    done = client.get("/audit", params={"subject": made["id"]}).json()["entries"]
+    assert [entry["action"] for entry in done] == ["key.revoked", "key.created"]
+    (mine,) = [key["id"] for key in client.get("/keys").json()["keys"] if key["name"] == "test"]
+    assert {entry["actor"] for entry in done} == {f"key:{mine}"}
+
+
+def test_a_key_expires_while_it_is_remembered(client: TestClient):
+    """To the second, however lately it was looked up."""
+    soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
+    key = client.post("/keys", json=NEW | {"expires_at": soon}).json()["key"]
+    assert client.get("/attribute", headers=bearer(key)).status_code == 200
+    time.sleep(1.6)
+    refused = client.get("/attribute", headers=bearer(key))
+    assert refused.status_code == 401
+    assert "expired" in refused.json()["detail"]
+
+
+def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redis):
+    """A key is looked up once, an unknown one as well; noise never; the row is written once."""
+    statements: list[str] = []
+    event.listen(
+        client.app_state["database"].engine, "before_cursor_execute", lambda *given: statements.append(given[2])
+    )
+    key = client.post("/keys", json=NEW).json()["key"]
+    statements.clear()
+    for _ in range(5):
+        client.get("/sources", headers=bearer(key))
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE"]
+    statements.clear()
+    unknown = client.post("/keys", json=NEW).json()["key"]
+    with database.transaction() as session:
+        session.execute(ApiKey.__table__.delete().where(ApiKey.sha256 == digest_of(unknown)))
+    statements.clear()
+    for _ in range(5):
+        assert client.get("/sources", headers=bearer(unknown)).status_code == 401
+        assert client.get("/sources", headers=bearer(unknown[:-1] + "!")).status_code == 401
+    assert [statement.split()[0] for statement in statements] == ["SELECT"]
+    with database.transaction() as session:
+        used = session.scalars(select(ApiKey.last_used_at).where(ApiKey.sha256 == digest_of(key))).one()
+        assert used is not None
+
+
+def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., TestClient]):
+    """503, never 401: a caller that is told its key is bad throws it away."""
+    client = start(database={"url": SecretStr("postgresql://app:secret@127.0.0.1:9/app")})
+    answer = client.get("/sources")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_a_laptop_needs_no_key(start: Callable[..., TestClient]):
+    """Where everybody may, no key is the default tenant with all scopes; a bad key is bad there, too."""
+    client = start(access={"anonymous": True})
+    del client.headers["authorization"]
+    assert client.get("/keys").status_code == 200
+    assert client.get("/keys", headers=bearer("nonsense")).status_code == 401
+    assert client.get("/keys", headers={"Authorization": ""}).status_code == 401
+
+
+def test_lists_come_in_pages(client: TestClient):
+    """Newest first, every one once, and the last page says so."""
+    for number in range(5):
+        client.post("/keys", json=NEW | {"name": f"key {number}"})
+    for path, member in (("/keys", "keys"), ("/audit", "entries")):
+        seen: list[Any] = []
+        cursor = None
+        while True:
+            page = client.get(path, params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+            seen += page[member]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert len({each["id"] for each in seen}) == len(seen) == (6 if path == "/keys" else 5)
+        assert [each["id"] for each in seen] == sorted((each["id"] for each in seen), reverse=True)
+
+
+def test_there_is_an_end_to_keys(client: TestClient):
+    """A hundred that open something; revoking one makes room."""
+    first = client.post("/keys", json=NEW).json()["id"]
+    for _ in range(98):
+        assert client.post("/keys", json=NEW).status_code == 201
+    assert client.post("/keys", json=NEW).status_code == 422
+    client.delete(f"/keys/{first}")
+    assert client.post("/keys", json=NEW).status_code == 201
+
+
+def test_what_is_remembered_is_bounded(client: TestClient):
+    """Ten thousand keys nobody has, and the one that is known is still known."""
+    keyring: Keyring = client.app_state["keyring"]
+    client.get("/sources")
+    for number in range(30_000):
+        keyring._unknown[str(number)] = None
+    assert len(keyring._unknown) == 10_000
+    assert len(keyring._known) == 1
+
+
+def test_a_tenant_that_is_switched_off_is_refused(client: TestClient, database: Database):
+    """All its keys, with the reason."""
+    with database.transaction() as session:
+        session.execute(update(Tenant).values(disabled_at=datetime.now(UTC)))
+    refused = client.get("/sources")
+    assert refused.status_code == 401
+    assert "switched off" in refused.json()["detail"]
+
+
+def test_reading_the_log_is_not_logged(client: TestClient, database: Database):
+    """Nor is listing keys: the log would be about itself."""
+    client.get("/audit")
+    client.get("/keys")
+    with database.transaction() as session:
+        assert session.scalars(select(AuditEntry)).all() == []
+
+
+@pytest.mark.parametrize("path", ["/keys", "/webhooks", "/screening/text-rules"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_without_end_is_given_up(client: TestClient, path: str, announced: bool):
+    """Documents are small: what is larger is refused before it is all in memory."""
+    content = b" " * 100_000 if announced else (b" " * 10_000 for _ in range(10))
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
+    assert "ratelimit" in answer.headers
