@@ -23,6 +23,7 @@ STAGE_DURATION = Histogram(
 STEPS_HANDED_BACK = Counter(
     "attribution_steps_handed_back_total", "Steps that a stopping worker gave to others", ["stage"]
 )
+SWEEPS = Counter("attribution_sweeps_total", "Rounds of the sweep")
 STEPS_HANDED_ON = Counter("attribution_steps_handed_on_total", "Steps that stood still and were enqueued again")
 GENERATOR_REQUESTS = Counter(
     "generator_requests_total", "Requests to a source by how they ended", ["source", "outcome"]

@@ -34,6 +34,7 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
     "worker-remote": ("remote",),
 }
 WISHED_PORT = 8000
+_SCOPES = ("--scopes", "submit,read,admin")
 WARM_PATIENCE = 300.0  # seconds; a cold file cache has to read gigabytes of libraries
 
 
@@ -55,9 +56,9 @@ class Stack:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def create_key(self, name: str, *options: str, scopes: str = "submit,read") -> str:
-        """A key of the default tenant, made as an operator makes one. Raises `EmbeddedError`."""
-        command = (sys.executable, "-m", "app", "keys", "create", "--name", name, "--scopes", scopes, *options)
+    def create_key(self, name: str, *options: str) -> str:
+        """A key of the default tenant, good for everything, made as an operator makes one. Raises `EmbeddedError`."""
+        command = (sys.executable, "-m", "app", "keys", "create", "--name", name, *_SCOPES, *options)
         made = subprocess.run(
             command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -108,7 +109,8 @@ def stack(
 
 def _api(state: State, settings: Mapping[str, str], port: int) -> Spec:
     address = ("--host", "127.0.0.1", "--port", str(port))
-    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, "--no-access-log")
+    patience = ("--timeout-graceful-shutdown", "5")  # what is left after our own grace is killed
+    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, "--no-access-log", *patience)
     return _python("api", state, settings, *arguments, ready=lambda: _listens(port))
 
 
@@ -133,7 +135,9 @@ def _settings(state: State, servers: Servers) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1),
         "PYTHONUNBUFFERED": "1",
+        "JOB__HAND_BACK_AFTER": "5",
         **os.environ,
+        "METRICS__PORT": "0",  # one port cannot be every worker's; the API has its metrics at /metrics
         "DATABASE__URL": servers.database_url,
         "REDIS__URL": servers.redis_url,
     }

@@ -7,7 +7,7 @@ import uuid
 
 import structlog
 
-from app.metrics import STEPS_HANDED_ON
+from app.metrics import STEPS_HANDED_ON, SWEEPS
 from app.queue.steps import notify_step, sources_step, stage_step
 from app.store import jobs
 from app.store import sweep as watch
@@ -39,7 +39,7 @@ def sweep(process: Process) -> None:
         process.broker.enqueue(steps)
     if process.couriers.any_due():
         process.broker.enqueue([notify_step()])
-
+    SWEEPS.inc()
 
 def _cancel(process: Process) -> None:
     """Ends the jobs whose callers said after how long they lose interest."""
