@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.examples import EVENTS, JOB, PIXEL
 from app.errors import ServiceError
-from app.intake.conditions import DURATION_PATTERN, LONGEST, MAX_KEY_LENGTH, SHORTEST
+from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.intake.options import Options
 from app.intake.submission import IMAGE_URL, MAX_URL
 from app.intake.upload import IMAGE_FIELD
@@ -68,13 +68,13 @@ CANCEL_AFTER: dict[str, Any] = {
     "schema": {"type": "string", "pattern": DURATION_PATTERN},
     "example": "5m",
     "description": "after this time a job that has not ended is canceled: `90s`, `5m`, `1h30m`, or seconds; "
-    f"from {SHORTEST.seconds} seconds to {LONGEST.days * 24} hours",
+    "from 5 seconds to 24 hours",
 }
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1},
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
     "description": "the same request sent again with the same key makes nothing new and is answered as it was the "
     "first time (draft-ietf-httpapi-idempotency-key-header-07); another request with it is a 422, and one sent while "
@@ -89,10 +89,20 @@ REPLAYED_HEADER: dict[str, Any] = {
 }
 NOT_MODIFIED: Responses = {304: {"description": "`If-None-Match` names what would be sent", "headers": ANSWER_HEADERS}}
 LOCATION: dict[str, Any] = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "one event of the stream, by its fields",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "erased"]},
+        "data": {"type": "string", "description": "JSON"},
+        "id": {"type": "string", "description": "what to send as `Last-Event-ID` to go on from here"},
+    },
+}
 EVENT_STREAM: Responses = {
     200: {
         "description": "server-sent events",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EVENTS}},
+        "content": {"text/event-stream": {"schema": EVENT, "example": EVENTS}},
     },
     204: {"description": "`Last-Event-ID` names the last event; there is nothing more to come"},
 }
@@ -172,7 +182,7 @@ def _json_schema() -> dict[str, Any]:
     schema = _options()
     image = {
         "type": "string",
-        "pattern": r"^(data:[^,]{0,200};base64,)?[A-Za-z0-9+/]*={0,2}$",
+        "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
         "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF in base64 without line breaks, or a data: URL of that",
     }
     address = {

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest
-from app.intake.conditions import DURATION_PATTERN, read_cancel_after, read_idempotency_key
+from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, read_cancel_after, read_idempotency_key
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from app.intake.conditions import DURATION_PATTERN, read_cancel_after, read_idem
 def test_a_key_is_the_same_quoted_or_bare(header: str, key: str):
     """A structured-field string, or what most clients send."""
     assert read_idempotency_key([header]) == key
+    assert re.search(KEY_PATTERN, header.strip())
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,14 @@ def test_nonsense_is_a_422_that_names_the_header(header: str):
     assert not re.search(DURATION_PATTERN, header)
 
 
-@pytest.mark.parametrize("header", ["0", "4s", "25h", "24h1s", "999999"])
+@pytest.mark.parametrize("header", ["0", "4s", "1000m", "25h", "24h1s", "999999"])
 def test_times_out_of_bounds_are_refused(header: str):
     """From five seconds to a day."""
     with pytest.raises(InvalidRequest, match="Cancel-After"):
         read_cancel_after(header)
+
+
+def test_every_number_of_seconds_within_bounds_is_taken_and_no_other():
+    """The pattern counts right."""
+    taken = [seconds for seconds in range(100_000) if re.search(DURATION_PATTERN, str(seconds))]
+    assert taken == list(range(5, 86_401))
