@@ -51,10 +51,13 @@ DELIVERIES_SQL = """
 class StoreGauges:
     """A Prometheus collector over the stores; safe to be asked by several threads."""
 
-    def __init__(self, database: Database, heartbeats: Heartbeats, queues: Iterable[str]) -> None:
+    def __init__(
+        self, database: Database, heartbeats: Heartbeats, queues: Iterable[str], roles: Sequence[Role] = tuple(Role)
+    ) -> None:
         self._database = database
         self._heartbeats = heartbeats
         self._queues = sorted({*queues, NOTIFY_QUEUE, *_QUEUES.values()})
+        self._roles = roles
         self._lock = Lock()
         self._looked_at = 0.0
         self._found: Sequence[Metric] = ()
@@ -81,7 +84,7 @@ class StoreGauges:
             log.warning("gauges_without_postgres", error=type(error).__name__)
             up.add_metric(["postgres"], 0)
         try:
-            for role, warm in self._heartbeats.warm(list(Role)).items():
+            for role, warm in self._heartbeats.warm(self._roles).items():
                 families["workers_warm"].add_metric([role], warm)
             up.add_metric(["redis"], 1)
         except RedisError:

@@ -1,6 +1,7 @@
 """`python -m workers ROLE [ROLE …]` runs one worker process; `python -m workers beat` runs the clock of the sweep."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -25,9 +26,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--concurrency", type=int, help="tasks at once, for roles that run in threads")
     options = parser.parse_args(arguments)
     configure_logging(settings.log)
+    logging.captureWarnings(True)  # lines of the log, too
     if BEAT in options.roles:
         # In memory: the only schedule is "every second", and a schedule file torn by kill -9 kept beat from starting.
-        celery.start(["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "warning"])
+        celery.start(["--quiet", "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "warning"])
         return
     roles = [Role(role) for role in options.roles]
     try:

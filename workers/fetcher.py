@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.spool import remove_abandoned
+from app.metrics import DECODE_DURATION
 from app.outbound import Outbound
 from app.settings import Settings
 
@@ -48,7 +49,8 @@ class Fetcher:
         """
         with upload.open("wb") as file:
             self._outbound.fetch(url, file, max_bytes=self._max_bytes)
-        return self._loop().call(self._decoders.decode, upload, canonical)
+        with DECODE_DURATION.time():
+            return self._loop().call(self._decoders.decode, upload, canonical)
 
     def close(self) -> None:
         """Begins nothing more, waits for what is under way and closes its connections."""

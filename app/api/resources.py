@@ -21,7 +21,7 @@ from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
-from app.queue.steps import queue_of
+from app.queue.steps import queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import Database, connect
@@ -71,7 +71,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         broker = Broker(celery)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        queues = (queue_of(source) for source in catalogue.sources if source.enabled)
+        enabled = [source for source in catalogue.sources if source.enabled]
+        store_gauges = StoreGauges(database, heartbeats, map(queue_of, enabled), required_roles(enabled))
         decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,
@@ -92,7 +93,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     answers=answers,
                     waiting=Waiting(answers, endings, settings.waiting),
                     heartbeats=heartbeats,
-                    gauges=(StoreGauges(database, heartbeats, queues), PoolGauges(database)),
+                    gauges=(store_gauges, PoolGauges(database)),
                     catalogue=catalogue,
                     blobs=blobs,
                     broker=broker,

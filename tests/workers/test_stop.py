@@ -6,16 +6,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import embedded
 from app.queue.broker import Broker, make_celery
-from app.store.models import JobStatus
+from app.queue.steps import stage_step
+from app.store import jobs
+from app.store.models import JobStatus, Stage
 from attribution.ports import SourceState
 from tests.workers.harness import Bench
 from tests.workers.processes import Processes, environment_of, until
+from workers.stop import hand_back
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -83,3 +87,32 @@ def test_an_idle_worker_goes_at_once(here: Bench, start: Start) -> None:
         process.send_signal(signal.SIGTERM)
     assert [process.wait(5) for process in running.values()] == [0, 0]
     until(lambda: not any(here.process.heartbeats.warm(list(running)).values()), 5)
+
+
+def test_a_stage_is_handed_back_like_a_drawing(bench: Callable[..., Bench]) -> None:
+    """Its message is sent again, its attempt is not counted, and what its worker still brings is not taken."""
+    here = bench({"a": ""})
+    job_id = here.submit()
+    here.broker.steps.clear()
+    with here.process.database.transaction() as session:
+        job = jobs.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
+    assert job is not None
+    with here.process.leases.hold(job, timedelta(minutes=1)):
+        hand_back(here.process)
+        hand_back(here.process)
+    assert list(here.broker.steps) == [stage_step(Stage.SCREENING, job_id)]
+    assert (here.job(job_id).attempt, here.job(job_id).lease_until) == (0, None)
+    with here.process.database.transaction() as session:
+        assert jobs.advance(session, job, Stage.CAPTIONING) is None
+    here.run()
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_local_worker_that_stops_drains_no_further(bench: Callable[..., Bench]) -> None:
+    """It ends the job it is at; the others of the same source are left to who comes next."""
+    here = bench({"a": ""}, platform="local")
+    ids = [here.submit() for _ in range(2)]
+    here.run(until=lambda step: all(each.queue == "local.a" for each in here.broker.steps))
+    here.process.leases.ending = True
+    here.deliver(here.broker.steps.popleft())
+    assert sorted(here.sources(job_id)["a"].state for job_id in ids) == [SourceState.DONE, SourceState.PENDING]
