@@ -3,6 +3,8 @@
 The fields are those of draft-ietf-httpapi-ratelimit-headers-11; so are the problems' types.
 """
 
+from functools import lru_cache
+
 from app.access.rates import WINDOW, Allowance
 from app.errors import QuotaExceeded, ReducedCapacity
 
@@ -12,6 +14,7 @@ _PLACE_WAIT = 1
 _QUEUE_WAIT = 5
 
 
+@lru_cache
 def policies(requests_per_minute: int, concurrent_jobs: int) -> str:
     """What a key is held to."""
     return f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests"'

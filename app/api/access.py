@@ -3,7 +3,6 @@
 Everything needs a key but what OPEN names; what the key must be good for, endpoints say in their signatures.
 """
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,9 +39,8 @@ class AccessMiddleware:
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in limits.items():
-                    headers.append(name, value)
+                said = ((name.lower().encode(), value.encode()) for name, value in limits.items())
+                message["headers"] = [*message["headers"], *said]
             await send(message)
 
         try:

@@ -6,7 +6,6 @@ import re
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,10 +38,11 @@ class SecurityHeadersMiddleware:
 
     def __init__(self, app: ASGIApp, settings: ApiSettings, docs_policy: str) -> None:
         self._app = app
-        self._headers = dict(HEADERS)
+        headers = dict(HEADERS)
         if settings.https:
-            self._headers["Strict-Transport-Security"] = f"max-age={_YEAR}; includeSubDomains"
-        self._docs = {**self._headers, "Content-Security-Policy": docs_policy}
+            headers["Strict-Transport-Security"] = f"max-age={_YEAR}; includeSubDomains"
+        self._headers = _raw(headers)
+        self._docs = _raw({**headers, "Content-Security-Policy": docs_policy})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -53,12 +53,16 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in added.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(field for field in added if field[0] not in there)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """As they are sent: every poll adds them, so they are encoded once."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def install(app: FastAPI, settings: ApiSettings) -> None:

@@ -1,6 +1,7 @@
 """/keys, /audit, and a key's life: used, remembered for a moment, expired, revoked."""
 
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -185,11 +186,19 @@ def test_reading_the_log_is_not_logged(client: TestClient, database: Database):
         assert session.scalars(select(AuditEntry)).all() == []
 
 
-@pytest.mark.parametrize("path", ["/keys", "/webhooks", "/screening/text-rules"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/keys"),
+        ("POST", "/webhooks"),
+        ("PATCH", f"/webhooks/{uuid.UUID(int=0)}"),
+        ("POST", "/screening/text-rules"),
+    ],
+)
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_without_end_is_given_up(client: TestClient, path: str, announced: bool):
+def test_a_body_without_end_is_given_up(client: TestClient, method: str, path: str, announced: bool):
     """Documents are small: what is larger is refused before it is all in memory."""
     content = b" " * 100_000 if announced else (b" " * 10_000 for _ in range(10))
-    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    answer = client.request(method, path, content=content, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
     assert "ratelimit" in answer.headers

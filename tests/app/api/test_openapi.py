@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from app.api.batch import MAX_ITEMS
 from app.api.examples import PIXEL
 from app.api.openapi import Problem
+from app.api.problems import problem_types
 from app.documents import JobDocument
 from app.webhook.events import PING, EventType
 from tests.app.images import encoded
@@ -27,6 +28,9 @@ def document(client: TestClient) -> dict[str, Any]:
     return found
 
 
+TYPES = {kind.slug: kind for kind in problem_types()}
+
+
 def walk(node: Any) -> Iterator[dict[str, Any]]:
     """Every object in the document."""
     if isinstance(node, dict):
@@ -39,11 +43,14 @@ def walk(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_the_document_is_valid_and_closed(document: dict[str, Any]):
-    """It has the structure of OpenAPI 3.1, every reference resolves, and no schema lies unused."""
+    """It has the structure of OpenAPI 3.1, every reference resolves, and nothing lies unused."""
     OpenAPI.model_validate(document)
     assert document["openapi"].startswith("3.1")
     used = {node["$ref"] for node in walk(document) if isinstance(node.get("$ref"), str)}
-    assert used == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    there = {kind: document["components"][kind] for kind in ("schemas", "headers")}
+    assert used == {f"#/components/{kind}/{name}" for kind, named in there.items() for name in named}
+    used_schemes = {name for node in walk(document["paths"]) for each in node.get("security", ()) for name in each}
+    assert used_schemes == set(document["components"]["securitySchemes"])
 
 
 def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
@@ -59,7 +66,8 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
                 for slug, example in content["examples"].items():
                     problem = Problem.model_validate(example["value"])
-                    assert (problem.type, problem.status) == (f"/problems/{slug}", int(status))
+                    assert (problem.type, problem.status) == (TYPES[slug].type_uri(), int(status))
+                    assert TYPES[slug].status == int(status)
 
 
 def test_the_examples_of_jobs_are_jobs(document: dict[str, Any]):
@@ -152,11 +160,13 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
         ("GET", "/attribute/{job_id}/images/{source}/{k}"): {"200", "304", "404", "410", "422", "500", "503"},
         ("POST", "/attribute/{job_id}/feedback"): {"200", "400", "404", "410", "413", "422", "500", "503"},
         ("GET", "/attribute/{job_id}/feedback"): {"200", "404", "410", "422", "500", "503"},
-        ("POST", "/webhooks"): {"201", "422", "500", "503"},
+        ("POST", "/attribute/{job_id}/cancel"): {"200", "404", "410", "422", "500", "503"},
+        ("DELETE", "/attribute/{job_id}"): {"204", "404", "422", "500", "503"},
+        ("POST", "/webhooks"): {"201", "413", "422", "500", "503"},
         ("GET", "/webhooks"): {"200", "500", "503"},
         ("GET", "/webhooks/default/secret"): {"200", "500", "503"},
         ("GET", "/webhooks/{endpoint_id}"): {"200", "404", "422", "500", "503"},
-        ("PATCH", "/webhooks/{endpoint_id}"): {"200", "404", "422", "500", "503"},
+        ("PATCH", "/webhooks/{endpoint_id}"): {"200", "404", "413", "422", "500", "503"},
         ("DELETE", "/webhooks/{endpoint_id}"): {"204", "404", "422", "500", "503"},
         ("GET", "/webhooks/{endpoint_id}/secret"): {"200", "404", "422", "500", "503"},
         ("POST", "/webhooks/{endpoint_id}/rotate"): {"200", "404", "422", "500", "503"},
@@ -164,8 +174,21 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
         ("GET", "/webhooks/deliveries"): {"200", "422", "500", "503"},
         ("GET", "/webhooks/deliveries/{delivery_id}"): {"200", "404", "422", "500", "503"},
         ("POST", "/webhooks/deliveries/{delivery_id}/redeliver"): {"202", "404", "409", "422", "500", "503"},
-        ("GET", "/sources"): {"200", "500"},
-        ("GET", "/sources/{source_id}"): {"200", "404", "500"},
+        ("POST", "/screening/hash-lists"): {"200", "201", "400", "408", "413", "415", "422", "500", "503"},
+        ("GET", "/screening/hash-lists"): {"200", "500", "503"},
+        ("GET", "/screening/hash-lists/{list_id}"): {"200", "404", "422", "500", "503"},
+        ("DELETE", "/screening/hash-lists/{list_id}"): {"204", "404", "422", "500", "503"},
+        ("POST", "/screening/text-rules"): {"200", "201", "413", "422", "500", "503"},
+        ("GET", "/screening/text-rules"): {"200", "500", "503"},
+        ("GET", "/screening/text-rules/{rule_id}"): {"200", "404", "422", "500", "503"},
+        ("DELETE", "/screening/text-rules/{rule_id}"): {"204", "404", "422", "500", "503"},
+        ("POST", "/keys"): {"201", "413", "422", "500", "503"},
+        ("GET", "/keys"): {"200", "422", "500", "503"},
+        ("GET", "/keys/{key_id}"): {"200", "404", "422", "500", "503"},
+        ("DELETE", "/keys/{key_id}"): {"204", "404", "422", "500", "503"},
+        ("GET", "/audit"): {"200", "422", "500", "503"},
+        ("GET", "/sources"): {"200", "500", "503"},
+        ("GET", "/sources/{source_id}"): {"200", "404", "500", "503"},
         ("GET", "/livez"): {"200"},
         ("GET", "/readyz"): {"200", "500", "503"},
         ("GET", "/problems/{slug}"): {"200", "404", "500"},
