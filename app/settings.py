@@ -310,7 +310,9 @@ class MetricsSettings(Group):
     port: int = Field(0, ge=0, le=65_535, description="where a worker process answers; 0: nowhere")
     host: str = Field("127.0.0.1", description="the address that a worker process binds for it")
     token: SecretStr | None = Field(
-        None, min_length=16, description="what the API's `/metrics` asks for as `Authorization: Bearer`; none: anybody may read it"
+        None,
+        min_length=16,
+        description="what the API's `/metrics` asks for as `Authorization: Bearer`; none: anybody may read it",
     )
 
 

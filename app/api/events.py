@@ -19,7 +19,7 @@ from app.api.answers import is_unfinished
 from app.api.dependencies import Reader, Settings, Waiting
 from app.api.openapi import EVENT_STREAM, problems
 from app.documents import JobDocument
-from app.errors import Erased, InvalidRequest, NotAcceptable, NotFound, Overloaded, StorageUnavailable
+from app.errors import Erased, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.progress import Seen, events
 
 router = APIRouter(tags=["attribution"])
@@ -39,9 +39,9 @@ async def get_place(waiting: Waiting) -> AsyncIterator[None]:
 
 
 @router.get(
-    "/attribute/{job_id}/events",
+    "/attribute/{job_id:uuid}/events",
     response_class=StreamingResponse,
-    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Erased, InvalidRequest, Overloaded, StorageUnavailable),
+    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Erased, Overloaded, StorageUnavailable),
     dependencies=[Depends(get_place)],
 )
 async def get_events(

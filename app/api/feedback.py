@@ -62,7 +62,7 @@ Told = Annotated[NewFeedback, Depends(read_feedback)]
 
 
 @router.post(
-    "/attribute/{job_id}/feedback",
+    "/attribute/{job_id:uuid}/feedback",
     responses=problems(MalformedRequest, NotFound, Erased, UploadTooLarge, InvalidRequest, StorageUnavailable),
     openapi_extra={"requestBody": _BODY},
 )
@@ -79,7 +79,7 @@ def give_feedback(
         return _document(feedback.give(session, caller.tenant_id, job_id, told.source, known, told.note))
 
 
-@router.get("/attribute/{job_id}/feedback", responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable))
+@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Erased, StorageUnavailable))
 def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
     """Read what was told last; a 404 where nothing was."""
     with database.transaction(durable=False) as session:

@@ -15,14 +15,14 @@ from app.access.audit import record
 from app.api.answers import caller_has
 from app.api.dependencies import Blobs, Database, Identity, Reader
 from app.api.openapi import IMAGE, problems
-from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.errors import Erased, NotFound, StorageUnavailable
 from app.store import blobs as stored
 from app.store import database
 from app.store.reading import read_job
 
-router = APIRouter(prefix="/attribute/{job_id}/images", tags=["attribution"])
+router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
-_RESPONSES = IMAGE | problems(NotFound, Erased, InvalidRequest, StorageUnavailable)
+_RESPONSES = IMAGE | problems(NotFound, Erased, StorageUnavailable)
 _HEADERS = {
     "Cache-Control": "private, no-cache",  # asked for each time, so that erasing and the audit log see it
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -37,7 +37,7 @@ def get_query_image(job_id: uuid.UUID, request: Request, caller: Reader, databas
     return _image(request, caller, database, blobs, job_id, "query")
 
 
-@router.get("/{source}/{k}", response_class=StreamingResponse, responses=_RESPONSES)
+@router.get("/{source}/{k:int}", response_class=StreamingResponse, responses=_RESPONSES)
 def get_drawing(
     job_id: uuid.UUID,
     source: Annotated[str, Path(max_length=100, pattern=r"^[^\x00/]+$")],

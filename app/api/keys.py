@@ -12,7 +12,7 @@ from app.access.scopes import Scope
 from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import headers, problems
 from app.documents import Document
-from app.errors import InsufficientScope, InvalidRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import InsufficientScope, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.store import keys
 from app.store.models import ApiKey
 
@@ -69,7 +69,8 @@ class KeysDocument(Document):
 @router.post(
     "",
     status_code=201,
-    responses=headers(201, _LOCATION) | problems(InsufficientScope, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=headers(201, _LOCATION)
+    | problems(MalformedRequest, InsufficientScope, UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def create_key(
     new: NewKey, request: Request, response: Response, caller: Administrator, settings: Settings, database: Database
@@ -117,7 +118,7 @@ def list_keys(
     )
 
 
-@router.get("/{key_id}", responses=problems(NotFound, InvalidRequest, StorageUnavailable))
+@router.get("/{key_id:uuid}", responses=problems(NotFound, StorageUnavailable))
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
     """Show a key, without what makes it one."""
     with database.statement() as session:
@@ -127,7 +128,7 @@ def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> Key
     return KeyDocument(**_fields(key))
 
 
-@router.delete("/{key_id}", status_code=204, responses=problems(NotFound, InvalidRequest, StorageUnavailable))
+@router.delete("/{key_id:uuid}", status_code=204, responses=problems(NotFound, StorageUnavailable))
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Revoke a key for good, also the one that is being used. A few seconds later it opens nothing any more."""
     with database.transaction() as session:

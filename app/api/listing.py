@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 from sqlalchemy import Row
 
 from app.api.dependencies import Database, Reader
@@ -59,6 +59,16 @@ class JobsDocument(Document):
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one")
 
 
+def _written_out(value: object) -> object:
+    """A bare number would be taken for seconds since 1970."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 @router.get(
     "/attribute",
     responses=headers(200, LINK) | problems(InvalidRequest, StorageUnavailable),
@@ -72,8 +82,8 @@ def list_attributions(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
     status: Annotated[list[JobStatus], Query(description="any of these; repeatable")] = [],  # noqa: B006 - FastAPI copies it
     external_id: Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$")] = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="exclusive, with its offset")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="exclusive, with its offset")] = None,
+    created_after: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
+    created_before: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
 ) -> JobsDocument:
     """List your jobs, newest first; erased ones are not among them. `Link: rel="next"` is there if more follow."""
     wanted = Wanted(tuple(sorted(set(status))), external_id, created_after, created_before)

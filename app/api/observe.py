@@ -85,5 +85,5 @@ def _method(scope: Scope) -> str:
 
 def _route(scope: Scope) -> str:
     """The template of the route that was taken, e.g. /attribute/{job_id}."""
-    path: str = getattr(scope.get("route"), "path", _UNMATCHED)
+    path: str = getattr(scope.get("route"), "path_format", _UNMATCHED)
     return path

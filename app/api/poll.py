@@ -9,22 +9,20 @@ from app.api.dependencies import Reader, Waiting
 from app.api.openapi import ANSWER_HEADERS, NOT_MODIFIED, PREFER, headers, problems
 from app.api.preferences import read_preferences
 from app.documents import JobDocument
-from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.errors import Erased, NotFound, StorageUnavailable
 
 router = APIRouter(tags=["attribution"])
 
 
 @router.get(
-    "/attribute/{job_id}",
+    "/attribute/{job_id:uuid}",
     response_model=JobDocument,
     response_description="the job as it stands",
-    responses=headers(200, ANSWER_HEADERS)
-    | NOT_MODIFIED
-    | problems(NotFound, Erased, InvalidRequest, StorageUnavailable),
+    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Erased, StorageUnavailable),
     openapi_extra={"parameters": [PREFER]},
 )
 async def get_attribution(job_id: uuid.UUID, request: Request, caller: Reader, waiting: Waiting) -> Response:
-    """Poll a job; `Retry-After` is there as long as it has not ended. An id that is not a UUID is a 422.
+    """Poll a job; `Retry-After` is there as long as it has not ended.
 
     With `Prefer: wait=n` the answer comes as soon as the job has ended, or after n seconds; together with
     `If-None-Match` as soon as the job has changed.

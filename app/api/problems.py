@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -119,7 +120,14 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         413: "The body is larger than anything this endpoint takes.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }.get(error.status_code, error.detail or HTTPStatus(error.status_code).phrase)
-    return answer_problem(request, kind(detail, headers=error.headers))
+    headers = {"Allow": _methods_at(request)} if error.status_code == 405 else error.headers
+    return answer_problem(request, kind(detail, headers=headers))
+
+
+def _methods_at(request: Request) -> str:
+    """What is possible at a path. The router names the methods of the first route that matches, and only those."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path)]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 async def _storage_error(request: Request, error: Exception) -> JSONResponse:

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/screening", tags=["screening"])
 _MAX_LISTS = 100
 _MAX_RULES = 200
 
-_FOUND = problems(NotFound, InvalidRequest, StorageUnavailable)
+_FOUND = problems(NotFound, StorageUnavailable)
 _LOCATION = {"Location": {"description": "where to find it", "schema": {"type": "string"}}}
 _CSV = {
     "required": True,
@@ -152,7 +152,7 @@ def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocum
     return HashListsDocument(hash_lists=[HashListDocument(**_list_fields(each)) for each in found])
 
 
-@router.get("/hash-lists/{list_id}", responses=_FOUND)
+@router.get("/hash-lists/{list_id:uuid}", responses=_FOUND)
 def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database) -> HashListDocument:
     """Show a hash list, without its hashes."""
     with database.statement() as session:
@@ -162,7 +162,7 @@ def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database)
     return HashListDocument(**_list_fields(found))
 
 
-@router.delete("/hash-lists/{list_id}", status_code=204, responses=_FOUND)
+@router.delete("/hash-lists/{list_id:uuid}", status_code=204, responses=_FOUND)
 def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Remove a hash list."""
     with database.transaction() as session:
@@ -176,7 +176,8 @@ def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator
     "/text-rules",
     status_code=201,
     response_description="a new rule",
-    responses=_replaced(TextRuleDocument) | problems(UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=_replaced(TextRuleDocument)
+    | problems(MalformedRequest, UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def save_text_rule(
     new: NewTextRule, request: Request, response: Response, caller: Administrator, database: Database
@@ -200,7 +201,7 @@ def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocum
     return TextRulesDocument(text_rules=[_rule(each) for each in found])
 
 
-@router.get("/text-rules/{rule_id}", responses=_FOUND)
+@router.get("/text-rules/{rule_id:uuid}", responses=_FOUND)
 def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database) -> TextRuleDocument:
     """Show a text rule."""
     with database.statement() as session:
@@ -210,7 +211,7 @@ def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database)
     return _rule(found)
 
 
-@router.delete("/text-rules/{rule_id}", status_code=204, responses=_FOUND)
+@router.delete("/text-rules/{rule_id:uuid}", status_code=204, responses=_FOUND)
 def delete_text_rule(rule_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Remove a text rule."""
     with database.transaction() as session:

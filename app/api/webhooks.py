@@ -12,7 +12,15 @@ from app.access.audit import record
 from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
 from app.api.openapi import problems
 from app.documents import Document
-from app.errors import AddressRefused, EndpointDisabled, InvalidRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import (
+    AddressRefused,
+    EndpointDisabled,
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+    StorageUnavailable,
+    UploadTooLarge,
+)
 from app.outbound import check_url
 from app.queue.steps import notify_step
 from app.store.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -24,10 +32,15 @@ from app.webhook.signing import message_id
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
-_PROBLEMS = problems(NotFound, InvalidRequest, StorageUnavailable)
+_PROBLEMS = problems(NotFound, StorageUnavailable)
 _OFF = "It was switched off by its owner."
 
-Url = Annotated[str, Field(max_length=4_096, examples=["https://moderation.example/hooks/attribution"])]
+Url = Annotated[
+    str,
+    Field(
+        max_length=4_096, json_schema_extra={"format": "uri"}, examples=["https://moderation.example/hooks/attribution"]
+    ),
+]
 Events = Annotated[tuple[EventType, ...], Field(min_length=1, max_length=len(EventType))]
 Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -126,7 +139,9 @@ class DeliveriesDocument(Document):
 
 
 @router.post(
-    "", status_code=201, responses=problems(UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable)
+    "",
+    status_code=201,
+    responses=problems(MalformedRequest, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable),
 )
 def create_endpoint(
     new: NewEndpoint,
@@ -190,7 +205,7 @@ def list_deliveries(
     )
 
 
-@router.get("/deliveries/{delivery_id}", responses=_PROBLEMS)
+@router.get("/deliveries/{delivery_id:uuid}", responses=_PROBLEMS)
 def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Database) -> AttemptedDeliveryDocument:
     """Show a delivery with its attempts."""
     with database.transaction(durable=False) as session:
@@ -202,9 +217,9 @@ def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Databa
 
 
 @router.post(
-    "/deliveries/{delivery_id}/redeliver",
+    "/deliveries/{delivery_id:uuid}/redeliver",
     status_code=202,
-    responses=problems(NotFound, InvalidRequest, EndpointDisabled, StorageUnavailable),
+    responses=problems(NotFound, EndpointDisabled, StorageUnavailable),
 )
 def redeliver(
     delivery_id: uuid.UUID, request: Request, caller: Administrator, database: Database, broker: Broker
@@ -221,7 +236,7 @@ def redeliver(
     return _delivery(row)
 
 
-@router.get("/{endpoint_id}", responses=_PROBLEMS)
+@router.get("/{endpoint_id:uuid}", responses=_PROBLEMS)
 def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Database) -> EndpointDocument:
     """Show an endpoint."""
     with database.transaction(durable=False) as session:
@@ -229,7 +244,8 @@ def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Databa
 
 
 @router.patch(
-    "/{endpoint_id}", responses=problems(NotFound, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable)
+    "/{endpoint_id:uuid}",
+    responses=problems(MalformedRequest, NotFound, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable),
 )
 def change_endpoint(
     endpoint_id: uuid.UUID,
@@ -259,7 +275,7 @@ def change_endpoint(
     return _endpoint(endpoint)
 
 
-@router.delete("/{endpoint_id}", status_code=204, responses=_PROBLEMS)
+@router.delete("/{endpoint_id:uuid}", status_code=204, responses=_PROBLEMS)
 def delete_endpoint(endpoint_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Delete an endpoint with all its deliveries."""
     with database.transaction() as session:
@@ -267,7 +283,7 @@ def delete_endpoint(endpoint_id: uuid.UUID, request: Request, caller: Administra
         _note(session, request, caller, "webhook.deleted", endpoint_id)
 
 
-@router.get("/{endpoint_id}/secret", responses=_PROBLEMS)
+@router.get("/{endpoint_id:uuid}/secret", responses=_PROBLEMS)
 def get_secret(endpoint_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> SecretDocument:
     """Show the secret that signs what is sent to an endpoint."""
     with database.transaction() as session:
@@ -276,7 +292,7 @@ def get_secret(endpoint_id: uuid.UUID, request: Request, caller: Administrator, 
     return SecretDocument(secret=endpoint.secrets[0]["secret"])
 
 
-@router.post("/{endpoint_id}/rotate", responses=_PROBLEMS)
+@router.post("/{endpoint_id:uuid}/rotate", responses=_PROBLEMS)
 def rotate_secret(
     endpoint_id: uuid.UUID, request: Request, caller: Administrator, settings: Settings, database: Database
 ) -> SecretDocument:
@@ -290,9 +306,9 @@ def rotate_secret(
 
 
 @router.post(
-    "/{endpoint_id}/ping",
+    "/{endpoint_id:uuid}/ping",
     status_code=202,
-    responses=problems(NotFound, InvalidRequest, EndpointDisabled, StorageUnavailable),
+    responses=problems(NotFound, EndpointDisabled, StorageUnavailable),
 )
 def ping_endpoint(
     endpoint_id: uuid.UUID, caller: Administrator, database: Database, broker: Broker

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.dependencies import Blobs, Broker, Database, Snapshots, Submitter
 from app.api.openapi import problems
 from app.documents import JobDocument, job_document
-from app.errors import Erased, InvalidRequest, NotFound, StorageUnavailable
+from app.errors import Erased, NotFound, StorageUnavailable
 from app.queue.steps import notify_step
 from app.store import jobs
 from app.store.erasure import erase
@@ -16,10 +16,10 @@ router = APIRouter(tags=["attribution"])
 
 
 @router.post(
-    "/attribute/{job_id}/cancel",
+    "/attribute/{job_id:uuid}/cancel",
     response_model=JobDocument,
     response_description="the job: canceled, or as it had ended before",
-    responses=problems(NotFound, Erased, InvalidRequest, StorageUnavailable),
+    responses=problems(NotFound, Erased, StorageUnavailable),
 )
 def cancel_attribution(
     job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots, broker: Broker
@@ -44,10 +44,10 @@ def cancel_attribution(
 
 
 @router.delete(
-    "/attribute/{job_id}",
+    "/attribute/{job_id:uuid}",
     status_code=204,
     response_description="erased, now or before",
-    responses=problems(NotFound, InvalidRequest, StorageUnavailable),
+    responses=problems(NotFound, StorageUnavailable),
 )
 def erase_attribution(
     job_id: uuid.UUID, request: Request, caller: Submitter, database: Database, blobs: Blobs, snapshots: Snapshots
