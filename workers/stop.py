@@ -46,8 +46,8 @@ class Stopping:
 
 def hand_back(process: Process) -> None:
     """Gives up what this process holds, and has others work on it."""
-    steps = [_step(claim) for claim in process.leases.hand_back()]
-    process.broker.enqueue(steps)
+    # Of a job's sources in one queue, one message is enough.
+    process.broker.enqueue(dict.fromkeys(_step(claim) for claim in process.leases.hand_back()))
 
 
 def _step(claim: Job | JobSource) -> Step:
