@@ -120,7 +120,8 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
         ("text_rule.removed", ids[1]),
     ]
     assert [entry.detail for entry in entries[:2]] == [{"name": "house list"}, {"name": "house rule"}]
-    assert {entry.actor for entry in entries} == {"anybody"}
+    (key,) = client.get("/keys").json()["keys"]
+    assert {entry.actor for entry in entries} == {f"key:{key['id']}"}
     assert entries[0].request_id == made[0].headers["X-Request-Id"]
     assert entries[2].request_id == "removal"
 
