@@ -166,7 +166,7 @@ def crashing_image() -> str | None:
     """How a job ends whose image kills its worker each time, while another one goes through."""
     sources = {"a": "", "b": ""}
     with (
-        fake_service(sources, captioner="fake:crash_on=magenta", JOB__ATTEMPTS="3") as service,
+        fake_service(sources, captioner="fake:crash_on=magenta", environment={"JOB__ATTEMPTS": "3"}) as service,
         connect(service) as http,
     ):
         crashing = submit(http, picture((255, 0, 255)))

@@ -30,9 +30,16 @@ timeout_seconds = {timeout}
 
 @contextmanager
 def fake_service(
-    sources: Mapping[str, str], timeout: float = 20, captioner: str = "fake:", **environment: str
+    sources: Mapping[str, str],
+    timeout: float = 20,
+    captioner: str = "fake:",
+    workers: Mapping[str, tuple[str, ...]] = WORKERS,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """A warm service over these sources (id → TOML parameters), on a state directory that goes afterwards."""
+    """A service over these sources (id → TOML parameters), on a state directory that goes afterwards.
+
+    It is warm, if it has workers.
+    """
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         catalogue = Path(folder) / "sources"
         catalogue.mkdir()
@@ -45,7 +52,8 @@ def fake_service(
             "MODELS__CALIBRATIONS": "[]",
         }
         state = Path(folder) / "state"
-        with stack(state, workers=WORKERS, environment=settings | environment) as running:
-            running.wait_until_warm()
+        with stack(state, workers=workers, environment=settings | dict(environment or {})) as running:
+            if workers:
+                running.wait_until_warm()
             yield running
         remove(state)

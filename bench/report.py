@@ -1,6 +1,7 @@
 """How a measurement ends: bounds checked one by one, one JSON line, an exit code."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,22 +9,27 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A figure and what it may at most be."""
+    """A figure and what it may at most, or must at least, be."""
 
     name: str
     value: float
-    at_most: float
+    at_most: float = math.inf
+    at_least: float = -math.inf
 
     @property
     def met(self) -> bool:
         """Whether the figure keeps the bound."""
-        return self.value <= self.at_most
+        return self.at_least <= self.value <= self.at_most
+
+    def __str__(self) -> str:
+        wanted = f"at most {self.at_most}" if self.at_most < math.inf else f"at least {self.at_least}"
+        return f"{'met   ' if self.met else 'MISSED'} {self.name}: {self.value:.3f} ({wanted})"
 
 
 def finish(bench: str, figures: Mapping[str, Any], bounds: list[Bound]) -> int:
     """Prints a line per bound and the JSON line; 0 if all are met, else 1."""
     for bound in bounds:
-        print(f"{'met   ' if bound.met else 'MISSED'} {bound.name}: {bound.value:.3f} (at most {bound.at_most})")
+        print(bound)
     met = all(bound.met for bound in bounds)
     print(json.dumps({"bench": bench, **figures, "met": met}))
     return 0 if met else 1
