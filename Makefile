@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead chaos lock clean \
+.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead bench-api fuzz chaos lock clean \
         installed-demo installed-all
 
 help: ## Explain every target
@@ -53,6 +53,12 @@ bench-fanout: installed-all ## Ten sources of one second each: how long does the
 
 bench-overhead: installed-all ## What the service adds to the broker's own round trips
 	@$(PY) -m bench.overhead $(ARGS)
+
+bench-api: installed-all ## The HTTP side beside a bare FastAPI, from a thousand jobs to a million, and overloaded (twelve minutes)
+	@$(PY) -m bench.api $(ARGS)
+
+fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)
+	@$(PY) -m bench.fuzz $(ARGS)
 
 chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
 	@$(PY) -m bench.chaos $(ARGS)
