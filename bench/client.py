@@ -38,6 +38,17 @@ def submit(http: httpx.Client, image: bytes, **options: str) -> str:
     return answer.headers["Location"]
 
 
+def attribute(http: httpx.Client, image: bytes, **options: str) -> Job:
+    """Posts an image and waits for the end of its job in the same request. Raises TimeoutError."""
+    answer = http.post(
+        "/attribute", files={"image": ("image.png", image)}, data=options, headers={"Prefer": "wait=60"}, timeout=70
+    )
+    if answer.raise_for_status().status_code != httpx.codes.OK:
+        raise TimeoutError("the job did not end within a minute")
+    job: Job = answer.json()
+    return job
+
+
 def wait(http: httpx.Client, location: str, every: float = 0.01, patience: float = 120) -> Job:
     """Polls until the job has ended. Raises TimeoutError."""
     deadline = time.monotonic() + patience

@@ -1,7 +1,7 @@
 """`make bench-overhead`: a job of ten instant sources takes at most twice as long as twelve Celery no-op round trips.
 
 Both go over the same broker with the same Celery options, in turn, in one run: a round trip is sending a task and
-waiting for its result, twelve of them one after another; a job is POST /attribute until a poll shows its end.
+waiting for its result, twelve of them one after another; a job is POST /attribute with `Prefer: wait`, until its end.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.client import connect, picture, submit, wait
+from bench.client import attribute, connect, picture
 from bench.fakes import fake_service
 from bench.report import Bound, finish
 from embedded.stack import Stack
@@ -55,7 +55,7 @@ def main() -> int:
         def job(colour: int) -> float:
             image = picture((colour, 40, 40))
             started = time.perf_counter()
-            ended = wait(http, submit(http, image, candidates="1"), every=0.005)
+            ended = attribute(http, image, candidates="1")
             seconds = time.perf_counter() - started
             assert len(ended["result"]["ranking"]) == len(INSTANT), ended
             return seconds

@@ -29,7 +29,7 @@ def rank(process: Process, job: Job) -> Succeed:
         ranking = rank_features(embedded, models.distance, [row.source for row in rows])
         threshold = _threshold(process, job, embedded.embedder, rows)
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
-    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json"))
+    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json"), rows)
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:

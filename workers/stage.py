@@ -1,7 +1,7 @@
 """The shape that every stage of a job has: claim it, work outside any transaction, save, hand on."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from app.errors import JobFailure, Screened, ServiceError, StepFailed
 from app.queue.steps import notify_step, stage_step
 from app.store import blobs, jobs
 from app.store.blobs import StoredBlob
-from app.store.models import Job, Stage
+from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
 from attribution.errors import AttributionError
 from workers.discard import discard
@@ -36,9 +36,10 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """The job is done: its result document."""
+    """The job is done: its result document, and the sources it is about, which do not change any more."""
 
     result: dict[str, Any]
+    sources: Sequence[JobSource]
 
 
 Work = Callable[[Process, Job], Advance | Succeed]
@@ -132,9 +133,8 @@ def _tell_start(process: Process, job_id: uuid.UUID) -> None:
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     with process.database.transaction() as session:
         ended = jobs.succeed(session, job, outcome.result)
-        rows = jobs.sources_of(session, job.id)
     if ended is not None:
-        process.snapshots.end(job.tenant_id, job_document(ended, rows))
+        process.snapshots.end(job.tenant_id, job_document(ended, outcome.sources))
         if job.notify:
             process.broker.enqueue([notify_step()])
         log.info("job_succeeded")

@@ -41,6 +41,7 @@ def sweep(process: Process) -> None:
         process.broker.enqueue([notify_step()])
     SWEEPS.inc()
 
+
 def _cancel(process: Process) -> None:
     """Ends the jobs whose callers said after how long they lose interest."""
     with process.database.transaction(durable=False) as session:

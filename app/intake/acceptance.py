@@ -1,6 +1,7 @@
 """Makes an accepted job of what was sent: stored bytes, committed rows, a message to the workers, in that order."""
 
 import uuid
+from asyncio import gather
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -148,11 +149,11 @@ class Intake:
         canonical = upload.with_name("canonical.bmp")
         with DECODE_DURATION.time():
             decoded = await self._decoders.decode(upload, canonical)
-        uses = {
-            "original": await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded)),
-            "query": await self._put(tenant_id, canonical, decoded.canonical_sha256, CANONICAL_TYPE),
-        }
-        return _Image(image_values(decoded), uses)
+        original, query = await gather(
+            self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded)),
+            self._put(tenant_id, canonical, decoded.canonical_sha256, CANONICAL_TYPE),
+        )
+        return _Image(image_values(decoded), {"original": original, "query": query})
 
     async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)

@@ -8,7 +8,7 @@ from expressions each time cost a job 20 ms of computing.
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -81,18 +81,33 @@ class NewJob:
 
 
 def accept(session: Session, new: NewJob) -> tuple[Job, Sequence[JobSource]]:
-    """Inserts the job and a row per source; returns them as stored."""
+    """Inserts the job and a row per source; returns them as a caller would be shown them."""
     given = {
         field: json.dumps(value) if field in _JSON_COLUMNS and value is not None else value
-        for field, value in asdict(replace(new, sources=())).items()
+        for field, value in ((each.name, getattr(new, each.name)) for each in fields(new))
     }
     job = session.scalars(_ACCEPT, given).one()
     rows = [
         asdict(source) | {"position": position, "timeout": source.timeout.total_seconds()}
         for position, source in enumerate(new.sources)
     ]
-    asked = {"job_id": job.id, "tenant_id": new.tenant_id, "rows": json.dumps(rows)}
-    return job, session.scalars(_ACCEPT_SOURCES, asked).all()
+    session.execute(_ACCEPT_SOURCES, {"job_id": job.id, "tenant_id": new.tenant_id, "rows": json.dumps(rows)})
+    return job, [_accepted(job, position, source) for position, source in enumerate(new.sources)]
+
+
+def _accepted(job: Job, position: int, source: NewSource) -> JobSource:
+    """The row as it was inserted: reading ten of them back cost more than inserting them."""
+    return JobSource(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        position=position,
+        timeout_seconds=source.timeout.total_seconds(),
+        drawings=[],
+        **{name: getattr(source, name) for name in _TOLD},
+    )
+
+
+_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason")
 
 
 _ACCEPT = select(Job).from_statement(
@@ -109,19 +124,15 @@ _ACCEPT = select(Job).from_statement(
         """  # noqa: S608 - our own words
     )
 )
-_ACCEPT_SOURCES = select(JobSource).from_statement(
-    text(
-        """
-        INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
-                                 timeout_seconds, state, reason)
-        SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason
-        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
-            position smallint, source text, family text, platform text, model text, revision text, queue text,
-            timeout float, state text, reason text)
-        ORDER BY position
-        RETURNING *
-        """
-    )
+_ACCEPT_SOURCES = text(
+    """
+    INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
+                             timeout_seconds, state, reason)
+    SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
+        position smallint, source text, family text, platform text, model text, revision text, queue text,
+        timeout float, state text, reason text)
+    """
 )
 
 
