@@ -6,6 +6,7 @@ never a row without bytes.
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Blobs:
 
     def __init__(self, url: str) -> None:
         self._store = open_store(url)
+        # Where it is a folder; files are then linked into it, where that is possible, instead of copied.
+        self._folder = Path(str(self._store.prefix)) if isinstance(self._store, LocalStore) else None
 
     def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
         """Stores the bytes; doing so twice is the same as once. Raises StorageUnavailable."""
@@ -67,10 +70,13 @@ class Blobs:
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
-        part = _LOCAL_PART_BYTES if isinstance(self._store, LocalStore) else _REMOTE_PART_BYTES
+        key = _key(tenant_id, sha256)
         try:
-            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=part, max_concurrency=1)
             size = file.stat().st_size
+            if self._folder is None:
+                obstore.put(self._store, key, file, chunk_size=_REMOTE_PART_BYTES, max_concurrency=1)
+            elif not _link(file, self._folder / key):
+                obstore.put(self._store, key, file, chunk_size=_LOCAL_PART_BYTES, max_concurrency=1)
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
         return StoredBlob(tenant_id, sha256, size, media_type, file)
@@ -265,6 +271,18 @@ def used_by(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None
 async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
     async for piece in found.stream():
         yield bytes(piece)
+
+
+def _link(file: Path, to: Path) -> bool:
+    """Gives a file a second name, in one step and over whatever is there; False across file systems."""
+    new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file, new)
+    except OSError:
+        return False
+    new.replace(to)
+    return True
 
 
 def _address(key: str) -> Address:
