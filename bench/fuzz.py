@@ -18,6 +18,7 @@ from bench.fakes import fake_service
 from bench.report import Bound, finish
 
 ENDLESS = "1000000000"
+_CONFIG = Path(__file__).with_name("schemathesis.toml").resolve()
 Reached = set[tuple[str, str, str]]  # method, path, status
 # Answered before a route is found, so that the tests' counters do not know for which: tests/app/api/test_access.py
 # asks every operation without a key, with a wrong one and too often.
@@ -73,7 +74,7 @@ def _run_tests(report: Path) -> Reached:
 def _schemathesis(base_url: str, key: dict[str, str], examples: int, seed: int, folder: Path) -> int:
     """Its exit code; what it finds it prints itself."""
     command = [
-        *("schemathesis", "run", f"{base_url}/openapi.json"),
+        *("schemathesis", "--config-file", str(_CONFIG), "run", f"{base_url}/openapi.json"),
         *(part for name, value in key.items() for part in ("--header", f"{name}: {value}")),
         *("--checks", "all", "--max-examples", str(examples), "--seed", str(seed)),
         *("--request-timeout", "30", "--continue-on-failure", "--no-color"),

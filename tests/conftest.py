@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sqlalchemy import false, update
 
 import embedded
 from app import tracing
+from app.metrics import HTTP_REQUESTS
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, Base, Tenant
 from embedded.state import remove
@@ -93,6 +95,14 @@ def real_data() -> Path:
     folder = Path(os.environ[REAL_DATA])
     next(folder.iterdir())  # unreadable or empty: fail, do not pass quietly
     return folder
+
+
+def pytest_sessionfinish() -> None:
+    """Write which operations were answered with which statuses, for `make fuzz`."""
+    if file := os.environ.get("WHODREW_STATUSES"):
+        counted = [sample for metric in HTTP_REQUESTS.collect() for sample in metric.samples]
+        seen = {(each.labels["method"], each.labels["route"], each.labels["status"]) for each in counted if each.value}
+        Path(file).write_text(json.dumps(sorted(seen)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

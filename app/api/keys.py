@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from app.access import issuing
 from app.access.scopes import Scope
@@ -23,11 +23,17 @@ _MAX_USABLE = 100
 _LOCATION = {"Location": {"description": "where to find it", "schema": {"type": "string"}}}
 
 
+def _each_once(value: object) -> object:
+    if isinstance(value, list) and any(value.count(each) > 1 for each in value):
+        raise ValueError("must name each scope once")
+    return value
+
+
 class NewKey(Document):
     """What a key is to be good for."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["moderation queue"])
-    scopes: Annotated[frozenset[Scope], Field(min_length=1)] = Field(
+    scopes: Annotated[frozenset[Scope], Field(min_length=1), BeforeValidator(_each_once)] = Field(
         description="`submit`: hand in images and withdraw them; `read`: see jobs; `admin`: keys, webhooks, screening "
         "and the audit log. None stands for another, and a key can only give what it has"
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 from sqlalchemy.orm import Session
 
 from app.access.audit import record
@@ -59,7 +59,7 @@ class EndpointChange(Document):
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
-    enabled: bool | None = Field(
+    enabled: StrictBool | None = Field(
         None, description="false drops what is still to be delivered; true also after a 410 had switched it off"
     )
 
