@@ -22,9 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 # What a name in an expression can be besides a metric: PromQL's own words, and what Prometheus itself adds.
-WORDS = set(
-    ["sum", "min", "max", "rate", "increase", "by", "on", "or", "and", "absent", "histogram_quantile", "le", "up"]
-)
+WORDS = {"sum", "min", "max", "rate", "increase", "by", "on", "or", "and", "absent", "histogram_quantile", "le", "up"}
 SET_BY_PROMETHEUS = {"job", "instance"}
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -210,12 +211,15 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
             here.run(until=lambda step: step.task == "workers.embed")
             start = Barrier(3)
 
-            def complete(start: Barrier = start) -> None:
+            # Each is late in some of the races, so that each wins some, on any machine.
+            def complete(start: Barrier = start, turn: int = turn) -> None:
                 start.wait()
+                time.sleep(0.03 * (turn % 5 == 0))
                 here.run()
 
-            def cancel(start: Barrier = start, job_id: uuid.UUID = job_id) -> int:
+            def cancel(start: Barrier = start, job_id: uuid.UUID = job_id, turn: int = turn) -> int:
                 start.wait()
+                time.sleep(0.03 * (turn % 5 == 1))
                 return client.post(f"/attribute/{job_id}/cancel").status_code
 
             def delete(start: Barrier = start, job_id: uuid.UUID = job_id, turn: int = turn) -> int:

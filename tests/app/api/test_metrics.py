@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from app.gauges import JOBS_SQL, StoreGauges
@@ -105,9 +106,7 @@ def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> Non
 
     class Away(Heartbeats):
         def warm(self, roles):
-            from redis.exceptions import ConnectionError
-
-            raise ConnectionError
+            raise RedisError
 
     database.engine.dispose()
     gauges = StoreGauges(database, Away(redis), ["remote"])
