@@ -78,8 +78,10 @@ def _capacity(http: httpx.Client) -> float:
 @contextmanager
 def _watch(service: Stack) -> Iterator[dict[str, float]]:
     """The most resident memory of each of our Python processes, in MB, updated while the block runs."""
-    pids: dict[str, int] = json.loads((service.logs.parent / "processes.json").read_text())
-    watched = {name: pid for name, pid in pids.items() if name == "api" or name.startswith("worker")}
+    register = json.loads((service.logs.parent / "processes.json").read_text())
+    watched: dict[str, int] = {
+        name: entry["pid"] for name, entry in register.items() if name == "api" or name.startswith("worker")
+    }
     peak = {name: _resident_mb(pid) for name, pid in watched.items()}
     over = Event()
 
