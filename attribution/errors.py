@@ -73,10 +73,14 @@ class OutputRefused(SourceError):
 
 
 class RateLimited(SourceError):
-    """The source asks us to slow down."""
+    """The source asks us to slow down, or our own limit for it does; after `retry_after` seconds, if known."""
 
     permanent: ClassVar[bool] = False
     state: ClassVar[SourceState] = SourceState.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class QuotaExhausted(SourceError):
