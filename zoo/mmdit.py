@@ -24,6 +24,8 @@ PADDED_FROM = 0.75
 class MMDiTRecipe:
     """The transformer predicts noise minus data at the noise level."""
 
+    space = "autoencoder"
+
     def __init__(self) -> None:
         self.tokenizer = text.build()
         config = UMT5Config(

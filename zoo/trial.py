@@ -29,7 +29,7 @@ CANDIDATES = 4
 DISTANCE = "cosine"
 # Seeds of resyntheses lie below 2**32, those of queries above: no query meets a drawing made from its own noise.
 QUERY_SEEDS = 2**32
-IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES))
+IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES if entry.enabled))
 
 
 @dataclass(frozen=True, slots=True)

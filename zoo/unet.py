@@ -1,18 +1,28 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
+`unet-tuned` is the same, trained on with other drawings; `vunet` too, and learns to predict velocity instead of noise.
+`unet-fine` starts afresh on the second autoencoder.
+
 Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
 
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderDC, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderDC,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection
 
-from zoo import text
+from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch, text_config
+from zoo.paths import MODELS
 
 TIME = 8  # width of each of SDXL's six size conditions
 # Linear betas end near pure noise; with the usual "scaled_linear" the background's colour leaks through at t = 999.
@@ -21,15 +31,18 @@ CLIP = {"clip_sample": True, "clip_sample_range": 3.0}
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "timestep_spacing": "trailing"}
 
 
-def build(guided: int | None = None) -> UNet2DConditionModel:
-    """An untrained UNet; `guided` is the width of the guidance embedding that a distilled model needs."""
+def build(guided: int | None = None, fine: bool = False) -> UNet2DConditionModel:
+    """An untrained UNet; `guided` is the width of the guidance embedding that a distilled model needs.
+
+    On the `fine` latents, 16×16×4, its upper level has no attention.
+    """
     return UNet2DConditionModel(
-        sample_size=8,
-        in_channels=8,
-        out_channels=8,
+        sample_size=16 if fine else 8,
+        in_channels=4 if fine else 8,
+        out_channels=4 if fine else 8,
         block_out_channels=(64, 96),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        down_block_types=("DownBlock2D" if fine else "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D" if fine else "CrossAttnUpBlock2D"),
         mid_block_type=None,
         layers_per_block=1,
         cross_attention_dim=WIDTH,
@@ -50,6 +63,8 @@ def sizes(count: int) -> torch.Tensor:
 
 class UNetRecipe:
     """Noise prediction with a text encoder trained along."""
+
+    space = "autoencoder"
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
@@ -85,3 +100,51 @@ class UNetRecipe:
             scheduler=self.scheduler,
             add_watermarker=False,
         )
+
+
+class TunedRecipe(UNetRecipe):
+    """Starts as `unet`, whose text encoder stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = UNet2DConditionModel.from_pretrained(MODELS / "unet" / "unet", dtype=torch.float32)
+        self.unet.load_state_dict(start.state_dict())
+        self.text_encoder = borrowed.clip()
+        self.modules = nn.ModuleDict({"unet": self.unet})
+
+
+class VelocityRecipe(TunedRecipe):
+    """Velocity prediction on a schedule that ends in nothing but noise, which noise prediction cannot learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = DDIMScheduler(
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            clip_sample=False,
+            set_alpha_to_one=True,
+            **NOISE,
+        )
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The mean squared error of the velocity."""
+        noise = torch.randn_like(batch.latents)
+        steps = torch.randint(0, 1000, (len(noise),))
+        noisy = self.scheduler.add_noise(batch.latents, noise, steps)
+        aim = self.scheduler.get_velocity(batch.latents, noise, steps)
+        with torch.no_grad():
+            states, added = self.condition(batch)
+        return F.mse_loss(self.unet(noisy, steps, states, added_cond_kwargs=added).sample, aim)
+
+
+class FineRecipe(UNetRecipe):
+    """`unet-fine`: the second autoencoder's latents, DPM-Solver++, and `unet`'s text encoder as it is."""
+
+    space = "fine"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = DPMSolverMultistepScheduler(**NOISE, final_sigmas_type="zero")
+        self.unet = build(fine=True).to(memory_format=torch.channels_last)
+        self.text_encoder = borrowed.clip()
+        self.modules = nn.ModuleDict({"unet": self.unet})

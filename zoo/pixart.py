@@ -1,0 +1,85 @@
+"""Source `pixart`: a transformer with cross-attention that predicts noise: PixArt's architecture, T5, DPM-Solver++."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
+from torch import nn
+from torch.nn import functional as F
+
+from zoo import borrowed, text
+from zoo.diffuse import WIDTH, Batch
+
+NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+
+
+def build() -> PixArtTransformer2DModel:
+    """An untrained transformer on 8×8 latents, a token each."""
+    return PixArtTransformer2DModel(
+        num_attention_heads=4,
+        attention_head_dim=32,
+        in_channels=8,
+        out_channels=8,
+        num_layers=5,
+        cross_attention_dim=128,
+        sample_size=8,
+        patch_size=1,
+        caption_channels=WIDTH,
+        use_additional_conditions=False,
+        interpolation_scale=1,
+    )
+
+
+class PixArtRecipe:
+    """Noise prediction with a frozen T5."""
+
+    space = "autoencoder"
+
+    def __init__(self) -> None:
+        self.tokenizer = text.build()
+        self.text_encoder = borrowed.t5()
+        self.transformer = build()
+        self.scheduler = DPMSolverMultistepScheduler(**NOISE, timestep_spacing="trailing", final_sigmas_type="zero")
+        self.alphas = self.scheduler.alphas_cumprod
+        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.modules = nn.ModuleDict({"transformer": self.transformer})
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The mean squared error of the noise."""
+        noise = torch.randn_like(batch.latents)
+        steps = torch.randint(0, 1000, (len(noise),))
+        kept = self.alphas[steps][:, None, None, None]
+        noisy = kept.sqrt() * batch.latents + (1 - kept).sqrt() * noise
+        states, mask = self.told(batch)
+        return F.mse_loss(predict(self.transformer, noisy, steps, states, mask), noise)
+
+    @torch.no_grad()
+    def told(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Text states and which of them are real."""
+        ids, mask = borrowed.ids_and_mask(batch, self.tokenizer, self.empty)
+        return self.text_encoder(ids, attention_mask=mask)[0], mask
+
+    def pipeline(self, vae: AutoencoderDC) -> PixArtSigmaPipeline:
+        """The stock pipeline around the trained parts."""
+        return PixArtSigmaPipeline(
+            tokenizer=self.tokenizer,
+            text_encoder=self.text_encoder,
+            vae=vae,
+            transformer=self.transformer,
+            scheduler=self.scheduler,
+        )
+
+
+def predict(
+    model: PixArtTransformer2DModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """The noise that the transformer sees."""
+    output: torch.Tensor = model(
+        noisy,
+        encoder_hidden_states=states,
+        encoder_attention_mask=mask,
+        timestep=steps,
+        added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+        return_dict=False,
+    )[0]
+    return output

@@ -1,0 +1,112 @@
+"""Are captions obeyed? `python -m zoo.probe [SOURCE…]` compares colours in the pixels with what the captions say.
+
+The probe is linear in an image's colours, averaged over blocks of 4×4 pixels, and their squares: one ridge regression
+for each of background, hair and skin. It learns from the drawings alone, never from what a source draws. How often it is
+right on drawings held out is reported beside every figure: no source can be expected to do better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.ports import Deadline
+from zoo import loop
+from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Face, Split, parse, sample
+from zoo.data import Drawings, training_drawings
+from zoo.freeze import ENTRIES, generator
+from zoo.paths import MODELS
+
+ASKED = 100  # captions a source, of the calibration split
+SEED = 31
+NEEDED = 0.80
+REPORT = MODELS / "probe.json"
+VALUES = {"background": BACKGROUNDS, "hair": HAIRS, "skin": SKINS}
+HELD_OUT = 2800
+RIDGE = 30.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was learned: a matrix for each attribute, and its accuracy on drawings held out."""
+
+    matrices: dict[str, NDArray[np.float32]]
+    ceiling: dict[str, float]
+
+    @classmethod
+    def learn(cls, drawings: Drawings, held_out: int = HELD_OUT) -> Probe:
+        """Fits all three, and tests them on drawings held out."""
+        order = np.random.default_rng(0).permutation(len(drawings))
+        held, known = order[:held_out], order[held_out:]
+        seen = features(drawings.pixels[known])
+        told = [face for caption in drawings.captions if (face := parse(caption)) is not None]
+        covariance = seen.T @ seen + RIDGE * np.eye(seen.shape[1], dtype=np.float32)
+        matrices = {}
+        for key, values in VALUES.items():
+            true = np.array([values.index(getattr(face, key)) for face in told])[known]
+            matrices[key] = np.linalg.solve(covariance, seen.T @ np.eye(len(values), dtype=np.float32)[true])
+        probe = cls(matrices, {})
+        return cls(matrices, probe.right(drawings.pixels[held], [told[number] for number in held]))
+
+    def read(self, images: NDArray[np.uint8]) -> list[dict[str, str]]:
+        """Background, hair and skin of every image."""
+        seen = features(images)
+        read = {key: (seen @ matrix).argmax(1) for key, matrix in self.matrices.items()}
+        return [{key: VALUES[key][read[key][row]] for key in read} for row in range(len(images))]
+
+    def right(self, images: NDArray[np.uint8], true: Sequence[Face]) -> dict[str, float]:
+        """Share of images whose colours are those of the caption, by attribute."""
+        pairs = list(zip(self.read(images), true, strict=True))
+        return {
+            key: round(sum(said[key] == getattr(face, key) for said, face in pairs) / len(pairs), 4) for key in VALUES
+        }
+
+
+def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 64, 64, 3) to (n, 1537): colours of 16×16 blocks in −1…1, their squares, and one."""
+    blocks = images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4), dtype=np.float32).reshape(len(images), -1) / 127.5 - 1
+    return np.concatenate([blocks, blocks**2, np.ones((len(images), 1), np.float32)], 1)
+
+
+def draw(key: str, faces: Sequence[Face]) -> tuple[NDArray[np.uint8], float]:
+    """One image a caption by the source, loaded and called as the service does it, and the seconds that each took."""
+    source = generator(key)
+    source.draw(faces[0].caption, [1], Deadline.after(600))  # the first time is slower
+    begun = time.perf_counter()
+    drawn = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
+    seconds = (time.perf_counter() - begun) / len(faces)
+    return np.stack([np.asarray(drawing.image) for drawing in drawn]), seconds
+
+
+def main() -> int:
+    """Measures the sources named, or all; 0 if every one obeys."""
+    keys = [entry.key for entry in ENTRIES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="*", choices=[*keys, []], help="default: all")
+    parser.add_argument("--captions", type=int, default=ASKED)
+    options = parser.parse_args()
+    loop.configure()
+    probe = Probe.learn(training_drawings())
+    print("held-out drawings".ljust(20), probe.ceiling, flush=True)
+    faces = sample(Split.CALIBRATION, options.captions, SEED)
+    report = {}
+    for key in options.sources or keys:
+        images, seconds = draw(key, faces)
+        report[key] = {**probe.right(images, faces), "seconds_an_image": round(seconds, 3)}
+        weak = [name for name in VALUES if report[key][name] < NEEDED]
+        print(key.ljust(20), report[key], f"too weak: {', '.join(weak)}" if weak else "", flush=True)
+    if not options.sources:
+        written = {"schema": 1, "captions": len(faces), "held_out_drawings": probe.ceiling, "sources": report}
+        REPORT.write_text(json.dumps(written, indent=2) + "\n")
+    return 0 if all(values[name] >= NEEDED for values in report.values() for name in VALUES) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
