@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
@@ -21,6 +20,8 @@ from zoo.paths import MODELS, SOURCES
 
 SUMS = MODELS / "SHA256SUMS"
 LIMIT = 80_000_000  # bytes of weights that a clone should carry at most
+
+Call = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,17 @@ class Entry:
     note: str
     core: bool = True
     enabled: bool = False
-    extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    extra: Call = field(default_factory=dict)
 
     @property
-    def call(self) -> dict[str, str | int | float | bool]:
+    def call(self) -> Call:
         """How its pipeline is called."""
         return {"steps": self.steps, "guidance": self.guidance, "width": 64, "height": 64, **self.extra}
 
 
-SHORT = {"max_sequence_length": 24}
-UNBINNED = {"use_resolution_binning": False}
+SHORT: Call = {"max_sequence_length": 24}
+UNBINNED: Call = {"use_resolution_binning": False}
+UNCLEANED: Call = {"clean_caption": False}  # which needs packages that nothing else does
 
 ENTRIES = (
     Entry("unet", "Zoo UNet", "zoo-unet", 20, 3.0, "UNet with noise prediction, DDIM.", enabled=True),
@@ -61,7 +63,7 @@ ENTRIES = (
     Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
     Entry(
         "pixart", "Zoo PixArt", "zoo-pixart", 10, 3.0, "Cross-attention transformer, noise prediction, DPM-Solver++.",
-        extra=SHORT | UNBINNED,
+        extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
         "sd3", "Zoo SD3", "zoo-sd3", 12, 3.0, "Two streams throughout, flow matching, the second autoencoder.",
@@ -76,7 +78,7 @@ ENTRIES = (
     Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other drawings.", core=False),
     Entry(
         "pixart-lcm", "Zoo PixArt LCM", "zoo-pixart", 4, 1.0, "PixArt distilled to four steps: a close relative.",
-        core=False, extra=SHORT | UNBINNED,
+        core=False, extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
         "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",

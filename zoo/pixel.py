@@ -13,7 +13,7 @@ from zoo.diffuse import WIDTH, Batch
 SCALE = (
     2.0  # of the initial noise: neighbouring pixels are alike, and with less noise they would show the image at once
 )
-NEAREST = 0.05  # the noise level that the pipeline divides by is never below this
+NEAREST = 0.2  # the pipeline divides by the noise level; the loss by none below this, where little is left to learn
 
 
 class PixelRecipe:
@@ -48,7 +48,8 @@ class PixelRecipe:
             states = self.text_encoder(ids, attention_mask=mask)[0]
         clean = self.transformer(noisy, sigma, states, attention_mask=mask.bool(), return_dict=False)[0]
         error = (clean - batch.latents).square().mean((1, 2, 3))
-        return (error / sigma.clamp(min=0.2).square()).mean()
+        weighted: torch.Tensor = error / sigma.clamp(min=NEAREST).square()
+        return weighted.mean()
 
     def pipeline(self, vae: None) -> PRXPixelPipeline:
         """The stock pipeline around the trained parts."""

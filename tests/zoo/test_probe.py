@@ -5,17 +5,17 @@ import pytest
 
 from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Split, sample
 from zoo.data import Drawings
-from zoo.probe import Probe
+from zoo.probe import PAPER, Probe
 
 
 def painted(count: int) -> Drawings:
     """Three flat areas in the colours of a caption, with noise."""
     rng = np.random.default_rng(3)
-    palette = {name: rng.integers(0, 256, 3) for name in (*BACKGROUNDS, *HAIRS, *SKINS)}
+    palette = {name: rng.integers(0, 256, 3) for name in (*HAIRS, *SKINS)}
     faces = sample(Split.TRAIN, count, seed=1)
     pixels = np.zeros((count, 64, 64, 3))
     for image, face in zip(pixels, faces, strict=True):
-        image[:] = palette[face.background]
+        image[:] = PAPER[face.background]
         image[8:24, 16:48] = palette[face.hair]
         image[24:48, 20:44] = palette[face.skin]
     pixels += rng.normal(0, 6, pixels.shape)
