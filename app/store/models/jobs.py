@@ -157,6 +157,7 @@ class JobSource(Step, Base):
     timeout_seconds: Mapped[float]
     state: Mapped[str] = mapped_column(server_default=SourceState.PENDING)
     reason: Mapped[str | None]
+    warning: Mapped[str | None]  # as of acceptance: that the source is to be switched off
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
