@@ -1,10 +1,9 @@
 """The catalogue as data: which sources this installation knows, and which of them it asks."""
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from app.api.dependencies import Caller, Catalogue
 from app.api.openapi import problems
@@ -35,37 +34,8 @@ class LimitsDocument(Document):
     per_minute: float | None = Field(description="calls in a minute; null: no limit of ours")
 
 
-_EXAMPLE: dict[str, Any] = {
-    "id": "gpt-image-1-5",
-    "name": "GPT Image 1.5",
-    "family": "gpt-image",
-    "platform": "openai",
-    "model": "gpt-image-1.5",
-    "revision": "unversioned",
-    "licence": "OpenAI Services Agreement",
-    "terms": "https://openai.com/policies/services-agreement/",
-    "enabled": True,
-    "lifecycle": {
-        "state": "deprecated",
-        "until": "2026-12-01",
-        "since": None,
-        "note": None,
-        "successor": "gpt-image-2",
-    },
-    "warning": "GPT Image 1.5 is to be switched off on 2026-12-01. In its place there is gpt-image-2.",
-    "external": True,
-    "seed": "no",
-    "sizes": ["1024x1024", "1024x1536", "1536x1024"],
-    "candidates": 4,
-    "price_usd": None,
-    "limits": {"timeout_seconds": 180.0, "max_prompt_chars": 32000, "concurrency": 8, "per_minute": None},
-}
-
-
 class SourceEntryDocument(Document):
     """One candidate generator."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str = Field(examples=["zoo-unet"])
     name: str

@@ -21,7 +21,8 @@ def check(directories: Sequence[Path], today: date) -> list[Finding]:
     """Everything there is to say, file by file in catalogue order. Raises ConfigurationError for no such directory."""
     known: dict[str, Source] = {}
     findings: list[Finding] = []
-    for path in _files(directories):
+    paths = list(_files(directories))
+    for path in paths:
         try:
             source = read_source(path)
         except ConfigurationError as error:
@@ -38,7 +39,7 @@ def check(directories: Sequence[Path], today: date) -> list[Finding]:
             findings.extend(examine(source))
             findings.extend(_terms(source))
             findings.extend(_size(source))
-    return findings
+    return sorted(findings, key=lambda finding: paths.index(finding.file))
 
 
 def _files(directories: Sequence[Path]) -> Iterator[Path]:
@@ -91,7 +92,7 @@ def _size(source: Source) -> Iterator[Finding]:
     given = source.parameters
     sized = "width" in given and "height" in given
     asked = f"{given['width']}x{given['height']}" if sized else given.get("size", given.get("aspect_ratio"))
-    listed = set(source.sizes)
+    listed = source.sizes
     # A vendor's own name for a shape (square_hd, 1x1) is not looked for.
     if asked is None or not listed or "any" in listed or not isinstance(asked, str):
         return

@@ -26,14 +26,15 @@ def as_json(catalogue: Catalogue, today: date) -> str:
 
 
 def _row(source: Source, today: date) -> Sequence[str]:
+    dead = source.obstacle(today) is not None
     return (
         source.id,
         _lifecycle(source, today),
         source.adapter,
         "yes" if source.enabled else "no",
-        source.seed if source.obstacle(today) is None else "–",
-        _price(source, today),
-        "leave" if source.external else "stay",
+        "–" if dead else source.seed,
+        "–" if dead else _price(source),
+        "–" if dead else "leave" if source.external else "stay",
     )
 
 
@@ -48,9 +49,7 @@ def _lifecycle(source: Source, today: date) -> str:
     return f"gone {life.since or life.until}"
 
 
-def _price(source: Source, today: date) -> str:
-    if source.obstacle(today) is not None:
-        return "–"
+def _price(source: Source) -> str:
     if source.price_usd is None:
         return "unknown" if source.external else "–"
     return f"${source.price_usd:.3f}"
