@@ -226,7 +226,6 @@ class ScreeningSettings(Group):
 class RemoteSettings(Group):
     """Sources that somebody else serves: how they are asked. Their limits and prices are in the catalogue."""
 
-    calls: PositiveInt = Field(3, description="for one drawing, before a source that fails is given up")
     circuit_failures: PositiveInt = Field(
         5, description="in a row, after which a source is left alone; all workers count together"
     )

@@ -1,4 +1,4 @@
-"""Calls of vendors with what they cost, budgets of jobs, sources that wait for their turn, jobs that stay in the house."""
+"""Calls of vendors and what they cost, budgets, sources that wait for their turn, jobs that stay in the house."""
 
 import sqlalchemy as sa
 from alembic import op

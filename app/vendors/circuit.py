@@ -86,7 +86,7 @@ class Circuits:
         self._ask_again_at = 0.0
 
     def check(self, source: str, probe: float) -> None:
-        """Raises Open, unless one more call may be made; a probe that is not reported on within `probe` is forgotten."""
+        """Raises Open, unless one more call may be made; a probe without a report within `probe` is forgotten."""
         if self._clock() < self._ask_again_at:
             return
         try:

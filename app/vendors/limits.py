@@ -137,7 +137,7 @@ class SourceLimits:
         per_minute = limits.per_minute or 0
         in_minute = max(1, int(per_minute)) if per_minute else 0
         minute = _MINUTE_MS / per_minute if 0 < per_minute < 1 else _MINUTE_MS
-        arguments = [
+        arguments: list[str | int] = [
             *(slot_id.hex, round(lease * 1000), limits.concurrency or 0, in_minute, -(-in_minute // 6)),
             *(round(minute) + _SLACK_MS, _TENTH_MS + _SLACK_MS, int(ordering), int(queued)),
         ]
@@ -170,9 +170,7 @@ class SourceLimits:
     def pause(self, source: str, seconds: float | None) -> float:
         """Asks nothing more of a source for so long, or for a while that grows; returns how long that is."""
         try:
-            ms: int = self._pause(
-                keys=_keys(source), args=[round((seconds or 0) * 1000), _PAUSE_MS, _LONGEST_PAUSE_MS]
-            )
+            ms: int = self._pause(keys=_keys(source), args=[round((seconds or 0) * 1000), _PAUSE_MS, _LONGEST_PAUSE_MS])
         except RedisError as error:
             self._leave_alone(error)
             seconds = seconds or _LONGEST_PAUSE_MS / 1000
