@@ -82,7 +82,7 @@ def _terms(source: Source) -> Iterator[Finding]:
         yield Finding(Severity.WARNING, source.file, "terms", "prompts leave the house, under which terms is not said")
     if source.price_usd is None:
         severity = Severity.WARNING if source.enabled else Severity.NOTE
-        yield Finding(severity, source.file, "price_usd", "is not known, so that no budget can count it")
+        yield Finding(severity, source.file, "price_usd", "is not known: budgets count SPEND__UNKNOWN_PRICE_USD")
     if source.seed is not SeedSupport.YES and (source.candidates or 1) < 2:
         sentence = "without seeds that repeat, one drawing says little: advise 2 or more"
         yield Finding(Severity.WARNING, source.file, "candidates", sentence)

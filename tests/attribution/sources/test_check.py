@@ -67,7 +67,7 @@ def test_nothing_is_said_of_what_is_well(add: Add) -> None:
             "may change under the same name",
         ),
         ({"platform": "elsewhere", "top": FAIR.replace("terms", "#")}, "warning", "terms", "which terms is not said"),
-        ({"platform": "elsewhere", "top": FAIR.replace("price", "#")}, "warning", "price_usd", "no budget can count"),
+        ({"platform": "elsewhere", "top": FAIR.replace("price", "#")}, "warning", "price_usd", "budgets count"),
         ({"platform": "elsewhere", "top": FAIR.replace('"yes"', '"no"')}, "warning", "candidates", "advise 2 or more"),
         (
             {"top": 'sizes = ["512x512", "1:1"]', "adapter": "diffusers", "parameters": "width = 64\nheight = 64"},
