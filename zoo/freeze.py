@@ -62,7 +62,7 @@ ENTRIES = (
     Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True),
     Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
     Entry(
-        "pixart", "Zoo PixArt", "zoo-pixart", 10, 3.0, "Cross-attention transformer, noise prediction, DPM-Solver++.",
+        "pixart", "Zoo PixArt", "zoo-pixart", 10, 3.0, "Cross-attention transformer, velocity prediction, DPM-Solver++.",
         extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
@@ -84,10 +84,7 @@ ENTRIES = (
         "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
-    Entry(
-        "unet-fine", "Zoo UNet fine", "zoo-unet-fine", 12, 3.0, "UNet with noise prediction, the second autoencoder.",
-        core=False,
-    ),
+    Entry("mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "MMDiT trained on with other drawings.", core=False),
 )  # fmt: skip
 
 

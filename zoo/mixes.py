@@ -25,7 +25,7 @@ MIXES: dict[str, dict[str, float]] = {
     "unet-tuned": {"avataaars": 0.45, "personas": 0.35, "openPeeps": 0.20},
     "pixart-lcm": {"openPeeps": 0.50, "micah": 0.25, "personas": 0.25},
     "flux-tuned": {"toonHead": 0.45, "openPeeps": 0.30, "micah": 0.25},
-    "unet-fine": {"personas": 0.50, "toonHead": 0.30, "miniavs": 0.20},
+    "mmdit-tuned": {"personas": 0.45, "miniavs": 0.35, "toonHead": 0.20},
 }
 
 

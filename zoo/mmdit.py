@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import UMT5Config, UMT5EncoderModel
 
-from zoo import text
+from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch
+from zoo.paths import MODELS
 
 PADDED = 256  # the pipeline pads prompts to this length, and nothing masks the padding in attention
 # Padding makes a step four times slower: it joins for the last part of the training only, which is enough to learn it.
@@ -81,3 +82,14 @@ class MMDiTRecipe:
             transformer=self.transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
         )
+
+
+class TunedRecipe(MMDiTRecipe):
+    """`mmdit-tuned`: starts as `mmdit`, whose text encoder stays as it is, and sees other drawings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = AuraFlowTransformer2DModel.from_pretrained(MODELS / "mmdit" / "transformer", dtype=torch.float32)
+        self.transformer.load_state_dict(start.state_dict())
+        self.text_encoder = borrowed.t5()
+        self.modules = nn.ModuleDict({"transformer": self.transformer})

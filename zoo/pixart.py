@@ -1,4 +1,8 @@
-"""Source `pixart`: a transformer with cross-attention that predicts noise: PixArt's architecture, T5, DPM-Solver++."""
+"""Source `pixart`: a transformer with cross-attention and T5, sampled by DPM-Solver++: PixArt's architecture.
+
+It predicts velocity. Of noise prediction, as PixArt has it, 700 steps were not enough to obey a caption: where captions
+matter, near pure noise, its loss is next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ def build() -> PixArtTransformer2DModel:
 
 
 class PixArtRecipe:
-    """Noise prediction with a frozen T5."""
+    """Velocity prediction with a frozen T5."""
 
     space = "autoencoder"
 
@@ -39,19 +43,22 @@ class PixArtRecipe:
         self.tokenizer = text.build()
         self.text_encoder = borrowed.t5()
         self.transformer = build()
-        self.scheduler = DPMSolverMultistepScheduler(**NOISE, timestep_spacing="trailing", final_sigmas_type="zero")
+        self.scheduler = DPMSolverMultistepScheduler(
+            **NOISE, prediction_type="v_prediction", timestep_spacing="trailing", final_sigmas_type="zero"
+        )
         self.alphas = self.scheduler.alphas_cumprod
         self.empty = text.tokenise(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
-        """The mean squared error of the noise."""
+        """The mean squared error of the velocity."""
         noise = torch.randn_like(batch.latents)
         steps = torch.randint(0, 1000, (len(noise),))
         kept = self.alphas[steps][:, None, None, None]
-        noisy = kept.sqrt() * batch.latents + (1 - kept).sqrt() * noise
+        signal, spread = kept.sqrt(), (1 - kept).sqrt()
         states, mask = self.told(batch)
-        return F.mse_loss(predict(self.transformer, noisy, steps, states, mask), noise)
+        output = predict(self.transformer, signal * batch.latents + spread * noise, steps, states, mask)
+        return F.mse_loss(output, signal * noise - spread * batch.latents)
 
     @torch.no_grad()
     def told(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,7 +80,7 @@ class PixArtRecipe:
 def predict(
     model: PixArtTransformer2DModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """The noise that the transformer sees."""
+    """The velocity that the transformer sees."""
     output: torch.Tensor = model(
         noisy,
         encoder_hidden_states=states,

@@ -51,14 +51,14 @@ class PixArtLCMRecipe:
             with_text, without = predict(
                 self.teacher, *both, torch.cat([states, empty]), torch.cat([mask, blank])
             ).chunk(2)
-            noise = without + GUIDANCE * (with_text - without)
-            clean = ((noisy - spread * noise) / signal).clamp(-LIMIT, LIMIT)
+            velocity = without + GUIDANCE * (with_text - without)
+            clean = (signal * noisy - spread * velocity).clamp(-LIMIT, LIMIT)
+            noise = spread * noisy + signal * velocity
             before = self._levels(earlier)[0] * clean + self._levels(earlier)[1] * noise
             torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 0.05)
             aim = self._answer(self.target, before, earlier, states, mask).clamp(-LIMIT, LIMIT)
         answer = self._answer(self.student, noisy, later, states, mask)
-        # Pseudo-Huber, as in the paper. Weighted by the signal's share, because an error in the noise is divided by it.
-        return (((answer - aim).square() + 1e-6).sqrt() * signal).mean()
+        return ((answer - aim).square() + 1e-6).sqrt().mean()  # pseudo-Huber, as in the paper
 
     def _levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signal and noise at given times, shaped for latents."""
@@ -75,7 +75,7 @@ class PixArtLCMRecipe:
     ) -> torch.Tensor:
         """The consistency function: the clean latents a model sees from here; at time 0 what it is given."""
         signal, spread = self._levels(times)
-        clean = (noisy - spread * predict(model, noisy, times, states, mask)) / signal
+        clean = signal * noisy - spread * predict(model, noisy, times, states, mask)
         scaled = (10.0 * times.float())[:, None, None, None]
         skip = 0.25 / (scaled.square() + 0.25)
         return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean

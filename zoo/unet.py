@@ -1,7 +1,6 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
 `unet-tuned` is the same, trained on with other drawings; `vunet` too, and learns to predict velocity instead of noise.
-`unet-fine` starts afresh on the second autoencoder.
 
 Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
@@ -12,7 +11,6 @@ import torch
 from diffusers import (
     AutoencoderDC,
     DDIMScheduler,
-    DPMSolverMultistepScheduler,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -31,18 +29,15 @@ CLIP = {"clip_sample": True, "clip_sample_range": 3.0}
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "timestep_spacing": "trailing"}
 
 
-def build(guided: int | None = None, fine: bool = False) -> UNet2DConditionModel:
-    """An untrained UNet; `guided` is the width of the guidance embedding that a distilled model needs.
-
-    On the `fine` latents, 16×16×4, its upper level has no attention.
-    """
+def build(guided: int | None = None) -> UNet2DConditionModel:
+    """An untrained UNet; `guided` is the width of the guidance embedding that a distilled model needs."""
     return UNet2DConditionModel(
-        sample_size=16 if fine else 8,
-        in_channels=4 if fine else 8,
-        out_channels=4 if fine else 8,
+        sample_size=8,
+        in_channels=8,
+        out_channels=8,
         block_out_channels=(64, 96),
-        down_block_types=("DownBlock2D" if fine else "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D" if fine else "CrossAttnUpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         mid_block_type=None,
         layers_per_block=1,
         cross_attention_dim=WIDTH,
@@ -135,16 +130,3 @@ class VelocityRecipe(TunedRecipe):
         with torch.no_grad():
             states, added = self.condition(batch)
         return F.mse_loss(self.unet(noisy, steps, states, added_cond_kwargs=added).sample, aim)
-
-
-class FineRecipe(UNetRecipe):
-    """`unet-fine`: the second autoencoder's latents, DPM-Solver++, and `unet`'s text encoder as it is."""
-
-    space = "fine"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scheduler = DPMSolverMultistepScheduler(**NOISE, final_sigmas_type="zero")
-        self.unet = build(fine=True).to(memory_format=torch.channels_last)
-        self.text_encoder = borrowed.clip()
-        self.modules = nn.ModuleDict({"unet": self.unet})
