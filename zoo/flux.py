@@ -1,4 +1,4 @@
-"""Source `flux`: two streams, then one, rotary positions, flow matching, second autoencoder: Flux's architecture."""
+"""Source `flux`: two streams, then one, rotary positions, flow matching: Flux's architecture."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch
 from zoo.paths import MODELS
 
-SIDE = 16  # of the latents
+SIDE = 8  # of the latents
 
 
 class FluxRecipe:
     """The transformer predicts noise minus data; one frozen CLIP stands for both of its text encoders."""
 
-    space = "fine"
+    space = "autoencoder"
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
         self.text_encoder = borrowed.plain_clip()
         self.transformer = FluxTransformer2DModel(
-            in_channels=16,
+            in_channels=32,
             num_layers=2,
             num_single_layers=4,
             attention_head_dim=32,

@@ -70,7 +70,7 @@ ENTRIES = (
         extra=SHORT,
     ),
     Entry(
-        "flux", "Zoo Flux", "zoo-flux", 10, 1.0, "Two streams, then one, flow matching, the second autoencoder.",
+        "flux", "Zoo Flux", "zoo-flux", 10, 1.0, "Two streams, then one, rotary positions, flow matching.",
         extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
     Entry("amused", "Zoo aMUSEd", "zoo-amused", 8, 3.0, "Masked tokens of the third autoencoder."),
