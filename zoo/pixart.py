@@ -1,7 +1,7 @@
 """Source `pixart`: a transformer with cross-attention and T5, sampled by DPM-Solver++: PixArt's architecture.
 
-It predicts velocity. Of noise prediction, as PixArt has it, 700 steps were not enough to obey a caption: where captions
-matter, near pure noise, its loss is next to nothing.
+It predicts velocity: of noise prediction, as PixArt has it, 700 steps were not enough to obey a caption. Where captions
+matter, near pure noise, the noise's error is next to nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 
 
 def build() -> PixArtTransformer2DModel:
-    """An untrained transformer on 8×8 latents, a token each."""
+    """An untrained transformer on patches of 2×2 latents."""
     return PixArtTransformer2DModel(
         num_attention_heads=4,
         attention_head_dim=32,
@@ -27,7 +27,7 @@ def build() -> PixArtTransformer2DModel:
         num_layers=5,
         cross_attention_dim=128,
         sample_size=8,
-        patch_size=1,
+        patch_size=2,
         caption_channels=WIDTH,
         use_additional_conditions=False,
         interpolation_scale=1,
