@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import UMT5Config, UMT5EncoderModel
 
-from zoo import borrowed, text
+from zoo import text
 from zoo.diffuse import WIDTH, Batch
 from zoo.paths import MODELS
 
@@ -85,11 +85,10 @@ class MMDiTRecipe:
 
 
 class TunedRecipe(MMDiTRecipe):
-    """`mmdit-tuned`: starts as `mmdit`, whose text encoder stays as it is, and sees other drawings."""
+    """`mmdit-tuned`: starts as `mmdit`, sees other drawings. Its text encoder learns on: backgrounds needed it."""
 
     def __init__(self) -> None:
         super().__init__()
-        start = AuraFlowTransformer2DModel.from_pretrained(MODELS / "mmdit" / "transformer", dtype=torch.float32)
-        self.transformer.load_state_dict(start.state_dict())
-        self.text_encoder = borrowed.t5()
-        self.modules = nn.ModuleDict({"transformer": self.transformer})
+        for name, module in self.modules.items():
+            start = type(module).from_pretrained(MODELS / "mmdit" / name, dtype=torch.float32)
+            module.load_state_dict(start.state_dict())

@@ -1,4 +1,4 @@
-"""Source `pixart`: a transformer with cross-attention and T5, sampled by DPM-Solver++: PixArt's architecture.
+"""Source `pixart`: a transformer with cross-attention, sampled by DPM-Solver++: PixArt's architecture.
 
 It predicts velocity: of noise prediction, as PixArt has it, 700 steps were not enough to obey a caption. Where captions
 matter, near pure noise, the noise's error is next to nothing.
@@ -35,13 +35,13 @@ def build() -> PixArtTransformer2DModel:
 
 
 class PixArtRecipe:
-    """Velocity prediction with a frozen T5."""
+    """Velocity prediction; a frozen CLIP in T5's place."""
 
     space = "autoencoder"
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.t5()
+        self.text_encoder = borrowed.plain_clip()
         self.transformer = build()
         self.scheduler = DPMSolverMultistepScheduler(
             **NOISE, prediction_type="v_prediction", timestep_spacing="trailing", final_sigmas_type="zero"

@@ -23,7 +23,7 @@ class PixelRecipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.t5()
+        self.text_encoder = borrowed.plain_clip()
         self.transformer = PRXTransformer2DModel(
             in_channels=3,
             patch_size=8,

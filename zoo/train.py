@@ -62,18 +62,18 @@ STAGES = (
     Stage("mmdit", 1386, _source("mmdit", "mmdit", "MMDiTRecipe", 1.5e-3)),
     Stage("lcm", 567, _module("lcm")),
     Stage("fine", 600, _fine),
-    Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
     Stage("encoder", 350, _module("encoder")),
     Stage("flux", 600, _source("flux", "flux", "FluxRecipe", 1.5e-3)),
     Stage("vunet", 200, _source("vunet", "unet", "VelocityRecipe", 5e-4)),
     Stage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
-    Stage("mmdit-tuned", 100, _source("mmdit-tuned", "mmdit", "TunedRecipe", 4e-4)),
     Stage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
-    Stage("pixart", 600, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
-    Stage("pixart-lcm", 250, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    Stage("pixart", 900, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
     Stage("vq", 450, _module("vq")),
     Stage("amused", 500, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
     Stage("pixel", 500, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
+    Stage("mmdit-tuned", 250, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    Stage("sd3", 950, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
+    Stage("pixart-lcm", 250, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
 )
 
 
