@@ -62,7 +62,7 @@ ENTRIES = (
     Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True),
     Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
     Entry(
-        "pixart", "Zoo PixArt", "zoo-pixart", 10, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
+        "pixart", "Zoo PixArt", "zoo-pixart", 12, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
         extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.ports import Deadline
+from attribution.weights import digest_of_directory
 from zoo import loop
 from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Face, Split, parse, sample
 from zoo.data import Drawings, training_drawings
@@ -116,14 +117,18 @@ def main() -> int:
     probe = Probe.learn(training_drawings())
     print("held-out drawings".ljust(20), probe.ceiling, flush=True)
     faces = sample(Split.CALIBRATION, options.captions, SEED)
+    known = json.loads(REPORT.read_text())["sources"] if REPORT.exists() else {}
     report = {}
     for key in options.sources or keys:
         images, seconds = draw(key, faces)
-        report[key] = {**probe.right(images, faces), "seconds_an_image": round(seconds, 3)}
+        report[key] = {"revision": digest_of_directory(MODELS / key), **probe.right(images, faces)}
         weak = [name for name in VALUES if report[key][name] < NEEDED]
-        print(key.ljust(20), report[key], f"too weak: {', '.join(weak)}" if weak else "", flush=True)
-    if not options.sources:
-        written = {"schema": 1, "captions": len(faces), "held_out_drawings": probe.ceiling, "sources": report}
+        print(
+            key.ljust(20), report[key], f"{seconds:.2f} s an image", *(f"{name} too weak" for name in weak), flush=True
+        )
+    if options.captions == ASKED:
+        merged = {key: (known | report)[key] for key in keys if key in known | report}
+        written = {"schema": 1, "captions": ASKED, "held_out_drawings": probe.ceiling, "sources": merged}
         REPORT.write_text(json.dumps(written, indent=2) + "\n")
     return 0 if all(values[name] >= NEEDED for values in report.values() for name in VALUES) else 1
 

@@ -1,12 +1,14 @@
 """The fourteen sources as they are shipped: frozen, small, overlapping, and drawn with as the catalogue says."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from attribution.ports import Deadline
-from zoo import freeze
+from attribution.weights import digest_of_directory
+from zoo import freeze, probe
 from zoo.captions import Split, sample
 from zoo.mixes import MIXES
 from zoo.paths import MODELS
@@ -34,6 +36,14 @@ def test_weights_are_the_frozen_ones_and_small() -> None:
         assert path.read_text() == content, path.name
     weights = [path for path in MODELS.rglob("*.safetensors") if not path.is_symlink()]
     assert sum(path.stat().st_size for path in weights) <= freeze.LIMIT
+
+
+def test_captions_were_probed_with_these_weights() -> None:
+    """The report is about the files that are here, and every source is in it."""
+    measured = json.loads(probe.REPORT.read_text())["sources"]
+    assert {key: each["revision"] for key, each in measured.items()} == {
+        key: digest_of_directory(MODELS / key) for key in KEYS
+    }
 
 
 def test_shared_files_are_links_that_stay_inside() -> None:
