@@ -2,7 +2,7 @@
 
 import uuid
 
-from app.queue.steps import sources_step
+from app.queue.steps import sources_step, stage_step
 from app.store import sources
 from workers.process import Process
 
@@ -14,4 +14,11 @@ def fan_out(process: Process, job_id: uuid.UUID) -> None:
     """
     with process.database.statement() as session:
         queues = sources.fan_out(session, job_id)
-    process.broker.enqueue([sources_step(job_id, queue) for queue in queues])
+    if queues:
+        process.broker.enqueue([sources_step(job_id, queue) for queue in queues])
+        return
+    # Nobody can be asked, or may be, or all have ended already: no leaf will move the job on.
+    with process.database.transaction(durable=False) as session:
+        stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)
+    if stage is not None:
+        process.broker.enqueue([stage_step(stage, job_id)])

@@ -24,10 +24,12 @@ revision = "1"
 licence = "none"
 memory_mb = 1
 adapter = "fake"
+{header}
 [parameters]
 {parameters}
 [limits]
 timeout_seconds = 20
+{limits}
 """
 
 
@@ -36,11 +38,15 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
-    def make(sources: dict[str, str], platform: str = "elsewhere", **groups: Any) -> Bench:
+    def make(
+        sources: dict[str, str], platform: str = "elsewhere", header: str = "", limits: str = "", **groups: Any
+    ) -> Bench:
         catalogue = tmp_path / "sources"
         catalogue.mkdir(exist_ok=True)
         for name, parameters in sources.items():
-            (catalogue / f"{name}.toml").write_text(SOURCE.format(id=name, parameters=parameters, platform=platform))
+            (catalogue / f"{name}.toml").write_text(
+                SOURCE.format(id=name, parameters=parameters, platform=platform, header=header, limits=limits)
+            )
         settings = Settings(
             **{
                 "database": {"url": migrated.database_url},
@@ -59,6 +65,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
     yield make
     for process in made:
         process.fetcher.close()
+        process.waiting.close()
         clear(process.database)
         process.database.close()
         process.redis.close()
