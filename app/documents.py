@@ -129,9 +129,9 @@ class CallsDocument(Document):
 class SpendDocument(Document):
     """What a job was given to spend on sources that others serve, and what it has spent."""
 
-    budget_usd: float | None = Field(description="never passed; null for jobs of before there were budgets")
-    usd: float = Field(description="spent or reserved so far")
-    calls: list[CallsDocument]
+    budget_usd: float | None = Field(None, description="never passed; null for jobs of before there were budgets")
+    usd: float = Field(0.0, description="spent or reserved so far")
+    calls: list[CallsDocument] = []
 
 
 class JobDocument(Document):
@@ -152,7 +152,7 @@ class JobDocument(Document):
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
     local_only: bool = Field(False, description="whether nothing of it leaves the house")
-    spend: SpendDocument
+    spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")

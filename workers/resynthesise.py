@@ -75,7 +75,7 @@ def resume(process: Process, source: str) -> None:
     if process.leases.ending:
         return
     lease = entry.limits.timeout_seconds + GRACE_SECONDS
-    place = process.limits.acquire(source, entry.limits, lease, queued=True)
+    place = process.limits.acquire(source, entry.limits, lease, queued=True, announce=True)
     if isinstance(place, Wait):
         _wake(process, source, min(max(place.seconds, SHORTEST_WAIT), LONGEST_WAIT))
         return
