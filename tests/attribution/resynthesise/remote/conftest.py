@@ -24,10 +24,17 @@ def stub(running_stub: Stub) -> Stub:
 
 
 @pytest.fixture(scope="session")
-def stranger() -> Iterator[Stub]:
-    """A server that no answer may lead a key to."""
+def running_stranger() -> Iterator[Stub]:
+    """Another server for all of these tests."""
     with serve() as stub:
         yield stub
+
+
+@pytest.fixture
+def stranger(running_stranger: Stub) -> Stub:
+    """A server that no answer may lead a key to."""
+    running_stranger.forget()
+    return running_stranger
 
 
 @pytest.fixture(scope="session")
