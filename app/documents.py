@@ -64,8 +64,14 @@ class SourceDocument(Document):
     revision: str
     state: SourceState
     reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
+    warning: str | None = Field(
+        None, description="a sentence about a source that is to be switched off, and what there is in its place"
+    )
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    prompts: list[str | None] = Field(
+        [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
+    )
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -219,11 +225,19 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         revision=row.revision,
         state=SourceState(row.state),
         reason=row.reason,
+        warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        prompts=_redrawn(row),
         started_at=row.started_at,
         completed_at=row.completed_at,
     )
+
+
+def _redrawn(row: JobSource) -> list[str | None]:
+    """The texts that were drawn; nothing where all of them are the caption."""
+    prompts = [drawing.get("prompt") for drawing in row.drawings]
+    return prompts if any(prompts) else []
 
 
 def _ks(row: JobSource) -> list[int]:

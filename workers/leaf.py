@@ -21,7 +21,7 @@ from app.store.sources import Outcome, SourceClaim
 from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.catalogue import Source
-from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, RateLimited, SourceError
+from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaExhausted, RateLimited, SourceError
 from attribution.image import encode_png
 from attribution.ports import Deadline, Drawing, SourceState
 from attribution.resynthesise import derive_seeds, is_blank
@@ -35,7 +35,7 @@ from workers.process import Process
 log = structlog.get_logger(__name__)
 
 # What one of them says it will say of every other drawing, too.
-_OF_ALL = (PromptRefused, QuotaExhausted, CircuitOpen)
+_OF_ALL = (PromptRefused, QuotaExhausted, KeyRefused, CircuitOpen)
 
 
 @runtime_checkable
@@ -189,7 +189,9 @@ class _Leaf:
     def _keep(self, k: int, drawing: Drawing) -> None:
         row = self._claim.row
         stored = self._process.blobs.put(row.tenant_id, encode_png(drawing.image), PNG)
-        said = {"k": k, "seed": drawing.seed, "blob": stored.sha256}
+        said: dict[str, Any] = {"k": k, "seed": drawing.seed, "blob": stored.sha256}
+        if drawing.prompt is not None:
+            said["prompt"] = drawing.prompt
         with self._lock:  # one at a time: each writes them all
             drawings = [each for _, each in sorted({**self._kept, k: said}.items())]
             with self._process.database.transaction(durable=False) as session:

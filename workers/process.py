@@ -19,6 +19,7 @@ from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
+from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
 from workers.waiting import Waiting
 
@@ -48,6 +49,7 @@ class Process:
     waiting: Waiting
     couriers: Couriers
     fetcher: Fetcher
+    outside: OutsideWorld
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +67,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
     threads = ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source")
+    outside = OutsideWorld(settings)
     return Process(
         settings=settings,
         database=database,
@@ -74,7 +77,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         heartbeats=Heartbeats(redis),
         broker=broker,
         catalogue=catalogue,
-        models=Models(settings.models, catalogue),
+        models=Models(settings.models, catalogue, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
         threads=threads,
@@ -84,4 +87,5 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         waiting=Waiting(threads),
         couriers=Couriers(database, settings),
         fetcher=Fetcher(settings),
+        outside=outside,
     )

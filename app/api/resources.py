@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypedDict
 
@@ -73,13 +74,13 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         broker = Broker(celery)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        enabled = [source for source in catalogue.sources if source.enabled]
-        served = [source.id for source in enabled if not is_local(queue_of(source))]
+        asked = catalogue.askable(datetime.now(UTC).date())
+        served = [source.id for source in asked if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,
             heartbeats,
-            map(queue_of, enabled),
-            required_roles(enabled),
+            map(queue_of, asked),
+            required_roles(asked),
             partial(which_are_open, redis, served),
         )
         decoders = Decoders(settings.intake)

@@ -55,4 +55,5 @@ def _row(source: Source, today: date) -> NewSource:
         state=state,
         reason=reason,
         external=source.external,
+        warning=source.warning(today),
     )

@@ -56,6 +56,7 @@ class NewSource:
     timeout: timedelta
     state: SourceState = SourceState.PENDING
     reason: str | None = None
+    warning: str | None = None
     external: bool = False  # whether prompts would leave the house
 
 
@@ -139,7 +140,7 @@ def _accepted(job: Job, position: int, source: NewSource) -> JobSource:
     )
 
 
-_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason")
+_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning")
 
 
 _ACCEPT = select(Job).from_statement(
@@ -167,11 +168,12 @@ _ACCEPT = select(Job).from_statement(
 _ACCEPT_SOURCES = text(
     """
     INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
-                             timeout_seconds, state, reason)
-    SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason
+                             timeout_seconds, state, reason, warning)
+    SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason,
+           warning
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
         position smallint, source text, family text, platform text, model text, revision text, queue text,
-        timeout float, state text, reason text)
+        timeout float, state text, reason text, warning text)
     """
 )
 

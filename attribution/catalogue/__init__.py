@@ -1,7 +1,7 @@
 """The candidate sources that an installation knows, read from `sources/*.toml`. Data only: no adapter, no torch."""
 
 from attribution.catalogue.catalogue import Catalogue
-from attribution.catalogue.reading import load_catalogue
+from attribution.catalogue.reading import files_of, load_catalogue, read_source
 from attribution.catalogue.source import (
     DEFAULT_TIMEOUT_SECONDS,
     LOCAL,
@@ -25,5 +25,7 @@ __all__ = [
     "Parameter",
     "SeedSupport",
     "Source",
+    "files_of",
     "load_catalogue",
+    "read_source",
 ]

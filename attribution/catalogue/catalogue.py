@@ -1,6 +1,7 @@
 """The sources of one installation, and which of them a question asks."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from attribution.catalogue.source import Source
 from attribution.errors import UnknownSource
@@ -21,6 +22,10 @@ class Catalogue:
         if source_id not in self._by_id:
             raise UnknownSource([source_id])
         return self._by_id[source_id]
+
+    def askable(self, today: date) -> tuple[Source, ...]:
+        """The enabled sources that can be asked today: what the installation needs workers and models for."""
+        return tuple(source for source in self.sources if source.enabled and source.obstacle(today) is None)
 
     def select(self, include: Sequence[str] | None, exclude: Sequence[str]) -> tuple[Source, ...]:
         """The enabled sources, or exactly those asked for, less the excluded; always in catalogue order.

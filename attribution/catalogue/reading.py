@@ -32,7 +32,7 @@ def load_catalogue(directories: Sequence[Path]) -> Catalogue:
     for directory in directories:
         if not directory.is_dir():
             raise ConfigurationError(f"The catalogue directory {directory} does not exist.")
-        sources.extend(_read(path) for path in sorted(directory.glob("*.toml")))
+        sources.extend(map(read_source, files_of(directory)))
     seen: set[str] = set()
     for source in sources:
         if source.id in seen:
@@ -41,7 +41,13 @@ def load_catalogue(directories: Sequence[Path]) -> Catalogue:
     return Catalogue(sources)
 
 
-def _read(path: Path) -> Source:
+def files_of(directory: Path) -> list[Path]:
+    """The catalogue files of one directory, in catalogue order."""
+    return sorted(directory.glob("*.toml"))
+
+
+def read_source(path: Path) -> Source:
+    """The source that a file describes. Raises ConfigurationError."""
     table = Table.read(path)
     if table.take("schema", int) != 1:
         raise table.error("schema", "must be 1, the only one this version reads")

@@ -166,12 +166,14 @@ class JobSource(Step, Base):
     timeout_seconds: Mapped[float]
     state: Mapped[str] = mapped_column(server_default=SourceState.PENDING)
     reason: Mapped[str | None]
+    warning: Mapped[str | None]  # as of acceptance: that the source is to be switched off
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
-    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again.
+    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. With "prompt"
+    # where a vendor drew another text than the caption.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 
