@@ -105,6 +105,12 @@ class SourceGate:
         if self.process.limits.release(slot, unused=True):
             self.freed()
 
+    def verdict(self, state: SourceState) -> Report:
+        """What a call's end says of the vendor; that it was too slow only if it had all the time that its file says."""
+        if state is SourceState.TIMEOUT and self._claim.remaining.total_seconds() < self.entry.limits.timeout_seconds:
+            return Report.NEITHER
+        return _REPORTS.get(state, Report.FAILURE)
+
     def _place(self, ordered: uuid.UUID | None) -> Slot:
         with self._lock:
             if ordered is None and self._spare:
@@ -185,6 +191,6 @@ class SourcePermit:
         else:
             if settled and usd:
                 SOURCE_SPEND.labels(self._slot.source).inc(float(usd))
-        gate.process.circuits.report(self._slot.source, _REPORTS.get(state, Report.FAILURE))
+        gate.process.circuits.report(self._slot.source, gate.verdict(state))
         if gate.process.limits.release(self._slot):
             gate.freed()

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.errors import StorageUnavailable
 from app.store import sources
 from app.store.models import DEFAULT_TENANT, JobStatus
+from app.store.retention import forget_captions
 from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
@@ -380,3 +381,20 @@ def test_a_job_that_stays_in_the_house_asks_no_vendor(make: Make) -> None:
     assert row.reason is not None
     assert "local only" in row.reason
     assert not vendor.orders
+
+
+def test_what_a_vendor_made_of_the_caption_is_told_and_forgotten_with_it(make: Make) -> None:
+    """The text that was drawn stands beside the drawing, until captions have been kept for long enough."""
+    source = name()
+    here = make(source)
+    serve(here, (source, nothing))[source].rewrites = {1: "A red thing, in the style of a poster."}
+    job_id = here.submit(candidates=2)
+    here.run()
+    (row,) = here.document(job_id).sources
+    assert row.prompts == [None, "A red thing, in the style of a poster."]
+    with here.process.database.transaction() as session:
+        session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 year'"))
+        assert forget_captions(session, timedelta(days=1)) == [(DEFAULT_TENANT, job_id)]
+    (row,) = here.document(job_id).sources
+    assert row.prompts == []
+    assert len(row.seeds) == 2

@@ -36,6 +36,7 @@ class Vendor:
     billed: int = 0
     under_way: int = 0
     most_under_way: int = 0
+    rewrites: dict[int, str] = field(default_factory=dict)  # what it draws instead of the caption, by k
     identifiers: set[str | None] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
 
@@ -77,7 +78,7 @@ class Vendor:
                 self.under_way -= 1
         permit.close(SourceState.DONE, 1)
         pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        return Drawing(Image.fromarray(pixels), seed)
+        return Drawing(Image.fromarray(pixels), seed, self.rewrites.get(k))
 
 
 class Vendors(Models):
