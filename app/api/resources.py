@@ -21,6 +21,7 @@ from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
+from app.queue.messenger import Messenger
 from app.queue.steps import queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
@@ -69,6 +70,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
+        messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
         enabled = [source for source in catalogue.sources if source.enabled]
@@ -77,7 +79,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         intake = Intake(
             database=database,
             blobs=blobs,
-            broker=broker,
+            messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
             settings=settings,
@@ -107,6 +109,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                 )
             finally:
                 await endings.stop()
+                messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()
