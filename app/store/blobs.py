@@ -179,8 +179,8 @@ def records(used: Iterable[tuple[str, StoredBlob]]) -> str:
     )
 
 
-def referring(job_id: str) -> str:
-    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job_id` is SQL.
+def referring(job_id: str, origin: str = "uses") -> str:
+    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job_id`, from `origin`, is SQL.
 
     One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
@@ -197,7 +197,7 @@ def referring(job_id: str) -> str:
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
         INSERT INTO blob_references (job_id, role, tenant_id, sha256)
-        SELECT {job_id}, role, tenant_id, sha256 FROM uses
+        SELECT {job_id}, role, uses.tenant_id, sha256 FROM {origin}
         ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
     )
     """  # noqa: S608 - our own words
