@@ -18,6 +18,7 @@ from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
+from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
 
 # Remote sources asked at once by one process. A thread exists only once it is needed.
@@ -43,6 +44,7 @@ class Process:
     couriers: Couriers
     children: Children
     fetcher: Fetcher
+    outside: OutsideWorld
 
 
 @lru_cache(maxsize=1)
@@ -60,6 +62,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
     children = Children(settings.intake)
+    outside = OutsideWorld(settings)
     return Process(
         settings=settings,
         database=database,
@@ -69,11 +72,12 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         heartbeats=Heartbeats(redis),
         broker=broker,
         catalogue=catalogue,
-        models=Models(settings.models, catalogue),
+        models=Models(settings.models, catalogue, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
         couriers=Couriers(database, settings),
         children=children,
         fetcher=Fetcher(settings, children),
+        outside=outside,
     )

@@ -73,6 +73,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Ite
     yield make
     for process in made:
         process.fetcher.close()
+        process.outside.close()
         clear(process.database)
         process.database.close()
         process.redis.close()

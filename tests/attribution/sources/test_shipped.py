@@ -41,7 +41,7 @@ TOLD_WHY_NOT = {"GLIDE", "Midjourney", "NightCafe"}
 
 # Vendors whose module is still to be written; their files are here first. Each is taken out as it arrives.
 TO_COME = (
-    *("openai", "azure_openai", "gemini", "vertex", "stability", "bfl", "firefly", "freepik", "leonardo", "starryai"),
+    *("azure_openai", "gemini", "vertex", "firefly", "freepik", "leonardo", "starryai"),
     *("ideogram", "replicate", "fal", "together", "huggingface", "automatic1111", "comfyui"),
 )
 
