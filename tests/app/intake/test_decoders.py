@@ -35,10 +35,20 @@ def upload(tmp_path: Path) -> Path:
     return path
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    """Other tests' children, if there are any, are not this one's."""
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """The pids of this process's living children."""
+    """The pids of this test's living children."""
     found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "to_process"], capture_output=True, text=True)
-    return [int(pid) for pid in found.stdout.split()]
+    return [int(pid) for pid in found.stdout.split() if int(pid) not in OTHERS]
 
 
 def test_a_file_is_described(upload: Path):
