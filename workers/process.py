@@ -15,6 +15,7 @@ from app.store.snapshots import Snapshots, connect_redis
 from app.vendors.circuit import Circuits
 from app.vendors.limits import SourceLimits
 from attribution.catalogue import Catalogue, load_catalogue
+from workers.children import Children
 from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
@@ -48,6 +49,7 @@ class Process:
     circuits: Circuits
     waiting: Waiting
     couriers: Couriers
+    children: Children
     fetcher: Fetcher
     outside: OutsideWorld
 
@@ -67,6 +69,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
     threads = ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source")
+    children = Children(settings.intake)
     outside = OutsideWorld(settings)
     return Process(
         settings=settings,
@@ -86,6 +89,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         circuits=Circuits(redis, settings.remote),
         waiting=Waiting(threads),
         couriers=Couriers(database, settings),
-        fetcher=Fetcher(settings),
+        children=children,
+        fetcher=Fetcher(settings, children),
         outside=outside,
     )
