@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-overhead bench-api fuzz chaos lock clean \
         installed-demo installed-all
 
 help: ## Explain every target
@@ -48,8 +48,11 @@ zoo-eval: installed-all ## Measure how often the small models' drawings are attr
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
-bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?
+bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
+
+bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
+	@$(PY) -m bench.budget $(ARGS)
 
 bench-overhead: installed-all ## What the service adds to the broker's own round trips
 	@$(PY) -m bench.overhead $(ARGS)
