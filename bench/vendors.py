@@ -93,17 +93,16 @@ class Halls:
     clients: Mapping[str, httpx.Client]  # by hall
     sources: Sequence[Served]
 
-    def behave(self, **more: Any) -> None:
-        """Has every vendor take its time and keep its limits, and besides do as it is told."""
-        for each in self.sources:
-            behaviour = {
-                "latency": each.latency,
-                "concurrency": each.concurrency,
-                "per_minute": each.per_minute,
-                "side": 64,
-                **more,
-            }
-            self.clients[each.hall].put(f"/_stub/vendors/{each.vendor}", json=behaviour).raise_for_status()
+    def behave(self, served: Served, **more: Any) -> None:
+        """Has a vendor take its time and keep its limits, and besides do as it is told."""
+        behaviour = {
+            "latency": served.latency,
+            "concurrency": served.concurrency,
+            "per_minute": served.per_minute,
+            "side": 64,
+            **more,
+        }
+        self.clients[served.hall].put(f"/_stub/vendors/{served.vendor}", json=behaviour).raise_for_status()
 
     def forget(self) -> None:
         """What was counted."""
@@ -134,7 +133,8 @@ def vendor_service(
             for hall, url in urls.items()
         }
         halls = Halls(clients, sources)
-        halls.behave()
+        for each in sources:
+            halls.behave(each)
         catalogue = {each.id: each.toml(urls[each.hall]) for each in sources}
         yield stack.enter_context(service_over(catalogue, workers=workers, environment=settings)), halls
 
@@ -143,7 +143,9 @@ def vendor_service(
 def _halls() -> Iterator[dict[str, str]]:
     """The vendors' own process; the address of each hall. It ends when its standard input does."""
     command = [sys.executable, "-m", "bench.vendors"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    # What it complains of is that callers were killed.
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet, text=True)  # noqa: S603
     assert process.stdin is not None
     assert process.stdout is not None
     try:
