@@ -47,7 +47,9 @@ def source_of(contract: Contract, stub: Stub, parameters: Mapping[str, Parameter
     """A catalogue entry that leads to the stub."""
     plain = Source(1, contract.adapter, contract.title, True, "f", "p", contract.model, "1", "none", 0, "")
     own = {"base_url": stub.base_url(contract.adapter, contract.path), "key": contract.adapter}
-    return replace(plain, adapter=contract.adapter, parameters={**contract.parameters, **own, **(parameters or {})})
+    given = {**contract.parameters, **own, **(parameters or {})}
+    there = {name: value.replace("{stub}", stub.url) if isinstance(value, str) else value for name, value in given.items()}
+    return replace(plain, adapter=contract.adapter, parameters=there)
 
 
 def outside(client: Client, secrets: Mapping[str, str | None]) -> Outside:
@@ -57,7 +59,7 @@ def outside(client: Client, secrets: Mapping[str, str | None]) -> Outside:
 
 def generator_of(contract: Contract, stub: Stub, client: Client, key: str | None = None) -> RemoteGenerator:
     """A generator with the stub's key, or another."""
-    secrets = {contract.adapter: key or f"stub-key-of-{contract.adapter}"}
+    secrets = {contract.adapter: contract.key.format(key=key or f"stub-key-of-{contract.adapter}")}
     return build_remote(source_of(contract, stub), outside(client, secrets))
 
 
