@@ -73,9 +73,7 @@ def _holds(assertion: str) -> bool:
     """Whether it is signed with the account's key, and for Google's service."""
     try:
         head, claims, signature = assertion.split(".")
-        _private().public_key().verify(
-            _decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), SHA256()
-        )
+        _private().public_key().verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), SHA256())
         said = json.loads(_decoded(claims))
     except (ValueError, InvalidSignature):
         return False

@@ -24,8 +24,13 @@ class Door:
         self._key = key
         self._outside = outside
 
-    def check_key(self, deadline: Deadline) -> None:
-        """Raises KeyRefused where there is no usable key, and trades it where it must be: before anything is ordered."""
+    def check_key(self) -> None:
+        """Raises KeyRefused where there is no usable key; nobody is called."""
+        if self._key is not None:
+            read_key(self._key, self._outside.secrets, self._vendor.name)
+
+    def take_key(self, deadline: Deadline) -> None:
+        """Reads the key, and trades it where it must be: before anything is ordered. Raises SourceError."""
         self._headers(deadline)
 
     def call(self, request: Request, deadline: Deadline, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:

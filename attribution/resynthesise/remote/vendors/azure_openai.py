@@ -1,10 +1,12 @@
 """OpenAI's image models as Azure serves them: at the operator's own resource, under names that the operator gave.
 
-There are two routes: v1, which takes the deployment's name as `model`, and the older one with it in the path, which
-`parameters.api_version` chooses. The key is a resource's; tokens of Entra are not fetched. That an empty account is
-said in OpenAI's own words is taken from OpenAI: Azure documents no such answer.
+There are two routes: v1 (`base_url` = https://NAME.openai.azure.com/openai/v1) takes the deployment's name as `model`;
+the older one (…/openai, with `api_version`) has it in the path. The key is a resource's; tokens of Entra are not
+fetched. That an empty account is said in OpenAI's own words is taken from OpenAI: Azure documents no such answer.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, SourceError
@@ -19,7 +21,7 @@ _FILTERED_IMAGE = "generated image was filtered"
 
 
 class AzureOpenAi(OpenAi):
-    """`model` is the deployment's name; the base URL is the resource's, such as https://NAME.openai.azure.com."""
+    """`model` is the deployment's name."""
 
     name = "Azure OpenAI"
     base_url = None
@@ -34,7 +36,7 @@ class AzureOpenAi(OpenAi):
         output_format=str,
     )
     words_at = ("error.code", "error.inner_error.code", "error.innererror.code", "error.type")
-    words = {
+    words: ClassVar[Mapping[str, type[SourceError]]] = {
         **OpenAi.words,
         **meaning({PromptRefused: ("content_filter", "contentFilter", "ResponsibleAIPolicyViolation")}),
     }
@@ -45,8 +47,8 @@ class AzureOpenAi(OpenAi):
         options = {name: value for name, value in self.given.items() if name != "api_version"}
         body = {"prompt": wish.prompt, "n": 1, **options, "user": wish.safety_identifier}
         if version is None:
-            return Request.json("openai/v1/images/generations", {"model": self.model, **body})
-        path = f"openai/deployments/{quote(self.model, safe='')}/images/generations"
+            return Request.json("images/generations", {"model": self.model, **body})
+        path = f"deployments/{quote(self.model, safe='')}/images/generations"
         return Request.json(f"{path}?{urlencode({'api-version': str(version)})}", body)
 
     def read(self, answer: Answer) -> Reply:

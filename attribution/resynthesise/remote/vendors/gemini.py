@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaExhausted, RateLimited, SourceError
-from attribution.resynthesise.remote.keys import Header
+from attribution.resynthesise.remote.keys import Header, Scheme
 from attribution.resynthesise.remote.reading import find, from_base64, items, text
 from attribution.resynthesise.remote.vendor import Picture, Reply, Vendor, Wish, meaning, taking
 from attribution.resynthesise.remote.web import Answer, Request
@@ -34,10 +34,10 @@ class Gemini(Vendor):
     """`POST /models/{model}:generateContent`, answered at once."""
 
     name = "Gemini"
-    base_url = "https://generativelanguage.googleapis.com/v1beta"
-    scheme = Header("x-goog-api-key")
+    base_url: str | None = "https://generativelanguage.googleapis.com/v1beta"
+    scheme: Scheme = Header("x-goog-api-key")
     key = "gemini"
-    options = taking(aspect_ratio=str, image_size=str, temperature=float)
+    options = taking(aspectRatio=str, imageSize=str, temperature=float)
     max_seed = 2**31 - 1
     words_at = ("error.details.0.reason",)
     words = meaning({KeyRefused: ("API_KEY_INVALID",)})
@@ -45,7 +45,7 @@ class Gemini(Vendor):
 
     def order(self, wish: Wish) -> Request:
         """An image alone: asked for words as well, it may answer with words alone."""
-        image = {"aspectRatio": self.given.get("aspect_ratio"), "imageSize": self.given.get("image_size")}
+        image = {name: self.given.get(name) for name in ("aspectRatio", "imageSize")}
         settings = {
             "responseModalities": ["IMAGE"],
             "candidateCount": 1,
@@ -68,8 +68,8 @@ class Gemini(Vendor):
         candidates = items(document, "candidates")
         for candidate in candidates:
             end = text(candidate, "finishReason")
-            if end in _ENDS:
-                raise _ENDS[end](self.sentence(_ENDS[end]))
+            if refused := _ENDS.get(end or ""):
+                raise refused(self.sentence(refused))
             if end not in _WELL:
                 raise SourceError(f"{self.name} did not finish the drawing.")
         return [

@@ -5,7 +5,7 @@ from tests.attribution.resynthesise.remote.contract import Case, Contract
 CONTRACT = Contract(
     adapter="azure_openai",
     title="Azure OpenAI",
-    path="",
+    path="/openai/v1",
     model="our-deployment",
     parameters={"size": "1024x1024", "quality": "medium"},
     not_applicable={

@@ -7,7 +7,7 @@ CONTRACT = Contract(
     title="Gemini (Developer API)",
     path="/v1beta",
     model="gemini-3.1-flash-image",
-    parameters={"aspect_ratio": "1:1", "image_size": "1K"},
+    parameters={"aspectRatio": "1:1", "imageSize": "1K"},
     not_applicable={
         Case.EXPIRED_URL: "the image is in the answer itself",
         Case.FOREIGN_URL: "the answer names no address",

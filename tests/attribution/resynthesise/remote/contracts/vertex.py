@@ -5,9 +5,9 @@ from tests.attribution.resynthesise.remote.contract import Case, Contract
 CONTRACT = Contract(
     adapter="vertex",
     title="Gemini (Vertex AI)",
-    path="/v1",
+    path="/v1/projects/our-project/locations/us-central1",
     model="gemini-3.1-flash-image",
-    parameters={"project": "our-project", "location": "us-central1", "aspect_ratio": "1:1", "image_size": "1K"},
+    parameters={"aspectRatio": "1:1", "imageSize": "1K"},
     not_applicable={
         Case.EXPIRED_URL: "the image is in the answer itself",
         Case.FOREIGN_URL: "the answer names no address",

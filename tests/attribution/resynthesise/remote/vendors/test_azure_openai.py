@@ -25,7 +25,9 @@ def said(status: int, **error: object) -> SourceError:
 
 def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: Client) -> None:
     """An API version chooses it; the tenant goes along as the user."""
-    source = source_of(CONTRACT, stub, {"api_version": "2025-04-01-preview"})
+    source = source_of(
+        CONTRACT, stub, {"api_version": "2025-04-01-preview", "base_url": stub.base_url("azure_openai", "/openai")}
+    )
     result = draw(build_remote(source, outside(client, {"azure_openai": "stub-key-of-azure_openai"})), RecordingGate())
     assert isinstance(result, Drawing)
     assert stub.seen("azure_openai")["safety_identifiers"] == ["tenant-hash"]
@@ -34,10 +36,10 @@ def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: Client) -
 def test_the_deployment_is_named_once() -> None:
     """In the path or in the body, and with nothing in the path that could lead elsewhere."""
     request = AzureOpenAi("a/../b", {"api_version": "2025-04-01"}).order(Wish("hat"))
-    assert request.to == "openai/deployments/a%2F..%2Fb/images/generations?api-version=2025-04-01"
+    assert request.to == "deployments/a%2F..%2Fb/images/generations?api-version=2025-04-01"
     assert json.loads(request.body) == {"prompt": "hat", "n": 1}
     request = AzureOpenAi("a").order(Wish("hat"))
-    assert (request.to, json.loads(request.body)["model"]) == ("openai/v1/images/generations", "a")
+    assert (request.to, json.loads(request.body)["model"]) == ("images/generations", "a")
 
 
 def test_a_blocked_resource_is_no_wrong_key() -> None:

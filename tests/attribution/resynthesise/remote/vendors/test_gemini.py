@@ -12,7 +12,7 @@ from attribution.resynthesise.remote.vendor import Wish
 from attribution.resynthesise.remote.vendors.gemini import Gemini
 from attribution.resynthesise.remote.web import Answer
 
-GEMINI = Gemini("gemini-3.1-flash-image", {"aspect_ratio": "1:1"})
+GEMINI = Gemini("gemini-3.1-flash-image", {"aspectRatio": "1:1"})
 
 
 def answer(document: object, status: int = 200) -> Answer:

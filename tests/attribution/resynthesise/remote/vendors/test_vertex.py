@@ -5,11 +5,10 @@ import json
 import httpx
 import pytest
 
-from attribution.errors import ConfigurationError, KeyRefused
+from attribution.errors import KeyRefused
 from attribution.ports import Drawing
 from attribution.resynthesise.remote.build import build_remote
 from attribution.resynthesise.remote.client import Client
-from attribution.resynthesise.remote.vendors.vertex import Vertex
 from stub_vendors import Stub
 from tests.attribution.resynthesise.remote.contracts.vertex import CONTRACT
 from tests.attribution.resynthesise.remote.drawing import RecordingGate, draw, outside, source_of
@@ -50,18 +49,3 @@ def test_a_file_that_is_none(change: dict[str, object], stub: Stub, client: Clie
     assert "service account's JSON file" in str(result)
     assert result.__cause__ is None
     assert "no key" not in str(result)
-
-
-def test_where_it_is() -> None:
-    """A region has its own host; without one it is the global endpoint."""
-    assert Vertex("m", {"project": "p"}).base_url == "https://aiplatform.googleapis.com/v1"
-    regional = Vertex("m", {"project": "p", "location": "europe-west4"})
-    assert regional.base_url == "https://europe-west4-aiplatform.googleapis.com/v1"
-    assert regional.path() == "projects/p/locations/europe-west4/publishers/google/models/m:generateContent"
-
-
-@pytest.mark.parametrize("options", [{}, {"project": "p", "location": "evil.example/"}])
-def test_entries_that_lead_nowhere(options: dict[str, str]) -> None:
-    """Without a project there is no address; and a location is no way to another host."""
-    with pytest.raises(ConfigurationError):
-        Vertex("m", options)
