@@ -18,6 +18,7 @@ from benchmark.metrics import auroc
 PRECISION = 0.90
 FALSE_NAMES = 0.05
 KEPT = 0.90
+_FEWEST = 10  # named queries, below which a share of them says nothing
 _STEPS = 60
 
 
@@ -82,7 +83,9 @@ def choose(own: Nearest, strangers: Nearest) -> Pair:
     """
     nothing = judged((-1.0, 0.0), own, strangers)
     within = [
-        pair for pair in _pairs(own, strangers) if pair.precision >= PRECISION and pair.left_out_named <= FALSE_NAMES
+        pair
+        for pair in _pairs(own, strangers)
+        if pair.named * own.right.size >= _FEWEST and pair.precision >= PRECISION and pair.left_out_named <= FALSE_NAMES
     ]
     return max([nothing, *within], key=lambda pair: (pair.named, pair.precision))
 
