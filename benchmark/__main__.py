@@ -9,12 +9,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attribution.build import Placement, build_embedder
-from attribution.catalogue import load_catalogue
+from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from benchmark import publication, show
@@ -46,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     catalogue = load_catalogue(options.catalogue)
-    core = catalogue.select(options.sources, options.extension)
+    extension = _named(options.extension, catalogue)
+    core = catalogue.select(_named(options.sources, catalogue) if options.sources else None, extension)
     if options.sources is None:
         core = tuple(source for source in core if source.platform == "local")
-    later = tuple(catalogue.get(name) for name in options.extension)
+    later = tuple(catalogue.get(name) for name in extension)
     characters = cast(options.characters, Split(options.split), options.seed)
     recipe = Recipe(characters, core, later, options.candidates, options.captioner, options.split, options.seed)
     placement = Placement(options.device, options.dtype, batch_size=1, threads=options.threads)
@@ -60,6 +62,13 @@ def _make(options: argparse.Namespace) -> int:
     print(f"{found['originals']} originals and {found['resyntheses']} resyntheses in {dataset.directory}")
     print(json.dumps(found["last_run"]))
     return 0
+
+
+def _named(patterns: Sequence[str], catalogue: Catalogue) -> list[str]:
+    """Ids, where patterns such as zoo-* stand for all they fit; what fits nothing stays, to be refused by name."""
+    ids = [source.id for source in catalogue.sources]
+    found = [[name for name in ids if fnmatchcase(name, pattern)] or [pattern] for pattern in patterns]
+    return list(dict.fromkeys(name for names in found for name in names))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -191,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("directory", type=Path)
     made.add_argument("--characters", type=_positive, default=100)
     made.add_argument("--split", choices=[str(split) for split in Split], default="test", help="of the zoo's captions")
-    made.add_argument("--sources", type=names, help="ids, separated by commas; default: all enabled local ones")
+    made.add_argument(
+        "--sources", type=names, help="ids or patterns (zoo-*), separated by commas; default: all enabled local ones"
+    )
     made.add_argument("--extension", type=names, default=[], help="ids that draw the test characters only")
     made.add_argument("--candidates", type=_positive, default=1, help="drawings per source (γ)")
     made.add_argument(

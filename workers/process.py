@@ -13,10 +13,12 @@ from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from attribution.catalogue import Catalogue, load_catalogue
+from workers.children import Children
 from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
+from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
 
 # Remote sources asked at once by one process. A thread exists only once it is needed.
@@ -40,7 +42,9 @@ class Process:
     screening: Screening
     threads: ThreadPoolExecutor
     couriers: Couriers
+    children: Children
     fetcher: Fetcher
+    outside: OutsideWorld
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +61,8 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
+    children = Children(settings.intake)
+    outside = OutsideWorld(settings)
     return Process(
         settings=settings,
         database=database,
@@ -66,10 +72,12 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         heartbeats=Heartbeats(redis),
         broker=broker,
         catalogue=catalogue,
-        models=Models(settings.models, catalogue),
+        models=Models(settings.models, catalogue, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
         couriers=Couriers(database, settings),
-        fetcher=Fetcher(settings),
+        children=children,
+        fetcher=Fetcher(settings, children),
+        outside=outside,
     )

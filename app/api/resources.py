@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypedDict
 
 from anyio import Semaphore
@@ -21,6 +22,7 @@ from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
+from app.queue.messenger import Messenger
 from app.queue.steps import queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
@@ -69,15 +71,16 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
+        messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        enabled = [source for source in catalogue.sources if source.enabled]
-        store_gauges = StoreGauges(database, heartbeats, map(queue_of, enabled), required_roles(enabled))
+        asked = catalogue.askable(datetime.now(UTC).date())
+        store_gauges = StoreGauges(database, heartbeats, map(queue_of, asked), required_roles(asked))
         decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,
             blobs=blobs,
-            broker=broker,
+            messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
             settings=settings,
@@ -107,6 +110,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                 )
             finally:
                 await endings.stop()
+                messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()

@@ -12,7 +12,7 @@ from benchmark.__main__ import main
 @pytest.fixture
 def made(fakes: Path, tmp_path: Path) -> Path:
     """A dataset by the command."""
-    common = f"--catalogue {fakes} --store {tmp_path / 'store'} --captioner fake: --processes 1"
+    common = f"--catalogue {fakes} --store {tmp_path / 'store'} --captioner fake: --processes 1 --sources fake-*"
     assert main(f"dataset make {tmp_path / 'set'} --characters 12 --candidates 2 {common}".split()) == 0
     return tmp_path / "set"
 

@@ -1,0 +1,44 @@
+"""What an adapter would say to a source's file if it were built from it: mistakes, and what is still to be done.
+
+Nothing is loaded, no vendor is called.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from attribution.build import Placement, build_generator, locate_weights
+from attribution.catalogue import Source
+from attribution.errors import AttributionError, ConfigurationError, SourceUnavailable
+from attribution.sources.finding import Finding, Severity
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A generator that needs a key of the operator's."""
+
+    def check_key(self) -> None:
+        """Raises SourceUnavailable where there is none, without asking anybody."""
+        ...
+
+
+def examine(source: Source) -> Iterator[Finding]:
+    """A mistake is an error; what is only needed before the source can be enabled is a note until it is."""
+    unready = Severity.ERROR if source.enabled else Severity.NOTE
+    if source.adapter == "diffusers":
+        try:
+            locate_weights(source)
+        except AttributionError as error:
+            yield Finding(unready, source.file, "revision", _without_id(source, error))
+        return
+    try:
+        generator = build_generator(source, Placement())
+        if isinstance(generator, Keyed):
+            generator.check_key()
+    except ConfigurationError as error:
+        yield Finding(Severity.ERROR, source.file, "", _without_id(source, error))
+    except SourceUnavailable as error:
+        yield Finding(unready, source.file, "parameters.key", str(error))
+
+
+def _without_id(source: Source, error: AttributionError) -> str:
+    return str(error).removeprefix(f"{source.id}: ")
