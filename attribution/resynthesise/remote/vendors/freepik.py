@@ -1,8 +1,8 @@
 """Freepik's Mystic and the models it serves beside it. The API goes by two names: Freepik, and Magnific since 2026.
 
 Both names' headers are sent, so that `base_url = "https://api.magnific.com/v1"` with `key = "freepik"` is all that a
-file needs once the old address is gone. Of Mystic's options, `resolution`, `aspect_ratio`, `model` and `filter_nsfw` were
-found in use, the others are from memory; why a task failed is not documented, so a refused prompt looks like any
+file needs once the old address is gone. Of Mystic's options, `resolution`, `aspect_ratio`, `model` and `filter_nsfw`
+were found in use; the others are from memory. Why a task failed is not documented: a refused prompt looks like any
 other failure.
 """
 
