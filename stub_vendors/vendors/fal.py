@@ -1,5 +1,4 @@
-"""fal's queue API for one of its FLUX endpoints: three addresses to follow, 202 until it is done, a black image where
-its checker balks."""
+"""fal's queue API for two of its endpoints: addresses to follow, 202 until it is done, black where its checker balks."""
 
 from typing import Any
 
@@ -11,18 +10,16 @@ from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
 from stub_vendors.reading import authorization, document
 from stub_vendors.scenario import Scenario
 
-_KNOWN = {
-    "prompt": str,
-    "seed": int,
+_ALL = {"prompt": str, "seed": int, "num_inference_steps": int, "guidance_scale": float, "num_images": int}
+_FLUX = {
+    **_ALL,
     "image_size": str,
-    "num_inference_steps": int,
-    "guidance_scale": float,
-    "num_images": int,
     "enable_safety_checker": bool,
     "output_format": str,
     "acceleration": str,
     "sync_mode": bool,
 }
+_KNOWN = {"fal-ai/aura-flow": {**_ALL, "expand_prompt": bool}, "fal-ai/flux/dev": _FLUX}
 
 SAYS = {
     WRONG_KEY: Says(401, {"detail": "Cannot access application. Authentication is required."}),
@@ -81,8 +78,11 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/{owner}/{app}")
     @router.post("/{owner}/{app}/{path:path}")
     async def submit(request: Request, owner: str, app: str, path: str = "") -> dict[str, Any]:
+        known = _KNOWN.get(f"{owner}/{app}/{path}".rstrip("/"))
+        if known is None:
+            raise Said(JSONResponse({"detail": f"Application {app} not found"}, 404))
         body = await document(request) or {}
-        wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
+        wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
         if wrong or not body.get("prompt"):
             at = ["body", *(wrong or ["prompt"])]
             raise Said(JSONResponse({"detail": [{"loc": at, "msg": "not valid", "type": "value_error"}]}, 422))
