@@ -1,4 +1,4 @@
-"""fal's queue API for two of its endpoints: addresses to follow, 202 until it is done, black where its checker balks."""
+"""fal's queue API for two of its endpoints: addresses to follow, 202 until done, black where its checker balks."""
 
 from typing import Any
 
