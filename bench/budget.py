@@ -1,9 +1,9 @@
 """`make bench-budget`: what vendors billed is never more than what is recorded, and that never more than the budget.
 
 Two hundred jobs with budgets that not all of their drawings fit into, at vendors that fail, refuse, ask for time and
-send rubbish at random, while the workers that ask them are killed. Looked at all the time, and exactly at the end: what was
-settled was billed, and the difference to what is recorded are calls in the middle of which a worker died. First the
-same without kills, where both must be equal.
+send rubbish at random, while the workers that ask them are killed. Looked at all the time, and exactly at the end: what
+was settled was billed, and the difference to what is recorded are calls in the middle of which a worker died. First
+the same without kills, where both must be equal.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
 
 
 def chances_of(served: Served) -> dict[str, float]:
-    """Stability asks for a minute of silence after each 429: one job alone could then take as long as all the others."""
+    """Stability wants a minute of silence after each 429: one job could then take as long as all the others."""
     return {name: chance for name, chance in CHANCES.items() if (served.vendor, name) != ("stability", "rate_limited")}
 
 
