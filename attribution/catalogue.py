@@ -5,7 +5,7 @@ their names, and that order decides ties. Every mistake in a file is a Configura
 and the key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -102,19 +102,23 @@ class Catalogue:
             raise UnknownSource([source_id])
         return self._by_id[source_id]
 
-    def select(self, include: Sequence[str] | None, exclude: Sequence[str]) -> tuple[Source, ...]:
+    def select(
+        self, include: Sequence[str] | None, exclude: Sequence[str], besides: Collection[str] = ()
+    ) -> tuple[Source, ...]:
         """The enabled sources, or exactly those asked for, less the excluded; always in catalogue order.
 
-        Naming a disabled source includes it: the operator's machine then says why it cannot be tested.
+        `besides` are there whatever is enabled or asked for: references of them are. Naming a disabled source
+        includes it: the operator's machine then says why it cannot be tested.
         Raises UnknownSource with every id that is not in the catalogue.
         """
-        unknown = [name for name in (*(include or ()), *exclude) if name not in self._by_id]
+        unknown = [name for name in (*(include or ()), *exclude, *besides) if name not in self._by_id]
         if unknown:
             raise UnknownSource(unknown)
         return tuple(
             source
             for source in self.sources
-            if (source.enabled if include is None else source.id in include) and source.id not in exclude
+            if source.id in besides
+            or ((source.enabled if include is None else source.id in include) and source.id not in exclude)
         )
 
 

@@ -1,6 +1,7 @@
 """Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
 
-from app.intake.acceptance import CANONICAL_TYPE, image_values, media_type_of
+from app.intake.acceptance import image_values, media_type_of
+from app.intake.drawings import CANONICAL_TYPE
 from app.intake.spool import spool_folder
 from app.store.models import Job, Stage
 from workers.process import Process

@@ -3,7 +3,7 @@
 import uuid
 from asyncio import gather
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from app.documents import ImageDocument, JobDocument, job_document
 from app.errors import AddressRefused, ServiceError
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
-from app.intake.options import mistake
+from app.intake.drawings import CANONICAL_TYPE, Drawings, roles
+from app.intake.options import Options, mistake
 from app.intake.selection import select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import DECODE_DURATION, job_accepted
@@ -28,14 +29,13 @@ from app.store import idempotency
 from app.store.admission import fits
 from app.store.blobs import Blobs, StoredBlob, refer, unused
 from app.store.database import Database
-from app.store.jobs import NewJob, accept
+from app.store.jobs import NewJob, NewSource, accept
 from app.store.models import Stage
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
-CANONICAL_TYPE = "image/bmp"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
 # A broker that hangs keeps these threads and no others.
@@ -82,6 +82,7 @@ class Intake:
         broker: Broker,
         catalogue: Catalogue,
         decoders: Decoders,
+        drawings: Drawings,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -96,6 +97,7 @@ class Intake:
         self._broker_patience = settings.redis.timeout.total_seconds()
         self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
+        self._drawings = drawings
 
     async def accept(
         self,
@@ -109,30 +111,41 @@ class Intake:
         The `key` is completed with the job; the workers hear of it from `hand_on`.
         """
         options = submission.options
-        sources = select_sources(self._catalogue, options.sources, options.exclude, datetime.now(UTC).date())
+        sources = select_sources(
+            self._catalogue,
+            options.sources,
+            options.exclude,
+            datetime.now(UTC).date(),
+            brought=[each.source for each in submission.references],
+            awaited=options.await_references,
+        )
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
-        image = await self._take(tenant_id, submission.image) if submission.image else _Image()
-        new = NewJob(
-            tenant_id=tenant_id,
-            **image.values,
-            image_url=image_url,
-            stage=Stage.SCREENING if submission.image else Stage.FETCHING,
-            candidates=options.candidates or self._settings.candidates,
-            sources=sources,
-            deadline=self._settings.deadline,
-            prompt=options.prompt,
-            seed=options.seed,
-            external_id=options.external_id,
-            labels=options.metadata,
-            cancel_after=cancel_after,
-            webhook_url=webhook_url,
-            webhook_events=options.webhook_events,
-        )
+        drawings = await self._drawings.store(tenant_id, submission.references)
+        uses = {role: blob for source, stored in drawings.items() for role, blob in roles(source, stored).items()}
         try:
-            document = await to_thread.run_sync(self._commit, new, image.uses, key)
+            image = await self._take(tenant_id, submission.image) if submission.image else _Image()
+            uses |= image.uses
+            new = NewJob(
+                tenant_id=tenant_id,
+                **image.values,
+                image_url=image_url,
+                stage=Stage.SCREENING if submission.image else Stage.FETCHING,
+                candidates=options.candidates or self._settings.candidates,
+                sources=[_with_drawings(source, drawings.get(source.source, ())) for source in sources],
+                deadline=self._deadline(options),
+                prompt=options.prompt,
+                seed=options.seed,
+                external_id=options.external_id,
+                labels=options.metadata,
+                cancel_after=cancel_after,
+                webhook_url=webhook_url,
+                webhook_events=options.webhook_events,
+            )
+            document = await to_thread.run_sync(self._commit, new, uses, key)
         except ServiceError:
-            await to_thread.run_sync(self._discard, image.uses)
+            if uses:
+                await to_thread.run_sync(self._discard, uses)
             raise
         job_accepted()
         log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
@@ -155,6 +168,12 @@ class Intake:
         )
         return _Image(image_values(decoded), {"original": original, "query": query})
 
+    def _deadline(self, options: Options) -> timedelta:
+        """A person takes longer than a generator."""
+        if options.await_seconds is not None:
+            return timedelta(seconds=options.await_seconds)
+        return self._settings.reference_deadline if options.await_references else self._settings.deadline
+
     async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)
 
@@ -176,6 +195,10 @@ class Intake:
         """What was not accepted is not kept."""
         with self._database.transaction() as session:
             self._blobs.delete_all(unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
+
+
+def _with_drawings(source: NewSource, drawings: Sequence[StoredBlob]) -> NewSource:
+    return replace(source, drawings=tuple({"seed": None, "blob": blob.sha256} for blob in drawings))
 
 
 def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:

@@ -57,6 +57,22 @@ def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
         return _decode(upload, canonical, limits)
 
 
+def decode_reference(upload: Path, canonical: Path, limits: DecodeLimits) -> str:
+    """Writes the canonical BMP of a drawing that a caller brings, and returns its SHA-256. Raises as `decode` does.
+
+    One that is blank, as safety filters leave it, is an UndecodableImage: nothing was drawn that could be compared.
+    """
+    with limited(limits.memory_bytes, limits.cpu_seconds):
+        from attribution.errors import UndecodableImage
+        from attribution.image import decode_own
+        from attribution.resynthesise.blank import is_blank
+
+        sha256 = _decode(upload, canonical, limits).canonical_sha256
+        if is_blank(decode_own(canonical.read_bytes())):
+            raise UndecodableImage("It is blank: all of one colour, as safety filters leave it.")
+        return sha256
+
+
 def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_seconds: float) -> list[dict[str, Any]]:
     """What `upload` says about its origin. A task of its own, so that its end need not be that of the image.
 

@@ -1,9 +1,10 @@
 """A few child processes that decode uploads, each with a limit on memory and time; one that breaks it is killed."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
@@ -17,13 +18,15 @@ from app.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
-from app.intake.decode import Decoded, DecodeLimits, decode, read_evidence
+from app.intake.decode import Decoded, DecodeLimits, decode, decode_reference, read_evidence
 from app.intake.unpack import unpack_limited
 from app.settings import IntakeSettings
 from attribution import errors
 from attribution.evidence.finding import Kind, documents, unreadable
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
     errors.UnsupportedImage: UnsupportedImage,
@@ -63,36 +66,13 @@ class Decoders:
         Overloaded when a child got nowhere without computing, as on a machine that is far too busy.
         """
         async with self._turn:
-            try:
-                with fail_after(self._patience):
-                    decoded = await to_process.run_sync(
-                        decode,
-                        upload,
-                        canonical,
-                        self._limits,
-                        cancellable=True,
-                        limiter=self._unlimited,
-                    )
-            except errors.ImageError as error:
-                raise _PROBLEMS[type(error)](str(error)) from error
-            except MemoryError as error:
-                raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
-            except TimeoutError as error:
-                log.warning("decoder_killed", reason="timeout")
-                raise Overloaded(
-                    "This machine is too busy to decode the image; try again in a minute.",
-                    headers={"Retry-After": "60"},
-                ) from error
-            except (BrokenWorkerProcess, ProcessLookupError) as error:
-                # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
-                log.warning("decoder_killed", reason="died")
-                raise UndecodableImage(
-                    f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
-                ) from error
-            except OSError as error:
-                log.error("decoder_disk_error", error=str(error))
-                raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+            decoded = await self._judged(decode, upload, canonical)
             return replace(decoded, evidence=await self._evidence(upload))
+
+    async def decode_reference(self, upload: Path, canonical: Path) -> str:
+        """Writes the canonical BMP of a drawing and returns its hash. Raises as `decode` does, also for a blank one."""
+        async with self._turn:
+            return await self._judged(decode_reference, upload, canonical)
 
     async def unpack(self, body: Path, folder: Path) -> Any:
         """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""
@@ -115,6 +95,38 @@ class Decoders:
             except OSError as error:
                 log.error("decoder_disk_error", error=str(error))
                 raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+
+    async def _judged(self, judge: Callable[[Path, Path, DecodeLimits], T], upload: Path, canonical: Path) -> T:
+        """What a child makes of an image, or the problem that there is with it."""
+        try:
+            with fail_after(self._patience):
+                return await to_process.run_sync(
+                    judge,
+                    upload,
+                    canonical,
+                    self._limits,
+                    cancellable=True,
+                    limiter=self._unlimited,
+                )
+        except errors.ImageError as error:
+            raise _PROBLEMS[type(error)](str(error)) from error
+        except MemoryError as error:
+            raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
+        except TimeoutError as error:
+            log.warning("decoder_killed", reason="timeout")
+            raise Overloaded(
+                "This machine is too busy to decode the image; try again in a minute.",
+                headers={"Retry-After": "60"},
+            ) from error
+        except (BrokenWorkerProcess, ProcessLookupError) as error:
+            # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
+            log.warning("decoder_killed", reason="died")
+            raise UndecodableImage(
+                f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
+            ) from error
+        except OSError as error:
+            log.error("decoder_disk_error", error=str(error))
+            raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
     async def _evidence(self, upload: Path) -> list[dict[str, Any]]:
         """What the file says of itself. A child that breaks over it costs the evidence, not the image."""

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.errors import ServiceError
 from app.store.models import Job, JobSource, JobStatus, Stage
 from app.webhook import deliveries
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 # What every update sets that ends a stage: its duration is noted, its claim is over.
 LEAVING: Mapping[str, str] = {
@@ -55,6 +55,8 @@ class NewSource:
     timeout: timedelta
     state: SourceState = SourceState.PENDING
     reason: str | None = None
+    origin: Origin = Origin.GENERATOR
+    drawings: tuple[Mapping[str, Any], ...] = ()  # of one that is done as it comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,13 @@ def _accepted(job: Job, position: int, source: NewSource) -> JobSource:
         tenant_id=job.tenant_id,
         position=position,
         timeout_seconds=source.timeout.total_seconds(),
-        drawings=[],
+        drawings=list(source.drawings),
+        completed_at=job.created_at if source.state is SourceState.DONE else None,
         **{name: getattr(source, name) for name in _TOLD},
     )
 
 
-_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason")
+_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "origin")
 
 
 _ACCEPT = select(Job).from_statement(
@@ -127,11 +130,12 @@ _ACCEPT = select(Job).from_statement(
 _ACCEPT_SOURCES = text(
     """
     INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
-                             timeout_seconds, state, reason)
-    SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason
+                             timeout_seconds, state, reason, origin, drawings, completed_at)
+    SELECT :job_id, :tenant_id, position, source, family, platform, model, revision, queue, timeout, state, reason,
+           origin, drawings, CASE WHEN state = 'done' THEN now() END
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
         position smallint, source text, family text, platform text, model text, revision text, queue text,
-        timeout float, state text, reason text)
+        timeout float, state text, reason text, origin text, drawings jsonb)
     """
 )
 
@@ -191,14 +195,25 @@ def advance(
 ) -> Job | None:
     """Moves a claimed job to its next stage; None when the claim was fenced off.
 
-    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it.
+    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
+    source is to be waited for, resynthesising is passed over: the returned job says which stage it entered.
     """
-    sets: dict[str, str] = {**LEAVING, "stage": ":to"}
-    given: dict[str, Any] = {"to": to}
+    sets: dict[str, str] = {**LEAVING, "stage": _PAST_SOURCES if to is Stage.RESYNTHESISING else ":to"}
+    given: dict[str, Any] = {} if to is Stage.RESYNTHESISING else {"to": to}
     if claim_for is not None:
         sets |= {"attempt": "1", "lease_until": "now() + :lease"}
         given["lease"] = claim_for
     return _leave(session, job, sets, given, values or {})
+
+
+# With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
+AFTER_SOURCES = "CASE WHEN bool_or(state = 'done') THEN 'embedding' ELSE 'ranking' END"
+# Sources that are to be drawn, or to be brought.
+WAITED_FOR = "state IN ('pending', 'running', 'awaiting_reference')"
+_PAST_SOURCES = f"""(
+    SELECT CASE WHEN bool_or({WAITED_FOR}) THEN 'resynthesising' ELSE {AFTER_SOURCES} END
+    FROM job_sources WHERE job_id = jobs.id
+)"""
 
 
 def succeed(session: Session, job: Job, result: dict[str, Any]) -> Job | None:
@@ -255,7 +270,7 @@ def cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | N
     """
     job = session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
     if job is not None:
-        session.execute(_SKIP_SOURCES, {"job_id": job_id})
+        skip_sources(session, job_id, "The job was canceled before this source had drawn.")
     return _told(session, job)
 
 
@@ -268,12 +283,18 @@ _CANCEL = select(Job).from_statement(
         """  # noqa: S608 - our own words
     )
 )
+
+
+def skip_sources(session: Session, job_id: uuid.UUID, reason: str) -> None:
+    """Ends what was still waited for of a job that this session has ended."""
+    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
+
+
 _SKIP_SOURCES = text(
-    """
-    UPDATE job_sources SET state = 'skipped', reason = 'The job was canceled before this source had drawn.',
-                           lease_until = NULL, completed_at = clock_timestamp()
-    WHERE job_id = :job_id AND state IN ('pending', 'running')
-    """
+    f"""
+    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
+    WHERE job_id = :job_id AND {WAITED_FOR}
+    """  # noqa: S608 - our own words
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -18,12 +18,14 @@ from app.store import sources
 from app.store.jobs import ENDING, unheld
 from app.store.models import Job, JobSource, JobStatus, Stage
 from app.webhook import deliveries
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 BATCH = 500
 OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
 # A job that reached its deadline with drawings at hand may still embed and rank them.
 RANKING_GRACE = timedelta(minutes=1)
+# And drawings that were brought in time may still be screened.
+SCREENING_GRACE = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,16 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     notify = sources.lock(session, job_id)
     if notify is None:
         return None
-    late = session.scalar(select(Job.deadline_at < func.now()).where(Job.id == job_id))
+    late = session.scalar(select(func.now() - Job.deadline_at).where(Job.id == job_id))
+    assert late is not None
     which: ColumnElement[bool]
-    if late:
+    if late > timedelta(0):
+        awaited = JobSource.state == SourceState.AWAITING_REFERENCE
+        nothing = "Nobody brought drawings of this source before the job's deadline."
+        _end_sources(session, job_id, awaited, SourceState.TIMEOUT, nothing, notify)
         which = JobSource.state.in_(sources.OPEN_STATES)
+        if late <= SCREENING_GRACE:
+            which = and_(which, JobSource.origin == Origin.GENERATOR)
         reason = "The job's deadline passed before this source had drawn."
     else:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
@@ -105,13 +113,21 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
         JobSource.attempt >= attempts,
         unheld(JobSource),
     )
-    reason = f"Drawing with this source ended abnormally {attempts} times."
+    reason = case(
+        (JobSource.origin == Origin.REFERENCE, f"Taking in its drawings ended abnormally {attempts} times."),
+        else_=f"Drawing with this source ended abnormally {attempts} times.",
+    )
     _end_sources(session, job_id, which, SourceState.ERROR, reason, notify)
     return sources.join(session, job_id)
 
 
 def _end_sources(
-    session: Session, job_id: uuid.UUID, which: ColumnElement[bool], state: SourceState, reason: str, notify: bool
+    session: Session,
+    job_id: uuid.UUID,
+    which: ColumnElement[bool],
+    state: SourceState,
+    reason: str | ColumnElement[str],
+    notify: bool,
 ) -> None:
     ended = session.scalars(
         update(JobSource)
