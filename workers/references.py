@@ -14,7 +14,7 @@ from app.errors import Screened, StorageUnavailable
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from app.store import jobs, sources
 from app.store.handback import hand_back_source
-from app.store.models import Job, JobSource
+from app.store.models import JobSource
 from app.store.sources import Outcome, SourceClaim
 from attribution.ports import SourceState
 from workers.process import Process

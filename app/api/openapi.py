@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import EVENTS, JOB, PIXEL
+from app.api.examples import DOTS, EVENTS, JOB, PIXEL
 from app.errors import ServiceError
 from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.intake.options import Options
@@ -240,7 +240,6 @@ SUBMISSION: dict[str, Any] = {
             "examples": {
                 "address": {"value": {"image_url": "https://images.example/1.png", "external_id": "upload-4711"}},
                 "base64": {"value": {"image": PIXEL, "prompt": "a single dot"}},
-                "references": {"value": {"image": PIXEL, "await_references": ["midjourney"], "await_seconds": 7_200}},
             },
         },
     },
@@ -263,7 +262,7 @@ DRAWINGS: dict[str, Any] = {
                 "required": [REFERENCES],
                 "additionalProperties": False,
             },
-            "example": {REFERENCES: [PIXEL, PIXEL]},
+            "example": {REFERENCES: [DOTS, DOTS]},
         },
     },
 }

@@ -1,4 +1,4 @@
-"""POST /attribute/{id}/references/{source}: the drawings of a source that a job waits for, once somebody has made them."""
+"""POST /attribute/{id}/references/{source}: drawings of a source that a job waits for, once somebody has made them."""
 
 import uuid
 from dataclasses import replace

@@ -211,9 +211,7 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
     kind, parameters = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         file = IMAGE_FIELD if IMAGE_FIELD in form.known else REFERENCE_FIELD
-        raise UnsupportedMediaType(
-            f"Send multipart/form-data with the image as the file `{file}`, or application/json."
-        )
+        raise UnsupportedMediaType(f"Send multipart/form-data with the file field `{file}`, or application/json.")
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise MalformedRequest("The Content-Type has no boundary.")

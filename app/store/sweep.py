@@ -72,15 +72,16 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     notify = sources.lock(session, job_id)
     if notify is None:
         return None
-    late = session.scalar(select(func.now() - Job.deadline_at).where(Job.id == job_id))
-    assert late is not None
+    late, very_late = session.execute(
+        select(Job.deadline_at < func.now(), Job.deadline_at + SCREENING_GRACE < func.now()).where(Job.id == job_id)
+    ).one()
     which: ColumnElement[bool]
-    if late > timedelta(0):
+    if late:
         awaited = JobSource.state == SourceState.AWAITING_REFERENCE
         nothing = "Nobody brought drawings of this source before the job's deadline."
         _end_sources(session, job_id, awaited, SourceState.TIMEOUT, nothing, notify)
         which = JobSource.state.in_(sources.OPEN_STATES)
-        if late <= SCREENING_GRACE:
+        if not very_late:
             which = and_(which, JobSource.origin == Origin.GENERATOR)
         reason = "The job's deadline passed before this source had drawn."
     else:
