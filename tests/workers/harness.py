@@ -13,10 +13,11 @@ from sqlalchemy import text
 from app import tracing
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
+from app.queue.steps import NOTIFY_TASK, REFERENCES_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
 from app.store import blobs, jobs
 from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
 from workers.process import Process
+from workers.references import take_in
 from workers.resynthesise import resynthesise
 from workers.stage import run_stage
 from workers.stages import STAGES
@@ -112,6 +113,8 @@ class Bench:
             return self.process.couriers.send_due()
         if step.task == RESYNTHESISE_TASK:
             return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
+        if step.task == REFERENCES_TASK:
+            return take_in(self.process, uuid.UUID(step.arguments[0]))
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
         return run_stage(self.process, STAGES, stage, uuid.UUID(step.arguments[0]))
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
 from app.access.keys import make_key
 from app.access.scopes import Scope
@@ -34,6 +33,7 @@ ASKS: dict[str, tuple[Scope | None, dict[str, Any]]] = {
     "GET /attribute/{job_id}/images/{source}/{k}": (R, {}),
     "GET /attribute/{job_id}/feedback": (R, {}),
     "POST /attribute/{job_id}/feedback": (S, {"json": {"source": "bee"}}),
+    "POST /attribute/{job_id}/references/{source}": (S, {"files": {"reference": encoded()}}),
     "POST /attribute/{job_id}/cancel": (S, {}),
     "DELETE /attribute/{job_id}": (S, {}),
     "POST /webhooks": (A, {"json": {"url": "https://receiver.example/"}}),
@@ -188,12 +188,8 @@ def test_a_key_is_good_for_its_scopes_only(client: TestClient, make: Callable[..
 def owned(client: TestClient, database: Database, make: Callable[..., str]) -> dict[str, str]:
     """One thing of each kind that the default tenant has, by the name of its id in paths."""
     endpoint = client.post("/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
-    job = client.post("/attribute", files={"image": encoded()}).json()["id"]
-    with database.transaction() as session:  # the one drawing, and feedback
-        session.execute(
-            text("INSERT INTO blob_references SELECT job_id, 'ant/0', tenant_id, sha256 FROM blob_references "
-                 "WHERE job_id = :job AND role = 'query'"), {"job": job},
-        )  # fmt: skip
+    with_a_drawing = {"image": encoded(), "reference[ant]": encoded()}
+    job = client.post("/attribute", files=with_a_drawing, data={"prompt": "noise"}).json()["id"]
     client.post(f"/attribute/{job}/feedback", json={"source": "ant"}).raise_for_status()
     csv = client.post(
         "/screening/hash-lists", params={"name": "x"}, content="0f" * 32, headers={"Content-Type": "text/csv"}
