@@ -371,7 +371,6 @@ def test_references_are_forgotten_with_the_other_images(story: Callable[..., Sto
 def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
     """Whoever comes first: what was taken is ranked, what was refused is not, and every job ends."""
     told = story(job={"hand_on_after": 3_600})
-    taken = 0
     for number in range(20):
         job_id = told.submit(await_references="b", prompt=f"square {number}")
         told.here.run()
@@ -395,11 +394,9 @@ def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) 
             status = racing.submit(bring)
             racing.submit(pass_deadline).result()
         told.here.run()
-        taken += status.result() == 200
         document = told.document(job_id)
         assert document.status is JobStatus.SUCCEEDED, document.error
         assert told.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
-    assert 0 <= taken <= 20
 
 
 def test_a_job_without_anything_to_wait_for_does_not_wait(bench: Callable[..., Bench]) -> None:

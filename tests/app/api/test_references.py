@@ -157,6 +157,14 @@ def test_what_is_wrong_with_drawings_in_json_is_pointed_at(
     assert nothing_is_kept(database, tmp_path)
 
 
+def test_a_body_with_thousands_of_images_is_not_unpacked(client: TestClient):
+    """A 400: each would be a file."""
+    body = {"image": base(IMAGE)[0], "references": {"fox": ["QQ=="] * 2_001}}
+    answer = client.post("/attribute", json=body)
+    assert problem(answer) == (400, "malformed-request")
+    assert "2,000" in answer.json()["detail"]
+
+
 def test_drawings_of_what_the_catalogue_does_not_know_are_refused(client: TestClient):
     """A misspelt source would stand in no ranking, and one that is awaited would be so in vain."""
     for options in ({"references": {"gnu": base(ONE)}, "prompt": "a goat"}, {"await_references": ["gnu"]}):

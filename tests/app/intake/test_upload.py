@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from app.errors import MalformedRequest, UploadTooLarge
-from app.intake.upload import read_upload
+from app.errors import InvalidRequest, MalformedRequest, UploadTooLarge
+from app.intake.upload import read_drawings, read_upload
 from app.settings import IntakeSettings
 
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}
@@ -49,6 +49,34 @@ def test_chunks_of_any_size_give_the_same_form(tmp_path: Path, size: int):
     upload = read(chunks, tmp_path / "upload")
     assert upload.image.read_bytes() == IMAGE
     assert upload.fields == (("prompt", "été"), ("seed", "7"))
+
+
+def part(name: str, content: bytes) -> bytes:
+    """A part of a form that is a file."""
+    return b'--cut\r\nContent-Disposition: form-data; name="' + name.encode() + b'"; filename="x"\r\n\r\n' + content
+
+
+@pytest.mark.parametrize("size", [3, 64, 100_000])
+def test_drawings_are_files_of_their_own(tmp_path: Path, size: int):
+    """By source and in their order, wherever the image stands among them."""
+    named = [("reference[b]", IMAGE), ("reference[a]", b"2"), ("image", IMAGE[::-1]), ("reference[b]", b"3" * 5_000)]
+    body = b"\r\n".join([part(name, content) for name, content in named] + [b"--cut--\r\n"])
+    upload = read([body[start : start + size] for start in range(0, len(body), size)], tmp_path / "upload")
+    assert upload.image.read_bytes() == IMAGE[::-1]
+    brought = [(each.source, [file.path.read_bytes() for file in each.files]) for each in upload.references]
+    assert brought == [("b", [IMAGE, b"3" * 5_000]), ("a", [b"2"])]
+    assert [file.size for each in upload.references for file in each.files] == [len(IMAGE), 5_000, 1]
+    folders = {file.path.parent for each in upload.references for file in each.files} | {upload.image.parent}
+    assert len(folders) == 4
+
+
+def test_a_form_of_drawings_has_nothing_else(tmp_path: Path):
+    """Those of one source, which the form need not name."""
+    body = part("reference", b"1") + b"\r\n" + part("reference", b"2") + b"\r\n--cut--\r\n"
+    brought = read([body], tmp_path / "upload", into=read_drawings)
+    assert [file.path.read_bytes() for file in brought.files] == [b"1", b"2"]
+    with pytest.raises(InvalidRequest):
+        read([part("image", b"1") + b"\r\n--cut--\r\n"], tmp_path / "upload", into=read_drawings)
 
 
 def test_a_body_cut_off_anywhere_is_malformed(tmp_path: Path):
