@@ -68,6 +68,9 @@ class SourceDocument(Document):
     reason: str | None = Field(
         description="a sentence, for every state that ended without a drawing, and where drawings are awaited"
     )
+    warning: str | None = Field(
+        None, description="a sentence about a source that is to be switched off, and what there is in its place"
+    )
     seeds: list[int | None] = Field(description="of the drawings, in the order of k; null where it is not known")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
     references: str | None = Field(None, description="where to bring its drawings, as long as they are awaited")
@@ -193,6 +196,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         origin=Origin(row.origin),
         state=SourceState(row.state),
         reason=row.reason,
+        warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,

@@ -6,6 +6,7 @@ Durations are ISO 8601 or seconds. Secrets have no working default: a missing on
 import re
 import ssl
 from datetime import timedelta
+from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -232,6 +233,37 @@ class ScreeningSettings(Group):
         return bool(self.hooks or self.endpoint)
 
 
+class RemoteSettings(Group):
+    """Sources that somebody else serves: how they are asked. Their limits and prices are in the catalogue."""
+
+    circuit_failures: PositiveInt = Field(
+        5, description="in a row, after which a source is left alone; all workers count together"
+    )
+    circuit_refusals: PositiveInt = Field(20, description="in a row, after which a source is left alone")
+    circuit_open_for: Duration = Field(
+        timedelta(seconds=30), description="how long at first; then one call tries, and doubles it if it fails, too"
+    )
+    identifier_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="keys the hash by which vendors tell tenants apart (`safety_identifier`); none: a plain hash",
+    )
+
+
+class SpendSettings(Group):
+    """What jobs may spend on vendors, and whether anything leaves the house, where neither job nor tenant says."""
+
+    budget_usd: Decimal = Field(Decimal(5), ge=0, le=100_000, description="of one job that does not say")
+    max_budget_usd: Decimal = Field(Decimal(50), ge=0, le=100_000, description="that one job may say")
+    unknown_price_usd: Decimal = Field(
+        Decimal("0.25"),
+        ge=0,
+        le=1_000,
+        description="counted for an image of an external source whose price the catalogue does not know",
+    )
+    local_only: bool = Field(False, description="ask no source that prompts would leave the house for")
+
+
 def _host_or_network(value: str) -> str:
     try:
         ip_network(value, strict=False)
@@ -348,6 +380,8 @@ class Settings(BaseSettings):
     job: JobSettings = JobSettings()
     retention: RetentionSettings = RetentionSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    remote: RemoteSettings = RemoteSettings()
+    spend: SpendSettings = SpendSettings()
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
     waiting: WaitingSettings = WaitingSettings()

@@ -94,15 +94,7 @@ def _fake(source: Source, placement: Placement) -> Generator:
 
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
-    directory = source.directory
-    if directory is None:
-        _check_pinned(source)
-    elif not directory.is_dir():
-        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
-    elif not matches(source.revision, directory):
-        raise ConfigurationError(
-            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
-        )
+    directory = locate_weights(source)
     with _ml_wheels():
         from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
     _threads(placement)
@@ -119,6 +111,23 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         call={name: value for name, value in given.items() if name not in _LOADING},
     )
     return DiffusersGenerator.load(source.id, ModelRef(source.model, source.revision), settings, directory)
+
+
+def locate_weights(source: Source) -> Path | None:
+    """The directory of a diffusers source's weights, None for the hub; loads nothing.
+
+    Raises as `build_generator` does, where the weights are not there, are others, or are not pinned.
+    """
+    directory = source.directory
+    if directory is None:
+        _check_pinned(source)
+    elif not directory.is_dir():
+        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
+    elif not matches(source.revision, directory):
+        raise ConfigurationError(
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
+        )
+    return directory
 
 
 def _check_pinned(source: Source) -> None:

@@ -6,6 +6,7 @@ With `--check` it writes nothing and fails when the file is not what it would wr
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -81,6 +82,7 @@ def kind(annotation: Any) -> str:
         Path: "path",
         SecretStr: "secret text",
         timedelta: "duration",
+        Decimal: "number",
     }[annotation]
 
 

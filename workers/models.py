@@ -1,12 +1,13 @@
 """The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
-from attribution.catalogue import Catalogue, Source
+from attribution.catalogue import LOCAL, Catalogue, Source
 from attribution.distance import distance_named
 from attribution.ports import Captioner, Distance, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
@@ -54,5 +55,6 @@ class Models:
             return self._generators.get(source)
 
     def local_sources(self) -> Sequence[Source]:
-        """The enabled sources that this machine draws itself."""
-        return [source for source in self._catalogue.select(None, ()) if source.platform == "local"]
+        """The enabled sources that this machine draws itself, and that can be drawn with today."""
+        today = datetime.now(UTC).date()
+        return [source for source in self._catalogue.askable(today) if source.platform == LOCAL]

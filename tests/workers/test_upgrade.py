@@ -22,7 +22,7 @@ from tests.conftest import alembic
 from tests.workers.harness import Bench
 from workers.process import Process
 
-PREVIOUS = "0002"
+PREVIOUS = "0001"
 NAME = "upgrade"
 
 

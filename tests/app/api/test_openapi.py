@@ -13,6 +13,7 @@ from app.api.batch import MAX_ITEMS
 from app.api.examples import PIXEL
 from app.api.openapi import Problem
 from app.api.problems import problem_types
+from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument
 from app.webhook.events import PING, EventType
 from tests.app.images import encoded
@@ -69,6 +70,15 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
                     problem = Problem.model_validate(example["value"])
                     assert (problem.type, problem.status) == (TYPES[slug].type_uri(), int(status))
                     assert TYPES[slug].status == int(status)
+
+
+def test_the_example_of_a_source_is_one(document: dict[str, Any]):
+    """With every member, so that none is forgotten when one is added."""
+    schema = document["components"]["schemas"]["SourceEntryDocument"]
+    answer = document["paths"]["/sources/{source_id}"]["get"]["responses"]["200"]
+    example = answer["content"]["application/json"]["example"]
+    assert SourceEntryDocument.model_validate(example).lifecycle.state == "deprecated"
+    assert example.keys() == schema["properties"].keys()
 
 
 def test_the_examples_of_jobs_are_jobs(document: dict[str, Any]):
@@ -129,7 +139,11 @@ def test_the_json_body_is_documented_as_it_is_read(client: TestClient, document:
     """Its examples are accepted, alone and as a batch; it has the form's options and one more way to give an image."""
     content = document["paths"]["/attribute"]["post"]["requestBody"]["content"]
     schema = content["application/json"]["schema"]
-    assert set(schema["properties"]) == {*content["multipart/form-data"]["schema"]["properties"], "image_url", "references"}
+    assert set(schema["properties"]) == {
+        *content["multipart/form-data"]["schema"]["properties"],
+        "image_url",
+        "references",
+    }
     assert schema["oneOf"] == [{"required": ["image"]}, {"required": ["image_url"]}]
     for example in content["application/json"]["examples"].values():
         assert client.post("/attribute", json=example["value"]).status_code == 202

@@ -103,7 +103,9 @@ def test_a_failed_job_is_told_with_its_problem():
 
 def test_a_source_is_told_with_its_state_and_reason():
     """While the job is being worked on."""
-    row = JobSource(source="a", family="f", origin=Origin.REFERENCE, state=SourceState.TIMEOUT, reason="Too slow.", completed_at=AT)
+    row = JobSource(
+        source="a", family="f", origin=Origin.REFERENCE, state=SourceState.TIMEOUT, reason="Too slow.", completed_at=AT
+    )
     data = told(events.source_finished(make_job(JobStatus.PROCESSING, completed_at=None), row))["data"]
     assert data["source"] == {
         "source": "a",
@@ -141,7 +143,9 @@ def test_no_payload_is_too_long(letter: str):
     metadata = {"m": letter * (room // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode()))}
     assert Options(metadata=metadata)  # intake takes this, and no more
     given = {"labels": metadata, "external_id": letter * 200}
-    row = JobSource(source=long, family=long, origin=Origin.REFERENCE, state=SourceState.ERROR, reason=long, completed_at=AT)
+    row = JobSource(
+        source=long, family=long, origin=Origin.REFERENCE, state=SourceState.ERROR, reason=long, completed_at=AT
+    )
     problem = StepFailed(long).document() | {"title": long, "type": long}
     for event in (
         events.started(make_job(JobStatus.PROCESSING, **given)),

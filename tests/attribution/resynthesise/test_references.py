@@ -24,9 +24,7 @@ def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
     """γ is the caller's; there are no seeds, no revision that anybody knows, and the result says whose they are."""
     images = drawings(count)
     seeds = derive_seeds("a hat", "a", BY_CALLER, 4)
-    result = resynthesise(
-        References("a", images), Caption("a hat", ModelRef("x", "1")), seeds, Deadline.after(9)
-    )
+    result = resynthesise(References("a", images), Caption("a hat", ModelRef("x", "1")), seeds, Deadline.after(9))
     assert (result.source, result.revision, result.origin) == ("a", BY_CALLER, Origin.REFERENCE)
     assert [drawing.image for drawing in result.drawings] == images
     assert {drawing.seed for drawing in result.drawings} == {None}
