@@ -1,4 +1,4 @@
-"""Drawings that callers bring are screened as the image in question is: a hit ends the job, and nothing of it is kept."""
+"""Drawings that callers bring are screened as the image is: a hit ends the job, and nothing of it is kept."""
 
 import io
 import uuid
