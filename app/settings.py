@@ -273,6 +273,18 @@ def _host_or_network(value: str) -> str:
     return value
 
 
+class VendorKeySettings(Group):
+    """Keys to vendors of remote sources, by the names in docs/vendors.md or in a source's file; for the workers."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, SecretStr]
+
+    def get(self, name: str) -> str | None:
+        """The key of that name, None where there is none."""
+        key = (self.__pydantic_extra__ or {}).get(name)
+        return key.get_secret_value() if key is not None else None
+
+
 class OutboundSettings(Group):
     """Requests to addresses that callers hand us: images to fetch, webhooks. They reach public addresses only."""
 
@@ -380,6 +392,7 @@ class Settings(BaseSettings):
     job: JobSettings = JobSettings()
     retention: RetentionSettings = RetentionSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    vendor_keys: VendorKeySettings = VendorKeySettings()
     remote: RemoteSettings = RemoteSettings()
     spend: SpendSettings = SpendSettings()
     outbound: OutboundSettings = OutboundSettings()

@@ -89,7 +89,9 @@ def completed(**verdict: Any) -> Job:
 
 def test_the_example_decides_once_on_every_end(receiver: Any) -> None:
     """A label, a review, a review; and nothing on what decides nothing."""
-    row = JobSource(source="a", family="f", origin=Origin.GENERATOR, state=SourceState.DONE, reason=None, completed_at=AT)
+    row = JobSource(
+        source="a", family="f", origin=Origin.GENERATOR, state=SourceState.DONE, reason=None, completed_at=AT
+    )
     named = events.ended(completed())
     delivery = uuid.uuid4()
     for _ in range(2):

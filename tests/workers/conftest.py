@@ -63,6 +63,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
     yield make
     for process in made:
         process.fetcher.close()
+        process.outside.close()
         clear(process.database)
         process.database.close()
         process.redis.close()
