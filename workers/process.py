@@ -13,6 +13,7 @@ from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from attribution.catalogue import Catalogue, load_catalogue
+from workers.children import Children
 from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
@@ -41,6 +42,7 @@ class Process:
     screening: Screening
     threads: ThreadPoolExecutor
     couriers: Couriers
+    children: Children
     fetcher: Fetcher
     outside: OutsideWorld
 
@@ -59,6 +61,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
+    children = Children(settings.intake)
     outside = OutsideWorld(settings)
     return Process(
         settings=settings,
@@ -74,6 +77,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
         couriers=Couriers(database, settings),
-        fetcher=Fetcher(settings),
+        children=children,
+        fetcher=Fetcher(settings, children),
         outside=outside,
     )

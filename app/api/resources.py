@@ -24,6 +24,7 @@ from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
+from app.queue.messenger import Messenger
 from app.queue.steps import queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
@@ -73,6 +74,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
+        messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
         asked = catalogue.askable(datetime.now(UTC).date())
@@ -82,7 +84,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         intake = Intake(
             database=database,
             blobs=blobs,
-            broker=broker,
+            messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
             drawings=drawings,
@@ -93,8 +95,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             blobs=blobs,
             drawings=drawings,
             snapshots=snapshots,
-            broker=broker,
-            broker_patience=settings.redis.timeout.total_seconds(),
+            messenger=messenger,
         )
         remove_abandoned()
         with told_to_stop(endings.give_up):
@@ -122,6 +123,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                 )
             finally:
                 await endings.stop()
+                messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()

@@ -3,13 +3,13 @@
 import uuid
 
 import structlog
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import to_thread
 
 from app.documents import JobDocument, job_document
 from app.errors import ServiceError
 from app.intake.brought import Brought
 from app.intake.drawings import Drawings, roles
-from app.queue.broker import Broker
+from app.queue.messenger import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.store import blobs as stored
 from app.store import references
@@ -19,9 +19,6 @@ from app.store.jobs import sources_of
 from app.store.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
-
-# A broker that hangs keeps this thread and no others.
-_MESSAGES_AT_ONCE = 1
 
 
 class Bringing:
@@ -33,16 +30,13 @@ class Bringing:
         blobs: Blobs,
         drawings: Drawings,
         snapshots: Snapshots,
-        broker: Broker,
-        broker_patience: float,
+        messenger: Messenger,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._drawings = drawings
         self._snapshots = snapshots
-        self._broker = broker
-        self._broker_patience = broker_patience
-        self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
+        self._messenger = messenger
 
     async def look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:
         """Whether it is worth reading what somebody brings. Raises NotFound, Erased or ReferencesRefused."""
@@ -59,9 +53,7 @@ class Bringing:
             raise
         if new:
             log.info("references_brought", job_id=str(job_id), source=brought.source, drawings=len(drawings))
-            with move_on_after(self._broker_patience):  # should that fail, the sweep hands it on
-                step = sources_step(job_id, REFERENCE_QUEUE)
-                await to_thread.run_sync(self._broker.enqueue, [step], abandon_on_cancel=True, limiter=self._messages)
+            self._messenger.soon([sources_step(job_id, REFERENCE_QUEUE)])
         return document
 
     def _look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:

@@ -1,8 +1,8 @@
 """A few child processes that decode uploads, each with a limit on memory and time; one that breaks it is killed."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,15 @@ from app.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
-from app.intake.decode import Decoded, DecodeLimits, decode, decode_reference, read_evidence
+from app.intake.decode import (
+    Decoded,
+    DecodeLimits,
+    canonicalise,
+    decode_reference,
+    derive,
+    inspect,
+    read_evidence,
+)
 from app.intake.unpack import unpack_limited
 from app.settings import IntakeSettings
 from attribution import errors
@@ -59,55 +67,40 @@ class Decoders:
             cpu_seconds=settings.decode_timeout.total_seconds(),
         )
 
-    async def decode(self, upload: Path, canonical: Path) -> Decoded:
-        """Writes the canonical BMP and says what the file is, and what it says of itself.
+    async def inspect(self, upload: Path) -> Decoded:
+        """Says what a file is, all of which is decoded.
 
-        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full, and
+        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk cannot be read, and
         Overloaded when a child got nowhere without computing, as on a machine that is far too busy.
         """
-        async with self._turn:
-            decoded = await self._judged(decode, upload, canonical)
-            return replace(decoded, evidence=await self._evidence(upload))
+        with self._judging():
+            return await self._run(self._patience, inspect, upload, self._limits)
 
-    async def decode_reference(self, upload: Path, canonical: Path) -> str:
-        """Writes the canonical BMP of a drawing and returns its hash. Raises as `decode` does, also for a blank one."""
-        async with self._turn:
-            return await self._judged(decode_reference, upload, canonical)
-
-    async def unpack(self, body: Path, folder: Path) -> Any:
-        """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""
-        async with self._turn:
-            try:
-                with fail_after(_PATIENCE * _UNPACK_SECONDS):
-                    return await to_process.run_sync(
-                        unpack_limited,
-                        body,
-                        folder,
-                        self._limits.memory_bytes,
-                        _UNPACK_SECONDS,
-                        cancellable=True,
-                        limiter=self._unlimited,
-                    )
-            except TimeoutError as error:
-                raise Overloaded("This machine is too busy just now.", headers={"Retry-After": "60"}) from error
-            except (MemoryError, BrokenWorkerProcess, ProcessLookupError) as error:
-                raise MalformedRequest("Reading this JSON takes too much; send fewer or simpler members.") from error
-            except OSError as error:
-                log.error("decoder_disk_error", error=str(error))
-                raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
-
-    async def _judged(self, judge: Callable[[Path, Path, DecodeLimits], T], upload: Path, canonical: Path) -> T:
-        """What a child makes of an image, or the problem that there is with it."""
+    async def derive(self, upload: Path, canonical: Path) -> list[dict[str, Any]]:
+        """Writes the canonical BMP and returns what the file says of itself. Raises as `inspect` does."""
         try:
-            with fail_after(self._patience):
-                return await to_process.run_sync(
-                    judge,
-                    upload,
-                    canonical,
-                    self._limits,
-                    cancellable=True,
-                    limiter=self._unlimited,
-                )
+            evidence = (self._trust_list, _EVIDENCE_SECONDS)
+            return await self._run(self._patience, derive, upload, canonical, self._limits, *evidence)
+        except (OSError, MemoryError, BrokenWorkerProcess):  # ProcessLookupError and TimeoutError are OSErrors
+            pass
+        except errors.ImageError as error:
+            raise _PROBLEMS[type(error)](str(error)) from error
+        # Whatever broke the child, the image is judged by itself: evidence that cannot be read does not cost it.
+        with self._judging():
+            await self._run(self._patience, canonicalise, upload, canonical, self._limits)
+        return await self._evidence(upload)
+
+    async def _run(self, patience: float, task: Callable[..., T], *arguments: Any) -> T:
+        """Has a child do it, once one is free."""
+        async with self._turn:
+            with fail_after(patience):
+                return await to_process.run_sync(task, *arguments, cancellable=True, limiter=self._unlimited)
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """What goes wrong with decoding, as the problem that a caller is told."""
+        try:
+            yield
         except errors.ImageError as error:
             raise _PROBLEMS[type(error)](str(error)) from error
         except MemoryError as error:
@@ -128,19 +121,30 @@ class Decoders:
             log.error("decoder_disk_error", error=str(error))
             raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
+    async def decode_reference(self, upload: Path, canonical: Path) -> str:
+        """Writes a drawing's canonical BMP and returns its hash. Raises as `inspect` does, also for a blank one."""
+        with self._judging():
+            return await self._run(self._patience, decode_reference, upload, canonical, self._limits)
+
+    async def unpack(self, body: Path, folder: Path) -> Any:
+        """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""
+        try:
+            return await self._run(
+                _PATIENCE * _UNPACK_SECONDS, unpack_limited, body, folder, self._limits.memory_bytes, _UNPACK_SECONDS
+            )
+        except TimeoutError as error:
+            raise Overloaded("This machine is too busy just now.", headers={"Retry-After": "60"}) from error
+        except (MemoryError, BrokenWorkerProcess, ProcessLookupError) as error:
+            raise MalformedRequest("Reading this JSON takes too much; send fewer or simpler members.") from error
+        except OSError as error:
+            log.error("decoder_disk_error", error=str(error))
+            raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+
     async def _evidence(self, upload: Path) -> list[dict[str, Any]]:
         """What the file says of itself. A child that breaks over it costs the evidence, not the image."""
         try:
-            with fail_after(_PATIENCE * _EVIDENCE_SECONDS):
-                return await to_process.run_sync(
-                    read_evidence,
-                    upload,
-                    self._trust_list,
-                    self._limits.memory_bytes,
-                    _EVIDENCE_SECONDS,
-                    cancellable=True,
-                    limiter=self._unlimited,
-                )
+            given = (self._trust_list, self._limits.memory_bytes, _EVIDENCE_SECONDS)
+            return await self._run(_PATIENCE * _EVIDENCE_SECONDS, read_evidence, upload, *given)
         except (OSError, MemoryError, TimeoutError, BrokenWorkerProcess) as error:  # ProcessLookupError is an OSError
             log.warning("evidence_unreadable", reason=type(error).__name__)
             return documents([unreadable(Kind.FILE, "file")])

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from app.errors import InvalidRequest, UnknownSource
 from app.intake.options import mistake
 from app.queue.steps import REFERENCE_QUEUE, queue_of
-from app.store.jobs import NewSource
+from app.store.accepting import NewSource
 from attribution import errors
 from attribution.catalogue import Catalogue, Source
 from attribution.ports import BY_CALLER, Origin, SourceState

@@ -1,15 +1,17 @@
 """Worker processes over real Postgres, Valkey and blobs, with fake models."""
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import embedded
-from app.settings import Settings
+from app.settings import IntakeSettings, Settings
 from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
+from workers.children import Children
 from workers.process import Process, build_process
 
 SOURCE = """
@@ -31,8 +33,16 @@ timeout_seconds = 20
 """
 
 
+@pytest.fixture(scope="session")
+def children() -> Iterator[Children]:
+    """The decoding children of all benches: starting one takes longer than most tests."""
+    shared = Children(IntakeSettings())
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Iterator[Callable[..., Bench]]:
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
@@ -56,7 +66,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
             | groups
         )
         broker = HeldBroker()
-        process = build_process(settings, broker)
+        process = replace(build_process(settings, broker), children=children)
         made.append(process)
         return Bench(process, broker)
 

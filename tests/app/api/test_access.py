@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from app.access.keys import make_key
 from app.access.scopes import Scope
@@ -190,6 +191,12 @@ def owned(client: TestClient, database: Database, make: Callable[..., str]) -> d
     endpoint = client.post("/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
     with_a_drawing = {"image": encoded(), "reference[ant]": encoded()}
     job = client.post("/attribute", files=with_a_drawing, data={"prompt": "noise"}).json()["id"]
+    with database.transaction() as session:  # what a worker would have made
+        session.execute(
+            text("INSERT INTO blob_references SELECT job_id, 'query', tenant_id, sha256 FROM blob_references "
+                 "WHERE job_id = :job AND role = 'original'"),
+            {"job": job},
+        )  # fmt: skip
     client.post(f"/attribute/{job}/feedback", json={"source": "ant"}).raise_for_status()
     csv = client.post(
         "/screening/hash-lists", params={"name": "x"}, content="0f" * 32, headers={"Content-Type": "text/csv"}

@@ -263,7 +263,7 @@ def test_the_caption_is_shown_and_its_drawings_are_taken(client: TestClient, wai
     answer = bring(client, waiting, ONE, TWO)
     fox = by_id(answer)["fox"]
     assert (fox["state"], fox["reason"], fox["references"]) == ("pending", None, None)
-    assert redis.llen("references") == 1
+    assert redis.brpop(["references"], timeout=10) is not None
     assert client.get(waiting).json() == answer.json()
     assert client.get(fox["drawings"][1]).status_code == 200
 
@@ -280,10 +280,14 @@ def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: st
     """Whatever became of the job since; other drawings, or another order, are a 409 and are not kept."""
     first = bring(client, waiting, ONE, TWO)
     assert bring(client, waiting, ONE, TWO).json() == first.json()
-    assert redis.llen("references") == 1
+    assert bring(client, waiting, THREE, source="dog").status_code == 200
+    messages = [redis.brpop(["references"], timeout=10) for _ in ("fox", "dog")]  # in the order they were sent in
+    assert None not in messages
+    assert redis.llen("references") == 0
     with database.transaction() as session:
         kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None)))
-    for files in ((ONE,), (TWO, ONE), (ONE, THREE)):
+    other = encoded(noise(seed=4))
+    for files in ((ONE,), (TWO, ONE), (ONE, other)):
         assert problem(bring(client, waiting, *files)) == (409, "references-differ")
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))) == kept

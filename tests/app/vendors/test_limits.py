@@ -132,7 +132,7 @@ def test_less_than_one_call_a_minute(process: Make, source: str):
 
 
 def test_a_pause_holds_for_everybody(process: Make, source: str):
-    """What a vendor asked for is kept by all processes, for a source without limits, too; a shorter one changes nothing."""
+    """All processes keep what a vendor asked for, for a source without limits, too; a shorter one changes nothing."""
     here, there = process(), process()
     assert here.pause(source, 30) == 30
     assert here.pause(source, 5) > 29
