@@ -14,6 +14,7 @@ from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.store import blobs as stored
 from app.store import references
 from app.store.blobs import Blobs, StoredBlob
+from app.store.calls import spent
 from app.store.database import Database
 from app.store.jobs import sources_of
 from app.store.snapshots import Snapshots
@@ -66,7 +67,7 @@ class Bringing:
         with self._database.transaction() as session:
             job, new = references.take(session, tenant_id, job_id, source, [blob.sha256 for blob in drawings])
             lost = stored.refer(session, job_id, roles(source, drawings)) if new else []
-            document = job_document(job, sources_of(session, job_id))
+            document = job_document(job, sources_of(session, job_id), spent(session, job))
         self._blobs.put_again(lost)
         if new:
             self._snapshots.drop(tenant_id, job_id)

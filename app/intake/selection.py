@@ -75,6 +75,7 @@ def _row(source: Source, today: date) -> NewSource:
         timeout=timedelta(seconds=source.limits.timeout_seconds),
         state=state,
         reason=reason,
+        external=source.external,
         warning=source.warning(today),
     )
 

@@ -15,6 +15,7 @@ RESYNTHESISE_TASK = "workers.resynthesise"
 # Drawings that callers bring are screened by whoever screens query images, from a queue of their own.
 REFERENCE_QUEUE = "references"
 REFERENCES_TASK = "workers.references"
+RESUME_TASK = "workers.resume"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
 NOTIFY_QUEUE = "notify"
@@ -67,6 +68,11 @@ def sources_step(job_id: uuid.UUID, queue: str) -> Step:
     if queue == REFERENCE_QUEUE:
         return Step(REFERENCES_TASK, queue, (str(job_id),))
     return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
+
+
+def resume_step(source: str) -> Step:
+    """The message that jobs wait for a source and somebody should look whether there is room."""
+    return Step(RESUME_TASK, REMOTE_QUEUE, (source,))
 
 
 def notify_step() -> Step:

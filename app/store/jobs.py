@@ -109,9 +109,9 @@ def advance(
 # With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
 AFTER_SOURCES = "CASE WHEN bool_or(state = 'done') THEN 'embedding' ELSE 'ranking' END"
 # Sources that are to be drawn, or to be brought.
-WAITED_FOR = "state IN ('pending', 'running', 'awaiting_reference')"
+STILL_OPEN = "state IN ('pending', 'running', 'awaiting_reference')"
 _PAST_SOURCES = f"""(
-    SELECT CASE WHEN bool_or({WAITED_FOR}) THEN 'resynthesising' ELSE {AFTER_SOURCES} END
+    SELECT CASE WHEN bool_or({STILL_OPEN}) THEN 'resynthesising' ELSE {AFTER_SOURCES} END
     FROM job_sources WHERE job_id = jobs.id
 )"""  # noqa: S608 - our own words
 
@@ -193,7 +193,7 @@ def skip_sources(session: Session, job_id: uuid.UUID, reason: str) -> None:
 _SKIP_SOURCES = text(
     f"""
     UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
-    WHERE job_id = :job_id AND {WAITED_FOR}
+    WHERE job_id = :job_id AND {STILL_OPEN}
     """  # noqa: S608 - our own words
 )
 

@@ -58,7 +58,7 @@ def take(
     if asked.row.origin == Origin.REFERENCE and had == list(blobs):
         return asked.job, False
     _check(asked)
-    drawings = [{"seed": None, "blob": blob} for blob in blobs]
+    drawings = [{"k": k, "seed": None, "blob": blob} for k, blob in enumerate(blobs)]
     session.execute(_TAKE, {"job_id": job_id, "source": source, "drawings": json.dumps(drawings)})
     session.expire(asked.row)
     return asked.job, True

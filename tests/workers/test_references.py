@@ -282,6 +282,23 @@ def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> Non
     assert told.here.sources(job_id)["b"].attempt == 2
 
 
+def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Story]) -> None:
+    """Unlike drawings of a vendor that were made before its source ended badly: nobody has looked at these."""
+    told = story(job={"attempts": 1})
+    job_id = told.submit(await_references="b")
+    told.here.run()
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    told.here.broker.steps.clear()
+    with told.here.process.database.statement() as session:  # by a worker that dies over it
+        assert sources.claim(session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1)
+    told.here.pass_time(60)
+    told.here.sweep()
+    told.here.run()
+    row = told.here.sources(job_id)["b"]
+    assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its drawings ended abnormally 1 times.")
+    assert told.document(job_id).status is JobStatus.SUCCEEDED
+
+
 class Failing:
     """A hook that cannot judge drawings of a job that has a caption."""
 
