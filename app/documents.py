@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.store.calls import Spent
 from app.store.models import Job, JobSource, JobStatus, Stage
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Reason, SourceState, VerdictKind
@@ -68,6 +69,9 @@ class SourceDocument(Document):
     )
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    prompts: list[str | None] = Field(
+        [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
+    )
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -116,6 +120,26 @@ class ResultDocument(Document):
     verdict: VerdictDocument
 
 
+class CallsDocument(Document):
+    """What one source was sent for a job."""
+
+    source: str
+    sent: str = Field(description="what of the job: its caption (`prompt`)", examples=["prompt"])
+    external: bool = Field(description="whether that left the house")
+    calls: int = Field(description="orders, repeated ones included")
+    images: int = Field(description="that were ordered")
+    usd: float = Field(description="what was billed, by the catalogue's prices; or may have been, while unsettled")
+    unsettled: int = Field(description="calls whose end nobody knows, or not yet: they count as if they were billed")
+
+
+class SpendDocument(Document):
+    """What a job was given to spend on sources that others serve, and what it has spent."""
+
+    budget_usd: float | None = Field(None, description="never passed; null for jobs of before there were budgets")
+    usd: float = Field(0.0, description="spent or reserved so far")
+    calls: list[CallsDocument] = []
+
+
 class JobDocument(Document):
     """A job: poll it until `status` is `succeeded`, `failed` or `canceled`."""
 
@@ -133,6 +157,8 @@ class JobDocument(Document):
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
+    local_only: bool = Field(False, description="whether nothing of it leaves the house")
+    spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
@@ -140,8 +166,8 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
-    """The document of a job and its sources, in catalogue order."""
+def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] = ()) -> JobDocument:
+    """The document of a job, its sources in catalogue order, and what was spent on it."""
     return JobDocument(
         id=job.id,
         status=JobStatus(job.status),
@@ -157,11 +183,32 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         metadata=job.labels,
         prompt=job.prompt,
         seed=job.seed,
+        local_only=job.local_only,
+        spend=_spend_document(job, spent),
         sources=[_source_document(job, row) for row in sources],
         timings=job.timings,
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
+    )
+
+
+def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
+    return SpendDocument(
+        budget_usd=None if job.budget_usd is None else float(job.budget_usd),
+        usd=float(job.spent_usd),
+        calls=[
+            CallsDocument(
+                source=each.source,
+                sent=each.sent,
+                external=each.external,
+                calls=each.calls,
+                images=each.images,
+                usd=float(each.usd),
+                unsettled=each.unsettled,
+            )
+            for each in spent
+        ],
     )
 
 
@@ -180,7 +227,19 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         reason=row.reason,
         warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
-        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
+        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        prompts=_redrawn(row),
         started_at=row.started_at,
         completed_at=row.completed_at,
     )
+
+
+def _redrawn(row: JobSource) -> list[str | None]:
+    """The texts that were drawn; nothing where all of them are the caption."""
+    prompts = [drawing.get("prompt") for drawing in row.drawings]
+    return prompts if any(prompts) else []
+
+
+def _ks(row: JobSource) -> list[int]:
+    """Where its drawings lie: some of them may be missing in between."""
+    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 from anyio import Semaphore
@@ -23,12 +24,13 @@ from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.queue.messenger import Messenger
-from app.queue.steps import queue_of, required_roles
+from app.queue.steps import is_local, queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from app.tracing import configure_tracing
+from app.vendors.circuit import which_are_open
 from attribution.catalogue import Catalogue, load_catalogue
 
 
@@ -75,7 +77,14 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
         asked = catalogue.askable(datetime.now(UTC).date())
-        store_gauges = StoreGauges(database, heartbeats, map(queue_of, asked), required_roles(asked))
+        served = [source.id for source in asked if not is_local(queue_of(source))]
+        store_gauges = StoreGauges(
+            database,
+            heartbeats,
+            map(queue_of, asked),
+            required_roles(asked),
+            partial(which_are_open, redis, served),
+        )
         decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class Intake:
         self._decoders = decoders
         self._settings = settings.job
         self._concurrent_jobs = settings.access.concurrent_jobs
+        self._spend = settings.spend
         self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
@@ -118,6 +120,11 @@ class Intake:
             external_id=options.external_id,
             labels=options.metadata,
             cancel_after=cancel_after,
+            budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
+            usual_budget_usd=self._spend.budget_usd,
+            max_budget_usd=self._spend.max_budget_usd,
+            local_only=options.local_only,
+            usual_local_only=self._spend.local_only,
             webhook_url=webhook_url,
             webhook_events=options.webhook_events,
         )

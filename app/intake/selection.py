@@ -54,5 +54,6 @@ def _row(source: Source, today: date) -> NewSource:
         timeout=timedelta(seconds=source.limits.timeout_seconds),
         state=state,
         reason=reason,
+        external=source.external,
         warning=source.warning(today),
     )

@@ -107,6 +107,8 @@ def accept(
         deadline_at=made.deadline_at,
         local_only=made.local_only,
         budget_usd=made.budget_usd,
+        spent_usd=Decimal(0),
+        calls=0,
         timings={},
     )
     gone = set(made.gone or ())

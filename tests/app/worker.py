@@ -11,6 +11,7 @@ from sqlalchemy import text
 from app.documents import job_document
 from app.store import accepting, jobs
 from app.store.accepting import NewJob, NewSource
+from app.store.calls import spent
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, Job
 from app.store.snapshots import Snapshots
@@ -80,6 +81,6 @@ def end(
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, jobs.sources_of(session, job_id))
+        document = job_document(job, jobs.sources_of(session, job_id), spent(session, job))
     if snapshots is not None:
         snapshots.end(job.tenant_id, document)

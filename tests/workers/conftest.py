@@ -26,10 +26,12 @@ revision = "1"
 licence = "none"
 memory_mb = 1
 adapter = "fake"
+{header}
 [parameters]
 {parameters}
 [limits]
 timeout_seconds = 20
+{limits}
 """
 
 
@@ -47,13 +49,20 @@ def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Ite
     made: list[Process] = []
 
     def make(
-        sources: dict[str, str], platform: str = "elsewhere", disabled: Collection[str] = (), **groups: Any
+        sources: dict[str, str],
+        platform: str = "elsewhere",
+        disabled: Collection[str] = (),
+        header: str = "",
+        limits: str = "",
+        **groups: Any,
     ) -> Bench:
         catalogue = tmp_path / "sources"
         catalogue.mkdir(exist_ok=True)
         for name, parameters in sources.items():
             enabled = str(name not in disabled).lower()
-            text = SOURCE.format(id=name, parameters=parameters, platform=platform, enabled=enabled)
+            text = SOURCE.format(
+                id=name, parameters=parameters, platform=platform, enabled=enabled, header=header, limits=limits
+            )
             (catalogue / f"{name}.toml").write_text(text)
         settings = Settings(
             **{
@@ -73,6 +82,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Ite
     yield make
     for process in made:
         process.fetcher.close()
+        process.waiting.close()
         process.outside.close()
         clear(process.database)
         process.database.close()

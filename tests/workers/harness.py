@@ -12,13 +12,13 @@ from sqlalchemy import text
 from app import tracing
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
-from app.store import jobs
+from app.queue.steps import NOTIFY_TASK, RESUME_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
+from app.store import calls, jobs
 from app.store.accepting import NewJob, NewSource, accept
 from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
 from attribution.image import encode_png
 from workers.process import Process
-from workers.resynthesise import resynthesise
+from workers.resynthesise import resume, resynthesise
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
@@ -99,6 +99,7 @@ class Bench:
                 revision=source.revision,
                 queue=queue_of(source),
                 timeout=timedelta(seconds=source.limits.timeout_seconds),
+                external=source.external,
             )
             for source in self.process.catalogue.sources
         ]
@@ -111,6 +112,8 @@ class Bench:
     def _deliver(self, step: Step) -> None:
         if step.task == NOTIFY_TASK:
             return self.process.couriers.send_due()
+        if step.task == RESUME_TASK:
+            return resume(self.process, step.arguments[0])
         if step.task == RESYNTHESISE_TASK:
             return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
@@ -130,7 +133,7 @@ class Bench:
         with self.process.database.transaction() as session:
             for table, columns in (
                 ("jobs", ("handed_on_at", "lease_until", "deadline_at", "stage_since")),
-                ("job_sources", ("handed_on_at", "lease_until", "timeout_at")),
+                ("job_sources", ("handed_on_at", "lease_until", "timeout_at", "next_attempt_at")),
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
                 session.execute(text(f"UPDATE {table} SET {moved}"), {"seconds": seconds})
@@ -155,4 +158,6 @@ class Bench:
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
-        return job_document(self.job(job_id), list(self.sources(job_id).values()))
+        job = self.job(job_id)
+        with self.process.database.transaction() as session:
+            return job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))

@@ -172,7 +172,8 @@ class JobSource(Step, Base):
     completed_at: Mapped[datetime | None]
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
-    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again.
+    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. It has a
+    # "prompt" where a vendor drew another text than the caption.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 
