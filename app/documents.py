@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.store.calls import Spent
 from app.store.models import Job, JobSource, JobStatus, Stage
 from attribution.evidence.finding import Kind, Trust
-from attribution.ports import Reason, SourceState, VerdictKind
+from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
 
 class Document(BaseModel):
@@ -60,14 +61,23 @@ class SourceDocument(Document):
     family: str
     platform: str
     model: str
-    revision: str
+    revision: str = Field(description="`by-caller` where the caller brings the drawings: nobody here knows it")
+    origin: Origin = Field(
+        Origin.GENERATOR, description="`reference` where the caller brings the drawings, otherwise `generator`"
+    )
     state: SourceState
-    reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
+    reason: str | None = Field(
+        description="a sentence, for every state that ended without a drawing, and where drawings are awaited"
+    )
     warning: str | None = Field(
         None, description="a sentence about a source that is to be switched off, and what there is in its place"
     )
-    seeds: list[int | None] = Field(description="of the drawings, in the order of k")
+    seeds: list[int | None] = Field(description="of the drawings, in the order of k; null where it is not known")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    prompts: list[str | None] = Field(
+        [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
+    )
+    references: str | None = Field(None, description="where to bring its drawings, as long as they are awaited")
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -77,6 +87,7 @@ class RankedDocument(Document):
 
     source: str
     family: str
+    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the drawings")
     distance: float = Field(description="mean over the source's candidates")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
@@ -88,6 +99,7 @@ class ThresholdDocument(Document):
     max_distance: float
     min_margin: float
     measured: dict[str, Any] = Field(description="what was measured when the threshold was set")
+    calibration: str | None = Field(None, description="the calibration file it came from, and a hash of its content")
 
 
 class VerdictDocument(Document):
@@ -116,6 +128,26 @@ class ResultDocument(Document):
     verdict: VerdictDocument
 
 
+class CallsDocument(Document):
+    """What one source was sent for a job."""
+
+    source: str
+    sent: str = Field(description="what of the job: its caption (`prompt`)", examples=["prompt"])
+    external: bool = Field(description="whether that left the house")
+    calls: int = Field(description="orders, repeated ones included")
+    images: int = Field(description="that were ordered")
+    usd: float = Field(description="what was billed, by the catalogue's prices; or may have been, while unsettled")
+    unsettled: int = Field(description="calls whose end nobody knows, or not yet: they count as if they were billed")
+
+
+class SpendDocument(Document):
+    """What a job was given to spend on sources that others serve, and what it has spent."""
+
+    budget_usd: float | None = Field(None, description="never passed; null for jobs of before there were budgets")
+    usd: float = Field(0.0, description="spent or reserved so far")
+    calls: list[CallsDocument] = []
+
+
 class JobDocument(Document):
     """A job: poll it until `status` is `succeeded`, `failed` or `canceled`."""
 
@@ -132,7 +164,13 @@ class JobDocument(Document):
     external_id: str | None = Field(description="as the caller gave it")
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
+    caption: str | None = Field(
+        None,
+        description="the text that every source is given, once it is known: what awaited drawings are to be drawn from",
+    )
     seed: int | None
+    local_only: bool = Field(False, description="whether nothing of it leaves the house")
+    spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
@@ -140,8 +178,8 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
-    """The document of a job and its sources, in catalogue order."""
+def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] = ()) -> JobDocument:
+    """The document of a job, its sources in catalogue order, and what was spent on it."""
     return JobDocument(
         id=job.id,
         status=JobStatus(job.status),
@@ -156,12 +194,39 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
+        caption=job.caption,
         seed=job.seed,
+        local_only=job.local_only,
+        spend=_spend_document(job, spent),
         sources=[_source_document(job, row) for row in sources],
         timings=job.timings,
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
+    )
+
+
+def references_path(job_id: uuid.UUID, source: str) -> str:
+    """Where drawings of a source are brought."""
+    return f"/attribute/{job_id}/references/{source}"
+
+
+def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
+    return SpendDocument(
+        budget_usd=None if job.budget_usd is None else float(job.budget_usd),
+        usd=float(job.spent_usd),
+        calls=[
+            CallsDocument(
+                source=each.source,
+                sent=each.sent,
+                external=each.external,
+                calls=each.calls,
+                images=each.images,
+                usd=float(each.usd),
+                unsettled=each.unsettled,
+            )
+            for each in spent
+        ],
     )
 
 
@@ -176,11 +241,25 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         platform=row.platform,
         model=row.model,
         revision=row.revision,
+        origin=Origin(row.origin),
         state=SourceState(row.state),
         reason=row.reason,
         warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
-        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
+        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        prompts=_redrawn(row),
+        references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
         started_at=row.started_at,
         completed_at=row.completed_at,
     )
+
+
+def _redrawn(row: JobSource) -> list[str | None]:
+    """The texts that were drawn; nothing where all of them are the caption."""
+    prompts = [drawing.get("prompt") for drawing in row.drawings]
+    return prompts if any(prompts) else []
+
+
+def _ks(row: JobSource) -> list[int]:
+    """Where its drawings lie: some of them may be missing in between."""
+    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]

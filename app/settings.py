@@ -50,6 +50,8 @@ def _holds_certificates(path: Path) -> Path:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
+# Nobody may have a job wait for drawings any longer.
+MAX_AWAITED = timedelta(days=7)
 Certificates = Annotated[Path, AfterValidator(_holds_certificates)]
 
 
@@ -135,7 +137,7 @@ class IntakeSettings(Group):
     canonical_side: PositiveInt = Field(
         1_024, description="longest side of the canonical image that is captioned and embedded"
     )
-    decoders: PositiveInt = Field(2, description="child processes that decode")
+    decoders: PositiveInt = Field(3, description="child processes that decode")
     decode_timeout: Duration = Field(
         timedelta(seconds=20), description="computing time of one image; a child that stands still gets six times that"
     )
@@ -143,6 +145,8 @@ class IntakeSettings(Group):
     trust_list: Certificates | None = Field(
         None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
     )
+    max_references: PositiveInt = Field(64, description="drawings that one request may bring along, over all sources")
+    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these drawings together")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
     max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
@@ -155,6 +159,12 @@ class JobSettings(Group):
     """How long a job and its steps may take, and how often they are tried."""
 
     deadline: Duration = Field(timedelta(minutes=15), description="from acceptance to the end of a job")
+    reference_deadline: Duration = Field(
+        timedelta(days=1),
+        le=MAX_AWAITED,
+        description="the same for a job that waits for its caller's drawings, where that one does not say; 7 days at "
+        "most",
+    )
     lease: Duration = Field(
         timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again"
     )
@@ -261,6 +271,18 @@ def _host_or_network(value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value) or value.replace(".", "").isdecimal():
             raise ValueError("must be host names, IP addresses or networks such as 10.0.0.0/8") from None
     return value
+
+
+class VendorKeySettings(Group):
+    """Keys to vendors of remote sources, by the names in docs/vendors.md or in a source's file; for the workers."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, SecretStr]
+
+    def get(self, name: str) -> str | None:
+        """The key of that name, None where there is none."""
+        key = (self.__pydantic_extra__ or {}).get(name)
+        return key.get_secret_value() if key is not None else None
 
 
 class OutboundSettings(Group):
@@ -370,6 +392,7 @@ class Settings(BaseSettings):
     job: JobSettings = JobSettings()
     retention: RetentionSettings = RetentionSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    vendor_keys: VendorKeySettings = VendorKeySettings()
     remote: RemoteSettings = RemoteSettings()
     spend: SpendSettings = SpendSettings()
     outbound: OutboundSettings = OutboundSettings()

@@ -48,6 +48,8 @@ def document() -> str:
         parts.append(f"## {group}\n\n{(kind.__doc__ or '').strip()}\n")
         parts.append("| variable | value | default | meaning |\n|---|---|---|---|")
         parts += [row(f"{group}__{name}".upper(), each) for name, each in kind.model_fields.items()]
+        if kind.model_config.get("extra") == "allow":
+            parts.append(f"| `{group.upper()}__*` | secret text | none | the one of that name |")
         parts.append("")
     return "\n".join(parts)
 

@@ -1,6 +1,6 @@
 """Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
 
-from app.intake.acceptance import CANONICAL_TYPE, image_values, media_type_of
+from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
 from app.store.models import Job, Stage
 from workers.process import Process
@@ -11,11 +11,8 @@ def fetch(process: Process, job: Job) -> Advance:
     """Fetches, decodes and stores. Raises what fetching and decoding raise: the job's problem, or one that may pass."""
     assert job.image_url is not None
     with spool_folder() as folder:
-        upload, canonical = folder / "upload", folder / "canonical.bmp"
-        decoded = process.fetcher.fetch(job.image_url, upload, canonical)
-        # As bytes: they are at hand until they are recorded, which these files are not.
-        uses = {
-            "original": process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded)),
-            "query": process.blobs.put(job.tenant_id, canonical.read_bytes(), CANONICAL_TYPE),
-        }
-    return Advance(to=Stage.SCREENING, values=image_values(decoded), blobs=uses)
+        upload = folder / "upload"
+        decoded = process.fetcher.fetch(job.image_url, upload)
+        # As bytes: they are at hand until they are recorded, which this file is not.
+        original = process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
+    return Advance(to=Stage.SCREENING, values=image_values(decoded), blobs={"original": original})

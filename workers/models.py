@@ -11,13 +11,14 @@ from attribution.catalogue import LOCAL, Catalogue, Source
 from attribution.distance import distance_named
 from attribution.ports import Captioner, Distance, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
+from attribution.resynthesise.remote.outside import Outside
 from attribution.verdict import Calibration
 
 
 class Models:
     """Builds what the settings name, at first use, once per process."""
 
-    def __init__(self, settings: ModelSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: ModelSettings, catalogue: Catalogue, outside: Outside) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._lock = Lock()
@@ -27,7 +28,9 @@ class Models:
             offload=settings.offload,
             batch_size=settings.batch_size,
         )
-        self._generators = GeneratorPool(lambda source: build_generator(source, self._placement), settings.memory_mb)
+        self._generators = GeneratorPool(
+            lambda source: build_generator(source, self._placement, outside), settings.memory_mb
+        )
 
     @cached_property
     def captioner(self) -> Captioner:

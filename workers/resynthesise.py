@@ -2,6 +2,7 @@
 
 A local queue is one source's: its worker drains waiting jobs of it before it looks at another. The sources in the
 remote queue are asked at once, a thread each; every one is saved when it ends, with those that end at the same time.
+A source that has to wait for its turn is left waiting, and resumed by whichever process finds room for it.
 """
 
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -20,14 +22,17 @@ from app.store import blobs, sources
 from app.store.blobs import StoredBlob
 from app.store.models import JobSource
 from app.store.sources import Outcome, SourceClaim
+from app.vendors.limits import Slot, Wait
 from attribution.catalogue import Source
-from attribution.errors import AttributionError
+from attribution.errors import AttributionError, UnknownSource
 from attribution.image import encode_png
-from attribution.ports import Caption, Deadline, ModelRef, Resynthesis, SourceState
+from attribution.ports import Caption, Deadline, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesise import derive_seeds
 from attribution.resynthesise import resynthesise as draw
 from workers.discard import discard
+from workers.gate import GRACE_SECONDS
 from workers.images import PNG
+from workers.leaf import OneByOne, draw_one_by_one, limit_of
 from workers.process import Process
 from workers.stage import hand_on
 
@@ -35,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 # Sources that end within this time of each other are saved in one transaction.
 TOGETHER_SECONDS = 0.01
+# Room is looked for no more often than this, and no less often: whoever dies does not tell that there is some.
+SHORTEST_WAIT, LONGEST_WAIT = 0.02, 5.0
 
 Drawn = tuple[Outcome, list[StoredBlob]]
 
@@ -54,39 +61,91 @@ def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
             claims = sources.claim_next(session, queue, settings.lease, settings.attempts)
 
 
-def _draw_all(process: Process, claims: Sequence[SourceClaim]) -> None:
+def resume(process: Process, source: str) -> None:
+    """Gives room at a source to the job that has waited longest for it, if there are both, and looks for more.
+
+    A place is taken first and a waiting row after it, so that nobody is claimed in vain. Asked for whenever a call ends
+    that others wait for, when the time comes that a limit named, and by the sweep should all that get lost.
+    """
+    settings = process.settings.job
+    try:
+        entry = process.catalogue.get(source)
+    except UnknownSource:
+        return
+    if process.leases.ending:
+        return
+    lease = entry.limits.timeout_seconds + GRACE_SECONDS
+    place = process.limits.acquire(source, entry.limits, lease, queued=True, announce=True)
+    if isinstance(place, Wait):
+        _wake(process, source, min(max(place.seconds, SHORTEST_WAIT), LONGEST_WAIT))
+        return
+    spare = [place]
+    try:
+        with process.database.statement() as session:
+            claims = sources.claim_waiting(session, source, settings.lease, settings.attempts)
+        if claims:
+            _wake(process, source, 0.0)
+            _draw_all(process, claims, spare)
+        else:
+            process.limits.nobody_waits(source)
+    finally:
+        for unused in spare:
+            process.limits.release(unused, unused=True)
+
+
+def _wake(process: Process, source: str, seconds: float) -> None:
+    process.waiting.wake(source, seconds, partial(_resume, process, source))
+
+
+def _resume(process: Process, source: str) -> None:
+    try:
+        resume(process, source)
+    except Exception:  # Postgres is away; the sweep finds who waits. Nobody else would see the error
+        log.exception("resume_failed", source=source)
+
+
+def _draw_all(process: Process, claims: Sequence[SourceClaim], spare: list[Slot] | None = None) -> None:
     job_id = claims[0].row.job_id
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
-        for ended in _as_they_end(process, claims):
+        for ended in _as_they_end(process, claims, [] if spare is None else spare):
             _save(process, job_id, ended)
             if claims[0].notify:
                 process.broker.enqueue([notify_step()])
 
 
-def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[list[Drawn]]:
+def _as_they_end(process: Process, claims: Sequence[SourceClaim], spare: list[Slot]) -> Iterator[list[Drawn]]:
     """What has been drawn, in groups that ended together. A single source is drawn in this very thread."""
     if len(claims) == 1:
-        drawn = _draw(process, claims[0])
+        drawn = _draw(process, claims[0], spare)
         yield [drawn] if drawn else []
         return
     # Each thread goes on with this one's log context and trace.
-    waiting = {process.threads.submit(copy_context().run, _draw, process, claim) for claim in claims}
+    waiting = {process.threads.submit(copy_context().run, _draw, process, claim, []) for claim in claims}
     while waiting:
         wait(waiting, return_when=FIRST_COMPLETED)
         done, waiting = wait(waiting, timeout=TOGETHER_SECONDS)
         yield [drawn for future in done if (drawn := future.result()) is not None]
 
 
-def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
-    """One source's drawings, stored; None after an error that is not the source's own."""
+def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | None:
+    """One source's drawings, stored; None where it has to wait, and after an error that is not the source's own."""
     row = claim.row
     try:
         attributes = {"job.id": str(row.job_id), "source": row.source}
-        with tracing.span(f"draw {row.source}", attributes=attributes), process.leases.hold(row, _limit(claim)):
-            began = time.monotonic()
-            drawing = _ask(process, claim)
-            GENERATOR_REQUESTS.labels(row.source, drawing.state.value).inc()
-            GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
+        generator = _generator(process, row)
+        began = time.monotonic()
+        with tracing.span(f"draw {row.source}", attributes=attributes):
+            if isinstance(generator, OneByOne):
+                entry = process.catalogue.get(row.source)
+                wake = partial(_wake, process, row.source)
+                with process.leases.hold(row, limit_of(claim)):
+                    outcome = draw_one_by_one(process, claim, entry, generator, spare, wake)
+                if outcome is not None:
+                    _count(row, outcome.state, began)
+                return None if outcome is None else (outcome, [])
+            with process.leases.hold(row, _limit(claim)):
+                drawing = generator if isinstance(generator, Resynthesis) else _ask(claim, generator)
+            _count(row, drawing.state, began)
         stored = [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
     except Exception as error:
         # A store that is away, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
@@ -98,18 +157,27 @@ def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
     return Outcome(row, drawing.state, drawing.reason, drawings), stored
 
 
-def _ask(process: Process, claim: SourceClaim) -> Resynthesis:
-    row = claim.row
+def _count(row: JobSource, state: SourceState, began: float) -> None:
+    GENERATOR_REQUESTS.labels(row.source, state.value).inc()
+    GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
+
+
+def _generator(process: Process, row: JobSource) -> Generator | OneByOne | Resynthesis:
+    """Who draws, or what becomes of the source where nobody can."""
     entry = _entry(process, row)
     if entry is None:
         sentence = f"This worker's catalogue does not have {row.source} at revision {row.revision}."
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=sentence)
-    deadline = Deadline.after(_limit(claim).total_seconds())
-    seeds = derive_seeds(claim.caption, row.source, row.revision, claim.candidates, claim.seed)
     try:
-        generator = process.models.generator(entry)
+        return process.models.generator(entry)
     except AttributionError as error:
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=str(error))
+
+
+def _ask(claim: SourceClaim, generator: Generator) -> Resynthesis:
+    row = claim.row
+    deadline = Deadline.after(_limit(claim).total_seconds())
+    seeds = derive_seeds(claim.caption, row.source, row.revision, claim.candidates, claim.seed)
     # Sources are given the text alone; who wrote it is kept with the job.
     caption = Caption(claim.caption, ModelRef("stored", ""))
     return draw(generator, caption, seeds, deadline, lambda error: log.error("source_error", exc_info=error))

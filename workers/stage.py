@@ -11,7 +11,7 @@ from app import tracing
 from app.documents import job_document
 from app.errors import JobFailure, Screened, ServiceError, StepFailed
 from app.queue.steps import notify_step, stage_step
-from app.store import blobs, jobs
+from app.store import blobs, calls, jobs
 from app.store.blobs import StoredBlob
 from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
@@ -100,7 +100,7 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
         job = jobs.find(session, tenant_id, job_id)
         if job is None or job.erased_at is not None:
             return
-        document = job_document(job, jobs.sources_of(session, job_id))
+        document = job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))
     process.snapshots.end(tenant_id, document)
 
 
@@ -118,7 +118,7 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job 
     process.blobs.put_again(lost)
     if on:
         return moved
-    hand_on(process, job.id, outcome.to)
+    hand_on(process, job.id, Stage(cast(str, moved.stage)))
     return None
 
 
@@ -133,8 +133,9 @@ def _tell_start(process: Process, job_id: uuid.UUID) -> None:
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     with process.database.transaction() as session:
         ended = jobs.succeed(session, job, outcome.result)
+        spent = () if ended is None else calls.spent(session, ended)
     if ended is not None:
-        process.snapshots.end(job.tenant_id, job_document(ended, outcome.sources))
+        process.snapshots.end(job.tenant_id, job_document(ended, outcome.sources, spent))
         if job.notify:
             process.broker.enqueue([notify_step()])
         log.info("job_succeeded")

@@ -5,11 +5,21 @@ from collections.abc import Callable
 from functools import partial
 
 from app.queue.broker import make_celery
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, RETAIN_TASK, SWEEP_QUEUE, SWEEP_TASK, stage_task_name
+from app.queue.steps import (
+    NOTIFY_TASK,
+    REFERENCES_TASK,
+    RESUME_TASK,
+    RESYNTHESISE_TASK,
+    RETAIN_TASK,
+    SWEEP_QUEUE,
+    SWEEP_TASK,
+    stage_task_name,
+)
 from app.settings import load_settings
 from app.store.models import Stage
 from workers.process import this_process
-from workers.resynthesise import resynthesise
+from workers.references import take_in
+from workers.resynthesise import resume, resynthesise
 from workers.retain import retain
 from workers.stage import run_stage
 from workers.stages import STAGES
@@ -55,6 +65,16 @@ def resynthesise_task(job_id: str, queue: str) -> None:
     resynthesise(this_process(), uuid.UUID(job_id), queue)
 
 
+def references_task(job_id: str) -> None:
+    """The task of what was brought of a job's sources."""
+    take_in(this_process(), uuid.UUID(job_id))
+
+
+def resume_task(source: str) -> None:
+    """Looks whether there is room for those who wait for a source."""
+    resume(this_process(), source)
+
+
 def notify_task() -> None:
     """Sends what is due to receivers; returns at once, for they may take their time."""
     this_process().couriers.send_due()
@@ -73,6 +93,8 @@ def retain_task() -> None:
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(references_task, name=REFERENCES_TASK)
+celery.task(resume_task, name=RESUME_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)
 celery.task(retain_task, name=RETAIN_TASK)

@@ -6,7 +6,7 @@ Forms carry them as text, JSON as what they are; what is a mistake in one is a m
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -24,13 +24,19 @@ from pydantic.config import JsonDict
 
 from app.errors import InvalidRequest
 from app.intake.strict_json import parse
+from app.settings import MAX_AWAITED
 from app.webhook.events import EventType
 
 MAX_METADATA_BYTES = 4_096
+MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
+# What a column of amounts can hold is more; so much for one image is a mistake.
+MAX_BUDGET_USD = 100_000
 
-_LISTS = ("sources", "exclude", "webhook_events")
-_NUMBERS = ("candidates", "seed")
+_LISTS = ("sources", "exclude", "await_references", "webhook_events")
+_NUMBERS = ("candidates", "seed", "await_seconds")
 _OBJECTS = ("metadata",)
+_SWITCHES = ("local_only",)
+_AMOUNTS = ("budget_usd",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -67,7 +73,8 @@ class Options(BaseModel):
 
     sources: tuple[str, ...] | None = Field(
         None,
-        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given",
+        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given. "
+        "Sources whose drawings you bring are there besides, so that with those this may be empty",
         examples=[["zoo-unet", "zoo-flow"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
@@ -80,8 +87,28 @@ class Options(BaseModel):
         examples=["a lighthouse at dusk"],
         json_schema_extra=_SPEAKABLE,
     )
+    await_references: tuple[str, ...] = Field(
+        (),
+        description="sources that are not asked: you have them draw the caption, which the job shows, and bring the "
+        "drawings to POST /attribute/{job_id}/references/{source}. Written like `sources`",
+        examples=[["midjourney"]],
+    )
+    await_seconds: Annotated[int, Field(ge=60, le=MAX_AWAIT_SECONDS, strict=True)] | None = Field(
+        None,
+        description="how long, from now on, the job may take because it waits for drawings; with `await_references` "
+        "only. The installation's default where not given",
+    )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
+    )
+    budget_usd: Annotated[float, Field(ge=0, le=MAX_BUDGET_USD, strict=True, allow_inf_nan=False)] | None = Field(
+        None,
+        description="what may be spent on sources that cost money; the tenant's or the installation's budget where not "
+        "given. A source that it does not cover is not asked",
+        examples=[0.5],
+    )
+    local_only: Annotated[bool, Field(strict=True)] = Field(
+        False, description="ask no source that the caption would leave the house for; a tenant may have that for all"
     )
     external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
         None,
@@ -102,6 +129,13 @@ class Options(BaseModel):
     webhook_events: Annotated[tuple[EventType, ...], Field(min_length=1)] | None = Field(
         None, description="of which types of events `webhook_url` is told, written like `sources`; all where not given"
     )
+
+    @field_validator("await_seconds")
+    @classmethod
+    def _for_drawings(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and not info.data.get("await_references"):
+            raise ValueError("needs await_references beside it")
+        return value
 
     @field_validator("webhook_events")
     @classmethod
@@ -125,12 +159,12 @@ def read_form(fields: Iterable[tuple[str, str]]) -> Options:
             mistakes.append(mistake(name, "was given more than once"))
         else:
             values[name] = text
-    for name in values.keys() & {*_NUMBERS, *_OBJECTS}:
+    for name in values.keys() & _READERS.keys():
         try:
-            values[name] = _whole_number(values[name]) if name in _NUMBERS else parse(values[name])
+            values[name] = _READERS[name](values[name])
         except ValueError as error:
             mistakes.append(mistake(name, str(error)))
-            values[name] = None
+            del values[name]
     return _read(values, mistakes)
 
 
@@ -139,9 +173,10 @@ def read_members(values: Mapping[str, Any]) -> Options:
     return _read(values, [])
 
 
-def mistake(name: str, detail: str) -> dict[str, str]:
-    """One of the `errors` of a problem document: what is wrong with a member of the body."""
-    return {"detail": detail, "pointer": "#/" + quote(name.replace("~", "~0").replace("/", "~1"))}
+def mistake(name: str, detail: str, *within: str | int) -> dict[str, str]:
+    """One of the `errors` of a problem document: what is wrong with a member of the body, or something in it."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in (name, *within))
+    return {"detail": detail, "pointer": "#/" + "/".join(map(quote, steps))}
 
 
 def _whole_number(text: str) -> int:
@@ -151,9 +186,28 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def _amount(text: str) -> float:
+    """Dollars as people write them, not `1e3` or `.5`."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ValueError("must be an amount such as 2 or 0.50")
+    return float(text)
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_NUMBERS, _whole_number),
+    **dict.fromkeys(_OBJECTS, parse),
+    **dict.fromkeys(_SWITCHES, _switch),
+    **dict.fromkeys(_AMOUNTS, _amount),
+}
+
+
 def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
-    if values.get("sources") == []:
-        mistakes.append(mistake("sources", "names no source"))
     try:
         options = Options.model_validate(values)
     except ValidationError as error:

@@ -70,16 +70,21 @@ class Blobs:
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
-        key = _key(tenant_id, sha256)
+        linked = self.link(tenant_id, file, sha256, media_type)
+        if linked is not None:
+            return linked
+        part = _LOCAL_PART_BYTES if self._folder else _REMOTE_PART_BYTES
         try:
-            size = file.stat().st_size
-            if self._folder is None:
-                obstore.put(self._store, key, file, chunk_size=_REMOTE_PART_BYTES, max_concurrency=1)
-            elif not _link(file, self._folder / key):
-                obstore.put(self._store, key, file, chunk_size=_LOCAL_PART_BYTES, max_concurrency=1)
+            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=part, max_concurrency=1)
+            return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
-        return StoredBlob(tenant_id, sha256, size, media_type, file)
+
+    def link(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob | None:
+        """Stores a file by giving it a second name, which takes microseconds; None where that cannot be done."""
+        if self._folder is None or not _link(file, self._folder / _key(tenant_id, sha256)):
+            return None
+        return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
 
     def put_again(self, lost: Iterable[StoredBlob]) -> None:
         """Stores what `refer` said is lost, after its commit. Raises StorageUnavailable."""
@@ -148,26 +153,39 @@ def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -
     """
     if not uses:
         return []
-    # Sorted, because two leaves that insert the same two blobs in opposite order would wait for each other.
-    used = sorted(uses.items(), key=lambda use: use[1].sha256)
-    records = [
-        {
-            "role": role,
-            "tenant_id": str(blob.tenant_id),
-            "sha256": blob.sha256,
-            "size": blob.size,
-            "media_type": blob.media_type,
-        }
-        for role, blob in used
-    ]
-    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": json.dumps(records)}))
+    used = in_order(uses)
+    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": records(used)}))
     return [blob for _, blob in used if blob.sha256 in gone]
 
 
-# One statement and one round trip however many blobs: a job of ten sources records dozens.
-_REFER = text(
+def in_order(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
+    """Sorted: two leaves that insert the same two blobs in opposite order would wait for each other."""
+    return sorted(uses.items(), key=lambda use: use[1].sha256)
+
+
+def records(used: Iterable[tuple[str, StoredBlob]]) -> str:
+    """What `referring` is given as :records."""
+    return json.dumps(
+        [
+            {
+                "role": role,
+                "tenant_id": str(blob.tenant_id),
+                "sha256": blob.sha256,
+                "size": blob.size,
+                "media_type": blob.media_type,
+            }
+            for role, blob in used
+        ]
+    )
+
+
+def referring(job_id: str, origin: str = "uses") -> str:
+    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job_id`, from `origin`, is SQL.
+
+    One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
-    WITH uses AS (
+    return f"""
+    uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
             AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text)
     ), stored AS (
@@ -179,12 +197,13 @@ _REFER = text(
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
         INSERT INTO blob_references (job_id, role, tenant_id, sha256)
-        SELECT :job_id, role, tenant_id, sha256 FROM uses
+        SELECT {job_id}, role, uses.tenant_id, sha256 FROM {origin}
         ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
     )
-    SELECT sha256 FROM stored WHERE gone_at IS NOT NULL
-    """
-)
+    """  # noqa: S608 - our own words
+
+
+_REFER = text(f"WITH {referring('CAST(:job_id AS uuid)')} SELECT sha256 FROM stored WHERE gone_at IS NOT NULL")  # noqa: S608 - our own words
 
 
 def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
@@ -275,13 +294,18 @@ async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
 
 def _link(file: Path, to: Path) -> bool:
     """Gives a file a second name, in one step and over whatever is there; False across file systems."""
-    new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, new)
+        try:
+            os.link(file, to)
+        except FileNotFoundError:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, to)
+        except FileExistsError:  # the same bytes; but who deletes strays looks at their age
+            new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
+            os.link(file, new)
+            new.replace(to)
     except OSError:
         return False
-    new.replace(to)
     return True
 
 

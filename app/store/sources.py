@@ -26,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from app.store.jobs import LEAVING, setting
-from app.store.models import JobSource, Stage
+from app.store.jobs import AFTER_SOURCES, LEAVING, STILL_OPEN, setting
+from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
 from attribution.ports import SourceState
 
+# In which workers have something to do. A source that awaits references is open, too, but nobody's.
 OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
@@ -48,7 +49,7 @@ class SourceClaim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claimed source ends. `drawings` are {"seed", "blob"} in the order of k."""
+    """How a claimed source ends. `drawings` are {"k", "seed", "blob"} in the order of k."""
 
     row: JobSource
     state: SourceState
@@ -81,6 +82,11 @@ def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) ->
     return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
 
 
+def claim_waiting(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
+    return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
+
+
 def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
     found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
@@ -89,15 +95,15 @@ def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) ->
     ]
 
 
-def _claiming(job_id: str) -> Executable:
-    """The claim of a job's sources in a queue; `job_id` is SQL."""
+def _claiming(which: str) -> Executable:
+    """The claim of sources; which ones, `which` says in SQL."""
     own = JobSource.__table__.columns
     statement = f"""
         UPDATE job_sources s SET
             state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
-            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds)
+            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds), next_attempt_at = NULL
         FROM jobs j
-        WHERE s.job_id = {job_id} AND s.queue = :queue AND j.id = s.job_id
+        WHERE {which} AND j.id = s.job_id
               AND j.status = 'processing' AND j.stage = 'resynthesising'
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
@@ -115,14 +121,24 @@ def _claiming(job_id: str) -> Executable:
     return select(JobSource, *of_job).from_statement(text(statement).columns(*own, *of_job))
 
 
-_CLAIM = _claiming(":job_id")
+_CLAIM = _claiming(
+    "s.job_id = :job_id AND s.queue = :queue AND (s.next_attempt_at IS NULL OR s.next_attempt_at <= now())"
+)
 _CLAIM_NEXT = _claiming(
-    """(
+    """s.queue = :queue AND s.job_id = (
         SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
         WHERE o.queue = :queue AND o.state = 'pending' AND o.attempt < :attempts
               AND (o.lease_until IS NULL OR o.lease_until < now())
               AND oj.status = 'processing' AND oj.stage = 'resynthesising'
         ORDER BY o.handed_on_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+    )"""
+)
+_CLAIM_WAITING = _claiming(
+    """s.source = :source AND s.job_id = (
+        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
+        WHERE o.source = :source AND o.state = 'pending' AND o.next_attempt_at <= now() AND o.attempt < :attempts
+              AND oj.status = 'processing' AND oj.stage = 'resynthesising'
+        ORDER BY o.job_id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
     )"""
 )
 
@@ -135,6 +151,15 @@ def running(claimed: JobSource) -> ColumnElement[bool]:
         JobSource.state == SourceState.RUNNING,
         JobSource.attempt == claimed.attempt,
     )
+
+
+def still_held(session: Session, claimed: JobSource) -> Job | None:
+    """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
+    if lock(session, claimed.job_id) is None:
+        return None
+    if session.scalar(select(JobSource.source).where(running(claimed))) is None:
+        return None
+    return session.get_one(Job, claimed.job_id, populate_existing=True)
 
 
 def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> tuple[set[str], Stage | None]:
@@ -170,10 +195,44 @@ _FINISH = text(
 )
 
 
+def keep(session: Session, claimed: JobSource, drawings: Sequence[Mapping[str, Any]]) -> bool:
+    """Writes down what a claimed source has drawn so far, and gives it its time anew; False when it was fenced off."""
+    given = {**_fence(claimed), "drawings": json.dumps(list(drawings))}
+    return session.scalar(_KEEP, given) is not None
+
+
+_KEEP = text(
+    """
+    UPDATE job_sources SET drawings = CAST(:drawings AS jsonb),
+                           timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
+    """
+)
+
+
+def park(session: Session, claimed: JobSource, wait: timedelta) -> bool:
+    """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
+    return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
+
+
+_PARK = text(
+    """
+    UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, hand_ons = 0,
+                           handed_on_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
+    """
+)
+
+
+def _fence(claimed: JobSource) -> dict[str, Any]:
+    return {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
+
+
 def release(session: Session, claimed: JobSource) -> None:
     """Gives a claim back after an error that may pass; the sweep hands the source on again."""
-    given = {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
-    session.execute(_RELEASE, given)
+    session.execute(_RELEASE, _fence(claimed))
 
 
 _RELEASE = text(
@@ -204,12 +263,11 @@ def join(session: Session, job_id: uuid.UUID) -> Stage | None:
     return None if to is None else Stage(to)
 
 
-# With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
 _JOIN = text(
     f"""
-    UPDATE jobs SET {setting(LEAVING)}, stage = CASE WHEN s.drawn THEN 'embedding' ELSE 'ranking' END
+    UPDATE jobs SET {setting(LEAVING)}, stage = s.next
     FROM (
-        SELECT bool_or(state = 'done') AS drawn, bool_or(state IN ('pending', 'running')) AS waiting
+        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
         FROM job_sources WHERE job_id = :job_id
     ) s
     WHERE id = :job_id AND NOT s.waiting

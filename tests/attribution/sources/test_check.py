@@ -97,9 +97,9 @@ def test_all_files_are_read_whatever_is_wrong_with_some(add: Add) -> None:
     directory = add("c")
     (directory / "d.toml").write_text((directory / "c.toml").read_text())
     findings = check([directory], TODAY)
-    assert [str(finding).partition(directory.as_posix())[2] for finding in findings] == [
+    assert [str(finding).partition(directory.as_posix())[2].partition("; there are")[0] for finding in findings] == [
         "/a.toml: colour is not a key this version knows",
-        "/b.toml: there is no adapter 'teleport'; there are diffusers, fake.",
+        "/b.toml: there is no adapter 'teleport'",
         f"/d.toml: id: c is described in {directory}/c.toml too",
     ]
     assert {finding.severity for finding in findings} == {Severity.ERROR}
