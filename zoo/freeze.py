@@ -73,18 +73,11 @@ ENTRIES = (
         "flux", "Zoo Flux", "zoo-flux", 10, 1.0, "Two streams, then one, rotary positions, flow matching.",
         extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
-    Entry("amused", "Zoo aMUSEd", "zoo-amused", 8, 3.0, "Masked tokens of the third autoencoder."),
-    Entry("pixel", "Zoo Pixel", "zoo-pixel", 12, 1.0, "Pixels without an autoencoder or guidance.", extra=UNBINNED),
     Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other drawings.", core=False),
-    Entry(
-        "pixart-lcm", "Zoo PixArt LCM", "zoo-pixart", 4, 1.0, "PixArt distilled to four steps: a close relative.",
-        core=False, extra=SHORT | UNBINNED | UNCLEANED,
-    ),
     Entry(
         "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
-    Entry("mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "MMDiT trained on with other drawings.", core=False),
 )  # fmt: skip
 
 

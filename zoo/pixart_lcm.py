@@ -17,7 +17,7 @@ from zoo.paths import MODELS
 from zoo.pixart import NOISE, PixArtRecipe, predict
 
 GRID = 25  # points of the teacher's trajectory
-GUIDANCE = 2.5
+GUIDANCE = 1.5
 LIMIT = 3.0
 
 

@@ -68,12 +68,12 @@ STAGES = (
     Stage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
     Stage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
     Stage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
-    Stage("pixart-lcm", 200, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
     Stage("vq", 450, _module("vq")),
     Stage("amused", 400, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
     Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
     Stage("mmdit-tuned", 150, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
-    Stage("sd3", 950, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
+    Stage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
 
 
