@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,8 +66,18 @@ class SourceDocument(Document):
     reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    cached: bool = Field(
+        False, description="whether all of its drawings were taken from the cache: nothing was asked of it"
+    )
     started_at: datetime | None
     completed_at: datetime | None
+
+
+class Cached(StrEnum):
+    """What of a job was taken from the cache."""
+
+    ANSWER = "answer"
+    DRAWINGS = "drawings"
 
 
 class RankedDocument(Document):
@@ -131,6 +142,12 @@ class JobDocument(Document):
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
     sources: list[SourceDocument]
+    cached: Cached | None = Field(
+        None,
+        description="`answer`: the same file was asked about in the same way before, and this is that answer; "
+        "`drawings`: nothing had to be drawn, but the distances are this image's own; null: something was drawn",
+    )
+    cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be erased since")
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
@@ -154,12 +171,31 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         metadata=job.labels,
         prompt=job.prompt,
         seed=job.seed,
+        cached=_cached(job, sources),
+        cached_from=job.cached_from if _answered_before(job) else None,
         sources=[_source_document(job, row) for row in sources],
         timings=job.timings,
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
     )
+
+
+def _answered_before(job: Job) -> bool:
+    """Until a job has succeeded, `cached_from` only says where the answer might be."""
+    return job.cached_from is not None and job.status == JobStatus.SUCCEEDED
+
+
+def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
+    if _answered_before(job):
+        return Cached.ANSWER
+    drawn = [row for row in sources if row.drawings]
+    whole = job.status == JobStatus.SUCCEEDED and drawn and all(map(_taken, drawn))
+    return Cached.DRAWINGS if whole else None
+
+
+def _taken(row: JobSource) -> bool:
+    return bool(row.drawings) and all("drawn_at" in drawing for drawing in row.drawings)
 
 
 def _images(job: Job) -> str:
@@ -177,6 +213,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         reason=row.reason,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
+        cached=_taken(row),
         started_at=row.started_at,
         completed_at=row.completed_at,
     )

@@ -2,6 +2,8 @@
 
 from app.intake.acceptance import CANONICAL_TYPE, image_values, media_type_of
 from app.intake.spool import spool_folder
+from app.questions import answer_key
+from app.store import jobs
 from app.store.models import Job, Stage
 from workers.process import Process
 from workers.stage import Advance
@@ -18,4 +20,14 @@ def fetch(process: Process, job: Job) -> Advance:
             "original": process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded)),
             "query": process.blobs.put(job.tenant_id, canonical.read_bytes(), CANONICAL_TYPE),
         }
-    return Advance(to=Stage.SCREENING, values=image_values(decoded), blobs=uses)
+    values = image_values(decoded) | {"answer_key": _question(process, job, decoded.sha256)}
+    return Advance(to=Stage.SCREENING, values=values, blobs=uses)
+
+
+def _question(process: Process, job: Job, sha256: str) -> str | None:
+    """What the whole answer is found by, now that the file is known."""
+    if not (job.cache and process.settings.cache.enabled):
+        return None
+    with process.database.statement() as session:
+        asked = jobs.sources_of(session, job.id)
+    return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt)

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from app.documents import RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
+from app.questions import method_key
 from app.settings import JobSettings
-from app.store import jobs
+from app.store import answers, jobs
 from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from attribution.ports import ModelRef, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
@@ -29,7 +31,29 @@ def rank(process: Process, job: Job) -> Succeed:
         ranking = rank_features(embedded, models.distance, [row.source for row in rows])
         threshold = _threshold(process, job, embedded.embedder, rows)
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
-    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json"), rows)
+    result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json")
+    return Succeed(result, rows, _reusable(process, job, rows))
+
+
+def method_of(process: Process, embedder: str) -> str:
+    """What makes an answer of drawings here, as a text that changes with it."""
+    models, settings = process.models, process.settings.job
+    return method_key(
+        embedder,
+        models.distance.name,
+        models.calibration.digest,
+        settings.quorum_min,
+        settings.quorum_share,
+        RESULT_SCHEMA_VERSION,
+    )
+
+
+def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
+    """By which method the answer came about, if it may be given again."""
+    if job.answer_key is None or job.embedder is None or not all(row.state in answers.FINAL for row in rows):
+        return {}
+    reused = [drawing["drawn_at"] for row in rows for drawing in row.drawings if "drawn_at" in drawing]
+    return {"method": method_of(process, job.embedder), "answered_at": answers.oldest(reused)}
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:

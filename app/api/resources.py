@@ -80,6 +80,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             broker=broker,
             catalogue=catalogue,
             decoders=decoders,
+            snapshots=snapshots,
             settings=settings,
         )
         remove_abandoned()

@@ -3,7 +3,7 @@
 import uuid
 from asyncio import gather
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,20 @@ from app.intake.decoders import Decoders
 from app.intake.options import mistake
 from app.intake.selection import select_sources
 from app.intake.submission import IMAGE_URL, Submission
-from app.metrics import DECODE_DURATION, job_accepted
+from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
+from app.questions import answer_key
 from app.queue.broker import Broker
-from app.queue.steps import stage_step
+from app.queue.steps import notify_step, stage_step
 from app.settings import OutboundSettings, Settings
 from app.store import idempotency
 from app.store.admission import fits
+from app.store.answers import reuse
 from app.store.blobs import Blobs, StoredBlob, refer, unused
 from app.store.database import Database
 from app.store.jobs import NewJob, accept
 from app.store.models import Stage
+from app.store.snapshots import Snapshots
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
@@ -82,6 +85,7 @@ class Intake:
         broker: Broker,
         catalogue: Catalogue,
         decoders: Decoders,
+        snapshots: Snapshots,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -89,6 +93,9 @@ class Intake:
         self._broker = broker
         self._catalogue = catalogue
         self._decoders = decoders
+        self._snapshots = snapshots
+        self._cache = settings.cache
+        self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._outbound = settings.outbound
@@ -128,19 +135,24 @@ class Intake:
             cancel_after=cancel_after,
             webhook_url=webhook_url,
             webhook_events=options.webhook_events,
+            cache=options.cache,
         )
+        if self._cache.enabled and options.cache:
+            new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
         try:
             document = await to_thread.run_sync(self._commit, new, image.uses, key)
         except ServiceError:
             await to_thread.run_sync(self._discard, image.uses)
             raise
         job_accepted()
-        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
+        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None, cached=document.cached)
+        if document.cached is not None:
+            await to_thread.run_sync(self._end, tenant_id, document)
         return document
 
     async def hand_on(self, accepted: Sequence[JobDocument]) -> None:
         """Tells the workers. Should that fail, the sweep does."""
-        steps = [stage_step(job.stage, job.id) for job in accepted if job.stage is not None]
+        steps = [stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted]
         with move_on_after(self._broker_patience):
             await to_thread.run_sync(self._broker.enqueue, steps, abandon_on_cancel=True, limiter=self._messages)
 
@@ -161,6 +173,9 @@ class Intake:
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
         with self._database.transaction() as session:
             job, rows = accept(session, new)
+            # Before any blob is locked: who erases the other job locks that first, and its blobs then.
+            if self._may_answer and job.cached_from is not None:
+                job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             lost = refer(session, job.id, uses)
             document = job_document(job, rows)
             if key is not None:
@@ -171,6 +186,16 @@ class Intake:
                 raise too_many_jobs()
         self._blobs.put_again(lost)
         return document
+
+    def _question(self, new: NewJob) -> str | None:
+        """What a whole answer is found by; a file that is yet to be fetched has none yet."""
+        if new.image is None:
+            return None
+        return answer_key(new.image["sha256"], new.sources, self._catalogue, new.candidates, new.seed, new.prompt)
+
+    def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
+        CACHE_REQUESTS.labels("answer", "hit").inc()
+        self._snapshots.end(tenant_id, document)
 
     def _discard(self, uses: dict[str, StoredBlob]) -> None:
         """What was not accepted is not kept."""

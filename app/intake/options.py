@@ -6,7 +6,7 @@ Forms carry them as text, JSON as what they are; what is a mistake in one is a m
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -31,6 +31,7 @@ MAX_METADATA_BYTES = 4_096
 _LISTS = ("sources", "exclude", "webhook_events")
 _NUMBERS = ("candidates", "seed")
 _OBJECTS = ("metadata",)
+_SWITCHES = ("cache",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -83,6 +84,10 @@ class Options(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
     )
+    cache: Annotated[bool, Field(strict=True)] = Field(
+        True,
+        description="whether the answer, or drawings, may be taken from earlier jobs, and these may serve later ones",
+    )
     external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
         None,
         description="your own name for it, echoed; need not be unique. Without control characters",
@@ -125,12 +130,12 @@ def read_form(fields: Iterable[tuple[str, str]]) -> Options:
             mistakes.append(mistake(name, "was given more than once"))
         else:
             values[name] = text
-    for name in values.keys() & {*_NUMBERS, *_OBJECTS}:
+    for name in values.keys() & _READERS.keys():
         try:
-            values[name] = _whole_number(values[name]) if name in _NUMBERS else parse(values[name])
+            values[name] = _READERS[name](values[name])
         except ValueError as error:
             mistakes.append(mistake(name, str(error)))
-            values[name] = None
+            del values[name]
     return _read(values, mistakes)
 
 
@@ -149,6 +154,19 @@ def _whole_number(text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,20}", text):
         raise ValueError("must be a whole number")
     return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_NUMBERS, _whole_number),
+    **dict.fromkeys(_OBJECTS, parse),
+    **dict.fromkeys(_SWITCHES, _switch),
+}
 
 
 def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:

@@ -14,6 +14,7 @@ SWEEP_QUEUE = "sweep"
 RESYNTHESISE_TASK = "workers.resynthesise"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
+EVICT_TASK = "workers.evict"
 NOTIFY_QUEUE = "notify"
 NOTIFY_TASK = "workers.notify"
 

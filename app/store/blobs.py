@@ -140,11 +140,18 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
 
-def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> list[StoredBlob]:
+def refer(
+    session: Session,
+    job_id: uuid.UUID,
+    uses: Mapping[str, StoredBlob],
+    keys: Mapping[str, str] | None = None,
+    drawn_at: Mapping[str, str] | None = None,
+) -> list[StoredBlob]:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob.
 
-    Returns those that are to be put again after the commit: an erasure may have taken their bytes along since they
-    were put. From the commit on they count as used.
+    `keys` name the questions of those that may be used again, by role; `drawn_at` the times of those that were not
+    drawn just now. Returns those that are to be put again after the commit: an erasure may have taken their bytes
+    along since they were put. From the commit on they count as used.
     """
     if not uses:
         return []
@@ -157,6 +164,8 @@ def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -
             "sha256": blob.sha256,
             "size": blob.size,
             "media_type": blob.media_type,
+            "cache_key": (keys or {}).get(role),
+            "drawn_at": (drawn_at or {}).get(role),
         }
         for role, blob in used
     ]
@@ -169,7 +178,8 @@ _REFER = text(
     """
     WITH uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
-            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text)
+            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
+                     cache_key text, drawn_at timestamptz)
     ), stored AS (
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
@@ -178,9 +188,12 @@ _REFER = text(
             DO UPDATE SET size = excluded.size, media_type = excluded.media_type, gone_at = NULL
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
-        INSERT INTO blob_references (job_id, role, tenant_id, sha256)
-        SELECT :job_id, role, tenant_id, sha256 FROM uses
-        ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
+        INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
+        SELECT :job_id, role, tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
+               THEN coalesce(drawn_at, now()) END
+        FROM uses
+        ON CONFLICT (job_id, role) DO UPDATE
+            SET sha256 = excluded.sha256, cache_key = excluded.cache_key, drawn_at = excluded.drawn_at
     )
     SELECT sha256 FROM stored WHERE gone_at IS NOT NULL
     """

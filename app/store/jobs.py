@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import ServiceError
 from app.store.models import Job, JobSource, JobStatus, Stage
+from app.store.usable import NEWEST_ID
 from app.webhook import deliveries
 from attribution.ports import SourceState
 
@@ -76,6 +77,9 @@ class NewJob:
     cancel_after: timedelta | None = None
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
+    cache: bool = True
+    answer_key: str | None = None
+    answer_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
     id: uuid.UUID | None = None  # Postgres makes one, ordered by time
 
@@ -114,12 +118,13 @@ _ACCEPT = select(Job).from_statement(
     text(
         f"""
         INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, image_url, image, query_blob, evidence,
-                          external_id, metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at)
+                          external_id, metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at,
+                          cache, answer_key, cached_from)
         VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :tenant_id, :stage, :candidates, :prompt, :seed,
                 :image_url, CAST(:image AS jsonb), :query_blob, CAST(:evidence AS jsonb),
                 :external_id, CAST(:labels AS jsonb), :webhook_url, CAST(:webhook_events AS jsonb),
                 CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
-                now() + :deadline, now() + CAST(:cancel_after AS interval))
+                now() + :deadline, now() + CAST(:cancel_after AS interval), :cache, :answer_key, {NEWEST_ID})
         RETURNING *
         """  # noqa: S608 - our own words
     )
@@ -201,9 +206,10 @@ def advance(
     return _leave(session, job, sets, given, values or {})
 
 
-def succeed(session: Session, job: Job, result: dict[str, Any]) -> Job | None:
+def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None) -> Job | None:
     """Ends a claimed job with its answer, and returns it; None when the claim was fenced off."""
-    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, {"result": result}))
+    values = {"result": result, **(values or {})}
+    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values))
 
 
 def fail(session: Session, job: Job, error: ServiceError) -> Job | None:

@@ -35,6 +35,21 @@ OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A source that is to be drawn, with what its questions are made of."""
+
+    tenant_id: uuid.UUID
+    source: str
+    revision: str
+    queue: str
+    position: int
+    caption: str
+    candidates: int
+    seed: int | None
+    cache: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SourceClaim:
     """A source's row as claimed, with what drawing needs of its job."""
 
@@ -42,13 +57,24 @@ class SourceClaim:
     caption: str
     candidates: int
     seed: int | None
+    cache: bool
     notify: bool  # whether anybody is to be told
     remaining: timedelta  # until the job's deadline
+
+    @property
+    def source(self) -> str:
+        """The source's id."""
+        return self.row.source
+
+    @property
+    def revision(self) -> str:
+        """What it was accepted with."""
+        return self.row.revision
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claimed source ends. `drawings` are {"seed", "blob"} in the order of k."""
+    """How a claimed source ends. `drawings` are as in its row, in the order of k."""
 
     row: JobSource
     state: SourceState
@@ -56,17 +82,18 @@ class Outcome:
     drawings: Sequence[Mapping[str, Any]] = ()
 
 
-def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[str]:
-    """The queues of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
-    rows = session.execute(_FAN_OUT, {"job_id": job_id}).all()
-    return list(dict.fromkeys(queue for _, queue in sorted((position, queue) for position, queue in rows)))
+def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[Waiting]:
+    """The sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
+    rows = [Waiting(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
+    return sorted(rows, key=lambda row: row.position)
 
 
 _FAN_OUT = text(
     """
-    UPDATE job_sources SET handed_on_at = clock_timestamp()
-    WHERE job_id = :job_id AND state = 'pending'
-    RETURNING position, queue
+    UPDATE job_sources s SET handed_on_at = clock_timestamp() FROM jobs j
+    WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
+    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.candidates,
+              j.seed, j.cache
     """
 )
 
@@ -84,8 +111,8 @@ def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) ->
 def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
     found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
-        SourceClaim(row, caption or "", candidates, seed, notify, remaining)
-        for row, caption, candidates, seed, notify, remaining in found
+        SourceClaim(row, caption or "", candidates, seed, cache, notify, remaining)
+        for row, caption, candidates, seed, cache, notify, remaining in found
     ]
 
 
@@ -102,13 +129,14 @@ def _claiming(job_id: str) -> Executable:
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
         RETURNING {", ".join(f"s.{each.name}" for each in own)},
-                  j.caption AS job_caption, j.candidates AS job_candidates, j.seed AS job_seed, j.notify AS job_notify,
-                  j.deadline_at - clock_timestamp() AS job_remaining
+                  j.caption AS job_caption, j.candidates AS job_candidates, j.seed AS job_seed, j.cache AS job_cache,
+                  j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
         """  # noqa: S608 - our own words
     of_job = (
         column("job_caption", Text),
         column("job_candidates", SmallInteger),
         column("job_seed", BigInteger),
+        column("job_cache", Boolean),
         column("job_notify", Boolean),
         column("job_remaining", Interval),
     )
@@ -158,16 +186,41 @@ def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> 
     return stood, join(session, job_id)
 
 
-_FINISH = text(
+def end_waiting(
+    session: Session, job_id: uuid.UUID, done: Mapping[str, tuple[str | None, Sequence[Mapping[str, Any]]]]
+) -> tuple[set[str], Stage | None, bool]:
+    """Ends sources as `done` that nobody has claimed yet, with a remark and drawings that were made before.
+
+    Returns which, the stage the job entered, if any, and whether somebody is told.
     """
-    UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings,
-                             lease_until = NULL, completed_at = clock_timestamp()
-    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-        AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
-    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
-    RETURNING s.source
-    """
-)
+    notify = lock(session, job_id)
+    if notify is None:
+        return set(), None, False
+    ends = [
+        {"source": source, "attempt": 0, "state": SourceState.DONE, "reason": reason, "drawings": list(drawings)}
+        for source, (reason, drawings) in done.items()
+    ]
+    ended = set(session.scalars(_END_WAITING, {"job_id": job_id, "ends": json.dumps(ends)}))
+    told = notify and deliveries.sources_finished(session, job_id, ended)
+    return ended, join(session, job_id), told
+
+
+def _finishing(state: str) -> Executable:
+    return text(
+        f"""
+        UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings, lease_until = NULL,
+                                 started_at = coalesce(s.started_at, clock_timestamp()),
+                                 completed_at = clock_timestamp()
+        FROM jsonb_to_recordset(CAST(:ends AS jsonb))
+            AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
+        WHERE s.job_id = :job_id AND s.source = e.source AND s.state = '{state}' AND s.attempt = e.attempt
+        RETURNING s.source
+        """  # noqa: S608 - our own words
+    )
+
+
+_FINISH = _finishing("running")
+_END_WAITING = _finishing("pending")
 
 
 def release(session: Session, claimed: JobSource) -> None:

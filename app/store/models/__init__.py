@@ -15,6 +15,7 @@ from app.store.models.jobs import (
     Stage,
     Step,
 )
+from app.store.models.methods import MethodInForce
 from app.store.models.screening import HashList, HashListEntry, TextRule
 from app.store.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -35,6 +36,7 @@ __all__ = [
     "Job",
     "JobSource",
     "JobStatus",
+    "MethodInForce",
     "Stage",
     "Step",
     "Tenant",
