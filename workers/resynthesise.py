@@ -75,7 +75,7 @@ def _draw_all(process: Process, claims: Sequence[SourceClaim]) -> None:
 def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[list[Drawn]]:
     """What has been drawn, in groups that ended together. A single source is drawn in this very thread."""
     questions = {claim.source: reuse.questions(process, claim) for claim in claims}
-    kept = reuse.look(process, claims[0].row.tenant_id, questions)
+    kept = reuse.look_again(process, claims, questions)
     if len(claims) == 1:
         drawn = _draw(process, claims[0], questions[claims[0].source], kept.get(claims[0].source, {}))
         yield [drawn] if drawn else []

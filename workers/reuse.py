@@ -7,6 +7,7 @@ for what others have drawn meanwhile, and asks only for what is missing.
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -27,6 +28,9 @@ from workers.images import PNG
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
+
+# Each look costs a leaf a statement.
+LOOK_AGAIN_AFTER = timedelta(milliseconds=100)
 
 
 class Gone(Exception):
@@ -84,6 +88,19 @@ def look(process: Process, tenant_id: uuid.UUID, wanted: Mapping[str, Sequence[s
         for source, each in wanted.items()
         if any(key in kept for key in each)
     }
+
+
+def look_again(
+    process: Process, claims: Sequence[SourceClaim], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, dict[int, Kept]]:
+    """What a leaf finds before it draws. It only looks where fan-out found something, or was a while ago."""
+    worth = [claim for claim in claims if claim.row.partly_cached or _waited(claim) > LOOK_AGAIN_AFTER]
+    return look(process, claims[0].row.tenant_id, {claim.source: wanted[claim.source] for claim in worth})
+
+
+def _waited(claim: SourceClaim) -> timedelta:
+    assert claim.row.started_at is not None
+    return claim.row.started_at - claim.row.handed_on_at
 
 
 def own(process: Process, tenant_id: uuid.UUID, kept: Mapping[int, Kept]) -> dict[int, Found]:
@@ -156,6 +173,9 @@ def whole_sources(
     wanted = {each.source: questions(process, each) for each in waiting}
     kept = look(process, tenant_id, wanted)
     whole = [source for source in kept if len(kept[source]) == len(wanted[source])]
+    if len(whole) < len(kept):
+        with process.database.statement() as session:
+            sources.note_partly_cached(session, job_id, [source for source in kept if source not in whole])
     found = {source: own(process, tenant_id, kept[source]) for source in whole}
     used = [Used(source, found=each) for source, each in found.items()]
     done = {

@@ -30,6 +30,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("answer_key IS NOT NULL AND method IS NOT NULL"),
     )
+    op.add_column(
+        "job_sources", sa.Column("partly_cached", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
     op.add_column("blob_references", sa.Column("cache_key", sa.Text(), nullable=True))
     op.add_column("blob_references", sa.Column("drawn_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
@@ -47,6 +50,7 @@ def downgrade() -> None:
     )
     op.drop_column("blob_references", "drawn_at")
     op.drop_column("blob_references", "cache_key")
+    op.drop_column("job_sources", "partly_cached")
     op.drop_index(
         "ix_jobs_answers",
         table_name="jobs",

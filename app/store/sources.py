@@ -205,6 +205,16 @@ def end_waiting(
     return ended, join(session, job_id), told
 
 
+def note_partly_cached(session: Session, job_id: uuid.UUID, which: Sequence[str]) -> None:
+    """Has the leaves of these sources look for drawings before they draw."""
+    session.execute(_NOTE_PARTLY_CACHED, {"job_id": job_id, "sources": list(which)})
+
+
+_NOTE_PARTLY_CACHED = text(
+    "UPDATE job_sources SET partly_cached = true WHERE job_id = :job_id AND source = ANY(:sources)"
+)
+
+
 def _finishing(state: str) -> Executable:
     return text(
         f"""

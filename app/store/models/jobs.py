@@ -173,6 +173,8 @@ class JobSource(Step, Base):
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    # Whether the cache had some of its drawings at fan-out, but not all.
+    partly_cached: Mapped[bool] = mapped_column(server_default=text("false"))
     # [{"seed": int | null, "blob": sha256}], in the order of k; with "drawn_at" where it came from the cache.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
