@@ -64,6 +64,9 @@ class SourceDocument(Document):
     revision: str
     state: SourceState
     reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
+    warning: str | None = Field(
+        None, description="a sentence about a source that is to be switched off, and what there is in its place"
+    )
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
     cached: bool = Field(
@@ -211,6 +214,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         revision=row.revision,
         state=SourceState(row.state),
         reason=row.reason,
+        warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
         cached=_taken(row),

@@ -1,5 +1,7 @@
 """`python -m attribution image.png`: the method on the command line, without service, queue or database.
 
+`python -m attribution sources …` is about the catalogue instead; see `sources/command.py`.
+
 Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
 fault.
 """
@@ -25,14 +27,18 @@ from attribution.image import load
 from attribution.method import attribute
 from attribution.ports import Attribution, Resynthesis
 from attribution.resynthesise.pool import GeneratorPool
+from attribution.sources.command import main as sources
 from attribution.verdict import Calibration
 
 _CALIBRATION = Path("zoo/models/calibration.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Attribute one image and print the answer. Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Attribute one image and print the answer, or look at the catalogue. Returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["sources"]:
+        return sources(given[1:])
+    options = _parser().parse_args(given)
     try:
         evidence = _evidence(options)
         answer = _attribute(options)

@@ -14,6 +14,8 @@ from typing import Any
 from attribution.catalogue import Parameter, Source
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
+from attribution.resynthesise.remote.outside import Outside, everyday
+from attribution.resynthesise.remote.vendors import NAMES as VENDORS
 from attribution.weights import digest_of_directory, matches
 
 # Parameters of a catalogue entry that say how a pipeline is loaded; all others go into each call.
@@ -36,8 +38,8 @@ class Placement:
     threads: int | None = None
 
 
-def build_generator(source: Source, placement: Placement) -> Generator:
-    """The adapter of a catalogue entry, loaded.
+def build_generator(source: Source, placement: Placement, outside: Outside | None = None) -> Generator:
+    """The adapter of a catalogue entry, loaded. Remote ones call vendors through `outside`, if given.
 
     Raises ConfigurationError where the entry is wrong, SourceUnavailable where its weights cannot be had.
     """
@@ -45,10 +47,13 @@ def build_generator(source: Source, placement: Placement) -> Generator:
         "diffusers": _diffusers,
         "fake": _fake,
     }
+    if source.adapter in VENDORS:
+        from attribution.resynthesise.remote.build import build_remote
+
+        return build_remote(source, outside or everyday())
     if source.adapter not in builders:
-        raise ConfigurationError(
-            f"{source.id}: there is no adapter {source.adapter!r}; there are {', '.join(builders)}."
-        )
+        known = ", ".join([*builders, *VENDORS])
+        raise ConfigurationError(f"{source.id}: there is no adapter {source.adapter!r}; there are {known}.")
     return builders[source.adapter](source, placement)
 
 
@@ -94,15 +99,7 @@ def _fake(source: Source, placement: Placement) -> Generator:
 
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
-    directory = source.directory
-    if directory is None:
-        _check_pinned(source)
-    elif not directory.is_dir():
-        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
-    elif not matches(source.revision, directory):
-        raise ConfigurationError(
-            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
-        )
+    directory = locate_weights(source)
     with _ml_wheels():
         from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
     _threads(placement)
@@ -119,6 +116,23 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         call={name: value for name, value in given.items() if name not in _LOADING},
     )
     return DiffusersGenerator.load(source.id, ModelRef(source.model, source.revision), settings, directory)
+
+
+def locate_weights(source: Source) -> Path | None:
+    """The directory of a diffusers source's weights, None for the hub; loads nothing.
+
+    Raises as `build_generator` does, where the weights are not there, are others, or are not pinned.
+    """
+    directory = source.directory
+    if directory is None:
+        _check_pinned(source)
+    elif not directory.is_dir():
+        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
+    elif not matches(source.revision, directory):
+        raise ConfigurationError(
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
+        )
+    return directory
 
 
 def _check_pinned(source: Source) -> None:

@@ -12,6 +12,9 @@ AttributionError
 │   ├── QuotaExhausted         permanent until the operator pays
 │   ├── SourceTimeout          the deadline passed before the drawing was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
+│       ├── KeyRefused         permanent: the operator has given no key, or one that the vendor does not take
+│       ├── NotReached         no connection: nothing was sent
+│       └── AnswerLost         sent, but no whole answer came: nobody knows what became of it
 └── ConfigurationError         a catalogue entry, a model directory or a calibration that cannot be used
     └── UnknownSource          ids that the catalogue does not know; `ids` lists them
 
@@ -100,6 +103,20 @@ class SourceUnavailable(SourceError):
 
     permanent: ClassVar[bool] = False
     state: ClassVar[SourceState] = SourceState.UNAVAILABLE
+
+
+class KeyRefused(SourceUnavailable):
+    """The operator has given no key for the source, or one that the vendor does not take."""
+
+    permanent: ClassVar[bool] = True
+
+
+class NotReached(SourceUnavailable):
+    """There was no connection: nothing was sent, so nothing was ordered."""
+
+
+class AnswerLost(SourceUnavailable):
+    """It was sent and no whole answer came: nobody knows whether the vendor drew, and bills."""
 
 
 class ConfigurationError(AttributionError):

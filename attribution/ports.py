@@ -102,10 +102,15 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed)."""
+    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed).
+
+    `prompt` is what was drawn, where that is not the caption itself: cut to what the source takes, or rewritten by a
+    vendor that says so.
+    """
 
     image: Image
     seed: int | None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A strict view of one TOML table, so that every mistake in a file is an error naming the file and the key.
 
-`catalogue.py` takes keys out of it one by one; whatever is left at `done()` was a typing error.
+`catalogue/reading.py` takes keys out of it one by one; whatever is left at `done()` was a typing error.
 """
 
 import re
@@ -99,6 +99,14 @@ class Table:
         if not isinstance(value, dict):
             raise self.error(key, "must be a table")
         return Table(self._path, value, f"{self._prefix}{key}.")
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """The list of strings at `key`, empty where there is none."""
+        values = self.optional(key, list) or []
+        for value in values:
+            if type(value) is not str or value == "":
+                raise self.error(key, f"must be a list of strings, but holds {value!r}")
+        return tuple(values)
 
     def scalars(self) -> dict[str, str | int | float | bool]:
         """All that is left, which must be plain values."""

@@ -6,6 +6,7 @@ With `--check` it writes nothing and fails when the file is not what it would wr
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -47,6 +48,8 @@ def document() -> str:
         parts.append(f"## {group}\n\n{(kind.__doc__ or '').strip()}\n")
         parts.append("| variable | value | default | meaning |\n|---|---|---|---|")
         parts += [row(f"{group}__{name}".upper(), each) for name, each in kind.model_fields.items()]
+        if kind.model_config.get("extra") == "allow":
+            parts.append(f"| `{group.upper()}__*` | secret text | none | the one of that name |")
         parts.append("")
     return "\n".join(parts)
 
@@ -81,6 +84,7 @@ def kind(annotation: Any) -> str:
         Path: "path",
         SecretStr: "secret text",
         timedelta: "duration",
+        Decimal: "number",
     }[annotation]
 
 

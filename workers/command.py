@@ -56,6 +56,7 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
     worker_ready.connect(ready, weak=False)
     worker_shutdown.connect(lambda **_: process.fetcher.close(), weak=False)
     worker_shutdown.connect(lambda **_: process.couriers.close(), weak=False)
+    worker_shutdown.connect(lambda **_: process.outside.close(), weak=False)
     celery.worker_main(
         [
             "--quiet",  # the banner is not a line of a log

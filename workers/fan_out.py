@@ -11,12 +11,15 @@ from workers.reuse import whole_sources
 def fan_out(process: Process, job_id: uuid.UUID) -> None:
     """Enqueues one message per queue: a local source has one of its own, remote ones are asked at once by one worker.
 
-    A source whose drawings are all in the cache is done here, and needs none. What is lost on the way, the sweep hands
-    on again.
+    A source whose drawings are all in the cache is done here, and needs none. A job none of whose sources can be asked
+    goes on to be ranked. What is lost on the way, the sweep hands on again.
     """
     with process.database.statement() as session:
         waiting = sources.fan_out(session, job_id)
     done, stage, told = whole_sources(process, job_id, waiting)
+    if not waiting:
+        with process.database.transaction(durable=False) as session:
+            stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)
     queues = dict.fromkeys(each.queue for each in waiting if each.source not in done)
     steps = [sources_step(job_id, queue) for queue in queues]
     steps += [stage_step(stage, job_id)] if stage is not None else []

@@ -1,22 +1,24 @@
 """The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
-from attribution.catalogue import Catalogue, Source
+from attribution.catalogue import LOCAL, Catalogue, Source
 from attribution.distance import distance_named
 from attribution.ports import Captioner, Distance, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
+from attribution.resynthesise.remote.outside import Outside
 from attribution.verdict import Calibration
 
 
 class Models:
     """Builds what the settings name, at first use, once per process."""
 
-    def __init__(self, settings: ModelSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: ModelSettings, catalogue: Catalogue, outside: Outside) -> None:
         self._settings = settings
         self._catalogue = catalogue
         self._lock = Lock()
@@ -26,7 +28,9 @@ class Models:
             offload=settings.offload,
             batch_size=settings.batch_size,
         )
-        self._generators = GeneratorPool(lambda source: build_generator(source, self._placement), settings.memory_mb)
+        self._generators = GeneratorPool(
+            lambda source: build_generator(source, self._placement, outside), settings.memory_mb
+        )
 
     @cached_property
     def captioner(self) -> Captioner:
@@ -54,5 +58,6 @@ class Models:
             return self._generators.get(source)
 
     def local_sources(self) -> Sequence[Source]:
-        """The enabled sources that this machine draws itself."""
-        return [source for source in self._catalogue.select(None, ()) if source.platform == "local"]
+        """The enabled sources that this machine draws itself, and that can be drawn with today."""
+        today = datetime.now(UTC).date()
+        return [source for source in self._catalogue.askable(today) if source.platform == LOCAL]

@@ -17,6 +17,7 @@ from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
+from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
 
 # Remote sources asked at once by one process. A thread exists only once it is needed.
@@ -41,6 +42,7 @@ class Process:
     threads: ThreadPoolExecutor
     couriers: Couriers
     fetcher: Fetcher
+    outside: OutsideWorld
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +59,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
+    outside = OutsideWorld(settings)
     return Process(
         settings=settings,
         database=database,
@@ -66,10 +69,11 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         heartbeats=Heartbeats(redis),
         broker=broker,
         catalogue=catalogue,
-        models=Models(settings.models, catalogue),
+        models=Models(settings.models, catalogue, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
         threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
         couriers=Couriers(database, settings),
         fetcher=Fetcher(settings),
+        outside=outside,
     )

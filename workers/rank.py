@@ -50,7 +50,7 @@ def method_of(process: Process, embedder: str) -> str:
 
 def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
     """By which method the answer came about, if it may be given again."""
-    if job.answer_key is None or job.embedder is None or not all(row.state in answers.FINAL for row in rows):
+    if job.answer_key is None or job.embedder is None or not answers.is_final(job, rows):
         return {}
     reused = [drawing["drawn_at"] for row in rows for drawing in row.drawings if "drawn_at" in drawing]
     return {"method": method_of(process, job.embedder), "answered_at": answers.oldest(reused)}

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from threading import Event, Thread
 
 import structlog
@@ -11,6 +12,7 @@ from PIL import Image
 
 from app.queue.heartbeats import EVERY_SECONDS
 from app.queue.steps import Role
+from attribution.catalogue import LOCAL
 from workers.in_force import put_in_force
 from workers.process import Process
 
@@ -28,7 +30,20 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
     if Role.LOCAL in roles:
         for source in process.models.local_sources():
             process.models.generator(source)
+    _warn(process, roles)
     log.info("warm", roles=[role.value for role in roles], seconds=round(time.monotonic() - started, 2))
+
+
+def _warn(process: Process, roles: Sequence[Role]) -> None:
+    """Tells the operator of enabled sources of these roles that are to be switched off, or were."""
+    today = datetime.now(UTC).date()
+    for source in process.catalogue.select(None, ()):
+        if (Role.LOCAL if source.platform == LOCAL else Role.REMOTE) not in roles:
+            continue
+        if (obstacle := source.obstacle(today)) is not None:
+            log.warning("source_not_tested", source=source.id, state=obstacle[0].value, reason=obstacle[1])
+        elif (warning := source.warning(today)) is not None:
+            log.warning("source_deprecated", source=source.id, warning=warning)
 
 
 def say_so(process: Process, roles: Sequence[Role]) -> Event:

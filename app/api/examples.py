@@ -98,6 +98,32 @@ _SUCCEEDED = _QUEUED.model_copy(
 )
 
 JOB: dict[int, dict[str, Any]] = {202: _QUEUED.model_dump(mode="json"), 200: _SUCCEEDED.model_dump(mode="json")}
+# By hand: its document is defined where this module is needed.
+SOURCE: dict[str, Any] = {
+    "id": "gpt-image-1-5",
+    "name": "GPT Image 1.5",
+    "family": "gpt-image",
+    "platform": "openai",
+    "model": "gpt-image-1.5",
+    "revision": "unversioned",
+    "licence": "OpenAI Services Agreement",
+    "terms": "https://openai.com/policies/services-agreement/",
+    "enabled": True,
+    "lifecycle": {
+        "state": "deprecated",
+        "until": "2026-12-01",
+        "since": None,
+        "note": None,
+        "successor": "gpt-image-2",
+    },
+    "warning": "GPT Image 1.5 is to be switched off on 2026-12-01. In its place there is gpt-image-2.",
+    "external": True,
+    "seed": "no",
+    "sizes": ["1024x1024", "1024x1536", "1536x1024"],
+    "candidates": 4,
+    "price_usd": None,
+    "limits": {"timeout_seconds": 180.0, "max_prompt_chars": 32000, "concurrency": 8, "per_minute": None},
+}
 EVENTS = "".join(
     format_sse_event(event=event.name, data_str=event.data, id=str(event.seen)).decode()
     for event in events(_QUEUED, Seen())

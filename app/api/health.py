@@ -1,6 +1,7 @@
 """What a supervisor asks: alive? ready? Ready means that jobs can be accepted; anything else amiss is `degraded`."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import structlog
@@ -59,9 +60,8 @@ async def livez() -> LivenessDocument:
 @router.get("/readyz", responses=problems(NotReady), response_model_exclude_none=True)
 def readyz(database: Database, heartbeats: Heartbeats, catalogue: Catalogue) -> ReadinessDocument:
     """Whether jobs can be accepted. When not, the answer is 503 and a problem that carries the same `checks`."""
-    checks = _storage(database) | _workers(
-        heartbeats, required_roles(source for source in catalogue.sources if source.enabled)
-    )
+    today = datetime.now(UTC).date()
+    checks = _storage(database) | _workers(heartbeats, required_roles(catalogue.askable(today)))
     if Health.DOWN in (checks["postgres"].status, checks["migrations"].status):
         raise NotReady(
             "Jobs cannot be accepted: Postgres is away, or its schema is not the one this version needs.",

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import EVENTS, JOB, PIXEL
+from app.api.examples import EVENTS, JOB, PIXEL, SOURCE
 from app.errors import ServiceError
 from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.intake.options import Options
@@ -267,3 +267,5 @@ def _complete(responses: dict[str, Any]) -> None:
         content = answer.get("content", {}).get("application/json", {})
         if content.get("schema") == {"$ref": _REF.format(model="JobDocument")}:
             content["example"] = JOB[int(status)]  # here, because FastAPI drops members that are null
+        if content.get("schema") == {"$ref": _REF.format(model="SourceEntryDocument")}:
+            content["example"] = SOURCE

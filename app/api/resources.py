@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypedDict
 
 from anyio import Semaphore
@@ -71,8 +72,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         broker = Broker(celery)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        enabled = [source for source in catalogue.sources if source.enabled]
-        store_gauges = StoreGauges(database, heartbeats, map(queue_of, enabled), required_roles(enabled))
+        asked = catalogue.askable(datetime.now(UTC).date())
+        store_gauges = StoreGauges(database, heartbeats, map(queue_of, asked), required_roles(asked))
         decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,

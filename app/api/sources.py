@@ -1,6 +1,6 @@
 """The catalogue as data: which sources this installation knows, and which of them it asks."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -9,7 +9,7 @@ from app.api.dependencies import Caller, Catalogue
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import NotFound
-from attribution.catalogue import LifecycleState, Source
+from attribution.catalogue import LifecycleState, SeedSupport, Source
 from attribution.errors import UnknownSource
 
 router = APIRouter(prefix="/sources", tags=["sources"])
@@ -22,13 +22,16 @@ class LifecycleDocument(Document):
     until: date | None = Field(description="the day on which a deprecated source goes away")
     since: date | None = Field(description="the day on which a retired source went away")
     note: str | None
+    successor: str | None = Field(description="the source that there is in its place")
 
 
 class LimitsDocument(Document):
-    """What one call of the source may take."""
+    """What one call of the source may take, and how many there may be over all workers."""
 
     timeout_seconds: float
-    max_prompt_chars: int | None
+    max_prompt_chars: int | None = Field(description="a longer caption is cut to this")
+    concurrency: int | None = Field(description="calls at once; null: no limit of ours")
+    per_minute: float | None = Field(description="calls in a minute; null: no limit of ours")
 
 
 class SourceEntryDocument(Document):
@@ -41,8 +44,22 @@ class SourceEntryDocument(Document):
     model: str
     revision: str
     licence: str
-    enabled: bool = Field(description="whether jobs ask it; a disabled one cannot be asked for by name")
+    terms: str | None = Field(description="the address of its terms", examples=["https://example.com/terms"])
+    enabled: bool = Field(
+        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is `retired` or has no "
+        "API: then the job says that it was not tested, and why"
+    )
     lifecycle: LifecycleDocument
+    warning: str | None = Field(description="a sentence about a source that is to be switched off")
+    external: bool = Field(description="whether prompts leave this installation")
+    seed: SeedSupport = Field(
+        description="whether the same seed repeats a drawing; `unconfirmed`: seeds are taken, nobody promises more"
+    )
+    sizes: list[str] = Field(
+        description="what it can be asked for: pixels, ratios, or `any`", examples=[["1024x1024", "16:9"]]
+    )
+    candidates: int | None = Field(description="the γ that is advised for it; null: whatever the job asks")
+    price_usd: float | None = Field(description="of one drawing; null where it is not known")
     limits: LimitsDocument
 
 
@@ -55,19 +72,20 @@ class CatalogueDocument(Document):
 @router.get("", responses=problems())
 def list_sources(_: Caller, catalogue: Catalogue) -> CatalogueDocument:
     """List the sources."""
-    return CatalogueDocument(sources=[_entry(source) for source in catalogue.sources])
+    today = datetime.now(UTC).date()
+    return CatalogueDocument(sources=[_entry(source, today) for source in catalogue.sources])
 
 
 @router.get("/{source_id}", responses=problems(NotFound))
 def get_source(source_id: str, _: Caller, catalogue: Catalogue) -> SourceEntryDocument:
     """Show one source."""
     try:
-        return _entry(catalogue.get(source_id))
+        return _entry(catalogue.get(source_id), datetime.now(UTC).date())
     except UnknownSource as error:
         raise NotFound("The catalogue has no such source; GET /sources lists them.") from error
 
 
-def _entry(source: Source) -> SourceEntryDocument:
+def _entry(source: Source, today: date) -> SourceEntryDocument:
     life, limits = source.lifecycle, source.limits
     return SourceEntryDocument(
         id=source.id,
@@ -77,7 +95,21 @@ def _entry(source: Source) -> SourceEntryDocument:
         model=source.model,
         revision=source.revision,
         licence=source.licence,
+        terms=source.terms,
         enabled=source.enabled,
-        lifecycle=LifecycleDocument(state=life.state, until=life.until, since=life.since, note=life.note),
-        limits=LimitsDocument(timeout_seconds=limits.timeout_seconds, max_prompt_chars=limits.max_prompt_chars),
+        lifecycle=LifecycleDocument(
+            state=life.state, until=life.until, since=life.since, note=life.note, successor=life.successor
+        ),
+        warning=source.warning(today),
+        external=source.external,
+        seed=source.seed,
+        sizes=list(source.sizes),
+        candidates=source.candidates,
+        price_usd=source.price_usd,
+        limits=LimitsDocument(
+            timeout_seconds=limits.timeout_seconds,
+            max_prompt_chars=limits.max_prompt_chars,
+            concurrency=limits.concurrency,
+            per_minute=limits.per_minute,
+        ),
     )

@@ -54,4 +54,5 @@ def _row(source: Source, today: date) -> NewSource:
         timeout=timedelta(seconds=source.limits.timeout_seconds),
         state=state,
         reason=reason,
+        warning=source.warning(today),
     )

@@ -19,9 +19,10 @@ from opentelemetry.trace import SpanKind
 from app import tracing
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.outbound.address import check_url, join_url
-from app.outbound.connect import GuardedBackend, Resolver, system_resolver, time_limit
+from app.outbound.connect import GuardedBackend, Resolver, system_resolver
 from app.outbound.guard import Guard
 from app.settings import OutboundSettings
+from attribution.timed import time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -74,12 +75,14 @@ class Outbound:
         self._pool.close()
         self._backend.close()
 
-    def fetch(self, url: str, into: BinaryIO, *, max_bytes: int) -> Fetched:
+    def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
         """Writes what `url` holds into `into`, at most `max_bytes` of it; redirects are followed.
 
+        It takes no longer than the settings say, nor than `timeout` if that is shorter.
         Raises AddressRefused, FetchFailed or FetchTooLarge, which are permanent, or AddressUnavailable.
         """
-        with _failures(), time_limit(self._settings.total_timeout):
+        limit = self._settings.total_timeout if timeout is None else min(timeout, self._settings.total_timeout)
+        with _failures(), time_limit(limit):
             url = check_url(url, self._settings)
             for _ in range(self._settings.max_redirects + 1):
                 with self._exchange("GET", url, _FETCH_HEADERS) as response:

@@ -5,20 +5,16 @@ differently a moment later changes nothing. Above it httpcore speaks TLS (with t
 """
 
 import socket
-import ssl
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any
 
 import httpcore
 import structlog
 
 from app.outbound.guard import Guard
+from attribution.timed import TimedStream, time_left
 
 log = structlog.get_logger(__name__)
 
@@ -26,30 +22,6 @@ log = structlog.get_logger(__name__)
 Resolver = Callable[[str, int], Sequence[str]]
 
 _LOOKUPS = 32
-# One TLS record. What is written in small parts is stopped in time although each part makes progress.
-_WRITE_BYTES = 16 * 1024
-
-_end: ContextVar[float] = ContextVar("end")
-
-
-@contextmanager
-def time_limit(limit: timedelta) -> Iterator[None]:
-    """Within it, everything that this thread sends, awaits or receives through GuardedBackend takes `limit` at most.
-
-    httpcore's own timeouts are per read: a server that sends a byte now and then would be listened to for ever.
-    """
-    token = _end.set(time.monotonic() + limit.total_seconds())
-    try:
-        yield
-    finally:
-        _end.reset(token)
-
-
-def _time_left() -> float:
-    left = _end.get() - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the time for the whole request is over")
-    return left
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
@@ -81,13 +53,13 @@ class GuardedBackend(httpcore.NetworkBackend):
         for address in self._judged(host, port):
             try:
                 stream = self._network.connect_tcp(
-                    address, port, timeout=min(self._connect_timeout, _time_left()), socket_options=socket_options
+                    address, port, timeout=min(self._connect_timeout, time_left()), socket_options=socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
             _check_peer(stream, host, address)
-            return _TimedStream(stream)
+            return TimedStream(stream)
         raise failure
 
     def close(self) -> None:
@@ -97,7 +69,7 @@ class GuardedBackend(httpcore.NetworkBackend):
     def _judged(self, host: str, port: int) -> Sequence[str]:
         """All addresses of a name; none of them if one is not public, for such a name is a mistake or a trick."""
         try:
-            addresses = self._lookups.submit(self._resolve, host, port).result(_time_left())
+            addresses = self._lookups.submit(self._resolve, host, port).result(time_left())
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("the name was not resolved in time") from error
         except OSError as error:
@@ -124,28 +96,3 @@ def _refused(host: str, address: str) -> httpcore.ConnectError:
     # For the operator only. The caller is told what a dead host would have it told.
     log.warning("address_refused", host=host, address=address)
     return httpcore.ConnectError("the address is not a public one")
-
-
-class _TimedStream(httpcore.NetworkStream):
-    """A connection whose every wait ends with the time limit of the request under way in this thread."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _time_left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _WRITE_BYTES):
-            self._stream.write(buffer[start : start + _WRITE_BYTES], _time_left())
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, _time_left()))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)

@@ -21,7 +21,7 @@ from app.webhook import deliveries
 from attribution.ports import SourceState
 
 # A source that ended otherwise might draw if it were asked again, so its job's answer is not given again.
-FINAL = frozenset(
+_FINAL = frozenset(
     {
         SourceState.DONE,
         SourceState.REFUSED_PROMPT,
@@ -30,6 +30,12 @@ FINAL = frozenset(
         SourceState.NO_API,
     }
 )
+
+
+def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
+    """Whether asking again would give nothing else. What a job skips that is local only, the next such job does, too."""
+    final = _FINAL | {SourceState.SKIPPED} if job.local_only else _FINAL
+    return all(row.state in final for row in rows)
 
 
 def put_in_force(session: Session, part: str, identity: str) -> None:
@@ -94,7 +100,13 @@ def oldest(drawn_at: Sequence[str]) -> datetime | None:
 
 
 def _given(job: Job) -> dict[str, Any]:
-    return {"id": job.id, "tenant_id": job.tenant_id, "answer_key": job.answer_key, "prompt": job.prompt}
+    return {
+        "id": job.id,
+        "tenant_id": job.tenant_id,
+        "answer_key": job.answer_key,
+        "prompt": job.prompt,
+        "local_only": job.local_only,
+    }
 
 
 _FIND = text(NEWEST)
@@ -102,7 +114,7 @@ _FIND = text(NEWEST)
 _LOCK_DONOR = text(
     f"""
     SELECT d.id FROM jobs d
-    WHERE d.id = :donor AND {USABLE} AND (:passed OR d.screened_by = {STATE})
+    WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screened_by = {STATE})
     FOR SHARE OF d
     """  # noqa: S608 - our own words
 )

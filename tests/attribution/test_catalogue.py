@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attribution.catalogue import Catalogue, LifecycleState, Source, load_catalogue
+from attribution.catalogue import Catalogue, LifecycleState, Limits, SeedSupport, Source, load_catalogue
 from attribution.errors import ConfigurationError, UnknownSource
 from attribution.ports import SourceState
 
@@ -34,6 +34,31 @@ timeout_seconds = 60
 max_prompt_chars = 200
 """
 
+REMOTE = """
+schema = 1
+id = "flux"
+name = "FLUX"
+enabled = false
+family = "rectified-flow-transformer"
+platform = "bfl"
+model = "flux-2-pro"
+revision = "undated"
+licence = "terms of service"
+terms = "https://example.com/terms"
+adapter = "bfl"
+price_usd = 0.03
+seed = "yes"
+sizes = ["1024x1024", "16:9", "any"]
+candidates = 2
+[lifecycle]
+state = "deprecated"
+until = 2026-12-01
+successor = "flux-3"
+[limits]
+concurrency = 24
+per_minute = 0.5
+"""
+
 
 def _write(directory: Path, name: str = "a.toml", text: str = ENTRY) -> Path:
     directory.mkdir(exist_ok=True)
@@ -60,6 +85,67 @@ def test_an_entry_is_read_as_written(tmp_path: Path) -> None:
     assert source.parameters == {"steps": 20, "guidance": 3.0, "dtype": "float32", "safe": True}
     assert (source.limits.timeout_seconds, source.limits.max_prompt_chars) == (60.0, 200)
     assert source.lifecycle.state is LifecycleState.LIVE
+
+
+def test_what_a_remote_entry_says_arrives(tmp_path: Path) -> None:
+    """It needs no memory here, its prompts leave the house, and it has limits, terms and a successor."""
+    source = _only(_write(tmp_path, text=REMOTE))
+    assert (source.memory_mb, source.external, source.directory) == (0, True, None)
+    assert source.limits == Limits(concurrency=24, per_minute=0.5)
+    assert (source.seed, source.sizes, source.candidates) == (SeedSupport.YES, ("1024x1024", "16:9", "any"), 2)
+    assert (source.terms, source.lifecycle.successor) == ("https://example.com/terms", "flux-3")
+
+
+@pytest.mark.parametrize(
+    ("text", "external", "seed"),
+    [
+        (ENTRY, False, SeedSupport.YES),
+        (REMOTE.replace('seed = "yes"', ""), True, SeedSupport.UNCONFIRMED),
+        (REMOTE.replace("[lifecycle]", "external = false\n[lifecycle]"), False, SeedSupport.YES),
+    ],
+)
+def test_what_an_entry_leaves_out(tmp_path: Path, text: str, external: bool, seed: SeedSupport) -> None:
+    """Another platform is outside and its seeds unproven, unless the file says otherwise."""
+    source = _only(_write(tmp_path, text=text))
+    assert (source.external, source.seed) == (external, seed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('platform = "bfl"', 'platform = "local"', "memory_mb is missing"),
+        ('seed = "yes"', 'seed = "maybe"', "seed must be one of yes, unconfirmed, no"),
+        ('"16:9"', '"wide"', "sizes must hold sizes such as 1024x1024"),
+        ('"16:9"', "9", "sizes must be a list of strings"),
+        ('"https://example.com/terms"', '"see there"', "terms must be the https address"),
+        ("candidates = 2", "candidates = 0", "candidates must be above zero"),
+        ("concurrency = 24", "concurrency = 1.5", "limits.concurrency must be a int"),
+        ("per_minute = 0.5", "per_minute = -1", "limits.per_minute must be above zero"),
+        ('adapter = "bfl"', 'adapter = "none"', "adapter can be 'none' only for a source that is retired"),
+        ('"flux-3"', "3", "lifecycle.successor must be a str"),
+    ],
+)
+def test_mistakes_in_a_remote_entry_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """File and key stand in the message."""
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load_catalogue([_write(tmp_path, "flux.toml", REMOTE.replace(old, new))])
+    assert "flux.toml: " in str(raised.value)
+
+
+def test_what_stays_in_the_house_cannot_be_external(tmp_path: Path) -> None:
+    """A local source whose prompts leave would be two contradicting words."""
+    with pytest.raises(ConfigurationError, match="external cannot be true"):
+        load_catalogue([_write(tmp_path, text=ENTRY.replace("[lifecycle]", "external = true\n[lifecycle]"))])
+
+
+def test_a_deprecated_source_warns_until_its_day(tmp_path: Path) -> None:
+    """The day and what comes after it; from the next day on it is retired instead."""
+    source = _only(_write(tmp_path, text=REMOTE))
+    said = "FLUX is to be switched off on 2026-12-01. In its place there is flux-3."
+    assert (source.warning(date(2026, 12, 1)), source.obstacle(date(2026, 12, 1))) == (said, None)
+    gone = "FLUX was switched off on 2026-12-01. In its place there is flux-3."
+    assert source.warning(date(2026, 12, 2)) is None
+    assert source.obstacle(date(2026, 12, 2)) == (SourceState.RETIRED, gone)
 
 
 def test_a_directory_is_relative_to_the_parent_of_the_catalogue(tmp_path: Path) -> None:

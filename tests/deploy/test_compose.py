@@ -15,6 +15,8 @@ from app.settings import Settings
 REPOSITORY = Path(__file__).parents[2]
 # Variables that others read: compose itself, the servers' images, and the hub's client.
 NOT_SETTINGS = {
+    "VENDOR_KEYS__OPENAI",  # any name in this group is one
+    "VENDOR_KEYS__BFL",
     "API_ADDRESS",
     "API_PORT",
     "COMPOSE_PROFILES",

@@ -1,6 +1,6 @@
 """Worker processes over real Postgres, Valkey and blobs, with fake models."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ SOURCE = """
 schema = 1
 id = "{id}"
 name = "{id}"
-enabled = true
+enabled = {enabled}
 family = "fake"
 platform = "{platform}"
 model = "fake"
@@ -36,11 +36,15 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
-    def make(sources: dict[str, str], platform: str = "elsewhere", **groups: Any) -> Bench:
+    def make(
+        sources: dict[str, str], platform: str = "elsewhere", disabled: Collection[str] = (), **groups: Any
+    ) -> Bench:
         catalogue = tmp_path / "sources"
         catalogue.mkdir(exist_ok=True)
         for name, parameters in sources.items():
-            (catalogue / f"{name}.toml").write_text(SOURCE.format(id=name, parameters=parameters, platform=platform))
+            enabled = str(name not in disabled).lower()
+            text = SOURCE.format(id=name, parameters=parameters, platform=platform, enabled=enabled)
+            (catalogue / f"{name}.toml").write_text(text)
         settings = Settings(
             **{
                 "database": {"url": migrated.database_url},
@@ -59,6 +63,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path) -> Iterator[Callable[..., 
     yield make
     for process in made:
         process.fetcher.close()
+        process.outside.close()
         clear(process.database)
         process.database.close()
         process.redis.close()

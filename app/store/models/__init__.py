@@ -2,6 +2,7 @@
 
 from app.store.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
 from app.store.models.base import Base
+from app.store.models.calls import PROMPT, SourceCall
 from app.store.models.feedback import Feedback
 from app.store.models.jobs import (
     ENDED,
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_TENANT",
     "ENDED",
     "OPEN_JOB",
+    "PROMPT",
     "RESULT_SCHEMA_VERSION",
     "ApiKey",
     "AuditEntry",
@@ -37,6 +39,7 @@ __all__ = [
     "JobSource",
     "JobStatus",
     "MethodInForce",
+    "SourceCall",
     "Stage",
     "Step",
     "Tenant",

@@ -2,12 +2,13 @@
 
 import uuid
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store.models.base import Base
+from app.store.models.base import USD, Base
 
 DEFAULT_TENANT = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
@@ -26,6 +27,10 @@ class Tenant(Base):
     retain_images: Mapped[timedelta | None]
     retain_captions: Mapped[timedelta | None]
     retain_results: Mapped[timedelta | None]
+    # What is spent on a job where the job does not say, what it may say at most, and whether nothing leaves the house.
+    budget_usd: Mapped[Decimal | None] = mapped_column(USD)
+    max_budget_usd: Mapped[Decimal | None] = mapped_column(USD)
+    local_only: Mapped[bool | None]
     webhook_secret: Mapped[str | None]  # whsec_…, signs what goes to a job's own webhook_url
 
 

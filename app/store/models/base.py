@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, Text, Uuid
+from sqlalchemy import DateTime, MetaData, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -13,6 +13,10 @@ from sqlalchemy.orm import DeclarativeBase
 def one_of(column: str, values: type[StrEnum]) -> str:
     """The condition that a text column holds one of an enum's values."""
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+# To a millionth of a dollar: an image costs cents, or fractions of one.
+USD = Numeric(12, 6)
 
 
 class Base(DeclarativeBase):

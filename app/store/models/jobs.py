@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store.models.base import Base, one_of
+from app.store.models.base import USD, Base, one_of
 from attribution.ports import SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -48,6 +49,7 @@ class Stage(StrEnum):
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 OPEN_JOB = text("status IN ('queued', 'processing')")
 NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
+WAITING = text("state = 'pending' AND next_attempt_at IS NOT NULL")
 _ENDED_AND_KEPT = text("status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL")
 
 
@@ -117,6 +119,12 @@ class Job(Step, Base):
     labels: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     cancel_at: Mapped[datetime | None]
     # Whether anybody is to be told: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
+    # Whether nothing may leave the house for it, and what its calls may cost; null: no bound (an older version's job).
+    local_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    budget_usd: Mapped[Decimal | None] = mapped_column(USD)
+    # What its calls are reserved at or were settled at, all together, and how many there were.
+    spent_usd: Mapped[Decimal] = mapped_column(USD, server_default=text("0"))
+    calls: Mapped[int] = mapped_column(server_default=text("0"))
     notify: Mapped[bool] = mapped_column(server_default=text("false"))
     webhook_url: Mapped[str | None]
     webhook_events: Mapped[list[Any] | None]
@@ -156,6 +164,7 @@ class JobSource(Step, Base):
         CheckConstraint(one_of("state", SourceState), name="state"),
         Index("ix_job_sources_drain", "source", "handed_on_at", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
+        Index("ix_job_sources_waiting", "source", "job_id", postgresql_where=WAITING),
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -170,12 +179,16 @@ class JobSource(Step, Base):
     timeout_seconds: Mapped[float]
     state: Mapped[str] = mapped_column(server_default=SourceState.PENDING)
     reason: Mapped[str | None]
+    warning: Mapped[str | None]  # as of acceptance: that the source is to be switched off
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     # Whether the cache had some of its drawings at fan-out, but not all.
     partly_cached: Mapped[bool] = mapped_column(server_default=text("false"))
-    # [{"seed": int | null, "blob": sha256}], in the order of k; with "drawn_at" where it came from the cache.
+    # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
+    next_attempt_at: Mapped[datetime | None]
+    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. With
+    # "drawn_at" where it came from the cache.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 

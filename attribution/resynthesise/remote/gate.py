@@ -4,9 +4,9 @@ The method needs none of these and lets everything through (`OpenGate`). The ser
 in Redis and the budget in Postgres; an adapter only knows this port.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from attribution.ports import SourceState
+from attribution.ports import Deadline, Drawing, Generator, SourceState
 
 
 class Permit(Protocol):
@@ -37,6 +37,26 @@ class Gate(Protocol):
 
         Raises RateLimited with the seconds to wait, QuotaExhausted where the budget does not cover it, and
         SourceUnavailable while the source's circuit is open.
+        """
+        ...
+
+
+@runtime_checkable
+class OneByOne(Generator, Protocol):
+    """A generator that is asked for one drawing at a time, with leave for each: how the service draws at vendors."""
+
+    def draw_one(
+        self,
+        prompt: str,
+        k: int,
+        seed: int,
+        deadline: Deadline,
+        gate: Gate,
+        safety_identifier: str | None = None,
+    ) -> Drawing:
+        """The k-th drawing. `safety_identifier` is an opaque name of the tenant, for vendors that ask for one.
+
+        Raises SourceError, among them what the gate raises; a RateLimited is never waited for in here.
         """
         ...
 

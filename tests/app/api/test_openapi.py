@@ -12,6 +12,7 @@ from app.api.batch import MAX_ITEMS
 from app.api.examples import PIXEL
 from app.api.openapi import Problem
 from app.api.problems import problem_types
+from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument
 from app.webhook.events import PING, EventType
 from tests.app.images import encoded
@@ -68,6 +69,15 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
                     problem = Problem.model_validate(example["value"])
                     assert (problem.type, problem.status) == (TYPES[slug].type_uri(), int(status))
                     assert TYPES[slug].status == int(status)
+
+
+def test_the_example_of_a_source_is_one(document: dict[str, Any]):
+    """With every member, so that none is forgotten when one is added."""
+    schema = document["components"]["schemas"]["SourceEntryDocument"]
+    answer = document["paths"]["/sources/{source_id}"]["get"]["responses"]["200"]
+    example = answer["content"]["application/json"]["example"]
+    assert SourceEntryDocument.model_validate(example).lifecycle.state == "deprecated"
+    assert example.keys() == schema["properties"].keys()
 
 
 def test_the_examples_of_jobs_are_jobs(document: dict[str, Any]):

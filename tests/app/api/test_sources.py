@@ -21,6 +21,18 @@ def test_all_sources_are_listed_in_catalogue_order(client: TestClient):
         "until": None,
         "since": "2024-01-01",
         "note": "Elk was switched off.",
+        "successor": None,
+    }
+    assert {
+        key: listed[0][key] for key in ("external", "seed", "sizes", "candidates", "price_usd", "terms", "warning")
+    } == {
+        "external": False,
+        "seed": "yes",
+        "sizes": [],
+        "candidates": None,
+        "price_usd": None,
+        "terms": None,
+        "warning": None,
     }
     assert listed[0]["limits"]["timeout_seconds"] > 0
 

@@ -1,0 +1,261 @@
+"""Draws at a vendor: order, poll, download, check. Every vendor's way is this one; `vendor.py` says what differs.
+
+Whatever comes of it is one of the states before anything could be embedded, and the permit is told what is billed:
+nothing while nothing was sent or the vendor itself said no, one image as soon as nobody can know better.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from http import HTTPStatus
+from io import BytesIO
+
+from attribution.errors import (
+    ImageError,
+    NotReached,
+    OutputRefused,
+    PromptRefused,
+    QuotaExhausted,
+    RateLimited,
+    SourceError,
+    SourceTimeout,
+    SourceUnavailable,
+)
+from attribution.image import load
+from attribution.ports import Deadline, Drawing, ModelRef, SourceState
+from attribution.resynthesise.blank import is_blank
+from attribution.resynthesise.remote.door import Door
+from attribution.resynthesise.remote.failure import UNKNOWN, retry_after
+from attribution.resynthesise.remote.fit import fit
+from attribution.resynthesise.remote.gate import Gate, OpenGate, Permit
+from attribution.resynthesise.remote.vendor import Picture, Reply, Vendor, Waiting, Wish
+from attribution.resynthesise.remote.web import Answer, Request
+
+_ORDERS = 2  # of one drawing, where the first certainly came to nothing
+_PAUSE = 0.5  # before the second one, unless the vendor says, who may say no more than
+_LONGEST_PAUSE = 5.0
+_LOST_POLLS = 6  # in a row; the drawing is paid for, so it is worth some patience
+_LIMIT_PAUSE = 5.0  # after a rate limit that says nothing, doubled each time
+
+
+class RemoteGenerator:
+    """One source at a vendor. Threads may share it: it holds nothing of a drawing."""
+
+    def __init__(
+        self,
+        source: str,
+        ref: ModelRef,
+        vendor: Vendor,
+        door: Door,
+        *,
+        max_prompt: int | None = None,
+        max_seed: int | None = None,
+        at_once: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._source = source
+        self._ref = ref
+        self._vendor = vendor
+        self._door = door
+        self._max_prompt = max_prompt
+        self._max_seed = max_seed
+        self._at_once = at_once
+        self._sleep = sleep
+
+    @property
+    def source(self) -> str:
+        """The source's id in the catalogue."""
+        return self._source
+
+    @property
+    def ref(self) -> ModelRef:
+        """What the catalogue calls the vendor's model."""
+        return self._ref
+
+    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+        """One drawing per seed, in order, fewer where some came to nothing; a limit is waited for within the deadline.
+
+        The first is drawn alone: a caption that is refused is refused once, not γ times.
+        """
+        errors: list[SourceError] = []
+        drawn: dict[int, Drawing] = {}
+
+        def one(k: int) -> None:
+            try:
+                drawn[k] = self._patiently(prompt, k, seeds[k], deadline)
+            except SourceError as error:
+                errors.append(error)
+
+        one(0)
+        if errors and not isinstance(errors[0], OutputRefused):
+            raise errors[0]
+        if len(seeds) > 1:
+            with ThreadPoolExecutor(min(self._at_once, len(seeds) - 1), thread_name_prefix=self._source) as threads:
+                for future in [threads.submit(copy_context().run, one, k) for k in range(1, len(seeds))]:
+                    future.result()
+        if not drawn:
+            raise errors[0]
+        return [drawn[k] for k in sorted(drawn)]
+
+    def draw_one(
+        self,
+        prompt: str,
+        k: int,
+        seed: int,
+        deadline: Deadline,
+        gate: Gate,
+        safety_identifier: str | None = None,
+    ) -> Drawing:
+        """The k-th drawing, if the gate gives leave; an order that an earlier attempt placed is polled, not repeated.
+
+        `safety_identifier` is an opaque name of the tenant, for vendors that want to know their customers' callers
+        apart. Raises SourceError, of which RateLimited at once: waiting is for whoever called.
+        """
+        if deadline.passed():
+            raise SourceTimeout("The time for this source was over before it was asked.")
+        self._door.check_key()
+        permit = gate.open(k, 1)
+        order = _Order(self._vendor, self._door, permit, deadline, self._sleep)
+        wish = Wish(fit(prompt, self._max_prompt), self._fitted(seed), safety_identifier)
+        try:
+            picture = order.picture(wish)
+            drawing = self._checked(picture, wish, prompt, deadline)
+        except SourceError as error:
+            permit.close(error.state, order.billed)
+            raise
+        except BaseException:
+            permit.close(SourceState.ERROR, order.billed)
+            raise
+        permit.close(SourceState.DONE, order.billed)
+        return drawing
+
+    def remark(self, prompt: str) -> str | None:
+        """A sentence where the source was not given the whole caption."""
+        if fit(prompt, self._max_prompt) == prompt:
+            return None
+        return f"The caption was cut to the {self._max_prompt:,} characters that {self._vendor.name} takes."
+
+    def _patiently(self, prompt: str, k: int, seed: int, deadline: Deadline) -> Drawing:
+        pause = _LIMIT_PAUSE
+        while True:
+            try:
+                return self.draw_one(prompt, k, seed, deadline, OpenGate())
+            except RateLimited as error:
+                wait = pause if error.retry_after is None else error.retry_after
+                if wait >= deadline.remaining():
+                    raise
+                self._sleep(wait)
+                pause *= 2
+
+    def _fitted(self, seed: int) -> int | None:
+        return None if self._max_seed is None else seed % (self._max_seed + 1)
+
+    def _checked(self, picture: Picture, wish: Wish, caption: str, deadline: Deadline) -> Drawing:
+        data = self._door.image(picture.image, deadline)
+        try:
+            image = load(BytesIO(data)).image
+        except ImageError as error:
+            raise SourceError(f"{self._vendor.name} sent no whole image. {error}") from error
+        if is_blank(image):
+            raise OutputRefused(f"{self._vendor.name} sent a blank image, as safety filters do it.")
+        seed = wish.seed if picture.seed is None else picture.seed
+        drawn = picture.prompt or wish.prompt
+        return Drawing(image, seed, None if drawn == caption else drawn)
+
+
+class _Order:
+    """One drawing's way through the vendor; `billed` is what it costs if it ends now, in images."""
+
+    def __init__(
+        self, vendor: Vendor, door: Door, permit: Permit, deadline: Deadline, sleep: Callable[[float], None]
+    ) -> None:
+        self.billed = 0
+        self._vendor = vendor
+        self._door = door
+        self._permit = permit
+        self._deadline = deadline
+        self._sleep = sleep
+
+    def picture(self, wish: Wish) -> Picture:
+        """Orders, or takes up what was ordered, and waits for it. Raises SourceError."""
+        try:
+            pictures = self._wait(self._taken_up() or self._place(self._vendor.order(wish)))
+        except (PromptRefused, QuotaExhausted, RateLimited):
+            self.billed = 0  # it was said before anything was drawn
+            raise
+        if not pictures:
+            raise OutputRefused(f"{self._vendor.name} answered without an image, as its filter does it.")
+        return pictures[0]
+
+    def _taken_up(self) -> Waiting | None:
+        if self._permit.task is None:
+            return None
+        self.billed = 1
+        return Waiting(self._permit.task, after=0.0)
+
+    def _place(self, request: Request) -> Reply:
+        for last in (*[False] * (_ORDERS - 1), True):
+            self.billed = 1
+            try:
+                answer = self._door.call(request, self._deadline)
+            except NotReached:
+                self.billed = 0
+                if last:
+                    raise
+                self._pause(_PAUSE)
+                continue
+            if answer.good:
+                return self._accepted(answer)
+            if answer.status not in UNKNOWN:
+                self.billed = 0
+            pause = retry_after(answer.headers) or _PAUSE
+            if last or answer.status != HTTPStatus.SERVICE_UNAVAILABLE or pause > _LONGEST_PAUSE:
+                raise self._door.failure(answer)
+            self._pause(pause)
+        raise AssertionError("unreachable")
+
+    def _accepted(self, answer: Answer) -> Reply:
+        reply = self._vendor.read(answer)
+        if isinstance(reply, Waiting):
+            self._permit.submitted(reply.task)
+        return reply
+
+    def _wait(self, reply: Reply) -> Sequence[Picture]:
+        polling = self._vendor.polling
+        usual = polling.first
+        while isinstance(reply, Waiting):
+            self._pause(usual if reply.after is None else reply.after)
+            usual = min(usual * polling.growth, polling.longest)
+            reply = self._poll(reply.task)
+        return reply
+
+    def _poll(self, task: str) -> Reply:
+        answer = self._polled(task)
+        reply = self._vendor.read_task(answer, task)
+        if isinstance(reply, Waiting) and reply.after is None:
+            return Waiting(reply.task, retry_after(answer.headers))
+        return reply
+
+    def _polled(self, task: str) -> Answer:
+        """The first good answer: polls cost nothing, so limits and lost answers are waited out."""
+        lost = 0
+        while True:
+            try:
+                answer = self._door.call(self._vendor.ask(task), self._deadline)
+                if answer.good:
+                    return answer
+                raise self._door.failure(answer)
+            except RateLimited as error:
+                pause = error.retry_after
+            except SourceUnavailable as error:
+                lost += 1
+                if error.permanent or lost == _LOST_POLLS:
+                    raise
+                pause = None
+            self._pause(self._vendor.polling.longest if pause is None else pause)
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(max(0.0, min(seconds, self._deadline.remaining())))
+        if self._deadline.passed():
+            raise SourceTimeout(f"{self._vendor.name} was still drawing when the time for it was over.")

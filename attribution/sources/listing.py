@@ -1,0 +1,69 @@
+"""The catalogue as a table for people and as JSON for programs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from attribution.catalogue import Catalogue, LifecycleState, Source
+
+_HEAD = ("source", "lifecycle", "adapter", "enabled", "seed", "price", "prompts")
+
+
+def as_table(catalogue: Catalogue, today: date) -> str:
+    """A row for each source; below it, why some cannot be asked or soon cannot."""
+    rows = [_HEAD, *(_row(source, today) for source in catalogue.sources)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    notes = [f"{source.id}: {note}" for source in catalogue.sources if (note := _note(source, today))]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def as_json(catalogue: Catalogue, today: date) -> str:
+    """A list of objects with everything the files say, and today's obstacle or warning."""
+    return json.dumps([_document(source, today) for source in catalogue.sources], indent=2, default=str)
+
+
+def _row(source: Source, today: date) -> Sequence[str]:
+    dead = source.obstacle(today) is not None
+    return (
+        source.id,
+        _lifecycle(source, today),
+        source.adapter,
+        "yes" if source.enabled else "no",
+        "–" if dead else source.seed,
+        "–" if dead else _price(source),
+        "–" if dead else "leave" if source.external else "stay",
+    )
+
+
+def _lifecycle(source: Source, today: date) -> str:
+    life = source.lifecycle
+    if life.state is LifecycleState.NO_API:
+        return "no API"
+    if life.state is LifecycleState.LIVE:
+        return "live"
+    if source.obstacle(today) is None:
+        return f"until {life.until}"
+    return f"gone {life.since or life.until}"
+
+
+def _price(source: Source) -> str:
+    if source.price_usd is None:
+        return "unknown" if source.external else "–"
+    return f"${source.price_usd:.3f}"
+
+
+def _note(source: Source, today: date) -> str | None:
+    obstacle = source.obstacle(today)
+    return obstacle[1] if obstacle is not None else source.warning(today)
+
+
+def _document(source: Source, today: date) -> dict[str, Any]:
+    obstacle = source.obstacle(today)
+    return {
+        **{key: value for key, value in asdict(source).items() if key not in ("schema", "root")},
+        "obstacle": obstacle and {"state": obstacle[0], "reason": obstacle[1]},
+        "warning": source.warning(today),
+    }

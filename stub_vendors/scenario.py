@@ -1,0 +1,52 @@
+"""What can happen to an order, and how a test says which of it shall."""
+
+import re
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Scenario(StrEnum):
+    """One thing that happens to an order."""
+
+    OK = "ok"
+    REFUSED_PROMPT = "refused_prompt"
+    REFUSED_OUTPUT = "refused_output"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    SERVER_ERROR = "server_error"
+    HANG = "hang"
+    SLOW = "slow"
+    BROKEN = "broken"  # an image that is cut off
+    EXPIRED = "expired"  # the image's address no longer holds it
+    HTML = "html"  # a page, with status 200
+    FOREIGN = "foreign"  # addresses that lead to another host
+    BLACK = "black"  # a black image, and nothing that says so
+
+
+class Behaviour(BaseModel):
+    """How one vendor behaves, until it is told otherwise. Words such as [refused_prompt] in a prompt go first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scenario: Scenario = Scenario.OK
+    latency: float = Field(0.0, ge=0, description="seconds that a drawing takes")
+    slow: float = Field(0.5, ge=0, description="seconds that a slow one takes")
+    chances: dict[Scenario, float] = Field({}, description="of scenarios; else it is `scenario`")
+    chance_seed: int = 0
+    retry_after: float = Field(7, description="what is said after a rate limit")
+    concurrency: int | None = Field(None, ge=1, description="orders at once; more are rate limited")
+    per_minute: int | None = Field(None, ge=1, description="orders in any minute; more are rate limited")
+    foreign: str = Field("http://localhost:9", description="where addresses of another host lead to")
+    side: int = Field(128, ge=16, le=2_048, description="pixels of a drawing")
+
+
+_WORD = re.compile(r"\[([a-z_]+)\]")
+
+
+def named_in(prompt: str) -> Scenario | None:
+    """The scenario that a prompt asks for, such as [hang]."""
+    for word in _WORD.findall(prompt):
+        if word in list(Scenario):
+            return Scenario(word)
+    return None

@@ -1,0 +1,66 @@
+"""Runs the application in a thread of this process, for tests and measurements."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+
+from stub_vendors.application import make_application
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """A running server; the methods are what `/_stub` offers."""
+
+    url: str
+    http: httpx.Client
+
+    def base_url(self, vendor: str, path: str = "") -> str:
+        """Where a vendor's paths begin."""
+        return f"{self.url}/{vendor}{path}"
+
+    def behave(self, vendor: str | None = None, **behaviour: Any) -> None:
+        """How one vendor, or all, shall behave: see `Behaviour`."""
+        path = "/_stub/vendors" if vendor is None else f"/_stub/vendors/{vendor}"
+        self.http.put(path, json=behaviour).raise_for_status()
+
+    def seen(self, vendor: str, window: float = 60.0) -> dict[str, Any]:
+        """What a vendor counted."""
+        document: dict[str, Any] = self.http.get("/_stub/seen", params={"window": window}).json()[vendor]
+        return document
+
+    def billed(self) -> dict[str, int]:
+        """Images by vendor."""
+        each: dict[str, int] = self.http.get("/_stub/billed").json()["vendors"]
+        return each
+
+    def strangers(self) -> list[dict[str, str]]:
+        """Path and headers of requests that were for no vendor."""
+        found: list[dict[str, str]] = self.http.get("/_stub/strangers").json()
+        return found
+
+    def forget(self) -> None:
+        """What was counted."""
+        self.http.post("/_stub/forget").raise_for_status()
+
+
+@contextmanager
+def serve(host: str = "127.0.0.1") -> Iterator[Stub]:
+    """A server on a free port."""
+    with socket.create_server((host, 0)) as listening:
+        config = uvicorn.Config(make_application(), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="stub vendors")
+        thread.start()
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, trust_env=False) as http:
+                yield Stub(url, http)
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,74 @@
+"""Black Forest Labs' API: submit, poll the address that is named, download what is there for ten minutes."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.reading import document
+from stub_vendors.scenario import Scenario
+
+_KNOWN = {
+    "prompt": str,
+    "width": int,
+    "height": int,
+    "seed": int,
+    "safety_tolerance": int,
+    "output_format": str,
+    "steps": int,
+    "guidance": float,
+    "prompt_upsampling": bool,
+    "webhook_url": str,
+    "webhook_secret": str,
+}
+
+SAYS = {
+    WRONG_KEY: Says(401, {"detail": "Not authenticated"}),
+    Scenario.RATE_LIMITED: Says(429, {"detail": "Rate limit exceeded"}, {"retry-after": "{seconds}"}),
+    Scenario.QUOTA: Says(402, {"detail": "Insufficient credits"}),
+    Scenario.SERVER_ERROR: Says(500, {"detail": "Internal server error"}),
+}
+
+
+def routes(desk: Desk) -> APIRouter:
+    """Its paths."""
+    router = APIRouter()
+
+    @router.get("/delivery/{task}.png")
+    def deliver(request: Request, task: str) -> Response:
+        return desk.download(request, task)
+
+    @router.get("/v1/get_result")
+    def poll(request: Request, task: Annotated[str, Query(alias="id")]) -> dict[str, Any]:
+        order = desk.task(request.headers.get("x-key"), task)
+        if order is None:
+            return {"id": task, "status": "Task not found", "result": None}
+        if order.scenario is Scenario.REFUSED_PROMPT:
+            return {"id": task, "status": "Request Moderated", "result": None, "details": {"Moderation Reasons": ["x"]}}
+        if not order.ready:
+            return {"id": task, "status": "Pending", "result": None, "progress": 0.5}
+        if order.scenario is Scenario.REFUSED_OUTPUT:
+            return {"id": task, "status": "Content Moderated", "result": None}
+        sample = desk.address(request, order, f"{desk.vendor}/delivery/{task}.png?se=2026-11-27T00%3A00%3A00Z&sig=x")
+        return {
+            "id": task,
+            "status": "Ready",
+            "result": {"sample": sample, "prompt": order.prompt, "seed": order.seed, "duration": 1.5},
+        }
+
+    @router.post("/v1/{model}")
+    async def submit(request: Request, model: str) -> dict[str, Any]:
+        body = await document(request) or {}
+        wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
+        if wrong or not body.get("prompt"):
+            detail = [{"loc": ["body", *(wrong or ["prompt"])], "msg": "Field required or not valid", "type": "value"}]
+            raise Said(JSONResponse({"detail": detail}, 422))
+        order = desk.submit(request.headers.get("x-key"), body["prompt"], body.get("seed"))
+        return {
+            "id": order.id,
+            "polling_url": desk.address(request, order, f"{desk.vendor}/v1/get_result?id={order.id}"),
+        }
+
+    return router

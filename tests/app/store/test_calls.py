@@ -1,0 +1,125 @@
+"""Calls and what they cost, in a real Postgres: a budget is never passed, and what nobody knows stays counted."""
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from app.settings import Settings
+from app.store import calls, jobs
+from app.store.calls import Order, Refused, Spent
+from app.store.database import Database, connect
+from app.store.models import DEFAULT_TENANT
+from attribution.ports import SourceState
+from tests.conftest import clear
+
+CENT = Decimal("0.01")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The door to Postgres, and empty tables afterwards."""
+    database = Database(connect(settings.database))
+    yield database
+    clear(database)
+    database.close()
+
+
+def drawing(database: Database, budget: Decimal | None) -> uuid.UUID:
+    """A job that is being drawn and may spend so much."""
+    new = jobs.NewJob(
+        DEFAULT_TENANT,
+        None,
+        None,
+        4,
+        [],
+        timedelta(minutes=5),
+        prompt="a hare",
+        budget_usd=budget,
+        max_budget_usd=budget,
+    )
+    with database.transaction() as session:
+        job, _ = jobs.accept(session, new)
+        session.execute(text("UPDATE jobs SET status = 'processing', stage = 'resynthesising'"))
+    return job.id
+
+
+def order(job_id: uuid.UUID, source: str = "ant", k: int = 0, usd: Decimal = 10 * CENT) -> Order:
+    """Ten cents for an image."""
+    return Order(uuid.uuid4(), job_id, source, k, 1, True, usd)
+
+
+def spent(database: Database, job_id: uuid.UUID) -> tuple[Decimal, list[Spent]]:
+    """The job's sum, and its calls by source."""
+    with database.transaction() as session:
+        job = jobs.find(session, DEFAULT_TENANT, job_id)
+        assert job is not None
+        return job.spent_usd, list(calls.spent(session, job))
+
+
+def test_many_threads_never_pass_the_budget(database: Database):
+    """Of forty calls that want to be made at once, a budget for seven and a half lets seven through."""
+    job_id = drawing(database, 75 * CENT)
+
+    def reserve(k: int) -> Refused | None:
+        with database.transaction() as session:
+            return calls.reserve(session, order(job_id, f"s{k % 5}", k))
+
+    with ThreadPoolExecutor(12) as pool:
+        refused = list(pool.map(reserve, range(40)))
+    assert refused.count(None) == 7
+    assert {each.left for each in refused if each} == {5 * CENT}
+    total, by_source = spent(database, job_id)
+    assert total == 70 * CENT == sum(each.usd for each in by_source)
+    assert sum(each.calls for each in by_source) == sum(each.unsettled for each in by_source) == 7
+
+
+def test_what_was_settled_can_be_spent_again(database: Database):
+    """A call that cost nothing gives its reservation back; settling it a second time changes nothing."""
+    job_id = drawing(database, 10 * CENT)
+    first, second = order(job_id), order(job_id, k=1)
+    with database.transaction() as session:
+        assert calls.reserve(session, first) is None
+        assert calls.reserve(session, second) == Refused(Decimal(0), 10 * CENT)
+        assert calls.settle(session, first.id, SourceState.REFUSED_PROMPT, Decimal(0))
+        assert not calls.settle(session, first.id, SourceState.DONE, 10 * CENT)
+        assert calls.reserve(session, second) is None
+        assert calls.settle(session, second.id, SourceState.DONE, 10 * CENT)
+    assert spent(database, job_id) == (10 * CENT, [Spent("ant", "prompt", True, 2, 2, 10 * CENT, 0)])
+
+
+def test_a_vendors_handle_outlives_a_worker(database: Database):
+    """Whoever comes next finds the order by its task; orders of one drawing are numbered."""
+    job_id = drawing(database, None)
+    first = order(job_id)
+    with database.transaction() as session:
+        assert calls.reserve(session, first) is None
+        calls.name_task(session, first.id, "task-1")
+        assert calls.reserve(session, order(job_id)) is None
+        assert calls.reserve(session, order(job_id, k=1)) is None
+    with database.transaction() as session:
+        found = calls.of_source(session, job_id, "ant")
+        assert [(each.k, each.number, each.task) for each in found] == [(0, 1, "task-1"), (0, 2, None), (1, 1, None)]
+        assert not calls.of_source(session, job_id, "bee")
+
+
+def test_a_job_that_has_ended_orders_nothing(database: Database):
+    """However much of its budget is left; but what was ordered before is settled."""
+    job_id = drawing(database, None)
+    first = order(job_id)
+    with database.transaction() as session:
+        assert calls.reserve(session, first) is None
+        jobs.cancel(session, DEFAULT_TENANT, job_id)
+        assert calls.reserve(session, order(job_id)) == Refused(None)
+        assert calls.settle(session, first.id, SourceState.DONE, 4 * CENT)
+    assert spent(database, job_id)[0] == 4 * CENT
+
+
+def test_a_job_without_calls_asks_nothing(database: Database):
+    """Most jobs of an installation that draws everything itself pay nothing for this."""
+    job_id = drawing(database, None)
+    assert spent(database, job_id) == (Decimal(0), [])

@@ -1,0 +1,71 @@
+"""Draws one image at a stub as the service's leaf does, and keeps what the gate was told."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from attribution.catalogue import Source
+from attribution.catalogue.source import Parameter
+from attribution.errors import SourceError
+from attribution.ports import Deadline, Drawing, SourceState
+from attribution.resynthesise.remote.build import build_remote
+from attribution.resynthesise.remote.client import Client
+from attribution.resynthesise.remote.engine import RemoteGenerator
+from attribution.resynthesise.remote.outside import Outside
+from stub_vendors import Stub
+from tests.attribution.resynthesise.remote.contract import Contract
+
+CAPTION = "a red hat on a table"
+SECONDS = 20.0
+_POLL_PAUSE = 0.01
+
+
+@dataclass
+class RecordingGate:
+    """Gives leave always, and remembers. It is its own permit."""
+
+    task: str | None = None
+    opened: list[tuple[int, int]] = field(default_factory=list)
+    submitted_tasks: list[str] = field(default_factory=list)
+    closed: list[tuple[SourceState, int]] = field(default_factory=list)
+
+    def open(self, k: int, images: int) -> "RecordingGate":
+        """Leave."""
+        self.opened.append((k, images))
+        return self
+
+    def submitted(self, task: str) -> None:
+        """Remembered."""
+        self.submitted_tasks.append(task)
+
+    def close(self, state: SourceState, images: int) -> None:
+        """Remembered."""
+        self.closed.append((state, images))
+
+
+def source_of(contract: Contract, stub: Stub, parameters: Mapping[str, Parameter] | None = None) -> Source:
+    """A catalogue entry that leads to the stub."""
+    plain = Source(1, contract.adapter, contract.title, True, "f", "p", contract.model, "1", "none", 0, "")
+    own = {"base_url": stub.base_url(contract.adapter, contract.path), "key": contract.adapter}
+    return replace(plain, adapter=contract.adapter, parameters={**contract.parameters, **own, **(parameters or {})})
+
+
+def outside(client: Client, secrets: Mapping[str, str | None]) -> Outside:
+    """The world: real HTTP, these keys, and pauses that nobody has to sit out."""
+    return Outside(client, client.fetch, secrets.get, lambda seconds: time.sleep(min(seconds, _POLL_PAUSE)))
+
+
+def generator_of(contract: Contract, stub: Stub, client: Client, key: str | None = None) -> RemoteGenerator:
+    """A generator with the stub's key, or another."""
+    secrets = {contract.adapter: key or f"stub-key-of-{contract.adapter}"}
+    return build_remote(source_of(contract, stub), outside(client, secrets))
+
+
+def draw(
+    generator: RemoteGenerator, gate: RecordingGate, seed: int = 5, seconds: float = SECONDS, caption: str = CAPTION
+) -> Drawing | SourceError:
+    """The first drawing, or why there is none."""
+    try:
+        return generator.draw_one(caption, 0, seed, Deadline.after(seconds), gate, "tenant-hash")
+    except SourceError as error:
+        return error

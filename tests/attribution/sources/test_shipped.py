@@ -1,0 +1,111 @@
+"""The catalogue that ships: whole, without mistakes, and with all of the papers' sources."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from attribution.__main__ import main
+from attribution.catalogue import LifecycleState, SeedSupport, load_catalogue
+from attribution.sources.check import check
+from attribution.sources.finding import Severity
+
+SOURCES = Path(__file__).parents[3] / "sources"
+TODAY = date(2026, 11, 27)
+CATALOGUE = load_catalogue([SOURCES])
+
+# Each source of the papers (arXiv 2403.01489 and 2510.24278): its files, of which the first is the source itself.
+PAPERS = {
+    "Stable Diffusion": ["sd-1-5", "sd-2-1", "sdxl", "sd-1-5-automatic1111", "sdxl-comfyui", "sdxl-huggingface"],
+    "Latent Diffusion": ["ldm"],
+    "GLIDE": ["glide"],
+    "DALL·E": ["dall-e-2", "dall-e-3"],
+    "Bing": ["bing-image-creator"],
+    "Firefly": ["firefly-image-3", "firefly-image-4"],
+    "Flux-dev": ["flux-1-dev", "flux-1-dev-bfl", "flux-1-dev-fal", "flux-1-dev-replicate", "flux-2-dev-together"],
+    "Freepik": ["freepik-mystic"],
+    "Imagen 3": ["imagen-3"],
+    "Leonardo": ["leonardo-phoenix"],
+    "Midjourney": ["midjourney"],
+    "NightCafe": ["nightcafe"],
+    "SD3": ["sd-3-medium", "sd-3-5-medium", "sd-3-5-large-stability"],
+    "starryai": ["starryai-lyra"],
+    "AuraFlow": ["auraflow", "auraflow-fal"],
+    "PixArt": ["pixart-sigma"],
+    "Playground": ["playground-2-5"],
+    "Hunyuan": ["hunyuan-dit"],
+}
+# Of these there is nothing that could be asked in their place.
+TOLD_WHY_NOT = {"GLIDE", "Midjourney", "NightCafe"}
+
+
+# Vendors whose module is still to be written; their files are here first. Each is taken out as it arrives.
+TO_COME = (
+    *("azure_openai", "gemini", "vertex", "firefly", "freepik", "leonardo", "starryai"),
+    *("ideogram", "replicate", "fal", "together", "huggingface", "automatic1111", "comfyui"),
+)
+
+
+def test_no_file_has_a_mistake() -> None:
+    """Warnings and notes there may be: dates come nearer, and vendors name no versions."""
+    missing = tuple(f"there is no adapter {name!r}" for name in TO_COME)
+    errors = [finding for finding in check([SOURCES], TODAY) if finding.severity is Severity.ERROR]
+    assert [str(finding) for finding in errors if not finding.sentence.startswith(missing)] == []
+
+
+def test_files_are_called_as_their_sources() -> None:
+    """Who reads an id in a job finds its file."""
+    assert [source.file.stem for source in CATALOGUE.sources] == [source.id for source in CATALOGUE.sources]
+
+
+def test_the_papers_have_eighteen_sources() -> None:
+    """Four of the one, ten and four of the other."""
+    assert len(PAPERS) == 18
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name: str) -> None:
+    """And what stands in for one can be asked itself."""
+    sources = [CATALOGUE.get(each) for each in PAPERS[name]]
+    if sources[0].obstacle(TODAY) is None:
+        return
+    successors = [source.lifecycle.successor for source in sources]
+    assert all(source.obstacle(TODAY) is not None for source in sources)
+    if name in TOLD_WHY_NOT:
+        assert sources[0].lifecycle.state is LifecycleState.NO_API
+        assert sources[0].lifecycle.note
+        assert successors == [None]
+    else:
+        assert all(each and CATALOGUE.get(each).obstacle(TODAY) is None for each in successors)
+
+
+def test_only_the_zoo_is_enabled() -> None:
+    """Nobody's prompts leave the house, and nobody is billed, before somebody decides it."""
+    assert {source.id for source in CATALOGUE.sources if source.enabled and not source.id.startswith("zoo-")} == set()
+
+
+def test_vendors_are_described_in_full() -> None:
+    """Who can be asked and serves from outside has terms and a bound on calls at once; without seeds, advice on γ."""
+    asked = [source for source in CATALOGUE.sources if source.external and source.obstacle(TODAY) is None]
+    assert len({source.adapter for source in asked}) >= 14
+    for source in asked:
+        assert source.terms, source.id
+        assert source.limits.concurrency, source.id
+        assert (source.seed is SeedSupport.YES) or (source.candidates or 0) > 1, source.id
+
+
+def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an operator reads it."""
+    assert main(["sources", "list", "--catalogue", str(SOURCES)]) == 0
+    printed = capsys.readouterr().out
+    assert all(source.id in printed for source in CATALOGUE.sources)
+    assert "midjourney: Midjourney offers no API" in printed
+    assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. In its place there is gpt-image-2." in printed
+
+
+def test_the_check_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an operator runs it."""
+    code = main(["sources", "check", "--catalogue", str(SOURCES)])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.endswith(" notes")
+    assert code == (0 if last.startswith("0 errors, ") else 1)

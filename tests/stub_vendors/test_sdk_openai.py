@@ -1,0 +1,76 @@
+"""OpenAI's own client, against the stub: so that stub and adapter are not one mind's guess twice."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from io import BytesIO
+
+import openai
+import pytest
+from PIL import Image
+
+from stub_vendors import Stub
+
+
+@pytest.fixture
+def client(stub: Stub) -> Iterator[openai.OpenAI]:
+    """Pointed at the stub by its base URL, as anybody would point it elsewhere."""
+    with openai.OpenAI(api_key="stub-key-of-openai", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client:
+        yield client
+
+
+def test_a_drawing(client: openai.OpenAI, stub: Stub) -> None:
+    """Every field of the answer is one that the client's types know."""
+    answer = client.images.generate(
+        model="gpt-image-2",
+        prompt="a hat",
+        n=1,
+        size="1024x1024",
+        quality="medium",
+        moderation="low",
+        output_format="png",
+        safety_identifier="tenant",
+    )
+    assert answer.data is not None
+    image = Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
+    assert image.size == (128, 128)
+    assert answer.model_extra == {}
+    assert answer.data[0].model_extra == {}
+    assert answer.usage is not None
+    assert answer.usage.model_extra == {}
+    assert stub.billed()["openai"] == 1
+
+
+@pytest.mark.parametrize(
+    ("scenario", "kind", "code"),
+    [
+        ("refused_prompt", openai.BadRequestError, "moderation_blocked"),
+        ("rate_limited", openai.RateLimitError, "rate_limit_exceeded"),
+        ("quota", openai.RateLimitError, "insufficient_quota"),
+        ("server_error", openai.InternalServerError, None),
+    ],
+)
+def test_errors(
+    scenario: str, kind: type[openai.APIStatusError], code: str | None, client: openai.OpenAI, stub: Stub
+) -> None:
+    """The client raises what it raises for the real ones, and finds the code."""
+    stub.behave("openai", scenario=scenario)
+    with pytest.raises(kind) as raised:
+        client.images.generate(model="gpt-image-2", prompt="a hat")
+    assert raised.value.code == code
+
+
+def test_how_long_to_wait(client: openai.OpenAI, stub: Stub) -> None:
+    """The client reads the stub's headers as our adapter does."""
+    stub.behave("openai", scenario="rate_limited", retry_after=2.5)
+    with pytest.raises(openai.RateLimitError) as raised:
+        client.images.generate(model="gpt-image-2", prompt="a hat")
+    assert client._parse_retry_after_header(raised.value.response.headers) == 2.5
+
+
+def test_a_wrong_key(stub: Stub) -> None:
+    """As the real one refuses it."""
+    with (
+        openai.OpenAI(api_key="another", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        client.images.generate(model="gpt-image-2", prompt="a hat")
