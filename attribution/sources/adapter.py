@@ -4,11 +4,21 @@ Nothing is loaded, no vendor is called.
 """
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 from attribution.build import Placement, build_generator, locate_weights
 from attribution.catalogue import Source
-from attribution.errors import AttributionError, ConfigurationError
+from attribution.errors import AttributionError, ConfigurationError, SourceUnavailable
 from attribution.sources.finding import Finding, Severity
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A generator that needs a key of the operator's."""
+
+    def check_key(self) -> None:
+        """Raises SourceUnavailable where there is none, without asking anybody."""
+        ...
 
 
 def examine(source: Source) -> Iterator[Finding]:
@@ -21,9 +31,13 @@ def examine(source: Source) -> Iterator[Finding]:
             yield Finding(unready, source.file, "revision", _without_id(source, error))
         return
     try:
-        build_generator(source, Placement())
+        generator = build_generator(source, Placement())
+        if isinstance(generator, Keyed):
+            generator.check_key()
     except ConfigurationError as error:
         yield Finding(Severity.ERROR, source.file, "", _without_id(source, error))
+    except SourceUnavailable as error:
+        yield Finding(unready, source.file, "parameters.key", str(error))
 
 
 def _without_id(source: Source, error: AttributionError) -> str:

@@ -91,7 +91,8 @@ def _terms(source: Source) -> Iterator[Finding]:
 def _size(source: Source) -> Iterator[Finding]:
     given = source.parameters
     sized = "width" in given and "height" in given
-    asked = f"{given['width']}x{given['height']}" if sized else given.get("size", given.get("aspect_ratio"))
+    names = ("size", "aspect_ratio", "aspectRatio")
+    asked = f"{given['width']}x{given['height']}" if sized else next((given[n] for n in names if n in given), None)
     listed = source.sizes
     # A vendor's own name for a shape (square_hd, 1x1) is not looked for.
     if asked is None or not listed or "any" in listed or not isinstance(asked, str):

@@ -32,13 +32,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    catalogue, today = load_catalogue(options.catalogue), datetime.now(UTC).date()
+    catalogue, today = load_catalogue(_directories(options)), datetime.now(UTC).date()
     print(as_json(catalogue, today) if options.json else as_table(catalogue, today))
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    findings = check(options.catalogue, datetime.now(UTC).date())
+    findings = check(_directories(options), datetime.now(UTC).date())
     for finding in findings:
         print(finding)
     counts = {severity: sum(each.severity is severity for each in findings) for severity in Severity}
@@ -49,7 +49,7 @@ def _check(options: argparse.Namespace) -> int:
 def _probe(options: argparse.Namespace) -> int:
     placement = Placement(device=options.device, memory_mb=options.memory_mb)
     pool = GeneratorPool(partial(build_generator, placement=placement), placement.memory_mb)
-    chosen = choose(load_catalogue(options.catalogue), options.ids)
+    chosen = choose(load_catalogue(_directories(options)), options.ids)
     width = max((len(source.id) for source in chosen), default=0)
     asked = []
     for source in chosen:
@@ -62,12 +62,20 @@ def _probe(options: argparse.Namespace) -> int:
     return 0 if asked and all(answer.drew for answer in asked) else 1
 
 
+def _directories(options: argparse.Namespace) -> list[Path]:
+    return options.catalogue or [Path("sources")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m attribution sources", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--catalogue", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml; default: sources"
+        "--catalogue",
+        type=Path,
+        action="append",
+        metavar="DIRECTORY",
+        help="of *.toml, can be given more than once; default: sources",
     )
     listing = commands.add_parser("list", parents=[common], help="show what the catalogue knows")
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -11,13 +11,14 @@ from attribution.errors import AttributionError
 from attribution.ports import Caption, Deadline, Generator, ModelRef, SourceState
 from attribution.resynthesise.seeds import derive_seeds
 from attribution.resynthesise.stage import resynthesise
+from attribution.sources.till import Counted, Ordered, Till
 
 PROMPT = "a red apple on a wooden table"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one source did. `cost_usd` is None where it drew and nobody knows its price."""
+    """What one source did. `cost_usd` is None where it is billed and nobody knows the price."""
 
     source: str
     state: SourceState
@@ -62,6 +63,10 @@ def probe(
     except AttributionError as error:
         return Answer(source.id, SourceState.UNAVAILABLE, time.monotonic() - began, None, 0.0, str(error))
     unforeseen: list[Exception] = []
+    till: Till | None = None
+    if isinstance(generator, Ordered):
+        till = Till()
+        generator = Counted(generator, till)
     drawn = resynthesise(
         generator,
         Caption(prompt, ModelRef("given", "")),
@@ -71,11 +76,17 @@ def probe(
     )
     # Its kind alone: what it says may quote a request.
     reason = f"{drawn.reason} ({type(unforeseen[0]).__name__})" if unforeseen else drawn.reason
+    cost = _cost(source, till.images if till is not None else len(drawn.drawings))
     if not drawn.drawings:
-        return Answer(source.id, drawn.state, drawn.seconds, None, 0.0, reason)
+        return Answer(source.id, drawn.state, drawn.seconds, None, cost, reason)
     image = drawn.drawings[0].image
     if save is not None:
         save.mkdir(parents=True, exist_ok=True)
         image.save(save / f"{source.id}.png")
-    cost = source.price_usd if source.external or source.price_usd is not None else 0.0
     return Answer(source.id, drawn.state, drawn.seconds, image.size, cost, reason)
+
+
+def _cost(source: Source, images: int) -> float | None:
+    if source.price_usd is not None:
+        return source.price_usd * images
+    return None if source.external and images else 0.0

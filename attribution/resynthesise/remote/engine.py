@@ -114,7 +114,7 @@ class RemoteGenerator:
         """
         if deadline.passed():
             raise SourceTimeout("The time for this source was over before it was asked.")
-        self._door.check_key()
+        self.check_key()
         permit = gate.open(k, 1)
         order = _Order(self._vendor, self._door, permit, deadline, self._sleep)
         wish = Wish(fit(prompt, self._max_prompt), self._fitted(seed), safety_identifier)
@@ -129,6 +129,10 @@ class RemoteGenerator:
             raise
         permit.close(SourceState.DONE, order.billed)
         return drawing
+
+    def check_key(self) -> None:
+        """Raises KeyRefused where there is no usable key: before anything is ordered."""
+        self._door.check_key()
 
     def remark(self, prompt: str) -> str | None:
         """A sentence where the source was not given the whole caption."""

@@ -79,6 +79,16 @@ def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name:
         assert all(each and CATALOGUE.get(each).obstacle(TODAY) is None for each in successors)
 
 
+def test_the_papers_sources_are_documented() -> None:
+    """docs/sources.md says what became of each, and names every file that ships."""
+    text = (SOURCES.parent / "docs" / "sources.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    for name, files in PAPERS.items():
+        assert any(all(f"`{each}`" in row for each in files) for row in rows), name
+    shipped = [source.id for source in CATALOGUE.sources if not source.id.startswith("zoo-")]
+    assert [each for each in shipped if f"`{each}`" not in text] == []
+
+
 def test_only_the_zoo_is_enabled() -> None:
     """Nobody's prompts leave the house, and nobody is billed, before somebody decides it."""
     assert {source.id for source in CATALOGUE.sources if source.enabled and not source.id.startswith("zoo-")} == set()
