@@ -197,6 +197,11 @@ def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
     return Cached.DRAWINGS if whole else None
 
 
+def _ks(row: JobSource) -> list[int]:
+    """Where its drawings lie: some of them may be missing in between."""
+    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]
+
+
 def _taken(row: JobSource) -> bool:
     return bool(row.drawings) and all("drawn_at" in drawing for drawing in row.drawings)
 
@@ -216,7 +221,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         reason=row.reason,
         warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
-        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in range(len(row.drawings))],
+        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
         cached=_taken(row),
         started_at=row.started_at,
         completed_at=row.completed_at,

@@ -5,7 +5,7 @@ import uuid
 from app.queue.steps import notify_step, sources_step, stage_step
 from app.store import sources
 from workers.process import Process
-from workers.reuse import whole_sources
+from workers.reuse import at_fan_out
 
 
 def fan_out(process: Process, job_id: uuid.UUID) -> None:
@@ -16,7 +16,7 @@ def fan_out(process: Process, job_id: uuid.UUID) -> None:
     """
     with process.database.statement() as session:
         waiting = sources.fan_out(session, job_id)
-    done, stage, told = whole_sources(process, job_id, waiting)
+    done, stage, told = at_fan_out(process, job_id, waiting) if waiting else (set[str](), None, False)
     if not waiting:
         with process.database.transaction(durable=False) as session:
             stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)

@@ -50,7 +50,6 @@ def downgrade() -> None:
     )
     op.drop_column("blob_references", "drawn_at")
     op.drop_column("blob_references", "cache_key")
-    op.drop_column("job_sources", "partly_cached")
     op.drop_index(
         "ix_jobs_answers",
         table_name="jobs",

@@ -33,9 +33,11 @@ _FINAL = frozenset(
 
 
 def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
-    """Whether asking again would give nothing else. What a job skips that is local only, the next such job does, too."""
+    """Whether asking again would give nothing else. What a job skips because it is local only, the next one does, too."""
     final = _FINAL | {SourceState.SKIPPED} if job.local_only else _FINAL
-    return all(row.state in final for row in rows)
+    return all(
+        row.state in final and (row.state != SourceState.DONE or len(row.drawings) == job.candidates) for row in rows
+    )
 
 
 def put_in_force(session: Session, part: str, identity: str) -> None:

@@ -74,7 +74,7 @@ class SourceClaim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claimed source ends. `drawings` are as in its row, in the order of k."""
+    """How a claimed source ends. `drawings` are {"k", "seed", "blob"} in the order of k."""
 
     row: JobSource
     state: SourceState
@@ -186,51 +186,84 @@ def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> 
     return stood, join(session, job_id)
 
 
-def end_waiting(
-    session: Session, job_id: uuid.UUID, done: Mapping[str, tuple[str | None, Sequence[Mapping[str, Any]]]]
-) -> tuple[set[str], Stage | None, bool]:
-    """Ends sources as `done` that nobody has claimed yet, with a remark and drawings that were made before.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A waiting source's drawings that were made before, as its row has them, with what was remarked; all or some."""
 
-    Returns which, the stage the job entered, if any, and whether somebody is told.
+    source: str
+    drawings: Sequence[Mapping[str, Any]]
+    reason: str | None
+    whole: bool
+
+
+def begin_with(session: Session, job_id: uuid.UUID, taken: Sequence[Taken]) -> tuple[set[str], Stage | None, bool]:
+    """Gives sources that nobody has claimed yet drawings that were made before; those that have all are done.
+
+    Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
     """
     notify = lock(session, job_id)
     if notify is None:
         return set(), None, False
-    ends = [
-        {"source": source, "attempt": 0, "state": SourceState.DONE, "reason": reason, "drawings": list(drawings)}
-        for source, (reason, drawings) in done.items()
+    begins = [
+        {
+            "source": each.source,
+            "state": SourceState.DONE if each.whole else SourceState.PENDING,
+            "reason": each.reason if each.whole else None,
+            "drawings": list(each.drawings),
+        }
+        for each in taken
     ]
-    ended = set(session.scalars(_END_WAITING, {"job_id": job_id, "ends": json.dumps(ends)}))
+    stood = set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
+    ended = {each.source for each in taken if each.whole and each.source in stood}
+    if not ended:
+        return stood, None, False
     told = notify and deliveries.sources_finished(session, job_id, ended)
-    return ended, join(session, job_id), told
+    return stood, join(session, job_id), told
 
 
-def note_partly_cached(session: Session, job_id: uuid.UUID, which: Sequence[str]) -> None:
-    """Has the leaves of these sources look for drawings before they draw."""
-    session.execute(_NOTE_PARTLY_CACHED, {"job_id": job_id, "sources": list(which)})
-
-
-_NOTE_PARTLY_CACHED = text(
-    "UPDATE job_sources SET partly_cached = true WHERE job_id = :job_id AND source = ANY(:sources)"
+_BEGIN_WITH = text(
+    """
+    UPDATE job_sources s SET state = b.state, reason = b.reason, drawings = b.drawings,
+                             started_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END,
+                             completed_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END
+    FROM jsonb_to_recordset(CAST(:begins AS jsonb)) AS b (source text, state text, reason text, drawings jsonb)
+    WHERE s.job_id = :job_id AND s.source = b.source AND s.state = 'pending' AND s.attempt = 0
+    RETURNING s.source
+    """
 )
 
 
-def _finishing(state: str) -> Executable:
-    return text(
-        f"""
-        UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings, lease_until = NULL,
-                                 started_at = coalesce(s.started_at, clock_timestamp()),
-                                 completed_at = clock_timestamp()
-        FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-            AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
-        WHERE s.job_id = :job_id AND s.source = e.source AND s.state = '{state}' AND s.attempt = e.attempt
-        RETURNING s.source
-        """  # noqa: S608 - our own words
-    )
+def keep(session: Session, claimed: JobSource, drawings: Sequence[Mapping[str, Any]]) -> bool:
+    """Writes down what a claimed source has drawn so far, and gives it its time anew; False when it was fenced off."""
+    given = {
+        "job_id": claimed.job_id,
+        "source": claimed.source,
+        "attempt": claimed.attempt,
+        "drawings": json.dumps(list(drawings)),
+    }
+    return session.scalar(_KEEP, given) is not None
 
 
-_FINISH = _finishing("running")
-_END_WAITING = _finishing("pending")
+_KEEP = text(
+    """
+    UPDATE job_sources SET drawings = CAST(:drawings AS jsonb),
+                           timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
+    """
+)
+
+
+_FINISH = text(
+    """
+    UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings,
+                             lease_until = NULL, completed_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
+        AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
+    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
+    RETURNING s.source
+    """
+)
 
 
 def release(session: Session, claimed: JobSource) -> None:

@@ -183,8 +183,6 @@ class JobSource(Step, Base):
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    # Whether the cache had some of its drawings at fan-out, but not all.
-    partly_cached: Mapped[bool] = mapped_column(server_default=text("false"))
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
     # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. With
