@@ -30,9 +30,6 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("answer_key IS NOT NULL AND method IS NOT NULL"),
     )
-    op.add_column(
-        "job_sources", sa.Column("partly_cached", sa.Boolean(), server_default=sa.text("false"), nullable=False)
-    )
     op.add_column("blob_references", sa.Column("cache_key", sa.Text(), nullable=True))
     op.add_column("blob_references", sa.Column("drawn_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(

@@ -33,7 +33,7 @@ _FINAL = frozenset(
 
 
 def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
-    """Whether asking again would give nothing else. What a job skips because it is local only, the next one does, too."""
+    """Whether asking again would give nothing else. What a job that is local only skips, the next one skips, too."""
     final = _FINAL | {SourceState.SKIPPED} if job.local_only else _FINAL
     return all(
         row.state in final and (row.state != SourceState.DONE or len(row.drawings) == job.candidates) for row in rows

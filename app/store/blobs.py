@@ -295,6 +295,8 @@ def _link(file: Path, to: Path) -> bool:
     except OSError:
         return False
     new.replace(to)
+    # Where that was a name of this very file already, renaming has done nothing.
+    new.unlink(missing_ok=True)
     return True
 
 

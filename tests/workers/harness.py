@@ -52,7 +52,6 @@ class Bench:
         (image or Image.new("RGB", (64, 48), colour)).save(buffer, "PNG")
         stored = self.process.blobs.put(DEFAULT_TENANT, buffer.getvalue(), "image/png")
         new = jobs.NewJob(
-            id=uuid.uuid4(),
             tenant_id=DEFAULT_TENANT,
             image={
                 "format": "PNG",
