@@ -14,11 +14,12 @@ export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead bench-api fuzz chaos lock clean \
-        installed-demo installed-all
+        benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
+        bench-distance bench-embed installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' Makefile
 
 demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
 	@$(PY) -m embedded demo $(ARGS)
@@ -47,6 +48,25 @@ zoo: installed-all ## Train the small models again, from scratch or where it was
 zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly (six minutes; needs node and npm)
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
+
+benchmark-dataset: installed-all ## Make the papers' dataset with the zoo: 100 characters, all its sources, γ = 1; goes on where it was killed
+	@$(PY) -m benchmark dataset make benchmark/.work/papers --sources 'zoo-*' $(ARGS)
+
+benchmark-dataset-small: installed-all ## The same with ten characters and four sources (under two minutes)
+	@$(PY) -m benchmark dataset make benchmark/.work/small --characters 10 --sources zoo-dit,zoo-lcm,zoo-mmdit,zoo-unet $(ARGS)
+
+benchmark-evaluate: installed-all ## How well are the sources of benchmark-dataset told apart? Fails unless better than chance and below 95 %
+	@$(PY) -m benchmark evaluate benchmark/.work/papers --check --out benchmark/.work/evaluation.json $(ARGS)
+
+benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
+	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --characters 32 --candidates 4 --seed 11
+	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
+
+bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
+	@$(PY) -m bench.distance $(ARGS)
+
+bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
+	@$(PY) -m bench.embed $(ARGS)
 
 bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?
 	@$(PY) -m bench.fanout $(ARGS)
@@ -78,4 +98,4 @@ installed-demo:
 	@$(INSTALL) ml embedded
 
 installed-all:
-	@$(INSTALL) ml screening otel embedded zoo dev
+	@$(INSTALL) ml screening otel embedded zoo benchmark dev

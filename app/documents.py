@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.store.calls import Spent
 from app.store.models import Job, JobSource, JobStatus, Stage
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Reason, SourceState, VerdictKind
@@ -69,6 +70,9 @@ class SourceDocument(Document):
     )
     seeds: list[int | None] = Field(description="of the drawings, in the order of k")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    prompts: list[str | None] = Field(
+        [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
+    )
     cached: bool = Field(
         False, description="whether all of its drawings were taken from the cache: nothing was asked of it"
     )
@@ -99,6 +103,7 @@ class ThresholdDocument(Document):
     max_distance: float
     min_margin: float
     measured: dict[str, Any] = Field(description="what was measured when the threshold was set")
+    calibration: str | None = Field(None, description="the calibration file it came from, and a hash of its content")
 
 
 class VerdictDocument(Document):
@@ -127,6 +132,26 @@ class ResultDocument(Document):
     verdict: VerdictDocument
 
 
+class CallsDocument(Document):
+    """What one source was sent for a job."""
+
+    source: str
+    sent: str = Field(description="what of the job: its caption (`prompt`)", examples=["prompt"])
+    external: bool = Field(description="whether that left the house")
+    calls: int = Field(description="orders, repeated ones included")
+    images: int = Field(description="that were ordered")
+    usd: float = Field(description="what was billed, by the catalogue's prices; or may have been, while unsettled")
+    unsettled: int = Field(description="calls whose end nobody knows, or not yet: they count as if they were billed")
+
+
+class SpendDocument(Document):
+    """What a job was given to spend on sources that others serve, and what it has spent."""
+
+    budget_usd: float | None = Field(None, description="never passed; null for jobs of before there were budgets")
+    usd: float = Field(0.0, description="spent or reserved so far")
+    calls: list[CallsDocument] = []
+
+
 class JobDocument(Document):
     """A job: poll it until `status` is `succeeded`, `failed` or `canceled`."""
 
@@ -144,6 +169,8 @@ class JobDocument(Document):
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
     seed: int | None
+    local_only: bool = Field(False, description="whether nothing of it leaves the house")
+    spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
     cached: Cached | None = Field(
         None,
@@ -157,8 +184,8 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
-    """The document of a job and its sources, in catalogue order."""
+def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] = ()) -> JobDocument:
+    """The document of a job, its sources in catalogue order, and what was spent on it."""
     return JobDocument(
         id=job.id,
         status=JobStatus(job.status),
@@ -176,11 +203,32 @@ def job_document(job: Job, sources: Sequence[JobSource]) -> JobDocument:
         seed=job.seed,
         cached=_cached(job, sources),
         cached_from=job.cached_from if _answered_before(job) else None,
+        local_only=job.local_only,
+        spend=_spend_document(job, spent),
         sources=[_source_document(job, row) for row in sources],
         timings=job.timings,
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
+    )
+
+
+def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
+    return SpendDocument(
+        budget_usd=None if job.budget_usd is None else float(job.budget_usd),
+        usd=float(job.spent_usd),
+        calls=[
+            CallsDocument(
+                source=each.source,
+                sent=each.sent,
+                external=each.external,
+                calls=each.calls,
+                images=each.images,
+                usd=float(each.usd),
+                unsettled=each.unsettled,
+            )
+            for each in spent
+        ],
     )
 
 
@@ -195,11 +243,6 @@ def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
     drawn = [row for row in sources if row.drawings]
     whole = job.status == JobStatus.SUCCEEDED and drawn and all(map(_taken, drawn))
     return Cached.DRAWINGS if whole else None
-
-
-def _ks(row: JobSource) -> list[int]:
-    """Where its drawings lie: some of them may be missing in between."""
-    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]
 
 
 def _taken(row: JobSource) -> bool:
@@ -222,7 +265,19 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        prompts=_redrawn(row),
         cached=_taken(row),
         started_at=row.started_at,
         completed_at=row.completed_at,
     )
+
+
+def _redrawn(row: JobSource) -> list[str | None]:
+    """The texts that were drawn; nothing where all of them are the caption."""
+    prompts = [drawing.get("prompt") for drawing in row.drawings]
+    return prompts if any(prompts) else []
+
+
+def _ks(row: JobSource) -> list[int]:
+    """Where its drawings lie: some of them may be missing in between."""
+    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]

@@ -5,7 +5,7 @@ however many ask. A store that is away is told as such; what it would have said 
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 
 import structlog
@@ -37,7 +37,7 @@ JOBS_SQL = """
     UNION ALL
     SELECT 'source', s.queue, count(*), count(*), extract(epoch FROM now() - min(o.stage_since))
     FROM open o JOIN job_sources s ON s.job_id = o.id
-    WHERE o.stage = 'resynthesising' AND s.state = 'pending'
+    WHERE o.stage = 'resynthesising' AND s.state = 'pending' AND s.next_attempt_at IS NULL
     GROUP BY 2
 """
 DELIVERIES_SQL = """
@@ -52,10 +52,17 @@ class StoreGauges:
     """A Prometheus collector over the stores; safe to be asked by several threads."""
 
     def __init__(
-        self, database: Database, heartbeats: Heartbeats, queues: Iterable[str], roles: Sequence[Role] = tuple(Role)
+        self,
+        database: Database,
+        heartbeats: Heartbeats,
+        queues: Iterable[str],
+        roles: Sequence[Role] = tuple(Role),
+        circuits: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
+        """`circuits` says of each source that has one whether it is open, and raises RedisError."""
         self._database = database
         self._heartbeats = heartbeats
+        self._circuits = circuits
         self._queues = sorted({*queues, NOTIFY_QUEUE, *_QUEUES.values()})
         self._roles = roles
         self._lock = Lock()
@@ -86,6 +93,8 @@ class StoreGauges:
         try:
             for role, warm in self._heartbeats.warm(self._roles).items():
                 families["workers_warm"].add_metric([role], warm)
+            for source, is_open in self._circuits().items():
+                families["circuit_open"].add_metric([source], is_open)
             up.add_metric(["redis"], 1)
         except RedisError:
             up.add_metric(["redis"], 0)
@@ -139,6 +148,9 @@ def _families() -> dict[str, GaugeMetricFamily]:
         GaugeMetricFamily("queue_depth", "Steps that wait for a worker", labels=["queue"]),
         GaugeMetricFamily("queue_oldest_age_seconds", "Since the oldest of them began to wait", labels=["queue"]),
         GaugeMetricFamily("workers_warm", "Worker processes that said lately that they are warm", labels=["role"]),
+        GaugeMetricFamily(
+            "circuit_open", "Whether a source is left alone for failing or refusing too often", labels=["source"]
+        ),
         GaugeMetricFamily("dependency_up", "Whether a store answers", labels=["dependency"]),
     )
     return {family.name: family for family in families}

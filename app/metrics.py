@@ -31,6 +31,7 @@ GENERATOR_REQUESTS = Counter(
 GENERATOR_DURATION = Histogram(
     "generator_request_duration_seconds", "Of a request to a source, all its drawings", ["source"], buckets=_STEPS
 )
+SOURCE_SPEND = Counter("source_spend_usd_total", "What sources were paid for calls whose end is known", ["source"])
 EMBEDDING_BATCH = Histogram(
     "embedding_batch_size", "Images embedded for one job", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from attribution.catalogue import Catalogue, Source
+from attribution.ports import SourceState
 
 
 class Asked(Protocol):
@@ -36,6 +37,10 @@ class Asked(Protocol):
         ...
 
 
+# What a job leaves out because it is local only follows from that, and is known for a row alone.
+_PENDING, _SKIPPED = SourceState.PENDING, SourceState.SKIPPED
+
+
 def drawing_key(caption: str, source: Source, dtype: str | None, seed: int, k: int) -> str:
     """Of the k-th drawing. `seed` is the one it is asked with, also where the source takes none; `dtype` overrides
     the source's own."""
@@ -53,7 +58,7 @@ def answer_key(
     """Of a file and everything that was asked about it. Which models describe and compare is not part of it."""
     entries = {source.id: source for source in catalogue.sources}
     sources = [
-        [each.source, each.model, each.revision, each.state]
+        [each.source, each.model, each.revision, _PENDING if each.state == _SKIPPED else each.state]
         + (_drawn_by(entries[each.source]) if each.source in entries else [])
         for each in asked
     ]

@@ -135,7 +135,7 @@ class IntakeSettings(Group):
     canonical_side: PositiveInt = Field(
         1_024, description="longest side of the canonical image that is captioned and embedded"
     )
-    decoders: PositiveInt = Field(2, description="child processes that decode")
+    decoders: PositiveInt = Field(3, description="child processes that decode")
     decode_timeout: Duration = Field(
         timedelta(seconds=20), description="computing time of one image; a child that stands still gets six times that"
     )

@@ -25,7 +25,7 @@ _PAGE = "<!doctype html><title>Please wait</title><p>Checking your browser."
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """An error in a vendor's words; in header values {seconds} and {milliseconds} become what `retry_after` says."""
+    """An error in a vendor's words; in all texts {seconds} and {milliseconds} become what `retry_after` says."""
 
     status: int
     body: Any
@@ -173,8 +173,7 @@ class Desk:
     def _error(self, what: str) -> Response:
         says, seconds = self._says[what], self.behaviour.retry_after
         words = {"seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:.0f}"}
-        headers = {name: value.format(**words) for name, value in says.headers.items()}
-        return JSONResponse(says.body, says.status, headers)
+        return JSONResponse(_filled(says.body, words), says.status, _filled(dict(says.headers), words))
 
     async def _sleep(self, request: Request, seconds: float) -> None:
         """As long as that, unless the caller gives up."""
@@ -188,3 +187,14 @@ class Desk:
 async def _left(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, words) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, words) for each in value]
+    if isinstance(value, str):
+        for word, filling in words.items():
+            value = value.replace(f"{{{word}}}", filling)
+    return value

@@ -1,6 +1,6 @@
 """Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
 
-from app.intake.acceptance import CANONICAL_TYPE, image_values, media_type_of
+from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
 from app.questions import answer_key
 from app.store import jobs
@@ -13,15 +13,12 @@ def fetch(process: Process, job: Job) -> Advance:
     """Fetches, decodes and stores. Raises what fetching and decoding raise: the job's problem, or one that may pass."""
     assert job.image_url is not None
     with spool_folder() as folder:
-        upload, canonical = folder / "upload", folder / "canonical.bmp"
-        decoded = process.fetcher.fetch(job.image_url, upload, canonical)
-        # As bytes: they are at hand until they are recorded, which these files are not.
-        uses = {
-            "original": process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded)),
-            "query": process.blobs.put(job.tenant_id, canonical.read_bytes(), CANONICAL_TYPE),
-        }
+        upload = folder / "upload"
+        decoded = process.fetcher.fetch(job.image_url, upload)
+        # As bytes: they are at hand until they are recorded, which this file is not.
+        original = process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
     values = image_values(decoded) | {"answer_key": _question(process, job, decoded.sha256)}
-    return Advance(to=Stage.SCREENING, values=values, blobs=uses)
+    return Advance(to=Stage.SCREENING, values=values, blobs={"original": original})
 
 
 def _question(process: Process, job: Job, sha256: str) -> str | None:

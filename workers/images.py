@@ -13,6 +13,7 @@ from attribution.image import decode_own
 from attribution.ports import Embedded, ModelRef, Vectors
 
 PNG = "image/png"
+BMP = "image/bmp"
 NPZ = "application/x-npz"
 _QUERY = "query"
 _SOURCE = "source/"

@@ -12,15 +12,19 @@ from app.settings import Settings, load_settings
 from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
+from app.vendors.circuit import Circuits
+from app.vendors.limits import SourceLimits
 from attribution.catalogue import Catalogue, load_catalogue
+from workers.children import Children
 from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
 from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
+from workers.waiting import Waiting
 
-# Remote sources asked at once by one process. A thread exists only once it is needed.
+# Remote sources asked at once by one process, and further drawings of them. A thread exists only once it is needed.
 REMOTE_CALLS = 256
 
 
@@ -40,7 +44,12 @@ class Process:
     leases: Leases
     screening: Screening
     threads: ThreadPoolExecutor
+    calls: ThreadPoolExecutor
+    limits: SourceLimits
+    circuits: Circuits
+    waiting: Waiting
     couriers: Couriers
+    children: Children
     fetcher: Fetcher
     outside: OutsideWorld
 
@@ -59,6 +68,8 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
     catalogue = load_catalogue(settings.catalogue.directories)
+    threads = ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source")
+    children = Children(settings.intake)
     outside = OutsideWorld(settings)
     return Process(
         settings=settings,
@@ -72,8 +83,13 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         models=Models(settings.models, catalogue, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
-        threads=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source"),
+        threads=threads,
+        calls=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="call"),
+        limits=SourceLimits(redis),
+        circuits=Circuits(redis, settings.remote),
+        waiting=Waiting(threads),
         couriers=Couriers(database, settings),
-        fetcher=Fetcher(settings),
+        children=children,
+        fetcher=Fetcher(settings, children),
         outside=outside,
     )

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from app.documents import RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
@@ -12,6 +14,7 @@ from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from attribution.ports import ModelRef, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
+from attribution.weights import digest_of_file
 from workers.images import unpack
 from workers.process import Process
 from workers.stage import Succeed
@@ -44,8 +47,15 @@ def method_of(process: Process, embedder: str) -> str:
         models.calibration.digest,
         settings.quorum_min,
         settings.quorum_share,
+        _trusted(process.settings.intake.trust_list),
         RESULT_SCHEMA_VERSION,
     )
+
+
+@lru_cache
+def _trusted(trust_list: Path | None) -> str | None:
+    """Whose signatures in files are believed: what a file says of itself is part of the answer."""
+    return None if trust_list is None else digest_of_file(trust_list)
 
 
 def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
@@ -110,4 +120,5 @@ def _threshold_document(threshold: Threshold | None) -> ThresholdDocument | None
         max_distance=threshold.max_distance,
         min_margin=threshold.min_margin,
         measured=dict(threshold.measured),
+        calibration=threshold.calibration,
     )

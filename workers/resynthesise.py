@@ -2,6 +2,7 @@
 
 A local queue is one source's: its worker drains waiting jobs of it before it looks at another. The sources in the
 remote queue are asked at once, a thread each; every one is saved when it ends, with those that end at the same time.
+A source that has to wait for its turn is left waiting, and resumed by whichever process finds room for it.
 """
 
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -21,15 +23,18 @@ from app.store import blobs, sources
 from app.store.blobs import StoredBlob
 from app.store.models import JobSource
 from app.store.sources import Outcome, SourceClaim
+from app.vendors.limits import Slot, Wait
 from attribution.catalogue import Source
-from attribution.errors import AttributionError
+from attribution.errors import AttributionError, UnknownSource
 from attribution.image import encode_png
-from attribution.ports import Caption, Deadline, Drawing, ModelRef, Resynthesis, SourceState
+from attribution.ports import Caption, Deadline, Drawing, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesise import derive_seeds
 from attribution.resynthesise import resynthesise as draw
 from workers import reuse
 from workers.discard import discard
+from workers.gate import GRACE_SECONDS
 from workers.images import PNG
+from workers.leaf import OneByOne, draw_one_by_one, limit_of
 from workers.process import Process
 from workers.stage import hand_on
 
@@ -37,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 # Sources that end within this time of each other are saved in one transaction.
 TOGETHER_SECONDS = 0.01
+# Room is looked for no more often than this, and no less often: whoever dies does not tell that there is some.
+SHORTEST_WAIT, LONGEST_WAIT = 0.02, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Drawn:
     """How a source ends; the blobs that were stored for it by role, and the questions that they answer."""
 
     outcome: Outcome
-    stored: Mapping[str, StoredBlob]
+    stored: Mapping[str, StoredBlob] = field(default_factory=dict)
     questions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,38 +70,95 @@ def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
             claims = sources.claim_next(session, queue, settings.lease, settings.attempts)
 
 
-def _draw_all(process: Process, claims: Sequence[SourceClaim]) -> None:
+def resume(process: Process, source: str) -> None:
+    """Gives room at a source to the job that has waited longest for it, if there are both, and looks for more.
+
+    A place is taken first and a waiting row after it, so that nobody is claimed in vain. Asked for whenever a call ends
+    that others wait for, when the time comes that a limit named, and by the sweep should all that get lost.
+    """
+    settings = process.settings.job
+    try:
+        entry = process.catalogue.get(source)
+    except UnknownSource:
+        return
+    if process.leases.ending:
+        return
+    lease = entry.limits.timeout_seconds + GRACE_SECONDS
+    place = process.limits.acquire(source, entry.limits, lease, queued=True, announce=True)
+    if isinstance(place, Wait):
+        _wake(process, source, min(max(place.seconds, SHORTEST_WAIT), LONGEST_WAIT))
+        return
+    spare = [place]
+    try:
+        with process.database.statement() as session:
+            claims = sources.claim_waiting(session, source, settings.lease, settings.attempts)
+        if claims:
+            _wake(process, source, 0.0)
+            _draw_all(process, claims, spare)
+        else:
+            process.limits.nobody_waits(source)
+    finally:
+        for unused in spare:
+            process.limits.release(unused, unused=True)
+
+
+def _wake(process: Process, source: str, seconds: float) -> None:
+    process.waiting.wake(source, seconds, partial(_resume, process, source))
+
+
+def _resume(process: Process, source: str) -> None:
+    try:
+        resume(process, source)
+    except Exception:  # Postgres is away; the sweep finds who waits. Nobody else would see the error
+        log.exception("resume_failed", source=source)
+
+
+def _draw_all(process: Process, claims: Sequence[SourceClaim], spare: list[Slot] | None = None) -> None:
     job_id = claims[0].row.job_id
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
-        for ended in _as_they_end(process, claims):
+        for ended in _as_they_end(process, claims, [] if spare is None else spare):
             _save(process, job_id, ended)
             if claims[0].notify:
                 process.broker.enqueue([notify_step()])
 
 
-def _as_they_end(process: Process, claims: Sequence[SourceClaim]) -> Iterator[list[Drawn]]:
+def _as_they_end(process: Process, claims: Sequence[SourceClaim], spare: list[Slot]) -> Iterator[list[Drawn]]:
     """What has been drawn, in groups that ended together. A single source is drawn in this very thread."""
     reuse.at_leaf(process, claims)
     if len(claims) == 1:
-        drawn = _draw(process, claims[0])
+        drawn = _draw(process, claims[0], spare)
         yield [drawn] if drawn else []
         return
     # Each thread goes on with this one's log context and trace.
-    waiting = {process.threads.submit(copy_context().run, _draw, process, claim) for claim in claims}
+    waiting = {process.threads.submit(copy_context().run, _draw, process, claim, []) for claim in claims}
     while waiting:
         wait(waiting, return_when=FIRST_COMPLETED)
         done, waiting = wait(waiting, timeout=TOGETHER_SECONDS)
         yield [drawn for future in done if (drawn := future.result()) is not None]
 
 
-def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
-    """One source's drawings, stored; None after an error that is not the source's own."""
+def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | None:
+    """One source's drawings, stored; None where it has to wait, and after an error that is not the source's own."""
     row = claim.row
     try:
         attributes = {"job.id": str(row.job_id), "source": row.source}
-        with tracing.span(f"draw {row.source}", attributes=attributes), process.leases.hold(row, _limit(claim)):
-            asked = [k for k in range(claim.candidates) if k not in {each["k"] for each in row.drawings}]
-            drawing = _ask(process, claim, asked)
+        missing = [k for k in range(claim.candidates) if k not in {each["k"] for each in row.drawings}]
+        if not missing:
+            return Drawn(Outcome(row, SourceState.DONE, drawings=row.drawings))
+        generator = _generator(process, row)
+        began = time.monotonic()
+        with tracing.span(f"draw {row.source}", attributes=attributes):
+            if isinstance(generator, OneByOne):
+                entry = process.catalogue.get(row.source)
+                wake = partial(_wake, process, row.source)
+                with process.leases.hold(row, limit_of(claim)):
+                    outcome = draw_one_by_one(process, claim, entry, generator, spare, wake)
+                if outcome is not None:
+                    _count(row, outcome.state, began)
+                return None if outcome is None else Drawn(outcome)
+            with process.leases.hold(row, _limit(claim)):
+                drawing = generator if isinstance(generator, Resynthesis) else _ask(claim, generator, missing)
+            _count(row, drawing.state, began)
         stored = [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
     except Exception as error:
         # A store that is away, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
@@ -102,59 +166,56 @@ def _draw(process: Process, claim: SourceClaim) -> Drawn | None:
         with process.database.statement() as session:
             sources.release(session, row)
         return None
+    places = _places(claim, drawing.drawings, missing)
     fresh = [
         {"k": k, "seed": each.seed, "blob": blob.sha256}
-        for k, each, blob in zip(_places(claim, drawing.drawings, asked), drawing.drawings, stored, strict=True)
+        for k, each, blob in zip(places, drawing.drawings, stored, strict=True)
     ]
     drawings = sorted([*row.drawings, *fresh], key=lambda each: int(each["k"]))
-    if drawing.state != SourceState.DONE and drawings:
+    if drawings and drawing.state != SourceState.DONE:  # what was in the cache is as good as ever
         reason = f"{len(drawings)} of {claim.candidates} drawings: {drawing.reason}"
-        return Drawn(Outcome(row, SourceState.DONE, reason, drawings), {})
-    used = {f"{row.source}/{each['k']}": blob for each, blob in zip(fresh, stored, strict=True)}
-    return Drawn(Outcome(row, drawing.state, drawing.reason, drawings), used, reuse.roles(process, claim))
+        return Drawn(Outcome(row, SourceState.DONE, reason, drawings))
+    by_role = {f"{row.source}/{k}": blob for k, blob in zip(places, stored, strict=True)}
+    return Drawn(Outcome(row, drawing.state, drawing.reason, drawings), by_role, reuse.roles(process, claim))
 
 
-def _places(claim: SourceClaim, drawings: Sequence[Drawing], asked: Sequence[int]) -> list[int]:
+def _places(claim: SourceClaim, drawings: Sequence[Drawing], asked: Sequence[int]) -> Sequence[int]:
     """Which k each drawing is: some may have been withheld. Where a source takes no seeds, that does not matter."""
     seeds = _seeds(claim)
     by_seed = {seeds[k]: k for k in asked}
     if all(each.seed in by_seed for each in drawings):
         return [by_seed[each.seed] for each in drawings if each.seed is not None]
-    return list(asked[: len(drawings)])
+    return asked[: len(drawings)]
 
 
 def _seeds(claim: SourceClaim) -> Sequence[int]:
     return derive_seeds(claim.caption, claim.source, claim.revision, claim.candidates, claim.seed)
 
 
-def _ask(process: Process, claim: SourceClaim, asked: Sequence[int]) -> Resynthesis:
-    """What became of asking for these drawings; for none, nothing is asked."""
-    row = claim.row
-    if not asked:
-        return Resynthesis(row.source, row.revision, SourceState.DONE)
+def _count(row: JobSource, state: SourceState, began: float) -> None:
+    GENERATOR_REQUESTS.labels(row.source, state.value).inc()
+    GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
+
+
+def _generator(process: Process, row: JobSource) -> Generator | OneByOne | Resynthesis:
+    """Who draws, or what becomes of the source where nobody can."""
     entry = _entry(process, row)
     if entry is None:
         sentence = f"This worker's catalogue does not have {row.source} at revision {row.revision}."
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=sentence)
-    deadline = Deadline.after(_limit(claim).total_seconds())
-    seeds = _seeds(claim)
-    began = time.monotonic()
     try:
-        generator = process.models.generator(entry)
+        return process.models.generator(entry)
     except AttributionError as error:
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=str(error))
+
+
+def _ask(claim: SourceClaim, generator: Generator, missing: Sequence[int]) -> Resynthesis:
+    deadline = Deadline.after(_limit(claim).total_seconds())
+    seeds = _seeds(claim)
     # Sources are given the text alone; who wrote it is kept with the job.
     caption = Caption(claim.caption, ModelRef("stored", ""))
-    drawn = draw(
-        generator,
-        caption,
-        [seeds[k] for k in asked],
-        deadline,
-        lambda error: log.error("source_error", exc_info=error),
-    )
-    GENERATOR_REQUESTS.labels(row.source, drawn.state.value).inc()
-    GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
-    return drawn
+    asked = [seeds[k] for k in missing]
+    return draw(generator, caption, asked, deadline, lambda error: log.error("source_error", exc_info=error))
 
 
 def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:

@@ -27,8 +27,8 @@ POOLS = {
     Role.CAPTION: SOLO,
     Role.EMBED: SOLO,
     Role.LOCAL: SOLO,
-    # A thread per call under way: more sources at once than this wait for each other.
-    Role.REMOTE: Pool("threads", 32),
+    # A thread per job whose sources are being asked; while they wait for a limit, they need none.
+    Role.REMOTE: Pool("threads", 64),
 }
 
 

@@ -1,34 +1,62 @@
 """Stage `screening`: lists, rules and hooks see the query image before anything else does.
 
-What passes may have its answer already: that is looked for here where acceptance could not use it, because the file
-was still to be fetched, or because what it passed back then is not what is in force now.
+It also makes the image that all later stages look at, of the file as it came. What passes may have its answer already:
+that is looked for here where acceptance could not use it, because the file was still to be fetched, or because what the
+earlier job passed is not what is in force now.
 """
 
 from functools import partial
+from typing import Any
 
+from app.intake.spool import spool_folder
 from app.metrics import CACHE_REQUESTS
 from app.store import answers
 from app.store.models import Job, Stage
+from workers.images import BMP
 from workers.process import Process
 from workers.screening import Caption, QueryImage
 from workers.stage import Advance, Reuse
 
 
 def screen(process: Process, job: Job) -> Advance | Reuse:
-    """Passes the job on, or raises Screened. A prompt that the caller gave is judged as a caption, too."""
+    """Passes the job on, or raises Screened. A prompt that the caller gave is judged as a caption, too.
+
+    The canonical image is stored only once it has passed.
+    """
     state = process.screening.state(job.tenant_id)
     if job.prompt is not None:
         process.screening.check_caption(Caption(job.tenant_id, job.id, job.prompt))
-    assert job.query_blob is not None
-    read = partial(process.blobs.get, job.tenant_id, job.query_blob)
-    process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
-    passed = Advance(to=Stage.CAPTIONING, values={"screened_by": state, "cached_from": None})
+    if job.query_blob is not None:  # accepted by a version that made it then
+        read = partial(process.blobs.get, job.tenant_id, job.query_blob)
+        process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
+        return Advance(to=Stage.CAPTIONING, values={"screened_by": state})
+    canonical, evidence = _derive(process, job)
+    process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
     donor = _donor(process, job)
-    if donor is None:
-        return passed
-    if job.prompt is None:
+    if donor is not None and job.prompt is None:
         process.screening.check_caption(Caption(job.tenant_id, job.id, donor.caption))
-    return Reuse(donor.id, state, passed)
+    query = process.blobs.put(job.tenant_id, canonical, BMP)
+    passed = Advance(
+        to=Stage.CAPTIONING,
+        values={
+            "query_blob": query.sha256,
+            "evidence": {"findings": evidence},
+            "screened_by": state,
+            "cached_from": None,
+        },
+        blobs={"query": query},
+    )
+    return passed if donor is None else Reuse(donor.id, answers.Passed(state, evidence), passed)
+
+
+def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
+    """The canonical image, and what the file says of itself. Raises what `Decoders.derive` raises."""
+    assert job.image is not None
+    with spool_folder() as folder:
+        upload, canonical = folder / "upload", folder / "canonical.bmp"
+        upload.write_bytes(process.blobs.get(job.tenant_id, job.image["sha256"]))
+        evidence = process.children.derive(upload, canonical)
+        return canonical.read_bytes(), evidence
 
 
 def _donor(process: Process, job: Job) -> answers.Donor | None:

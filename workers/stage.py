@@ -12,7 +12,7 @@ from app.documents import job_document
 from app.errors import JobFailure, Screened, ServiceError, StepFailed
 from app.metrics import CACHE_REQUESTS
 from app.queue.steps import notify_step, stage_step
-from app.store import answers, blobs, jobs
+from app.store import answers, blobs, calls, jobs
 from app.store.blobs import StoredBlob
 from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
@@ -46,10 +46,10 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Another job may have the answer already; otherwise the stage is done. `screened_by` is what this one passed."""
+    """Another job may have the answer already, and this one has passed screening; otherwise the stage is done."""
 
     donor: uuid.UUID
-    screened_by: str | None
+    passed: answers.Passed
     otherwise: Advance
 
 
@@ -113,7 +113,7 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
         job = jobs.find(session, tenant_id, job_id)
         if job is None or job.erased_at is not None:
             return
-        document = job_document(job, jobs.sources_of(session, job_id))
+        document = job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))
     process.snapshots.end(tenant_id, document)
 
 
@@ -146,23 +146,26 @@ def _tell_start(process: Process, job_id: uuid.UUID) -> None:
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     with process.database.transaction() as session:
         ended = jobs.succeed(session, job, outcome.result, outcome.values)
+        spent = () if ended is None else calls.spent(session, ended)
     if ended is not None:
-        _tell_success(process, ended, outcome.sources)
+        _tell_success(process, ended, outcome.sources, spent)
 
 
 def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> Job | None:
     ttl = process.settings.cache.ttl
     with process.database.transaction() as session:
-        found = answers.reuse(session, job, outcome.donor, ttl, answers.Passed(outcome.screened_by))
+        found = answers.reuse(session, job, outcome.donor, ttl, outcome.passed)
+        lost = [] if found is None else blobs.refer(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
         return _advance(process, job, stage, outcome.otherwise)
+    process.blobs.put_again(lost)
     _tell_success(process, *found)
     return None
 
 
-def _tell_success(process: Process, job: Job, sources: Sequence[JobSource]) -> None:
-    process.snapshots.end(job.tenant_id, job_document(job, sources))
+def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[calls.Spent] = ()) -> None:
+    process.snapshots.end(job.tenant_id, job_document(job, sources, spent))
     if job.notify:
         process.broker.enqueue([notify_step()])
     log.info("job_succeeded", cached=job.cached_from is not None)

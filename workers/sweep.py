@@ -8,7 +8,7 @@ import uuid
 import structlog
 
 from app.metrics import STEPS_HANDED_ON, SWEEPS
-from app.queue.steps import notify_step, sources_step, stage_step
+from app.queue.steps import notify_step, resume_step, sources_step, stage_step
 from app.store import jobs
 from app.store import sweep as watch
 from app.store.models import Stage
@@ -31,12 +31,14 @@ def sweep(process: Process) -> None:
     with process.database.transaction(durable=False) as session:
         waiting = watch.hand_on_sources(session, settings.hand_on_after)
         standing = watch.hand_on_jobs(session, settings.hand_on_after)
+        forgotten = watch.waited_for(session)
     steps = [sources_step(job_id, queue) for job_id, queue in waiting]
+    steps += [resume_step(source) for source in forgotten]
     steps += [stage_step(job.stage, job.job_id) for job in standing if job.stage is not None]
-    if steps:
-        STEPS_HANDED_ON.inc(len(steps))
+    if waiting or standing:
+        STEPS_HANDED_ON.inc(len(waiting) + len(standing))
         log.info("handed_on", queues=len(waiting), jobs=len(standing))
-        process.broker.enqueue(steps)
+    process.broker.enqueue(steps)
     if process.couriers.any_due():
         process.broker.enqueue([notify_step()])
     SWEEPS.inc()

@@ -8,6 +8,7 @@ from app.queue.broker import make_celery
 from app.queue.steps import (
     EVICT_TASK,
     NOTIFY_TASK,
+    RESUME_TASK,
     RESYNTHESISE_TASK,
     RETAIN_TASK,
     SWEEP_QUEUE,
@@ -17,7 +18,7 @@ from app.queue.steps import (
 from app.settings import load_settings
 from app.store.models import Stage
 from workers.process import this_process
-from workers.resynthesise import resynthesise
+from workers.resynthesise import resume, resynthesise
 from workers.retain import evict, retain
 from workers.stage import run_stage
 from workers.stages import STAGES
@@ -68,6 +69,11 @@ def resynthesise_task(job_id: str, queue: str) -> None:
     resynthesise(this_process(), uuid.UUID(job_id), queue)
 
 
+def resume_task(source: str) -> None:
+    """Looks whether there is room for those who wait for a source."""
+    resume(this_process(), source)
+
+
 def notify_task() -> None:
     """Sends what is due to receivers; returns at once, for they may take their time."""
     this_process().couriers.send_due()
@@ -91,6 +97,7 @@ def evict_task() -> None:
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(resume_task, name=RESUME_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)
 celery.task(retain_task, name=RETAIN_TASK)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from app.documents import job_document
 from app.errors import Erased
 from app.settings import RedisSettings
+from app.store.calls import spent
 from app.store.database import Database
 from app.store.jobs import sources_of
 from app.store.reading import read_job
@@ -64,7 +65,7 @@ class Answers:
     def _from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
         with self._database.transaction(durable=False) as session:
             job = read_job(session, tenant_id, job_id)
-            found = job_document(job, sources_of(session, job_id))
+            found = job_document(job, sources_of(session, job_id), spent(session, job))
         return self._snapshots.fill(tenant_id, found)
 
 

@@ -106,7 +106,7 @@ async def attribute_batch(
             async with once.batch(terms, fingerprint):
                 answers = [await batch.answer(number, item) for number, item in enumerate(items)]
         finally:
-            await intake.hand_on(batch.accepted)
+            intake.hand_on(batch.accepted)
     fields = {REPLAYED: "true"} if batch.replayed and not batch.accepted else {}
     return Response(json.dumps({"items": answers}, ensure_ascii=False), 200, fields, "application/json")
 

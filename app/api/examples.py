@@ -12,6 +12,7 @@ from app.documents import (
     RankedDocument,
     ResultDocument,
     SourceDocument,
+    SpendDocument,
     ThresholdDocument,
     VerdictDocument,
 )
@@ -57,6 +58,7 @@ _QUEUED = JobDocument(
     metadata={"queue": "appeals", "reporter": 17},
     prompt=None,
     seed=None,
+    spend=SpendDocument(budget_usd=5.0, usd=0.0, calls=[]),
     sources=[_source("zoo-unet", "unet", drawn=False), _source("zoo-flow", "transformer", drawn=False)],
     timings={},
     result=None,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 from anyio import Semaphore
@@ -22,12 +23,14 @@ from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
-from app.queue.steps import queue_of, required_roles
+from app.queue.messenger import Messenger
+from app.queue.steps import is_local, queue_of, required_roles
 from app.settings import Settings
 from app.store.blobs import Blobs
 from app.store.database import Database, connect
 from app.store.snapshots import Snapshots, connect_redis
 from app.tracing import configure_tracing
+from app.vendors.circuit import which_are_open
 from attribution.catalogue import Catalogue, load_catalogue
 
 
@@ -70,15 +73,23 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
+        messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
         asked = catalogue.askable(datetime.now(UTC).date())
-        store_gauges = StoreGauges(database, heartbeats, map(queue_of, asked), required_roles(asked))
+        served = [source.id for source in asked if not is_local(queue_of(source))]
+        store_gauges = StoreGauges(
+            database,
+            heartbeats,
+            map(queue_of, asked),
+            required_roles(asked),
+            partial(which_are_open, redis, served),
+        )
         decoders = Decoders(settings.intake)
         intake = Intake(
             database=database,
             blobs=blobs,
-            broker=broker,
+            messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
             snapshots=snapshots,
@@ -109,6 +120,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                 )
             finally:
                 await endings.stop()
+                messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()

@@ -5,7 +5,19 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.api.accepted import answer_accepted, replay
-from app.api.dependencies import Admitted, Decoders, Intake, Once, Settings, Uploads, Waiting
+from app.api.dependencies import (
+    Admitted,
+    Decoders,
+    Intake,
+    Once,
+    Settings,
+    Uploads,
+    Waiting,
+    get_admitted,
+    get_caller,
+    get_submitter,
+)
+from app.api.lean import lean
 from app.api.openapi import (
     ANSWER_HEADERS,
     CANCEL_AFTER,
@@ -45,7 +57,16 @@ from app.intake.submission import Submission, from_form, from_json
 from app.intake.upload import read_upload
 from app.settings import IntakeSettings
 
-router = APIRouter(tags=["attribution"])
+
+async def _submit(request: Request) -> Response:
+    state = request.state
+    caller = await get_admitted(request, await get_submitter(await get_caller(request)))
+    return await attribute_image(
+        request, caller, state.settings, state.intake, state.decoders, state.once, state.uploads, state.waiting
+    )
+
+
+router = APIRouter(tags=["attribution"], route_class=lean(_submit))
 
 
 @router.post(
@@ -101,7 +122,7 @@ async def attribute_image(
         accepted = await once.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await replay(request, waiting, caller.tenant_id, accepted)
-    await intake.hand_on([accepted])
+    intake.hand_on([accepted])
     return await answer_accepted(request, waiting, caller.tenant_id, accepted)
 
 

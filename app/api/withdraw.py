@@ -10,6 +10,7 @@ from app.documents import JobDocument, job_document
 from app.errors import Erased, NotFound, StorageUnavailable
 from app.queue.steps import notify_step
 from app.store import jobs
+from app.store.calls import spent
 from app.store.erasure import erase
 
 router = APIRouter(tags=["attribution"])
@@ -35,7 +36,7 @@ def cancel_attribution(
             raise NotFound(f"There is no job {job_id}.")
         if job.erased_at is not None:
             raise Erased(f"Job {job_id} was erased.")
-        document = job_document(job, jobs.sources_of(session, job_id))
+        document = job_document(job, jobs.sources_of(session, job_id), spent(session, job))
     if canceled is not None:
         snapshots.end(caller.tenant_id, document)
         if canceled.notify:

@@ -5,6 +5,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
@@ -40,3 +41,17 @@ def number(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
         raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def amount(text: str) -> Decimal:
+    """US dollars such as 2 or 0.50."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text):
+        raise ArgumentTypeError(f"{text!r} is not an amount such as 2 or 0.50")
+    return Decimal(text)
+
+
+def switch_of(text: str) -> bool:
+    """`true` or `false`."""
+    if text not in ("true", "false"):
+        raise ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"

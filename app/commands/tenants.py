@@ -1,19 +1,25 @@
 """`python -m app tenants …`: whom jobs and keys belong to, how much they may ask for, how long theirs is kept.
 
-`default` as a limit or a duration is the installation's own.
+`default` as a limit, a duration, an amount or a switch is the installation's own.
 """
 
 import argparse
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from app.access.audit import record
-from app.commands.session import ACTOR, duration, number, transaction
+from app.commands.session import ACTOR, amount, duration, number, switch_of, transaction
 from app.settings import Settings
 from app.store import tenants
 
 _LIMITS = {"requests_per_minute": "of each key", "concurrent_jobs": "jobs that have not ended"}
+_SPENT = {
+    "budget_usd": "what a job may spend on vendors where it does not say, in US dollars",
+    "max_budget_usd": "what a job may say at most",
+}
+_KEPT_IN = {"local_only": "true: no caption ever leaves the house"}
 _RETAINED = {
     "retain_images": "the query image and the drawings",
     "retain_captions": "captions, prompts, and what files said of themselves",
@@ -33,6 +39,10 @@ def add_commands(groups: Any) -> None:
     limiting = commands.add_parser("limit", parents=[who], help="set how much a tenant may ask for")
     _options(limiting, _LIMITS, number, "N")
     limiting.set_defaults(run=change, members=_LIMITS, action="tenant.limited")
+    spending = commands.add_parser("spend", parents=[who], help="set what is spent on vendors, or that none is asked")
+    _options(spending, _SPENT, amount, "USD")
+    _options(spending, _KEPT_IN, switch_of, "true|false")
+    spending.set_defaults(run=change, members={**_SPENT, **_KEPT_IN}, action="tenant.spending_changed")
     retaining = commands.add_parser("retain", parents=[who], help="set how long a tenant's things are kept")
     _options(retaining, _RETAINED, duration, "TIME")
     retaining.set_defaults(run=change, members=_RETAINED, action="tenant.retention_changed")
@@ -61,19 +71,21 @@ def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per tenant, with what it has other than the default."""
     with transaction(settings) as session:
         for tenant in tenants.every(session):
-            own = {member: getattr(tenant, member) for member in (*_LIMITS, *_RETAINED)}
+            own = {member: getattr(tenant, member) for member in (*_LIMITS, *_SPENT, *_KEPT_IN, *_RETAINED)}
             said = [f"{member}={_shown(value)}" for member, value in own.items() if value is not None]
             if tenant.disabled_at is not None:
                 said.append(f"disabled since {tenant.disabled_at:%F %T} UTC")
             print("  ".join([str(tenant.id), tenant.name, *said]))
 
 
-def _shown(value: int | timedelta) -> str:
-    return str(value) if isinstance(value, int) else f"{value / timedelta(days=1):g}d"
+def _shown(value: int | bool | Decimal | timedelta) -> str:
+    if isinstance(value, timedelta):
+        return f"{value / timedelta(days=1):g}d"
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value).lower()
 
 
 def change(settings: Settings, given: argparse.Namespace) -> None:
-    """Sets the limits or durations that are given, and leaves the others. Raises NotFound."""
+    """Sets the limits, amounts or durations that are given, and leaves the others. Raises NotFound."""
     values = {member: getattr(given, member) for member in given.members if hasattr(given, member)}
     with transaction(settings) as session:
         tenant = tenants.named(session, given.name)

@@ -1,15 +1,15 @@
 """Makes an accepted job of what was sent: stored bytes, committed rows, a message to the workers, in that order."""
 
 import uuid
-from asyncio import gather
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
@@ -22,15 +22,15 @@ from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
 from app.questions import answer_key
-from app.queue.broker import Broker
+from app.queue.messenger import Messenger
 from app.queue.steps import notify_step, stage_step
 from app.settings import OutboundSettings, Settings
 from app.store import idempotency
+from app.store.accepting import NewJob, accept
 from app.store.admission import fits
 from app.store.answers import reuse
-from app.store.blobs import Blobs, StoredBlob, refer, unused
+from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
-from app.store.jobs import NewJob, accept
 from app.store.models import Stage
 from app.store.snapshots import Snapshots
 from app.webhook.receivers import receiver_rules
@@ -38,18 +38,15 @@ from attribution.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
-CANONICAL_TYPE = "image/bmp"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
-# A broker that hangs keeps these threads and no others.
-_MESSAGES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
     """What the row says of an image, and the bytes that it uses; nothing as long as it is to be fetched."""
 
-    values: dict[str, Any] = field(default_factory=lambda: {"image": None, "query_blob": None})
+    values: dict[str, Any] = field(default_factory=lambda: {"image": None})
     uses: dict[str, StoredBlob] = field(default_factory=dict)
 
 
@@ -70,8 +67,6 @@ def image_values(decoded: Decoded) -> dict[str, Any]:
     )
     return {
         "image": image.model_dump(),
-        "evidence": {"findings": decoded.evidence},
-        "query_blob": decoded.canonical_sha256,
     }
 
 
@@ -82,7 +77,7 @@ class Intake:
         self,
         database: Database,
         blobs: Blobs,
-        broker: Broker,
+        messenger: Messenger,
         catalogue: Catalogue,
         decoders: Decoders,
         snapshots: Snapshots,
@@ -90,7 +85,7 @@ class Intake:
     ) -> None:
         self._database = database
         self._blobs = blobs
-        self._broker = broker
+        self._messenger = messenger
         self._catalogue = catalogue
         self._decoders = decoders
         self._snapshots = snapshots
@@ -98,10 +93,9 @@ class Intake:
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._concurrent_jobs = settings.access.concurrent_jobs
+        self._spend = settings.spend
         self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
-        self._broker_patience = settings.redis.timeout.total_seconds()
-        self._messages = CapacityLimiter(_MESSAGES_AT_ONCE)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
 
     async def accept(
@@ -133,6 +127,11 @@ class Intake:
             external_id=options.external_id,
             labels=options.metadata,
             cancel_after=cancel_after,
+            budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
+            usual_budget_usd=self._spend.budget_usd,
+            max_budget_usd=self._spend.max_budget_usd,
+            local_only=options.local_only,
+            usual_local_only=self._spend.local_only,
             webhook_url=webhook_url,
             webhook_events=options.webhook_events,
             cache=options.cache,
@@ -150,41 +149,39 @@ class Intake:
             await to_thread.run_sync(self._end, tenant_id, document)
         return document
 
-    async def hand_on(self, accepted: Sequence[JobDocument]) -> None:
-        """Tells the workers. Should that fail, the sweep does."""
-        steps = [stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted]
-        with move_on_after(self._broker_patience):
-            await to_thread.run_sync(self._broker.enqueue, steps, abandon_on_cancel=True, limiter=self._messages)
+    def hand_on(self, accepted: Iterable[JobDocument]) -> None:
+        """Has the workers told. Should that fail, the sweep does."""
+        self._messenger.soon(
+            stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
+        )
 
     async def _take(self, tenant_id: uuid.UUID, upload: Path) -> _Image:
-        """Decodes the image and stores it. The canonical one is written beside it first."""
-        canonical = upload.with_name("canonical.bmp")
+        """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker."""
         with DECODE_DURATION.time():
-            decoded = await self._decoders.decode(upload, canonical)
-        original, query = await gather(
-            self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded)),
-            self._put(tenant_id, canonical, decoded.canonical_sha256, CANONICAL_TYPE),
-        )
-        return _Image(image_values(decoded), {"original": original, "query": query})
+            decoded = await self._decoders.inspect(upload)
+        original = await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded))
+        return _Image(image_values(decoded), {"original": original})
 
     async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
+        linked = self._blobs.link(tenant_id, file, sha256, media_type)  # quicker than a thread is begun
+        if linked is not None:
+            return linked
         return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)
 
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
-        with self._database.transaction() as session:
-            job, rows = accept(session, new)
-            # Before any blob is locked: who erases the other job locks that first, and its blobs then.
+        with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
+            accepted = accept(session, new, uses, self._concurrent_jobs)
+            job, rows = accepted.job, accepted.sources
             if self._may_answer and job.cached_from is not None:
                 job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
-            lost = refer(session, job.id, uses)
             document = job_document(job, rows)
             if key is not None:
-                headers = {"Location": f"/attribute/{job.id}"}
+                headers = {"Location": f"/attribute/{document.id}"}
                 body = document.model_dump_json()
-                idempotency.complete(session, key, idempotency.Answered(202, headers, body, job.id))
-            if not fits(session, new.tenant_id, self._concurrent_jobs):
+                idempotency.complete(session, key, idempotency.Answered(202, headers, body, document.id))
+            if not fits(session, new.tenant_id, self._concurrent_jobs, accepted.share):
                 raise too_many_jobs()
-        self._blobs.put_again(lost)
+        self._blobs.put_again(accepted.lost)
         return document
 
     def _question(self, new: NewJob) -> str | None:

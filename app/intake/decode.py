@@ -1,4 +1,4 @@
-"""Runs in a decoding child process, between the upload on disk and the canonical image on disk.
+"""Runs in a decoding child process: says what a file is, and makes the canonical image of it.
 
 Imports nothing of the service: the child is small, and knows no secret. And what decodes is imported by the function
 alone, so that the API process, which only names it, does without.
@@ -11,9 +11,12 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attribution.image import LoadedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What an uploaded file turned out to be; `canonical_sha256` is of the BMP that was written beside it.
-
-    `evidence` is what the file says about its origin: `attribution.evidence.finding.documents`, at most 8 kB.
-    """
+    """What an uploaded file turned out to be."""
 
     format: str
     width: int
@@ -40,27 +40,48 @@ class Decoded:
     frames: int
     sha256: str
     size: int
-    canonical_sha256: str
-    evidence: list[dict[str, Any]] = field(default_factory=list)
 
 
 _KEPT_BLOCKS = 4
+# The side that pixels are reduced to where nobody will look at them.
+_GLANCE = 64
 
 
-def decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
-    """Decodes `upload` and writes its canonical BMP to `canonical`. Raises ImageError, MemoryError or OSError.
+def inspect(upload: Path, limits: DecodeLimits) -> Decoded:
+    """Decodes all of `upload` and keeps nothing of it. Raises ImageError, MemoryError or OSError.
 
-    The process ends itself when that takes more computing than it may: time spent waiting for a busy machine is not
-    the image's fault.
+    Of a JPEG, all that is coded is read, and an eighth of the pixels made of it: half the time, and what is cut off
+    or broken is found all the same. The process ends itself when that takes more computing than it may: time spent
+    waiting for a busy machine is not the image's fault.
     """
     with limited(limits.memory_bytes, limits.cpu_seconds):
-        return _decode(upload, canonical, limits)
+        loaded = _load(upload, limits, _GLANCE)
+        with upload.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = upload.stat().st_size
+        return Decoded(loaded.format, loaded.width, loaded.height, loaded.frames, sha256, size)
+
+
+def derive(
+    upload: Path, canonical: Path, limits: DecodeLimits, trust_list: Path | None, evidence_seconds: float
+) -> list[dict[str, Any]]:
+    """`canonicalise` and `read_evidence` in one go."""
+    canonicalise(upload, canonical, limits)
+    return read_evidence(upload, trust_list, limits.memory_bytes, evidence_seconds)
+
+
+def canonicalise(upload: Path, canonical: Path, limits: DecodeLimits) -> None:
+    """Writes the canonical BMP of `upload` to `canonical`. Raises, and ends the process, as `inspect` does."""
+    with limited(limits.memory_bytes, limits.cpu_seconds):
+        from attribution.image import encode_bmp
+
+        canonical.write_bytes(encode_bmp(_load(upload, limits, limits.canonical_side).image))
 
 
 def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_seconds: float) -> list[dict[str, Any]]:
-    """What `upload` says about its origin. A task of its own, so that its end need not be that of the image.
+    """What `upload` says about its origin: `attribution.evidence.finding.documents`, at most 8 kB.
 
-    `trust_list` names a file of PEM certificates. Raises OSError or MemoryError; ends the process as `decode` does.
+    `trust_list` names a file of PEM certificates. Raises OSError or MemoryError; ends the process as `inspect` does.
     """
     with limited(memory_bytes, cpu_seconds):
         from attribution.evidence.finding import documents
@@ -85,27 +106,14 @@ def limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _decode(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded:
+def _load(upload: Path, limits: DecodeLimits, side: int) -> "LoadedImage":
     from PIL import Image
 
-    from attribution.image import ImageLimits, encode_bmp, load
+    from attribution.image import ImageLimits, load
 
     # Pillow keeps this many freed blocks of 16 MB: asking the kernel for them anew doubled the time of a decoding.
     Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]
-    loaded = load(upload, ImageLimits(limits.max_pixels, limits.max_frames, limits.canonical_side))
-    bmp = encode_bmp(loaded.image)
-    canonical.write_bytes(bmp)
-    with upload.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Decoded(
-        format=loaded.format,
-        width=loaded.width,
-        height=loaded.height,
-        frames=loaded.frames,
-        sha256=sha256,
-        size=upload.stat().st_size,
-        canonical_sha256=hashlib.sha256(bmp).hexdigest(),
-    )
+    return load(upload, ImageLimits(limits.max_pixels, limits.max_frames, side))
 
 
 def _confine(memory_bytes: int) -> None:

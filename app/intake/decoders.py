@@ -1,9 +1,10 @@
 """A few child processes that decode uploads, each with a limit on memory and time; one that breaks it is killed."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
@@ -17,13 +18,15 @@ from app.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
-from app.intake.decode import Decoded, DecodeLimits, decode, read_evidence
+from app.intake.decode import Decoded, DecodeLimits, canonicalise, derive, inspect, read_evidence
 from app.intake.unpack import unpack_limited
 from app.settings import IntakeSettings
 from attribution import errors
 from attribution.evidence.finding import Kind, documents, unreadable
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
     errors.UnsupportedImage: UnsupportedImage,
@@ -56,79 +59,79 @@ class Decoders:
             cpu_seconds=settings.decode_timeout.total_seconds(),
         )
 
-    async def decode(self, upload: Path, canonical: Path) -> Decoded:
-        """Writes the canonical BMP and says what the file is, and what it says of itself.
+    async def inspect(self, upload: Path) -> Decoded:
+        """Says what a file is, all of which is decoded.
 
-        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk is full, and
+        Raises UnsupportedImage, UndecodableImage or ImageTooLarge; StorageUnavailable when the disk cannot be read, and
         Overloaded when a child got nowhere without computing, as on a machine that is far too busy.
         """
+        with self._judging():
+            return await self._run(self._patience, inspect, upload, self._limits)
+
+    async def derive(self, upload: Path, canonical: Path) -> list[dict[str, Any]]:
+        """Writes the canonical BMP and returns what the file says of itself. Raises as `inspect` does."""
+        try:
+            evidence = (self._trust_list, _EVIDENCE_SECONDS)
+            return await self._run(self._patience, derive, upload, canonical, self._limits, *evidence)
+        except (OSError, MemoryError, BrokenWorkerProcess):  # ProcessLookupError and TimeoutError are OSErrors
+            pass
+        except errors.ImageError as error:
+            raise _PROBLEMS[type(error)](str(error)) from error
+        # Whatever broke the child, the image is judged by itself: evidence that cannot be read does not cost it.
+        with self._judging():
+            await self._run(self._patience, canonicalise, upload, canonical, self._limits)
+        return await self._evidence(upload)
+
+    async def _run(self, patience: float, task: Callable[..., T], *arguments: Any) -> T:
+        """Has a child do it, once one is free."""
         async with self._turn:
-            try:
-                with fail_after(self._patience):
-                    decoded = await to_process.run_sync(
-                        decode,
-                        upload,
-                        canonical,
-                        self._limits,
-                        cancellable=True,
-                        limiter=self._unlimited,
-                    )
-            except errors.ImageError as error:
-                raise _PROBLEMS[type(error)](str(error)) from error
-            except MemoryError as error:
-                raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
-            except TimeoutError as error:
-                log.warning("decoder_killed", reason="timeout")
-                raise Overloaded(
-                    "This machine is too busy to decode the image; try again in a minute.",
-                    headers={"Retry-After": "60"},
-                ) from error
-            except (BrokenWorkerProcess, ProcessLookupError) as error:
-                # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
-                log.warning("decoder_killed", reason="died")
-                raise UndecodableImage(
-                    f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
-                ) from error
-            except OSError as error:
-                log.error("decoder_disk_error", error=str(error))
-                raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
-            return replace(decoded, evidence=await self._evidence(upload))
+            with fail_after(patience):
+                return await to_process.run_sync(task, *arguments, cancellable=True, limiter=self._unlimited)
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """What goes wrong with decoding, as the problem that a caller is told."""
+        try:
+            yield
+        except errors.ImageError as error:
+            raise _PROBLEMS[type(error)](str(error)) from error
+        except MemoryError as error:
+            raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
+        except TimeoutError as error:
+            log.warning("decoder_killed", reason="timeout")
+            raise Overloaded(
+                "This machine is too busy to decode the image; try again in a minute.",
+                headers={"Retry-After": "60"},
+            ) from error
+        except (BrokenWorkerProcess, ProcessLookupError) as error:
+            # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
+            log.warning("decoder_killed", reason="died")
+            raise UndecodableImage(
+                f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
+            ) from error
+        except OSError as error:
+            log.error("decoder_disk_error", error=str(error))
+            raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
     async def unpack(self, body: Path, folder: Path) -> Any:
         """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""
-        async with self._turn:
-            try:
-                with fail_after(_PATIENCE * _UNPACK_SECONDS):
-                    return await to_process.run_sync(
-                        unpack_limited,
-                        body,
-                        folder,
-                        self._limits.memory_bytes,
-                        _UNPACK_SECONDS,
-                        cancellable=True,
-                        limiter=self._unlimited,
-                    )
-            except TimeoutError as error:
-                raise Overloaded("This machine is too busy just now.", headers={"Retry-After": "60"}) from error
-            except (MemoryError, BrokenWorkerProcess, ProcessLookupError) as error:
-                raise MalformedRequest("Reading this JSON takes too much; send fewer or simpler members.") from error
-            except OSError as error:
-                log.error("decoder_disk_error", error=str(error))
-                raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+        try:
+            return await self._run(
+                _PATIENCE * _UNPACK_SECONDS, unpack_limited, body, folder, self._limits.memory_bytes, _UNPACK_SECONDS
+            )
+        except TimeoutError as error:
+            raise Overloaded("This machine is too busy just now.", headers={"Retry-After": "60"}) from error
+        except (MemoryError, BrokenWorkerProcess, ProcessLookupError) as error:
+            raise MalformedRequest("Reading this JSON takes too much; send fewer or simpler members.") from error
+        except OSError as error:
+            log.error("decoder_disk_error", error=str(error))
+            raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
     async def _evidence(self, upload: Path) -> list[dict[str, Any]]:
         """What the file says of itself. A child that breaks over it costs the evidence, not the image."""
         try:
-            with fail_after(_PATIENCE * _EVIDENCE_SECONDS):
-                return await to_process.run_sync(
-                    read_evidence,
-                    upload,
-                    self._trust_list,
-                    self._limits.memory_bytes,
-                    _EVIDENCE_SECONDS,
-                    cancellable=True,
-                    limiter=self._unlimited,
-                )
+            given = (self._trust_list, self._limits.memory_bytes, _EVIDENCE_SECONDS)
+            return await self._run(_PATIENCE * _EVIDENCE_SECONDS, read_evidence, upload, *given)
         except (OSError, MemoryError, TimeoutError, BrokenWorkerProcess) as error:  # ProcessLookupError is an OSError
             log.warning("evidence_unreadable", reason=type(error).__name__)
             return documents([unreadable(Kind.FILE, "file")])

@@ -27,11 +27,14 @@ from app.intake.strict_json import parse
 from app.webhook.events import EventType
 
 MAX_METADATA_BYTES = 4_096
+# What a column of amounts can hold is more; so much for one image is a mistake.
+MAX_BUDGET_USD = 100_000
 
 _LISTS = ("sources", "exclude", "webhook_events")
 _NUMBERS = ("candidates", "seed")
 _OBJECTS = ("metadata",)
-_SWITCHES = ("cache",)
+_SWITCHES = ("local_only", "cache")
+_AMOUNTS = ("budget_usd",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -83,6 +86,15 @@ class Options(BaseModel):
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
+    )
+    budget_usd: Annotated[float, Field(ge=0, le=MAX_BUDGET_USD, strict=True, allow_inf_nan=False)] | None = Field(
+        None,
+        description="what may be spent on sources that cost money; the tenant's or the installation's budget where not "
+        "given. A source that it does not cover is not asked",
+        examples=[0.5],
+    )
+    local_only: Annotated[bool, Field(strict=True)] = Field(
+        False, description="ask no source that the caption would leave the house for; a tenant may have that for all"
     )
     cache: Annotated[bool, Field(strict=True)] = Field(
         True,
@@ -162,10 +174,18 @@ def _switch(text: str) -> bool:
     return text == "true"
 
 
+def _amount(text: str) -> float:
+    """Dollars as people write them, not `1e3` or `.5`."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ValueError("must be an amount such as 2 or 0.50")
+    return float(text)
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(_NUMBERS, _whole_number),
     **dict.fromkeys(_OBJECTS, parse),
     **dict.fromkeys(_SWITCHES, _switch),
+    **dict.fromkeys(_AMOUNTS, _amount),
 }
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from app.errors import InvalidRequest, UnknownSource
 from app.queue.steps import queue_of
-from app.store.jobs import NewSource
+from app.store.accepting import NewSource
 from attribution import errors
 from attribution.catalogue import Catalogue, Source
 from attribution.ports import SourceState
@@ -54,5 +54,6 @@ def _row(source: Source, today: date) -> NewSource:
         timeout=timedelta(seconds=source.limits.timeout_seconds),
         state=state,
         reason=reason,
+        external=source.external,
         warning=source.warning(today),
     )

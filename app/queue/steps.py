@@ -12,6 +12,7 @@ from attribution.catalogue import Source
 REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
 RESYNTHESISE_TASK = "workers.resynthesise"
+RESUME_TASK = "workers.resume"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
 EVICT_TASK = "workers.evict"
@@ -63,6 +64,11 @@ def stage_task_name(stage: Stage) -> str:
 def sources_step(job_id: uuid.UUID, queue: str) -> Step:
     """The message that has the sources of a job drawn that wait in one queue."""
     return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
+
+
+def resume_step(source: str) -> Step:
+    """The message that jobs wait for a source and somebody should look whether there is room."""
+    return Step(RESUME_TASK, REMOTE_QUEUE, (source,))
 
 
 def notify_step() -> Step:

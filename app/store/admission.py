@@ -43,19 +43,25 @@ def is_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
     return _count(session, tenant_id, limit) >= limit
 
 
-def fits(session: Session, tenant_id: uuid.UUID, default: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many open jobs a tenant may have, and has."""
+
+    allowed: int
+    open_jobs: int
+
+
+def fits(session: Session, tenant_id: uuid.UUID, default: int, seen: Share) -> bool:
     """Whether a tenant's open jobs, those of this transaction among them, are no more than it may have.
 
-    Near the limit no other transaction of the tenant gets past this line until the commit, so ask last. Far from it
-    they need not wait for each other's disk: those that cannot be seen yet are fewer than the distance.
+    Near the limit no other transaction of the tenant gets past this line until the commit, so ask last. Far from it,
+    as `seen` says, they need not wait for each other's disk: those that cannot be seen yet are fewer than the distance.
     """
-    asked = {"tenant_id": tenant_id, "default": default}
-    limit, jobs = session.execute(_SHARE, asked).one()
-    if jobs <= limit - _UNSEEN:
+    if seen.open_jobs < seen.allowed - _UNSEEN:
         return True
     session.execute(_ALONE, {"tenant_id": str(tenant_id)})
-    limit, jobs = session.execute(_SHARE, asked).one()
-    return bool(jobs <= limit)
+    allowed, jobs = session.execute(_SHARE, {"tenant_id": tenant_id, "concurrent_jobs": default}).one()
+    return bool(jobs <= allowed)
 
 
 def _count(session: Session, tenant_id: uuid.UUID, up_to: int) -> int:
@@ -65,16 +71,16 @@ def _count(session: Session, tenant_id: uuid.UUID, up_to: int) -> int:
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('open jobs ' || :tenant_id, 0))")
 # More transactions than Postgres has connections for cannot be under way.
 _UNSEEN = 500
-_SHARE = text(
-    """
+# `allowed` and `open_jobs` of :tenant_id, whose default is :concurrent_jobs.
+SHARE = """
     SELECT allowed, (
         SELECT count(*) FROM (
             SELECT 1 FROM jobs WHERE tenant_id = :tenant_id AND status IN ('queued', 'processing') LIMIT allowed + 1
-        ) AS open_jobs
-    )
-    FROM (SELECT coalesce(concurrent_jobs, :default) AS allowed FROM tenants WHERE id = :tenant_id) AS share
+        ) AS own
+    ) AS open_jobs
+    FROM (SELECT coalesce(concurrent_jobs, :concurrent_jobs) AS allowed FROM tenants WHERE id = :tenant_id) AS tenant
     """
-)
+_SHARE = text(SHARE)
 _OPEN = text(
     """
     SELECT count(*) FROM (

@@ -4,8 +4,9 @@ An answer is a job's own. A job that is answered from another gets rows of its o
 that each can be erased without the other. The other is locked meanwhile: it is whole, or it is not used.
 """
 
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,9 +70,10 @@ def find(session: Session, job: Job, ttl: timedelta) -> Donor | None:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A job has just passed screening, in this state of it; None where that cannot be told."""
+    """A job has just passed screening, in this state of it, None where that cannot be told; and what its file says."""
 
     state: str | None
+    evidence: Sequence[Mapping[str, Any]] = ()
 
 
 def reuse(
@@ -84,9 +86,10 @@ def reuse(
     """
     given = _given(job) | {"answer_ttl": ttl, "donor": donor_id}
     given |= {"passed": passed is not None, "screened_by": passed and passed.state}
+    given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
     if session.execute(_LOCK_DONOR, given).one_or_none() is None:
         return None
-    given |= {"stage": job.stage, "attempt": job.attempt}
+    given |= {"stage": job.stage, "attempt": job.attempt or 0}
     ended = session.scalars(_END, given, execution_options={"populate_existing": True}).one_or_none()
     if ended is None:
         return None
@@ -112,18 +115,19 @@ def _given(job: Job) -> dict[str, Any]:
 
 
 _FIND = text(NEWEST)
-# Erasing, and forgetting images, locks the job first, too.
+# Erasing, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it.
 _LOCK_DONOR = text(
     f"""
     SELECT d.id FROM jobs d
     WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screened_by = {STATE})
-    FOR SHARE OF d
+    FOR SHARE OF d SKIP LOCKED
     """  # noqa: S608 - our own words
 )
-# What the pixels themselves say was found by a worker; everything else in the evidence is of this very upload.
+# The file is the same. Where it was read again, only what the pixels themselves say is the other job's.
 _EVIDENCE = """
-    jsonb_build_object('findings', coalesce(evidence -> 'findings', '[]') || coalesce(
-        jsonb_path_query_array(donor_evidence, '$.findings[*] ? (@.kind == "watermark")'), '[]'))
+    CASE WHEN :passed THEN jsonb_build_object('findings', CAST(:findings AS jsonb) || coalesce(
+             jsonb_path_query_array(donor_evidence, '$.findings[*] ? (@.kind == "watermark")'), '[]'))
+         ELSE donor_evidence END
 """
 _ANSWER = {
     **{name: f"donor_{name}" for name in ("result", "caption", "captioner", "embedder", "features_blob", "method")},

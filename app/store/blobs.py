@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -70,16 +71,21 @@ class Blobs:
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
-        key = _key(tenant_id, sha256)
+        linked = self.link(tenant_id, file, sha256, media_type)
+        if linked is not None:
+            return linked
+        part = _LOCAL_PART_BYTES if self._folder else _REMOTE_PART_BYTES
         try:
-            size = file.stat().st_size
-            if self._folder is None:
-                obstore.put(self._store, key, file, chunk_size=_REMOTE_PART_BYTES, max_concurrency=1)
-            elif not _link(file, self._folder / key):
-                obstore.put(self._store, key, file, chunk_size=_LOCAL_PART_BYTES, max_concurrency=1)
+            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=part, max_concurrency=1)
+            return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
-        return StoredBlob(tenant_id, sha256, size, media_type, file)
+
+    def link(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob | None:
+        """Stores a file by giving it a second name, which takes microseconds; None where that cannot be done."""
+        if self._folder is None or not _link(file, self._folder / _key(tenant_id, sha256)):
+            return None
+        return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
 
     def put_again(self, lost: Iterable[StoredBlob]) -> None:
         """Stores what `refer` said is lost, after its commit. Raises StorageUnavailable."""
@@ -155,28 +161,45 @@ def refer(
     """
     if not uses:
         return []
-    # Sorted, because two leaves that insert the same two blobs in opposite order would wait for each other.
-    used = sorted(uses.items(), key=lambda use: use[1].sha256)
-    records = [
-        {
-            "role": role,
-            "tenant_id": str(blob.tenant_id),
-            "sha256": blob.sha256,
-            "size": blob.size,
-            "media_type": blob.media_type,
-            "cache_key": (keys or {}).get(role),
-            "drawn_at": (drawn_at or {}).get(role),
-        }
-        for role, blob in used
-    ]
-    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": json.dumps(records)}))
+    used = in_order(uses)
+    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": records(used, keys or {}, drawn_at or {})}))
     return [blob for _, blob in used if blob.sha256 in gone]
 
 
-# One statement and one round trip however many blobs: a job of ten sources records dozens.
-_REFER = text(
+def in_order(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
+    """Sorted: two leaves that insert the same two blobs in opposite order would wait for each other."""
+    return sorted(uses.items(), key=lambda use: use[1].sha256)
+
+
+def records(
+    used: Iterable[tuple[str, StoredBlob]],
+    keys: Mapping[str, str] = MappingProxyType({}),
+    drawn_at: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """What `referring` is given as :records."""
+    return json.dumps(
+        [
+            {
+                "role": role,
+                "tenant_id": str(blob.tenant_id),
+                "sha256": blob.sha256,
+                "size": blob.size,
+                "media_type": blob.media_type,
+                "cache_key": keys.get(role),
+                "drawn_at": drawn_at.get(role),
+            }
+            for role, blob in used
+        ]
+    )
+
+
+def referring(job_id: str, origin: str = "uses") -> str:
+    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job_id`, from `origin`, is SQL.
+
+    One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
-    WITH uses AS (
+    return f"""
+    uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
             AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
                      cache_key text, drawn_at timestamptz)
@@ -189,15 +212,16 @@ _REFER = text(
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
         INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
-        SELECT :job_id, role, tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
+        SELECT {job_id}, role, uses.tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
                THEN coalesce(drawn_at, now()) END
-        FROM uses
+        FROM {origin}
         ON CONFLICT (job_id, role) DO UPDATE
             SET sha256 = excluded.sha256, cache_key = excluded.cache_key, drawn_at = excluded.drawn_at
     )
-    SELECT sha256 FROM stored WHERE gone_at IS NOT NULL
-    """
-)
+    """  # noqa: S608 - our own words
+
+
+_REFER = text(f"WITH {referring('CAST(:job_id AS uuid)')} SELECT sha256 FROM stored WHERE gone_at IS NOT NULL")  # noqa: S608 - our own words
 
 
 def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
@@ -288,15 +312,19 @@ async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
 
 def _link(file: Path, to: Path) -> bool:
     """Gives a file a second name, in one step and over whatever is there; False across file systems."""
-    new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, new)
+        try:
+            os.link(file, to)
+        except FileNotFoundError:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, to)
+        except FileExistsError:  # the same bytes; but who deletes strays looks at their age
+            new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
+            os.link(file, new)
+            new.replace(to)
+            new.unlink(missing_ok=True)  # renaming a name of this very file to another one does nothing
     except OSError:
         return False
-    new.replace(to)
-    # Where that was a name of this very file already, renaming has done nothing.
-    new.unlink(missing_ok=True)
     return True
 
 

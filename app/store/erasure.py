@@ -56,6 +56,7 @@ def erase(
 def _erase_rows(session: Session, job_id: uuid.UUID) -> None:
     session.execute(_CLOSE, {"id": job_id})
     session.execute(_EMPTY, {"id": job_id})
+    session.execute(_FORGET_TASKS, {"id": job_id})
     idempotency.blank(session, [job_id])
     for table in (JobSource, Feedback):
         session.execute(delete(table).where(table.job_id == job_id))
@@ -69,6 +70,8 @@ _CLOSE = text(
     WHERE id = :id AND status IN ('queued', 'processing')
     """  # noqa: S608 - our own words
 )
+# What was spent stays; the handles by which a vendor knows the drawings do not.
+_FORGET_TASKS = text("UPDATE source_calls SET task = NULL WHERE job_id = :id")
 _EMPTY = text(
     f"""
     UPDATE jobs SET {", ".join(f"{column} = NULL" for column in _TEXTS)}, notify = false,

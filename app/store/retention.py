@@ -48,6 +48,16 @@ _CAPTIONS = text(
     RETURNING overdue.tenant_id, overdue.id
     """  # noqa: S608 - our own words
 )
+# What vendors made of the caption.
+_REDRAWN = text(
+    """
+    UPDATE job_sources SET drawings = (
+        SELECT jsonb_agg(drawing - 'prompt' ORDER BY place) FROM jsonb_array_elements(drawings)
+            WITH ORDINALITY AS each (drawing, place)
+    )
+    WHERE job_id = ANY(:jobs) AND drawings @? '$[*].prompt'
+    """
+)
 _RESULTS = text(_overdue("retain_results", "erased_at"))
 
 
@@ -63,7 +73,9 @@ def forget_images(session: Session, span: timedelta) -> tuple[Sequence[Owned], l
 def forget_captions(session: Session, span: timedelta) -> Sequence[Owned]:
     """Lets go of captions, prompts and what files said of themselves."""
     jobs = _owned(session, _CAPTIONS, span)
-    drawings.forget_questions(session, [job_id for _, job_id in jobs])
+    if jobs:
+        session.execute(_REDRAWN, {"jobs": [job_id for _, job_id in jobs]})
+        drawings.forget_questions(session, [job_id for _, job_id in jobs])
     idempotency.blank(session, [job_id for _, job_id in jobs])
     return jobs
 

@@ -108,6 +108,11 @@ def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) ->
     return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
 
 
+def claim_waiting(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
+    return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
+
+
 def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
     found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
@@ -116,15 +121,15 @@ def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) ->
     ]
 
 
-def _claiming(job_id: str) -> Executable:
-    """The claim of a job's sources in a queue; `job_id` is SQL."""
+def _claiming(which: str) -> Executable:
+    """The claim of sources; which ones, `which` says in SQL."""
     own = JobSource.__table__.columns
     statement = f"""
         UPDATE job_sources s SET
             state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
-            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds)
+            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds), next_attempt_at = NULL
         FROM jobs j
-        WHERE s.job_id = {job_id} AND s.queue = :queue AND j.id = s.job_id
+        WHERE {which} AND j.id = s.job_id
               AND j.status = 'processing' AND j.stage = 'resynthesising'
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
@@ -143,14 +148,24 @@ def _claiming(job_id: str) -> Executable:
     return select(JobSource, *of_job).from_statement(text(statement).columns(*own, *of_job))
 
 
-_CLAIM = _claiming(":job_id")
+_CLAIM = _claiming(
+    "s.job_id = :job_id AND s.queue = :queue AND (s.next_attempt_at IS NULL OR s.next_attempt_at <= now())"
+)
 _CLAIM_NEXT = _claiming(
-    """(
+    """s.queue = :queue AND s.job_id = (
         SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
         WHERE o.queue = :queue AND o.state = 'pending' AND o.attempt < :attempts
               AND (o.lease_until IS NULL OR o.lease_until < now())
               AND oj.status = 'processing' AND oj.stage = 'resynthesising'
         ORDER BY o.handed_on_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+    )"""
+)
+_CLAIM_WAITING = _claiming(
+    """s.source = :source AND s.job_id = (
+        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
+        WHERE o.source = :source AND o.state = 'pending' AND o.next_attempt_at <= now() AND o.attempt < :attempts
+              AND oj.status = 'processing' AND oj.stage = 'resynthesising'
+        ORDER BY o.job_id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
     )"""
 )
 
@@ -233,14 +248,21 @@ _BEGIN_WITH = text(
 )
 
 
+_FINISH = text(
+    """
+    UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings,
+                             lease_until = NULL, completed_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
+        AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
+    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
+    RETURNING s.source
+    """
+)
+
+
 def keep(session: Session, claimed: JobSource, drawings: Sequence[Mapping[str, Any]]) -> bool:
     """Writes down what a claimed source has drawn so far, and gives it its time anew; False when it was fenced off."""
-    given = {
-        "job_id": claimed.job_id,
-        "source": claimed.source,
-        "attempt": claimed.attempt,
-        "drawings": json.dumps(list(drawings)),
-    }
+    given = {**_fence(claimed), "drawings": json.dumps(list(drawings))}
     return session.scalar(_KEEP, given) is not None
 
 
@@ -254,22 +276,28 @@ _KEEP = text(
 )
 
 
-_FINISH = text(
+def park(session: Session, claimed: JobSource, wait: timedelta) -> bool:
+    """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
+    return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
+
+
+_PARK = text(
     """
-    UPDATE job_sources s SET state = e.state, reason = e.reason, drawings = e.drawings,
-                             lease_until = NULL, completed_at = clock_timestamp()
-    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-        AS e (source text, attempt smallint, state text, reason text, drawings jsonb)
-    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
-    RETURNING s.source
+    UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, hand_ons = 0,
+                           handed_on_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
     """
 )
 
 
+def _fence(claimed: JobSource) -> dict[str, Any]:
+    return {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
+
+
 def release(session: Session, claimed: JobSource) -> None:
     """Gives a claim back after an error that may pass; the sweep hands the source on again."""
-    given = {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
-    session.execute(_RELEASE, given)
+    session.execute(_RELEASE, _fence(claimed))
 
 
 _RELEASE = text(

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.errors import DeadlineExceeded, ServiceError, StepCrashed
 from app.store import sources
 from app.store.jobs import ENDING, unheld
-from app.store.models import Job, JobSource, JobStatus, Stage
+from app.store.models import WAITING, Job, JobSource, JobStatus, Stage
 from app.webhook import deliveries
 from attribution.ports import SourceState
 
@@ -24,6 +24,8 @@ BATCH = 500
 OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
 # A job that reached its deadline with drawings at hand may still embed and rank them.
 RANKING_GRACE = timedelta(minutes=1)
+# How long a source's own process has for noticing that there is room.
+WAITED_FOR = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,25 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
     return sources.join(session, job_id)
 
 
+_WAITS = and_(JobSource.state == SourceState.PENDING, JobSource.next_attempt_at.is_not(None))
+_NO_ROOM = "The job's deadline passed before the source's limits, or the source itself, left room for it."
+
+
 def _end_sources(
     session: Session, job_id: uuid.UUID, which: ColumnElement[bool], state: SourceState, reason: str, notify: bool
 ) -> None:
+    drawn = func.jsonb_array_length(JobSource.drawings)
+    # What has been drawn, and paid for, counts.
+    partly = func.concat(drawn, " drawings were made before that. ", reason)
     ended = session.scalars(
         update(JobSource)
         .where(JobSource.job_id == job_id, which)
-        .values(state=state, reason=reason, lease_until=None, completed_at=func.clock_timestamp())
+        .values(
+            state=case((drawn > 0, SourceState.DONE), (_WAITS, SourceState.RATE_LIMITED), else_=state),
+            reason=case((drawn > 0, partly), (_WAITS, _NO_ROOM), else_=reason),
+            lease_until=None,
+            completed_at=func.clock_timestamp(),
+        )
         .returning(JobSource.source)
     ).all()
     if notify:
@@ -132,6 +146,7 @@ def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uui
             Job.status == JobStatus.PROCESSING,
             Job.stage == Stage.RESYNTHESISING,
             JobSource.state.in_(sources.OPEN_STATES),
+            JobSource.next_attempt_at.is_(None),
             stale(JobSource, patience),
         )
         .limit(BATCH)
@@ -145,6 +160,16 @@ def hand_on_sources(session: Session, patience: timedelta) -> Sequence[tuple[uui
         .returning(JobSource.job_id, JobSource.queue)
     )
     return sorted({(job_id, queue) for job_id, queue in rows})
+
+
+def waited_for(session: Session) -> Sequence[str]:
+    """Sources that jobs wait for whose time has come a while ago: whoever was to look for room may be gone."""
+    return session.scalars(
+        select(JobSource.source)
+        .distinct()
+        .where(WAITING, JobSource.next_attempt_at < func.now() - WAITED_FOR)
+        .order_by(JobSource.source)
+    ).all()
 
 
 def hand_on_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -34,8 +34,8 @@ def every(session: Session) -> Sequence[Tenant]:
     return session.scalars(select(Tenant).order_by(Tenant.name)).all()
 
 
-def change(session: Session, tenant_id: uuid.UUID, values: dict[str, int | timedelta | None]) -> None:
-    """Sets limits and retention; null is the installation's default."""
+def change(session: Session, tenant_id: uuid.UUID, values: dict[str, Any]) -> None:
+    """Sets limits, spending and retention; null is the installation's default."""
     session.execute(update(Tenant).where(Tenant.id == tenant_id).values(values))
 
 

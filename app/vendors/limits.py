@@ -38,7 +38,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function wait(ms)
-    redis.call('SET', waiting, '1', 'PX', 600000)
+    if ARGV[10] == '1' then redis.call('SET', waiting, '1', 'PX', 600000) end
     return {0, math.max(0, math.ceil(ms))}
 end
 
@@ -127,11 +127,13 @@ class SourceLimits:
         slot_id: uuid.UUID | None = None,
         ordering: bool = True,
         queued: bool = False,
+        announce: bool = False,
     ) -> Slot | Wait:
         """A place for one call, for at most `lease` seconds.
 
         With a `slot_id` that has a place already it is kept. Not `ordering`: the call only asks after an order that
-        was made. `queued`: it has waited, and need not stand back behind others who do.
+        was made. `queued`: it has waited, and need not stand back behind others who do. `announce`: where there is no
+        place, whoever gives one back is to hear that somebody waits.
         """
         slot_id = slot_id or uuid.uuid4()
         per_minute = limits.per_minute or 0
@@ -139,7 +141,7 @@ class SourceLimits:
         minute = _MINUTE_MS / per_minute if 0 < per_minute < 1 else _MINUTE_MS
         arguments: list[str | int] = [
             *(slot_id.hex, round(lease * 1000), limits.concurrency or 0, in_minute, -(-in_minute // 6)),
-            *(round(minute) + _SLACK_MS, _TENTH_MS + _SLACK_MS, int(ordering), int(queued)),
+            *(round(minute) + _SLACK_MS, _TENTH_MS + _SLACK_MS, int(ordering), int(queued), int(announce)),
         ]
         if self._clock() >= self._ask_again_at:
             try:

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import text
 
 from app.documents import job_document
-from app.store import jobs
+from app.store import accepting, jobs
+from app.store.accepting import NewJob, NewSource
+from app.store.calls import spent
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, Job
 from app.store.snapshots import Snapshots
@@ -34,14 +36,14 @@ RESULT: dict[str, Any] = {
 def accept(database: Database, tenant_id: uuid.UUID = DEFAULT_TENANT, **options: Any) -> uuid.UUID:
     """Commits a job as acceptance does; returns its id."""
     sources = [
-        jobs.NewSource(
+        NewSource(
             source=name, family="fake", platform="local", model="fake", revision="1", queue=name, timeout=timedelta(1)
         )
         for name in SOURCES
     ]
-    given = {"image": None, "query_blob": None, "candidates": 1, "deadline": timedelta(hours=1)} | options
+    given = {"image": None, "candidates": 1, "deadline": timedelta(hours=1)} | options
     with database.transaction(durable=False) as session:
-        return jobs.accept(session, jobs.NewJob(tenant_id=tenant_id, sources=sources, **given))[0].id
+        return accepting.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
 
 
 def move(database: Database, job_id: uuid.UUID, stage: str | None, **states: str) -> None:
@@ -79,6 +81,6 @@ def end(
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, jobs.sources_of(session, job_id))
+        document = job_document(job, jobs.sources_of(session, job_id), spent(session, job))
     if snapshots is not None:
         snapshots.end(job.tenant_id, document)

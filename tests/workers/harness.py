@@ -1,6 +1,5 @@
 """A worker process inside a test: real stores, and a broker whose messages the test delivers, drops or doubles."""
 
-import io
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,11 +12,13 @@ from sqlalchemy import text
 from app import tracing
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
-from app.store import blobs, jobs
+from app.queue.steps import NOTIFY_TASK, RESUME_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
+from app.store import calls, jobs
+from app.store.accepting import NewJob, NewSource, accept
 from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
+from attribution.image import encode_png
 from workers.process import Process
-from workers.resynthesise import resynthesise
+from workers.resynthesise import resume, resynthesise
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
@@ -45,13 +46,16 @@ class Bench:
         self.broker = broker
 
     def submit(
-        self, colour: tuple[int, int, int] = (200, 40, 40), image: Image.Image | None = None, **options: Any
+        self,
+        colour: tuple[int, int, int] = (200, 40, 40),
+        image: Image.Image | None = None,
+        file: bytes | None = None,
+        **options: Any,
     ) -> uuid.UUID:
         """Accepts a job on every source of the catalogue, and enqueues its first stage."""
-        buffer = io.BytesIO()
-        (image or Image.new("RGB", (64, 48), colour)).save(buffer, "PNG")
-        stored = self.process.blobs.put(DEFAULT_TENANT, buffer.getvalue(), "image/png")
-        new = jobs.NewJob(
+        data = file or encode_png(image or Image.new("RGB", (64, 48), colour))
+        stored = self.process.blobs.put(DEFAULT_TENANT, data, "image/png")
+        new = NewJob(
             tenant_id=DEFAULT_TENANT,
             image={
                 "format": "PNG",
@@ -61,35 +65,32 @@ class Bench:
                 "sha256": stored.sha256,
                 "size": stored.size,
             },
-            query_blob=stored.sha256,
             sources=self._sources(),
             **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
-            job, _ = jobs.accept(session, new)
-            blobs.refer(session, job.id, {"query": stored})
-        self.broker.enqueue([stage_step(Stage.SCREENING, job.id)])
-        return job.id
+            job_id = accept(session, new, {"original": stored}).job.id
+        self.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
+        return job_id
 
     def submit_url(self, url: str, **options: Any) -> uuid.UUID:
         """Accepts a job whose image is yet to be fetched."""
-        new = jobs.NewJob(
+        new = NewJob(
             tenant_id=DEFAULT_TENANT,
             image=None,
-            query_blob=None,
             image_url=url,
             stage=Stage.FETCHING,
             sources=self._sources(),
             **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
-            job, _ = jobs.accept(session, new)
-        self.broker.enqueue([stage_step(Stage.FETCHING, job.id)])
-        return job.id
+            job_id = accept(session, new).job.id
+        self.broker.enqueue([stage_step(Stage.FETCHING, job_id)])
+        return job_id
 
-    def _sources(self) -> list[jobs.NewSource]:
+    def _sources(self) -> list[NewSource]:
         return [
-            jobs.NewSource(
+            NewSource(
                 source=source.id,
                 family=source.family,
                 platform=source.platform,
@@ -97,6 +98,7 @@ class Bench:
                 revision=source.revision,
                 queue=queue_of(source),
                 timeout=timedelta(seconds=source.limits.timeout_seconds),
+                external=source.external,
             )
             for source in self.process.catalogue.sources
         ]
@@ -109,6 +111,8 @@ class Bench:
     def _deliver(self, step: Step) -> None:
         if step.task == NOTIFY_TASK:
             return self.process.couriers.send_due()
+        if step.task == RESUME_TASK:
+            return resume(self.process, step.arguments[0])
         if step.task == RESYNTHESISE_TASK:
             return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
@@ -128,7 +132,7 @@ class Bench:
         with self.process.database.transaction() as session:
             for table, columns in (
                 ("jobs", ("handed_on_at", "lease_until", "deadline_at", "stage_since")),
-                ("job_sources", ("handed_on_at", "lease_until", "timeout_at")),
+                ("job_sources", ("handed_on_at", "lease_until", "timeout_at", "next_attempt_at")),
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
                 session.execute(text(f"UPDATE {table} SET {moved}"), {"seconds": seconds})
@@ -140,6 +144,12 @@ class Bench:
         assert found is not None
         return found
 
+    def original(self, job_id: uuid.UUID) -> str:
+        """The address of the file as it came."""
+        image = self.job(job_id).image
+        assert image is not None
+        return str(image["sha256"])
+
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.database.transaction() as session:
@@ -147,4 +157,6 @@ class Bench:
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
-        return job_document(self.job(job_id), list(self.sources(job_id).values()))
+        job = self.job(job_id)
+        with self.process.database.transaction() as session:
+            return job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))

@@ -163,7 +163,7 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     if end == "refused":
-        here.process.blobs.delete(DEFAULT_TENANT, str(here.job(job_id).query_blob))
+        here.process.blobs.delete(DEFAULT_TENANT, here.original(job_id))
         for _ in range(6):
             run_silently(here)
             here.pass_time(120)

@@ -3,15 +3,18 @@
 import uuid
 from collections.abc import Callable
 
+from PIL.PngImagePlugin import PngInfo
+
 from app.queue.steps import RESYNTHESISE_TASK, Step, stage_step
 from app.store.models import JobStatus, Stage
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
-from attribution.evidence.finding import Finding, Kind, Trust, documents
+from attribution.evidence.finding import Kind
 from attribution.evidence.watermark import MARKS
 from attribution.method import attribute
 from attribution.ports import Reason, SourceState
+from tests.app.images import encoded
 from tests.attribution.evidence.marking import mark
 from tests.attribution.evidence.test_watermark import picture
 from tests.workers.harness import Bench
@@ -182,11 +185,12 @@ def test_a_watermark_joins_what_the_file_said_of_itself(bench: Make) -> None:
     here = bench(THREE)
     known = MARKS[0]
     marked = mark(picture(), known.bits, known.offset)
-    said = Finding(Kind.EXIF, "EXIF", "It says that it was made by hand.", Trust.SELF_DECLARED, "Anybody can write so.")
-    job_id = here.submit(image=marked, evidence={"findings": documents([said])})
+    text = PngInfo()
+    text.add_text("parameters", "a hat\nSteps: 20, Sampler: Euler a, Seed: 7, Model: dreamshaper")
+    job_id = here.submit(file=encoded(marked, "PNG", pnginfo=text))
     here.run()
     document = here.document(job_id)
-    assert [finding.kind for finding in document.evidence] == [Kind.EXIF, Kind.WATERMARK]
+    assert [finding.kind for finding in document.evidence] == [Kind.TEXT, Kind.WATERMARK]
     assert document.evidence[1].generator == known.generator
     assert document.result is not None
     assert len(document.result.ranking) == len(THREE)

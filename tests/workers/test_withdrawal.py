@@ -154,15 +154,13 @@ def test_the_same_image_in_another_job_keeps_its_pixels(bench: Make, api: Callab
     first, second = here.submit(), here.submit()
     with here.process.database.transaction() as session:
         session.execute(insert(Tenant).values(id=OTHER, name="other"))
-        theirs = session.scalars(
-            update(Job).where(Job.id == second).values(tenant_id=OTHER).returning(Job.query_blob)
-        ).one()
-    assert theirs is not None
+        session.execute(update(Job).where(Job.id == second).values(tenant_id=OTHER))
+    theirs = here.original(first)
     data = here.process.blobs.get(DEFAULT_TENANT, theirs)
     copy = here.process.blobs.put(OTHER, data, "image/png")
     with here.process.database.transaction() as session:
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": second})
-        blobs.refer(session, second, {"query": copy})
+        blobs.refer(session, second, {"original": copy})
     third = here.submit()
     assert client.delete(f"/attribute/{first}").status_code == 204
     assert here.process.blobs.get(DEFAULT_TENANT, theirs) == data
@@ -304,15 +302,14 @@ def test_bytes_that_no_row_knows_are_deleted(bench: Make) -> None:
     job_id = here.submit()
     young = here.process.blobs.put(DEFAULT_TENANT, b"just stored", "image/png")
     stray = here.process.blobs.put(DEFAULT_TENANT, b"left behind", "image/png")
-    query = here.job(job_id).query_blob
-    assert query is not None
+    used = here.original(job_id)
     for file in stored(here):
         if file.name != young.sha256:
             os.utime(file, (0, 0))
     retain(here.process)
     assert not here.process.blobs.exists(DEFAULT_TENANT, stray.sha256)
     assert here.process.blobs.exists(DEFAULT_TENANT, young.sha256)
-    assert here.process.blobs.exists(DEFAULT_TENANT, query)
+    assert here.process.blobs.exists(DEFAULT_TENANT, used)
 
 
 def test_a_claimed_stage_of_an_erased_job_is_fenced_off(bench: Make, api: Callable[[Bench], TestClient]) -> None:

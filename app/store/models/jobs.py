@@ -185,8 +185,8 @@ class JobSource(Step, Base):
     completed_at: Mapped[datetime | None]
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
-    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. With
-    # "drawn_at" where it came from the cache.
+    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. It has a
+    # "prompt" where a vendor drew another text than the caption, and "drawn_at" where it came from the cache.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 

@@ -64,6 +64,17 @@ class Header:
         return {self.name: self.form.format(key=key)}
 
 
+class Headers:
+    """Several headers that hold the key, for an API that changes its name."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def headers(self, key: str, call: Callable[[Request], Answer]) -> Mapping[str, str]:
+        """All of them."""
+        return dict.fromkeys(self._names, key)
+
+
 @dataclass(frozen=True, slots=True)
 class Basic:
     """HTTP Basic; the key is `user:password`."""

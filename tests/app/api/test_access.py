@@ -189,10 +189,11 @@ def owned(client: TestClient, database: Database, make: Callable[..., str]) -> d
     """One thing of each kind that the default tenant has, by the name of its id in paths."""
     endpoint = client.post("/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
     job = client.post("/attribute", files={"image": encoded()}).json()["id"]
-    with database.transaction() as session:  # the one drawing, and feedback
+    with database.transaction() as session:  # what workers would have made
         session.execute(
-            text("INSERT INTO blob_references SELECT job_id, 'ant/0', tenant_id, sha256 FROM blob_references "
-                 "WHERE job_id = :job AND role = 'query'"), {"job": job},
+            text("INSERT INTO blob_references SELECT job_id, made.role, tenant_id, sha256 FROM blob_references r, "
+                 "(VALUES ('query'), ('ant/0')) AS made (role) WHERE job_id = :job AND r.role = 'original'"),
+            {"job": job},
         )  # fmt: skip
     client.post(f"/attribute/{job}/feedback", json={"source": "ant"}).raise_for_status()
     csv = client.post(

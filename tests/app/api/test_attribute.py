@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.store.database import Database
-from app.store.models import Job
+from app.store.models import Job, Tenant
 from tests.app.images import encoded, noise
 
 IMAGE = ("x.png", encoded(), "image/png")
@@ -198,3 +198,41 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(start: Callable[...
     answer = client.post("/attribute", files={"image": encoded(noise(50, 50))})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/image-too-large")
     assert "1,000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("asked", ["0.5", "0", "50", "0.000001"])
+def test_a_budget_is_taken_and_told(client: TestClient, asked: str):
+    """As asked, to a millionth of a dollar; nothing of it is spent yet."""
+    assert post(client, budget_usd=asked).json()["spend"] == {"budget_usd": float(asked), "usd": 0.0, "calls": []}
+
+
+@pytest.mark.parametrize("asked", ["-1", "1e1", "a lot", "", "NaN", "100001", "0.5,1"])
+def test_what_is_no_budget_is_refused(client: TestClient, asked: str):
+    """Only plain amounts are taken, and the answer points at it."""
+    answer = post(client, budget_usd=asked)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/budget_usd"]
+
+
+def test_the_usual_budget_is_the_tenants_or_the_installations(client: TestClient, database: Database):
+    """Where the job says nothing; never more than one job may say. More than that is refused with the number."""
+    assert post(client).json()["spend"]["budget_usd"] == 5
+    answer = post(client, budget_usd="50.01")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "A job may spend 50 US dollars at most; ask for less."
+    with database.transaction() as session:
+        session.execute(update(Tenant).values(budget_usd=3, max_budget_usd=2))
+    assert post(client).json()["spend"]["budget_usd"] == 2
+    assert post(client, budget_usd="2.01").status_code == 422
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 2
+
+
+def test_a_job_may_stay_in_the_house(client: TestClient, database: Database):
+    """If it says so, or its tenant does; a tenant's word stands against the job's."""
+    assert not post(client).json()["local_only"]
+    assert post(client, local_only="true").json()["local_only"]
+    assert post(client, local_only="yes").status_code == 422
+    with database.transaction() as session:
+        session.execute(update(Tenant).values(local_only=True))
+    assert post(client, local_only="false").json()["local_only"]

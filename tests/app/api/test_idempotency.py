@@ -16,7 +16,8 @@ from sqlalchemy import event, func, select, text
 
 from app.access.keys import make_key
 from app.access.scopes import Scope
-from app.store import erasure, idempotency, jobs, keys, retention
+from app.store import erasure, idempotency, keys, retention
+from app.store.accepting import accept
 from app.store.blobs import Blobs
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
@@ -182,13 +183,12 @@ def test_of_two_that_work_on_the_same_key_the_first_to_commit_has_made_the_job(
     """One that was thought dead comes back: the other's answer is replayed, and its own job is not committed."""
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
     answers: list[Any] = []
-    accepting = jobs.accept
 
-    def overtaken(session: Any, new: Any) -> Any:
+    def overtaken(*given: Any) -> Any:
         if not answers:
             answers.append(None)
             answers[0] = post(client)  # a second request, from within the first
-        return accepting(session, new)
+        return accept(*given)
 
     monkeypatch.setattr("app.intake.acceptance.accept", overtaken)
     slow = post(client)

@@ -12,18 +12,24 @@ from app.settings import Settings
 from app.store.blobs import Blobs, refer
 from app.store.database import Database
 from app.store.models import DEFAULT_TENANT, AuditEntry
+from attribution.image import encode_bmp
 from tests.app.images import encoded, noise
 from tests.app.worker import accept
 
 
 @pytest.fixture
 def drawing(client: TestClient, database: Database, settings: Settings) -> str:
-    """Where to look at the only drawing of an uploaded image's job."""
+    """Where to look at the only drawing of an uploaded image's job, which has been screened."""
     location: str = client.post("/attribute", files={"image": encoded(noise(300, 200), "JPEG")}).headers["location"]
     job_id = uuid.UUID(location.rpartition("/")[2])
-    stored = Blobs(settings.blobs.url).put(DEFAULT_TENANT, encoded(noise(64, 64)), "image/png")
+    blobs = Blobs(settings.blobs.url)
+    query = blobs.put(DEFAULT_TENANT, encode_bmp(noise(300, 200)), "image/bmp")
+    stored = blobs.put(DEFAULT_TENANT, encoded(noise(64, 64)), "image/png")
     with database.transaction() as session:
-        refer(session, job_id, {"ant/0": stored})
+        refer(session, job_id, {"query": query, "ant/0": stored})
+        session.execute(
+            text("UPDATE jobs SET query_blob = :query WHERE id = :id"), {"id": job_id, "query": query.sha256}
+        )
         session.execute(
             text("UPDATE job_sources SET drawings = '[{\"seed\": 1}]' WHERE source = 'ant' AND job_id = :id"),
             {"id": job_id},

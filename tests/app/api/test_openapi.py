@@ -105,6 +105,8 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         "candidates",
         "prompt",
         "seed",
+        "budget_usd",
+        "local_only",
         "cache",
         "external_id",
         "metadata",

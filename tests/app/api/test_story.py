@@ -59,7 +59,8 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
         uses = {
             use.role: use.sha256 for use in session.scalars(select(BlobReference).where(BlobReference.job_id == row.id))
         }
-    assert uses == {"original": job["image"]["sha256"], "query": row.query_blob}
+    assert uses == {"original": job["image"]["sha256"]}  # what the models look at is made by a worker
+    assert job["query_image"] is row.query_blob is None
     store = open_store(settings.blobs.url)
     assert bytes(obstore.get(store, f"{DEFAULT_TENANT}/{uses['original'][:2]}/{uses['original']}").bytes()) == data
     assert json.loads(redis.lindex("screen", 0))["headers"]["task"] == "workers.screen"

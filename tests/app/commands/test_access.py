@@ -69,6 +69,21 @@ def test_limits_and_retention_of_a_tenant(run: Run, database: Database):
     assert "tenant.retention_changed" in run("audit", "list")[1]
 
 
+def test_what_a_tenant_spends(run: Run, database: Database):
+    """Amounts and the switch are set one by one, shown, noted, and go back to the installation's with `default`."""
+    run("tenants", "create", "acme")
+    run("tenants", "spend", "acme", "--budget-usd", "0.50", "--local-only", "true")
+    run("tenants", "spend", "acme", "--max-budget-usd", "2")
+    assert "acme  budget_usd=0.5  max_budget_usd=2  local_only=true" in run("tenants", "list")[1]
+    run("tenants", "spend", "acme", "--budget-usd", "default", "--local-only", "false")
+    with database.transaction() as session:
+        row = tenants.named(session, "acme")
+    assert (row.budget_usd, row.max_budget_usd, row.local_only) == (None, 2, False)
+    assert "tenant.spending_changed" in run("audit", "list")[1]
+    with pytest.raises(SystemExit):
+        run("tenants", "spend", "acme", "--budget-usd", "1e3")
+
+
 def test_a_tenant_is_switched_off_and_on(run: Run, client: TestClient):
     """Its keys are refused meanwhile; the tenant `default` is one like any other."""
     run("tenants", "disable", "default")

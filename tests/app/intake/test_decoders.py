@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -33,41 +35,69 @@ def upload(tmp_path: Path) -> Path:
     return path
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    """Other tests' children, if there are any, are not this one's."""
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """The pids of this process's living children."""
+    """The pids of this test's living children."""
     found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "to_process"], capture_output=True, text=True)
-    return [int(pid) for pid in found.stdout.split()]
+    return [int(pid) for pid in found.stdout.split() if int(pid) not in OTHERS]
 
 
-def test_a_file_is_described_and_its_canonical_image_written(upload: Path):
-    """Hash and size are of the file; the canonical BMP is smaller and has the hash that was told."""
+def test_a_file_is_described(upload: Path):
+    """Hash and size are of the file, width and height those that it has."""
 
     async def run() -> Decoded:
-        return await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+        return await Decoders(DEFAULTS).inspect(upload)
 
-    decoded = anyio.run(run)
-    data, canonical = upload.read_bytes(), upload.with_name("canonical").read_bytes()
-    assert decoded == Decoded(
-        format="JPEG",
-        width=1_300,
-        height=500,
-        frames=1,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size=len(data),
-        canonical_sha256=hashlib.sha256(canonical).hexdigest(),
-    )
+    data = upload.read_bytes()
+    assert anyio.run(run) == Decoded("JPEG", 1_300, 500, 1, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_the_canonical_image_is_written(upload: Path):
+    """As BMP, scaled down; a plain file says nothing of itself."""
+
+    async def run() -> object:
+        return await Decoders(DEFAULTS).derive(upload, upload.with_name("canonical"))
+
+    assert anyio.run(run) == []
     with Image.open(upload.with_name("canonical")) as image:
         assert (image.format, image.mode, image.size) == ("BMP", "RGB", (1_024, 394))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_off_anywhere_is_found_at_a_glance(upload: Path, progressive: bool):
+    """An eighth of the pixels is made of it, but all that is coded is read: what decoding refuses does not pass."""
+    whole = encoded(noise(1_024, 1_024), "JPEG", progressive=progressive)
+
+    async def run() -> None:
+        decoders = Decoders(DEFAULTS)
+        for share in (0.3, 0.7, 0.95, 0.999):
+            upload.write_bytes(whole[: int(len(whole) * share)])
+            for judge in (decoders.inspect(upload), decoders.derive(upload, upload.with_name("canonical"))):
+                with pytest.raises(UndecodableImage):
+                    await judge
+        upload.write_bytes(whole)
+        await decoders.inspect(upload)
+
+    anyio.run(run)
 
 
 def test_an_image_that_takes_too_much_computing_ends_its_decoder(tmp_path: Path):
     """The child goes by itself, in the middle of the codec's own code if need be."""
     code = (
         "import pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, decode\n"
+        "from app.intake.decode import DecodeLimits, inspect\n"
         "import attribution.image\n"
         "p = pathlib.Path(sys.argv[1])\n"
-        "decode(p, p.with_name('c'), DecodeLimits(10**8, 9, 1024, 2**31, 0.05))\n"
+        "inspect(p, DecodeLimits(10**8, 9, 1024, 2**31, 0.05))\n"
     )
     path = tmp_path / "upload"
     path.write_bytes(encoded(Image.new("RGB", (5_000, 5_000)), "PNG"))
@@ -79,14 +109,14 @@ def test_a_decoder_that_stands_still_is_killed_and_replaced(upload: Path):
 
     async def run() -> None:
         patient = Decoders(DEFAULTS)
-        await patient.decode(upload, upload.with_name("canonical"))  # starts the child that both have
+        await patient.inspect(upload)  # starts the child that both have
         impatient = Decoders(DEFAULTS.model_copy(update={"decode_timeout": timedelta(seconds=0.1)}))
         (child,) = children()
         os.kill(child, signal.SIGSTOP)
         with pytest.raises(Overloaded):
-            await impatient.decode(upload, upload.with_name("canonical"))
+            await impatient.inspect(upload)
         assert child not in children()
-        await patient.decode(upload, upload.with_name("canonical"))
+        await patient.inspect(upload)
 
     anyio.run(run)
 
@@ -105,8 +135,8 @@ def test_a_decoder_that_dies_takes_nobody_with_it(upload: Path):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kill)
             with pytest.raises(UndecodableImage, match="broke the decoder"):
-                await decoders.decode(upload, upload.with_name("canonical"))
-        await decoders.decode(upload, upload.with_name("canonical"))
+                await decoders.inspect(upload)
+        await decoders.inspect(upload)
 
     anyio.run(run)
 
@@ -117,12 +147,12 @@ def test_memory_is_limited_in_the_child_and_only_there(upload: Path):
 
     async def run() -> None:
         decoders = Decoders(DEFAULTS.model_copy(update={"decode_memory_mb": 260, "decoders": 1}))
-        await decoders.decode(upload, upload.with_name("canonical"))
+        await decoders.inspect(upload)
         upload.write_bytes(encoded(Image.new("RGBA", (7_000, 7_000)), "PNG", compress_level=1))
         with pytest.raises(ImageTooLarge, match="memory"):
-            await decoders.decode(upload, upload.with_name("canonical"))
+            await decoders.inspect(upload)
         upload.write_bytes(good)
-        await decoders.decode(upload, upload.with_name("canonical"))
+        await decoders.inspect(upload)
 
     anyio.run(run)
     limits = Path("/proc/self/limits").read_text().splitlines()
@@ -134,7 +164,7 @@ def test_the_methods_errors_become_problems(upload: Path):
 
     async def run(data: bytes) -> None:
         upload.write_bytes(data)
-        await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+        await Decoders(DEFAULTS).inspect(upload)
 
     with pytest.raises(UnsupportedImage, match="accepted"):
         anyio.run(run, b"words")
@@ -148,7 +178,7 @@ def test_a_disk_that_cannot_be_written_is_not_the_images_fault(upload: Path):
     """The caller is asked to come back instead of to mend the image."""
 
     async def run() -> None:
-        await Decoders(DEFAULTS).decode(upload, upload.with_name("missing") / "canonical")
+        await Decoders(DEFAULTS).derive(upload, upload.with_name("missing") / "canonical")
 
     with pytest.raises(StorageUnavailable):
         anyio.run(run)
@@ -158,9 +188,9 @@ def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
     """A child whose standard error nobody reads writes a megabyte to it and still comes back."""
     code = (
         "import os, pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, decode\n"
+        "from app.intake.decode import DecodeLimits, inspect\n"
         "p = pathlib.Path(sys.argv[1])\n"
-        "decode(p, p.with_name('c'), DecodeLimits(10**6, 9, 64, 2**31, 60))\n"
+        "inspect(p, DecodeLimits(10**6, 9, 64, 2**31, 60))\n"
         "os.write(2, b'complaint' * 120_000)\n"
     )
     path = tmp_path / "upload"
@@ -175,10 +205,10 @@ def test_a_file_says_what_it_is_by_itself(upload: Path):
     text.add_text("parameters", "a hat\nSteps: 20, Sampler: Euler a, Seed: 7, Model: dreamshaper")
     upload.write_bytes(encoded(noise(), "PNG", pnginfo=text))
 
-    async def run() -> Decoded:
-        return await Decoders(DEFAULTS).decode(upload, upload.with_name("canonical"))
+    async def run() -> list[dict[str, Any]]:
+        return await Decoders(DEFAULTS).derive(upload, upload.with_name("canonical"))
 
-    (finding,) = anyio.run(run).evidence
+    (finding,) = anyio.run(run)
     assert (finding["kind"], finding["trust"], finding["model"]) == ("text", "self_declared", "dreamshaper")
     assert finding["details"] == {"sampler": "Euler a", "steps": "20", "seed": "7"}
 
@@ -190,12 +220,12 @@ def test_credentials_are_read_in_the_confined_child(upload: Path, tmp_path: Path
     trusted = tmp_path / "issuers.pem"
     trusted.write_text(authority.root)
 
-    async def run(settings: IntakeSettings) -> Decoded:
-        return await Decoders(settings).decode(upload, upload.with_name("canonical"))
+    async def run(settings: IntakeSettings) -> list[dict[str, Any]]:
+        return await Decoders(settings).derive(upload, upload.with_name("canonical"))
 
-    (finding,) = anyio.run(run, DEFAULTS).evidence
+    (finding,) = anyio.run(run, DEFAULTS)
     assert (finding["kind"], finding["trust"]) == ("c2pa", "untrusted_issuer")
-    (finding,) = anyio.run(run, IntakeSettings(trust_list=trusted)).evidence
+    (finding,) = anyio.run(run, IntakeSettings(trust_list=trusted))
     assert (finding["kind"], finding["trust"]) == ("c2pa", "verified")
 
 
@@ -214,17 +244,20 @@ def test_a_child_that_dies_over_evidence_does_not_cost_the_image(upload: Path):
     os.mkfifo(pipe)  # a child that reads its list of issuers here waits for a writer
 
     def kill() -> None:
-        end = os.open(pipe, os.O_WRONLY)  # comes back as soon as the child has opened the other one
-        (child,) = children()
-        os.kill(child, signal.SIGKILL)
-        os.close(end)
+        for _ in range(2):  # the first over both tasks at once, the second over the evidence alone
+            end = os.open(pipe, os.O_WRONLY)  # comes back as soon as the child has opened the other one
+            (child,) = children()
+            os.kill(child, signal.SIGKILL)
+            os.close(end)
+            while child in children():
+                time.sleep(0.01)
 
-    async def run() -> Decoded:
+    async def run() -> list[dict[str, Any]]:
         decoders = Decoders(DEFAULTS.model_copy(update={"trust_list": pipe}))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, kill)
-            return await decoders.decode(upload, upload.with_name("canonical"))
+            return await decoders.derive(upload, upload.with_name("canonical"))
 
-    decoded = anyio.run(run)
-    assert decoded.sha256 == hashlib.sha256(upload.read_bytes()).hexdigest()
-    assert [(finding["kind"], finding["trust"]) for finding in decoded.evidence] == [("file", "unreadable")]
+    evidence = anyio.run(run)
+    assert upload.with_name("canonical").read_bytes().startswith(b"BM")
+    assert [(finding["kind"], finding["trust"]) for finding in evidence] == [("file", "unreadable")]

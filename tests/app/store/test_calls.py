@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from app.settings import Settings
 from app.store import calls, jobs
+from app.store.accepting import NewJob, accept
 from app.store.calls import Order, Refused, Spent
 from app.store.database import Database, connect
 from app.store.models import DEFAULT_TENANT
@@ -31,9 +32,8 @@ def database(settings: Settings) -> Iterator[Database]:
 
 def drawing(database: Database, budget: Decimal | None) -> uuid.UUID:
     """A job that is being drawn and may spend so much."""
-    new = jobs.NewJob(
+    new = NewJob(
         DEFAULT_TENANT,
-        None,
         None,
         4,
         [],
@@ -43,9 +43,9 @@ def drawing(database: Database, budget: Decimal | None) -> uuid.UUID:
         max_budget_usd=budget,
     )
     with database.transaction() as session:
-        job, _ = jobs.accept(session, new)
+        job_id = accept(session, new).job.id
         session.execute(text("UPDATE jobs SET status = 'processing', stage = 'resynthesising'"))
-    return job.id
+    return job_id
 
 
 def order(job_id: uuid.UUID, source: str = "ant", k: int = 0, usd: Decimal = 10 * CENT) -> Order:

@@ -15,8 +15,9 @@ from PIL import Image, ImageFilter
 
 from app.queue.steps import queue_of, stage_step
 from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
-from app.store import blobs, jobs
+from app.store import jobs
 from app.store import screening as store
+from app.store.accepting import NewJob, NewSource, accept
 from app.store.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
 from attribution.ports import SourceState
 from tests.app.outbound.site import Site, serve
@@ -44,23 +45,18 @@ class Screened:
     blob_folder: Path
 
     def submit(self, image: Image.Image, tenant_id: uuid.UUID = DEFAULT_TENANT, **options: Any) -> uuid.UUID:
-        """Accepts a job as intake does: an original beside the canonical image."""
+        """Accepts a job as intake does."""
         process = self.bench.process
-        original, canonical = io.BytesIO(), io.BytesIO()
-        image.save(original, "JPEG")
-        image.save(canonical, "PNG")
-        uses = {
-            "original": process.blobs.put(tenant_id, original.getvalue(), "image/jpeg"),
-            "query": process.blobs.put(tenant_id, canonical.getvalue(), "image/png"),
-        }
-        document = {"format": "JPEG", "width": image.width, "height": image.height, "frames": 1}
-        new = jobs.NewJob(
+        original = io.BytesIO()
+        image.save(original, "PNG")
+        uses = {"original": process.blobs.put(tenant_id, original.getvalue(), "image/png")}
+        document = {"format": "PNG", "width": image.width, "height": image.height, "frames": 1}
+        new = NewJob(
             id=uuid.uuid4(),
             tenant_id=tenant_id,
             image=document | {"sha256": uses["original"].sha256, "size": uses["original"].size},
-            query_blob=uses["query"].sha256,
             sources=[
-                jobs.NewSource(
+                NewSource(
                     source=source.id,
                     family=source.family,
                     platform=source.platform,
@@ -74,10 +70,9 @@ class Screened:
             **{"candidates": 1, "deadline": timedelta(minutes=5)} | options,
         )
         with process.database.transaction() as session:
-            job, _ = jobs.accept(session, new)
-            blobs.refer(session, job.id, uses)
-        self.bench.broker.enqueue([stage_step(Stage.SCREENING, job.id)])
-        return job.id
+            job_id = accept(session, new, uses).job.id
+        self.bench.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
+        return job_id
 
     def ended(self, image: Image.Image, tenant_id: uuid.UUID = DEFAULT_TENANT, **options: Any) -> Job:
         """Submits, lets the workers work, and returns the job."""

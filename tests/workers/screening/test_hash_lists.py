@@ -53,7 +53,7 @@ def test_a_listed_image_and_its_edits_are_stopped(
 ) -> None:
     """Whatever was done to it mildly, the job ends before any source hears of it, and nothing of it stays."""
     screened.ban(picture(1), picture(2))
-    job = screened.ended(edit(picture(1)), prompt="a secret", evidence={"findings": []})
+    job = screened.ended(edit(picture(1)), prompt="a secret")
     screened.assert_refused(job, "hash_list", "banned")
     assert screened.files() == []
 
@@ -66,7 +66,7 @@ def test_an_unrelated_image_passes(screened: Screened) -> None:
 
 def test_a_caption_is_kept_where_screening_passes(screened: Screened) -> None:
     """What a screened job loses, others keep: or the test above could not fail."""
-    job = screened.ended(picture(77), prompt="a secret", evidence={"findings": []})
+    job = screened.ended(picture(77), prompt="a secret")
     assert (job.prompt, job.evidence) == ("a secret", {"findings": []})
     assert len(screened.files()) > 2
 
@@ -217,7 +217,7 @@ def test_a_refused_job_ends_only_once_its_pixels_are_gone(screened: Screened) ->
     with pytest.raises(StorageUnavailable):
         screened.bench.run()
     assert screened.job(job_id).status == JobStatus.PROCESSING
-    assert len(screened.files()) == 2
+    assert len(screened.files()) == 1
     screened.bench.process = here
     screened.bench.pass_time(60)
     screened.bench.sweep()

@@ -1,30 +1,43 @@
-"""What an image says of itself, as callers see it: with its caveat, and the same from Postgres."""
+"""What an image says of itself, as callers see it once it was screened: with its caveat, from Postgres."""
 
-from fastapi.testclient import TestClient
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+
+from app.store.models import JobStatus
 from tests.app.images import encoded, noise
 from tests.attribution.evidence.files import chunk, png_texts, png_with
 from tests.attribution.evidence.signing import Authority
 from tests.attribution.evidence.test_parameters import A1111
+from tests.workers.harness import Bench
+
+Say = Callable[[bytes], list[dict[str, Any]]]
 
 
-def post(client: TestClient, data: bytes) -> dict[str, object]:
-    """The job that the image became, as polling gives it."""
-    accepted = client.post("/attribute", files={"image": ("x", data)})
-    assert accepted.status_code == 202, accepted.text
-    answer = client.get(f"/attribute/{accepted.json()['id']}").json()
-    assert answer["evidence"] == accepted.json()["evidence"]
-    return answer
+@pytest.fixture
+def evidence(bench: Callable[..., Bench]) -> Say:
+    """What the job of a file ends with."""
+    here = bench({"a": ""})
+
+    def say(data: bytes) -> list[dict[str, Any]]:
+        job_id = here.submit(file=data)
+        here.run()
+        document = here.document(job_id).model_dump(mode="json")
+        assert document["status"] == JobStatus.SUCCEEDED
+        return document["evidence"]
+
+    return say
 
 
-def test_a_plain_image_has_no_evidence(client: TestClient):
+def test_a_plain_image_has_no_evidence(evidence: Say):
     """An empty list: nothing was said."""
-    assert post(client, encoded())["evidence"] == []
+    assert evidence(encoded()) == []
 
 
-def test_a_generators_text_is_shown_with_its_caveat(client: TestClient):
+def test_a_generators_text_is_shown_with_its_caveat(evidence: Say):
     """Model and numbers, not the prompt, and that nothing protects them."""
-    assert post(client, png_texts({"parameters": A1111}))["evidence"] == [
+    assert evidence(png_texts({"parameters": A1111})) == [
         {
             "kind": "text",
             "where": "PNG text parameters",
@@ -49,21 +62,21 @@ def test_a_generators_text_is_shown_with_its_caveat(client: TestClient):
     ]
 
 
-def test_credentials_are_shown_with_their_trust(client: TestClient):
+def test_credentials_are_shown_with_their_trust(evidence: Say):
     """Without a list of issuers nothing is verified."""
-    (finding,) = post(client, Authority().sign(encoded(noise(), "JPEG"), "image/jpeg"))["evidence"]
+    (finding,) = evidence(Authority().sign(encoded(noise(), "JPEG"), "image/jpeg"))
     assert (finding["kind"], finding["trust"]) == ("c2pa", "untrusted_issuer")
 
 
-def test_broken_evidence_does_not_cost_the_job(client: TestClient):
-    """The job is accepted, and says that something could not be read."""
+def test_broken_evidence_does_not_cost_the_job(evidence: Say):
+    """The job comes to its end, and says that something could not be read."""
     broken = png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<broken"))
-    (finding,) = post(client, broken)["evidence"]
+    (finding,) = evidence(broken)
     assert (finding["kind"], finding["trust"]) == ("xmp", "unreadable")
 
 
-def test_what_postgres_does_not_take_is_not_in_it(client: TestClient):
+def test_what_postgres_does_not_take_is_not_in_it(evidence: Say):
     """NUL and lone surrogates, which JSONB refuses."""
     text = '{"model": {"name": "a\\u0000b\\ud800"}, "positive_prompt": "x"}'
-    (finding,) = post(client, png_texts({"invokeai_metadata": text}))["evidence"]
+    (finding,) = evidence(png_texts({"invokeai_metadata": text}))
     assert finding["model"] == "a b"

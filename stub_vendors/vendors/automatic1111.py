@@ -1,0 +1,71 @@
+"""The web UI of AUTOMATIC1111: base64 at once, `info` as JSON in a text, and whichever checkpoint is loaded."""
+
+import binascii
+import json
+from base64 import b64decode, b64encode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.reading import authorization, document
+from stub_vendors.scenario import Scenario
+
+_LOADED = "another-checkpoint"
+_CHECKPOINTS = ("v1-5-pruned-emaonly.safetensors",)
+_KNOWN = {
+    "prompt": str,
+    "negative_prompt": str,
+    "seed": int,
+    "steps": int,
+    "cfg_scale": float,
+    "width": int,
+    "height": int,
+    "sampler_name": str,
+    "scheduler": str,
+    "batch_size": int,
+    "n_iter": int,
+    "send_images": bool,
+    "save_images": bool,
+    "override_settings": dict,
+    "force_task_id": str,
+}
+_SETTINGS = ("sd_model_checkpoint", "CLIP_stop_at_last_layers")
+
+SAYS = {
+    WRONG_KEY: Says(401, {"detail": "Incorrect username or password"}),
+    Scenario.SERVER_ERROR: Says(500, {"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "no memory"}),
+}
+
+
+def routes(desk: Desk) -> APIRouter:
+    """Its paths."""
+    router = APIRouter()
+
+    @router.post("/sdapi/v1/txt2img")
+    async def draw(request: Request) -> JSONResponse:
+        body = await document(request) or {}
+        settings = body.get("override_settings", {})
+        wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
+        wrong += [name for name in settings if name not in _SETTINGS]
+        if wrong:
+            detail = [{"loc": ["body", name], "msg": "not valid", "type": "value_error"} for name in wrong]
+            raise Said(JSONResponse({"detail": detail}, 422))
+        order = await desk.draw(request, _password(request, desk), body.get("prompt", ""), body.get("seed"))
+        wished = settings.get("sd_model_checkpoint", "")
+        used = wished.removesuffix(".safetensors") if wished in _CHECKPOINTS else _LOADED
+        info = {"prompt": order.prompt, "seed": order.seed, "all_seeds": [order.seed], "sd_model_name": used}
+        image = b64encode(desk.image(order)).decode()
+        return JSONResponse({"images": [image], "parameters": body, "info": json.dumps(info)})
+
+    return router
+
+
+def _password(request: Request, desk: Desk) -> str | None:
+    """User and password, which it may be run without."""
+    if "authorization" not in request.headers:
+        return desk.key
+    try:
+        return b64decode(authorization(request, "Basic") or "").decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

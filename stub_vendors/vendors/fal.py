@@ -1,0 +1,103 @@
+"""fal's queue API for two of its endpoints: addresses to follow, 202 until done, black where its checker balks."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.reading import authorization, document
+from stub_vendors.scenario import Scenario
+
+_ALL = {"prompt": str, "seed": int, "num_inference_steps": int, "guidance_scale": float, "num_images": int}
+_FLUX = {
+    **_ALL,
+    "image_size": str,
+    "enable_safety_checker": bool,
+    "output_format": str,
+    "acceleration": str,
+    "sync_mode": bool,
+}
+_KNOWN = {"fal-ai/aura-flow": {**_ALL, "expand_prompt": bool}, "fal-ai/flux/dev": _FLUX}
+
+SAYS = {
+    WRONG_KEY: Says(401, {"detail": "Cannot access application. Authentication is required."}),
+    Scenario.RATE_LIMITED: Says(429, {"detail": "Too many requests."}),
+    Scenario.QUOTA: Says(403, {"detail": "User is locked. Reason: Exhausted balance. Top up your balance."}),
+    Scenario.SERVER_ERROR: Says(500, {"detail": "Internal server error"}, {"x-fal-error-type": "internal_error"}),
+}
+
+
+def routes(desk: Desk) -> APIRouter:
+    """Its paths."""
+    router = APIRouter()
+
+    def found(request: Request, task: str) -> Order:
+        order = desk.task(authorization(request, "Key"), task)
+        if order is None:
+            raise Said(JSONResponse({"detail": "Request not found"}, 404))
+        return order
+
+    def addresses(request: Request, order: Order, app: str) -> dict[str, str]:
+        at = f"{desk.vendor}/{app}/requests/{order.id}"
+        paths = {"status_url": f"{at}/status", "response_url": at, "cancel_url": f"{at}/cancel"}
+        return {name: desk.address(request, order, path) for name, path in paths.items()}
+
+    @router.get("/files/{task}.png")
+    def deliver(request: Request, task: str) -> Response:
+        return desk.download(request, task)
+
+    @router.get("/{owner}/{app}/requests/{task}/status")
+    def status(request: Request, owner: str, app: str, task: str) -> JSONResponse:
+        order = found(request, task)
+        answer = {"request_id": task, "logs": None, **addresses(request, order, f"{owner}/{app}")}
+        if order.ready or order.scenario is Scenario.REFUSED_PROMPT:
+            return JSONResponse({"status": "COMPLETED", "metrics": {"inference_time": 1.5}, **answer})
+        return JSONResponse({"status": "IN_PROGRESS", **answer}, 202)
+
+    @router.get("/{owner}/{app}/requests/{task}")
+    def response(request: Request, owner: str, app: str, task: str) -> JSONResponse:
+        order = found(request, task)
+        if order.scenario is Scenario.REFUSED_PROMPT:
+            raise Said(JSONResponse({"detail": [_flagged(order.prompt)]}, 422, {"x-fal-retryable": "false"}))
+        if not order.ready:
+            raise Said(JSONResponse({"detail": "Request is still in progress"}, 400))
+        address = f"{str(request.base_url).rstrip('/')}/{desk.vendor}/files/{task}.png"
+        side = desk.behaviour.side
+        return JSONResponse(
+            {
+                "images": [{"url": address, "width": side, "height": side, "content_type": "image/png"}],
+                "timings": {"inference": 1.5},
+                "seed": order.seed,
+                "has_nsfw_concepts": [order.scenario is Scenario.REFUSED_OUTPUT],
+                "prompt": order.prompt,
+            }
+        )
+
+    @router.post("/{owner}/{app}")
+    @router.post("/{owner}/{app}/{path:path}")
+    async def submit(request: Request, owner: str, app: str, path: str = "") -> dict[str, Any]:
+        known = _KNOWN.get(f"{owner}/{app}/{path}".rstrip("/"))
+        if known is None:
+            raise Said(JSONResponse({"detail": f"Application {app} not found"}, 404))
+        body = await document(request) or {}
+        wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
+        if wrong or not body.get("prompt"):
+            at = ["body", *(wrong or ["prompt"])]
+            raise Said(JSONResponse({"detail": [{"loc": at, "msg": "not valid", "type": "value_error"}]}, 422))
+        order = desk.submit(authorization(request, "Key"), body["prompt"], body.get("seed"))
+        named = addresses(request, order, f"{owner}/{app}")
+        return {"status": "IN_QUEUE", "request_id": order.id, "queue_position": 0, **named}
+
+    return router
+
+
+def _flagged(prompt: str) -> dict[str, Any]:
+    return {
+        "loc": ["body", "prompt"],
+        "msg": "The content could not be processed because it was flagged by a content checker.",
+        "type": "content_policy_violation",
+        "url": "https://docs.fal.ai/errors#content_policy_violation",
+        "input": prompt,
+    }

@@ -1,0 +1,79 @@
+"""Hugging Face's router: hf-inference, which answers with the image's bytes, and three others in their own shapes."""
+
+from base64 import b64encode
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.reading import bearer, document
+from stub_vendors.scenario import Scenario
+
+_PARAMETERS = {
+    "width": int,
+    "height": int,
+    "num_inference_steps": int,
+    "guidance_scale": float,
+    "negative_prompt": str,
+    "scheduler": str,
+    "seed": int,
+}
+_FAL = {"prompt": str, "image_size": dict, "num_inference_steps": int, "guidance_scale": float, "seed": int}
+_OPENAI = {"model": str, "prompt": str, "response_format": str, "seed": int}
+_TOGETHER = {**_OPENAI, "width": int, "height": int, "steps": int, "guidance_scale": float}
+_NSCALE = {**_OPENAI, "size": str, "guidance_scale": float}
+LOADING = {"error": "Model is currently loading", "estimated_time": 20.0}
+
+SAYS = {
+    WRONG_KEY: Says(401, {"error": "Invalid credentials in Authorization header"}),
+    Scenario.RATE_LIMITED: Says(429, {"error": "Too Many Requests"}, {"retry-after": "{seconds}"}),
+    Scenario.QUOTA: Says(402, {"error": "You have exceeded your monthly included credits for Inference Providers."}),
+    Scenario.SERVER_ERROR: Says(500, {"error": "Internal Server Error"}),
+}
+
+
+def routes(desk: Desk) -> APIRouter:
+    """Its paths."""
+    router = APIRouter()
+
+    async def drawn(request: Request, body: dict[str, Any], prompt: str, known: dict[str, type]) -> Order:
+        wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
+        if wrong or not prompt:
+            raise Said(JSONResponse({"error": f"{(wrong or ['prompt'])[0]} is missing, unknown or not valid"}, 422))
+        return await desk.draw(request, bearer(request), prompt, body.get("seed"))
+
+    async def drawn_as(request: Request, known: dict[str, type]) -> Order:
+        body = await document(request) or {}
+        return await drawn(request, body, body.get("prompt", ""), known)
+
+    @router.get("/files/{task}.png")
+    def deliver(request: Request, task: str) -> Response:
+        return desk.download(request, task)
+
+    @router.post("/hf-inference/models/{model:path}")
+    async def own(request: Request, model: str) -> Response:
+        if model.endswith("/loading"):  # a model that is not in memory, and will not be
+            desk.check(bearer(request))
+            return JSONResponse(LOADING, 503)
+        body = await document(request) or {}
+        wrong = [name for name in body if name not in ("inputs", "parameters")]
+        if wrong:
+            raise Said(JSONResponse({"error": f"{wrong[0]} is unknown"}, 422))
+        order = await drawn(request, body.get("parameters", {}), body.get("inputs", ""), _PARAMETERS)
+        return Response(desk.image(order), media_type="image/png")
+
+    @router.post("/fal-ai/{model:path}")
+    async def fal(request: Request, model: str) -> JSONResponse:
+        order = await drawn_as(request, _FAL)
+        address = desk.address(request, order, f"{desk.vendor}/files/{order.id}.png")
+        flags = [order.scenario is Scenario.REFUSED_OUTPUT]
+        return JSONResponse({"images": [{"url": address}], "seed": order.seed, "has_nsfw_concepts": flags})
+
+    @router.post("/{provider}/v1/images/generations")
+    async def openai_like(request: Request, provider: str) -> JSONResponse:
+        order = await drawn_as(request, {"together": _TOGETHER, "nscale": _NSCALE}[provider])
+        return JSONResponse({"data": [{"b64_json": b64encode(desk.image(order)).decode()}]})
+
+    return router

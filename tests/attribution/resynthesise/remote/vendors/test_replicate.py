@@ -1,0 +1,75 @@
+"""Where Replicate differs from the rest."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from attribution.errors import OutputRefused, RateLimited, SourceError
+from attribution.ports import Drawing
+from attribution.resynthesise.remote.build import build_remote
+from attribution.resynthesise.remote.client import Client
+from attribution.resynthesise.remote.vendor import Picture, Wish
+from attribution.resynthesise.remote.vendors.replicate import Replicate
+from attribution.resynthesise.remote.web import Answer
+from stub_vendors import Stub
+from tests.attribution.resynthesise.remote.contracts.replicate import CONTRACT
+from tests.attribution.resynthesise.remote.drawing import RecordingGate, draw, generator_of, outside, source_of
+
+VENDOR = Replicate("owner/name")
+
+
+def answer(**members: object) -> Answer:
+    """A prediction."""
+    return Answer(200, {}, json.dumps(members).encode())
+
+
+def test_a_pinned_version_has_a_route_of_its_own(stub: Stub, client: Client) -> None:
+    """The stub takes a version there and nowhere else."""
+    source = replace(source_of(CONTRACT, stub), model="owner/name:5c7d5dc6")
+    result = draw(build_remote(source, outside(client, {"replicate": "stub-key-of-replicate"})), RecordingGate())
+    assert isinstance(result, Drawing)
+
+
+def test_the_limit_is_in_a_sentence(stub: Stub, client: Client) -> None:
+    """Whatever it says there is waited for."""
+    stub.behave("replicate", scenario="rate_limited", retry_after=31)
+    result = draw(generator_of(CONTRACT, stub, client), RecordingGate())
+    assert isinstance(result, RateLimited)
+    assert result.retry_after == 31
+
+
+def test_outputs_are_one_address_or_several() -> None:
+    """By model."""
+    assert VENDOR.read(answer(status="succeeded", output="https://a/1.png")) == [Picture("https://a/1.png")]
+    several = answer(status="succeeded", output=["https://a/1.png"], input={"seed": 4})
+    assert VENDOR.read(several) == [Picture("https://a/1.png", 4)]
+    assert VENDOR.read(answer(status="succeeded", output=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("NSFW content detected. Try running it again, or try a different prompt.", OutputRefused),
+        ("The input or output was flagged as sensitive. Please try again with different inputs. (E005)", OutputRefused),
+        ("CUDA out of memory", SourceError),
+        (None, SourceError),
+    ],
+)
+def test_why_a_prediction_failed(error: str | None, kind: type[SourceError]) -> None:
+    """Filters are told from accidents by the model's sentence."""
+    with pytest.raises(SourceError) as raised:
+        VENDOR.read(answer(status="failed", error=error))
+    assert type(raised.value) is kind
+
+
+def test_canceled_is_no_drawing() -> None:
+    """Neither is what was aborted before it began."""
+    for status in ("canceled", "aborted"):
+        with pytest.raises(SourceError, match="canceled"):
+            VENDOR.read(answer(status=status))
+
+
+def test_a_model_without_seeds_gets_none() -> None:
+    """Its schema would not know the field."""
+    assert json.loads(VENDOR.order(Wish("a hat")).body) == {"input": {"prompt": "a hat"}}

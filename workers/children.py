@@ -1,0 +1,60 @@
+"""The confined children in which a worker decodes what callers sent, and the event loop that they belong to.
+
+A worker's own process never decodes such a file: it holds models, keys and connections.
+"""
+
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from app.intake.decode import Decoded
+from app.intake.decoders import Decoders
+from app.intake.spool import remove_abandoned
+from app.metrics import DECODE_DURATION
+from app.settings import IntakeSettings
+
+
+class Children:
+    """One per process; nothing starts before its first use. For all threads."""
+
+    def __init__(self, settings: IntakeSettings) -> None:
+        self._decoders = Decoders(settings)
+        self._portal: BlockingPortal | None = None
+        self._starting = Lock()
+
+    def inspect(self, upload: Path) -> Decoded:
+        """See `Decoders.inspect`."""
+        with DECODE_DURATION.time():
+            return self._loop().call(self._decoders.inspect, upload)
+
+    def derive(self, upload: Path, canonical: Path) -> list[dict[str, Any]]:
+        """See `Decoders.derive`."""
+        with DECODE_DURATION.time():
+            return self._loop().call(self._decoders.derive, upload, canonical)
+
+    def close(self) -> None:
+        """Ends the children, once nobody waits for them."""
+        if self._portal is not None:
+            self._portal.call(self._portal.stop)
+            self._thread.join()
+
+    def _loop(self) -> BlockingPortal:
+        """The event loop, in a daemon thread."""
+        with self._starting:
+            if self._portal is None:
+                remove_abandoned()
+                started = Event()
+                self._thread = Thread(target=anyio.run, args=(self._serve, started), name="decoders", daemon=True)
+                self._thread.start()
+                started.wait()
+            assert self._portal is not None
+            return self._portal
+
+    async def _serve(self, started: Event) -> None:
+        async with BlockingPortal() as portal:
+            self._portal = portal
+            started.set()
+            await portal.sleep_until_stopped()
