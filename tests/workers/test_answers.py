@@ -16,7 +16,6 @@ from sqlalchemy import select, text, update
 
 from app.api import create_app
 from app.queue.steps import Role, stage_step
-from app.settings import AccessSettings
 from app.store import answers, usable
 from app.store.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from tests.app.outbound.site import reply, serve
@@ -38,7 +37,7 @@ class Service:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         settings = bench.process.settings
-        access = AccessSettings(anonymous=True, **settings.access.model_dump(exclude={"anonymous"}))
+        access = settings.access.model_copy(update={"anonymous": True, "requests_per_minute": 1_000_000})
         self.http = TestClient(create_app(settings.model_copy(update={"access": access})))
         put_in_force(bench.process, [Role.CAPTION, Role.EMBED])
 
@@ -310,15 +309,17 @@ def test_receivers_are_told_of_an_answer_from_the_cache(service: Callable[..., S
 
 
 def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Service]) -> None:
-    """The evidence is what this upload says, with what a worker had read off the same pixels before."""
+    """The file is the same, so is its evidence; where it was read again, only what its pixels say is taken over."""
     here = service()
     first = here.ended()
+    said = {**FINDING, "kind": "exif"}
     mark = {**FINDING, "kind": "watermark", "where": "pixels"}
     with here.bench.process.database.transaction() as session:
-        session.execute(
-            update(Job).where(Job.id == first["id"]).values(evidence={"findings": [{**FINDING, "kind": "exif"}, mark]})
-        )
-    assert here.post()["evidence"] == [mark]
+        session.execute(update(Job).where(Job.id == first["id"]).values(evidence={"findings": [said, mark]}))
+    assert here.post()["evidence"] == [said, mark]
+    screened(here).rule("words", "zebra")
+    again = here.ended()
+    assert (again["cached"], again["evidence"]) == ("answer", [mark])
 
 
 FINDING = {

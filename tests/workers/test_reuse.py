@@ -9,7 +9,9 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
@@ -18,7 +20,7 @@ from app.queue.steps import RESYNTHESISE_TASK, Step
 from app.store import blobs, jobs
 from app.store.database import Database
 from app.store.erasure import erase
-from app.store.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, Tenant, WebhookDelivery
+from app.store.models import DEFAULT_TENANT, BlobReference, Job, JobSource, JobStatus, Stage, Tenant, WebhookDelivery
 from app.webhook import endpoints
 from app.webhook.events import EventType
 from tests.workers.harness import Bench
@@ -29,6 +31,14 @@ TWO = {"a": "", "b": ""}
 OTHER = uuid.UUID("00000000-0000-7000-8000-000000000002")
 # The fake captioner calls all of these red.
 RED, REDDER, REDDEST = (200, 40, 40), (210, 40, 40), (220, 40, 40)
+
+
+def grainy() -> Image.Image:
+    """And this one, in which the fake embedder sees other colours, too."""
+    image = Image.new("RGB", (64, 48), RED)
+    noise = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    image.paste(Image.fromarray(noise))
+    return image
 
 
 def asked() -> float:
@@ -77,7 +87,7 @@ def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
     first, times = drawn(here, colour=RED)
     assert times == 2
     found, looked_at = hits(), embedded()
-    second = here.submit(colour=(255, 70, 70))
+    second = here.submit(image=grainy())
     here.run(until=is_leaf)
     assert not here.broker.steps
     assert hits() - found == 4
@@ -93,7 +103,7 @@ def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
         each["blob"] for row in here.sources(second).values() for each in row.drawings
     }
     assert [each.distances for each in one.result.ranking] != [each.distances for each in two.result.ranking]
-    third, _ = drawn(here, colour=(255, 70, 70), cache=False)
+    third, _ = drawn(here, image=grainy(), cache=False)
     apart = {each.source: each.distances for each in here.document(third).result.ranking}
     for each in two.result.ranking:
         assert each.distances == pytest.approx(apart[each.source], abs=1e-6)
@@ -304,17 +314,11 @@ def submit_for(here: Bench, tenant_id: uuid.UUID) -> uuid.UUID:
     """A job of another tenant, over the same picture."""
     job_id = here.submit()
     with here.process.database.transaction() as session:
-        query = session.scalars(
-            update(Job).where(Job.id == job_id).values(tenant_id=tenant_id).returning(Job.query_blob)
-        )
-        data = here.process.blobs.get(DEFAULT_TENANT, str(query.one()))
-        session.execute(
-            text("UPDATE job_sources SET tenant_id = :to WHERE job_id = :id"), {"to": tenant_id, "id": job_id}
-        )
+        moved = update(Job).where(Job.id == job_id).values(tenant_id=tenant_id).returning(Job.image)
+        data = here.process.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
+        session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": job_id})
-    copy = here.process.blobs.put(tenant_id, data, "image/png")
-    with here.process.database.transaction() as session:
-        blobs.refer(session, job_id, {"query": copy})
+        blobs.refer(session, job_id, {"original": here.process.blobs.put(tenant_id, data, "image/png")})
     return job_id
 
 
