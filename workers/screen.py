@@ -1,4 +1,4 @@
-"""Stage `screening`: lists, rules and hooks see the query image before anything else does.
+"""Stage `screening`: lists, rules and hooks see the query image, and what came with it, before anything else does.
 
 It also makes the image that all later stages look at, of the file as it came. What passes may have its answer already:
 that is looked for here where acceptance could not use it, because the file was still to be fetched, or because what the
@@ -10,10 +10,12 @@ from typing import Any
 
 from app.intake.spool import spool_folder
 from app.metrics import CACHE_REQUESTS
-from app.store import answers
+from app.store import answers, jobs
 from app.store.models import Job, Stage
+from attribution.ports import Origin
 from workers.images import BMP
 from workers.process import Process
+from workers.references import screen_references
 from workers.screening import Caption, QueryImage
 from workers.stage import Advance, Reuse
 
@@ -32,6 +34,7 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
         return Advance(to=Stage.CAPTIONING, values={"screened_by": state})
     canonical, evidence = _derive(process, job)
     process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
+    _screen_what_came_along(process, job)
     donor = _donor(process, job)
     if donor is not None and job.prompt is None:
         process.screening.check_caption(Caption(job.tenant_id, job.id, donor.caption))
@@ -47,6 +50,17 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
         blobs={"query": query},
     )
     return passed if donor is None else Reuse(donor.id, answers.Passed(state, evidence), passed)
+
+
+def _screen_what_came_along(process: Process, job: Job) -> None:
+    """Drawings come with the prompt that they were drawn from: without one, nobody asks for them."""
+    if job.prompt is None:
+        return
+    with process.database.statement() as session:
+        rows = jobs.sources_of(session, job.id)
+    for row in rows:
+        if row.origin == Origin.REFERENCE:
+            screen_references(process, row)
 
 
 def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
