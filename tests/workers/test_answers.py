@@ -68,6 +68,7 @@ def service(bench: Make) -> Iterator[Callable[..., Service]]:
 
     def make(sources: dict[str, str] = TWO, **groups: Any) -> Service:
         here = Service(bench(sources, **{"screening": {"refresh": 1e-6}} | groups))
+        here.bench.process.redis.flushall()
         here.http.__enter__()
         opened.append(here)
         return here

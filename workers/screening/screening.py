@@ -19,19 +19,16 @@ log = structlog.get_logger(__name__)
 class Screening:
     """The hooks of one process. An error of a hook is the stage's: it is tried again, and then ends the job."""
 
-    def __init__(self, lists: HashLists, rules: TextRules, others: Sequence[Hook]) -> None:
-        self._lists = lists
-        self._rules = rules
-        self._hooks: tuple[Hook, ...] = (lists, rules, *others)
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self._hooks = tuple(hooks)
 
     def state(self, tenant_id: uuid.UUID) -> str | None:
         """What passes here now, as a text that changes with it; None where others are asked, who may change their mind.
 
         To be asked before what it is the state of.
         """
-        if len(self._hooks) > 2:
-            return None
-        return f"{self._lists.state(tenant_id)}/{self._rules.state(tenant_id)}"
+        states = [hook.state(tenant_id) for hook in self._hooks if isinstance(hook, HashLists | TextRules)]
+        return "/".join(states) if len(states) == len(self._hooks) else None
 
     def check_image(self, query: QueryImage) -> None:
         """Raises Screened at the first hook that says no."""
@@ -49,11 +46,14 @@ def build_screening(settings: Settings, database: Database) -> Screening:
 
     Raises ImportError or AttributeError for a hook that is not there.
     """
-    others = [*load_hooks(settings.screening.hooks)]
+    hooks: list[Hook] = [
+        HashLists(database, settings.screening.refresh),
+        TextRules(database, settings.screening.refresh),
+        *load_hooks(settings.screening.hooks),
+    ]
     if settings.screening.endpoint is not None:
-        others.append(Moderation(settings.screening, settings.outbound))
-    refresh = settings.screening.refresh
-    return Screening(HashLists(database, refresh), TextRules(database, refresh), others)
+        hooks.append(Moderation(settings.screening, settings.outbound))
+    return Screening(hooks)
 
 
 def _stop_at(hit: Hit | None) -> None:
