@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from attribution.resynthesise.remote.keys import setting_of  # noqa: E402 - found only now, wherever this is started
+from attribution.resynthesise.remote.vendor import Vendor  # noqa: E402
 from attribution.resynthesise.remote.vendors import vendor_named  # noqa: E402
 from tests.attribution.resynthesise.remote.contract import Case, Contract  # noqa: E402
 from tests.attribution.resynthesise.remote.contracts import contracts  # noqa: E402
@@ -97,14 +98,21 @@ def _adapters() -> str:
         cells = [
             f"`{contract.adapter}`",
             contract.title,
-            f"`{kind.base_url}`" if kind.base_url else "needed",
-            f"`{setting_of(kind.key)}`" if kind.key else "none, unless `key` names one",
+            f"`{vendor.base_url}`" if vendor.base_url else "needed",
+            _key(kind),
             f"{kind.max_prompt:,}" if kind.max_prompt else "not known",
             f"0 to {vendor.seed_limit:,}" if vendor.seed_limit else "none; draw more than one (γ > 1)",
             ", ".join(f"`{name}`" for name in kind.options) or "none",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _key(kind: type[Vendor]) -> str:
+    if kind.key is None:
+        return "none, unless `key` names one"
+    holds = f": {kind.key_holds}" if kind.key_holds else ""
+    return f"`{setting_of(kind.key)}`{holds}"
 
 
 def main(arguments: list[str]) -> int:
