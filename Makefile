@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
         bench-distance bench-embed installed-demo installed-all
 
@@ -68,8 +68,11 @@ bench-distance: installed-all ## The distances of a whole dataset beside a loop 
 bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
 	@$(PY) -m bench.embed $(ARGS)
 
-bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?
+bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
+
+bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
+	@$(PY) -m bench.budget $(ARGS)
 
 bench-overhead: installed-all ## What the service adds to the broker's own round trips
 	@$(PY) -m bench.overhead $(ARGS)
