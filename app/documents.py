@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.store.calls import Spent
 from app.store.models import Job, JobSource, JobStatus, Stage
 from attribution.evidence.finding import Kind, Trust
-from attribution.ports import Reason, SourceState, VerdictKind
+from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
 
 class Document(BaseModel):
@@ -61,17 +61,23 @@ class SourceDocument(Document):
     family: str
     platform: str
     model: str
-    revision: str
+    revision: str = Field(description="`by-caller` where the caller brings the drawings: nobody here knows it")
+    origin: Origin = Field(
+        Origin.GENERATOR, description="`reference` where the caller brings the drawings, otherwise `generator`"
+    )
     state: SourceState
-    reason: str | None = Field(description="a sentence, for every state that ended without a drawing")
+    reason: str | None = Field(
+        description="a sentence, for every state that ended without a drawing, and where drawings are awaited"
+    )
     warning: str | None = Field(
         None, description="a sentence about a source that is to be switched off, and what there is in its place"
     )
-    seeds: list[int | None] = Field(description="of the drawings, in the order of k")
+    seeds: list[int | None] = Field(description="of the drawings, in the order of k; null where it is not known")
     drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
     prompts: list[str | None] = Field(
         [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
     )
+    references: str | None = Field(None, description="where to bring its drawings, as long as they are awaited")
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -81,6 +87,7 @@ class RankedDocument(Document):
 
     source: str
     family: str
+    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the drawings")
     distance: float = Field(description="mean over the source's candidates")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
@@ -156,6 +163,10 @@ class JobDocument(Document):
     external_id: str | None = Field(description="as the caller gave it")
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
+    caption: str | None = Field(
+        None,
+        description="the text that every source is given, once it is known: what awaited drawings are to be drawn from",
+    )
     seed: int | None
     local_only: bool = Field(False, description="whether nothing of it leaves the house")
     spend: SpendDocument = SpendDocument()
@@ -182,6 +193,7 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
+        caption=job.caption,
         seed=job.seed,
         local_only=job.local_only,
         spend=_spend_document(job, spent),
@@ -191,6 +203,11 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
     )
+
+
+def references_path(job_id: uuid.UUID, source: str) -> str:
+    """Where drawings of a source are brought."""
+    return f"/attribute/{job_id}/references/{source}"
 
 
 def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
@@ -223,12 +240,14 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         platform=row.platform,
         model=row.model,
         revision=row.revision,
+        origin=Origin(row.origin),
         state=SourceState(row.state),
         reason=row.reason,
         warning=row.warning,
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
         prompts=_redrawn(row),
+        references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
         started_at=row.started_at,
         completed_at=row.completed_at,
     )

@@ -10,6 +10,11 @@ ServiceError
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
 │   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
 │   ├── EndpointDisabled        409  a webhook endpoint that is switched off
+│   ├── ReferencesRefused       409  drawings were brought that a job does not take
+│   │   ├── ReferencesUnawaited      it does not wait for drawings of this source, or has ended
+│   │   ├── ReferencesTooEarly       the caption that they are to be drawn from is not there yet
+│   │   ├── ReferencesTooLate        the job's deadline has passed
+│   │   └── ReferencesDiffer         it has others of this source
 │   ├── UploadTimeout           408  the body did not arrive in time
 │   ├── KeyInUse                409  the first request with this idempotency key is being worked on
 │   ├── Erased                  410  it was there, and was erased
@@ -148,6 +153,41 @@ class EndpointDisabled(RequestError):
     status = 409
     slug = "endpoint-disabled"
     title = "The webhook endpoint is switched off"
+
+
+class ReferencesRefused(RequestError):
+    """Drawings were brought that the job does not take."""
+
+    status = 409
+
+
+class ReferencesUnawaited(ReferencesRefused):
+    """The job does not wait for drawings of this source, or has ended otherwise."""
+
+    slug = "references-unawaited"
+    title = "The job does not wait for drawings of this source"
+
+
+class ReferencesTooEarly(ReferencesRefused):
+    """The caption that the source is to draw is not there yet; try again when the job shows it."""
+
+    slug = "references-too-early"
+    title = "There is no caption to draw yet"
+    permanent = False
+
+
+class ReferencesTooLate(ReferencesRefused):
+    """The job's deadline has passed: it ranks, or has ranked, what was there."""
+
+    slug = "references-too-late"
+    title = "The drawings came too late"
+
+
+class ReferencesDiffer(ReferencesRefused):
+    """The job has other drawings of this source already."""
+
+    slug = "references-differ"
+    title = "Other drawings of this source were brought before"
 
 
 class KeyInUse(RequestError):

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.queue.heartbeats import Heartbeats
-from app.queue.steps import NOTIFY_QUEUE, STAGE_QUEUES, Role
+from app.queue.steps import NOTIFY_QUEUE, REFERENCE_QUEUE, STAGE_QUEUES, Role
 from app.store.database import Database
 from app.store.models import Stage
 
@@ -63,7 +63,7 @@ class StoreGauges:
         self._database = database
         self._heartbeats = heartbeats
         self._circuits = circuits
-        self._queues = sorted({*queues, NOTIFY_QUEUE, *_QUEUES.values()})
+        self._queues = sorted({*queues, NOTIFY_QUEUE, REFERENCE_QUEUE, *_QUEUES.values()})
         self._roles = roles
         self._lock = Lock()
         self._looked_at = 0.0

@@ -18,7 +18,7 @@ from attribution.ports import SourceState
 _STAGES = tuple(Stage)
 _LETTERS = dict(zip(SourceState, "prdmolqtugnase", strict=True))
 _UNSEEN = "-"
-_TOLD = {"source", "state", "reason", "drawings"}
+_TOLD = {"source", "origin", "state", "reason", "drawings", "references"}
 _ID = re.compile(r"([0-9]{1,2})([a-z-]*)(!?)")
 
 

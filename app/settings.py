@@ -50,6 +50,8 @@ def _holds_certificates(path: Path) -> Path:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
+# Nobody may have a job wait for drawings any longer.
+MAX_AWAITED = timedelta(days=7)
 Certificates = Annotated[Path, AfterValidator(_holds_certificates)]
 
 
@@ -143,6 +145,8 @@ class IntakeSettings(Group):
     trust_list: Certificates | None = Field(
         None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
     )
+    max_references: PositiveInt = Field(64, description="drawings that one request may bring along, over all sources")
+    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these drawings together")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
     max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
@@ -155,6 +159,12 @@ class JobSettings(Group):
     """How long a job and its steps may take, and how often they are tried."""
 
     deadline: Duration = Field(timedelta(minutes=15), description="from acceptance to the end of a job")
+    reference_deadline: Duration = Field(
+        timedelta(days=1),
+        le=MAX_AWAITED,
+        description="the same for a job that waits for its caller's drawings, where that one does not say; 7 days at "
+        "most",
+    )
     lease: Duration = Field(
         timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again"
     )

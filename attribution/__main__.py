@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.caption import describe
 from attribution.catalogue import Source, load_catalogue
 from attribution.distance import DISTANCES, distance_named
-from attribution.errors import AttributionError
+from attribution.errors import AttributionError, ConfigurationError
 from attribution.evidence.finding import Finding, documents
 from attribution.evidence.read import read
 from attribution.evidence.watermark import watermark
 from attribution.image import load
 from attribution.method import attribute
-from attribution.ports import Attribution, Resynthesis
+from attribution.ports import Attribution, Captioner, Generator, Origin, Resynthesis
+from attribution.resynthesise import References, load_references
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.sources.command import main as sources
 from attribution.verdict import Calibration
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return sources(given[1:])
     options = _parser().parse_args(given)
     try:
+        if options.caption_only:
+            print(describe(_captioner(options), load(options.image).image).text)
+            return 0
         evidence = _evidence(options)
         answer = _attribute(options)
     except (AttributionError, OSError) as error:
@@ -66,19 +71,19 @@ def _evidence_line(finding: Finding) -> str:
 def _attribute(options: argparse.Namespace) -> Attribution:
     image = load(options.image).image
     catalogue = load_catalogue([options.catalogue])
-    chosen = catalogue.select(options.sources, options.exclude)
+    brought = _references(options)
+    chosen = catalogue.select(options.sources, options.exclude, brought)
     today = datetime.now(UTC).date()
-    askable = [source for source in chosen if source.obstacle(today) is None]
-    placement = Placement(
-        options.device, options.dtype, options.offload, options.batch_size, options.memory_mb, options.threads
-    )
+    askable = [source for source in chosen if source.id in brought or source.obstacle(today) is None]
+    placement = _placement(options)
     pool = GeneratorPool(partial(build_generator, placement=placement), options.memory_mb)
+    generators: list[Generator] = [brought.get(source.id) or pool.handle(source) for source in askable]
     shipped = [_CALIBRATION] if _CALIBRATION.is_file() else []
     calibration = Calibration.load([options.calibration] if options.calibration else shipped)
     answer = attribute(
         image,
-        captioner=build_captioner(options.captioner if options.prompt is None else "fake:", placement),
-        generators=[pool.handle(source) for source in askable],
+        captioner=_captioner(options),
+        generators=generators,
         embedder=build_embedder(options.embedder, placement),
         distance=distance_named(options.distance),
         candidates=options.candidates,
@@ -92,13 +97,33 @@ def _attribute(options: argparse.Namespace) -> Attribution:
     return _with_untested(answer, chosen)
 
 
+def _placement(options: argparse.Namespace) -> Placement:
+    return Placement(
+        options.device, options.dtype, options.offload, options.batch_size, options.memory_mb, options.threads
+    )
+
+
+def _captioner(options: argparse.Namespace) -> Captioner:
+    return build_captioner(options.captioner if options.prompt is None else "fake:", _placement(options))
+
+
+def _references(options: argparse.Namespace) -> dict[str, References]:
+    """The drawings that were brought along, by source."""
+    brought: dict[str, References] = {}
+    for source, folder in options.reference:
+        if source in brought or source in options.exclude:
+            raise ConfigurationError(f"Bring the drawings of {source} in one folder, and do not exclude it.")
+        brought[source] = References(source, load_references(folder))
+    return brought
+
+
 def _with_untested(answer: Attribution, chosen: Sequence[Source]) -> Attribution:
     """The answer with a row for each chosen source that no program can ask, in catalogue order."""
     today = datetime.now(UTC).date()
     rows = {result.source: result for result in answer.resyntheses}
     for source in chosen:
         obstacle = source.obstacle(today)
-        if obstacle is not None:
+        if source.id not in rows and obstacle is not None:
             rows[source.id] = Resynthesis(source.id, source.revision, obstacle[0], reason=obstacle[1])
     ordered = tuple(rows[source.id] for source in chosen)
     return replace(answer, resyntheses=ordered)
@@ -109,8 +134,10 @@ def _table(answer: Attribution) -> str:
     width = max([6, *(len(result.source) for result in answer.resyntheses)])
     lines = [f"caption   {answer.caption.text}", ""]
     lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}")
+    brought = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
-        lines.append(f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}")
+        line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
+        lines.append(f"{line}  (your drawings)" if entry.source in brought else line)
     ranked = {entry.source for entry in ranking.entries}
     for result in answer.resyntheses:
         if result.source not in ranked:
@@ -131,6 +158,7 @@ def _document(answer: Attribution) -> dict[str, Any]:
                 "revision": result.revision,
                 "state": result.state,
                 "reason": result.reason,
+                "origin": result.origin,
                 "seeds": [drawing.seed for drawing in result.drawings],
                 "seconds": round(result.seconds, 3),
             }
@@ -151,6 +179,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--exclude", type=names, default=[], help="ids to leave out")
     parser.add_argument("--candidates", type=_positive, default=4, help="drawings per source (γ), default 4")
     parser.add_argument("--prompt", help="use this instead of a caption")
+    parser.add_argument("--caption-only", action="store_true", help="print the caption, for you to draw, and stop")
+    parser.add_argument(
+        "--reference",
+        type=_reference,
+        action="append",
+        default=[],
+        metavar="ID=FOLDER",
+        help="drawings of this source that you bring along, 1 to 16 images; may be repeated",
+    )
     parser.add_argument("--seed", type=int, help="another, equally repeatable stream of drawings")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
@@ -168,6 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory-mb", type=_positive, default=Placement().memory_mb)
     parser.add_argument("--threads", type=_positive)
     return parser
+
+
+def _reference(text: str) -> tuple[str, Path]:
+    source, equals, folder = text.partition("=")
+    if not (source and equals and folder):
+        raise argparse.ArgumentTypeError("must be ID=FOLDER, such as midjourney=drawings")
+    return source, Path(folder)
 
 
 def _positive(text: str) -> int:

@@ -22,6 +22,7 @@ from attribution.ports import (
     Distance,
     Embedder,
     Generator,
+    Origin,
     SourceState,
 )
 from attribution.rank import rank
@@ -49,7 +50,8 @@ def attribute(
 
     `candidates` is γ, the drawings per generator; generators stand in catalogue order, which decides ties. `prompt`
     takes the captioner's place, `seed` picks another stream of drawings. `timeouts` are seconds per source, or for
-    each. A generator that fails is reported and not ranked; `on_error` is told of failures nobody foresaw.
+    each. A generator that fails is reported and not ranked; `on_error` is told of failures nobody foresaw. Among the
+    generators may be `References`, the caller's own drawings; nothing is calibrated for those.
     """
     seconds: dict[str, float] = {}
 
@@ -75,7 +77,9 @@ def attribute(
     with _timed(seconds, "ranking"):
         ranking = rank(embedded, distance, [generator.source for generator in generators], temperature)
         threshold = None
-        if calibration is not None and all(len(result.drawings) == candidates for result in tested):
+        if calibration is not None and all(
+            result.origin is Origin.GENERATOR and len(result.drawings) == candidates for result in tested
+        ):
             revisions = {result.source: result.revision for result in tested}
             threshold = calibration.find(embedder.ref, distance.name, candidates, revisions)
         verdict = judge(ranking, quorum=quorum, threshold=threshold)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # for annotations alone, numpy and Pillow would cost the API process 14 MB
     import numpy as np
@@ -18,6 +18,11 @@ if TYPE_CHECKING:  # for annotations alone, numpy and Pillow would cost the API 
 
 Vectors: TypeAlias = "NDArray[np.float32]"
 Distances: TypeAlias = "NDArray[np.float64]"
+
+# The revision of what nobody but the caller can vouch for.
+BY_CALLER: Final = "by-caller"
+# Drawings of one source that a caller may bring along.
+MOST_REFERENCES: Final = 16
 
 
 class SourceState(StrEnum):
@@ -37,6 +42,13 @@ class SourceState(StrEnum):
     AWAITING_REFERENCE = "awaiting_reference"
     SKIPPED = "skipped"
     ERROR = "error"
+
+
+class Origin(StrEnum):
+    """Who had a source draw: we did, or the caller brought the drawings along."""
+
+    GENERATOR = "generator"
+    REFERENCE = "reference"
 
 
 class VerdictKind(StrEnum):
@@ -102,7 +114,7 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed).
+    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed, or nobody knows it).
 
     `prompt` is what was drawn, where that is not the caption itself: cut to what the source takes, or rewritten by a
     vendor that says so.
@@ -123,6 +135,7 @@ class Resynthesis:
     drawings: tuple[Drawing, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
+    origin: Origin = Origin.GENERATOR
 
 
 @dataclass(frozen=True, slots=True)

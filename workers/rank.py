@@ -7,7 +7,7 @@ from app.documents import RankedDocument, ResultDocument, ThresholdDocument, Ver
 from app.settings import JobSettings
 from app.store import jobs
 from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from attribution.ports import ModelRef, Ranking, SourceState, Threshold, Verdict
+from attribution.ports import ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from workers.images import unpack
@@ -29,7 +29,10 @@ def rank(process: Process, job: Job) -> Succeed:
         ranking = rank_features(embedded, models.distance, [row.source for row in rows])
         threshold = _threshold(process, job, embedded.embedder, rows)
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
-    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json"), rows)
+    brought = any(row.origin == Origin.REFERENCE for row in rows)
+    # The version before reads results, too, while an upgrade is under way: it is not told what it does not know.
+    unsaid = None if brought else {"ranking": {"__all__": {"origin"}}}
+    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=unsaid), rows)
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:
@@ -38,9 +41,11 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
 
 
 def _threshold(process: Process, job: Job, embedder: ModelRef, rows: Sequence[JobSource]) -> Threshold | None:
-    """The threshold measured for exactly this; a source short of its γ drawings is something else."""
+    """The threshold measured for exactly this; a source short of its γ drawings is something else, and so is one
+    whose drawings the caller brought: who knows how they were picked.
+    """
     done = [row for row in rows if row.state == SourceState.DONE]
-    if any(len(row.drawings) != job.candidates for row in done):
+    if any(row.origin == Origin.REFERENCE or len(row.drawings) != job.candidates for row in done):
         return None
     return process.models.calibration.find(
         embedder, process.models.distance.name, job.candidates, {row.source: row.revision for row in done}
@@ -48,7 +53,7 @@ def _threshold(process: Process, job: Job, embedder: ModelRef, rows: Sequence[Jo
 
 
 def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Verdict, quorum: int) -> ResultDocument:
-    family = {row.source: row.family for row in rows}
+    of = {row.source: row for row in rows}
     return ResultDocument(
         schema_version=RESULT_SCHEMA_VERSION,
         caption=job.caption or "",
@@ -62,7 +67,8 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         ranking=[
             RankedDocument(
                 source=entry.source,
-                family=family[entry.source],
+                family=of[entry.source].family,
+                origin=Origin(of[entry.source].origin),
                 distance=entry.distance,
                 score=entry.score,
                 distances=list(entry.distances),

@@ -7,7 +7,7 @@ for others run in threads. Roles that share a pool can share a process.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.queue.steps import NOTIFY_QUEUE, REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
+from app.queue.steps import NOTIFY_QUEUE, REFERENCE_QUEUE, REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
 from app.settings import ScreeningSettings
 from app.store.models import Stage
 from attribution.catalogue import Source
@@ -36,9 +36,10 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
     """The queues that these roles drain, given the catalogue."""
     sources = tuple(sources)
     screens = Role.LIGHT if screening.waits else Role.CAPTION
+    screened = ["screen", REFERENCE_QUEUE]
     of_role = {
-        Role.LIGHT: ["fetch", "rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(["screen"] if screens is Role.LIGHT else [])],
-        Role.CAPTION: ["caption", *(["screen"] if screens is Role.CAPTION else [])],
+        Role.LIGHT: ["fetch", "rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(screened if screens is Role.LIGHT else [])],
+        Role.CAPTION: ["caption", *(screened if screens is Role.CAPTION else [])],
         Role.EMBED: ["embed"],
         Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],
         Role.REMOTE: [REMOTE_QUEUE],

@@ -1,4 +1,4 @@
-"""Stage `screening`: lists, rules and hooks see the query image before anything else does.
+"""Stage `screening`: lists, rules and hooks see the query image, and what came with it, before anything else does.
 
 It also makes the image that all later stages look at, of the file as it came.
 """
@@ -7,9 +7,12 @@ from functools import partial
 from typing import Any
 
 from app.intake.spool import spool_folder
+from app.store import jobs
 from app.store.models import Job, Stage
+from attribution.ports import Origin
 from workers.images import BMP
 from workers.process import Process
+from workers.references import screen_references
 from workers.screening import Caption, QueryImage
 from workers.stage import Advance
 
@@ -27,12 +30,24 @@ def screen(process: Process, job: Job) -> Advance:
         return Advance(to=Stage.CAPTIONING)
     canonical, evidence = _derive(process, job)
     process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
+    _screen_what_came_along(process, job)
     query = process.blobs.put(job.tenant_id, canonical, BMP)
     return Advance(
         to=Stage.CAPTIONING,
         values={"query_blob": query.sha256, "evidence": {"findings": evidence}},
         blobs={"query": query},
     )
+
+
+def _screen_what_came_along(process: Process, job: Job) -> None:
+    """Drawings come with the prompt that they were drawn from: without one, nobody asks for them."""
+    if job.prompt is None:
+        return
+    with process.database.statement() as session:
+        rows = jobs.sources_of(session, job.id)
+    for row in rows:
+        if row.origin == Origin.REFERENCE:
+            screen_references(process, row)
 
 
 def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:

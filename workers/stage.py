@@ -118,7 +118,7 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job 
     process.blobs.put_again(lost)
     if on:
         return moved
-    hand_on(process, job.id, outcome.to)
+    hand_on(process, job.id, Stage(cast(str, moved.stage)))
     return None
 
 

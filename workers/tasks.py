@@ -7,6 +7,7 @@ from functools import partial
 from app.queue.broker import make_celery
 from app.queue.steps import (
     NOTIFY_TASK,
+    REFERENCES_TASK,
     RESUME_TASK,
     RESYNTHESISE_TASK,
     RETAIN_TASK,
@@ -17,6 +18,7 @@ from app.queue.steps import (
 from app.settings import load_settings
 from app.store.models import Stage
 from workers.process import this_process
+from workers.references import take_in
 from workers.resynthesise import resume, resynthesise
 from workers.retain import retain
 from workers.stage import run_stage
@@ -63,6 +65,11 @@ def resynthesise_task(job_id: str, queue: str) -> None:
     resynthesise(this_process(), uuid.UUID(job_id), queue)
 
 
+def references_task(job_id: str) -> None:
+    """The task of what was brought of a job's sources."""
+    take_in(this_process(), uuid.UUID(job_id))
+
+
 def resume_task(source: str) -> None:
     """Looks whether there is room for those who wait for a source."""
     resume(this_process(), source)
@@ -86,6 +93,7 @@ def retain_task() -> None:
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(references_task, name=REFERENCES_TASK)
 celery.task(resume_task, name=RESUME_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)

@@ -36,6 +36,7 @@ from app.intake.once import Terms
 from app.intake.options import mistake
 from app.intake.submission import from_json
 from app.intake.unpack import ITEMS
+from app.settings import IntakeSettings
 
 router = APIRouter(tags=["attribution"])
 
@@ -101,7 +102,7 @@ async def attribute_batch(
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
         fingerprint = await to_thread.run_sync(_fingerprint, terms, body)
         items = _items(await unpack_json(body, decoders))
-        batch = _Batch(once, waiting, terms, request.url.path, settings.intake.max_bytes)
+        batch = _Batch(once, waiting, terms, request.url.path, settings.intake)
         try:
             async with once.batch(terms, fingerprint):
                 answers = [await batch.answer(number, item) for number, item in enumerate(items)]
@@ -114,14 +115,14 @@ async def attribute_batch(
 class _Batch:
     """A batch being worked through, item by item."""
 
-    def __init__(self, once: Once, waiting: Waiting, terms: Terms, path: str, max_bytes: int) -> None:
+    def __init__(self, once: Once, waiting: Waiting, terms: Terms, path: str, limits: IntakeSettings) -> None:
         self.accepted: list[JobDocument] = []
         self.replayed = 0
         self._once = once
         self._waiting = waiting
         self._terms = terms
         self._path = path
-        self._max_bytes = max_bytes
+        self._limits = limits
         self._away: Unavailable | QuotaExceeded | None = None
 
     async def answer(self, number: int, item: Any) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class _Batch:
         try:
             if self._away is not None:
                 raise self._away
-            submission = from_json(item, self._max_bytes)
+            submission = from_json(item, self._limits)
             job = await self._once.accept(replace(self._terms, key=key), submission)
             if isinstance(job, JobDocument):
                 self.accepted.append(job)

@@ -1,5 +1,7 @@
 """A limit on the bodies that FastAPI reads whole: documents are small. Its own limit answers in plain text."""
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -10,7 +12,7 @@ from app.errors import UploadTooLarge
 
 MAX_DOCUMENT = 65_536
 # These read their bodies as they arrive, up to caps of their own.
-STREAMED = frozenset({"/attribute", "/attribute/batch", "/screening/hash-lists"})
+STREAMED = re.compile(r"/attribute(/batch|/[^/]+/references/[^/]+)?|/screening/hash-lists")
 
 
 class BodyLimitMiddleware:
@@ -21,7 +23,7 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        if scope["type"] != "http" or scope["path"] in STREAMED:
+        if scope["type"] != "http" or STREAMED.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")

@@ -13,7 +13,7 @@ from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
 from app.api import answers, waiting
-from app.intake import acceptance, decoders, once
+from app.intake import acceptance, bringing, decoders, once
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from app.store import blobs, database, snapshots
@@ -101,6 +101,11 @@ async def get_intake(request: Request) -> acceptance.Intake:
     return cast(acceptance.Intake, request.state.intake)
 
 
+async def get_bringing(request: Request) -> bringing.Bringing:
+    """What takes drawings that jobs wait for."""
+    return cast(bringing.Bringing, request.state.bringing)
+
+
 async def get_uploads(request: Request) -> Semaphore:
     """The places for uploads in progress."""
     return cast(Semaphore, request.state.uploads)
@@ -132,6 +137,7 @@ Catalogue = Annotated[catalogue.Catalogue, Depends(get_catalogue)]
 Blobs = Annotated[blobs.Blobs, Depends(get_blobs)]
 Broker = Annotated[broker.Broker, Depends(get_broker)]
 Intake = Annotated[acceptance.Intake, Depends(get_intake)]
+Bringing = Annotated[bringing.Bringing, Depends(get_bringing)]
 Uploads = Annotated[Semaphore, Depends(get_uploads)]
 Decoders = Annotated[decoders.Decoders, Depends(get_decoders)]
 Once = Annotated[once.Once, Depends(get_once)]

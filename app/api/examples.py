@@ -23,6 +23,8 @@ from attribution.ports import SourceState, VerdictKind
 _ID = uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11")
 # A PNG of one pixel, in base64.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4oaEBAALUARk7rVwIAAAAAElFTkSuQmCC"
+# One of two pixels, for what may not be all of one colour.
+DOTS = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGNgYGD4//8/AAYBAv4CsjmuAAAAAElFTkSuQmCC"
 
 _CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

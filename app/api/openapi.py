@@ -6,12 +6,14 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import EVENTS, JOB, PIXEL, SOURCE
+from app.api.examples import DOTS, EVENTS, JOB, PIXEL, SOURCE
 from app.errors import ServiceError
 from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.intake.options import Options
 from app.intake.submission import IMAGE_URL, MAX_URL
-from app.intake.upload import IMAGE_FIELD
+from app.intake.unpack import REFERENCES
+from app.intake.upload import IMAGE_FIELD, REFERENCE_FIELD
+from attribution.ports import MOST_REFERENCES
 
 Responses = dict[int | str, dict[str, Any]]
 _REF = "#/components/schemas/{model}"
@@ -168,22 +170,37 @@ def _options() -> dict[str, Any]:
     return schema
 
 
+_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
+_FILE: dict[str, Any] = {"type": "string", "format": "binary", "description": _FORMATS}
+_BASE64: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    "description": f"{_FORMATS} in base64 without line breaks, or a data: URL of that",
+}
+_BROUGHT = "drawings of this source that you have already, of the text in `prompt`, which is needed then"
+
+
+def _drawings(each: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": each, "minItems": 1, "maxItems": MOST_REFERENCES}
+
+
 def _form_schema() -> dict[str, Any]:
     schema = _options()
-    image = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"}
-    schema["properties"] = {IMAGE_FIELD: image} | {
+    schema["properties"] = {IMAGE_FIELD: _FILE} | {
         name: _without_null(value) for name, value in schema["properties"].items()
     }
+    of_a_source = rf"^{REFERENCE_FIELD}\[[a-z0-9][a-z0-9._-]{{0,63}}\]$"
+    schema["patternProperties"] = {of_a_source: _drawings(_FILE) | {"description": _BROUGHT}}
     schema["required"] = [IMAGE_FIELD]
     return schema
 
 
 def _json_schema() -> dict[str, Any]:
     schema = _options()
-    image = {
-        "type": "string",
-        "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
-        "description": "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF in base64 without line breaks, or a data: URL of that",
+    references = {
+        "anyOf": [{"type": "object", "additionalProperties": _drawings(_BASE64)}, {"type": "null"}],
+        "default": None,
+        "description": f"by source, {_BROUGHT}",
     }
     address = {
         "type": "string",
@@ -192,7 +209,11 @@ def _json_schema() -> dict[str, Any]:
         "shows in the job",
         "examples": ["https://images.example/1.png"],
     }
-    schema["properties"] = {IMAGE_FIELD: image, IMAGE_URL: address} | schema["properties"]
+    schema["properties"] = {
+        IMAGE_FIELD: _BASE64,
+        IMAGE_URL: address,
+        REFERENCES: references,
+    } | schema["properties"]
     schema["oneOf"] = [{"required": [IMAGE_FIELD]}, {"required": [IMAGE_URL]}]
     return schema
 
@@ -220,6 +241,28 @@ SUBMISSION: dict[str, Any] = {
                 "address": {"value": {"image_url": "https://images.example/1.png", "external_id": "upload-4711"}},
                 "base64": {"value": {"image": PIXEL, "prompt": "a single dot"}},
             },
+        },
+    },
+}
+DRAWINGS: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {REFERENCE_FIELD: _drawings(_FILE)},
+                "required": [REFERENCE_FIELD],
+                "additionalProperties": False,
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {REFERENCES: _drawings(_BASE64)},
+                "required": [REFERENCES],
+                "additionalProperties": False,
+            },
+            "example": {REFERENCES: [DOTS, DOTS]},
         },
     },
 }

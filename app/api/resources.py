@@ -18,7 +18,9 @@ from app.api.endings import Endings
 from app.api.waiting import Waiting
 from app.gauges import PoolGauges, StoreGauges
 from app.intake.acceptance import Intake
+from app.intake.bringing import Bringing
 from app.intake.decoders import Decoders
+from app.intake.drawings import Drawings
 from app.intake.once import Once
 from app.intake.spool import remove_abandoned
 from app.queue.broker import Broker, make_celery
@@ -51,6 +53,7 @@ class State(TypedDict):
     blobs: Blobs
     broker: Broker
     intake: Intake
+    bringing: Bringing
     decoders: Decoders
     once: Once
     uploads: Semaphore
@@ -86,13 +89,22 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             partial(which_are_open, redis, served),
         )
         decoders = Decoders(settings.intake)
+        drawings = Drawings(blobs, decoders)
         intake = Intake(
             database=database,
             blobs=blobs,
             messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
+            drawings=drawings,
             settings=settings,
+        )
+        bringing = Bringing(
+            database=database,
+            blobs=blobs,
+            drawings=drawings,
+            snapshots=snapshots,
+            messenger=messenger,
         )
         remove_abandoned()
         with told_to_stop(endings.give_up):
@@ -110,6 +122,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     blobs=blobs,
                     broker=broker,
                     intake=intake,
+                    bringing=bringing,
                     keyring=Keyring(database, settings.access, settings.database),
                     rates=RateLimits(async_redis),
                     capacity=Capacity(database, settings),

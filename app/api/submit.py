@@ -128,9 +128,9 @@ async def attribute_image(
 async def _read(request: Request, settings: IntakeSettings, folder: Path, decoders: children.Decoders) -> Submission:
     if media_type(request.headers) != JSON:
         with arriving(settings.upload_timeout):
-            upload = await read_upload(request.headers, request.receive, folder / "upload", settings.max_bytes)
+            upload = await read_upload(request.headers, request.receive, folder, settings)
         return from_form(upload)
     body = folder / "body"
     with arriving(settings.upload_timeout):
-        await receive_json(request.headers, request.receive, body, body_limit(settings.max_bytes))
-    return from_json(await unpack_json(body, decoders), settings.max_bytes)
+        await receive_json(request.headers, request.receive, body, body_limit(settings))
+    return from_json(await unpack_json(body, decoders), settings)

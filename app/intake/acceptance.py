@@ -1,8 +1,8 @@
 """Makes an accepted job of what was sent: stored bytes, committed rows, a message to the workers, in that order."""
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,8 @@ from app.documents import ImageDocument, JobDocument, job_document
 from app.errors import AddressRefused, ServiceError
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
-from app.intake.options import mistake
+from app.intake.drawings import Drawings, roles
+from app.intake.options import Options, mistake
 from app.intake.selection import select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import DECODE_DURATION, job_accepted
@@ -25,7 +26,7 @@ from app.queue.messenger import Messenger
 from app.queue.steps import stage_step
 from app.settings import OutboundSettings, Settings
 from app.store import idempotency
-from app.store.accepting import NewJob, accept
+from app.store.accepting import NewJob, NewSource, accept
 from app.store.admission import fits
 from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
@@ -77,6 +78,7 @@ class Intake:
         messenger: Messenger,
         catalogue: Catalogue,
         decoders: Decoders,
+        drawings: Drawings,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -90,6 +92,7 @@ class Intake:
         self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
+        self._drawings = drawings
 
     async def accept(
         self,
@@ -103,35 +106,46 @@ class Intake:
         The `key` is completed with the job; the workers hear of it from `hand_on`.
         """
         options = submission.options
-        sources = select_sources(self._catalogue, options.sources, options.exclude, datetime.now(UTC).date())
+        sources = select_sources(
+            self._catalogue,
+            options.sources,
+            options.exclude,
+            datetime.now(UTC).date(),
+            brought=[each.source for each in submission.references],
+            awaited=options.await_references,
+        )
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
-        image = await self._take(tenant_id, submission.image) if submission.image else _Image()
-        new = NewJob(
-            tenant_id=tenant_id,
-            **image.values,
-            image_url=image_url,
-            stage=Stage.SCREENING if submission.image else Stage.FETCHING,
-            candidates=options.candidates or self._settings.candidates,
-            sources=sources,
-            deadline=self._settings.deadline,
-            prompt=options.prompt,
-            seed=options.seed,
-            external_id=options.external_id,
-            labels=options.metadata,
-            cancel_after=cancel_after,
-            budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
-            usual_budget_usd=self._spend.budget_usd,
-            max_budget_usd=self._spend.max_budget_usd,
-            local_only=options.local_only,
-            usual_local_only=self._spend.local_only,
-            webhook_url=webhook_url,
-            webhook_events=options.webhook_events,
-        )
+        drawings = await self._drawings.store(tenant_id, submission.references)
+        uses = {role: blob for source, stored in drawings.items() for role, blob in roles(source, stored).items()}
         try:
-            document = await to_thread.run_sync(self._commit, new, image.uses, key)
+            image = await self._take(tenant_id, submission.image) if submission.image else _Image()
+            uses |= image.uses
+            new = NewJob(
+                tenant_id=tenant_id,
+                **image.values,
+                image_url=image_url,
+                stage=Stage.SCREENING if submission.image else Stage.FETCHING,
+                candidates=options.candidates or self._settings.candidates,
+                sources=[_with_drawings(source, drawings.get(source.source, ())) for source in sources],
+                deadline=self._deadline(options),
+                prompt=options.prompt,
+                seed=options.seed,
+                external_id=options.external_id,
+                labels=options.metadata,
+                cancel_after=cancel_after,
+                budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
+                usual_budget_usd=self._spend.budget_usd,
+                max_budget_usd=self._spend.max_budget_usd,
+                local_only=options.local_only,
+                usual_local_only=self._spend.local_only,
+                webhook_url=webhook_url,
+                webhook_events=options.webhook_events,
+            )
+            document = await to_thread.run_sync(self._commit, new, uses, key)
         except ServiceError:
-            await to_thread.run_sync(self._discard, image.uses)
+            if uses:
+                await to_thread.run_sync(self._discard, uses)
             raise
         job_accepted()
         log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
@@ -147,6 +161,12 @@ class Intake:
             decoded = await self._decoders.inspect(upload)
         original = await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded))
         return _Image(image_values(decoded), {"original": original})
+
+    def _deadline(self, options: Options) -> timedelta:
+        """A person takes longer than a generator."""
+        if options.await_seconds is not None:
+            return timedelta(seconds=options.await_seconds)
+        return self._settings.reference_deadline if options.await_references else self._settings.deadline
 
     async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         linked = self._blobs.link(tenant_id, file, sha256, media_type)  # quicker than a thread is begun
@@ -171,6 +191,12 @@ class Intake:
         """What was not accepted is not kept."""
         with self._database.transaction() as session:
             self._blobs.delete_all(unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
+
+
+def _with_drawings(source: NewSource, drawings: Sequence[StoredBlob]) -> NewSource:
+    return replace(
+        source, drawings=tuple({"k": k, "seed": None, "blob": blob.sha256} for k, blob in enumerate(drawings))
+    )
 
 
 def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:

@@ -78,6 +78,24 @@ def canonicalise(upload: Path, canonical: Path, limits: DecodeLimits) -> None:
         canonical.write_bytes(encode_bmp(_load(upload, limits, limits.canonical_side).image))
 
 
+def decode_reference(upload: Path, canonical: Path, limits: DecodeLimits) -> str:
+    """Writes the canonical BMP of a drawing that a caller brings, and returns its SHA-256. Raises as `inspect` does.
+
+    One that is blank, as safety filters leave it, is an UndecodableImage: nothing was drawn that could be compared.
+    """
+    with limited(limits.memory_bytes, limits.cpu_seconds):
+        from attribution.errors import UndecodableImage
+        from attribution.image import encode_bmp
+        from attribution.resynthesise.blank import is_blank
+
+        image = _load(upload, limits, limits.canonical_side).image
+        if is_blank(image):
+            raise UndecodableImage("It is blank: all of one colour, as safety filters leave it.")
+        bmp = encode_bmp(image)
+        canonical.write_bytes(bmp)
+        return hashlib.sha256(bmp).hexdigest()
+
+
 def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_seconds: float) -> list[dict[str, Any]]:
     """What `upload` says about its origin: `attribution.evidence.finding.documents`, at most 8 kB.
 

@@ -18,7 +18,15 @@ from app.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
-from app.intake.decode import Decoded, DecodeLimits, canonicalise, derive, inspect, read_evidence
+from app.intake.decode import (
+    Decoded,
+    DecodeLimits,
+    canonicalise,
+    decode_reference,
+    derive,
+    inspect,
+    read_evidence,
+)
 from app.intake.unpack import unpack_limited
 from app.settings import IntakeSettings
 from attribution import errors
@@ -112,6 +120,11 @@ class Decoders:
         except OSError as error:
             log.error("decoder_disk_error", error=str(error))
             raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
+
+    async def decode_reference(self, upload: Path, canonical: Path) -> str:
+        """Writes a drawing's canonical BMP and returns its hash. Raises as `inspect` does, also for a blank one."""
+        with self._judging():
+            return await self._run(self._patience, decode_reference, upload, canonical, self._limits)
 
     async def unpack(self, body: Path, folder: Path) -> Any:
         """See `app.intake.unpack`. Raises ValueError, MalformedRequest where that costs too much, or Unavailable."""

@@ -10,6 +10,7 @@ from app.errors import MalformedRequest, UnsupportedMediaType, UploadTooLarge
 from app.intake.arrival import media_type, receive_file
 from app.intake.decoders import Decoders
 from app.intake.unpack import unpack
+from app.settings import IntakeSettings
 
 JSON = "application/json"
 # Parsing this much takes less than a millisecond, and a child may be busy with an image.
@@ -17,9 +18,12 @@ _SMALL = 32 * 1024
 _OVERHEAD = 128 * 1024
 
 
-def body_limit(max_bytes: int) -> int:
-    """How large a JSON body with one image may be: base64 takes a third more, and `/` may be written as `\\/`."""
-    return max_bytes * 3 // 2 + _OVERHEAD
+def body_limit(limits: IntakeSettings) -> int:
+    """How large a JSON body may be, with an image and drawings or with drawings alone.
+
+    Base64 takes a third more, and `/` may be written as `\\/`.
+    """
+    return (limits.max_bytes + limits.max_reference_bytes) * 3 // 2 + _OVERHEAD
 
 
 async def receive_json(headers: Mapping[str, str], receive: Receive, body: Path, limit: int) -> None:

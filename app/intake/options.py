@@ -24,14 +24,16 @@ from pydantic.config import JsonDict
 
 from app.errors import InvalidRequest
 from app.intake.strict_json import parse
+from app.settings import MAX_AWAITED
 from app.webhook.events import EventType
 
 MAX_METADATA_BYTES = 4_096
+MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
 # What a column of amounts can hold is more; so much for one image is a mistake.
 MAX_BUDGET_USD = 100_000
 
-_LISTS = ("sources", "exclude", "webhook_events")
-_NUMBERS = ("candidates", "seed")
+_LISTS = ("sources", "exclude", "await_references", "webhook_events")
+_NUMBERS = ("candidates", "seed", "await_seconds")
 _OBJECTS = ("metadata",)
 _SWITCHES = ("local_only",)
 _AMOUNTS = ("budget_usd",)
@@ -71,7 +73,8 @@ class Options(BaseModel):
 
     sources: tuple[str, ...] | None = Field(
         None,
-        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given",
+        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given. "
+        "Sources whose drawings you bring are there besides, so that with those this may be empty",
         examples=[["zoo-unet", "zoo-flow"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
@@ -83,6 +86,17 @@ class Options(BaseModel):
         description="the caption, if it is known: nothing is captioned then. Without control characters",
         examples=["a lighthouse at dusk"],
         json_schema_extra=_SPEAKABLE,
+    )
+    await_references: tuple[str, ...] = Field(
+        (),
+        description="sources that are not asked: you have them draw the caption, which the job shows, and bring the "
+        "drawings to POST /attribute/{job_id}/references/{source}. Written like `sources`",
+        examples=[["midjourney"]],
+    )
+    await_seconds: Annotated[int, Field(ge=60, le=MAX_AWAIT_SECONDS, strict=True)] | None = Field(
+        None,
+        description="how long, from now on, the job may take because it waits for drawings; with `await_references` "
+        "only. The installation's default where not given",
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
         None, description="seeds the drawings; derived from caption and source where not given"
@@ -115,6 +129,13 @@ class Options(BaseModel):
     webhook_events: Annotated[tuple[EventType, ...], Field(min_length=1)] | None = Field(
         None, description="of which types of events `webhook_url` is told, written like `sources`; all where not given"
     )
+
+    @field_validator("await_seconds")
+    @classmethod
+    def _for_drawings(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and not info.data.get("await_references"):
+            raise ValueError("needs await_references beside it")
+        return value
 
     @field_validator("webhook_events")
     @classmethod
@@ -152,9 +173,10 @@ def read_members(values: Mapping[str, Any]) -> Options:
     return _read(values, [])
 
 
-def mistake(name: str, detail: str) -> dict[str, str]:
-    """One of the `errors` of a problem document: what is wrong with a member of the body."""
-    return {"detail": detail, "pointer": "#/" + quote(name.replace("~", "~0").replace("/", "~1"))}
+def mistake(name: str, detail: str, *within: str | int) -> dict[str, str]:
+    """One of the `errors` of a problem document: what is wrong with a member of the body, or something in it."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in (name, *within))
+    return {"detail": detail, "pointer": "#/" + "/".join(map(quote, steps))}
 
 
 def _whole_number(text: str) -> int:
@@ -186,8 +208,6 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 
 def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
-    if values.get("sources") == []:
-        mistakes.append(mistake("sources", "names no source"))
     try:
         options = Options.model_validate(values)
     except ValidationError as error:

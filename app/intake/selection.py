@@ -1,34 +1,55 @@
 """Which sources a job asks: the catalogue, less what the caller left out, as rows to be."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
 from app.errors import InvalidRequest, UnknownSource
-from app.queue.steps import queue_of
+from app.intake.options import mistake
+from app.queue.steps import REFERENCE_QUEUE, queue_of
 from app.store.accepting import NewSource
 from attribution import errors
 from attribution.catalogue import Catalogue, Source
-from attribution.ports import SourceState
+from attribution.ports import BY_CALLER, Origin, SourceState
+
+_AWAITED = "Waits for drawings of the job's caption by this source, which its caller brings."
+# For screening what was brought of one source.
+_SCREENING = timedelta(minutes=5)
 
 
 def select_sources(
-    catalogue: Catalogue, include: Sequence[str] | None, exclude: Sequence[str], today: date
+    catalogue: Catalogue,
+    include: Sequence[str] | None,
+    exclude: Sequence[str],
+    today: date,
+    *,
+    brought: Collection[str] = (),
+    awaited: Collection[str] = (),
 ) -> tuple[NewSource, ...]:
     """The selected sources in catalogue order; one that no program can ask today says so and stays untested.
 
+    Those of which drawings are `brought` or `awaited` are among them whatever they are, and nobody asks them.
     Raises UnknownSource, and InvalidRequest where nothing is left or a disabled source is asked for by name.
     """
     try:
-        selected = catalogue.select(include, exclude)
+        selected = catalogue.select(include, exclude, (*brought, *awaited))
     except errors.UnknownSource as error:
         known = [source.id for source in catalogue.sources]
         raise UnknownSource(f"{error} The sources here are: {', '.join(known)}.", known=known) from error
     if not selected:
-        raise InvalidRequest(
-            "No source is left to ask.",
-            errors=[{"detail": "Exclude fewer sources, or name some that are not excluded.", "pointer": "#/exclude"}],
+        wrong = (
+            mistake("exclude", "Exclude fewer sources, or name some that are not excluded.")
+            if include is None or include
+            else mistake("sources", "names no source")
         )
-    rows = tuple(_row(source, today) for source in selected)
+        raise InvalidRequest("No source is left to ask.", errors=[wrong])
+    references = {
+        **dict.fromkeys(brought, (SourceState.DONE, None)),
+        **dict.fromkeys(awaited, (SourceState.AWAITING_REFERENCE, _AWAITED)),
+    }
+    rows = tuple(
+        _reference(source, *references[source.id]) if source.id in references else _row(source, today)
+        for source in selected
+    )
     disabled = [
         source.id
         for source, row in zip(selected, rows, strict=True)
@@ -56,4 +77,19 @@ def _row(source: Source, today: date) -> NewSource:
         reason=reason,
         external=source.external,
         warning=source.warning(today),
+    )
+
+
+def _reference(source: Source, state: SourceState, reason: str | None) -> NewSource:
+    return NewSource(
+        source=source.id,
+        family=source.family,
+        platform=source.platform,
+        model=source.model,
+        revision=BY_CALLER,
+        queue=REFERENCE_QUEUE,
+        timeout=_SCREENING,
+        state=state,
+        reason=reason,
+        origin=Origin.REFERENCE,
     )

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
+from app.intake.brought import Brought, Mistakes, check_sizes, read_references, too_large
 from app.intake.options import Options, mistake, read_form, read_members
-from app.intake.unpack import IMAGE, ImageFile, NoImage
-from app.intake.upload import Upload, too_large
+from app.intake.unpack import IMAGE, REFERENCES, ImageFile, NoImage
+from app.intake.upload import Upload
+from app.settings import IntakeSettings
 
 IMAGE_URL = "image_url"
 MAX_URL = 4_096
@@ -24,9 +26,10 @@ class Submission:
     options: Options
     image: Path | None = None
     image_url: str | None = None
+    references: tuple[Brought, ...] = ()
 
     def fingerprint(self, endpoint: str, cancel_after: timedelta | None) -> str:
-        """The same for the same request, whether it came as form or as JSON. Reads the image."""
+        """The same for the same request, whether it came as form or as JSON. Reads the images."""
         asked = [
             endpoint,
             # Options that a later version adds must not change what a retry across an upgrade is compared with.
@@ -35,21 +38,29 @@ class Submission:
             self.image_url,
             cancel_after and cancel_after.total_seconds(),
         ]
+        if self.references:  # without any, what it was before there were references
+            asked.append({each.source: [_sha256(file.path) for file in each.files] for each in self.references})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def from_form(upload: Upload) -> Submission:
     """Of a multipart form. Raises InvalidRequest."""
-    return Submission(read_form(upload.fields), image=upload.path)
+    options = read_form(upload.fields)
+    mistakes: Mistakes = []
+    _check_together(options, upload.references, mistakes)
+    if mistakes:
+        raise InvalidRequest("The request cannot be taken as it is; `errors` lists why.", errors=mistakes)
+    return Submission(options, image=upload.image, references=upload.references)
 
 
-def from_json(value: Any, max_bytes: int) -> Submission:
+def from_json(value: Any, limits: IntakeSettings) -> Submission:
     """Of an unpacked JSON object. Raises InvalidRequest that lists every mistake, or UploadTooLarge."""
     if not isinstance(value, Mapping):
         raise InvalidRequest("A JSON object is needed.", errors=[{"detail": "must be an object", "pointer": "#"}])
     members = dict(value)
     image, url = members.pop(IMAGE, None), members.pop(IMAGE_URL, None)
-    mistakes = []
+    mistakes: Mistakes = []
+    references = read_references(members.pop(REFERENCES, None), mistakes)
     if (image is None) == (url is None):
         mistakes.append(mistake(IMAGE, f"Give either `{IMAGE}` or `{IMAGE_URL}`."))
     if isinstance(image, NoImage):
@@ -60,13 +71,30 @@ def from_json(value: Any, max_bytes: int) -> Submission:
         mistakes.append(mistake(IMAGE_URL, f"must be a text of at most {MAX_URL:,} characters"))
     try:
         options = read_members(members)
+        _check_together(options, references, mistakes)
     except InvalidRequest as error:
         mistakes += error.extensions["errors"]
     if mistakes:
         raise InvalidRequest("The request cannot be taken as it is; `errors` lists why.", errors=mistakes)
-    if isinstance(image, ImageFile) and image.size > max_bytes:
-        raise too_large(max_bytes)
-    return Submission(options, image=image.path if isinstance(image, ImageFile) else None, image_url=url)
+    if isinstance(image, ImageFile) and image.size > limits.max_bytes:
+        raise too_large(limits.max_bytes)
+    check_sizes(references, limits)
+    path = image.path if isinstance(image, ImageFile) else None
+    return Submission(options, image=path, image_url=url, references=references)
+
+
+def _check_together(options: Options, references: Sequence[Brought], mistakes: Mistakes) -> None:
+    """Adds to the mistakes where options and drawings contradict each other."""
+    if references and options.prompt is None:
+        detail = "is needed beside drawings: the text that they were drawn from, which all other sources are given, too"
+        mistakes.append(mistake("prompt", detail))
+    for each in references:
+        if each.source in (*options.exclude, *options.await_references):
+            name, *within = each.member
+            mistakes.append(mistake(name, f"{each.source} is brought, and excluded or awaited, too", *within))
+    for source in options.await_references:
+        if source in options.exclude:
+            mistakes.append(mistake("await_references", f"{source} is awaited and excluded"))
 
 
 def _sha256(path: Path) -> str:

@@ -14,7 +14,10 @@ from app.intake.decode import limited
 from app.intake.strict_json import parse
 
 IMAGE = "image"
+REFERENCES = "references"
 ITEMS = "items"
+# Of one body; each becomes a folder with a file in it.
+MOST_IMAGES = 2_000
 # As browsers make them. What the content decodes as counts, not what the address says it is.
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
@@ -35,9 +38,10 @@ class NoImage:
 
 
 def unpack(body: Path, folder: Path) -> Any:
-    """The value of the body, its `image` and that of each of its `items` being an ImageFile or a NoImage.
+    """The value of the body, its images and those of each of its `items` being ImageFiles or NoImages.
 
-    Raises ValueError with a sentence where the body is not JSON, and OSError.
+    An image is the text of `image`, and each of those in the lists of `references`, or in that list. Raises
+    ValueError with a sentence where the body is not JSON or has far too many images, and OSError.
     """
     try:
         text = body.read_bytes().decode()
@@ -46,9 +50,15 @@ def unpack(body: Path, folder: Path) -> Any:
     value = parse(text)
     del text
     items = value.get(ITEMS) if isinstance(value, dict) else None
-    for number, each in enumerate([value, *(items if isinstance(items, list) else ())]):
-        if isinstance(each, dict) and isinstance(each.get(IMAGE), str):
-            each[IMAGE] = _to_file(each.pop(IMAGE), folder / str(number))
+    files = _Files(folder)
+    for each in (value, *(items if isinstance(items, list) else ())):
+        if isinstance(each, dict):
+            if isinstance(each.get(IMAGE), str):
+                each[IMAGE] = files.write(each.pop(IMAGE))
+            references = each.get(REFERENCES)
+            for texts in references.values() if isinstance(references, dict) else (references,):
+                if isinstance(texts, list):
+                    texts[:] = [files.write(text) if isinstance(text, str) else text for text in texts]
     return value
 
 
@@ -58,15 +68,27 @@ def unpack_limited(body: Path, folder: Path, memory_bytes: int, cpu_seconds: flo
         return unpack(body, folder)
 
 
-def _to_file(text: str, folder: Path) -> ImageFile | NoImage:
-    prefix = _DATA_URL.match(text)
-    if prefix is None and text[:5].lower() == "data:":
-        return NoImage("A data: URL must be written in base64.")
-    try:
-        data = base64.b64decode(memoryview(text.encode())[prefix.end() if prefix else 0 :], validate=True)
-    except binascii.Error:
-        return NoImage("The text is not base64, or there are line breaks in it.")
-    folder.mkdir()
-    path = folder / "upload"
-    path.write_bytes(data)
-    return ImageFile(path, len(data))
+class _Files:
+    """Writes texts in base64 into files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def write(self, text: str) -> ImageFile | NoImage:
+        """A text's bytes, in a new folder. Raises ValueError where there were too many before."""
+        prefix = _DATA_URL.match(text)
+        if prefix is None and text[:5].lower() == "data:":
+            return NoImage("A data: URL must be written in base64.")
+        try:
+            data = base64.b64decode(memoryview(text.encode())[prefix.end() if prefix else 0 :], validate=True)
+        except binascii.Error:
+            return NoImage("The text is not base64, or there are line breaks in it.")
+        if self._count == MOST_IMAGES:
+            raise ValueError(f"There are more than {MOST_IMAGES:,} images in it.")
+        folder = self._folder / str(self._count)
+        self._count += 1
+        folder.mkdir()
+        path = folder / "upload"
+        path.write_bytes(data)
+        return ImageFile(path, len(data))

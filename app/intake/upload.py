@@ -1,10 +1,11 @@
-"""Reads a multipart form as it arrives: the image into a file, the options into memory, each up to its cap.
+"""Reads a multipart form as it arrives: images into files, the options into memory, each up to its cap.
 
-Starlette's own parser would put the image into a nameless spool, which a decoding child cannot open, and would find
+Starlette's own parser would put an image into a nameless spool, which a decoding child cannot open, and would find
 an unknown field or a second image only after reading everything.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,41 +17,71 @@ from starlette.types import Receive
 
 from app.errors import InvalidRequest, MalformedRequest, UnsupportedMediaType, UploadTooLarge
 from app.intake.arrival import receive_body
+from app.intake.brought import Brought, too_large, too_large_together, too_many
 from app.intake.options import FIELDS, mistake
+from app.intake.unpack import ImageFile
+from app.settings import IntakeSettings
+from attribution.ports import MOST_REFERENCES
 
 IMAGE_FIELD = "image"
+REFERENCE_FIELD = "reference"
 # Boundaries, part headers and options together.
 _MAX_OVERHEAD = 128 * 1024
 _MAX_FIELD = 16 * 1024
+_OF_A_SOURCE = re.compile(rf"{REFERENCE_FIELD}\[(.*)\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form that has arrived: where the image lies, and the options as (name, text) in the order sent."""
+    """A form that has arrived: where the images lie, and the options as (name, text) in the order sent."""
 
-    path: Path
+    image: Path
     fields: tuple[tuple[str, str], ...]
+    references: tuple[Brought, ...] = ()
 
 
-async def read_upload(headers: Mapping[str, str], receive: Receive, path: Path, max_bytes: int) -> Upload:
-    """Writes the image to `path`, never more than `max_bytes` of it.
+async def read_upload(headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings) -> Upload:
+    """Writes the image, and the drawings that come with it, into the folder, never more of it than they may have.
 
     Raises UnsupportedMediaType, MalformedRequest, UploadTooLarge or InvalidRequest as soon as it can know.
     """
-    with path.open("wb", buffering=0) as file:
-        form = _Form(file, max_bytes)
-        parser = _parser(headers.get("content-type", ""), form)
-        await receive_body(
-            headers, receive, max_bytes + _MAX_OVERHEAD, too_large(max_bytes), lambda chunk: _feed(parser, chunk)
-        )
-    if not form.complete:
-        raise MalformedRequest("The multipart body ends before its closing boundary.")
-    if form.image_size is None:
+    form = _Form(folder, limits, (IMAGE_FIELD, f"{REFERENCE_FIELD}[SOURCE]", *FIELDS))
+    most = limits.max_bytes + limits.max_reference_bytes
+    refusal = UploadTooLarge(
+        f"An image may have at most {limits.max_bytes:,} bytes, and drawings besides {limits.max_reference_bytes:,}.",
+        max_bytes=limits.max_bytes,
+    )
+    await _read(headers, receive, form, most, refusal)
+    if form.image is None:
         raise InvalidRequest(
             "An image is needed.",
             errors=[{"detail": "Send the image as the file field `image`.", "pointer": f"#/{IMAGE_FIELD}"}],
         )
-    return Upload(path, tuple(form.fields))
+    brought = (Brought(source, tuple(files), (_field_of(source),)) for source, files in form.references.items())
+    return Upload(form.image.path, tuple(form.fields), tuple(brought))
+
+
+async def read_drawings(headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings) -> Brought:
+    """Writes one source's drawings, and nothing else, into the folder. Raises as `read_upload` does."""
+    form = _Form(folder, limits, (REFERENCE_FIELD,))
+    refusal = too_large_together(limits.max_reference_bytes)
+    await _read(headers, receive, form, limits.max_reference_bytes, refusal)
+    files = form.references.get("", ())
+    if not files:
+        raise _invalid(REFERENCE_FIELD, f"Send 1 to {MOST_REFERENCES} drawings as file fields `{REFERENCE_FIELD}`.")
+    return Brought("", tuple(files), (REFERENCE_FIELD,))
+
+
+async def _read(
+    headers: Mapping[str, str], receive: Receive, form: "_Form", max_bytes: int, refusal: UploadTooLarge
+) -> None:
+    parser = _parser(headers.get("content-type", ""), form)
+    try:
+        await receive_body(headers, receive, max_bytes + _MAX_OVERHEAD, refusal, lambda chunk: _feed(parser, chunk))
+    finally:
+        form.close()
+    if not form.complete:
+        raise MalformedRequest("The multipart body ends before its closing boundary.")
 
 
 def _feed(parser: MultipartParser, chunk: bytes) -> None:
@@ -64,12 +95,20 @@ def _feed(parser: MultipartParser, chunk: bytes) -> None:
 class _Form:
     """What the parser's callbacks collect, part by part."""
 
-    file: BinaryIO
-    max_bytes: int
+    folder: Path
+    limits: IntakeSettings
+    known: Sequence[str]
     fields: list[tuple[str, str]] = field(default_factory=list)
-    image_size: int | None = None
+    image: ImageFile | None = None
+    references: dict[str, list[ImageFile]] = field(default_factory=dict)
     complete: bool = False
     _name: str = ""
+    _source: str | None = None
+    _file: BinaryIO | None = None
+    _path: Path = field(default_factory=Path)
+    _size: int = 0
+    _files: int = 0
+    _brought_bytes: int = 0
     _text: bytearray = field(default_factory=bytearray)
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
@@ -95,28 +134,45 @@ class _Form:
         if b"name" not in parameters:
             raise MalformedRequest("A part of the form has no name.")
         self._name = parameters[b"name"].decode(errors="replace")
-        if self._name == IMAGE_FIELD:
-            if self.image_size is not None:
+        self._source = self._source_of(self._name)
+        if self._name == IMAGE_FIELD and IMAGE_FIELD in self.known:
+            if self.image is not None:
                 raise _invalid(self._name, "Send one image; a second one was found.")
-            self.image_size = 0
-        elif self._name not in FIELDS:
-            known = ", ".join((IMAGE_FIELD, *FIELDS))
-            raise _invalid(self._name, f"There is no such field; the fields are {known}.")
+            self._open()
+        elif self._source is not None:
+            files = self.references.setdefault(self._source, [])
+            if len(files) == MOST_REFERENCES:
+                raise _invalid(self._name, f"Bring at most {MOST_REFERENCES} drawings of a source.")
+            if sum(map(len, self.references.values())) == self.limits.max_references:
+                raise too_many(self._name, self.limits.max_references)
+            self._open()
+        elif self._name not in self.known:
+            raise _invalid(self._name, f"There is no such field; the fields are {', '.join(self.known)}.")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._name != IMAGE_FIELD:
+        if self._file is None:
             self._text += data[start:end]
             if len(self._text) > _MAX_FIELD:
                 raise _invalid(self._name, f"The text is longer than {_MAX_FIELD:,} bytes.")
             return
-        self.image_size = (self.image_size or 0) + end - start
-        if self.image_size > self.max_bytes:
-            raise too_large(self.max_bytes)
+        self._size += end - start
+        if self._size > self.limits.max_bytes:
+            raise too_large(self.limits.max_bytes)
+        if self._source is not None:
+            self._brought_bytes += end - start
+            if self._brought_bytes > self.limits.max_reference_bytes:
+                raise too_large_together(self.limits.max_reference_bytes)
         # 64 kB into the page cache are 20 µs; a thread would take longer and keep the chunk meanwhile.
-        self.file.write(memoryview(data)[start:end])
+        self._file.write(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
-        if self._name == IMAGE_FIELD:
+        if self._file is not None:
+            self.close()
+            file = ImageFile(self._path, self._size)
+            if self._source is None:
+                self.image = file
+            else:
+                self.references[self._source].append(file)
             return
         try:
             self.fields.append((self._name, self._text.decode()))
@@ -126,11 +182,36 @@ class _Form:
     def on_end(self) -> None:
         self.complete = True
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> None:
+        """A file in a folder of its own: what is made of an image lies beside it."""
+        folder = self.folder / str(self._files)
+        folder.mkdir()
+        self._files, self._size = self._files + 1, 0
+        self._path = folder / "upload"
+        self._file = self._path.open("wb", buffering=0)
+
+    def _source_of(self, name: str) -> str | None:
+        """Whose drawing a field is; "" in a form that is about one source, None for other fields."""
+        if REFERENCE_FIELD in self.known:
+            return "" if name == REFERENCE_FIELD else None
+        found = _OF_A_SOURCE.fullmatch(name)
+        return found[1] if found else None
+
+
+def _field_of(source: str) -> str:
+    return f"{REFERENCE_FIELD}[{source}]"
+
 
 def _parser(content_type: str, form: _Form) -> MultipartParser:
     kind, parameters = parse_options_header(content_type)
     if kind != b"multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with the image as the file `image`, or application/json.")
+        file = IMAGE_FIELD if IMAGE_FIELD in form.known else REFERENCE_FIELD
+        raise UnsupportedMediaType(f"Send multipart/form-data with the file field `{file}`, or application/json.")
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise MalformedRequest("The Content-Type has no boundary.")
@@ -150,11 +231,6 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
         )
     except FormParserError as error:
         raise MalformedRequest("The boundary in the Content-Type cannot be used.") from error
-
-
-def too_large(max_bytes: int) -> UploadTooLarge:
-    """The refusal of an image."""
-    return UploadTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
 
 
 def _invalid(name: str, detail: str) -> InvalidRequest:

@@ -12,6 +12,9 @@ from attribution.catalogue import Source
 REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
 RESYNTHESISE_TASK = "workers.resynthesise"
+# Drawings that callers bring are screened by whoever screens query images, from a queue of their own.
+REFERENCE_QUEUE = "references"
+REFERENCES_TASK = "workers.references"
 RESUME_TASK = "workers.resume"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
@@ -61,7 +64,9 @@ def stage_task_name(stage: Stage) -> str:
 
 
 def sources_step(job_id: uuid.UUID, queue: str) -> Step:
-    """The message that has the sources of a job drawn that wait in one queue."""
+    """The message that has the sources of a job drawn that wait in one queue, or what was brought of them taken in."""
+    if queue == REFERENCE_QUEUE:
+        return Step(REFERENCES_TASK, queue, (str(job_id),))
     return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
 
 

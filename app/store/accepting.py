@@ -20,7 +20,7 @@ from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
 from app.webhook import deliveries
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class NewSource:
     reason: str | None = None
     warning: str | None = None
     external: bool = False  # whether prompts would leave the house
+    origin: Origin = Origin.GENERATOR
+    drawings: tuple[Mapping[str, Any], ...] = ()  # of one that is done as it comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def accept(
 _GIVEN = tuple(each.name for each in fields(NewJob) if each.name != "sources")
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
 _AS_GIVEN = ("tenant_id", "stage", "candidates", "prompt", "seed", "image_url", "image", "external_id", "labels")
-_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning")
+_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
 
 
@@ -145,7 +147,8 @@ def _row(job: Job, position: int, source: NewSource) -> JobSource:
         tenant_id=job.tenant_id,
         position=position,
         timeout_seconds=source.timeout.total_seconds(),
-        drawings=[],
+        drawings=list(source.drawings),
+        completed_at=job.created_at if source.state is SourceState.DONE else None,
         **{name: getattr(source, name) for name in _TOLD},
     )
 
@@ -171,13 +174,15 @@ _ACCEPT = text(
         RETURNING id, tenant_id, created_at, deadline_at, local_only, budget_usd
     ), sources AS (
         INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
-                                 timeout_seconds, warning, state, reason)
+                                 timeout_seconds, warning, origin, drawings, completed_at, state, reason)
         SELECT job.id, job.tenant_id, position, source, family, platform, model, revision, queue, timeout, warning,
+               origin, drawings, CASE WHEN state = 'done' THEN now() END,
                CASE WHEN kept_in THEN 'skipped' ELSE state END,
                CASE WHEN kept_in THEN :local_only_reason ELSE reason END
         FROM job, jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
             position smallint, source text, family text, platform text, model text, revision text, queue text,
-            timeout float, state text, reason text, warning text, external boolean),
+            timeout float, state text, reason text, warning text, external boolean,
+            origin text, drawings jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
     ), {blobs.referring("job.id", "uses, job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone

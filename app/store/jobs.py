@@ -95,14 +95,25 @@ def advance(
 ) -> Job | None:
     """Moves a claimed job to its next stage; None when the claim was fenced off.
 
-    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it.
+    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
+    source is to be waited for, resynthesising is passed over: the returned job says which stage it entered.
     """
-    sets: dict[str, str] = {**LEAVING, "stage": ":to"}
-    given: dict[str, Any] = {"to": to}
+    sets: dict[str, str] = {**LEAVING, "stage": _PAST_SOURCES if to is Stage.RESYNTHESISING else ":to"}
+    given: dict[str, Any] = {} if to is Stage.RESYNTHESISING else {"to": to}
     if claim_for is not None:
         sets |= {"attempt": "1", "lease_until": "now() + :lease"}
         given["lease"] = claim_for
     return _leave(session, job, sets, given, values or {})
+
+
+# With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
+AFTER_SOURCES = "CASE WHEN bool_or(state = 'done') THEN 'embedding' ELSE 'ranking' END"
+# Sources that are to be drawn, or to be brought.
+STILL_OPEN = "state IN ('pending', 'running', 'awaiting_reference')"
+_PAST_SOURCES = f"""(
+    SELECT CASE WHEN bool_or({STILL_OPEN}) THEN 'resynthesising' ELSE {AFTER_SOURCES} END
+    FROM job_sources WHERE job_id = jobs.id
+)"""  # noqa: S608 - our own words
 
 
 def succeed(session: Session, job: Job, result: dict[str, Any]) -> Job | None:
@@ -159,7 +170,7 @@ def cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | N
     """
     job = session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
     if job is not None:
-        session.execute(_SKIP_SOURCES, {"job_id": job_id})
+        skip_sources(session, job_id, "The job was canceled before this source had drawn.")
     return _told(session, job)
 
 
@@ -172,12 +183,18 @@ _CANCEL = select(Job).from_statement(
         """  # noqa: S608 - our own words
     )
 )
+
+
+def skip_sources(session: Session, job_id: uuid.UUID, reason: str) -> None:
+    """Ends what was still waited for of a job that this session has ended."""
+    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
+
+
 _SKIP_SOURCES = text(
-    """
-    UPDATE job_sources SET state = 'skipped', reason = 'The job was canceled before this source had drawn.',
-                           lease_until = NULL, completed_at = clock_timestamp()
-    WHERE job_id = :job_id AND state IN ('pending', 'running')
-    """
+    f"""
+    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
+    WHERE job_id = :job_id AND {STILL_OPEN}
+    """  # noqa: S608 - our own words
 )
 
 

@@ -26,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from app.store.jobs import LEAVING, setting
-from app.store.models import JobSource, Stage
+from app.store.jobs import AFTER_SOURCES, LEAVING, STILL_OPEN, setting
+from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
 from attribution.ports import SourceState
 
+# In which workers have something to do. A source that awaits references is open, too, but nobody's.
 OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
@@ -152,6 +153,15 @@ def running(claimed: JobSource) -> ColumnElement[bool]:
     )
 
 
+def still_held(session: Session, claimed: JobSource) -> Job | None:
+    """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
+    if lock(session, claimed.job_id) is None:
+        return None
+    if session.scalar(select(JobSource.source).where(running(claimed))) is None:
+        return None
+    return session.get_one(Job, claimed.job_id, populate_existing=True)
+
+
 def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> tuple[set[str], Stage | None]:
     """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
     notify = lock(session, job_id)
@@ -253,12 +263,11 @@ def join(session: Session, job_id: uuid.UUID) -> Stage | None:
     return None if to is None else Stage(to)
 
 
-# With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
 _JOIN = text(
     f"""
-    UPDATE jobs SET {setting(LEAVING)}, stage = CASE WHEN s.drawn THEN 'embedding' ELSE 'ranking' END
+    UPDATE jobs SET {setting(LEAVING)}, stage = s.next
     FROM (
-        SELECT bool_or(state = 'done') AS drawn, bool_or(state IN ('pending', 'running')) AS waiting
+        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
         FROM job_sources WHERE job_id = :job_id
     ) s
     WHERE id = :job_id AND NOT s.waiting

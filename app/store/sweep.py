@@ -18,12 +18,14 @@ from app.store import sources
 from app.store.jobs import ENDING, unheld
 from app.store.models import WAITING, Job, JobSource, JobStatus, Stage
 from app.webhook import deliveries
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 BATCH = 500
 OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
 # A job that reached its deadline with drawings at hand may still embed and rank them.
 RANKING_GRACE = timedelta(minutes=1)
+# And drawings that were brought in time may still be screened.
+SCREENING_GRACE = timedelta(seconds=20)
 # How long a source's own process has for noticing that there is room.
 WAITED_FOR = timedelta(seconds=2)
 
@@ -72,10 +74,17 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     notify = sources.lock(session, job_id)
     if notify is None:
         return None
-    late = session.scalar(select(Job.deadline_at < func.now()).where(Job.id == job_id))
+    late, very_late = session.execute(
+        select(Job.deadline_at < func.now(), Job.deadline_at + SCREENING_GRACE < func.now()).where(Job.id == job_id)
+    ).one()
     which: ColumnElement[bool]
     if late:
+        awaited = JobSource.state == SourceState.AWAITING_REFERENCE
+        nothing = "Nobody brought drawings of this source before the job's deadline."
+        _end_sources(session, job_id, awaited, SourceState.TIMEOUT, nothing, notify)
         which = JobSource.state.in_(sources.OPEN_STATES)
+        if not very_late:
+            which = and_(which, JobSource.origin == Origin.GENERATOR)
         reason = "The job's deadline passed before this source had drawn."
     else:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
@@ -107,7 +116,10 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
         JobSource.attempt >= attempts,
         unheld(JobSource),
     )
-    reason = f"Drawing with this source ended abnormally {attempts} times."
+    reason = case(
+        (JobSource.origin == Origin.REFERENCE, f"Taking in its drawings ended abnormally {attempts} times."),
+        else_=f"Drawing with this source ended abnormally {attempts} times.",
+    )
     _end_sources(session, job_id, which, SourceState.ERROR, reason, notify)
     return sources.join(session, job_id)
 
@@ -117,17 +129,23 @@ _NO_ROOM = "The job's deadline passed before the source's limits, or the source 
 
 
 def _end_sources(
-    session: Session, job_id: uuid.UUID, which: ColumnElement[bool], state: SourceState, reason: str, notify: bool
+    session: Session,
+    job_id: uuid.UUID,
+    which: ColumnElement[bool],
+    state: SourceState,
+    reason: str | ColumnElement[str],
+    notify: bool,
 ) -> None:
     drawn = func.jsonb_array_length(JobSource.drawings)
-    # What has been drawn, and paid for, counts.
+    # What has been drawn, and paid for, counts; not what was brought and nobody has screened.
+    some = and_(drawn > 0, JobSource.origin == Origin.GENERATOR)
     partly = func.concat(drawn, " drawings were made before that. ", reason)
     ended = session.scalars(
         update(JobSource)
         .where(JobSource.job_id == job_id, which)
         .values(
-            state=case((drawn > 0, SourceState.DONE), (_WAITS, SourceState.RATE_LIMITED), else_=state),
-            reason=case((drawn > 0, partly), (_WAITS, _NO_ROOM), else_=reason),
+            state=case((some, SourceState.DONE), (_WAITS, SourceState.RATE_LIMITED), else_=state),
+            reason=case((some, partly), (_WAITS, _NO_ROOM), else_=reason),
             lease_until=None,
             completed_at=func.clock_timestamp(),
         )

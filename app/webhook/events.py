@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from app.documents import Document, ResultDocument
 from app.store.models import Job, JobSource, JobStatus
-from attribution.ports import Reason, SourceState, VerdictKind
+from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
 # Standard Webhooks asks for less.
 MAX_PAYLOAD_BYTES = 20_000
@@ -68,6 +68,7 @@ class SourceOutcomeData(Document):
 
     source: Name
     family: Name
+    origin: Origin
     state: SourceState
     reason: Sentence | None
 
@@ -91,6 +92,7 @@ class RankedData(Document):
 
     source: Name
     family: Name
+    origin: Origin
     distance: float
     score: float
 
@@ -150,7 +152,13 @@ def started(job: Job) -> Event[JobData]:
 
 def source_finished(job: Job, row: JobSource) -> Event[SourceFinishedData]:
     """A source has ended while the job goes on."""
-    outcome = SourceOutcomeData(source=row.source, family=row.family, state=SourceState(row.state), reason=row.reason)
+    outcome = SourceOutcomeData(
+        source=row.source,
+        family=row.family,
+        origin=Origin(row.origin),
+        state=SourceState(row.state),
+        reason=row.reason,
+    )
     data = SourceFinishedData(**_of(job), source=outcome)
     return Event[SourceFinishedData](type=EventType.SOURCE_FINISHED, timestamp=_time(row.completed_at), data=data)
 
@@ -193,7 +201,13 @@ def _completed(job: Job) -> CompletedData:
         **_of(job),
         verdict=VerdictData(kind=verdict.kind, source=verdict.source, reason=verdict.reason),
         ranking=[
-            RankedData(source=entry.source, family=entry.family, distance=entry.distance, score=entry.score)
+            RankedData(
+                source=entry.source,
+                family=entry.family,
+                origin=entry.origin,
+                distance=entry.distance,
+                score=entry.score,
+            )
             for entry in result.ranking[:HEAD]
         ],
         tested=len(result.ranking),

@@ -2,9 +2,9 @@
 
 from PIL.Image import Image
 
-from attribution.ports import ModelRef
+from attribution.ports import BY_CALLER, ModelRef
 
-GIVEN = ModelRef("given", "by-caller")
+GIVEN = ModelRef("given", BY_CALLER)
 
 
 class GivenCaptioner:

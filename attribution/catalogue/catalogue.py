@@ -1,6 +1,6 @@
 """The sources of one installation, and which of them a question asks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from attribution.catalogue.source import Source
@@ -27,17 +27,21 @@ class Catalogue:
         """The enabled sources that can be asked today: what the installation needs workers and models for."""
         return tuple(source for source in self.sources if source.enabled and source.obstacle(today) is None)
 
-    def select(self, include: Sequence[str] | None, exclude: Sequence[str]) -> tuple[Source, ...]:
+    def select(
+        self, include: Sequence[str] | None, exclude: Sequence[str], besides: Collection[str] = ()
+    ) -> tuple[Source, ...]:
         """The enabled sources, or exactly those asked for, less the excluded; always in catalogue order.
 
-        Naming a disabled source includes it: the operator's machine then says why it cannot be tested.
+        `besides` are there whatever is enabled or asked for: references of them are. Naming a disabled source
+        includes it: the operator's machine then says why it cannot be tested.
         Raises UnknownSource with every id that is not in the catalogue.
         """
-        unknown = [name for name in (*(include or ()), *exclude) if name not in self._by_id]
+        unknown = [name for name in (*(include or ()), *exclude, *besides) if name not in self._by_id]
         if unknown:
             raise UnknownSource(unknown)
         return tuple(
             source
             for source in self.sources
-            if (source.enabled if include is None else source.id in include) and source.id not in exclude
+            if source.id in besides
+            or ((source.enabled if include is None else source.id in include) and source.id not in exclude)
         )

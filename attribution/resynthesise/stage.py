@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from attribution.errors import OutputRefused, SourceError, SourceTimeout
-from attribution.ports import Caption, Deadline, Drawing, Generator, Resynthesis, SourceState
+from attribution.ports import Caption, Deadline, Drawing, Generator, Origin, Resynthesis, SourceState
 from attribution.resynthesise.blank import is_blank
+from attribution.resynthesise.references import References
 
 
 @runtime_checkable
@@ -49,7 +50,8 @@ def resynthesise(
         if on_error is not None:
             on_error(error)
     seconds = time.monotonic() - started
-    return Resynthesis(generator.source, generator.ref.revision, state, drawings, reason, seconds)
+    origin = Origin.REFERENCE if isinstance(generator, References) else Origin.GENERATOR
+    return Resynthesis(generator.source, generator.ref.revision, state, drawings, reason, seconds, origin)
 
 
 def _without_blanks(drawings: Sequence[Drawing]) -> tuple[Drawing, ...]:

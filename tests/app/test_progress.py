@@ -14,7 +14,7 @@ from attribution.ports import SourceState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STAGES = list(Stage)
-OPEN = (SourceState.PENDING, SourceState.RUNNING)
+OPEN = (SourceState.PENDING, SourceState.RUNNING, SourceState.AWAITING_REFERENCE)
 LASTING = [state for state in SourceState if state not in OPEN]
 
 

@@ -232,6 +232,9 @@ def test_selection(tmp_path: Path) -> None:
     assert chosen(None, ["z"]) == ["b"]
     assert chosen(["a", "b"], []) == ["b", "a"]
     assert chosen([], []) == []
+    besides = [source.id for source in catalogue.select([], [], ["a", "b"])]
+    assert besides == ["b", "a"]
+    assert [source.id for source in catalogue.select(None, [], ["a"])] == ["z", "b", "a"]
     assert catalogue.get("a").id == "a"
 
 

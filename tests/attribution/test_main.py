@@ -86,6 +86,47 @@ def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.Capture
     assert document["verdict"]["reason"] == "uncalibrated"
 
 
+@pytest.fixture
+def drawn(place: Path) -> Path:
+    """A folder of what somebody had the retired source draw, in the manner of b."""
+    folder = place / "drawn"
+    folder.mkdir()
+    for drawing in FakeGenerator("b", ModelRef("b", "1")).draw("a hat", (1, 2, 3), Deadline.after(9)):
+        (folder / f"{drawing.seed}.png").write_bytes(encode_png(drawing.image))
+    return folder
+
+
+def test_folders_of_drawings_stand_beside_generators(
+    place: Path, drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A source that no program can call is ranked by what was brought, and marked so; others are asked as ever."""
+    assert _run(place, "--reference", f"gone={drawn}", "--exclude", "b") == 0
+    lines = capsys.readouterr().out.splitlines()
+    ranked = [line for line in lines if line.strip()[:2] in ("1.", "2.")]
+    assert [line.split()[1] for line in ranked] == ["gone", "a"]
+    assert [line.endswith("(your drawings)") for line in ranked] == [True, False]
+    assert "verdict   inconclusive (uncalibrated)" in lines
+
+
+def test_a_run_may_consist_of_references_only(place: Path, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are named are not asked but brought; in JSON each says whose its drawings are."""
+    brought = ["--reference", f"gone={drawn}", "--reference", f"broken={drawn}"]
+    assert _run(place, "--json", "--sources", "gone,broken", *brought) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(each["source"], each["origin"], each["state"], each["seeds"]) for each in document["sources"]] == [
+        (name, "reference", "done", [None] * 3) for name in ("broken", "gone")
+    ]
+    assert document["verdict"]["reason"] == "tie"
+
+
+def test_the_caption_alone_is_for_people_to_draw(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same sentence that a whole run gives, and nothing else."""
+    assert _run(place, "--caption-only") == 0
+    caption = capsys.readouterr().out
+    assert _run(place) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"caption   {caption.strip()}"
+
+
 def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a line with its caveat, and as data; the ranking is the same with and without."""
     assert _run(place, "--json") == 0
@@ -117,6 +158,9 @@ def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixt
         (["--captioner", "blimp:x"], "query.jpg", "blimp"),
         (["--catalogue", "/no/such/place"], "query.jpg", "/no/such/place"),
         (["--calibration", "/no/such/file"], "query.jpg", "/no/such/file"),
+        (["--reference", "gone=/no/such/folder"], "query.jpg", "/no/such/folder"),
+        (["--reference", "zzz=sources"], "query.jpg", "sources"),
+        (["--reference", "gone=docs/decisions", "--exclude", "gone"], "query.jpg", "gone"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -132,7 +176,7 @@ def test_mistakes_are_one_sentence(
 
 def test_options_are_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """argparse refuses what makes no sense, with the same exit code."""
-    for wrong in (["--candidates", "0"], ["--distance", "far"], ["--batch-size", "x"]):
+    for wrong in (["--reference", "drawings"], ["--candidates", "0"], ["--distance", "far"], ["--batch-size", "x"]):
         with pytest.raises(SystemExit) as caught:
             _run(place, *wrong)
         assert caught.value.code == 2

@@ -24,7 +24,7 @@ from app.store.models import Job, JobSource, JobStatus
 from app.webhook import events
 from app.webhook.schedule import SCHEDULE
 from app.webhook.signing import new_secret, signed_headers
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 from tests.app.webhook.test_events import make_job, result
 from tests.deploy.conftest import REPOSITORY
 
@@ -89,7 +89,9 @@ def completed(**verdict: Any) -> Job:
 
 def test_the_example_decides_once_on_every_end(receiver: Any) -> None:
     """A label, a review, a review; and nothing on what decides nothing."""
-    row = JobSource(source="a", family="f", state=SourceState.DONE, reason=None, completed_at=AT)
+    row = JobSource(
+        source="a", family="f", origin=Origin.GENERATOR, state=SourceState.DONE, reason=None, completed_at=AT
+    )
     named = events.ended(completed())
     delivery = uuid.uuid4()
     for _ in range(2):

@@ -12,12 +12,22 @@ from sqlalchemy import text
 from app import tracing
 from app.documents import JobDocument, job_document
 from app.queue.broker import Broker
-from app.queue.steps import NOTIFY_TASK, RESUME_TASK, RESYNTHESISE_TASK, Step, queue_of, stage_step, stage_task_name
+from app.queue.steps import (
+    NOTIFY_TASK,
+    REFERENCES_TASK,
+    RESUME_TASK,
+    RESYNTHESISE_TASK,
+    Step,
+    queue_of,
+    stage_step,
+    stage_task_name,
+)
 from app.store import calls, jobs
 from app.store.accepting import NewJob, NewSource, accept
 from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
 from attribution.image import encode_png
 from workers.process import Process
+from workers.references import take_in
 from workers.resynthesise import resume, resynthesise
 from workers.stage import run_stage
 from workers.stages import STAGES
@@ -116,6 +126,8 @@ class Bench:
             return resume(self.process, step.arguments[0])
         if step.task == RESYNTHESISE_TASK:
             return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
+        if step.task == REFERENCES_TASK:
+            return take_in(self.process, uuid.UUID(step.arguments[0]))
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
         return run_stage(self.process, STAGES, stage, uuid.UUID(step.arguments[0]))
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.models.base import USD, Base, one_of
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
 
@@ -149,6 +149,7 @@ class JobSource(Step, Base):
     __tablename__ = "job_sources"
     __table_args__ = (
         CheckConstraint(one_of("state", SourceState), name="state"),
+        CheckConstraint(one_of("origin", Origin), name="origin"),
         Index("ix_job_sources_drain", "source", "handed_on_at", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
         Index("ix_job_sources_waiting", "source", "job_id", postgresql_where=WAITING),
@@ -164,6 +165,7 @@ class JobSource(Step, Base):
     revision: Mapped[str]
     queue: Mapped[str]
     timeout_seconds: Mapped[float]
+    origin: Mapped[str] = mapped_column(server_default=Origin.GENERATOR)
     state: Mapped[str] = mapped_column(server_default=SourceState.PENDING)
     reason: Mapped[str | None]
     warning: Mapped[str | None]  # as of acceptance: that the source is to be switched off

@@ -34,6 +34,7 @@ ASKS: dict[str, tuple[Scope | None, dict[str, Any]]] = {
     "GET /attribute/{job_id}/images/{source}/{k}": (R, {}),
     "GET /attribute/{job_id}/feedback": (R, {}),
     "POST /attribute/{job_id}/feedback": (S, {"json": {"source": "bee"}}),
+    "POST /attribute/{job_id}/references/{source}": (S, {"files": {"reference": encoded()}}),
     "POST /attribute/{job_id}/cancel": (S, {}),
     "DELETE /attribute/{job_id}": (S, {}),
     "POST /webhooks": (A, {"json": {"url": "https://receiver.example/"}}),
@@ -188,11 +189,12 @@ def test_a_key_is_good_for_its_scopes_only(client: TestClient, make: Callable[..
 def owned(client: TestClient, database: Database, make: Callable[..., str]) -> dict[str, str]:
     """One thing of each kind that the default tenant has, by the name of its id in paths."""
     endpoint = client.post("/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
-    job = client.post("/attribute", files={"image": encoded()}).json()["id"]
-    with database.transaction() as session:  # what workers would have made
+    with_a_drawing = {"image": encoded(), "reference[ant]": encoded()}
+    job = client.post("/attribute", files=with_a_drawing, data={"prompt": "noise"}).json()["id"]
+    with database.transaction() as session:  # what a worker would have made
         session.execute(
-            text("INSERT INTO blob_references SELECT job_id, made.role, tenant_id, sha256 FROM blob_references r, "
-                 "(VALUES ('query'), ('ant/0')) AS made (role) WHERE job_id = :job AND r.role = 'original'"),
+            text("INSERT INTO blob_references SELECT job_id, 'query', tenant_id, sha256 FROM blob_references "
+                 "WHERE job_id = :job AND role = 'original'"),
             {"job": job},
         )  # fmt: skip
     client.post(f"/attribute/{job}/feedback", json={"source": "ant"}).raise_for_status()

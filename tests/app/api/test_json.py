@@ -211,7 +211,7 @@ def test_the_cap_is_on_the_image_not_on_its_text(start: Callable[..., TestClient
 
 def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
     """The announced length is enough, and an unannounced body is read no further than it may go."""
-    client = start(intake={"max_bytes": 1_000})
+    client = start(intake={"max_bytes": 1_000, "max_reference_bytes": 1_000})
     headers = {"content-type": "application/json"}
     announced = client.post("/attribute", content=b"", headers=headers | {"content-length": "99999999"})
     read = 0

@@ -1,6 +1,7 @@
 """The OpenAPI document: valid, complete, and true about what the endpoints answer."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,11 +98,16 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
     schema = body["content"]["multipart/form-data"]["schema"]
     assert schema["required"] == ["image"]
     assert schema["additionalProperties"] is False
+    (of_a_source,) = schema["patternProperties"]
+    assert re.fullmatch(of_a_source, "reference[ant]")
+    assert schema["patternProperties"][of_a_source]["maxItems"] == 16
     fields = schema["properties"]
     assert set(fields) == {
         "image",
         "sources",
         "exclude",
+        "await_references",
+        "await_seconds",
         "candidates",
         "prompt",
         "seed",
@@ -115,10 +121,12 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
     assert fields["image"]["format"] == "binary"
     assert (fields["candidates"]["minimum"], fields["candidates"]["maximum"]) == (1, 16)
     assert fields["seed"]["maximum"] == 2**32 - 1
+    assert (fields["await_seconds"]["minimum"], fields["await_seconds"]["maximum"]) == (60, 7 * 24 * 3_600)
     assert fields["prompt"]["maxLength"] == 2_000
     for name, value in (
         ("sources", "ant"),
         ("exclude", "ant"),
+        ("await_references", "fox"),
         ("candidates", "16"),
         ("prompt", fields["prompt"]["examples"][0]),
         ("seed", "0"),
@@ -133,7 +141,11 @@ def test_the_json_body_is_documented_as_it_is_read(client: TestClient, document:
     """Its examples are accepted, alone and as a batch; it has the form's options and one more way to give an image."""
     content = document["paths"]["/attribute"]["post"]["requestBody"]["content"]
     schema = content["application/json"]["schema"]
-    assert set(schema["properties"]) == {*content["multipart/form-data"]["schema"]["properties"], "image_url"}
+    assert set(schema["properties"]) == {
+        *content["multipart/form-data"]["schema"]["properties"],
+        "image_url",
+        "references",
+    }
     assert schema["oneOf"] == [{"required": ["image"]}, {"required": ["image_url"]}]
     for example in content["application/json"]["examples"].values():
         assert client.post("/attribute", json=example["value"]).status_code == 202
@@ -172,6 +184,9 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
         ("GET", "/attribute/{job_id}/images/{source}/{k}"): {"200", "304", "404", "410", "500", "503"},
         ("POST", "/attribute/{job_id}/feedback"): {"200", "400", "404", "410", "413", "422", "500", "503"},
         ("GET", "/attribute/{job_id}/feedback"): {"200", "404", "410", "500", "503"},
+        ("POST", "/attribute/{job_id}/references/{source}"): {
+            *("200", "400", "404", "408", "409", "410", "413", "415", "422", "500", "503")
+        },
         ("POST", "/attribute/{job_id}/cancel"): {"200", "404", "410", "500", "503"},
         ("DELETE", "/attribute/{job_id}"): {"204", "404", "500", "503"},
         ("POST", "/webhooks"): {"201", "400", "413", "422", "500", "503"},

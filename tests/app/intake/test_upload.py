@@ -1,5 +1,6 @@
 """Reading a form as it arrives, however it is cut into chunks."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from app.errors import MalformedRequest, UploadTooLarge
-from app.intake.upload import Upload, read_upload
+from app.errors import InvalidRequest, MalformedRequest, UploadTooLarge
+from app.intake.upload import read_drawings, read_upload
+from app.settings import IntakeSettings
 
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}
 IMAGE = bytes(range(256)) * 40 + b"\r\n--cu" + b"\r\n--cutter\r\n\r\n--"
@@ -19,15 +21,25 @@ BODY = (
 )  # fmt: skip
 
 
-def read(chunks: Iterable[bytes], path: Path, cap: int = 1_000_000, *, complete: bool = True) -> Upload:
-    """Feeds the chunks as a server would."""
+def limits(cap: int) -> IntakeSettings:
+    """A cap on the image, and as much on drawings besides."""
+    return IntakeSettings(max_bytes=cap, max_reference_bytes=cap)
+
+
+def read(
+    chunks: Iterable[bytes], folder: Path, cap: int = 1_000_000, *, complete: bool = True, into: Any = read_upload
+) -> Any:
+    """Feeds the chunks as a server would; into an empty folder."""
+    folder.mkdir(exist_ok=True)
+    for each in folder.iterdir():
+        shutil.rmtree(each)
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.request"} if complete else {"type": "http.disconnect"})
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
 
-    return anyio.run(read_upload, HEADERS, receive, path, cap)
+    return anyio.run(into, HEADERS, receive, folder, limits(cap))
 
 
 @pytest.mark.parametrize("size", [3, 7, 64, 1_000, 100_000])
@@ -35,8 +47,36 @@ def test_chunks_of_any_size_give_the_same_form(tmp_path: Path, size: int):
     """Boundaries, headers and letters may be cut anywhere; what looks like a boundary in the image is image."""
     chunks = [BODY[start : start + size] for start in range(0, len(BODY), size)]
     upload = read(chunks, tmp_path / "upload")
-    assert upload.path.read_bytes() == IMAGE
+    assert upload.image.read_bytes() == IMAGE
     assert upload.fields == (("prompt", "été"), ("seed", "7"))
+
+
+def part(name: str, content: bytes) -> bytes:
+    """A part of a form that is a file."""
+    return b'--cut\r\nContent-Disposition: form-data; name="' + name.encode() + b'"; filename="x"\r\n\r\n' + content
+
+
+@pytest.mark.parametrize("size", [3, 64, 100_000])
+def test_drawings_are_files_of_their_own(tmp_path: Path, size: int):
+    """By source and in their order, wherever the image stands among them."""
+    named = [("reference[b]", IMAGE), ("reference[a]", b"2"), ("image", IMAGE[::-1]), ("reference[b]", b"3" * 5_000)]
+    body = b"\r\n".join([part(name, content) for name, content in named] + [b"--cut--\r\n"])
+    upload = read([body[start : start + size] for start in range(0, len(body), size)], tmp_path / "upload")
+    assert upload.image.read_bytes() == IMAGE[::-1]
+    brought = [(each.source, [file.path.read_bytes() for file in each.files]) for each in upload.references]
+    assert brought == [("b", [IMAGE, b"3" * 5_000]), ("a", [b"2"])]
+    assert [file.size for each in upload.references for file in each.files] == [len(IMAGE), 5_000, 1]
+    folders = {file.path.parent for each in upload.references for file in each.files} | {upload.image.parent}
+    assert len(folders) == 4
+
+
+def test_a_form_of_drawings_has_nothing_else(tmp_path: Path):
+    """Those of one source, which the form need not name."""
+    body = part("reference", b"1") + b"\r\n" + part("reference", b"2") + b"\r\n--cut--\r\n"
+    brought = read([body], tmp_path / "upload", into=read_drawings)
+    assert [file.path.read_bytes() for file in brought.files] == [b"1", b"2"]
+    with pytest.raises(InvalidRequest):
+        read([part("image", b"1") + b"\r\n--cut--\r\n"], tmp_path / "upload", into=read_drawings)
 
 
 def test_a_body_cut_off_anywhere_is_malformed(tmp_path: Path):
@@ -64,8 +104,8 @@ def test_nothing_is_written_beyond_the_cap(tmp_path: Path):
         return {"type": "http.request", "body": next(chunks), "more_body": True}
 
     with pytest.raises(UploadTooLarge, match="5,000 bytes"):
-        anyio.run(read_upload, HEADERS, receive, tmp_path / "upload", 5_000)
-    assert (tmp_path / "upload").stat().st_size <= 5_000
+        anyio.run(read_upload, HEADERS, receive, tmp_path, limits(5_000))
+    assert (tmp_path / "0" / "upload").stat().st_size <= 5_000
     assert asked < 10
 
 

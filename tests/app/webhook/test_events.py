@@ -13,7 +13,7 @@ from app.intake.options import MAX_METADATA_BYTES, Options
 from app.store.models import Job, JobSource, JobStatus
 from app.webhook import events
 from app.webhook.events import MAX_PAYLOAD_BYTES, PING, Event, EventType
-from attribution.ports import SourceState
+from attribution.ports import Origin, SourceState
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JOB_ID = uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11")
@@ -55,7 +55,9 @@ def told(event: Event[Any], sequence: int = 1) -> dict[str, Any]:
 
 def test_a_completed_job_is_told_with_its_verdict_and_the_rankings_head():
     """What a moderation pipeline decides on, and where to read the rest."""
-    job = make_job(JobStatus.SUCCEEDED, result=result(sources=7), labels={"queue": "avatars"})
+    stored = result(sources=7)
+    stored["ranking"][1]["origin"] = "reference"
+    job = make_job(JobStatus.SUCCEEDED, result=stored, labels={"queue": "avatars"})
     assert told(events.ended(job), 9) == {
         "type": "attribution.completed",
         "timestamp": "2026-03-01T12:00:00Z",
@@ -71,7 +73,14 @@ def test_a_completed_job_is_told_with_its_verdict_and_the_rankings_head():
             "links": {"job": f"/attribute/{JOB_ID}"},
             "verdict": {"kind": "attributed", "source": "zoo-unet0", "reason": None},
             "ranking": [
-                {"source": f"zoo-unet{n}", "family": "zoo-unet", "distance": 0.1 + n, "score": 0.5} for n in range(3)
+                {
+                    "source": f"zoo-unet{n}",
+                    "family": "zoo-unet",
+                    "origin": "reference" if n == 1 else "generator",
+                    "distance": 0.1 + n,
+                    "score": 0.5,
+                }
+                for n in range(3)
             ],
             "tested": 7,
             "margin": 1.0,
@@ -94,9 +103,17 @@ def test_a_failed_job_is_told_with_its_problem():
 
 def test_a_source_is_told_with_its_state_and_reason():
     """While the job is being worked on."""
-    row = JobSource(source="a", family="f", state=SourceState.TIMEOUT, reason="Too slow.", completed_at=AT)
+    row = JobSource(
+        source="a", family="f", origin=Origin.REFERENCE, state=SourceState.TIMEOUT, reason="Too slow.", completed_at=AT
+    )
     data = told(events.source_finished(make_job(JobStatus.PROCESSING, completed_at=None), row))["data"]
-    assert data["source"] == {"source": "a", "family": "f", "state": "timeout", "reason": "Too slow."}
+    assert data["source"] == {
+        "source": "a",
+        "family": "f",
+        "origin": "reference",
+        "state": "timeout",
+        "reason": "Too slow.",
+    }
     assert (data["status"], data["completed_at"]) == ("processing", None)
 
 
@@ -126,7 +143,9 @@ def test_no_payload_is_too_long(letter: str):
     metadata = {"m": letter * (room // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode()))}
     assert Options(metadata=metadata)  # intake takes this, and no more
     given = {"labels": metadata, "external_id": letter * 200}
-    row = JobSource(source=long, family=long, state=SourceState.ERROR, reason=long, completed_at=AT)
+    row = JobSource(
+        source=long, family=long, origin=Origin.REFERENCE, state=SourceState.ERROR, reason=long, completed_at=AT
+    )
     problem = StepFailed(long).document() | {"title": long, "type": long}
     for event in (
         events.started(make_job(JobStatus.PROCESSING, **given)),

@@ -1,0 +1,95 @@
+"""POST /attribute/{id}/references/{source}: drawings of a source that a job waits for, once somebody has made them."""
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.dependencies import Bringing, Decoders, Settings, Submitter, Uploads
+from app.api.openapi import DRAWINGS, problems
+from app.api.uploading import arriving, taking
+from app.documents import JobDocument
+from app.errors import (
+    Erased,
+    ImageTooLarge,
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+    Overloaded,
+    ReferencesDiffer,
+    ReferencesTooEarly,
+    ReferencesTooLate,
+    ReferencesUnawaited,
+    StorageUnavailable,
+    UndecodableImage,
+    UnsupportedImage,
+    UnsupportedMediaType,
+    UploadTimeout,
+    UploadTooLarge,
+)
+from app.intake import decoders as children
+from app.intake.arrival import media_type
+from app.intake.brought import Brought, drawings_from_json
+from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
+from app.intake.upload import read_drawings
+from app.settings import IntakeSettings
+
+router = APIRouter(tags=["attribution"])
+
+
+@router.post(
+    "/attribute/{job_id:uuid}/references/{source}",
+    response_model=JobDocument,
+    response_description="the job with these drawings, whether they are new or were brought before",
+    responses=problems(
+        MalformedRequest,
+        NotFound,
+        UploadTimeout,
+        ReferencesUnawaited,
+        ReferencesTooEarly,
+        ReferencesTooLate,
+        ReferencesDiffer,
+        Erased,
+        UploadTooLarge,
+        UnsupportedMediaType,
+        UnsupportedImage,
+        UndecodableImage,
+        ImageTooLarge,
+        InvalidRequest,
+        Overloaded,
+        StorageUnavailable,
+    ),
+    openapi_extra={"requestBody": DRAWINGS},
+)
+async def bring_references(
+    job_id: uuid.UUID,
+    source: str,
+    request: Request,
+    caller: Submitter,
+    settings: Settings,
+    bringing: Bringing,
+    decoders: Decoders,
+    uploads: Uploads,
+) -> Response:
+    """Bring a source's drawings of the job's caption: all of them, 1 to 16, in one request.
+
+    The job goes on with them at once, and without waiting any longer once no source is left to wait for. Doing so
+    again with the same drawings changes nothing. They are screened as the image in question was, and a hit ends the
+    job.
+    """
+    await bringing.look(caller.tenant_id, job_id, source)
+    with taking(uploads) as folder:
+        brought = await _read(request, settings.intake, folder, decoders)
+        document = await bringing.bring(caller.tenant_id, job_id, replace(brought, source=source))
+    return Response(document.model_dump_json(), media_type=JSON)
+
+
+async def _read(request: Request, limits: IntakeSettings, folder: Path, decoders: children.Decoders) -> Brought:
+    if media_type(request.headers) != JSON:
+        with arriving(limits.upload_timeout):
+            return await read_drawings(request.headers, request.receive, folder, limits)
+    body = folder / "body"
+    with arriving(limits.upload_timeout):
+        await receive_json(request.headers, request.receive, body, body_limit(limits))
+    return drawings_from_json(await unpack_json(body, decoders), limits)

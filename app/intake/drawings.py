@@ -1,0 +1,60 @@
+"""Stores drawings that callers bring: each is decoded like the image in question, and kept in canonical form alone."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from anyio import CapacityLimiter, to_thread
+
+from app.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
+from app.intake.brought import Brought
+from app.intake.decoders import Decoders
+from app.intake.options import mistake
+from app.store.blobs import Blobs, StoredBlob
+
+CANONICAL_TYPE = "image/bmp"
+# Each holds a part of a drawing in memory while it is put.
+_PUTS_AT_ONCE = 2
+
+
+class Drawings:
+    """Decodes and stores. What is stored is not recorded yet: whoever asked for it refers to it, or discards it."""
+
+    def __init__(self, blobs: Blobs, decoders: Decoders) -> None:
+        self._blobs = blobs
+        self._decoders = decoders
+        self._puts = CapacityLimiter(_PUTS_AT_ONCE)
+
+    async def store(self, tenant_id: uuid.UUID, brought: Sequence[Brought]) -> dict[str, list[StoredBlob]]:
+        """By source, in the order of k. Nothing is stored unless all can be decoded.
+
+        Raises what `Decoders.decode` raises, pointing at the drawing, and StorageUnavailable.
+        """
+        hashes = {each.source: [await self._decode(each, k) for k in range(len(each.files))] for each in brought}
+        return {
+            each.source: [
+                await to_thread.run_sync(
+                    self._blobs.put_file,
+                    tenant_id,
+                    file.path.with_name("canonical.bmp"),
+                    sha256,
+                    CANONICAL_TYPE,
+                    limiter=self._puts,
+                )
+                for file, sha256 in zip(each.files, hashes[each.source], strict=True)
+            ]
+            for each in brought
+        }
+
+    async def _decode(self, brought: Brought, k: int) -> str:
+        upload = brought.files[k].path
+        try:
+            return await self._decoders.decode_reference(upload, upload.with_name("canonical.bmp"))
+        except (UnsupportedImage, UndecodableImage, ImageTooLarge) as error:
+            name, *within = brought.member
+            detail = f"Drawing {k + 1} cannot be taken: {error.detail}"
+            raise type(error)(detail, errors=[mistake(name, error.detail, *within, k)]) from error
+
+
+def roles(source: str, drawings: Iterable[StoredBlob]) -> dict[str, StoredBlob]:
+    """The drawings by the role that a job uses them in."""
+    return {f"{source}/{k}": blob for k, blob in enumerate(drawings)}

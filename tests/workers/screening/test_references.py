@@ -1,0 +1,120 @@
+"""Drawings that callers bring are screened as the image is: a hit ends the job, and nothing of it is kept."""
+
+import io
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.api import create_app
+from app.errors import StorageUnavailable
+from app.queue.steps import REFERENCE_QUEUE, sources_step, stage_step
+from app.settings import AccessSettings
+from app.store.blobs import Blobs
+from app.store.models import JobStatus, Stage
+from attribution.ports import SourceState
+from tests.workers.screening.conftest import Screened, picture
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def api(screened: Screened) -> Iterator[TestClient]:
+    """The API over the stores of the worker process."""
+    process = screened.bench.process
+    settings = process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
+    with TestClient(create_app(settings)) as client:
+        yield client
+    process.redis.flushall()
+
+
+def submit(screened: Screened, api: TestClient, *files: tuple[str, bytes], **options: str) -> uuid.UUID:
+    """Hands a picture in and lets the workers work."""
+    answer = api.post("/attribute", files=[("image", png(picture(1))), *files], data=options)
+    assert answer.status_code == 202, answer.text
+    job_id = uuid.UUID(answer.json()["id"])
+    screened.bench.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
+    screened.bench.run()
+    return job_id
+
+
+def bring(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *images: Image.Image) -> None:
+    """Brings drawings that the job waits for, and lets the workers work."""
+    files = [("reference", png(image)) for image in images]
+    assert api.post(f"/attribute/{job_id}/references/{source}", files=files).status_code == 200
+    screened.bench.broker.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
+    screened.bench.run()
+
+
+def test_what_comes_with_the_image_is_screened_with_it(screened: Screened, api: TestClient) -> None:
+    """Before anything is drawn, whichever of the drawings it is."""
+    screened.ban(picture(3))
+    files = [("reference[b]", png(picture(2))), ("reference[b]", png(picture(3)))]
+    job = screened.job(submit(screened, api, *files, prompt="a secret"))
+    assert (job.status, job.error and job.error["screening"]) == (
+        JobStatus.FAILED,
+        {"kind": "hash_list", "name": "banned"},
+    )
+    assert screened.bench.sources(job.id)["a"].attempt == 0
+    assert screened.files() == []
+    assert (job.prompt, job.caption) == (None, None)
+
+
+def test_what_is_awaited_is_screened_when_it_comes(screened: Screened, api: TestClient) -> None:
+    """The job ends over it, what else it waits for is skipped, nothing is kept, and it is written down."""
+    screened.ban(picture(3))
+    job_id = submit(screened, api, await_references="a,b")
+    bring(screened, api, job_id, "a", picture(2), picture(3))
+    job = screened.job(job_id)
+    assert (job.status, job.error and job.error["screening"]) == (
+        JobStatus.FAILED,
+        {"kind": "hash_list", "name": "banned"},
+    )
+    assert (job.prompt, job.caption, job.images_erased_at is None) == (None, None, False)
+    assert screened.files() == []
+    assert {row.state for row in screened.bench.sources(job_id).values()} == {SourceState.SKIPPED}
+    assert [entry.action for entry in screened.audited() if entry.subject == str(job_id)] == ["job.screened"]
+    polled = api.get(f"/attribute/{job_id}").json()
+    assert (polled["status"], polled["error"]["type"], polled["caption"]) == ("failed", "/problems/screened", None)
+
+
+def test_what_passes_is_ranked(screened: Screened, api: TestClient) -> None:
+    """Other lists and other pictures do not matter."""
+    screened.ban(picture(9))
+    job_id = submit(screened, api, await_references="a,b")
+    bring(screened, api, job_id, "a", picture(2))
+    bring(screened, api, job_id, "b", picture(3))
+    assert screened.job(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_hit_is_repeated_until_nothing_is_kept(screened: Screened, api: TestClient) -> None:
+    """With the store away the job neither ends nor goes on, and no attempt is used up over it."""
+    screened.ban(picture(3))
+    job_id = submit(screened, api, await_references="a,b")
+    process = screened.bench.process
+    store = process.blobs
+
+    class Stuck(Blobs):
+        """A store that deletes nothing."""
+
+        def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
+            raise StorageUnavailable("away")
+
+    object.__setattr__(process, "blobs", Stuck(process.settings.blobs.url))
+    bring(screened, api, job_id, "a", picture(3))
+    assert screened.job(job_id).status == JobStatus.PROCESSING
+    row = screened.bench.sources(job_id)["a"]
+    assert (row.state, row.attempt) == (SourceState.PENDING, 0)
+    object.__setattr__(process, "blobs", store)
+    screened.bench.pass_time(60)
+    screened.bench.sweep()
+    screened.bench.run()
+    assert screened.job(job_id).status == JobStatus.FAILED
+    assert screened.files() == []

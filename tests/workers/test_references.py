@@ -1,0 +1,429 @@
+"""Drawings that callers bring, on their way through a job: waited for, taken in, ranked beside the others."""
+
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from sqlalchemy import select, text
+
+from app.api import create_app
+from app.documents import JobDocument
+from app.queue.steps import REFERENCE_QUEUE, REFERENCES_TASK, sources_step, stage_step
+from app.settings import AccessSettings
+from app.store import sources
+from app.store.models import DEFAULT_TENANT, BlobReference, JobStatus, Stage, WebhookDelivery
+from app.webhook.events import EventType
+from attribution.caption.fake import FakeCaptioner
+from attribution.distance import distance_named
+from attribution.embed.fake import FakeEmbedder
+from attribution.image import load
+from attribution.method import attribute
+from attribution.ports import Deadline, ModelRef, Origin, Reason, SourceState, VerdictKind
+from attribution.resynthesise import References
+from attribution.resynthesise.fake import FakeGenerator
+from tests.workers.harness import Bench
+from workers.retain import retain
+from workers.screening import Caption, QueryImage, Screening
+
+THREE = {"a": "", "b": "", "c": ""}
+RECEIVER = "https://receiver.example/"
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def drawn(source: str, seed: int) -> bytes:
+    """What a fake source draws."""
+    drawing = FakeGenerator(source, ModelRef("fake", "1")).draw("a red square", (seed,), Deadline.after(9))[0]
+    return png(drawing.image)
+
+
+QUERY = drawn("b", 99)
+
+
+class Story:
+    """The API over the same stores as a worker process, and what a test does with both."""
+
+    def __init__(self, here: Bench) -> None:
+        self.here = here
+        settings = here.process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
+        self.api = TestClient(create_app(settings))
+
+    def submit(self, *files: tuple[str, bytes], **options: Any) -> uuid.UUID:
+        """Hands an image in, and the message that the API sends to the broker of the test."""
+        answer = self.api.post("/attribute", files=[("image", QUERY), *files], data=options)
+        assert answer.status_code == 202, answer.text
+        job_id = uuid.UUID(answer.json()["id"])
+        self.here.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
+        return job_id
+
+    def bring(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
+        """Brings drawings, and the API's message likewise; the status of the answer."""
+        sent = [("reference", file) for file in files]
+        status = self.api.post(f"/attribute/{job_id}/references/{source}", files=sent).status_code
+        if status == 200:
+            self.here.broker.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
+        return status
+
+    def document(self, job_id: uuid.UUID) -> JobDocument:
+        """What a caller reads."""
+        return JobDocument.model_validate_json(self.api.get(f"/attribute/{job_id}").content)
+
+    def states(self, job_id: uuid.UUID) -> dict[str, str]:
+        """How the sources stand."""
+        return {name: row.state for name, row in self.here.sources(job_id).items()}
+
+
+@pytest.fixture
+def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
+    """Makes an API and a worker process: `story(THREE, job={"attempts": 1})`."""
+    made: list[Story] = []
+
+    def make(catalogue: dict[str, str] = THREE, **groups: Any) -> Story:
+        told = Story(bench(catalogue, **groups))
+        told.api.__enter__()
+        made.append(told)
+        return told
+
+    yield make
+    for told in made:
+        told.api.__exit__(None, None, None)
+        told.here.process.redis.flushall()
+
+
+def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
+    """A source's drawings as they come with an image."""
+    return [(f"reference[{source}]", drawn(source, seed)) for seed in seeds]
+
+
+def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> None:
+    """It is ranked at once, without the stage in which sources draw; the sources that are there would crash."""
+    told = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
+    job_id = told.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
+    told.here.run()
+    document = told.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED, document.error
+    assert set(document.timings) == {"screening", "captioning", "embedding", "ranking"}
+    assert document.result is not None
+    assert [(entry.source, entry.origin, len(entry.distances)) for entry in document.result.ranking] == [
+        ("b", Origin.REFERENCE, 1),
+        ("a", Origin.REFERENCE, 2),
+    ]
+    assert document.result.verdict.reason is Reason.UNCALIBRATED
+    assert told.states(job_id) == {"a": "done", "b": "done"}
+
+
+def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Story]) -> None:
+    """Beside generators, with the very distances that `attribute` gives in one go."""
+    told = story()
+    job_id = told.submit(*given("b", 3, 4, 5), prompt="a red square", candidates="2")
+    told.here.run()
+    document = told.document(job_id)
+    models = told.here.process.models
+    generators = {source.id: models.generator(source) for source in told.here.process.catalogue.sources}
+    brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
+    whole = attribute(
+        load(io.BytesIO(QUERY)).image,
+        captioner=FakeCaptioner(),
+        generators=[generators["a"], References("b", brought), generators["c"]],
+        embedder=FakeEmbedder(),
+        distance=distance_named("cosine"),
+        candidates=2,
+        prompt="a red square",
+    )
+    assert document.result is not None
+    assert [(entry.source, entry.distances) for entry in document.result.ranking] == [
+        (entry.source, list(entry.distances)) for entry in whole.ranking.entries
+    ]
+    assert [(each.source, each.origin, each.revision) for each in document.sources] == [
+        (each.source, each.origin, each.revision) for each in whole.resyntheses
+    ]
+    assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
+
+
+@pytest.mark.parametrize(("brought", "kind"), [(False, VerdictKind.ATTRIBUTED), (True, VerdictKind.INCONCLUSIVE)])
+def test_nothing_is_calibrated_for_references(
+    story: Callable[..., Story], tmp_path: Path, brought: bool, kind: VerdictKind
+) -> None:
+    """Even where a calibration seems to fit: how the caller picked them, nobody has measured."""
+    entry = {"embedder": "fake-embedder@1", "distance": "cosine", "candidates": 1, "max_distance": 2, "min_margin": 0}
+    entries = [entry | {"sources": {"a": "1", "b": revision, "c": "1"}} for revision in ("1", "by-caller")]
+    (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
+    models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
+    told = story(models=models)
+    job_id = told.submit(*(given("b", 3) if brought else []), prompt="a red square", candidates="1")
+    told.here.run()
+    result = told.document(job_id).result
+    assert result is not None
+    assert (result.verdict.kind, result.ranking[0].source) == (kind, "b")
+
+
+def test_a_job_waits_for_awaited_drawings_and_no_longer(story: Callable[..., Story]) -> None:
+    """It shows its caption; no sweep hands the source on or counts an attempt; when it is there, the job goes on."""
+    told = story()
+    job_id = told.submit(await_references="a,b", candidates="2", webhook_url=RECEIVER)
+    told.here.run()
+    waiting = told.document(job_id)
+    assert (waiting.stage, told.states(job_id)) == (
+        Stage.RESYNTHESISING,
+        {"a": "awaiting_reference", "b": "awaiting_reference", "c": "done"},
+    )
+    assert waiting.caption is not None
+    for _ in range(3):
+        told.here.pass_time(3_600)
+        told.here.sweep()
+        assert [step for step in told.here.broker.steps if step.arguments] == []
+    assert told.here.sources(job_id)["a"].attempt == 0
+    assert told.bring(job_id, "a", drawn("a", 1), drawn("a", 2), drawn("a", 3)) == 200
+    told.here.run()
+    assert told.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
+    assert told.document(job_id).stage == Stage.RESYNTHESISING
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    told.here.run()
+    document = told.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED, document.error
+    assert document.result is not None
+    assert document.result.caption == waiting.caption
+    assert {entry.source: (entry.origin, len(entry.distances)) for entry in document.result.ranking} == {
+        "a": (Origin.REFERENCE, 3),
+        "b": (Origin.REFERENCE, 1),
+        "c": (Origin.GENERATOR, 2),
+    }
+    assert document.result.ranking[0].source == "b"
+    with told.here.process.database.transaction() as session:
+        rows = session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.sequence)).all()
+    payloads = [json.loads(row.payload)["data"] for row in rows if row.type == EventType.SOURCE_FINISHED]
+    assert [(each["source"]["source"], each["source"]["origin"]) for each in payloads] == [
+        ("c", "generator"),
+        ("a", "reference"),
+        ("b", "reference"),
+    ]
+
+
+def past_deadline(told: Story, seconds: float) -> None:
+    """Lets the deadline have passed so long ago."""
+    with told.here.process.database.transaction() as session:
+        session.execute(
+            text("UPDATE jobs SET deadline_at = now() - make_interval(secs => :seconds)"), {"seconds": seconds}
+        )
+
+
+def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) -> None:
+    """What nobody brought is a `timeout` with a sentence of its own, and told as finished."""
+    told = story()
+    job_id = told.submit(await_references="b", webhook_url=RECEIVER)
+    told.here.run()
+    past_deadline(told, 0.001)
+    told.here.sweep()
+    told.here.run()
+    document = told.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED, document.error
+    late = next(source for source in document.sources if source.source == "b")
+    assert (late.state, late.references) == (SourceState.TIMEOUT, None)
+    assert late.reason == "Nobody brought drawings of this source before the job's deadline."
+    assert document.result is not None
+    assert {entry.source for entry in document.result.ranking} == {"a", "c"}
+    with told.here.process.database.transaction() as session:
+        rows = session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == EventType.SOURCE_FINISHED)).all()
+    assert "b" in [json.loads(row.payload)["data"]["source"]["source"] for row in rows]
+    assert told.bring(job_id, "b", drawn("b", 1)) == 409
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(1, SourceState.DONE), (25, SourceState.TIMEOUT)])
+def test_what_came_in_time_may_still_be_screened(
+    story: Callable[..., Story], seconds: float, state: SourceState
+) -> None:
+    """For some seconds after the deadline; then the job goes on without."""
+    told = story()
+    job_id = told.submit(await_references="b,c")
+    told.here.run()
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    past_deadline(told, seconds)
+    told.here.sweep()
+    assert told.states(job_id)["c"] == SourceState.TIMEOUT
+    told.here.run()
+    document = told.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED, document.error
+    assert told.states(job_id)["b"] == state
+
+
+def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> None:
+    """A lost message and a worker that died in the middle are handed on, to the queue where screening is done."""
+    told = story()
+    job_id = told.submit(await_references="b")
+    told.here.run()
+    told.here.broker.steps.clear()
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    told.here.broker.steps.clear()
+    told.here.pass_time(60)
+    told.here.sweep()
+    settings = told.here.process.settings.job
+    with told.here.process.database.statement() as session:
+        assert sources.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+    told.here.run()
+    assert told.states(job_id)["b"] == SourceState.RUNNING
+    told.here.pass_time(60)
+    told.here.sweep()
+    assert [step.queue for step in told.here.broker.steps if step.task == REFERENCES_TASK] == [REFERENCE_QUEUE]
+    told.here.run()
+    assert told.document(job_id).status is JobStatus.SUCCEEDED
+    assert told.here.sources(job_id)["b"].attempt == 2
+
+
+def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Story]) -> None:
+    """Unlike drawings of a vendor that were made before its source ended badly: nobody has looked at these."""
+    told = story(job={"attempts": 1})
+    job_id = told.submit(await_references="b")
+    told.here.run()
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    told.here.broker.steps.clear()
+    with told.here.process.database.statement() as session:  # by a worker that dies over it
+        assert sources.claim(session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1)
+    told.here.pass_time(60)
+    told.here.sweep()
+    told.here.run()
+    row = told.here.sources(job_id)["b"]
+    assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its drawings ended abnormally 1 times.")
+    assert told.document(job_id).status is JobStatus.SUCCEEDED
+
+
+class Failing:
+    """A hook that cannot judge drawings of a job that has a caption."""
+
+    def check_image(self, query: QueryImage) -> None:
+        """Fails."""
+        raise RuntimeError("away")
+
+    def check_caption(self, caption: Caption) -> None:
+        """Has no opinion."""
+
+
+def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> None:
+    """After the last attempt the source ends as an error with a sentence, and the job goes on without it."""
+    told = story(job={"attempts": 2})
+    job_id = told.submit(await_references="b")
+    told.here.run()
+    object.__setattr__(told.here.process, "screening", Screening([Failing()]))
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    told.here.run()
+    assert told.states(job_id)["b"] == SourceState.PENDING
+    told.here.pass_time(60)
+    told.here.sweep()
+    told.here.run()
+    document = told.document(job_id)
+    row = next(source for source in document.sources if source.source == "b")
+    assert (row.state, row.reason) == (
+        SourceState.ERROR,
+        "Its drawings could not be screened; the operator's log says why. Submit the image again later.",
+    )
+    assert document.status is JobStatus.SUCCEEDED
+    assert document.result is not None
+    assert {entry.source for entry in document.result.ranking} == {"a", "c"}
+
+
+def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
+    """What was brought before stays with the job until it is erased, and its message finds nothing to do."""
+    told = story()
+    job_id = told.submit(await_references="b,c")
+    told.here.run()
+    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.api.post(f"/attribute/{job_id}/cancel").status_code == 200
+    told.here.run()
+    assert told.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
+    assert told.document(job_id).status is JobStatus.CANCELED
+
+
+def files(told: Story) -> list[Path]:
+    """Everything in the blob store."""
+    folder = Path(told.here.process.settings.blobs.url.removeprefix("file://"))
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Callable[..., Story]) -> None:
+    """By the count of uses, whether they came with the image or later."""
+    told = story()
+    first = told.submit(*given("b", 1), prompt="a red square", await_references="c")
+    second = told.submit(*given("b", 1), prompt="a red square", sources="")
+    told.here.run()
+    assert told.bring(first, "c", drawn("c", 1)) == 200
+    told.here.run()
+    assert told.api.delete(f"/attribute/{first}").status_code == 204
+    shared = told.here.sources(second)["b"].drawings[0]["blob"]
+    assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
+    with told.here.process.database.transaction() as session:
+        kept = set(session.scalars(select(BlobReference.sha256)))
+    assert {file.name for file in files(told)} == kept
+    assert told.api.delete(f"/attribute/{second}").status_code == 204
+    assert files(told) == []
+
+
+def test_references_are_forgotten_with_the_other_images(story: Callable[..., Story]) -> None:
+    """Retention knows them by the job that used them; what was answered stays, vectors included."""
+    told = story(retention={"images": 1})
+    job_id = told.submit(*given("b", 1), prompt="a red square")
+    told.here.run()
+    with told.here.process.database.transaction() as session:
+        session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 hour'"))
+    retain(told.here.process)
+    with told.here.process.database.transaction() as session:
+        assert session.scalars(select(BlobReference.role)).all() == ["features"]
+    document = told.document(job_id)
+    assert [source.drawings for source in document.sources] == [[], [], []]
+    assert document.result is not None
+    assert [entry.origin for entry in document.result.ranking if entry.source == "b"] == [Origin.REFERENCE]
+
+
+def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
+    """Whoever comes first: what was taken is ranked, what was refused is not, and every job ends."""
+    told = story(job={"hand_on_after": 3_600})
+    for number in range(20):
+        job_id = told.submit(await_references="b", prompt=f"square {number}")
+        told.here.run()
+        with told.here.process.database.transaction() as session:  # about when it is brought
+            session.execute(
+                text("UPDATE jobs SET deadline_at = clock_timestamp() + interval '25 ms' WHERE id = :id"),
+                {"id": job_id},
+            )
+        start = Barrier(2)
+
+        def bring(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
+            start.wait()
+            return told.bring(job_id, "b", drawn("b", 1))
+
+        def pass_deadline(job_id: uuid.UUID = job_id, start: Barrier = start) -> None:
+            start.wait()
+            while told.states(job_id)["b"] == SourceState.AWAITING_REFERENCE:
+                told.here.sweep()
+
+        with ThreadPoolExecutor(2) as racing:
+            status = racing.submit(bring)
+            racing.submit(pass_deadline).result()
+        told.here.run()
+        document = told.document(job_id)
+        assert document.status is JobStatus.SUCCEEDED, document.error
+        assert told.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
+
+
+def test_a_job_without_anything_to_wait_for_does_not_wait(bench: Callable[..., Bench]) -> None:
+    """Of sources that no program can ask: it says so at once, and not at its deadline."""
+    here = bench(THREE)
+    job_id = here.submit()
+    with here.process.database.transaction() as session:
+        session.execute(text("UPDATE job_sources SET state = 'no_api', reason = 'It has none.'"))
+    here.run()
+    document = here.document(job_id)
+    assert document.status is JobStatus.SUCCEEDED
+    assert document.result is not None
+    assert document.result.verdict.reason is Reason.NO_QUORUM
