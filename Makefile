@@ -13,12 +13,13 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-eval bench-fanout bench-overhead bench-api fuzz chaos lock clean \
-        installed-demo installed-all
+.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-overhead bench-api fuzz chaos lock clean \
+        benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
+        bench-distance bench-embed installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' Makefile
 
 demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
 	@$(PY) -m embedded demo $(ARGS)
@@ -51,8 +52,30 @@ zoo-eval: installed-all ## Measure how often the small models' drawings are attr
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
-bench-fanout: installed-all ## Ten sources of one second each: how long does the job take?
+benchmark-dataset: installed-all ## Make the papers' dataset with the zoo: 100 characters, all its sources, γ = 1; goes on where it was killed
+	@$(PY) -m benchmark dataset make benchmark/.work/papers --sources 'zoo-*' $(ARGS)
+
+benchmark-dataset-small: installed-all ## The same with ten characters and four sources (under two minutes)
+	@$(PY) -m benchmark dataset make benchmark/.work/small --characters 10 --sources zoo-dit,zoo-lcm,zoo-mmdit,zoo-unet $(ARGS)
+
+benchmark-evaluate: installed-all ## How well are the sources of benchmark-dataset told apart? Fails unless better than chance and below 95 %
+	@$(PY) -m benchmark evaluate benchmark/.work/papers --check --out benchmark/.work/evaluation.json $(ARGS)
+
+benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
+	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --characters 32 --candidates 4 --seed 11
+	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
+
+bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
+	@$(PY) -m bench.distance $(ARGS)
+
+bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
+	@$(PY) -m bench.embed $(ARGS)
+
+bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
+
+bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
+	@$(PY) -m bench.budget $(ARGS)
 
 bench-overhead: installed-all ## What the service adds to the broker's own round trips
 	@$(PY) -m bench.overhead $(ARGS)
@@ -81,4 +104,4 @@ installed-demo:
 	@$(INSTALL) ml embedded
 
 installed-all:
-	@$(INSTALL) ml screening otel embedded zoo dev
+	@$(INSTALL) ml screening otel embedded zoo benchmark dev

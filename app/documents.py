@@ -99,6 +99,7 @@ class ThresholdDocument(Document):
     max_distance: float
     min_margin: float
     measured: dict[str, Any] = Field(description="what was measured when the threshold was set")
+    calibration: str | None = Field(None, description="the calibration file it came from, and a hash of its content")
 
 
 class VerdictDocument(Document):

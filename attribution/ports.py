@@ -170,11 +170,15 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What a best distance and a margin must pass before a source is named, and on what that was measured."""
+    """What a best distance and a margin must pass before a source is named, and on what that was measured.
+
+    `calibration` is the file it came from, with a hash of its content.
+    """
 
     max_distance: float
     min_margin: float
     measured: Mapping[str, float] = field(default_factory=dict)
+    calibration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

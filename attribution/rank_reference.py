@@ -3,18 +3,19 @@
 import math
 from collections.abc import Sequence
 
+from attribution.distance.reference import cosine
 from attribution.ports import Embedded, Ranked, Ranking
 
 
 def rank_by_hand(embedded: Embedded, order: Sequence[str], temperature: float = 1.0) -> Ranking:
-    """What `rank(embedded, Cosine(), order, temperature)` must say, up to rounding."""
+    """What `rank(embedded, distance_named("cosine"), order, temperature)` must say, up to rounding."""
     query = [float(x) for x in embedded.query]
     means: dict[str, float] = {}
     each: dict[str, tuple[float, ...]] = {}
     for source in order:
         if source not in embedded.drawings:
             continue
-        distances = [_cosine(query, [float(x) for x in drawing]) for drawing in embedded.drawings[source]]
+        distances = [cosine(query, [float(x) for x in drawing]) for drawing in embedded.drawings[source]]
         each[source] = tuple(distances)
         means[source] = math.fsum(distances) / len(distances)
 
@@ -31,8 +32,3 @@ def rank_by_hand(embedded: Embedded, order: Sequence[str], temperature: float = 
 
     margin = entries[1].distance - entries[0].distance if len(entries) > 1 else None
     return Ranking("cosine", tuple(entries), margin, temperature)
-
-
-def _cosine(a: list[float], b: list[float]) -> float:
-    dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
-    return 1.0 - dot / (math.sqrt(math.fsum(x * x for x in a)) * math.sqrt(math.fsum(y * y for y in b)))

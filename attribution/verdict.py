@@ -8,6 +8,7 @@ stands by itself.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def _inconclusive(reason: Reason, threshold: Threshold | None) -> Verdict:
 
 def _read(path: Path) -> list[_Entry]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        document = json.loads(content)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != 1:
@@ -77,10 +79,11 @@ def _read(path: Path) -> list[_Entry]:
     entries = document.get("entries")
     if not isinstance(entries, list):
         raise ConfigurationError(f"{path}: entries must be a list")
-    return [_entry(f"{path}: entries[{i}]", entry) for i, entry in enumerate(entries)]
+    name = str(ModelRef(path.name, f"sha256:{sha256(content).hexdigest()[:16]}"))
+    return [_entry(f"{path}: entries[{i}]", entry, name) for i, entry in enumerate(entries)]
 
 
-def _entry(where: str, raw: Any) -> _Entry:
+def _entry(where: str, raw: Any, calibration: str) -> _Entry:
     if not isinstance(raw, dict) or not _KEYS - {"measured"} <= raw.keys() <= _KEYS:
         raise ConfigurationError(f"{where} must have the keys {', '.join(sorted(_KEYS))}")
     try:
@@ -93,6 +96,7 @@ def _entry(where: str, raw: Any) -> _Entry:
                 max_distance=float(raw["max_distance"]),
                 min_margin=float(raw["min_margin"]),
                 measured={str(name): float(value) for name, value in raw.get("measured", {}).items()},
+                calibration=calibration,
             ),
         )
     except (TypeError, ValueError, AttributeError) as error:

@@ -36,17 +36,32 @@ def fake_service(
     workers: Mapping[str, tuple[str, ...]] = WORKERS,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """A service over these sources (id → TOML parameters), on a state directory that goes afterwards.
+    """A service over these sources (id → TOML parameters); see `service_over`."""
+    catalogue = {
+        name: _SOURCE.format(id=name, parameters=parameters, timeout=timeout) for name, parameters in sources.items()
+    }
+    with service_over(catalogue, captioner, workers, environment) as running:
+        yield running
+
+
+@contextmanager
+def service_over(
+    catalogue: Mapping[str, str],
+    captioner: str = "fake:",
+    workers: Mapping[str, tuple[str, ...]] = WORKERS,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Stack]:
+    """A service over a catalogue (id → file), without models, on a state directory that goes afterwards.
 
     It is warm, if it has workers.
     """
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        catalogue = Path(folder) / "sources"
-        catalogue.mkdir()
-        for name, parameters in sources.items():
-            (catalogue / f"{name}.toml").write_text(_SOURCE.format(id=name, parameters=parameters, timeout=timeout))
+        directory = Path(folder) / "sources"
+        directory.mkdir()
+        for name, text in catalogue.items():
+            (directory / f"{name}.toml").write_text(text)
         settings = {
-            "CATALOGUE__DIRECTORIES": f'["{catalogue}"]',
+            "CATALOGUE__DIRECTORIES": f'["{directory}"]',
             "MODELS__CAPTIONER": captioner,
             "MODELS__EMBEDDER": "fake:",
             "MODELS__CALIBRATIONS": "[]",

@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from attribution.resynthesise.remote.keys import setting_of  # noqa: E402 - found only now, wherever this is started
+from attribution.resynthesise.remote.vendor import Vendor  # noqa: E402
 from attribution.resynthesise.remote.vendors import vendor_named  # noqa: E402
 from tests.attribution.resynthesise.remote.contract import Case, Contract  # noqa: E402
 from tests.attribution.resynthesise.remote.contracts import contracts  # noqa: E402
@@ -23,7 +24,8 @@ Written by `docs/generate_vendors.py` from the contracts that the tests run; cha
 No vendor was called while this was built. Every adapter is held to what its vendor documents by a stub that speaks
 that contract over real HTTP (`python -m stub_vendors`), and where a vendor has an SDK for Python, that SDK must
 understand the stub, too. `passed` means that a test runs the case and finds the right state, the right number of billed
-images, one order, and no key anywhere but at the vendor's own addresses.
+images, one order, and no key anywhere but at the vendor's own addresses. `make demo-remote` runs a whole job against
+stubs.
 """
 CASES = """\
 | case | what happens | state |
@@ -97,14 +99,21 @@ def _adapters() -> str:
         cells = [
             f"`{contract.adapter}`",
             contract.title,
-            f"`{kind.base_url}`" if kind.base_url else "needed",
-            f"`{setting_of(kind.key)}`" if kind.key else "none, unless `key` names one",
+            f"`{vendor.base_url}`" if vendor.base_url else "needed",
+            _key(kind),
             f"{kind.max_prompt:,}" if kind.max_prompt else "not known",
             f"0 to {vendor.seed_limit:,}" if vendor.seed_limit else "none; draw more than one (γ > 1)",
             ", ".join(f"`{name}`" for name in kind.options) or "none",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _key(kind: type[Vendor]) -> str:
+    if kind.key is None:
+        return "none, unless `key` names one"
+    holds = f": {kind.key_holds}" if kind.key_holds else ""
+    return f"`{setting_of(kind.key)}`{holds}"
 
 
 def main(arguments: list[str]) -> int:

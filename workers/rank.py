@@ -92,4 +92,5 @@ def _threshold_document(threshold: Threshold | None) -> ThresholdDocument | None
         max_distance=threshold.max_distance,
         min_margin=threshold.min_margin,
         measured=dict(threshold.measured),
+        calibration=threshold.calibration,
     )

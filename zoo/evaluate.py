@@ -16,9 +16,8 @@ from scipy.stats import binomtest
 
 from attribution.verdict import Calibration
 from zoo import freeze
-from zoo.calibrate import CALIBRATION
 from zoo.captions import Split, parse
-from zoo.paths import MODELS, WORK
+from zoo.paths import CALIBRATION, MODELS, WORK
 from zoo.render import STRANGERS, STYLES
 from zoo.trial import CANDIDATES, DISTANCE, IDS, Bench, Outcome, avatars, save
 
@@ -77,7 +76,7 @@ def main() -> int:
     revisions = {name: bench.catalogue.get(name).revision for name in IDS}
     threshold = Calibration.load([CALIBRATION]).find(bench.embedder.ref, DISTANCE, CANDIDATES, revisions)
     if threshold is None:
-        print("there is no calibration for these models: run python -m zoo.calibrate")
+        print("there is no calibration for these models: run make benchmark-calibrate")
         return 1
     given = named(own, threshold.max_distance, threshold.min_margin)
     wrongly = named(foreign, threshold.max_distance, threshold.min_margin)

@@ -6,5 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "zoo" / "models"
+CALIBRATION = MODELS / "calibration.json"
 SOURCES = ROOT / "sources"
 WORK = ROOT / "zoo" / ".work"

@@ -102,6 +102,8 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if any(found["type"] == "json_invalid" for found in error.errors()):
+        return answer_problem(request, MalformedRequest("The body is not JSON, or breaks off."))
     mistakes = [_mistake(found["loc"], found["msg"]) for found in error.errors()]
     return answer_problem(request, InvalidRequest("The request cannot be taken; `errors` lists why.", errors=mistakes))
 

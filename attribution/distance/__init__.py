@@ -1,5 +1,5 @@
 """Distances between features, by the name that results and calibrations carry."""
 
-from attribution.distance.registry import DISTANCES, distance_named
+from attribution.distance.registry import DISTANCES, PAIRWISE, distance_named
 
-__all__ = ["DISTANCES", "distance_named"]
+__all__ = ["DISTANCES", "PAIRWISE", "distance_named"]

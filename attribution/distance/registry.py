@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping
 
-from attribution.distance.cosine import Cosine
+from attribution.distance.correlation import correlation
+from attribution.distance.cosine import cosine
+from attribution.distance.euclidean import euclidean
+from attribution.distance.manhattan import manhattan
+from attribution.distance.pairwise import Pairwise
 from attribution.errors import ConfigurationError
 from attribution.ports import Distance
 
-DISTANCES: Mapping[str, Distance] = {distance.name: distance for distance in (Cosine(),)}
+# The four that arXiv 2510.24278 offers, by its names and by SciPy's definitions.
+PAIRWISE: Mapping[str, Pairwise] = {
+    "cosine": Pairwise("cosine", cosine),
+    "euclidean": Pairwise("euclidean", euclidean),
+    "manhattan": Pairwise("manhattan", manhattan),
+    "correlation": Pairwise("correlation", correlation),
+}
+DISTANCES: Mapping[str, Distance] = dict(PAIRWISE)
 
 
 def distance_named(name: str) -> Distance:

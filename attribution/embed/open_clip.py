@@ -1,13 +1,16 @@
 """CLIP image features by open_clip: hub tags ("ViT-L-14-336/openai"), "hf-hub:…" and "local-dir:…"."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from PIL.Image import Image
+from torchvision.transforms import Normalize
 
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.ports import ModelRef, Vectors
@@ -30,7 +33,13 @@ class OpenClipEmbedder:
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"The embedder {name} cannot be loaded; are its name and files right?") from error
         self._tower = model.visual.to(device).eval()
-        self._preprocess: Callable[[Image], torch.Tensor] = preprocess
+        # Resizing goes image by image, Pillow's part of it beside one another; the rest is done once per batch.
+        self._resize: list[Callable[[Image], Image]]
+        *self._resize, _, normalize = preprocess.transforms
+        if not isinstance(normalize, Normalize):
+            raise ConfigurationError(f"The embedder {name} prepares its images in a way this version does not know.")
+        self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (normalize.mean, normalize.std))
+        self._threads = ThreadPoolExecutor(torch.get_num_threads())
         self._device = device
         self._batch_size = batch_size
         self._ref = ModelRef(directory.name if directory else name, _revision(model, directory))
@@ -55,8 +64,10 @@ class OpenClipEmbedder:
         return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
 
     def prepare(self, images: Sequence[Image]) -> torch.Tensor:
-        """(n, 3, h, w): the model's own resizing and normalisation."""
-        return torch.stack([self._preprocess(image.convert("RGB")) for image in images])
+        """(n, 3, h, w): the model's own resizing and normalisation, to the bit."""
+        resized = np.stack(list(self._threads.map(self._resized, images)))  # (n, h, w, 3)
+        pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous().float()
+        return pixels.div_(255).sub_(self._mean).div_(self._std)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, d) raw features; the only step that touches the device."""
@@ -66,6 +77,12 @@ class OpenClipEmbedder:
             features = features[0]
         raw: torch.Tensor = features.float().cpu()
         return raw
+
+    def _resized(self, image: Image) -> NDArray[np.uint8]:
+        image = image.convert("RGB")
+        for step in self._resize:
+            image = step(image)
+        return np.asarray(image)
 
     def finish(self, features: torch.Tensor) -> Vectors:
         """(n, d) of unit norm. Normalised in float64, so that a row's norm is 1 to float32's last digit."""

@@ -1,6 +1,7 @@
 """The verdict: a source is named only above a threshold measured for exactly this setting."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,10 @@ def test_judging(distances: tuple[float, ...], quorum: int, threshold: Threshold
 
 def test_a_calibration_is_found_for_its_own_setting(tmp_path: Path) -> None:
     """Embedder, distance, γ and sources with revisions, in any order, give the threshold and its measurements."""
-    found = Calibration.load([_write(tmp_path, ENTRY)]).find(EMBEDDER, "cosine", 4, {"b": "r2", "a": "r1"})
-    assert found == Threshold(0.3, 0.05, {"precision": 0.97})
+    file = _write(tmp_path, ENTRY)
+    found = Calibration.load([file]).find(EMBEDDER, "cosine", 4, {"b": "r2", "a": "r1"})
+    name = f"calibration.json@sha256:{sha256(file.read_bytes()).hexdigest()[:16]}"
+    assert found == Threshold(0.3, 0.05, {"precision": 0.97}, name)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def _key(source: Source, vendor: Vendor) -> str | None:
     """The entry's own, or the vendor's; but a vendor's key goes to no other base URL unless the entry says so."""
     given = source.parameters.get("key")
     if given is None:
-        return vendor.key if "base_url" not in source.parameters else None
+        return vendor.key if vendor.base_url is None or "base_url" not in source.parameters else None
     if not isinstance(given, str) or not given.replace("_", "").isalnum() or not given.isascii():
         raise ConfigurationError(f"{source.id}: parameters.key must be the name of a key, in letters and digits.")
     return given.lower()

@@ -12,6 +12,7 @@ from attribution.resynthesise.remote.web import MAX_ANSWER_BYTES, MAX_IMAGE_BYTE
 
 _FETCHES = 3
 _FETCH_PAUSE = 0.5
+_SHORTEST_SECRET = 6  # of the parts of a key such as id:secret
 
 
 class Door:
@@ -24,9 +25,13 @@ class Door:
         self._outside = outside
 
     def check_key(self) -> None:
-        """Raises KeyRefused where there is no usable key: before anything is ordered."""
+        """Raises KeyRefused where there is no usable key; nobody is called."""
         if self._key is not None:
             read_key(self._key, self._outside.secrets, self._vendor.name)
+
+    def take_key(self, deadline: Deadline) -> None:
+        """Reads the key, and trades it where it must be: before anything is ordered. Raises SourceError."""
+        self._headers(deadline)
 
     def call(self, request: Request, deadline: Deadline, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
         """Calls the vendor with its key, if it has one. Raises SourceError; an address of others is not called."""
@@ -42,7 +47,7 @@ class Door:
         setting = None if self._key is None else setting_of(self._key)
         error = failure(self._vendor, answer, setting)
         key = None if self._key is None else self._outside.secrets(self._key)
-        if key and key in str(error):
+        if key and any(part in str(error) for part in (key, *key.split(":")) if len(part) >= _SHORTEST_SECRET):
             return type(error)(f"{self._vendor.name} answered with status {answer.status}.")
         return error
 

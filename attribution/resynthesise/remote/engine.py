@@ -114,7 +114,7 @@ class RemoteGenerator:
         """
         if deadline.passed():
             raise SourceTimeout("The time for this source was over before it was asked.")
-        self.check_key()
+        self._door.take_key(deadline)
         permit = gate.open(k, 1)
         order = _Order(self._vendor, self._door, permit, deadline, self._sleep)
         wish = Wish(fit(prompt, self._max_prompt), self._fitted(seed), safety_identifier)

@@ -25,7 +25,7 @@ def failure(vendor: Vendor, answer: Answer, setting: str | None = None) -> Sourc
     if said is not None:
         return said
     status, name = answer.status, vendor.name
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or _says_key(vendor, answer):
         key = f"the key in {setting}" if setting else "being called without a key"
         return KeyRefused(f"{name} does not accept {key} (status {status}).")
     if status == HTTPStatus.PAYMENT_REQUIRED:
@@ -53,6 +53,10 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     if moment.tzinfo is None:  # "-0000", which HTTP does not have
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def _says_key(vendor: Vendor, answer: Answer) -> bool:
+    return vendor.meaning_of(answer.document_or_none()) is KeyRefused
 
 
 def _pause(vendor: Vendor, answer: Answer) -> float | None:

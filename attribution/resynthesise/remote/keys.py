@@ -38,6 +38,8 @@ def read_key(name: str, secrets: Secrets, source: str) -> str:
     key = secrets(name)
     if not key:
         raise KeyRefused(f"{source} needs a key, and there is none: set {setting_of(name)}.")
+    if key.startswith("{"):
+        key = " ".join(key.splitlines())  # a document, as consoles let it be downloaded: its line breaks mean nothing
     # What no header can carry would be quoted in the HTTP library's error.
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise KeyRefused(f"The key in {setting_of(name)} holds characters that no key has.")

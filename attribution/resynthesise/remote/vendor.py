@@ -5,9 +5,9 @@ Subclass `Vendor`, name the class in the module's `VENDOR`, put the module into 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from attribution.errors import ConfigurationError, PromptRefused, SourceError
+from attribution.errors import ConfigurationError, KeyRefused, PromptRefused, SourceError
 from attribution.resynthesise.remote.keys import BEARER, Scheme
 from attribution.resynthesise.remote.reading import text
 from attribution.resynthesise.remote.web import Answer, Request
@@ -73,12 +73,13 @@ class Vendor:
     """
 
     name: ClassVar[str]  # as sentences have it
-    base_url: ClassVar[str | None] = None  # None: parameters.base_url is needed
+    base_url: str | None = None  # None: parameters.base_url is needed
     # Where, over https, the key may follow an address that the vendor handed us; with everything below these names.
     hosts: ClassVar[tuple[str, ...]] = ()
-    scheme: ClassVar[Scheme] = BEARER
+    scheme: Scheme = BEARER
     # The key's name in the settings; None: asked without one, unless parameters.key names one.
     key: ClassVar[str | None] = None
+    key_holds: ClassVar[str | None] = None  # what the key is, where that is not plain
     # What [parameters] may hold, beside `key` and `base_url`.
     options: ClassVar[Mapping[str, type]] = {}
     max_prompt: ClassVar[int | None] = None  # characters; the catalogue may say less
@@ -127,11 +128,15 @@ class Vendor:
 
     def failure(self, answer: Answer) -> SourceError | None:
         """What an answer of another status than success means, where `words` say so; None leaves it to the status."""
-        document = answer.document_or_none()
+        kind = self.meaning_of(answer.document_or_none())
+        return None if kind is None or issubclass(kind, KeyRefused) else kind(self.sentence(kind))
+
+    def meaning_of(self, document: Any) -> type[SourceError] | None:
+        """What an answer's words mean; of a key that is not accepted, `failure.py` knows where it came from."""
         for path in self.words_at:
             kind = self.words.get(text(document, path) or "")
             if kind is not None:
-                return kind(self.sentence(kind))
+                return kind
         return None
 
     def sentence(self, kind: type[SourceError]) -> str:

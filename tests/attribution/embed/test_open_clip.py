@@ -54,6 +54,14 @@ def test_chunks_do_not_change_features(clip: Path) -> None:
     assert np.abs(whole - chunked).max() < 1e-6
 
 
+def test_preparing_in_batches_is_the_models_own_preparing(clip: Path) -> None:
+    """Bit for bit what open_clip's transform makes of each image by itself, whatever its size and mode."""
+    _, _, transform = open_clip.create_model_and_transforms(f"local-dir:{clip}")
+    mixed = [*IMAGES, IMAGES[0].resize((32, 32)), IMAGES[1].convert("L")]
+    one_by_one = torch.stack([transform(image.convert("RGB")) for image in mixed])
+    assert torch.equal(OpenClipEmbedder(f"local-dir:{clip}").prepare(mixed), one_by_one)
+
+
 def test_nothing_to_embed(clip: Path) -> None:
     """No images, no rows."""
     assert OpenClipEmbedder(f"local-dir:{clip}").embed([]).shape == (0, 12)

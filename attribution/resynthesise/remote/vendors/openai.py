@@ -4,6 +4,8 @@ GPT image models answer with base64 alone and take no `response_format`; other s
 and may give addresses. The models have no switch for rewriting prompts; where one says that it did, that is recorded.
 """
 
+from typing import ClassVar
+
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError
 from attribution.resynthesise.remote.reading import from_base64, items, needed, number, text
 from attribution.resynthesise.remote.vendor import Picture, Reply, Vendor, Wish, meaning, taking
@@ -16,7 +18,7 @@ class OpenAi(Vendor):
     """`POST /images/generations`, answered at once."""
 
     name = "OpenAI"
-    base_url = "https://api.openai.com/v1"
+    base_url: str | None = "https://api.openai.com/v1"
     key = "openai"
     options = taking(
         size=str,
@@ -28,7 +30,7 @@ class OpenAi(Vendor):
         send_seed=bool,
     )
     max_prompt = 32_000
-    words_at = ("error.code", "error.type")
+    words_at: ClassVar[tuple[str, ...]] = ("error.code", "error.type")
     words = meaning(
         {
             PromptRefused: ("moderation_blocked", "content_policy_violation"),

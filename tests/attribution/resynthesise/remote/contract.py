@@ -60,8 +60,10 @@ RETRY_AFTER = 7.0  # what stubs say after a rate limit, where their vendor says 
 class Contract:
     """One vendor's row.
 
-    `path` is the base URL's below the stub's; `not_applicable` needs a reason; `unbilled` are cases after which this
-    vendor bills nothing although others do; `retry_after` is what the adapter must make of a rate limit.
+    `path` is the base URL's below the stub's; `{stub}` in a parameter is the stub's address; `not_applicable` needs a
+    reason; `unbilled` are cases after which this vendor bills nothing although others do; `retry_after` is what the
+    adapter must make of a rate limit; `key` is a form that holds {key}; where `trades_key`, a wrong one is refused
+    before anything could be ordered.
     """
 
     adapter: str
@@ -71,7 +73,9 @@ class Contract:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     not_applicable: Mapping[Case, str] = field(default_factory=dict)
     unbilled: frozenset[Case] = frozenset()
-    retry_after: float = RETRY_AFTER
+    retry_after: float | None = RETRY_AFTER
+    key: str = "{key}"
+    trades_key: bool = False
 
     def expected(self, case: Case) -> Expected:
         """What must come of a case with this vendor."""

@@ -46,8 +46,23 @@ class RecordingGate:
 def source_of(contract: Contract, stub: Stub, parameters: Mapping[str, Parameter] | None = None) -> Source:
     """A catalogue entry that leads to the stub."""
     plain = Source(1, contract.adapter, contract.title, True, "f", "p", contract.model, "1", "none", 0, "")
-    own = {"base_url": stub.base_url(contract.adapter, contract.path), "key": contract.adapter}
-    return replace(plain, adapter=contract.adapter, parameters={**contract.parameters, **own, **(parameters or {})})
+    given = {**contract.parameters, **leading(contract, stub), **(parameters or {})}
+    return replace(plain, adapter=contract.adapter, parameters=given)
+
+
+def leading(contract: Contract, stub: Stub) -> dict[str, Parameter]:
+    """The parameters that lead to the stub, and to its key."""
+    there = {
+        name: value.replace("{stub}", stub.url)
+        for name, value in contract.parameters.items()
+        if isinstance(value, str) and "{stub}" in value
+    }
+    return {**there, "base_url": stub.base_url(contract.adapter, contract.path), "key": contract.adapter}
+
+
+def key_of(contract: Contract, key: str | None = None) -> str:
+    """The stub's key, or another, in the form that the vendor's has."""
+    return contract.key.format(key=key or f"stub-key-of-{contract.adapter}")
 
 
 def outside(client: Client, secrets: Mapping[str, str | None]) -> Outside:
@@ -57,7 +72,7 @@ def outside(client: Client, secrets: Mapping[str, str | None]) -> Outside:
 
 def generator_of(contract: Contract, stub: Stub, client: Client, key: str | None = None) -> RemoteGenerator:
     """A generator with the stub's key, or another."""
-    secrets = {contract.adapter: key or f"stub-key-of-{contract.adapter}"}
+    secrets = {contract.adapter: key_of(contract, key)}
     return build_remote(source_of(contract, stub), outside(client, secrets))
 
 

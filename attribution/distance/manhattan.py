@@ -1,0 +1,13 @@
+"""The sum of absolute differences, L1."""
+
+import numpy as np
+
+from attribution.distance.pairwise import Floats
+
+
+def manhattan(queries: Floats, drawings: Floats, scratch: Floats) -> Floats:
+    """(m, n) distances of (m, n, d) drawings to their (m, d) queries."""
+    apart = np.subtract(drawings, queries[:, None], out=scratch)
+    np.abs(apart, out=apart)
+    sums: Floats = np.vecdot(apart, np.ones(queries.shape[-1], queries.dtype))  # BLAS sums faster than sum() does
+    return sums

@@ -1,0 +1,271 @@
+"""`python -m benchmark …`: make or import a dataset, evaluate the method on it, calibrate the service with it.
+
+Errors are one sentence on stderr; the exit code is 2 where an option, a file or a source is at fault, and 1 where a
+check that was asked for fails.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attribution.build import Placement, build_embedder
+from attribution.catalogue import Catalogue, load_catalogue
+from attribution.distance import PAIRWISE
+from attribution.errors import AttributionError
+from benchmark import publication, show
+from benchmark.borrow import borrow
+from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
+from benchmark.characters import cast
+from benchmark.dataset import Dataset
+from benchmark.evaluate import Rankings, evaluate, rankings
+from benchmark.features import Features, embed, published
+from benchmark.make import Recipe, make
+from benchmark.paths import STORE
+from benchmark.split import Side
+from benchmark.store import Store, digest, write
+from benchmark.studio import Equipment, Studio
+from zoo.captions import Split
+
+_EMBEDDER = "open_clip:local-dir:zoo/models/clip"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (AttributionError, OSError, ValueError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+
+
+def _make(options: argparse.Namespace) -> int:
+    catalogue = load_catalogue(options.catalogue)
+    extension = _named(options.extension, catalogue)
+    core = catalogue.select(_named(options.sources, catalogue) if options.sources else None, extension)
+    if options.sources is None:
+        core = tuple(source for source in core if source.platform == "local")
+    later = tuple(catalogue.get(name) for name in extension)
+    characters = cast(options.characters, Split(options.split), options.seed)
+    recipe = Recipe(characters, core, later, options.candidates, options.captioner, options.split, options.seed)
+    placement = Placement(options.device, options.dtype, batch_size=1, threads=options.threads)
+    equipment = Equipment(tuple(options.catalogue), options.store, options.captioner, placement)
+    with Studio(equipment, options.processes) as studio:
+        dataset = make(recipe, studio, options.directory)
+    found = dataset.manifest
+    print(f"{found['originals']} originals and {found['resyntheses']} resyntheses in {dataset.directory}")
+    print(json.dumps(found["last_run"]))
+    return 0
+
+
+def _named(patterns: Sequence[str], catalogue: Catalogue) -> list[str]:
+    """Ids, where patterns such as zoo-* stand for all they fit; what fits nothing stays, to be refused by name."""
+    ids = [source.id for source in catalogue.sources]
+    found = [[name for name in ids if fnmatchcase(name, pattern)] or [pattern] for pattern in patterns]
+    return list(dict.fromkeys(name for names in found for name in names))
+
+
+def _check(options: argparse.Namespace) -> int:
+    dataset = Dataset.open(options.directory)
+    problems = list(dataset.problems())
+    print("\n".join(problems) or f"{len(dataset.items)} pictures; every character is on one side, no seed serves twice")
+    return 1 if problems else 0
+
+
+def _import_images(options: argparse.Namespace) -> int:
+    dataset = borrow(options.folder, options.directory, tuple(options.sources) if options.sources else None)
+    found = dataset.manifest
+    print(f"{len(found['characters'])} characters, {found['originals']} originals, {found['resyntheses']} resyntheses")
+    return 0
+
+
+def _import_features(options: argparse.Namespace) -> int:
+    found = publication.read(options.folder, options.sources)
+    subset = None if options.subset == "all" else Side(options.subset)
+    reports = []
+    for transform in options.transforms or found.originals:
+        if transform not in found.originals:
+            raise AttributionError(
+                f"There are no originals with {transform!r}; there are {', '.join(found.originals)}."
+            )
+        for distance in options.distances or PAIRWISE:
+            reports.append(publication.report(found, transform, distance, subset))
+            print(show.published(reports[-1]))
+    _write(options.out, {"sources": list(found.sources), "runs": reports})
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    features = _features(options)
+    calibration = _thresholds(options.calibration)
+    reports = []
+    for distance in options.distances or ["cosine"]:
+        for candidates in _counts(options, features):
+            found = rankings(features, distance, candidates)
+            setting = {"embedder": features.embedder, "distance": distance, "candidates": candidates}
+            report = {**setting, **evaluate(found, options.repeats)}
+            print(show.evaluation(report), end="\n\n")
+            if len(found.sources) > 2:
+                report["leave_one_out"] = leave_one_out(found)
+                print(show.leave_one_out(report["leave_one_out"]), end="\n\n")
+                report["verdict"] = _verdict(found, setting, dict(features.revisions), calibration)
+            reports.append(report)
+    passed = all(report["p_value"] < 0.001 and report["accuracy"] < 0.95 for report in reports)
+    _write(options.out, {"dataset": options.directory.name, "neither_chance_nor_trivial": passed, "runs": reports})
+    return 1 if options.check and not passed else 0
+
+
+def _verdict(
+    found: Rankings, setting: dict[str, Any], revisions: dict[str, str], calibration: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """What a calibration's thresholds do on this data, where it has some for exactly this setting."""
+    wanted = {**setting, "sources": revisions}
+    for known in calibration:
+        if {key: known[key] for key in wanted} == wanted:
+            pair = judged((known["max_distance"], known["min_margin"]), asked(found), left_out(found))
+            print(
+                f"  verdict   names {100 * pair.named:.1f} %, of these {100 * pair.precision:.1f} % rightly;"
+                f" of queries whose source is left out {100 * pair.left_out_named:.1f} %\n"
+            )
+            return {
+                "coverage": pair.named,
+                "precision_among_attributed": pair.precision,
+                "left_out_attributed": pair.left_out_named,
+            }
+    return None
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    features = _features(options)
+    if len(features.sources) < 3:
+        raise AttributionError("Leaving one source out needs three sources: two must be left to have a margin.")
+    entries = []
+    for distance in options.distances or ["cosine"]:
+        for candidates in _counts(options, features):
+            found = rankings(features, distance, candidates)
+            entries.append(entry(found, features.embedder, distance, candidates, dict(features.revisions)))
+            print(show.threshold(entries[-1]))
+            print(show.leave_one_out(leave_one_out(found)), end="\n\n")
+    about = {"name": options.directory.name, "characters": len(features.characters), "sides": options.sides or ["all"]}
+    if (options.directory / "manifest.json").is_file():
+        about["items_sha256"] = digest(options.directory / "items.jsonl")
+    _write(options.out, {"schema": 1, "dataset": about, "entries": entries})
+    return 0
+
+
+def _features(options: argparse.Namespace) -> Features:
+    sides = [Side(side) for side in options.sides] if options.sides else None
+    if (options.directory / publication.RESYNTHESES).is_file():
+        found = publication.read(options.directory)
+        return published(found.originals["plain"], found.resyntheses, found.sources).of(options.sources, sides)
+    dataset = Dataset.open(options.directory)
+    embedder = build_embedder(options.embedder, Placement(options.device, threads=options.threads))
+    return embed(dataset, embedder, Store(options.store)).of(options.sources, sides)
+
+
+def _counts(options: argparse.Namespace, features: Features) -> list[int]:
+    counts = options.candidates or [features.candidates]
+    if max(counts) > features.candidates:
+        raise AttributionError(f"The dataset has {features.candidates} drawings of each; γ = {max(counts)} needs more.")
+    return list(counts)
+
+
+def _thresholds(path: Path | None) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(path.read_text())["entries"] if path else []
+    return entries
+
+
+def _write(path: Path | None, document: dict[str, Any]) -> None:
+    if path is None:
+        print(json.dumps(document))
+    else:
+        write(path, (json.dumps(document, indent=2) + "\n").encode())
+        print(f"written to {path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmark", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    names = partial(str.split, sep=",")
+    numbers = lambda text: [_positive(part) for part in text.split(",")]  # noqa: E731
+
+    dataset = commands.add_parser("dataset", help="make a dataset, or check one").add_subparsers(required=True)
+    made = dataset.add_parser("make", help="draw, caption and draw again; goes on where it was interrupted")
+    made.add_argument("directory", type=Path)
+    made.add_argument("--characters", type=_positive, default=100)
+    made.add_argument("--split", choices=[str(split) for split in Split], default="test", help="of the zoo's captions")
+    made.add_argument(
+        "--sources", type=names, help="ids or patterns (zoo-*), separated by commas; default: all enabled local ones"
+    )
+    made.add_argument("--extension", type=names, default=[], help="ids that draw the test characters only")
+    made.add_argument("--candidates", type=_positive, default=1, help="drawings per source (γ)")
+    made.add_argument(
+        "--captioner", default="blip:zoo/models/captioner", help="or 'given': the descriptions themselves"
+    )
+    made.add_argument("--seed", type=int, default=0, help="other characters, other originals")
+    made.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml")
+    made.add_argument("--processes", type=_positive, default=os.cpu_count() or 1, help="1 for a GPU")
+    made.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
+    _models(made)
+    made.set_defaults(run=_make)
+    checked = dataset.add_parser("check", help="no character on both sides, no seed twice, every picture as drawn")
+    checked.add_argument("directory", type=Path)
+    checked.set_defaults(run=_check)
+
+    imports = commands.add_parser("import", help="read what the papers' authors publish").add_subparsers(required=True)
+    images = imports.add_parser("images", help="pictures in the published layout become a dataset")
+    images.add_argument("folder", type=Path, help="with images/ and perhaps expansion_images/")
+    images.add_argument("directory", type=Path)
+    images.add_argument("--sources", type=names, help="in the order that decides ties; default: the published one")
+    images.set_defaults(run=_import_images)
+    features = imports.add_parser("features", help="the published scripts' figures from their feature files")
+    features.add_argument("folder", type=Path, help="with clip_features.npy and clip_references_features*.npy")
+    features.add_argument("--sources", type=names, help="names along the axes; default: the published ones")
+    features.add_argument("--distances", type=names, help="default: all four")
+    features.add_argument("--transforms", type=names, help="plain, jpeg, …; default: all that are there")
+    features.add_argument("--subset", choices=["all", "test", "validation", "train"], default="all")
+    features.add_argument("--out", type=Path, help="JSON with predictions; default: printed")
+    features.set_defaults(run=_import_features)
+
+    for name, run, says in (
+        ("evaluate", _evaluate, "accuracy, interval, p-value, confusion matrix, leave-one-source-out"),
+        ("calibrate", _calibrate, "thresholds of the verdict, for MODELS__CALIBRATIONS"),
+    ):
+        measured = commands.add_parser(name, help=says)
+        measured.add_argument("directory", type=Path, help="a dataset, or a folder of published feature files")
+        measured.add_argument("--embedder", default=_EMBEDDER)
+        measured.add_argument("--distances", type=names, help="default: cosine")
+        measured.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
+        measured.add_argument("--sources", type=names, help="only these")
+        measured.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
+        measured.add_argument("--out", type=Path, help="JSON; default: printed")
+        _models(measured)
+        measured.set_defaults(run=run)
+        if name == "evaluate":
+            measured.add_argument("--repeats", type=_positive, default=20, help="splits")
+            measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
+            measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
+    return parser
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, default=STORE, help="where everything expensive is kept")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Chooses when a source may be named, for one embedder, distance, γ and set of sources.
+
+What must not be named is simulated by leaving sources out: each original is ranked a second time without the source
+that drew it, as an image from a generator that nobody asked. A source is named where its distance is at most
+`max_distance` and its lead at least `min_margin`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.evaluate import Rankings
+from benchmark.metrics import auroc
+
+PRECISION = 0.90
+FALSE_NAMES = 0.05
+KEPT = 0.90
+_FEWEST = 10  # named queries, below which a share of them says nothing
+_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Per query: the best distance, the lead over the second, and whether the nearest drew it; all (S, P)."""
+
+    distance: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Thresholds, and the shares of queries they name: of all, rightly among the named, of those left out."""
+
+    max_distance: float
+    min_margin: float
+    named: float
+    precision: float
+    right_kept: float
+    left_out_named: float
+
+
+def asked(found: Rankings) -> Nearest:
+    """Every source is among the candidates."""
+    return _nearest(found.distances, found.right)
+
+
+def left_out(found: Rankings) -> Nearest:
+    """The source that drew the query is not: whoever is nearest is wrong. Needs three sources for a margin."""
+    distances = found.distances.copy()
+    for i in range(len(found.sources)):
+        distances[i, :, i] = np.inf
+    return _nearest(distances, np.zeros_like(found.right))
+
+
+def _nearest(distances: NDArray[np.float64], right: NDArray[np.bool_]) -> Nearest:
+    two = np.sort(distances, axis=2)[:, :, :2]
+    return Nearest(two[:, :, 0], two[:, :, 1] - two[:, :, 0], right)
+
+
+def judged(thresholds: tuple[float, float], own: Nearest, strangers: Nearest) -> Pair:
+    """What a pair of thresholds does."""
+    limit, lead = thresholds
+    named = (own.distance <= limit) & (own.margin >= lead)
+    wrongly = (strangers.distance <= limit) & (strangers.margin >= lead)
+    return Pair(
+        limit,
+        lead,
+        float(named.mean()),
+        float(own.right[named].mean()) if named.any() else 1.0,
+        float(named[own.right].mean()) if own.right.any() else 0.0,
+        float(wrongly.mean()),
+    )
+
+
+def choose(own: Nearest, strangers: Nearest) -> Pair:
+    """Names as many as it can, with nine in ten of the named right and at most one stranger in twenty named.
+
+    Naming nothing at all is always within these bounds: a distance of −1 is never reached.
+    """
+    nothing = judged((-1.0, 0.0), own, strangers)
+    within = [
+        pair
+        for pair in _pairs(own, strangers)
+        if pair.named * own.right.size >= _FEWEST and pair.precision >= PRECISION and pair.left_out_named <= FALSE_NAMES
+    ]
+    return max([nothing, *within], key=lambda pair: (pair.named, pair.precision))
+
+
+def keep(own: Nearest, strangers: Nearest) -> Pair:
+    """Keeps nine in ten of the right attributions, and of all pairs that do names the fewest strangers."""
+    everything = judged((float(own.distance.max()), 0.0), own, strangers)
+    keeping = [pair for pair in _pairs(own, strangers) if pair.right_kept >= KEPT]
+    return min([everything, *keeping], key=lambda pair: (pair.left_out_named, -pair.right_kept))
+
+
+def _pairs(own: Nearest, strangers: Nearest) -> Sequence[Pair]:
+    limits = np.quantile(own.distance, np.linspace(0.02, 1, _STEPS))
+    leads = [0.0, *np.quantile(own.margin, np.linspace(0, 0.98, _STEPS))]
+    return [judged((float(limit), float(lead)), own, strangers) for limit in limits for lead in leads]
+
+
+def leave_one_out(found: Rankings) -> dict[str, Any]:
+    """Per left-out source and over all: how well distance and margin tell a stranger, and what 90 % kept costs.
+
+    `wrong_at_90` is the share of queries named although their source was left out, with the thresholds that keep 90 %
+    of the right attributions.
+    """
+    own, strangers = asked(found), left_out(found)
+    pair = keep(own, strangers)
+    wrongly = (strangers.distance <= pair.max_distance) & (strangers.margin >= pair.min_margin)
+
+    def row(i: int | slice) -> dict[str, float]:
+        return {
+            "auroc_distance": auroc(-own.distance[i].ravel(), -strangers.distance[i].ravel()),
+            "auroc_margin": auroc(own.margin[i].ravel(), strangers.margin[i].ravel()),
+            "wrong_at_90": float(wrongly[i].mean()),
+        }
+
+    return {
+        "all": row(slice(None)),
+        "sources": {name: row(i) for i, name in enumerate(found.sources)},
+        "max_distance": pair.max_distance,
+        "min_margin": pair.min_margin,
+        "right_kept": pair.right_kept,
+    }
+
+
+def entry(found: Rankings, embedder: str, distance: str, candidates: int, revisions: dict[str, str]) -> dict[str, Any]:
+    """One entry of a calibration file, as attribution.verdict reads it."""
+    own, strangers = asked(found), left_out(found)
+    # Rounded towards naming less, and measured again as it is written.
+    chosen = choose(own, strangers)
+    limit, lead = np.floor(chosen.max_distance * 1e6) / 1e6, np.ceil(chosen.min_margin * 1e6) / 1e6
+    pair = judged((float(limit), float(lead)), own, strangers)
+    loso = leave_one_out(found)["all"]
+    return {
+        "embedder": embedder,
+        "distance": distance,
+        "candidates": candidates,
+        "sources": revisions,
+        "max_distance": pair.max_distance,
+        "min_margin": pair.min_margin,
+        "measured": {
+            "queries": own.right.size,
+            "accuracy_if_always_named": round(float(own.right.mean()), 4),
+            "coverage": round(pair.named, 4),
+            "precision_among_attributed": round(pair.precision, 4),
+            "left_out_attributed": round(pair.left_out_named, 4),
+            "left_out_auroc_distance": round(loso["auroc_distance"], 4),
+            "left_out_auroc_margin": round(loso["auroc_margin"], 4),
+            "left_out_attributed_at_90": round(loso["wrong_at_90"], 4),
+        },
+    }

@@ -1,0 +1,47 @@
+"""Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of who drew each query."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.intp]
+
+
+def nearest(distances: Floats) -> Indices:
+    """(n, S) indices of sources, nearest first; ties stand in catalogue order, as in attribution.rank."""
+    return np.argsort(distances, axis=1, kind="stable")
+
+
+def softmax(distances: Floats) -> NDArray[np.float64]:
+    """(n, S) scores exp(−d), of sum one along a row: attribution.rank's with τ = 1."""
+    shifted = np.exp(-(distances - distances.min(axis=1, keepdims=True)).astype(np.float64))
+    scores: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores
+
+
+def top(order: Indices, truth: Indices, k: int) -> NDArray[np.bool_]:
+    """(n,) whether the right source is among the first k of (n, S) `order`."""
+    return np.asarray((order[:, :k] == truth[:, None]).any(axis=1))
+
+
+def confusion(predicted: Indices, truth: Indices, count: int) -> Indices:
+    """(S, S) counts: rows who drew it, columns who was nearest."""
+    table = np.zeros((count, count), np.intp)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def auroc(positive: Floats, negative: Floats) -> float:
+    """How often a positive's score is above a negative's, a tie counting half; NaN where either is missing."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left").sum()
+    up_to = np.searchsorted(ordered, positive, "right").sum()
+    return float((int(below) + int(up_to)) / (2 * len(positive) * len(negative)))
+
+
+def macro_auroc(scores: Floats, truth: Indices) -> float:
+    """One source against the rest, by its own column of (n, S) scores, averaged over sources."""
+    each = [auroc(scores[truth == s, s], scores[truth != s, s]) for s in range(scores.shape[1])]
+    return float(np.mean(each))

@@ -1,0 +1,70 @@
+"""Everything expensive, kept under a hash of the question it answers: whatever is there is never made again.
+
+A file appears whole or not at all, so that a process may be killed at any instruction and another may do the same work
+at the same time.
+"""
+
+import json
+import os
+import shutil
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+
+def key_of(*question: object) -> str:
+    """32 hex digits that stand for a question made of JSON values."""
+    return sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def digest(path: Path) -> str:
+    """The hash of a file's content."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write beside, flush to the disk, rename: without the flush, a power cut could leave an empty file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same content under another name, as a hard link where the file system can, else as a copy."""
+    if target.exists() and target.samefile(source):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(target)
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, beside)
+    beside.replace(target)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+class Store:
+    """A directory of answers."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, key: str, suffix: str) -> Path:
+        """Where the answer lies, or will."""
+        return self.directory / key[:2] / f"{key}{suffix}"
+
+    def has(self, key: str, suffix: str) -> bool:
+        """Whether the answer is known."""
+        return self.path(key, suffix).exists()
+
+    def put(self, key: str, suffix: str, content: bytes) -> None:
+        """Keep an answer."""
+        write(self.path(key, suffix), content)

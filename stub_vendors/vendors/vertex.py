@@ -1,0 +1,89 @@
+"""Gemini by way of a project in Google Cloud, with the service that gives tokens for a service account's assertion."""
+
+import json
+from base64 import urlsafe_b64decode
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from stub_vendors.desk import Desk, Said, Says
+from stub_vendors.google import error, generate, says
+from stub_vendors.reading import bearer
+
+PROJECT = "our-project"
+_EMAIL = f"drawer@{PROJECT}.iam.gserviceaccount.com"
+_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the token service's address
+_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+SAYS = says(Says(401, error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")))
+
+
+def routes(desk: Desk) -> APIRouter:
+    """Its paths."""
+    router = APIRouter()
+    traded = f"traded-for-an-assertion-{desk.vendor}"
+
+    @router.get("/service-account.json")
+    def console(request: Request) -> dict[str, Any]:
+        """A key file, as the console lets it be downloaded."""
+        pem = _private().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return {
+            "type": "service_account",
+            "project_id": PROJECT,
+            "private_key_id": "1",
+            "private_key": pem,
+            "client_email": _EMAIL,
+            "client_id": "1",
+            "token_uri": f"{request.base_url}{desk.vendor}/token",
+        }
+
+    @router.post("/token")
+    async def token(request: Request) -> dict[str, Any]:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        wrong = "invalid_request" if form.get("grant_type") != _GRANT else None
+        if wrong or not _holds(form.get("assertion", "")):
+            raise Said(JSONResponse({"error": wrong or "invalid_grant", "error_description": "Invalid JWT."}, 400))
+        return {"access_token": traded, "expires_in": 3599, "token_type": "Bearer"}
+
+    @router.post("/{version}/projects/{project}/locations/{location}/publishers/google/models/{called}")
+    async def called(request: Request, version: str, project: str, called: str) -> dict[str, Any]:
+        if version not in ("v1", "v1beta1") or project != PROJECT:
+            denied = error(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied.")
+            raise Said(JSONResponse(denied, 403))
+        key = bearer(request)
+        return await generate(desk, request, desk.key if key == traded else key, called)
+
+    return router
+
+
+@lru_cache(maxsize=1)
+def _private() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65_537, key_size=2_048)
+
+
+def _holds(assertion: str) -> bool:
+    """Whether it is signed with the account's key, and for Google's service."""
+    try:
+        head, claims, signature = assertion.split(".")
+        _private().public_key().verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), SHA256())
+        said = json.loads(_decoded(claims))
+    except (ValueError, InvalidSignature):
+        return False
+    return (
+        said.get("iss") == _EMAIL
+        and said.get("aud") == _AUDIENCE
+        and _SCOPE in said.get("scope", "").split()
+        and 0 < said.get("exp", 0) - said.get("iat", 0) <= 3_600
+    )
+
+
+def _decoded(part: str) -> bytes:
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))

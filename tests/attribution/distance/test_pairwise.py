@@ -1,0 +1,97 @@
+"""All distances on whole arrays: held against a slow reference and against SciPy, whose definitions they follow."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.spatial import distance as scipy_distance
+
+from attribution.distance import PAIRWISE
+from attribution.distance.reference import BY_HAND
+
+SCIPY = {
+    "cosine": scipy_distance.cosine,
+    "euclidean": scipy_distance.euclidean,
+    "manhattan": scipy_distance.cityblock,
+    "correlation": scipy_distance.correlation,
+}
+NAMES = pytest.mark.parametrize("name", sorted(PAIRWISE))
+
+
+@st.composite
+def _features(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(s, p, d) queries and (s, p, s, d) drawings that are neither constant nor tiny, which no direction survives."""
+    s, p, d = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(2, 9))
+    values = st.floats(-4, 4).filter(lambda x: abs(x) > 1e-3)
+    slope = np.linspace(1, 2, d) * np.where(np.arange(d) % 2, 7.0, -7.0)  # no vector is its own mean
+    queries = draw(arrays(np.float64, (s, p, d), elements=values)) + slope
+    drawings = draw(arrays(np.float64, (s, p, s, d), elements=values)) + slope
+    return queries, drawings
+
+
+@NAMES
+@given(_features())
+def test_the_fast_path_agrees_with_the_reference(
+    name: str, case: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> None:
+    """Every pair of a whole array, to 1e-9 in float64; and one query by itself gets the same."""
+    queries, drawings = case
+    fast = PAIRWISE[name].between(queries, drawings)
+    assert fast.shape == drawings.shape[:-1]
+    for i, p, j in np.ndindex(*fast.shape):
+        assert fast[i, p, j] == pytest.approx(BY_HAND[name](queries[i, p], drawings[i, p, j]), abs=1e-9)
+    assert PAIRWISE[name](queries[0, 0], drawings[0, 0]) == pytest.approx(fast[0, 0], abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def unit() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Queries and drawings of twelve sources and thirty characters, large enough for blocks and threads."""
+    random = np.random.default_rng(4)
+    queries, drawings = random.normal(size=(12, 30, 512)), random.normal(size=(12, 30, 12, 512))
+    drawings += queries[:, :, None] / 2
+    return tuple(rows / np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (queries, drawings))
+
+
+def _by_scipy(name: str, queries: NDArray[np.floating], drawings: NDArray[np.floating]) -> NDArray[np.float64]:
+    distances = np.zeros(drawings.shape[:-1])
+    for i, p, j in np.ndindex(*distances.shape):
+        distances[i, p, j] = SCIPY[name](drawings[i, p, j], queries[i, p])
+    return distances
+
+
+@NAMES
+def test_definitions_are_scipys(name: str, unit: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
+    """To 1e-9 in float64, with one thread and with three."""
+    expected = _by_scipy(name, *unit)
+    for threads in (1, 3):
+        assert np.abs(PAIRWISE[name].between(*unit, threads=threads) - expected).max() < 1e-9
+
+
+@NAMES
+def test_float32_predicts_the_same(name: str, unit: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
+    """The precision feature files have: the same nearest source, everywhere, and no silent float64."""
+    single = [rows.astype(np.float32) for rows in unit]
+    fast = PAIRWISE[name].between(*single)
+    assert fast.dtype == np.float32
+    assert (fast.argmin(axis=2) == _by_scipy(name, *single).argmin(axis=2)).all()
+
+
+@NAMES
+def test_twins_tie(name: str) -> None:
+    """Equal drawings have equal distances wherever they stand, so that the first of them wins."""
+    random = np.random.default_rng(8)
+    for kind in (np.float32, np.float64):
+        drawings = np.repeat(random.normal(size=(40, 1, 771)).astype(kind), 13, axis=1)
+        distances = PAIRWISE[name].between(random.normal(size=(40, 771)).astype(kind), drawings)
+        assert (distances == distances[:, :1]).all()
+
+
+@NAMES
+def test_a_vector_and_itself(name: str) -> None:
+    """At zero, but for float32's rounding, and never below."""
+    rows = np.random.default_rng(0).normal(size=(200, 1, 33)).astype(np.float32)
+    distances = PAIRWISE[name].between(rows[:, 0], rows)
+    assert (distances >= 0).all()
+    assert distances.max() < 1e-6

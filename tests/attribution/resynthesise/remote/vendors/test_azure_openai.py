@@ -1,0 +1,72 @@
+"""What Azure's two routes and its own words need beyond the contract."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from attribution.errors import KeyRefused, OutputRefused, SourceError
+from attribution.ports import Drawing
+from attribution.resynthesise.remote.build import build_remote
+from attribution.resynthesise.remote.client import Client
+from attribution.resynthesise.remote.failure import failure
+from attribution.resynthesise.remote.vendor import Wish
+from attribution.resynthesise.remote.vendors.azure_openai import AzureOpenAi
+from attribution.resynthesise.remote.web import Answer
+from stub_vendors import Stub
+from tests.attribution.resynthesise.remote.contracts.azure_openai import CONTRACT
+from tests.attribution.resynthesise.remote.drawing import RecordingGate, draw, outside, source_of
+
+
+def said(status: int, **error: object) -> SourceError:
+    """What becomes of an error."""
+    return failure(AzureOpenAi("d"), Answer(status, {}, json.dumps({"error": error}).encode()))
+
+
+def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: Client) -> None:
+    """An API version chooses it; the tenant goes along as the user."""
+    source = source_of(
+        CONTRACT, stub, {"api_version": "2025-04-01-preview", "base_url": stub.base_url("azure_openai", "/openai")}
+    )
+    result = draw(build_remote(source, outside(client, {"azure_openai": "stub-key-of-azure_openai"})), RecordingGate())
+    assert isinstance(result, Drawing)
+    assert stub.seen("azure_openai")["safety_identifiers"] == ["tenant-hash"]
+
+
+def test_the_deployment_is_named_once() -> None:
+    """In the path or in the body, and with nothing in the path that could lead elsewhere."""
+    request = AzureOpenAi("a/../b", {"api_version": "2025-04-01"}).order(Wish("hat"))
+    assert request.to == "deployments/a%2F..%2Fb/images/generations?api-version=2025-04-01"
+    assert json.loads(request.body) == {"prompt": "hat", "n": 1}
+    request = AzureOpenAi("a").order(Wish("hat"))
+    assert (request.to, json.loads(request.body)["model"]) == ("images/generations", "a")
+
+
+def test_a_blocked_resource_is_no_wrong_key() -> None:
+    """It is told what happened, and trying again would not help."""
+    error = said(403, code="403", message="Your resource has been temporarily blocked because we detected behavior")
+    assert isinstance(error, KeyRefused)
+    assert "blocked" in str(error)
+
+
+def test_where_the_filter_says_it() -> None:
+    """In the error, inside it, or beside an image that is not there."""
+    assert said(400, code="content_filter", message="filtered").state == "refused_prompt"
+    assert said(400, code=None, inner_error={"code": "ResponsibleAIPolicyViolation"}).state == "refused_prompt"
+    assert said(400, code="moderation_blocked", moderation_details={"moderation_stage": "output"}).state == (
+        "refused_output"
+    )
+    results = {"violence": {"filtered": True}, "profanity": None}
+    answer = Answer(200, {}, json.dumps({"data": [{"content_filter_results": results}]}).encode())
+    with pytest.raises(OutputRefused):
+        AzureOpenAi("d").read(answer)
+
+
+def test_the_resources_own_key_needs_no_second_mention(stub: Stub, client: Client) -> None:
+    """There is no base URL but the operator's, so the key is for it."""
+    source = source_of(CONTRACT, stub)
+    own = {name: value for name, value in source.parameters.items() if name != "key"}
+    generator = build_remote(
+        replace(source, parameters=own), outside(client, {"azure_openai": "stub-key-of-azure_openai"})
+    )
+    assert isinstance(draw(generator, RecordingGate()), Drawing)

@@ -1,0 +1,76 @@
+"""Calibration: thresholds keep their bounds, and strangers are what a left-out source makes them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attribution.ports import ModelRef, Ranked, Ranking, VerdictKind
+from attribution.verdict import Calibration, judge
+from benchmark.calibrate import FALSE_NAMES, PRECISION, asked, choose, entry, judged, keep, leave_one_out, left_out
+from benchmark.evaluate import Rankings, rankings
+from tests.benchmark.test_evaluate import NAMES, features
+
+REVISIONS = dict.fromkeys(NAMES, "1")
+
+
+@pytest.fixture(scope="module")
+def found() -> Rankings:
+    """Sources that are mostly told apart."""
+    return rankings(features(1.2, 60), "cosine", 3)
+
+
+def test_left_out_means_not_among_the_candidates(found: Rankings) -> None:
+    """The nearest of the others, its lead over the next of the others, and never right."""
+    strangers = left_out(found)
+    others = np.sort(np.delete(found.distances[2, 7], 2))
+    assert strangers.distance[2, 7] == others[0]
+    assert strangers.margin[2, 7] == others[1] - others[0]
+    assert not strangers.right.any()
+
+
+def test_chosen_thresholds_keep_their_bounds(found: Rankings) -> None:
+    """Nine in ten of the named right, one stranger in twenty named at most; and something is named."""
+    own, strangers = asked(found), left_out(found)
+    pair = choose(own, strangers)
+    assert pair.named > 0.05
+    assert pair.precision >= PRECISION
+    assert pair.left_out_named <= FALSE_NAMES
+
+
+def test_chance_names_nobody() -> None:
+    """Where sources cannot be told apart, no thresholds are within the bounds but those that nothing passes."""
+    random = np.random.default_rng(3)
+    noise = Rankings(NAMES, random.uniform(0.2, 0.21, (4, 200, 4)))
+    pair = choose(asked(noise), left_out(noise))
+    assert (pair.named, pair.left_out_named) == (0.0, 0.0)
+
+
+def test_keeping_ninety_in_a_hundred(found: Rankings) -> None:
+    """It keeps them, and names fewer strangers than naming everything would."""
+    pair = keep(asked(found), left_out(found))
+    assert pair.right_kept >= 0.9
+    assert pair.left_out_named < 1
+    report = leave_one_out(found)
+    assert report["all"]["wrong_at_90"] == pytest.approx(pair.left_out_named)
+    assert set(report["sources"]) == set(NAMES)
+    assert 0.5 < report["all"]["auroc_distance"] <= 1
+
+
+def test_the_service_reads_it_and_judges_the_same(found: Rankings, tmp_path: Path) -> None:
+    """A calibration file names exactly those queries that it says it names, and results say which file it was."""
+    written = entry(found, "e@1", "cosine", 3, REVISIONS)
+    (tmp_path / "mine.json").write_text(json.dumps({"schema": 1, "dataset": {"name": "x"}, "entries": [written]}))
+    threshold = Calibration.load([tmp_path / "mine.json"]).find(ModelRef("e", "1"), "cosine", 3, REVISIONS)
+    assert threshold is not None
+    assert str(threshold.calibration).startswith("mine.json@sha256:")
+    verdicts = []
+    for row in found.flat:
+        order = np.argsort(row, kind="stable")
+        ranked = tuple(Ranked(NAMES[j], float(row[j]), 0.0, ()) for j in order)
+        ranking = Ranking("cosine", ranked, ranked[1].distance - ranked[0].distance)
+        verdicts.append(judge(ranking, quorum=2, threshold=threshold).kind is VerdictKind.ATTRIBUTED)
+    pair = judged((threshold.max_distance, threshold.min_margin), asked(found), left_out(found))
+    assert np.mean(verdicts) == pytest.approx(pair.named)
+    assert threshold.measured["coverage"] == pytest.approx(pair.named, abs=1e-4)

@@ -1,0 +1,160 @@
+"""Making datasets: the paper's counts, seeds that never meet, no work twice, and being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from attribution.build import Placement
+from attribution.catalogue import load_catalogue
+from attribution.resynthesise import derive_seeds
+from benchmark import make as making
+from benchmark.characters import cast
+from benchmark.dataset import Dataset
+from benchmark.make import IncompleteDataset, Recipe, make
+from benchmark.split import Side
+from benchmark.studio import Equipment, Studio
+from tests.benchmark.conftest import write_fakes
+from zoo.captions import Split
+from zoo.paths import MODELS, SOURCES
+
+REPOSITORY = Path(__file__).parents[2]
+Recipes = Callable[..., Recipe]
+
+
+def test_everybody_draws_everybody_again(recipe: Recipes, studio: Studio, tmp_path: Path) -> None:
+    """Three sources, ten characters, γ = 2: 30 originals, each drawn again twice by each source, from its caption."""
+    dataset = make(recipe(candidates=2), studio, tmp_path / "out")
+    originals = [item for item in dataset.items if item.source is None]
+    assert (len(originals), len(dataset.items)) == (30, 30 + 30 * 3 * 2)
+    assert all(item.caption and item.caption.startswith("a picture in") for item in originals)
+    again = [item for item in dataset.items if (item.of, item.character, item.source) == ("fake-a", 4, "fake-b")]
+    (original,) = [item for item in originals if (item.of, item.character) == ("fake-a", 4)]
+    assert tuple(item.seed for item in again) == derive_seeds(str(original.caption), "fake-b", "1", 2)
+    assert Dataset.open(tmp_path / "out") == replace(dataset, items=Dataset.open(tmp_path / "out").items)
+    assert list(dataset.problems()) == []
+
+
+def test_the_extension_draws_test_characters_only(recipe: Recipes, studio: Studio, tmp_path: Path) -> None:
+    """The paper's 40, 560 and 400, with three core sources, two later ones and one test character."""
+    dataset = make(recipe("abc", "de"), studio, tmp_path / "out")
+    later = {"fake-d", "fake-e"}
+    originals = [item for item in dataset.items if item.source is None and item.of in later]
+    drawn_after_them = [item for item in dataset.items if item.source is not None and item.of in later]
+    drawn_by_them = [item for item in dataset.items if item.source in later and item.of not in later]
+    assert (len(originals), len(drawn_after_them), len(drawn_by_them)) == (2, 2 * 5, 3 * 2)
+    assert {item.side for item in (*originals, *drawn_after_them, *drawn_by_them)} == {Side.TEST}
+
+
+def test_seeds_of_originals_and_resyntheses_never_meet(recipe: Recipes, studio: Studio, tmp_path: Path) -> None:
+    """Not even where only the low half of a seed counts, as it does in torch's generator on the CPU."""
+    low, high = (torch.randn(4, generator=torch.Generator().manual_seed(seed)) for seed in (7, 2**32 + 7))
+    assert torch.equal(low, high)
+    dataset = make(recipe("abcde", candidates=4), studio, tmp_path / "out")
+    originals = {item.seed for item in dataset.items if item.source is None}
+    drawings = {item.seed for item in dataset.items if item.source is not None}
+    assert len(originals) == 50
+    assert not {int(str(seed)) % 2**32 for seed in originals} & {int(str(seed)) % 2**32 for seed in drawings}
+
+
+def test_seeds_that_meet_are_an_error(
+    recipe: Recipes, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams that overlap by bad luck are found before anything is measured."""
+    planned = recipe("abc", captioner="given")
+    source, character = planned.core[0], planned.characters[0]
+    (taken,) = derive_seeds(character.description, source.id, source.revision, 1)
+    monkeypatch.setattr(making, "original_seed", lambda *_: taken + 2**32)
+    with pytest.raises(making.AttributionError, match="another --seed"):
+        make(planned, studio, tmp_path / "out")
+
+
+def test_nothing_is_done_twice(recipe: Recipes, studio: Studio, tmp_path: Path) -> None:
+    """Again: nothing. Another source: its pictures. More drawings: the additional ones. Captions are kept, too."""
+    first = make(recipe("abc"), studio, tmp_path / "out").manifest["last_run"]["made"]
+    assert (first["originals"], first["captions"]) == (30, 30)
+    again = make(recipe("abc"), studio, tmp_path / "out")
+    assert set(again.manifest["last_run"]["made"].values()) == {0}
+    before = set(studio.store.directory.rglob("*.png"))
+    make(recipe("abcd", candidates=2), studio, tmp_path / "more")
+    assert before < set(studio.store.directory.rglob("*.png"))
+    everything = {item.sha256 for item in again.items}
+    assert everything <= {item.sha256 for item in Dataset.open(tmp_path / "more").items}
+
+
+def test_a_source_that_fails_leaves_no_manifest(recipe: Recipes, fakes: Path, tmp_path: Path) -> None:
+    """What was drawn is kept, and the sentence says who failed and how."""
+    catalogue = write_fakes(tmp_path / "sources", names="ab")
+    write_fakes(catalogue, 'fail = "refused_prompt"', "c")
+    parts = load_catalogue([catalogue]).sources
+    studio = Studio(Equipment((catalogue,), tmp_path / "store", "fake:", Placement()), 1)
+    with pytest.raises(IncompleteDataset, match=r"10 pictures .* fake-c: refused_prompt"):
+        make(replace(recipe(), core=parts), studio, tmp_path / "out")
+    assert len(list((tmp_path / "store").rglob("*.png"))) == 20
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def _command(directory: Path, catalogue: Path, store: Path) -> list[str]:
+    options = f"--characters 10 --captioner fake: --processes 2 --store {store} --catalogue {catalogue}"
+    return [sys.executable, "-m", "benchmark", "dataset", "make", str(directory), *options.split()]
+
+
+def _answers(store: Path) -> dict[Path, tuple[int, int]]:
+    """Every finished file, with what would change if it were written again."""
+    files = [path for path in store.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def test_killed_at_any_point_it_goes_on(recipe: Recipes, tmp_path: Path) -> None:
+    """kill -9 while originals, captions, resyntheses are made: nothing finished is made again, the end is the same."""
+    catalogue = write_fakes(tmp_path / "sources", "sleep_seconds = 0.02", "abc")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = _command(tmp_path / "out", catalogue, tmp_path / "store")
+    seen: dict[Path, tuple[int, int]] = {}
+    for moment in (4, 40, 65):
+        running = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL)
+        while len(_answers(tmp_path / "store")) < moment:
+            assert running.poll() is None, "it ended before it was killed"
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        assert not (tmp_path / "out" / "manifest.json").exists()
+        time.sleep(1.0)  # its drawing processes notice and end
+        found = _answers(tmp_path / "store")
+        assert seen.items() <= found.items()
+        seen = found
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    assert seen.items() <= _answers(tmp_path / "store").items()
+
+    sources = load_catalogue([catalogue]).sources
+    undisturbed = Studio(Equipment((catalogue,), tmp_path / "other", "fake:", Placement()), 1)
+    expected = make(replace(recipe(), core=sources), undisturbed, tmp_path / "undisturbed")
+    assert Dataset.open(tmp_path / "out").items == expected.items
+    made = json.loads((tmp_path / "out" / "manifest.json").read_text())["last_run"]["made"]
+    assert made["originals"] == 0
+    assert made["resyntheses"] < 90
+
+
+def test_the_zoo_draws_a_dataset(tmp_path: Path) -> None:
+    """The real thing in small: two of the scale models, two characters, BLIP, and weights named by their hashes."""
+    catalogue = load_catalogue([SOURCES])
+    sources = (catalogue.get("zoo-lcm"), catalogue.get("zoo-unet"))
+    captioner = f"blip:{MODELS / 'captioner'}"
+    planned = Recipe(cast(2, Split.TEST, 3), sources, (), 1, captioner, "test")
+    placement = Placement(batch_size=1)
+    dataset = make(
+        planned, Studio(Equipment((SOURCES,), tmp_path / "store", captioner, placement), 1), tmp_path / "out"
+    )
+    assert (dataset.manifest["originals"], dataset.manifest["resyntheses"]) == (4, 8)
+    assert "skinned person" in str(dataset.items[0].caption)
+    weights = dataset.manifest["sources"][0]["weights"]
+    assert {len(content) for content in weights.values()} == {64}
+    assert any(name.startswith("unet/") for name in weights)

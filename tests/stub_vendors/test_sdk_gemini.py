@@ -1,0 +1,100 @@
+"""Google's own client against the stub of the Developer API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import pytest
+from google import genai
+from google.genai import errors, types
+from PIL import Image
+
+from stub_vendors import Stub
+
+MODEL = "gemini-3.1-flash-image"
+DRAWING = types.GenerateContentConfig(
+    response_modalities=["IMAGE"], seed=7, image_config=types.ImageConfig(aspect_ratio="1:1", image_size="1K")
+)
+
+
+@pytest.fixture
+def client(stub: Stub) -> Iterator[genai.Client]:
+    """Pointed at the stub by its base URL."""
+    with made(stub, "stub-key-of-gemini") as client:
+        yield client
+
+
+@contextmanager
+def made(stub: Stub, key: str) -> Iterator[genai.Client]:
+    """A client with a key, which is closed."""
+    options = types.HttpOptions(base_url=stub.base_url("gemini"), api_version="v1beta")
+    client = genai.Client(api_key=key, vertexai=False, http_options=options)
+    yield client
+    client.close()
+
+
+def drawn(answer: types.GenerateContentResponse) -> Image.Image:
+    """The image of the first part."""
+    assert answer.candidates
+    content = answer.candidates[0].content
+    assert content is not None
+    assert content.parts
+    blob = content.parts[0].inline_data
+    assert blob is not None
+    return Image.open(BytesIO(blob.data or b""))
+
+
+def test_a_drawing(client: genai.Client, stub: Stub) -> None:
+    """The same seed is the same drawing, and the client finds it where it looks."""
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    again = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    assert drawn(answer).size == (128, 128)
+    assert drawn(answer).tobytes() == drawn(again).tobytes()
+    assert answer.model_version == MODEL
+    assert answer.usage_metadata is not None
+    assert stub.billed()["gemini"] == 2
+
+
+def test_refusals_are_known_to_the_client(client: genai.Client, stub: Stub) -> None:
+    """Both have status 200, and the client has a name for each."""
+    stub.behave("gemini", scenario="refused_prompt")
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    assert answer.prompt_feedback is not None
+    assert answer.prompt_feedback.block_reason is types.BlockedReason.PROHIBITED_CONTENT
+    stub.behave("gemini", scenario="refused_output")
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    assert answer.candidates
+    assert answer.candidates[0].finish_reason is types.FinishReason.IMAGE_SAFETY
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code", "status"),
+    [
+        ("rate_limited", 429, "RESOURCE_EXHAUSTED"),
+        ("quota", 429, "RESOURCE_EXHAUSTED"),
+        ("server_error", 500, "INTERNAL"),
+    ],
+)
+def test_errors(scenario: str, code: int, status: str, client: genai.Client, stub: Stub) -> None:
+    """The client reads code and status."""
+    stub.behave("gemini", scenario=scenario)
+    with pytest.raises(errors.APIError) as raised:
+        client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    assert (raised.value.code, raised.value.status) == (code, status)
+
+
+def test_a_wrong_key(stub: Stub) -> None:
+    """A bad request, as with the real one."""
+    with made(stub, "another") as client, pytest.raises(errors.ClientError) as raised:
+        client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    assert raised.value.code == 400
+
+
+def test_a_setting_that_there_is_not(client: genai.Client) -> None:
+    """The stub knows what images can be asked for."""
+    with pytest.raises(errors.ClientError, match="image_config"):
+        client.models.generate_content(
+            model=MODEL,
+            contents="a hat",
+            config=types.GenerateContentConfig(image_config=types.ImageConfig(aspect_ratio="7:1")),
+        )
