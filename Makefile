@@ -62,7 +62,7 @@ benchmark-evaluate: installed-all ## How well are the sources of benchmark-datas
 	@$(PY) -m benchmark evaluate benchmark/.work/papers --check --out benchmark/.work/evaluation.json $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
-	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --characters 32 --candidates 4 --seed 11
+	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11
 	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
