@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
         bench-distance bench-embed installed-demo installed-all
 
@@ -23,6 +23,9 @@ help: ## Explain every target
 
 demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
 	@$(PY) -m embedded demo $(ARGS)
+
+demo-remote: installed-demo ## The same with vendors that are stubs (none is called) and drawings that somebody brings, in one job
+	@$(PY) -m embedded demo-remote $(ARGS)
 
 serve: installed-demo ## Start everything here and keep it up until Ctrl-C
 	@$(PY) -m embedded serve
