@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
         bench-distance bench-embed installed-demo installed-all
 
@@ -23,6 +23,9 @@ help: ## Explain every target
 
 demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
 	@$(PY) -m embedded demo $(ARGS)
+
+demo-remote: installed-demo ## The same with vendors that are stubs (none is called) and drawings that somebody brings, in one job
+	@$(PY) -m embedded demo-remote $(ARGS)
 
 serve: installed-demo ## Start everything here and keep it up until Ctrl-C
 	@$(PY) -m embedded serve
@@ -62,7 +65,7 @@ benchmark-evaluate: installed-all ## How well are the sources of benchmark-datas
 	@$(PY) -m benchmark evaluate benchmark/.work/papers --check --out benchmark/.work/evaluation.json $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
-	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --characters 32 --candidates 4 --seed 11
+	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11
 	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
@@ -74,6 +77,8 @@ bench-embed: installed-all ## Images a second in batches beside one at a time, a
 bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
 
+bench-cache: installed-all ## The same file again, and a recompressed copy, beside the first time (four minutes)
+	@$(PY) -m bench.cache $(ARGS)
 bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
 	@$(PY) -m bench.budget $(ARGS)
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -77,9 +78,19 @@ class SourceDocument(Document):
     prompts: list[str | None] = Field(
         [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
     )
+    cached: bool = Field(
+        False, description="whether all of its drawings were taken from the cache: nothing was asked of it"
+    )
     references: str | None = Field(None, description="where to bring its drawings, as long as they are awaited")
     started_at: datetime | None
     completed_at: datetime | None
+
+
+class Cached(StrEnum):
+    """What of a job was taken from the cache."""
+
+    ANSWER = "answer"
+    DRAWINGS = "drawings"
 
 
 class RankedDocument(Document):
@@ -172,6 +183,12 @@ class JobDocument(Document):
     local_only: bool = Field(False, description="whether nothing of it leaves the house")
     spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
+    cached: Cached | None = Field(
+        None,
+        description="`answer`: the same file was asked about in the same way before, and this is that answer; "
+        "`drawings`: nothing had to be drawn, but the distances are this image's own; null: something was drawn",
+    )
+    cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be erased since")
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
@@ -196,6 +213,8 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         prompt=job.prompt,
         caption=job.caption,
         seed=job.seed,
+        cached=_cached(job, sources),
+        cached_from=job.cached_from if _answered_before(job) else None,
         local_only=job.local_only,
         spend=_spend_document(job, spent),
         sources=[_source_document(job, row) for row in sources],
@@ -230,6 +249,23 @@ def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
     )
 
 
+def _answered_before(job: Job) -> bool:
+    """Until a job has succeeded, `cached_from` only says where the answer might be."""
+    return job.cached_from is not None and job.status == JobStatus.SUCCEEDED
+
+
+def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
+    if _answered_before(job):
+        return Cached.ANSWER
+    drawn = [row for row in sources if row.drawings]
+    whole = job.status == JobStatus.SUCCEEDED and drawn and all(map(_taken, drawn))
+    return Cached.DRAWINGS if whole else None
+
+
+def _taken(row: JobSource) -> bool:
+    return bool(row.drawings) and all("drawn_at" in drawing for drawing in row.drawings)
+
+
 def _images(job: Job) -> str:
     return f"/attribute/{job.id}/images"
 
@@ -248,6 +284,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         seeds=[drawing["seed"] for drawing in row.drawings],
         drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
         prompts=_redrawn(row),
+        cached=_taken(row),
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
         started_at=row.started_at,
         completed_at=row.completed_at,

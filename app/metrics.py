@@ -38,6 +38,9 @@ EMBEDDING_BATCH = Histogram(
 DECODE_DURATION = Histogram(
     "image_decode_duration_seconds", "Of decoding an upload, waiting for a child included", buckets=_STEPS
 )
+CACHE_REQUESTS = Counter(
+    "cache_requests_total", "Drawings and whole answers looked for in the cache", ["kind", "outcome"]
+)
 HTTP_REQUESTS = Counter("http_requests_total", "Answered requests", ["route", "method", "status"])
 HTTP_DURATION = Histogram(
     "http_request_duration_seconds", "From the request's head to the answer's end", ["route", "method"], buckets=_STEPS

@@ -208,6 +208,22 @@ class RetentionSettings(Group):
     )
 
 
+class CacheSettings(Group):
+    """Drawings and answers that are used again. They are those of jobs and go with them; nothing is kept twice."""
+
+    enabled: bool = Field(True, description="whether anything is used again")
+    ttl: Duration = Field(timedelta(days=7), description="how long after it was made, however often it is used")
+    max_entries: PositiveInt = Field(
+        100_000, description="drawings of one tenant that may be used again; the least recently used go first"
+    )
+    max_bytes: PositiveInt = Field(20_000_000_000, description="of these drawings, for each tenant")
+    shared: bool = Field(
+        False,
+        description="whether tenants use each other's drawings, of which each keeps a copy of its own; answers never",
+    )
+    every: Duration = Field(timedelta(minutes=15), description="how often the bounds are enforced")
+
+
 class ScreeningSettings(Group):
     """What is asked before anything is drawn, besides the hash lists and text rules in the database."""
 
@@ -391,6 +407,7 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()
     retention: RetentionSettings = RetentionSettings()
+    cache: CacheSettings = CacheSettings()
     screening: ScreeningSettings = ScreeningSettings()
     vendor_keys: VendorKeySettings = VendorKeySettings()
     remote: RemoteSettings = RemoteSettings()

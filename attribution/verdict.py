@@ -5,6 +5,7 @@ set of tested sources with their revisions must all agree; anything else is `unc
 stands by itself.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ class Calibration:
     def load(cls, paths: Sequence[Path]) -> "Calibration":
         """Read calibration files. Raises ConfigurationError naming the file and what is wrong in it."""
         return cls([entry for path in paths for entry in _read(path)])
+
+    @property
+    def digest(self) -> str:
+        """Changes with any of them."""
+        known = [
+            [each.embedder, each.distance, each.candidates, sorted(each.sources.items()), repr(each.threshold)]
+            for each in self._entries
+        ]
+        return hashlib.sha256(json.dumps(known).encode("ascii")).hexdigest()
 
     def find(self, embedder: ModelRef, distance: str, candidates: int, sources: Mapping[str, str]) -> Threshold | None:
         """The threshold for exactly this embedder, distance, γ and tested sources (id → revision), if any."""

@@ -31,7 +31,7 @@ GROWTH_BOUND = 1.5
 
 def overload() -> tuple[dict[str, float], list[Bound]]:
     """Figures and bounds."""
-    with fake_service(SOURCES, environment={"JOB__MAX_OPEN": str(MAX_OPEN)}) as service:
+    with fake_service(SOURCES, environment={"JOB__MAX_OPEN": str(MAX_OPEN), "CACHE__ENABLED": "false"}) as service:
         key = authorization(service)
         with httpx.Client(base_url=service.base_url, headers=key) as http:
             per_second = _capacity(http)

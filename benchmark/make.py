@@ -20,7 +20,7 @@ from attribution.errors import AttributionError
 from attribution.resynthesise import derive_seeds
 from benchmark import layout
 from benchmark.characters import Character
-from benchmark.dataset import Dataset, Item
+from benchmark.dataset import MANIFEST, Dataset, Item
 from benchmark.split import SEED, Side, sides
 from benchmark.store import digest, key_of, link
 from benchmark.studio import Failure, Order, Studio
@@ -120,6 +120,7 @@ def make(recipe: Recipe, studio: Studio, directory: Path) -> Dataset:
 
     side = recipe.side_of()
     items: list[Item] = []
+    (directory / MANIFEST).unlink(missing_ok=True)  # from here on the directory is not what an earlier one says
     for (of, character), order, content, caption, after in zip(
         pairs, originals, hashes, captions, drawings, strict=True
     ):

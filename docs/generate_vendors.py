@@ -24,7 +24,8 @@ Written by `docs/generate_vendors.py` from the contracts that the tests run; cha
 No vendor was called while this was built. Every adapter is held to what its vendor documents by a stub that speaks
 that contract over real HTTP (`python -m stub_vendors`), and where a vendor has an SDK for Python, that SDK must
 understand the stub, too. `passed` means that a test runs the case and finds the right state, the right number of billed
-images, one order, and no key anywhere but at the vendor's own addresses.
+images, one order, and no key anywhere but at the vendor's own addresses. `make demo-remote` runs a whole job against
+stubs.
 """
 CASES = """\
 | case | what happens | state |

@@ -1,4 +1,5 @@
-"""`python -m embedded demo [IMAGE]`, `… serve`, `… run COMMAND` (with both servers up), `… clean`. Behind `make`."""
+"""`python -m embedded demo [IMAGE]`, `… demo-remote [IMAGE]`, `… serve`, `… run COMMAND` (with both servers up),
+`… clean`. Behind `make`."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="one image through the whole service").add_argument("image", nargs="?", type=Path)
+    remote = commands.add_parser("demo-remote", help="the same with stub vendors and drawings that are brought")
+    remote.add_argument("image", nargs="?", type=Path)
     commands.add_parser("serve", help="the whole service, until Ctrl-C")
     commands.add_parser("clean", help="remove the state directory, databases included")
     run = commands.add_parser("run", help="a command with DATABASE__URL and REDIS__URL of the embedded servers")
@@ -52,13 +55,19 @@ def _command(options: argparse.Namespace) -> int:
             from embedded import demo
 
             return demo.demo(state_dir, options.image or demo.SAMPLE)
+        case "demo-remote":
+            from embedded import demo, demo_remote
+
+            return demo_remote.demo_remote(state_dir, options.image or demo.SAMPLE)
         case "serve":
             from embedded.serve import serve
 
             return serve(state_dir)
         case "clean":
-            with State(state_dir):  # nobody may be using it
-                remove(state_dir)
+            for directory in (state_dir / "demo-remote", state_dir):
+                if directory.exists():
+                    with State(directory):  # nobody may be using it
+                        remove(directory)
             return 0
         case _:
             with servers(state_dir) as running:

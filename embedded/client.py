@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,20 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, image: Path) -> tuple[str, Job]:
+    def submit(self, image: Path, options: Mapping[str, str] | None = None) -> tuple[str, Job]:
         """Upload; returns the job's path and its first document."""
         with image.open("rb") as file:
-            answer = self._http.post("/attribute", files={"image": (image.name, file)})
+            answer = self._http.post("/attribute", data=dict(options or {}), files={"image": (image.name, file)})
         if answer.status_code != httpx.codes.ACCEPTED:
             raise Refused(f"{answer.status_code}: {answer.text}")
         return answer.headers["Location"], answer.json()
+
+    def bring(self, path: str, drawings: Sequence[bytes]) -> None:
+        """Drawings for a source that the job awaits."""
+        files = [("reference", (f"{number}.png", drawing)) for number, drawing in enumerate(drawings)]
+        answer = self._http.post(path, files=files)
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"{answer.status_code}: {answer.text}")
 
     def follow(self, location: str, patience: float) -> Iterator[Job]:
         """The job's document again and again, until it has ended."""

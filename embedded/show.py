@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from embedded.client import Job
@@ -63,8 +64,11 @@ def _sources(job: Job) -> RenderableType:
     return table
 
 
-def show_result(console: Console, job: Job) -> None:
-    """The end of a job: caption, ranking with distances, margin, verdict, and where the time went."""
+def show_result(console: Console, job: Job, drawn_by: Mapping[str, str] | None = None) -> None:
+    """The end of a job: caption, ranking with distances, margin, verdict, and where the time went.
+
+    `drawn_by` says of each source who drew for it, where that needs to be said.
+    """
     result = job["result"]
     if result is None:
         problem = job["error"] or {}
@@ -73,7 +77,7 @@ def show_result(console: Console, job: Job) -> None:
         )
         return
     console.print(f"caption   {escape(result['caption'])}  [dim]({escape(result['captioner'])})[/]")
-    console.print(_ranking(result["ranking"], result["distance"]))
+    console.print(_ranking(result["ranking"], result["distance"], drawn_by))
     for source in job["sources"]:
         if source["state"] != "done":
             console.print(f"[dim]not ranked: {escape(source['source'])}, {source['state']}: {source['reason']}[/]")
@@ -84,12 +88,24 @@ def show_result(console: Console, job: Job) -> None:
     console.print("seconds   " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in spent))
 
 
-def _ranking(ranking: list[Job], distance: str) -> Table:
-    table = Table("", "source", "family", f"{distance} distance", "score", "of each drawing")
+def show_spend(console: Console, job: Job) -> None:
+    """What was ordered where, and what it cost."""
+    spend = job["spend"]
+    table = Table("asked", "orders", "images", "usd")
+    for call in spend["calls"]:
+        table.add_row(escape(call["source"]), str(call["calls"]), str(call["images"]), f"{call['usd']:.3f}")
+    console.print(table)
+    console.print(f"spent     {spend['usd']:.3f} of {spend['budget_usd']:.2f} USD, at the prices of the catalogue")
+
+
+def _ranking(ranking: list[Job], distance: str, drawn_by: Mapping[str, str] | None) -> Table:
+    whose = "family" if drawn_by is None else "drawn by"
+    table = Table("", Column("source", no_wrap=True), whose, f"{distance} distance", "score", "of each drawing")
     for place, row in enumerate(ranking, start=1):
         each = " ".join(f"{value:.3f}" for value in row["distances"])
         figures = (f"{row['distance']:.4f}", f"{row['score']:.3f}", each)
-        table.add_row(str(place), escape(row["source"]), escape(row["family"]), *figures)
+        who = row["family"] if drawn_by is None else drawn_by[row["source"]]
+        table.add_row(str(place), escape(row["source"]), escape(who), *figures)
     return table
 
 

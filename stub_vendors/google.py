@@ -39,8 +39,7 @@ def says(wrong_key: Says) -> dict[str, Says]:
                 "RESOURCE_EXHAUSTED",
                 "You exceeded your current quota, please check your plan.",
                 _violation("GenerateRequestsPerMinutePerProjectPerModel"),
-                # What `Says` fills in is headers alone, so this is the stub's usual number of seconds.
-                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "{seconds}s"},
             ),
         ),
         Scenario.QUOTA: Says(

@@ -88,8 +88,8 @@ def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
 
 def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
     """`kill -9` of the process that draws, in the middle of it: the same ranking, to the last digit that matters."""
-    calm = ended(http, attribute(http, candidates="2"))
-    location = attribute(http, candidates="2")
+    calm = ended(http, attribute(http, candidates="2", cache="false"))
+    location = attribute(http, candidates="2", cache="false")
     while not any(source["state"] == "running" for source in http.get(location).json()["sources"]):
         time.sleep(0.05)
     pid = service.supervisor.pid("worker-local")

@@ -2,22 +2,25 @@
 
 import uuid
 
-from app.queue.steps import sources_step, stage_step
+from app.queue.steps import notify_step, sources_step, stage_step
 from app.store import sources
 from workers.process import Process
+from workers.reuse import at_fan_out
 
 
 def fan_out(process: Process, job_id: uuid.UUID) -> None:
     """Enqueues one message per queue: a local source has one of its own, remote ones are asked at once by one worker.
 
-    A job none of whose sources can be asked goes on to be ranked. What is lost on the way, the sweep hands on again.
+    A source whose drawings are all in the cache is done here, and needs none. A job none of whose sources can be asked
+    goes on to be ranked. What is lost on the way, the sweep hands on again.
     """
     with process.database.statement() as session:
-        queues = sources.fan_out(session, job_id)
-    if queues:
-        process.broker.enqueue([sources_step(job_id, queue) for queue in queues])
-        return
-    with process.database.transaction(durable=False) as session:
-        stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)
-    if stage is not None:
-        process.broker.enqueue([stage_step(stage, job_id)])
+        waiting = sources.fan_out(session, job_id)
+    done, stage, told = at_fan_out(process, job_id, waiting) if waiting else (set[str](), None, False)
+    if not waiting:
+        with process.database.transaction(durable=False) as session:
+            stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)
+    queues = dict.fromkeys(each.queue for each in waiting if each.source not in done)
+    steps = [sources_step(job_id, queue) for queue in queues]
+    steps += [stage_step(stage, job_id)] if stage is not None else []
+    process.broker.enqueue([*steps, notify_step()] if told else steps)

@@ -2,7 +2,10 @@
 
 from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
+from app.questions import answer_key
+from app.store import jobs
 from app.store.models import Job, Stage
+from attribution.ports import Origin
 from workers.process import Process
 from workers.stage import Advance
 
@@ -15,4 +18,16 @@ def fetch(process: Process, job: Job) -> Advance:
         decoded = process.fetcher.fetch(job.image_url, upload)
         # As bytes: they are at hand until they are recorded, which this file is not.
         original = process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
-    return Advance(to=Stage.SCREENING, values=image_values(decoded), blobs={"original": original})
+    values = image_values(decoded) | {"answer_key": _question(process, job, decoded.sha256)}
+    return Advance(to=Stage.SCREENING, values=values, blobs={"original": original})
+
+
+def _question(process: Process, job: Job, sha256: str) -> str | None:
+    """What the whole answer is found by, now that the file is known."""
+    if not (job.cache and process.settings.cache.enabled):
+        return None
+    with process.database.statement() as session:
+        asked = jobs.sources_of(session, job.id)
+    if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
+        return None
+    return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt)

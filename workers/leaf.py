@@ -31,6 +31,7 @@ from workers.discard import discard
 from workers.gate import CircuitOpen, NoRoom, SourceGate
 from workers.images import PNG
 from workers.process import Process
+from workers.reuse import questions
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +113,7 @@ class _Leaf:
         self._until = Deadline.after(claim.remaining.total_seconds())
         self._seeds = derive_seeds(claim.caption, row.source, row.revision, claim.candidates, claim.seed)
         self._lock = Lock()
+        self._questions = questions(process, claim)
         self._kept: dict[int, dict[str, Any]] = {each["k"]: each for each in row.drawings}
         self._todo = deque(k for k in range(claim.candidates) if k not in self._kept)
         self._errors: dict[int, SourceError] = {}
@@ -189,6 +191,7 @@ class _Leaf:
     def _keep(self, k: int, drawing: Drawing) -> None:
         row = self._claim.row
         stored = self._process.blobs.put(row.tenant_id, encode_png(drawing.image), PNG)
+        role = f"{row.source}/{k}"
         said: dict[str, Any] = {"k": k, "seed": drawing.seed, "blob": stored.sha256}
         if drawing.prompt is not None:
             said["prompt"] = drawing.prompt
@@ -196,7 +199,8 @@ class _Leaf:
             drawings = [each for _, each in sorted({**self._kept, k: said}.items())]
             with self._process.database.transaction(durable=False) as session:
                 ours = sources.keep(session, row, drawings)
-                lost = blobs.refer(session, row.job_id, {f"{row.source}/{k}": stored}) if ours else []
+                asked = {role: self._questions[k]} if k in self._questions else {}
+                lost = blobs.refer(session, row.job_id, {role: stored}, asked) if ours else []
             if ours:
                 self._kept[k] = said
             else:

@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from app.documents import RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
+from app.questions import method_key
 from app.settings import JobSettings
-from app.store import jobs
+from app.store import answers, jobs
 from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from attribution.ports import ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
+from attribution.weights import digest_of_file
 from workers.images import unpack
 from workers.process import Process
 from workers.stage import Succeed
@@ -32,7 +37,36 @@ def rank(process: Process, job: Job) -> Succeed:
     brought = any(row.origin == Origin.REFERENCE for row in rows)
     # The version before reads results, too, while an upgrade is under way: it is not told what it does not know.
     unsaid = None if brought else {"ranking": {"__all__": {"origin"}}}
-    return Succeed(_document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=unsaid), rows)
+    result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=unsaid)
+    return Succeed(result, rows, _reusable(process, job, rows))
+
+
+def method_of(process: Process, embedder: str) -> str:
+    """What makes an answer of drawings here, as a text that changes with it."""
+    models, settings = process.models, process.settings.job
+    return method_key(
+        embedder,
+        models.distance.name,
+        models.calibration.digest,
+        settings.quorum_min,
+        settings.quorum_share,
+        _trusted(process.settings.intake.trust_list),
+        RESULT_SCHEMA_VERSION,
+    )
+
+
+@lru_cache
+def _trusted(trust_list: Path | None) -> str | None:
+    """Whose signatures in files are believed: what a file says of itself is part of the answer."""
+    return None if trust_list is None else digest_of_file(trust_list)
+
+
+def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
+    """By which method the answer came about, if it may be given again."""
+    if job.answer_key is None or job.embedder is None or not answers.is_final(job, rows):
+        return {}
+    reused = [drawing["drawn_at"] for row in rows for drawing in row.drawings if "drawn_at" in drawing]
+    return {"method": method_of(process, job.embedder), "answered_at": answers.oldest(reused)}
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:

@@ -7,9 +7,10 @@ A source that has to wait for its turn is left waiting, and resumed by whichever
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -26,9 +27,10 @@ from app.vendors.limits import Slot, Wait
 from attribution.catalogue import Source
 from attribution.errors import AttributionError, UnknownSource
 from attribution.image import encode_png
-from attribution.ports import Caption, Deadline, Generator, ModelRef, Resynthesis, SourceState
+from attribution.ports import Caption, Deadline, Drawing, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesise import derive_seeds
 from attribution.resynthesise import resynthesise as draw
+from workers import reuse
 from workers.discard import discard
 from workers.gate import GRACE_SECONDS
 from workers.images import PNG
@@ -43,7 +45,14 @@ TOGETHER_SECONDS = 0.01
 # Room is looked for no more often than this, and no less often: whoever dies does not tell that there is some.
 SHORTEST_WAIT, LONGEST_WAIT = 0.02, 5.0
 
-Drawn = tuple[Outcome, list[StoredBlob]]
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a source ends; the blobs that were stored for it by role, and the questions that they answer."""
+
+    outcome: Outcome
+    stored: Mapping[str, StoredBlob] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 def resynthesise(process: Process, job_id: uuid.UUID, queue: str) -> None:
@@ -115,6 +124,7 @@ def _draw_all(process: Process, claims: Sequence[SourceClaim], spare: list[Slot]
 
 def _as_they_end(process: Process, claims: Sequence[SourceClaim], spare: list[Slot]) -> Iterator[list[Drawn]]:
     """What has been drawn, in groups that ended together. A single source is drawn in this very thread."""
+    reuse.at_leaf(process, claims)
     if len(claims) == 1:
         drawn = _draw(process, claims[0], spare)
         yield [drawn] if drawn else []
@@ -132,6 +142,9 @@ def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | No
     row = claim.row
     try:
         attributes = {"job.id": str(row.job_id), "source": row.source}
+        missing = [k for k in range(claim.candidates) if k not in {each["k"] for each in row.drawings}]
+        if not missing:
+            return Drawn(Outcome(row, SourceState.DONE, drawings=row.drawings))
         generator = _generator(process, row)
         began = time.monotonic()
         with tracing.span(f"draw {row.source}", attributes=attributes):
@@ -142,9 +155,9 @@ def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | No
                     outcome = draw_one_by_one(process, claim, entry, generator, spare, wake)
                 if outcome is not None:
                     _count(row, outcome.state, began)
-                return None if outcome is None else (outcome, [])
+                return None if outcome is None else Drawn(outcome)
             with process.leases.hold(row, _limit(claim)):
-                drawing = generator if isinstance(generator, Resynthesis) else _ask(claim, generator)
+                drawing = generator if isinstance(generator, Resynthesis) else _ask(claim, generator, missing)
             _count(row, drawing.state, began)
         stored = [process.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in drawing.drawings]
     except Exception as error:
@@ -153,8 +166,30 @@ def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | No
         with process.database.statement() as session:
             sources.release(session, row)
         return None
-    drawings = [{"seed": each.seed, "blob": blob.sha256} for each, blob in zip(drawing.drawings, stored, strict=True)]
-    return Outcome(row, drawing.state, drawing.reason, drawings), stored
+    places = _places(claim, drawing.drawings, missing)
+    fresh = [
+        {"k": k, "seed": each.seed, "blob": blob.sha256}
+        for k, each, blob in zip(places, drawing.drawings, stored, strict=True)
+    ]
+    drawings = sorted([*row.drawings, *fresh], key=lambda each: int(each["k"]))
+    if drawings and drawing.state != SourceState.DONE:  # what was in the cache is as good as ever
+        reason = f"{len(drawings)} of {claim.candidates} drawings: {drawing.reason}"
+        return Drawn(Outcome(row, SourceState.DONE, reason, drawings))
+    by_role = {f"{row.source}/{k}": blob for k, blob in zip(places, stored, strict=True)}
+    return Drawn(Outcome(row, drawing.state, drawing.reason, drawings), by_role, reuse.roles(process, claim))
+
+
+def _places(claim: SourceClaim, drawings: Sequence[Drawing], asked: Sequence[int]) -> Sequence[int]:
+    """Which k each drawing is: some may have been withheld. Where a source takes no seeds, that does not matter."""
+    seeds = _seeds(claim)
+    by_seed = {seeds[k]: k for k in asked}
+    if all(each.seed in by_seed for each in drawings):
+        return [by_seed[each.seed] for each in drawings if each.seed is not None]
+    return asked[: len(drawings)]
+
+
+def _seeds(claim: SourceClaim) -> Sequence[int]:
+    return derive_seeds(claim.caption, claim.source, claim.revision, claim.candidates, claim.seed)
 
 
 def _count(row: JobSource, state: SourceState, began: float) -> None:
@@ -174,30 +209,26 @@ def _generator(process: Process, row: JobSource) -> Generator | OneByOne | Resyn
         return Resynthesis(row.source, row.revision, SourceState.UNAVAILABLE, reason=str(error))
 
 
-def _ask(claim: SourceClaim, generator: Generator) -> Resynthesis:
-    row = claim.row
+def _ask(claim: SourceClaim, generator: Generator, missing: Sequence[int]) -> Resynthesis:
     deadline = Deadline.after(_limit(claim).total_seconds())
-    seeds = derive_seeds(claim.caption, row.source, row.revision, claim.candidates, claim.seed)
+    seeds = _seeds(claim)
     # Sources are given the text alone; who wrote it is kept with the job.
     caption = Caption(claim.caption, ModelRef("stored", ""))
-    return draw(generator, caption, seeds, deadline, lambda error: log.error("source_error", exc_info=error))
+    asked = [seeds[k] for k in missing]
+    return draw(generator, caption, asked, deadline, lambda error: log.error("source_error", exc_info=error))
 
 
 def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
     if not drawn:
         return
     with process.database.transaction(durable=False) as session:
-        stood, stage = sources.finish(session, job_id, [outcome for outcome, _ in drawn])
-        used = {
-            f"{outcome.row.source}/{k}": blob
-            for outcome, stored in drawn
-            if outcome.row.source in stood
-            for k, blob in enumerate(stored)
-        }
-        lost = blobs.refer(session, job_id, used)
+        stood, stage = sources.finish(session, job_id, [each.outcome for each in drawn])
+        ours = [each for each in drawn if each.outcome.row.source in stood]
+        used = {role: blob for each in ours for role, blob in each.stored.items()}
+        lost = blobs.refer(session, job_id, used, {role: key for each in ours for role, key in each.questions.items()})
     process.blobs.put_again(lost)
-    discard(process, (blob for outcome, stored in drawn if outcome.row.source not in stood for blob in stored))
-    log.info("sources_ended", states={outcome.row.source: outcome.state.value for outcome, _ in drawn})
+    discard(process, (blob for each in drawn if each not in ours for blob in each.stored.values()))
+    log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in drawn})
     if stage is not None:
         hand_on(process, job_id, stage)
 

@@ -2,7 +2,7 @@
 
 import structlog
 
-from app.store import blobs, idempotency, retention
+from app.store import blobs, drawings, idempotency, retention
 from app.store.erasure import erase
 from workers.process import Process
 
@@ -17,6 +17,18 @@ def retain(process: Process) -> None:
     while _forget_keys(process):
         pass
     _delete_strays(process)
+
+
+def evict(process: Process) -> None:
+    """Keeps the cache within its bounds. What leaves it stays with its jobs."""
+    settings = process.settings.cache
+    evicted, portion = 0, drawings.EVICTED_AT_ONCE
+    while portion == drawings.EVICTED_AT_ONCE:
+        with process.database.transaction(durable=False) as session:
+            portion = drawings.evict(session, settings.ttl, settings.max_entries, settings.max_bytes)
+        evicted += portion
+    if evicted:
+        log.info("cache_evicted", uses=evicted)
 
 
 def _forget(process: Process) -> bool:

@@ -1,42 +1,55 @@
 """Stage `screening`: lists, rules and hooks see the query image, and what came with it, before anything else does.
 
-It also makes the image that all later stages look at, of the file as it came.
+It also makes the image that all later stages look at, of the file as it came. What passes may have its answer already:
+that is looked for here where acceptance could not use it, because the file was still to be fetched, or because what the
+earlier job passed is not what is in force now.
 """
 
 from functools import partial
 from typing import Any
 
 from app.intake.spool import spool_folder
-from app.store import jobs
+from app.metrics import CACHE_REQUESTS
+from app.store import answers, jobs
 from app.store.models import Job, Stage
 from attribution.ports import Origin
 from workers.images import BMP
 from workers.process import Process
 from workers.references import screen_references
 from workers.screening import Caption, QueryImage
-from workers.stage import Advance
+from workers.stage import Advance, Reuse
 
 
-def screen(process: Process, job: Job) -> Advance:
+def screen(process: Process, job: Job) -> Advance | Reuse:
     """Passes the job on, or raises Screened. A prompt that the caller gave is judged as a caption, too.
 
     The canonical image is stored only once it has passed.
     """
+    state = process.screening.state(job.tenant_id)
     if job.prompt is not None:
         process.screening.check_caption(Caption(job.tenant_id, job.id, job.prompt))
     if job.query_blob is not None:  # accepted by a version that made it then
         read = partial(process.blobs.get, job.tenant_id, job.query_blob)
         process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
-        return Advance(to=Stage.CAPTIONING)
+        return Advance(to=Stage.CAPTIONING, values={"screened_by": state})
     canonical, evidence = _derive(process, job)
     process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
     _screen_what_came_along(process, job)
+    donor = _donor(process, job)
+    if donor is not None and job.prompt is None:
+        process.screening.check_caption(Caption(job.tenant_id, job.id, donor.caption))
     query = process.blobs.put(job.tenant_id, canonical, BMP)
-    return Advance(
+    passed = Advance(
         to=Stage.CAPTIONING,
-        values={"query_blob": query.sha256, "evidence": {"findings": evidence}},
+        values={
+            "query_blob": query.sha256,
+            "evidence": {"findings": evidence},
+            "screened_by": state,
+            "cached_from": None,
+        },
         blobs={"query": query},
     )
+    return passed if donor is None else Reuse(donor.id, answers.Passed(state, evidence), passed)
 
 
 def _screen_what_came_along(process: Process, job: Job) -> None:
@@ -58,3 +71,15 @@ def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
         upload.write_bytes(process.blobs.get(job.tenant_id, job.image["sha256"]))
         evidence = process.children.derive(upload, canonical)
         return canonical.read_bytes(), evidence
+
+
+def _donor(process: Process, job: Job) -> answers.Donor | None:
+    """Who may have the answer. An upload for which acceptance saw nobody has nobody, but for a few milliseconds."""
+    if job.answer_key is None or not process.settings.cache.enabled:
+        return None
+    if job.cached_from is not None or job.image_url is not None:
+        with process.database.statement() as session:
+            if (donor := answers.find(session, job, process.settings.cache.ttl)) is not None:
+                return donor
+    CACHE_REQUESTS.labels("answer", "miss").inc()
+    return None

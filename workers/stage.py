@@ -10,8 +10,9 @@ import structlog
 from app import tracing
 from app.documents import job_document
 from app.errors import JobFailure, Screened, ServiceError, StepFailed
+from app.metrics import CACHE_REQUESTS
 from app.queue.steps import notify_step, stage_step
-from app.store import blobs, calls, jobs
+from app.store import answers, blobs, calls, jobs
 from app.store.blobs import StoredBlob
 from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
@@ -40,9 +41,19 @@ class Succeed:
 
     result: dict[str, Any]
     sources: Sequence[JobSource]
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
-Work = Callable[[Process, Job], Advance | Succeed]
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Another job may have the answer already, and this one has passed screening; otherwise the stage is done."""
+
+    donor: uuid.UUID
+    passed: answers.Passed
+    otherwise: Advance
+
+
+Work = Callable[[Process, Job], Advance | Succeed | Reuse]
 
 
 def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_id: uuid.UUID) -> None:
@@ -82,6 +93,8 @@ def _work(process: Process, job: Job, stage: Stage, work: Work) -> Job | None:
     else:
         if isinstance(outcome, Advance):
             return _advance(process, job, stage, outcome)
+        if isinstance(outcome, Reuse):
+            return _reuse(process, job, stage, outcome)
         _succeed(process, job, outcome)
     return None
 
@@ -132,13 +145,30 @@ def _tell_start(process: Process, job_id: uuid.UUID) -> None:
 
 def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     with process.database.transaction() as session:
-        ended = jobs.succeed(session, job, outcome.result)
+        ended = jobs.succeed(session, job, outcome.result, outcome.values)
         spent = () if ended is None else calls.spent(session, ended)
     if ended is not None:
-        process.snapshots.end(job.tenant_id, job_document(ended, outcome.sources, spent))
-        if job.notify:
-            process.broker.enqueue([notify_step()])
-        log.info("job_succeeded")
+        _tell_success(process, ended, outcome.sources, spent)
+
+
+def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> Job | None:
+    ttl = process.settings.cache.ttl
+    with process.database.transaction() as session:
+        found = answers.reuse(session, job, outcome.donor, ttl, outcome.passed)
+        lost = [] if found is None else blobs.refer(session, job.id, outcome.otherwise.blobs)
+    CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
+    if found is None:
+        return _advance(process, job, stage, outcome.otherwise)
+    process.blobs.put_again(lost)
+    _tell_success(process, *found)
+    return None
+
+
+def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[calls.Spent] = ()) -> None:
+    process.snapshots.end(job.tenant_id, job_document(job, sources, spent))
+    if job.notify:
+        process.broker.enqueue([notify_step()])
+    log.info("job_succeeded", cached=job.cached_from is not None)
 
 
 def _fail(process: Process, job: Job, error: ServiceError) -> None:

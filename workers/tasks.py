@@ -6,6 +6,7 @@ from functools import partial
 
 from app.queue.broker import make_celery
 from app.queue.steps import (
+    EVICT_TASK,
     NOTIFY_TASK,
     REFERENCES_TASK,
     RESUME_TASK,
@@ -20,7 +21,7 @@ from app.store.models import Stage
 from workers.process import this_process
 from workers.references import take_in
 from workers.resynthesise import resume, resynthesise
-from workers.retain import retain
+from workers.retain import evict, retain
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
@@ -39,6 +40,11 @@ celery.conf.beat_schedule = {
         "task": RETAIN_TASK,
         "schedule": settings.retention.every,
         "options": {"queue": SWEEP_QUEUE, "expires": settings.retention.every.total_seconds()},
+    },
+    "evict": {
+        "task": EVICT_TASK,
+        "schedule": settings.cache.every,
+        "options": {"queue": SWEEP_QUEUE, "expires": settings.cache.every.total_seconds()},
     },
 }
 
@@ -90,6 +96,11 @@ def retain_task() -> None:
     retain(this_process())
 
 
+def evict_task() -> None:
+    """Keeps the cache within its bounds."""
+    evict(this_process())
+
+
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
 celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
@@ -98,3 +109,4 @@ celery.task(resume_task, name=RESUME_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)
 celery.task(sweep_task, name=SWEEP_TASK)
 celery.task(retain_task, name=RETAIN_TASK)
+celery.task(evict_task, name=EVICT_TASK)

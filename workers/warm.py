@@ -13,6 +13,7 @@ from PIL import Image
 from app.queue.heartbeats import EVERY_SECONDS
 from app.queue.steps import Role
 from attribution.catalogue import LOCAL
+from workers.in_force import put_in_force
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -50,9 +51,11 @@ def say_so(process: Process, roles: Sequence[Role]) -> Event:
     name, stopped = f"{socket.gethostname()}:{os.getpid()}", Event()
 
     def run() -> None:
+        told = False
         while True:
             for role in roles:
                 process.heartbeats.beat(role, name)
+            told = told or put_in_force(process, roles)
             if stopped.wait(EVERY_SECONDS):
                 break
         for role in roles:

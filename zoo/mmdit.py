@@ -89,6 +89,8 @@ class TunedRecipe(MMDiTRecipe):
 
     def __init__(self) -> None:
         super().__init__()
-        for name, module in self.modules.items():
-            start = type(module).from_pretrained(MODELS / "mmdit" / name, dtype=torch.float32)
-            module.load_state_dict(start.state_dict())
+        folder = MODELS / "mmdit"
+        transformer = AuraFlowTransformer2DModel.from_pretrained(folder / "transformer", dtype=torch.float32)
+        self.transformer.load_state_dict(transformer.state_dict())
+        text_encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        self.text_encoder.load_state_dict(text_encoder.state_dict())

@@ -20,14 +20,18 @@ REPLAYED = "Idempotency-Replayed"
 async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UUID, job: JobDocument) -> Response:
     """Waits as `Prefer` says: 200 with the job that has ended, 202 with one that has not. The body must be read.
 
+    Who does not wait always gets a 202, as it expects, also for a job that had its answer at once.
+
     Whatever happens while it waits, the job is accepted, and the caller is told its address.
     """
     preferences = read_preferences(request.headers.getlist("prefer"))
     document = job.model_dump_json().encode()
     applied = []
     if preferences.wait is not None:
+        waited: bytes | None = document
         try:
-            waited = await waiting.for_end(request, tenant_id, job.id, preferences.wait)
+            if is_unfinished(document):
+                waited = await waiting.for_end(request, tenant_id, job.id, preferences.wait)
         except (ServiceError, SQLAlchemyError):
             waited = None
         if waited is not None:
@@ -36,7 +40,8 @@ async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UU
     unfinished = is_unfinished(document)
     if unfinished and preferences.respond_async:
         applied.append("respond-async")
-    return answer(request, document, applied, 202 if unfinished else 200, {"Location": f"/attribute/{job.id}"})
+    status = 202 if unfinished or preferences.wait is None else 200
+    return answer(request, document, applied, status, {"Location": f"/attribute/{job.id}"})
 
 
 async def replay(request: Request, waiting: Waiting, tenant_id: uuid.UUID, before: Answered) -> Response:

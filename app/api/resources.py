@@ -96,6 +96,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             messenger=messenger,
             catalogue=catalogue,
             decoders=decoders,
+            snapshots=snapshots,
             drawings=drawings,
             settings=settings,
         )

@@ -108,6 +108,7 @@ async def attribute_image(
 
     What the content decodes as counts, not the file's name: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF, AVIF.
     With `Prefer: wait=n` the answer is a 200 with the job's end if that comes within n seconds, otherwise a 202.
+    A file that was asked about in the same way before has its answer at once, unless `cache=false` is sent along.
     With an `Idempotency-Key` it is safe to send the same again: it makes one job, whatever was lost on the way.
     """
     terms = Terms(

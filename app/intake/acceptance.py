@@ -20,17 +20,20 @@ from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
 from app.intake.selection import select_sources
 from app.intake.submission import IMAGE_URL, Submission
-from app.metrics import DECODE_DURATION, job_accepted
+from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
+from app.questions import answer_key
 from app.queue.messenger import Messenger
-from app.queue.steps import stage_step
+from app.queue.steps import notify_step, stage_step
 from app.settings import OutboundSettings, Settings
 from app.store import idempotency
 from app.store.accepting import NewJob, NewSource, accept
 from app.store.admission import fits
+from app.store.answers import reuse
 from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
 from app.store.models import Stage
+from app.store.snapshots import Snapshots
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
@@ -79,6 +82,7 @@ class Intake:
         catalogue: Catalogue,
         decoders: Decoders,
         drawings: Drawings,
+        snapshots: Snapshots,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -86,6 +90,9 @@ class Intake:
         self._messenger = messenger
         self._catalogue = catalogue
         self._decoders = decoders
+        self._snapshots = snapshots
+        self._cache = settings.cache
+        self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
@@ -141,19 +148,26 @@ class Intake:
                 usual_local_only=self._spend.local_only,
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
+                cache=options.cache,
             )
+            if self._cache.enabled and options.cache and not (submission.references or options.await_references):
+                new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
             document = await to_thread.run_sync(self._commit, new, uses, key)
         except ServiceError:
             if uses:
                 await to_thread.run_sync(self._discard, uses)
             raise
         job_accepted()
-        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None)
+        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None, cached=document.cached)
+        if document.cached is not None:
+            await to_thread.run_sync(self._end, tenant_id, document)
         return document
 
     def hand_on(self, accepted: Iterable[JobDocument]) -> None:
         """Has the workers told. Should that fail, the sweep does."""
-        self._messenger.soon(stage_step(job.stage, job.id) for job in accepted if job.stage is not None)
+        self._messenger.soon(
+            stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
+        )
 
     async def _take(self, tenant_id: uuid.UUID, upload: Path) -> _Image:
         """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker."""
@@ -177,7 +191,10 @@ class Intake:
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
         with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
             accepted = accept(session, new, uses, self._concurrent_jobs)
-            document = job_document(accepted.job, accepted.sources)
+            job, rows = accepted.job, accepted.sources
+            if self._may_answer and job.cached_from is not None:
+                job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+            document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}
                 body = document.model_dump_json()
@@ -186,6 +203,16 @@ class Intake:
                 raise too_many_jobs()
         self._blobs.put_again(accepted.lost)
         return document
+
+    def _question(self, new: NewJob) -> str | None:
+        """What a whole answer is found by; a file that is yet to be fetched has none yet."""
+        if new.image is None:
+            return None
+        return answer_key(new.image["sha256"], new.sources, self._catalogue, new.candidates, new.seed, new.prompt)
+
+    def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
+        CACHE_REQUESTS.labels("answer", "hit").inc()
+        self._snapshots.end(tenant_id, document)
 
     def _discard(self, uses: dict[str, StoredBlob]) -> None:
         """What was not accepted is not kept."""

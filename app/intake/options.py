@@ -35,7 +35,7 @@ MAX_BUDGET_USD = 100_000
 _LISTS = ("sources", "exclude", "await_references", "webhook_events")
 _NUMBERS = ("candidates", "seed", "await_seconds")
 _OBJECTS = ("metadata",)
-_SWITCHES = ("local_only",)
+_SWITCHES = ("local_only", "cache")
 _AMOUNTS = ("budget_usd",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
@@ -109,6 +109,10 @@ class Options(BaseModel):
     )
     local_only: Annotated[bool, Field(strict=True)] = Field(
         False, description="ask no source that the caption would leave the house for; a tenant may have that for all"
+    )
+    cache: Annotated[bool, Field(strict=True)] = Field(
+        True,
+        description="whether the answer, or drawings, may be taken from earlier jobs, and these may serve later ones",
     )
     external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
         None,

@@ -18,6 +18,7 @@ REFERENCES_TASK = "workers.references"
 RESUME_TASK = "workers.resume"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
+EVICT_TASK = "workers.evict"
 NOTIFY_QUEUE = "notify"
 NOTIFY_TASK = "workers.notify"
 

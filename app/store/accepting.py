@@ -19,6 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
+from app.store.usable import NEWEST_ID
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -65,6 +66,9 @@ class NewJob:
     usual_local_only: bool = False
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
+    cache: bool = True
+    answer_key: str | None = None
+    answer_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
     id: uuid.UUID | None = None  # Postgres makes one, ordered by time
 
@@ -109,6 +113,7 @@ def accept(
         deadline_at=made.deadline_at,
         local_only=made.local_only,
         budget_usd=made.budget_usd,
+        cached_from=made.cached_from,
         spent_usd=Decimal(0),
         calls=0,
         timings={},
@@ -124,7 +129,10 @@ def accept(
 
 _GIVEN = tuple(each.name for each in fields(NewJob) if each.name != "sources")
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
-_AS_GIVEN = ("tenant_id", "stage", "candidates", "prompt", "seed", "image_url", "image", "external_id", "labels")
+_AS_GIVEN = (
+    *("tenant_id", "stage", "candidates", "prompt", "seed", "image_url", "image", "external_id", "labels"),
+    *("cache", "answer_key"),
+)
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
 
@@ -159,19 +167,21 @@ _ACCEPT = text(
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
         INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, image_url, image, external_id, metadata,
-                          webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd)
+                          webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
+                          cache, answer_key, cached_from)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed, :image_url,
                CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb), :webhook_url,
                CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
-               coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most))
+               coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
+               :cache, :answer_key, {NEWEST_ID}
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
         ) asked
         WHERE t.id = :tenant_id AND (asked.budget IS NULL OR asked.most IS NULL OR asked.budget <= asked.most)
-        RETURNING id, tenant_id, created_at, deadline_at, local_only, budget_usd
+        RETURNING id, tenant_id, created_at, deadline_at, local_only, budget_usd, cached_from
     ), sources AS (
         INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
                                  timeout_seconds, warning, origin, drawings, completed_at, state, reason)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -145,16 +146,23 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
 
-def refer(session: Session, job_id: uuid.UUID, uses: Mapping[str, StoredBlob]) -> list[StoredBlob]:
+def refer(
+    session: Session,
+    job_id: uuid.UUID,
+    uses: Mapping[str, StoredBlob],
+    keys: Mapping[str, str] | None = None,
+    drawn_at: Mapping[str, str] | None = None,
+) -> list[StoredBlob]:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob.
 
-    Returns those that are to be put again after the commit: an erasure may have taken their bytes along since they
-    were put. From the commit on they count as used.
+    `keys` name the questions of those that may be used again, by role; `drawn_at` the times of those that were not
+    drawn just now. Returns those that are to be put again after the commit: an erasure may have taken their bytes
+    along since they were put. From the commit on they count as used.
     """
     if not uses:
         return []
     used = in_order(uses)
-    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": records(used)}))
+    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": records(used, keys or {}, drawn_at or {})}))
     return [blob for _, blob in used if blob.sha256 in gone]
 
 
@@ -163,7 +171,11 @@ def in_order(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
     return sorted(uses.items(), key=lambda use: use[1].sha256)
 
 
-def records(used: Iterable[tuple[str, StoredBlob]]) -> str:
+def records(
+    used: Iterable[tuple[str, StoredBlob]],
+    keys: Mapping[str, str] = MappingProxyType({}),
+    drawn_at: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """What `referring` is given as :records."""
     return json.dumps(
         [
@@ -173,6 +185,8 @@ def records(used: Iterable[tuple[str, StoredBlob]]) -> str:
                 "sha256": blob.sha256,
                 "size": blob.size,
                 "media_type": blob.media_type,
+                "cache_key": keys.get(role),
+                "drawn_at": drawn_at.get(role),
             }
             for role, blob in used
         ]
@@ -187,7 +201,8 @@ def referring(job_id: str, origin: str = "uses") -> str:
     return f"""
     uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
-            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text)
+            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
+                     cache_key text, drawn_at timestamptz)
     ), stored AS (
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
@@ -196,9 +211,12 @@ def referring(job_id: str, origin: str = "uses") -> str:
             DO UPDATE SET size = excluded.size, media_type = excluded.media_type, gone_at = NULL
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
-        INSERT INTO blob_references (job_id, role, tenant_id, sha256)
-        SELECT {job_id}, role, uses.tenant_id, sha256 FROM {origin}
-        ON CONFLICT (job_id, role) DO UPDATE SET sha256 = excluded.sha256
+        INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
+        SELECT {job_id}, role, uses.tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
+               THEN coalesce(drawn_at, now()) END
+        FROM {origin}
+        ON CONFLICT (job_id, role) DO UPDATE
+            SET sha256 = excluded.sha256, cache_key = excluded.cache_key, drawn_at = excluded.drawn_at
     )
     """  # noqa: S608 - our own words
 
@@ -304,6 +322,7 @@ def _link(file: Path, to: Path) -> bool:
             new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
             os.link(file, new)
             new.replace(to)
+            new.unlink(missing_ok=True)  # renaming a name of this very file to another one does nothing
     except OSError:
         return False
     return True

@@ -23,6 +23,7 @@ from app.webhook import deliveries
 _TEXTS = (
     *("image", "image_url", "prompt", "seed", "external_id", "metadata", "webhook_url", "webhook_events"),
     *("evidence", "caption", "captioner", "embedder", "features_blob", "query_blob", "result", "error"),
+    *("answer_key", "method", "screened_by", "answered_at", "cached_from"),
 )
 
 

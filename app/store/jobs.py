@@ -116,9 +116,10 @@ _PAST_SOURCES = f"""(
 )"""  # noqa: S608 - our own words
 
 
-def succeed(session: Session, job: Job, result: dict[str, Any]) -> Job | None:
+def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None) -> Job | None:
     """Ends a claimed job with its answer, and returns it; None when the claim was fenced off."""
-    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, {"result": result}))
+    values = {"result": result, **(values or {})}
+    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values))
 
 
 def fail(session: Session, job: Job, error: ServiceError) -> Job | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.store import blobs, idempotency
+from app.store import blobs, drawings, idempotency
 from app.store.blobs import Address
 
 BATCH = 200
@@ -32,7 +32,8 @@ def _overdue(span: str, erased: str) -> str:
 _IMAGES = text(
     f"""
     WITH overdue AS ({_overdue("retain_images", "images_erased_at")})
-    UPDATE jobs SET images_erased_at = clock_timestamp(), query_blob = NULL, image_url = NULL
+    UPDATE jobs SET images_erased_at = clock_timestamp(), query_blob = NULL, image_url = NULL,
+        answer_key = NULL
     FROM overdue WHERE jobs.id = overdue.id
     RETURNING overdue.tenant_id, overdue.id
     """  # noqa: S608 - our own words
@@ -41,6 +42,7 @@ _CAPTIONS = text(
     f"""
     WITH overdue AS ({_overdue("retain_captions", "captions_erased_at")})
     UPDATE jobs SET captions_erased_at = clock_timestamp(), prompt = NULL, caption = NULL, evidence = NULL,
+        answer_key = NULL,
         result = CASE WHEN result IS NULL THEN NULL ELSE jsonb_set(result, '{{caption}}', 'null') END
     FROM overdue WHERE jobs.id = overdue.id
     RETURNING overdue.tenant_id, overdue.id
@@ -73,6 +75,7 @@ def forget_captions(session: Session, span: timedelta) -> Sequence[Owned]:
     jobs = _owned(session, _CAPTIONS, span)
     if jobs:
         session.execute(_REDRAWN, {"jobs": [job_id for _, job_id in jobs]})
+        drawings.forget_questions(session, [job_id for _, job_id in jobs])
     idempotency.blank(session, [job_id for _, job_id in jobs])
     return jobs
 

@@ -147,6 +147,24 @@ def _applies(kind: type[HashList] | type[TextRule], tenant_id: uuid.UUID) -> Col
     return or_(kind.tenant_id.is_(None), kind.tenant_id == tenant_id)
 
 
+# What is in force for a tenant, as a text that changes with it. What was judged by a text that is not this one any more
+# is to be judged again.
+LISTS_STATE = """
+    coalesce((SELECT md5(string_agg(CAST(l.id AS text) || CAST(l.changed_at AS text), ',' ORDER BY l.id))
+              FROM hash_lists l WHERE l.tenant_id IS NULL OR l.tenant_id = :tenant_id), '')
+"""
+RULES_STATE = """
+    coalesce((SELECT md5(string_agg(CAST(r.id AS text) || r.kind || md5(r.pattern), ',' ORDER BY r.id))
+              FROM text_rules r WHERE r.tenant_id IS NULL OR r.tenant_id = :tenant_id), '')
+"""
+STATE = f"({LISTS_STATE} || '/' || {RULES_STATE})"
+
+
+def state_of(session: Session, state: str, tenant_id: uuid.UUID) -> str:
+    """`LISTS_STATE` or `RULES_STATE` of a tenant. To be asked before what it is the state of is read."""
+    return str(session.execute(text(f"SELECT {state}"), {"tenant_id": tenant_id}).scalar_one())
+
+
 def hashes_of(session: Session, list_id: uuid.UUID) -> Iterator[bytes]:
     """The hashes of a list, 32 bytes each, in 256 long strings of them: a row for each cost seconds per million."""
     yield from session.scalars(_HASHES, {"list_id": list_id})

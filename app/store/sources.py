@@ -36,6 +36,21 @@ OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A source that is to be drawn, with what its questions are made of."""
+
+    tenant_id: uuid.UUID
+    source: str
+    revision: str
+    queue: str
+    position: int
+    caption: str
+    candidates: int
+    seed: int | None
+    cache: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SourceClaim:
     """A source's row as claimed, with what drawing needs of its job."""
 
@@ -43,8 +58,19 @@ class SourceClaim:
     caption: str
     candidates: int
     seed: int | None
+    cache: bool
     notify: bool  # whether anybody is to be told
     remaining: timedelta  # until the job's deadline
+
+    @property
+    def source(self) -> str:
+        """The source's id."""
+        return self.row.source
+
+    @property
+    def revision(self) -> str:
+        """What it was accepted with."""
+        return self.row.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +83,18 @@ class Outcome:
     drawings: Sequence[Mapping[str, Any]] = ()
 
 
-def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[str]:
-    """The queues of the sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
-    rows = session.execute(_FAN_OUT, {"job_id": job_id}).all()
-    return list(dict.fromkeys(queue for _, queue in sorted((position, queue) for position, queue in rows)))
+def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[Waiting]:
+    """The sources to be drawn now, in catalogue order; starts the sweep's clock for them."""
+    rows = [Waiting(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
+    return sorted(rows, key=lambda row: row.position)
 
 
 _FAN_OUT = text(
     """
-    UPDATE job_sources SET handed_on_at = clock_timestamp()
-    WHERE job_id = :job_id AND state = 'pending'
-    RETURNING position, queue
+    UPDATE job_sources s SET handed_on_at = clock_timestamp() FROM jobs j
+    WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
+    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.candidates,
+              j.seed, j.cache
     """
 )
 
@@ -90,8 +117,8 @@ def claim_waiting(session: Session, source: str, lease: timedelta, attempts: int
 def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
     found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
-        SourceClaim(row, caption or "", candidates, seed, notify, remaining)
-        for row, caption, candidates, seed, notify, remaining in found
+        SourceClaim(row, caption or "", candidates, seed, cache, notify, remaining)
+        for row, caption, candidates, seed, cache, notify, remaining in found
     ]
 
 
@@ -108,13 +135,14 @@ def _claiming(which: str) -> Executable:
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
         RETURNING {", ".join(f"s.{each.name}" for each in own)},
-                  j.caption AS job_caption, j.candidates AS job_candidates, j.seed AS job_seed, j.notify AS job_notify,
-                  j.deadline_at - clock_timestamp() AS job_remaining
+                  j.caption AS job_caption, j.candidates AS job_candidates, j.seed AS job_seed, j.cache AS job_cache,
+                  j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
         """  # noqa: S608 - our own words
     of_job = (
         column("job_caption", Text),
         column("job_candidates", SmallInteger),
         column("job_seed", BigInteger),
+        column("job_cache", Boolean),
         column("job_notify", Boolean),
         column("job_remaining", Interval),
     )
@@ -181,6 +209,53 @@ def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[Outcome]) -> 
     if notify:
         deliveries.sources_finished(session, job_id, stood)
     return stood, join(session, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A waiting source's drawings that were made before, as its row has them, with what was remarked; all or some."""
+
+    source: str
+    drawings: Sequence[Mapping[str, Any]]
+    reason: str | None
+    whole: bool
+
+
+def begin_with(session: Session, job_id: uuid.UUID, taken: Sequence[Taken]) -> tuple[set[str], Stage | None, bool]:
+    """Gives sources that nobody has claimed yet drawings that were made before; those that have all are done.
+
+    Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
+    """
+    notify = lock(session, job_id)
+    if notify is None:
+        return set(), None, False
+    begins = [
+        {
+            "source": each.source,
+            "state": SourceState.DONE if each.whole else SourceState.PENDING,
+            "reason": each.reason if each.whole else None,
+            "drawings": list(each.drawings),
+        }
+        for each in taken
+    ]
+    stood = set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
+    ended = {each.source for each in taken if each.whole and each.source in stood}
+    if not ended:
+        return stood, None, False
+    told = notify and deliveries.sources_finished(session, job_id, ended)
+    return stood, join(session, job_id), told
+
+
+_BEGIN_WITH = text(
+    """
+    UPDATE job_sources s SET state = b.state, reason = b.reason, drawings = b.drawings,
+                             started_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END,
+                             completed_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END
+    FROM jsonb_to_recordset(CAST(:begins AS jsonb)) AS b (source text, state text, reason text, drawings jsonb)
+    WHERE s.job_id = :job_id AND s.source = b.source AND s.state = 'pending' AND s.attempt = 0
+    RETURNING s.source
+    """
+)
 
 
 _FINISH = text(

@@ -5,10 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from attribution.ports import ModelRef, Ranked, Ranking, VerdictKind
 from attribution.verdict import Calibration, judge
-from benchmark.calibrate import FALSE_NAMES, PRECISION, asked, choose, entry, judged, keep, leave_one_out, left_out
+from benchmark.calibrate import (
+    FALSE_NAMES,
+    PRECISION,
+    asked,
+    bound,
+    choose,
+    cross_validated,
+    entry,
+    judged,
+    keep,
+    leave_one_out,
+    left_out,
+)
 from benchmark.evaluate import Rankings, rankings
 from tests.benchmark.test_evaluate import NAMES, features
 
@@ -47,6 +60,25 @@ def test_chance_names_nobody() -> None:
     assert (pair.named, pair.left_out_named) == (0.0, 0.0)
 
 
+def test_bounds_are_wilsons() -> None:
+    """Against SciPy's interval; a share seen seldom keeps a wider distance."""
+    interval = binomtest(18, 20).proportion_ci(0.60, method="wilson")
+    assert bound(0.9, 20, -0.8416) == pytest.approx(interval.low, abs=1e-4)
+    assert bound(0.9, 20, 0.8416) == pytest.approx(interval.high, abs=1e-4)
+    assert bound(1.0, 10, -0.8416) < bound(1.0, 100, -0.8416) < 1
+
+
+def test_what_is_told_was_measured_on_other_characters() -> None:
+    """One character that is unlike the others in everything cannot vouch for the thresholds that it is judged by."""
+    easy = np.full((4, 50, 4), 0.9)
+    easy[np.arange(4), :, np.arange(4)] = 0.1
+    assert cross_validated(Rankings(NAMES, easy))["coverage"] == 1.0
+    odd = easy.copy()
+    odd[:, 0] = np.roll(easy[:, 0], 1, axis=1) - 0.05  # nearer than any other, and wrong
+    told = cross_validated(Rankings(NAMES, odd))
+    assert told["precision_among_attributed"] == pytest.approx(196 / 200)
+
+
 def test_keeping_ninety_in_a_hundred(found: Rankings) -> None:
     """It keeps them, and names fewer strangers than naming everything would."""
     pair = keep(asked(found), left_out(found))
@@ -73,4 +105,4 @@ def test_the_service_reads_it_and_judges_the_same(found: Rankings, tmp_path: Pat
         verdicts.append(judge(ranking, quorum=2, threshold=threshold).kind is VerdictKind.ATTRIBUTED)
     pair = judged((threshold.max_distance, threshold.min_margin), asked(found), left_out(found))
     assert np.mean(verdicts) == pytest.approx(pair.named)
-    assert threshold.measured["coverage"] == pytest.approx(pair.named, abs=1e-4)
+    assert threshold.measured["coverage"] == pytest.approx(pair.named, abs=0.1)

@@ -66,7 +66,6 @@ class Bench:
         data = file or encode_png(image or Image.new("RGB", (64, 48), colour))
         stored = self.process.blobs.put(DEFAULT_TENANT, data, "image/png")
         new = NewJob(
-            id=uuid.uuid4(),
             tenant_id=DEFAULT_TENANT,
             image={
                 "format": "PNG",

@@ -103,7 +103,7 @@ def test_jobs_wait_for_the_limit_and_none_is_lost(make: Make) -> None:
     source = name()
     here = make(source, limits="concurrency = 1")
     vendor = serve(here, (source, lambda k, permit: time.sleep(0.01)))[source]
-    jobs = [here.submit((20 * k, 30, 40), candidates=2) for k in range(6)]
+    jobs = [here.submit((20 * k, 30, 40), candidates=2, cache=False) for k in range(6)]
     run_until_ended(here, *jobs)
     assert vendor.most_under_way == 1
     assert vendor.orders == {0: 6, 1: 6}

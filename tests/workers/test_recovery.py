@@ -117,7 +117,7 @@ def test_of_leaves_that_end_together_one_moves_the_job_on(bench: Make) -> None:
     """Eight queues that finish at the same moment, twenty times: exactly one of them enqueues embedding."""
     here = bench({f"s{k}": "" for k in range(8)}, platform="local")
     for _ in range(20):
-        job_id = here.submit()
+        job_id = here.submit(cache=False)
         here.run(until=is_leaf)
         leaves = list(here.broker.steps)
         here.broker.steps.clear()

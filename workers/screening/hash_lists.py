@@ -19,7 +19,7 @@ from app.errors import StepFailed
 from app.screening.hash_csv import MIN_QUALITY
 from app.store.database import Database
 from app.store.models import HashList
-from app.store.screening import hashes_of, lists_for
+from app.store.screening import LISTS_STATE, hashes_of, lists_for, state_of
 from workers.screening.hooks import Caption, Hit, QueryImage
 
 _TENANTS = 1_000
@@ -54,7 +54,7 @@ class HashLists:
 
     def check_image(self, query: QueryImage) -> Hit | None:
         """A hit where a list has a hash near enough. Without a list that applies the image is not even read."""
-        lists = self._lists(query.tenant_id)
+        _, lists = self._lists(query.tenant_id)
         if not lists:
             return None
         variants = hash_variants(query.image)
@@ -67,9 +67,13 @@ class HashLists:
         """Has no opinion."""
         return None
 
-    def _load_lists(self, tenant_id: uuid.UUID) -> Sequence[HashList]:
+    def state(self, tenant_id: uuid.UUID) -> str:
+        """Which lists a tenant's images are compared with, as a text that changes with them."""
+        return self._lists(tenant_id)[0]
+
+    def _load_lists(self, tenant_id: uuid.UUID) -> tuple[str, Sequence[HashList]]:
         with self._database.statement() as session:
-            return lists_for(session, tenant_id)
+            return state_of(session, LISTS_STATE, tenant_id), lists_for(session, tenant_id)
 
     def _hashes(self, of: HashList) -> Hashes:
         with self._loading:

@@ -1,5 +1,6 @@
 """All of an installation's screening, asked in turn: what costs least first. It fails closed."""
 
+import uuid
 from collections.abc import Sequence
 
 import structlog
@@ -20,6 +21,14 @@ class Screening:
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
+
+    def state(self, tenant_id: uuid.UUID) -> str | None:
+        """What passes here now, as a text that changes with it; None where others are asked, who may change their mind.
+
+        To be asked before what it is the state of.
+        """
+        states = [hook.state(tenant_id) for hook in self._hooks if isinstance(hook, HashLists | TextRules)]
+        return "/".join(states) if len(states) == len(self._hooks) else None
 
     def check_image(self, query: QueryImage) -> None:
         """Raises Screened at the first hook that says no."""

@@ -10,7 +10,7 @@ from app.errors import InvalidRequest, StepFailed
 from app.screening.patterns import Judge, compile_rule
 from app.store.database import Database
 from app.store.models import TextRule
-from app.store.screening import rules_for
+from app.store.screening import RULES_STATE, rules_for, state_of
 from workers.screening.hooks import Caption, Hit, QueryImage
 
 _TENANTS = 1_000
@@ -31,15 +31,19 @@ class TextRules:
 
     def check_caption(self, caption: Caption) -> Hit | None:
         """A hit at the first rule that the text meets. Raises StepFailed for a rule that cannot be applied."""
-        for name, meets in self._rules(caption.tenant_id):
+        for name, meets in self._rules(caption.tenant_id)[1]:
             if meets(caption.text):
                 return Hit("text_rule", name, f"The text meets the rule `{name}`.")
         return None
 
-    def _load(self, tenant_id: uuid.UUID) -> Rules:
+    def state(self, tenant_id: uuid.UUID) -> str:
+        """Which rules a tenant's texts must pass, as a text that changes with them."""
+        return self._rules(tenant_id)[0]
+
+    def _load(self, tenant_id: uuid.UUID) -> tuple[str, Rules]:
         with self._database.statement() as session:
-            rules = rules_for(session, tenant_id)
-        return tuple((rule.name, _compiled(rule)) for rule in rules)
+            state, rules = state_of(session, RULES_STATE, tenant_id), rules_for(session, tenant_id)
+        return state, tuple((rule.name, _compiled(rule)) for rule in rules)
 
 
 def _compiled(rule: TextRule) -> Judge:

@@ -17,6 +17,7 @@ from app.store.models.jobs import (
     Stage,
     Step,
 )
+from app.store.models.methods import MethodInForce
 from app.store.models.screening import HashList, HashListEntry, TextRule
 from app.store.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -39,6 +40,7 @@ __all__ = [
     "Job",
     "JobSource",
     "JobStatus",
+    "MethodInForce",
     "SourceCall",
     "Stage",
     "Step",

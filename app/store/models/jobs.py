@@ -93,6 +93,11 @@ class Job(Step, Base):
             "ix_jobs_captions", "tenant_id", "completed_at", postgresql_where=_ended_and("captions_erased_at IS NULL")
         ),
         Index("ix_jobs_results", "tenant_id", "completed_at", postgresql_where=_ended_and("erased_at IS NULL")),
+        Index(
+            "ix_jobs_answers",
+            *("tenant_id", "answer_key", text("completed_at DESC")),
+            postgresql_where=text("answer_key IS NOT NULL AND method IS NOT NULL"),
+        ),
         Index("ix_jobs_sweep", "handed_on_at", postgresql_where=OPEN_JOB),
         Index("ix_jobs_deadline", "deadline_at", postgresql_where=OPEN_JOB),
     )
@@ -137,6 +142,14 @@ class Job(Step, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
+    # The cache. `answer_key` names file and options, `method` how the answer came about; both until it may no longer be
+    # used again. `cached_from` is the job that may have the answer already, and has it once this one succeeded.
+    cache: Mapped[bool] = mapped_column(server_default=text("true"))
+    answer_key: Mapped[str | None]
+    method: Mapped[str | None]
+    screened_by: Mapped[str | None]
+    answered_at: Mapped[datetime | None]  # where older than `completed_at`
+    cached_from: Mapped[uuid.UUID | None]
     # What was erased of it. A tombstone keeps the id and the times, nothing that was asked or answered.
     images_erased_at: Mapped[datetime | None]
     captions_erased_at: Mapped[datetime | None]
@@ -175,7 +188,7 @@ class JobSource(Step, Base):
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
     # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not drawn again. It has a
-    # "prompt" where a vendor drew another text than the caption.
+    # "prompt" where a vendor drew another text than the caption, and "drawn_at" where it came from the cache.
     drawings: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 
@@ -201,9 +214,13 @@ class BlobReference(Base):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "sha256"], ["blobs.tenant_id", "blobs.sha256"]),
         Index(None, "tenant_id", "sha256"),
+        Index("ix_blob_references_cache", "cache_key", "tenant_id", postgresql_where=text("cache_key IS NOT NULL")),
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
     sha256: Mapped[str]
+    # Of a drawing: the question that it answers, as long as it may be used again, and when it was drawn.
+    cache_key: Mapped[str | None]
+    drawn_at: Mapped[datetime | None]

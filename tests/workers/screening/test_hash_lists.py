@@ -133,7 +133,7 @@ def test_hashes_are_loaded_once_per_change(screened: Screened) -> None:
         statements.clear()
         for _ in range(rounds):
             assert hook.check_image(query(screened, 1)) is not None
-        return sum("FROM hash_lists" in each for each in statements), sum("_entries" in each for each in statements)
+        return sum("SELECT hash_lists." in each for each in statements), sum("_entries" in each for each in statements)
 
     screened.ban(picture(1))
     hook = HashLists(database, timedelta(hours=1))

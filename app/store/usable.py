@@ -1,0 +1,18 @@
+"""As SQL: which ended job has the answer to a question, by the method that is in force, and is young enough.
+
+It is asked for in the statement that inserts a job, so that looking costs acceptance no round trip.
+"""
+
+CAPTION, RANK = "caption", "rank"
+
+# Of the table `d`; the question is that of a tenant, the prompt null where the image is captioned.
+USABLE = f"""
+    d.tenant_id = :tenant_id AND d.answer_key = :answer_key
+    AND d.method = (SELECT identity FROM methods_in_force WHERE part = '{RANK}')
+    AND (CAST(:prompt AS text) IS NOT NULL
+         OR d.captioner = (SELECT identity FROM methods_in_force WHERE part = '{CAPTION}'))
+    AND coalesce(d.answered_at, d.completed_at) > now() - CAST(:answer_ttl AS interval)
+"""  # noqa: S608 - our own words
+# The newest one has passed the newest screening.
+NEWEST = f"SELECT d.id, d.caption FROM jobs d WHERE {USABLE} ORDER BY d.completed_at DESC LIMIT 1"  # noqa: S608 - our own words
+NEWEST_ID = f"(SELECT newest.id FROM ({NEWEST}) AS newest)"  # noqa: S608 - our own words

@@ -1,0 +1,62 @@
+"""Ideogram's two versions, and the prompt that each draws."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from attribution.catalogue.source import Parameter
+from attribution.errors import OutputRefused
+from attribution.ports import Drawing
+from attribution.resynthesise.remote.build import build_remote
+from attribution.resynthesise.remote.client import Client
+from attribution.resynthesise.remote.vendors.ideogram import Ideogram
+from attribution.resynthesise.remote.web import Answer
+from stub_vendors import Stub
+from tests.attribution.resynthesise.remote.contract import Contract
+from tests.attribution.resynthesise.remote.contracts.ideogram import CONTRACT
+from tests.attribution.resynthesise.remote.drawing import CAPTION, RecordingGate, draw, key_of, outside, source_of
+
+FOUR = Contract("ideogram", "Ideogram 4.0", "/v1", "ideogram-v4", {"resolution": "2048x2048"})
+
+
+def drawn(contract: Contract, stub: Stub, client: Client, parameters: Mapping[str, Parameter]) -> Drawing:
+    """A drawing at the stub."""
+    source = source_of(contract, stub, parameters)
+    result = draw(build_remote(source, outside(client, {"ideogram": key_of(contract)})), RecordingGate())
+    assert isinstance(result, Drawing), result
+    return result
+
+
+@pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
+def test_the_caption_is_drawn_as_it_is(contract: Contract, stub: Stub, client: Client) -> None:
+    """Also where it travels in a structure, and comes back in it."""
+    assert drawn(contract, stub, client, {}).prompt is None
+
+
+@pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
+def test_magic_is_recorded(contract: Contract, stub: Stub, client: Client) -> None:
+    """Whoever wants the caption rewritten is told what was drawn."""
+    assert drawn(contract, stub, client, {"magic_prompt": True}).prompt == f"A magical {CAPTION}"
+
+
+def test_a_seed_that_was_not_asked_for_is_not_recorded(stub: Stub, client: Client) -> None:
+    """4.0 tells one, but takes none: nobody could repeat the drawing with it."""
+    assert drawn(FOUR, stub, client, {}).seed is None
+    assert drawn(CONTRACT, stub, client, {}).seed == 5
+
+
+@pytest.mark.parametrize(
+    "image",
+    ['{"is_image_safe": false, "url": ""}', '{"is_image_safe": false, "url": "https://x/y.png"}', '{"url": null}'],
+)
+def test_an_unsafe_image_is_none(image: str) -> None:
+    """With whatever address."""
+    with pytest.raises(OutputRefused):
+        Ideogram("ideogram-v3").read(Answer(200, {}, f'{{"data": [{image}]}}'.encode()))
+
+
+def test_another_structure_is_another_prompt() -> None:
+    """What it made of our caption is recorded as it says it."""
+    told = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
+    (picture,) = Ideogram("ideogram-v4").read(Answer(200, {}, f'{{"data": [{told}]}}'.encode()))  # type: ignore[misc]
+    assert picture.prompt == '{"high_level_description": "a hat"}'

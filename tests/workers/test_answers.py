@@ -1,0 +1,417 @@
+"""Answers that are given again: to the same file, asked about in the same way, unless something has changed since."""
+
+import io
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from sqlalchemy import select, text, update
+
+from app.api import create_app
+from app.queue.steps import Role, stage_step
+from app.store import answers, usable
+from app.store.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
+from tests.app.outbound.site import reply, serve
+from tests.workers.harness import Bench
+from tests.workers.screening.conftest import Screened, picture
+from tests.workers.test_reuse import asked, drop, stored
+from workers.in_force import put_in_force
+from workers.retain import retain
+
+Make = Callable[..., Bench]
+TWO = {"a": "", "b": ""}
+PICTURE = picture(1)
+Document = dict[str, Any]
+
+
+class Service:
+    """An API and a worker over the same stores."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        settings = bench.process.settings
+        access = settings.access.model_copy(update={"anonymous": True, "requests_per_minute": 1_000_000})
+        self.http = TestClient(create_app(settings.model_copy(update={"access": access})))
+        put_in_force(bench.process, [Role.CAPTION, Role.EMBED])
+
+    def post(self, image: Image.Image = PICTURE, headers: dict[str, str] | None = None, **options: str) -> Document:
+        """What acceptance answers."""
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        files = {"image": ("a.png", buffer.getvalue())}
+        answer = self.http.post("/attribute", files=files, data=options, headers=headers)
+        assert answer.status_code in (200, 202), answer.text
+        document: Document = answer.json()
+        return document
+
+    def ended(self, image: Image.Image = PICTURE, **options: str) -> Document:
+        """The job as it is once the workers have done what there is to do."""
+        job = self.post(image, **options)
+        if job["stage"] is not None:
+            self.bench.broker.enqueue([stage_step(Stage(job["stage"]), uuid.UUID(job["id"]))])
+            self.bench.run()
+        document: Document = self.http.get(f"/attribute/{job['id']}").json()
+        return document
+
+
+@pytest.fixture
+def service(bench: Make) -> Iterator[Callable[..., Service]]:
+    """Makes a service over fake sources."""
+    opened: list[Service] = []
+
+    def make(sources: dict[str, str] = TWO, **groups: Any) -> Service:
+        here = Service(bench(sources, **{"screening": {"refresh": 1e-6}} | groups))
+        here.bench.process.redis.flushall()
+        here.http.__enter__()
+        opened.append(here)
+        return here
+
+    yield make
+    for each in opened:
+        each.http.__exit__(None, None, None)
+        each.bench.process.redis.flushall()  # each API took a share of the minute's requests
+
+
+def test_the_same_file_has_its_answer_at_once(service: Callable[..., Service]) -> None:
+    """At acceptance, without a worker: its own document, marked, with the same result and images of its own."""
+    here = service()
+    first = here.ended()
+    assert (first["status"], first["cached"]) == ("succeeded", None)
+    before = asked()
+    second = here.post(external_id="again")
+    assert asked() == before
+    assert (second["status"], second["stage"]) == ("succeeded", None)
+    assert (second["cached"], second["cached_from"]) == ("answer", first["id"])
+    assert second["result"] == first["result"]
+    assert second["id"] != first["id"]
+    assert second["external_id"] == "again"
+    assert all(source["cached"] for source in second["sources"])
+    assert [source["seeds"] for source in second["sources"]] == [source["seeds"] for source in first["sources"]]
+    assert here.http.get(f"/attribute/{second['id']}").json() == second
+    here.bench.process.redis.flushall()
+    assert here.http.get(f"/attribute/{second['id']}").json() == second
+    for path in [second["query_image"], *(each for source in second["sources"] for each in source["drawings"])]:
+        assert here.http.get(path).status_code == 200
+    told = here.http.get(f"/attribute/{second['id']}/events").text
+    assert "event: completed" in told
+
+
+def test_who_waits_is_told_that_it_has_ended(service: Callable[..., Service]) -> None:
+    """200 for `Prefer: wait`, at once; 202 for everybody else, as a client expects that does not know of the cache."""
+    here = service()
+    here.ended()
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, "PNG")
+    files = {"image": ("a.png", buffer.getvalue())}
+    waited = here.http.post("/attribute", files=files, headers={"Prefer": "wait=60"})
+    assert (waited.status_code, waited.headers["Preference-Applied"]) == (200, "wait=60")
+    assert waited.json()["cached"] == "answer"
+    assert here.http.post("/attribute", files=files).status_code == 202
+
+
+def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
+    """One job, however often it is sent."""
+    here = service()
+    here.ended()
+    first = here.post(headers={"Idempotency-Key": "one"})
+    assert first["cached"] == "answer"
+    assert here.post(headers={"Idempotency-Key": "one"}) == first
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [{"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}, {"cache": "false"}],
+    ids=str,
+)
+def test_asked_otherwise_it_is_another_question(service: Callable[..., Service], differs: dict[str, str]) -> None:
+    """Each option that can change the answer; asked the same way again, that is answered, unless nothing may be."""
+    here = service()
+    here.ended()
+    assert here.ended(**differs)["cached"] != "answer"
+    assert (here.post(**differs)["cached"] == "answer") == (differs != {"cache": "false"})
+
+
+def test_another_file_is_another_question(service: Callable[..., Service]) -> None:
+    """Even with the same pixels: what the file says of itself is part of the answer."""
+    here = service()
+    here.ended()
+    again = here.ended(PICTURE.resize((160, 120)))
+    assert again["cached"] == "drawings"
+    assert again["result"]["ranking"] != here.post()["result"]["ranking"]
+
+
+@pytest.mark.parametrize("part", [usable.CAPTION, usable.RANK])
+def test_after_another_model_nothing_is_given_again(service: Callable[..., Service], part: str) -> None:
+    """Whatever the workers say that they describe or rank with now must be what the answer came of."""
+    here = service()
+    here.ended()
+    with here.bench.process.database.transaction() as session:
+        answers.put_in_force(session, part, "another")
+    assert here.ended()["cached"] == "drawings"
+    if part == usable.CAPTION:
+        here.ended(prompt="a goat")
+        assert here.post(prompt="a goat")["cached"] == "answer"  # nothing was captioned
+
+
+def test_after_its_time_it_is_computed_anew(service: Callable[..., Service]) -> None:
+    """Counted from the first time, and from the oldest drawing in it, not from when it was last given."""
+    here = service(cache={"ttl": timedelta(hours=1)})
+    here.ended()
+    age(here, 40)
+    assert here.post()["cached"] == "answer"
+    age(here, 40)
+    assert here.ended()["cached"] is None
+
+
+def age(here: Service, minutes: int) -> None:
+    """Lets everything be older."""
+    by = timedelta(minutes=minutes)
+    with here.bench.process.database.transaction() as session:
+        session.execute(update(Job).values(completed_at=Job.completed_at - by, answered_at=Job.answered_at - by))
+        session.execute(update(BlobReference).values(drawn_at=BlobReference.drawn_at - by))
+
+
+def test_an_answer_of_old_drawings_is_as_old_as_they_are(service: Callable[..., Service]) -> None:
+    """A copy that used them shortly before their time was over does not prolong it."""
+    here = service(cache={"ttl": timedelta(hours=1)})
+    here.ended()
+    age(here, 40)
+    small = PICTURE.resize((160, 120))
+    assert here.ended(small)["cached"] == "drawings"
+    age(here, 40)
+    assert here.ended(small)["cached"] is None
+
+
+def test_a_job_that_lacks_a_source_does_not_lend_its_answer(service: Callable[..., Service]) -> None:
+    """What was only away may be there now; the drawings of the others are used."""
+    here = service({"a": "", "b": "flaky = 1"})
+    assert [source["state"] for source in here.ended()["sources"]] == ["done", "unavailable"]
+    again = here.ended()
+    assert [source["state"] for source in again["sources"]] == ["done", "done"]
+    assert [source["cached"] for source in again["sources"]] == [True, False]
+    assert here.post()["cached"] == "answer"
+
+
+def test_a_refusal_is_part_of_the_answer(service: Callable[..., Service]) -> None:
+    """Vendors are not asked a second time what they refused."""
+    here = service({"a": "", "b": 'fail = "refused_prompt"'})
+    first = here.ended()
+    again = here.post()
+    assert again["cached"] == "answer"
+    assert [source["state"] for source in again["sources"]] == ["done", "refused_prompt"]
+    assert again["sources"][1]["reason"] == first["sources"][1]["reason"]
+
+
+def test_an_image_that_is_on_a_list_by_now_is_refused(service: Callable[..., Service]) -> None:
+    """The list came after the answer: the image is screened before anything is given, and then refused."""
+    here = service()
+    here.ended()
+    screened(here).ban(PICTURE)
+    job = here.ended()
+    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screened")
+    assert (job["result"], job["cached"], job["cached_from"]) == (None, None, None)
+
+
+def test_a_rule_that_the_caption_meets_by_now_refuses_it(service: Callable[..., Service]) -> None:
+    """The caption is the earlier job's, and is judged again."""
+    here = service()
+    caption = here.ended()["result"]["caption"]
+    screened(here).rule("words", caption.split()[-1])
+    job = here.ended()
+    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screened")
+
+
+def test_after_a_change_of_screening_a_worker_gives_the_answer(service: Callable[..., Service]) -> None:
+    """Not acceptance: the image has to pass first. The next one has then passed what is in force."""
+    here = service()
+    first = here.ended()
+    for change in (lambda: screened(here).ban(picture(2)), lambda: screened(here).rule("words", "zebra")):
+        change()
+        waiting = here.post()
+        assert (waiting["status"], waiting["cached"], waiting["cached_from"]) == ("queued", None, None)
+        before = asked()
+        here.bench.broker.enqueue([stage_step(Stage.SCREENING, uuid.UUID(waiting["id"]))])
+        here.bench.run()
+        assert asked() == before
+        ended = here.http.get(f"/attribute/{waiting['id']}").json()
+        assert (ended["status"], ended["cached"]) == ("succeeded", "answer")
+        assert ended["result"] == first["result"]
+        assert here.post()["cached"] == "answer"
+
+
+def screened(here: Service) -> Screened:
+    """What a test of screening does to a service."""
+    return Screened(here.bench, here.bench.process.catalogue.sources[0].file)
+
+
+class Passing:
+    """Somebody else's judge, who may change his mind."""
+
+    judged = 0
+
+    def check_image(self, query: object) -> None:
+        """Counts."""
+        Passing.judged += 1
+
+    def check_caption(self, caption: object) -> None:
+        """Lets it pass."""
+
+
+passing = Passing()
+
+
+def test_others_that_screen_are_asked_each_time(service: Callable[..., Service]) -> None:
+    """Where there is a hook, acceptance never answers; the worker does, once the hook has let the image pass."""
+    here = service(screening={"refresh": 1e-6, "hooks": [f"{__name__}:passing"]})
+    first, judged = here.ended(), Passing.judged
+    assert here.post()["status"] == "queued"
+    again = here.ended()
+    assert (again["cached"], again["cached_from"]) == ("answer", first["id"])
+    assert Passing.judged == judged + 1
+
+
+def test_a_file_that_is_fetched_has_its_answer_once_it_is_there(service: Callable[..., Service]) -> None:
+    """It is known only then; whether it came by address or was uploaded makes no difference."""
+    here = service(outbound={"allow": ["127.0.0.1"]})
+    first = here.ended()
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, "PNG")
+    with serve() as site:
+        site.answers["/a.png"] = reply(buffer.getvalue())
+        job_id = here.bench.submit_url(site.url("/a.png"), candidates=4)
+        before = asked()
+        here.bench.run()
+    document = here.bench.document(job_id)
+    assert asked() == before
+    assert (document.status, document.cached, str(document.cached_from)) == ("succeeded", "answer", first["id"])
+    assert document.image is not None
+    assert document.query_image is not None
+
+
+def test_receivers_are_told_of_an_answer_from_the_cache(service: Callable[..., Service]) -> None:
+    """A cached answer also delivers, with the ranking's head like any other."""
+    here = service(webhooks={"allow_http": True}, outbound={"allow": ["127.0.0.1"]})
+    first = here.ended(webhook_url="http://127.0.0.1:9999/hook")
+    second = here.post(webhook_url="http://127.0.0.1:9999/hook")
+    assert second["cached"] == "answer"
+    payloads = {}
+    with here.bench.process.database.transaction() as session:
+        for row in session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == "attribution.completed")):
+            payloads[str(row.job_id)] = row
+        only = session.scalars(select(WebhookDelivery.sequence).where(WebhookDelivery.job_id == second["id"])).all()
+    assert payloads.keys() == {first["id"], second["id"]}
+    assert only == [1]
+
+
+def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Service]) -> None:
+    """The file is the same, so is its evidence; where it was read again, only what its pixels say is taken over."""
+    here = service()
+    first = here.ended()
+    said = {**FINDING, "kind": "exif"}
+    mark = {**FINDING, "kind": "watermark", "where": "pixels"}
+    with here.bench.process.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == first["id"]).values(evidence={"findings": [said, mark]}))
+    assert here.post()["evidence"] == [said, mark]
+    screened(here).rule("words", "zebra")
+    again = here.ended()
+    assert (again["cached"], again["evidence"]) == ("answer", [mark])
+
+
+FINDING = {
+    "where": "file",
+    "claim": "Somebody says something.",
+    "trust": "weak",
+    "caveat": "Anybody may.",
+    "generator": None,
+    "model": None,
+    "source_type": None,
+    "says_ai": False,
+    "prompt_present": False,
+    "details": {},
+}
+
+
+def test_each_job_is_erased_by_itself(service: Callable[..., Service]) -> None:
+    """The answer outlives the job that computed it with one that has it, too, and no longer."""
+    here = service()
+    first = here.ended()
+    second = here.post()
+    assert second["cached"] == "answer"
+    assert here.http.delete(f"/attribute/{first['id']}").status_code == 204
+    assert here.http.get(f"/attribute/{second['id']}").json()["result"] == first["result"]
+    for path in [second["query_image"], *(each for source in second["sources"] for each in source["drawings"])]:
+        assert here.http.get(path).status_code == 200
+    third = here.post()
+    assert (third["cached"], third["cached_from"]) == ("answer", second["id"])
+    for job in (second, third):
+        assert here.http.delete(f"/attribute/{job['id']}").status_code == 204
+    assert stored(here.bench) == []
+    with here.bench.process.database.transaction() as session:
+        rows = session.execute(text("SELECT answer_key, method, screened_by, cached_from FROM jobs")).all()
+        assert set(rows) == {(None, None, None, None)}
+    assert here.ended()["cached"] is None
+
+
+@pytest.mark.parametrize("forgotten", ["images", "captions"])
+def test_what_is_forgotten_is_not_given_again(service: Callable[..., Service], forgotten: str) -> None:
+    """Neither without its pixels nor without its caption."""
+    never = timedelta(days=10_000)
+    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {forgotten: timedelta(minutes=1)}
+    here = service(retention=spans)
+    here.ended()
+    with here.bench.process.database.transaction() as session:
+        session.execute(update(Job).values(completed_at=Job.completed_at - timedelta(minutes=2)))
+    retain(here.bench.process)
+    assert here.ended()["cached"] is None
+
+
+def test_open_jobs_are_counted_without_it(service: Callable[..., Service]) -> None:
+    """A tenant's limit of open jobs does not count what has ended already."""
+    here = service(access={"concurrent_jobs": 1})
+    here.ended()
+    for _ in range(3):
+        assert here.post()["cached"] == "answer"
+
+
+def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> None:
+    """A hundred times: the answer is given whole before its job is erased, or not at all."""
+    here = service()
+    noise = np.random.default_rng(1)
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(100):
+            image = Image.fromarray(noise.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+            first = here.ended(image, prompt=f"turn {turn}")
+            start = Barrier(2)
+
+            def erase(first: Document = first, start: Barrier = start) -> None:
+                start.wait()
+                drop(here.bench, uuid.UUID(first["id"]))
+
+            def post(image: Image.Image = image, turn: int = turn, start: Barrier = start) -> Document:
+                start.wait()
+                return here.post(image, prompt=f"turn {turn}")
+
+            erasing, posting = threads.submit(erase), threads.submit(post)
+            erasing.result()
+            second = posting.result()
+            if second["cached"] is None:
+                assert second["status"] == "queued"
+                here.bench.broker.enqueue([stage_step(Stage.SCREENING, uuid.UUID(second["id"]))])
+                here.bench.run()
+            job = here.bench.job(uuid.UUID(second["id"]))
+            assert job.status == JobStatus.SUCCEEDED
+            with here.bench.process.database.transaction() as session:
+                used = session.execute(
+                    select(BlobReference.role, BlobReference.sha256).where(BlobReference.job_id == job.id)
+                ).all()
+            assert {role for role, _ in used} >= {"query", "features", "a/0", "b/3"}
+            assert all(here.bench.process.blobs.exists(DEFAULT_TENANT, sha256) for _, sha256 in used)
+            drop(here.bench, job.id)
+    assert stored(here.bench) == []

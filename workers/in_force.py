@@ -1,0 +1,30 @@
+"""Says in Postgres what this worker describes, or ranks, with: answers by anything else are not given again."""
+
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.queue.steps import Role
+from app.store import answers, usable
+from workers.process import Process
+from workers.rank import method_of
+
+log = structlog.get_logger(__name__)
+
+
+def put_in_force(process: Process, roles: Sequence[Role]) -> bool:
+    """Once per start; False when Postgres is away. Loads the models of these roles."""
+    parts = {}
+    if Role.CAPTION in roles:
+        parts[usable.CAPTION] = str(process.models.captioner.ref)
+    if Role.EMBED in roles:
+        parts[usable.RANK] = method_of(process, str(process.models.embedder.ref))
+    try:
+        for part, identity in parts.items():
+            with process.database.statement() as session:
+                answers.put_in_force(session, part, identity)
+    except SQLAlchemyError as error:
+        log.warning("method_not_told", error=type(error).__name__)
+        return False
+    return True
