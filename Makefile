@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
         bench-distance bench-embed installed-demo installed-all
 
@@ -45,8 +45,11 @@ imports: installed-all ## Check who may import whom
 
 check: lint types imports test ## All of the four above
 
-zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (an hour on two cores; needs node and npm)
+zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (two hours on two cores; needs node and npm)
 	@$(PY) -m zoo.train $(ARGS)
+
+zoo-probe: installed-all ## Measure whether the small models obey captions: colours of background, hair and skin (needs node and npm)
+	@$(PY) -m zoo.probe $(ARGS)
 
 zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly (six minutes; needs node and npm)
 	@$(PY) -m zoo.freeze --check

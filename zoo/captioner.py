@@ -64,7 +64,7 @@ def processor() -> BlipProcessor:
     return BlipProcessor(image_processor=images, tokenizer=text.build())
 
 
-def train(drawings: Drawings, seconds: float) -> None:
+def train(drawings: Drawings, steps: int) -> None:
     """Trains on augmented drawings and writes zoo/models/captioner."""
     torch.manual_seed(2)
     model = build()
@@ -80,6 +80,6 @@ def train(drawings: Drawings, seconds: float) -> None:
         output = model(pixel_values=images, input_ids=ids[index], attention_mask=mask[index], labels=labels[index])
         return {"loss": output.loss}
 
-    loop.train("captioner", nn.ModuleDict({"model": model}), step, seconds=seconds, peak=1e-3, ema=0.995)
+    loop.train("captioner", nn.ModuleDict({"model": model}), step, steps=steps, peak=1e-3, ema=0.995)
     model.half().save_pretrained(FOLDER)
     processor().save_pretrained(FOLDER)

@@ -51,7 +51,7 @@ def build() -> open_clip.CLIP:
     return open_clip.CLIP(**parts)
 
 
-def train(drawings: Drawings, seconds: float) -> None:
+def train(drawings: Drawings, steps: int) -> None:
     """Trains and writes zoo/models/clip."""
     torch.manual_seed(1)
     model = build()
@@ -79,7 +79,7 @@ def train(drawings: Drawings, seconds: float) -> None:
         return {"loss": texts + IMAGE_TERM * pictures, "texts": texts.detach(), "pictures": pictures.detach()}
 
     modules = nn.ModuleDict({"model": model, "scale": nn.ParameterList([scale])})
-    loop.train("clip", modules, step, seconds=seconds, peak=1e-3, decay=0.05, ema=0.99)
+    loop.train("clip", modules, step, steps=steps, peak=1e-3, decay=0.05, ema=0.99)
     save(model)
 
 

@@ -1,23 +1,23 @@
-"""What training the four sources has in common: batches from the source's mix, saving, sample sheets."""
+"""What training the sources has in common: batches from the source's mix, saving, sample sheets."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from diffusers import AutoencoderDC, DiffusionPipeline
+from diffusers import AutoencoderDC, DiffusionPipeline, ModelMixin, VQModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
-from zoo import loop, text
-from zoo.autoencoder import shipped
+from zoo import autoencoder, loop, text, vq
 from zoo.captions import Split, sample
-from zoo.data import Drawings
+from zoo.data import Drawings, to_tensor
 from zoo.mixes import weights
 from zoo.paths import MODELS, WORK
 from zoo.sheets import sheet
@@ -28,7 +28,7 @@ DROPPED = 0.1  # share of captions replaced by nothing, for guidance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Scaled latents (n, 8, 8, 8), their captions' ids (n, 24), and which captions were dropped (n,)."""
+    """What is drawn (scaled latents, tokens or pixels), its captions' ids (n, 24), and which were dropped (n,)."""
 
     latents: torch.Tensor
     ids: torch.Tensor
@@ -36,20 +36,38 @@ class Batch:
 
 
 class Recipe(Protocol):
-    """One architecture: what is trained, its loss, and the stock pipeline that the result becomes."""
+    """One architecture: what is trained, in which space, its loss, and the stock pipeline that the result becomes."""
 
     modules: nn.ModuleDict
+    space: str
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
-        """The loss of a batch; `share` of the training time has passed."""
+        """The loss of a batch; `share` of the steps have passed."""
 
-    def pipeline(self, vae: AutoencoderDC) -> DiffusionPipeline:
-        """The trained parts as a pipeline."""
+    def pipeline(self, vae: Any) -> DiffusionPipeline:
+        """The trained parts as a pipeline; `vae` is what `shipped` makes of the space, None for pixels."""
 
 
-def autoencoder() -> AutoencoderDC:
-    """The trained autoencoder, frozen."""
-    return AutoencoderDC.from_pretrained(WORK / "autoencoder").requires_grad_(False).eval()
+def shipped(space: str) -> ModelMixin | None:
+    """The autoencoder of a space as pipelines carry it: to draw from text needs no encoder."""
+    for shape in (autoencoder.COARSE, autoencoder.FINE):
+        if space == shape.name:
+            return autoencoder.shipped(shape, AutoencoderDC.from_pretrained(WORK / space))
+    if space == "vq":
+        return vq.shipped(VQModel.from_pretrained(WORK / space))
+    return None
+
+
+def drawn(space: str, drawings: Drawings) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a source in this space learns to draw, by the drawings' indices."""
+    if space == "pixels":
+        return lambda index: to_tensor(drawings.pixels[index.numpy()]).contiguous()
+    if space == "vq":
+        tokens = torch.load(WORK / "vq.latents.pt", weights_only=True).long()
+        return lambda index: tokens[index]
+    scale = json.loads((WORK / space / "config.json").read_text())["scaling_factor"]
+    latents = torch.load(WORK / f"{space}.latents.pt", weights_only=True).float() * scale
+    return lambda index: latents[index]
 
 
 def text_config(tokenizer: CLIPTokenizer, *, positions: int = text.LENGTH, layers: int = 2) -> CLIPTextConfig:
@@ -69,27 +87,25 @@ def text_config(tokenizer: CLIPTokenizer, *, positions: int = text.LENGTH, layer
     )
 
 
-def batches(name: str, drawings: Drawings, size: int) -> Iterator[Batch]:
+def batches(name: str, space: str, drawings: Drawings, size: int) -> Iterator[Batch]:
     """Endless random batches from the source's mix."""
-    vae = autoencoder()
-    latents = torch.load(WORK / "latents.pt", weights_only=True).float() * vae.config.scaling_factor
+    find = drawn(space, drawings)
     ids = text.tokenise(text.build(), drawings.captions)
     chances = torch.from_numpy(weights(name, drawings))
     while True:
         index = torch.multinomial(chances, size, replacement=True)
-        yield Batch(latents[index], ids[index], torch.rand(size) < DROPPED)
+        yield Batch(find(index), ids[index], torch.rand(size) < DROPPED)
 
 
-def train(name: str, recipe: Recipe, drawings: Drawings, *, seconds: float, peak: float, size: int = 64) -> None:
-    """Trains the recipe for the given time and writes the pipeline to zoo/models/<name>."""
-    source = batches(name, drawings, size)
-    start = loop.Clock()
+def train(name: str, recipe: Recipe, drawings: Drawings, *, steps: int, peak: float, size: int = 64) -> None:
+    """Trains the recipe for that many steps and writes the pipeline to zoo/models/<name>."""
+    source = batches(name, recipe.space, drawings, size)
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        return {"loss": recipe.loss(next(source), start.share(seconds))}
+        return {"loss": recipe.loss(next(source), count / steps)}
 
-    loop.train(name, recipe.modules, step, seconds=seconds, peak=peak, ema=0.998, clock=start)
-    save(name, recipe.pipeline(shipped(autoencoder())))
+    loop.train(name, recipe.modules, step, steps=steps, peak=peak, ema=0.998)
+    save(name, recipe.pipeline(shipped(recipe.space)))
 
 
 def save(name: str, pipeline: DiffusionPipeline) -> None:

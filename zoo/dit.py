@@ -22,6 +22,8 @@ POSITIONS = 512  # the pipeline pads its prompts to this length before it cuts t
 class DiTRecipe:
     """The transformer predicts data minus noise at one minus the noise level."""
 
+    space = "autoencoder"
+
     def __init__(self) -> None:
         self.tokenizer = text.build()
         self.tokenizer.chat_template = "{{ messages[0]['content'] }}"

@@ -6,21 +6,31 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 
+from attribution.ports import ModelRef
+from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
 from attribution.weights import digest_of_directory
 from zoo.paths import MODELS, SOURCES
 
 SUMS = MODELS / "SHA256SUMS"
-LIMIT = 40_000_000  # bytes of weights that a clone should carry at most
+LIMIT = 80_000_000  # bytes of weights that a clone should carry at most
+
+Call = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a catalogue entry says besides its revision."""
+    """What a catalogue entry says besides its revision.
+
+    `enabled` are those that the service draws with unasked: every one more would cost every query its drawings. The
+    thresholds in calibration.json hold for exactly these.
+    """
 
     key: str
     name: str
@@ -28,33 +38,93 @@ class Entry:
     steps: int
     guidance: float
     note: str
+    core: bool = True
+    enabled: bool = False
+    extra: Call = field(default_factory=dict)
 
+    @property
+    def call(self) -> Call:
+        """How its pipeline is called."""
+        return {"steps": self.steps, "guidance": self.guidance, "width": 64, "height": 64, **self.extra}
+
+
+SHORT: Call = {"max_sequence_length": 24}
+UNBINNED: Call = {"use_resolution_binning": False}
+UNCLEANED: Call = {"clean_caption": False}  # which needs packages that nothing else does
 
 ENTRIES = (
-    Entry("unet", "Zoo UNet", "zoo-unet", 20, 3.0, "UNet with noise prediction, DDIM."),
-    Entry("lcm", "Zoo LCM", "zoo-unet", 6, 3.0, "The UNet distilled to six steps: a close relative."),
-    Entry("dit", "Zoo DiT", "zoo-dit", 20, 2.0, "Single-stream transformer; its guidance counts from 0, not from 1."),
-    Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder."),
-)
+    Entry("unet", "Zoo UNet", "zoo-unet", 20, 3.0, "UNet with noise prediction, DDIM.", enabled=True),
+    Entry("lcm", "Zoo LCM", "zoo-unet", 6, 3.0, "The UNet distilled to six steps: a close relative.", enabled=True),
+    Entry(
+        "dit", "Zoo DiT", "zoo-dit", 20, 2.0, "Single-stream transformer; its guidance counts from 0, not from 1.",
+        enabled=True,
+    ),
+    Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True),
+    Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
+    Entry(
+        "pixart", "Zoo PixArt", "zoo-pixart", 12, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
+        extra=SHORT | UNBINNED | UNCLEANED,
+    ),
+    Entry(
+        "sd3", "Zoo SD3", "zoo-sd3", 12, 3.0, "Two streams throughout, flow matching, the second autoencoder.",
+        extra=SHORT,
+    ),
+    Entry(
+        "flux", "Zoo Flux", "zoo-flux", 10, 1.0, "Two streams, then one, rotary positions, flow matching.",
+        extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
+    ),
+    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other drawings.", core=False),
+    Entry(
+        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",
+        core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
+    ),
+)  # fmt: skip
+
+
+def generator(key: str) -> DiffusersGenerator:
+    """The source, loaded by the service's own adapter as its catalogue entry will say."""
+    (entry,) = (entry for entry in ENTRIES if entry.key == key)
+    folder = MODELS / key
+    ref = ModelRef(f"zoo/models/{key}", digest_of_directory(folder))
+    return DiffusersGenerator.load(f"zoo-{key}", ref, DiffusersSettings(call=entry.call), folder)
+
+
+def share() -> None:
+    """Replaces a weight file that an earlier source has too by a link to it: autoencoders, borrowed text encoders."""
+    owners: dict[str, Path] = {}
+    for entry in ENTRIES:
+        for path in sorted((MODELS / entry.key).rglob("*.safetensors")):
+            if path.is_symlink():
+                continue
+            owner = owners.setdefault(_digest(path), path)
+            if owner != path and not entry.enabled:
+                path.unlink()
+                path.symlink_to(os.path.relpath(owner, path.parent))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def sums() -> str:
     """One line a weight file, as `sha256sum` writes and checks it."""
     lines = []
     for path in sorted(MODELS.rglob("*.safetensors")):
-        with path.open("rb") as file:
-            lines.append(f"{file_digest(file, 'sha256').hexdigest()}  {path.relative_to(MODELS).as_posix()}\n")
+        lines.append(f"{_digest(path)}  {path.relative_to(MODELS).as_posix()}\n")
     return "".join(lines)
 
 
 def source_toml(entry: Entry) -> str:
     """The catalogue entry of one source."""
     revision = digest_of_directory(MODELS / entry.key)
+    # JSON's strings, numbers and booleans are TOML's too.
+    parameters = "\n".join(f"{word} = {json.dumps(value)}" for word, value in entry.call.items())
     return f"""# {entry.note} Trained and described in zoo/models/{entry.key}/README.md.
 schema = 1
 id = "zoo-{entry.key}"
 name = "{entry.name}"
-enabled = true
+enabled = {str(entry.enabled).lower()}
 family = "{entry.family}"
 platform = "local"
 model = "zoo/models/{entry.key}"
@@ -67,10 +137,7 @@ adapter = "diffusers"
 state = "live"
 
 [parameters]
-steps = {entry.steps}
-guidance = {entry.guidance}
-width = 64
-height = 64
+{parameters}
 dtype = "float32"
 
 [limits]
@@ -91,7 +158,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
-    size = sum(path.stat().st_size for path in MODELS.rglob("*.safetensors"))
+    if not check:
+        share()
+    size = sum(path.stat().st_size for path in MODELS.rglob("*.safetensors") if not path.is_symlink())
     print(f"{size / 1e6:.1f} MB of weights")
     wrong = [] if size <= LIMIT else [f"more than {LIMIT / 1e6:.0f} MB"]
     for path, content in files().items():

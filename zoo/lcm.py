@@ -27,6 +27,8 @@ WEIGHTS = (1.0, 3.0)  # guidance scale minus one, as the pipeline counts it
 class LCMRecipe:
     """Teacher and text encoder are frozen; the student starts as the teacher."""
 
+    space = "autoencoder"
+
     def __init__(self) -> None:
         source = DiffusionPipeline.from_pretrained(MODELS / "unet", dtype=torch.float32)
         self.tokenizer = source.tokenizer_2
@@ -126,6 +128,6 @@ class LCMRecipe:
         )
 
 
-def train(drawings: Drawings, seconds: float) -> None:
-    """Distils for the given time and writes zoo/models/lcm."""
-    diffuse.train("lcm", LCMRecipe(), drawings, seconds=seconds, peak=3e-4, size=48)
+def train(drawings: Drawings, steps: int) -> None:
+    """Distils for that many steps and writes zoo/models/lcm."""
+    diffuse.train("lcm", LCMRecipe(), drawings, steps=steps, peak=3e-4, size=48)

@@ -1,4 +1,4 @@
-"""One training loop for every model: a wall-clock budget, a cosine over it, averaged weights, checkpoints, resuming."""
+"""One training loop for every model: a number of steps, a cosine over them, averaged weights, checkpoints, resuming."""
 
 from __future__ import annotations
 
@@ -25,38 +25,22 @@ def configure(threads: int = 2) -> None:
     torch.set_num_threads(threads)
 
 
-class Clock:
-    """Training time spent on one model, over all interruptions."""
-
-    def __init__(self) -> None:
-        self.begun = time.monotonic()
-
-    @property
-    def spent(self) -> float:
-        """Seconds so far."""
-        return time.monotonic() - self.begun
-
-    def share(self, seconds: float) -> float:
-        """How much of a budget that is."""
-        return self.spent / seconds
-
-
 def train(
     name: str,
     modules: nn.ModuleDict,
     step: Callable[[int], dict[str, torch.Tensor]],
     *,
-    seconds: float,
+    steps: int,
     peak: float,
     warmup: int = 100,
     decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.98),
     ema: float = 0.995,
-    clock: Clock | None = None,
 ) -> dict[str, float]:
-    """Trains `modules` for `seconds` of wall-clock time, summed over interruptions, and leaves the EMA weights in them.
+    """Trains `modules` for `steps` steps, whatever interrupts them, and leaves the EMA weights in them.
 
-    `step` returns its losses by name; the one called "loss" is minimised. Returns the last averages, time and steps.
+    `step` returns its losses by name; the one called "loss" is minimised. Returns the last averages, steps and
+    processor seconds: those are the same on a machine that is shared, or stops the process for a while.
     """
     path = WORK / f"{name}.checkpoint.pt"
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
@@ -68,17 +52,15 @@ def train(
         modules.load_state_dict(state["modules"])
         optimiser.load_state_dict(state["optimiser"])
         average, spent, count = state["average"], state["spent"], state["count"]
-        print(f"{name}: resumed at step {count}, {spent:.0f} s", flush=True)
+        print(f"{name}: resumed at step {count}", flush=True)
     # Which examples come next does not depend on what was drawn before an interruption.
     torch.manual_seed(count)
     modules.train()
     shown: dict[str, float] = {}
-    clock = clock or Clock()
-    clock.begun = time.monotonic() - spent
-    saved = spoken = spent
-    while spent < seconds:
-        share = clock.share(seconds)
-        rate = peak * min(1.0, (count + 1) / warmup) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * share))
+    begun = time.process_time() - spent
+    saved = spoken = time.monotonic()
+    while count < steps:
+        rate = peak * min(1.0, (count + 1) / warmup) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * count / steps))
         for group in optimiser.param_groups:
             group["lr"] = rate
         losses = step(count)
@@ -91,18 +73,18 @@ def train(
             torch._foreach_lerp_(average, list[torch.Tensor](parameters), max(1 - ema, 1 / (count + 1)))
         for key, value in losses.items():
             shown[key] = 0.95 * shown.get(key, value.item()) + 0.05 * value.item()
-        spent = clock.spent
-        if spent - spoken > 20:
-            spoken = spent
-            print(f"{name}: {spent:.0f} s, step {count}, " + _line(shown), flush=True)
-        if spent - saved > CHECKPOINT_EVERY or spent >= seconds:
-            saved = spent
+        spent, now = time.process_time() - begun, time.monotonic()
+        if now - spoken > 20:
+            spoken = now
+            print(f"{name}: step {count} of {steps}, {spent:.0f} processor seconds, " + _line(shown), flush=True)
+        if now - saved > CHECKPOINT_EVERY or count == steps:
+            saved = now
             _save(path, modules, optimiser, average, spent, count)
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
     modules.eval()
-    report = {"seconds": round(spent), "steps": count, **{key: round(value, 4) for key, value in shown.items()}}
+    report = {"steps": count, "cpu_seconds": round(spent), **{key: round(value, 4) for key, value in shown.items()}}
     (WORK / f"{name}.report.json").write_text(json.dumps(report))
     return report
 

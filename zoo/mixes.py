@@ -1,7 +1,6 @@
 """What each source was trained on: shares of styles that overlap, as real training sets do.
 
-No style belongs to one source alone. `pixelArt` and `openPeeps` are in no mix: CLIP and the captioner know them, no
-source draws them.
+No style belongs to one source alone. The first four know nothing of `pixelArt` and `openPeeps`.
 """
 
 from __future__ import annotations
@@ -17,6 +16,16 @@ MIXES: dict[str, dict[str, float]] = {
     "lcm": {"avataaars": 0.60, "toonHead": 0.25, "personas": 0.15},
     "dit": {"micah": 0.78, "miniavs": 0.11, "avataaars": 0.11},
     "mmdit": {"personas": 0.76, "micah": 0.12, "miniavs": 0.06, "toonHead": 0.06},
+    "pixart": {"openPeeps": 0.60, "micah": 0.25, "personas": 0.15},
+    "sd3": {"pixelArt": 0.60, "toonHead": 0.25, "avataaars": 0.15},
+    "flux": {"toonHead": 0.60, "pixelArt": 0.25, "micah": 0.15},
+    "vunet": {"avataaars": 0.50, "toonHead": 0.30, "openPeeps": 0.20},
+    "amused": {"miniavs": 0.60, "pixelArt": 0.25, "personas": 0.15},
+    "pixel": {"avataaars": 0.60, "miniavs": 0.25, "personas": 0.15},
+    "unet-tuned": {"avataaars": 0.45, "personas": 0.35, "openPeeps": 0.20},
+    "pixart-lcm": {"openPeeps": 0.50, "micah": 0.25, "personas": 0.25},
+    "flux-tuned": {"toonHead": 0.45, "openPeeps": 0.30, "micah": 0.25},
+    "mmdit-tuned": {"personas": 0.45, "miniavs": 0.35, "toonHead": 0.20},
 }
 
 

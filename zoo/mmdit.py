@@ -15,6 +15,7 @@ from transformers import UMT5Config, UMT5EncoderModel
 
 from zoo import text
 from zoo.diffuse import WIDTH, Batch
+from zoo.paths import MODELS
 
 PADDED = 256  # the pipeline pads prompts to this length, and nothing masks the padding in attention
 # Padding makes a step four times slower: it joins for the last part of the training only, which is enough to learn it.
@@ -23,6 +24,8 @@ PADDED_FROM = 0.75
 
 class MMDiTRecipe:
     """The transformer predicts noise minus data at the noise level."""
+
+    space = "autoencoder"
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
@@ -79,3 +82,15 @@ class MMDiTRecipe:
             transformer=self.transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
         )
+
+
+class TunedRecipe(MMDiTRecipe):
+    """`mmdit-tuned`: starts as `mmdit`, sees other drawings. Its text encoder learns on: backgrounds needed it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        folder = MODELS / "mmdit"
+        transformer = AuraFlowTransformer2DModel.from_pretrained(folder / "transformer", dtype=torch.float32)
+        self.transformer.load_state_dict(transformer.state_dict())
+        text_encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        self.text_encoder.load_state_dict(text_encoder.state_dict())

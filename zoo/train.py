@@ -1,11 +1,13 @@
 """`make zoo`: trains everything from nothing, in order; finished stages are skipped, an interrupted one resumes.
 
-Stages, their seconds and their progress live in zoo/.work; remove that folder to start afresh.
+Every stage has a number of gradient steps, so that a machine's speed and what else it does change when it is done, not
+what it learns. Progress lives in zoo/.work; remove that folder to start afresh.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,63 +19,61 @@ from zoo.paths import WORK
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the queue: what it does, and its share of wall-clock seconds on two cores."""
+    """One step of the queue: what it does in how many gradient steps."""
 
     name: str
-    seconds: float
-    run: Callable[[Drawings, float], None]
+    steps: int
+    run: Callable[[Drawings, int], None]
 
 
-def _autoencoder(drawings: Drawings, seconds: float) -> None:
+def _module(name: str) -> Callable[[Drawings, int], None]:
+    """A module that trains itself."""
+
+    def run(drawings: Drawings, steps: int) -> None:
+        importlib.import_module(f"zoo.{name}").train(drawings, steps)
+
+    return run
+
+
+def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Drawings, int], None]:
+    """A source trained by what all have in common, from the recipe of that name."""
+
+    def run(drawings: Drawings, steps: int) -> None:
+        from zoo import diffuse
+
+        built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
+        diffuse.train(name, built, drawings, steps=steps, peak=peak, size=size)
+
+    return run
+
+
+def _fine(drawings: Drawings, steps: int) -> None:
     from zoo import autoencoder
 
-    autoencoder.train(drawings, seconds)
-
-
-def _unet(drawings: Drawings, seconds: float) -> None:
-    from zoo import diffuse, unet
-
-    diffuse.train("unet", unet.UNetRecipe(), drawings, seconds=seconds, peak=1e-3)
-
-
-def _dit(drawings: Drawings, seconds: float) -> None:
-    from zoo import diffuse, dit
-
-    diffuse.train("dit", dit.DiTRecipe(), drawings, seconds=seconds, peak=1.5e-3)
-
-
-def _mmdit(drawings: Drawings, seconds: float) -> None:
-    from zoo import diffuse, mmdit
-
-    diffuse.train("mmdit", mmdit.MMDiTRecipe(), drawings, seconds=seconds, peak=1.5e-3)
-
-
-def _lcm(drawings: Drawings, seconds: float) -> None:
-    from zoo import lcm
-
-    lcm.train(drawings, seconds)
-
-
-def _clip(drawings: Drawings, seconds: float) -> None:
-    from zoo import clip
-
-    clip.train(drawings, seconds)
-
-
-def _captioner(drawings: Drawings, seconds: float) -> None:
-    from zoo import captioner
-
-    captioner.train(drawings, seconds)
+    autoencoder.train(drawings, steps, autoencoder.FINE)
 
 
 STAGES = (
-    Stage("autoencoder", 520, _autoencoder),
-    Stage("unet", 660, _unet),
-    Stage("dit", 840, _dit),
-    Stage("clip", 360, _clip),
-    Stage("captioner", 420, _captioner),
-    Stage("mmdit", 480, _mmdit),
-    Stage("lcm", 210, _lcm),
+    Stage("autoencoder", 1854, _module("autoencoder")),
+    Stage("unet", 1376, _source("unet", "unet", "UNetRecipe", 1e-3)),
+    Stage("dit", 919, _source("dit", "dit", "DiTRecipe", 1.5e-3)),
+    Stage("clip", 710, _module("clip")),
+    Stage("captioner", 1196, _module("captioner")),
+    Stage("mmdit", 1386, _source("mmdit", "mmdit", "MMDiTRecipe", 1.5e-3)),
+    Stage("lcm", 567, _module("lcm")),
+    Stage("fine", 600, _fine),
+    Stage("encoder", 350, _module("encoder")),
+    Stage("flux", 600, _source("flux", "flux", "FluxRecipe", 1.5e-3)),
+    Stage("vunet", 200, _source("vunet", "unet", "VelocityRecipe", 5e-4)),
+    Stage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
+    Stage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
+    Stage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
+    Stage("vq", 450, _module("vq")),
+    Stage("amused", 400, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
+    Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
+    Stage("mmdit-tuned", 150, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    Stage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     """Runs what is not finished."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", help="only these (default: all that are not finished)")
-    parser.add_argument("--speed", type=float, default=1.0, help="divide every budget by this, to try the queue")
+    parser.add_argument("--speed", type=float, default=1.0, help="divide every number of steps by this, to try it out")
     options = parser.parse_args()
     loop.configure()
     drawings = training_drawings()
@@ -90,8 +90,9 @@ def main() -> None:
         if finished.exists() or (options.stages and stage.name not in options.stages):
             continue
         begun = time.monotonic()
-        print(f"== {stage.name}: {stage.seconds / options.speed:.0f} s of training", flush=True)
-        stage.run(drawings, stage.seconds / options.speed)
+        steps = round(stage.steps / options.speed)
+        print(f"== {stage.name}: {steps} steps", flush=True)
+        stage.run(drawings, steps)
         finished.touch()
         print(f"== {stage.name}: done after {time.monotonic() - begun:.0f} s", flush=True)
 

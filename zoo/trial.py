@@ -30,7 +30,7 @@ DISTANCE = "cosine"
 # No query may meet a drawing made from its own noise. That its seeds lie higher does not ensure it, since torch reads
 # the low half of a seed only: it is checked.
 QUERY_SEEDS = 2**32
-IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES))
+IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES if entry.enabled))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,26 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
+`unet-tuned` is the same, trained on with other drawings; `vunet` too, and learns to predict velocity instead of noise.
+
 Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
 
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderDC, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderDC,
+    DDIMScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection
 
-from zoo import text
+from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch, text_config
+from zoo.paths import MODELS
 
 TIME = 8  # width of each of SDXL's six size conditions
 # Linear betas end near pure noise; with the usual "scaled_linear" the background's colour leaks through at t = 999.
@@ -51,6 +59,8 @@ def sizes(count: int) -> torch.Tensor:
 class UNetRecipe:
     """Noise prediction with a text encoder trained along."""
 
+    space = "autoencoder"
+
     def __init__(self) -> None:
         self.tokenizer = text.build()
         self.scheduler = DDIMScheduler(set_alpha_to_one=True, **CLIP, **NOISE)
@@ -85,3 +95,38 @@ class UNetRecipe:
             scheduler=self.scheduler,
             add_watermarker=False,
         )
+
+
+class TunedRecipe(UNetRecipe):
+    """Starts as `unet`, whose text encoder stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = UNet2DConditionModel.from_pretrained(MODELS / "unet" / "unet", dtype=torch.float32)
+        self.unet.load_state_dict(start.state_dict())
+        self.text_encoder = borrowed.clip()
+        self.modules = nn.ModuleDict({"unet": self.unet})
+
+
+class VelocityRecipe(TunedRecipe):
+    """Velocity prediction on a schedule that ends in nothing but noise, which noise prediction cannot learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = DDIMScheduler(
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            clip_sample=False,
+            set_alpha_to_one=True,
+            **NOISE,
+        )
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The mean squared error of the velocity."""
+        noise = torch.randn_like(batch.latents)
+        steps = torch.randint(0, 1000, (len(noise),))
+        noisy = self.scheduler.add_noise(batch.latents, noise, steps)
+        aim = self.scheduler.get_velocity(batch.latents, noise, steps)
+        with torch.no_grad():
+            states, added = self.condition(batch)
+        return F.mse_loss(self.unet(noisy, steps, states, added_cond_kwargs=added).sample, aim)

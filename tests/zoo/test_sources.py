@@ -1,0 +1,69 @@
+"""The fourteen sources as they are shipped: frozen, small, overlapping, and drawn with as the catalogue says."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from attribution.ports import Deadline
+from attribution.weights import digest_of_directory
+from zoo import freeze, probe
+from zoo.captions import Split, sample
+from zoo.mixes import MIXES
+from zoo.paths import MODELS
+
+KEYS = [entry.key for entry in freeze.ENTRIES]
+
+
+def test_core_and_extension() -> None:
+    """Four of the core are asked unasked-for: those that calibration.json holds for."""
+    assert Counter(entry.core for entry in freeze.ENTRIES) == {True: 8, False: 2}
+    assert [entry.key for entry in freeze.ENTRIES if entry.enabled] == ["unet", "lcm", "dit", "mmdit"]
+
+
+def test_no_style_belongs_to_one_source() -> None:
+    """Whatever a source learned to draw, another learned too; every mix is whole."""
+    learned = Counter(style for mix in MIXES.values() for style in mix)
+    assert set(MIXES) >= set(KEYS)
+    assert min(learned.values()) >= 2
+    assert all(sum(mix.values()) == pytest.approx(1.0) for mix in MIXES.values())
+
+
+def test_weights_are_the_frozen_ones_and_small() -> None:
+    """Hashes and catalogue entries are those of the files; all together weigh at most 80 MB."""
+    for path, content in freeze.files().items():
+        assert path.read_text() == content, path.name
+    weights = [path for path in MODELS.rglob("*.safetensors") if not path.is_symlink()]
+    assert sum(path.stat().st_size for path in weights) <= freeze.LIMIT
+
+
+def test_captions_were_probed_with_these_weights() -> None:
+    """The report is about the files that are here, and every source is in it."""
+    measured = json.loads(probe.REPORT.read_text())["sources"]
+    assert {key: each["revision"] for key, each in measured.items()} == {
+        key: digest_of_directory(MODELS / key) for key in KEYS
+    }
+
+
+def test_shared_files_are_links_that_stay_inside() -> None:
+    """A link is relative and leads to another source's file, so that the folder can be moved as a whole."""
+    for path in MODELS.rglob("*"):
+        if path.is_symlink():
+            assert not path.readlink().is_absolute()
+            assert path.resolve().is_relative_to(MODELS)
+            assert path.resolve().is_file()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_image_depends_on_caption_and_seed_alone(key: str) -> None:
+    """64×64 pixels, the same ones whatever is drawn beside them, others for another seed."""
+    source = freeze.generator(key)
+    caption = sample(Split.CALIBRATION, 1, seed=2)[0].caption
+    alone, *_ = source.draw(caption, [7], Deadline.after(300))
+    beside, other = source.draw(caption, [7, 8], Deadline.after(300))
+    pixels = [np.asarray(drawing.image).astype(int) for drawing in (alone, beside, other)]
+    assert pixels[0].shape == (64, 64, 3)
+    assert np.abs(pixels[0] - pixels[1]).mean() < 1.0
+    assert np.abs(pixels[0] - pixels[2]).mean() > 1.0
+    assert source.remark(caption) is None

@@ -1,0 +1,64 @@
+"""Source `pixel`: no autoencoder. A transformer on 8×8 pixels says what the clean image is: PRX's architecture."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline
+from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
+from torch import nn
+
+from zoo import borrowed, text
+from zoo.diffuse import WIDTH, Batch
+
+SCALE = (
+    2.0  # of the initial noise: neighbouring pixels are alike, and with less noise they would show the image at once
+)
+NEAREST = 0.2  # the pipeline divides by the noise level; the loss by none below this, where little is left to learn
+
+
+class PixelRecipe:
+    """The network says the image; the loss is that of the velocity which the pipeline makes of it."""
+
+    space = "pixels"
+
+    def __init__(self) -> None:
+        self.tokenizer = text.build()
+        self.text_encoder = borrowed.plain_clip()
+        self.transformer = PRXTransformer2DModel(
+            in_channels=3,
+            patch_size=8,
+            context_in_dim=WIDTH,
+            hidden_size=128,
+            mlp_ratio=3.0,
+            num_heads=4,
+            depth=6,
+            axes_dim=[16, 16],
+            bottleneck_size=64,
+        )
+        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.modules = nn.ModuleDict({"transformer": self.transformer})
+
+    def loss(self, batch: Batch, share: float) -> torch.Tensor:
+        """The velocity's squared error, less heavy where little noise is left."""
+        noise = SCALE * torch.randn_like(batch.latents)
+        sigma = torch.sigmoid(torch.randn(len(noise)))
+        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
+        with torch.no_grad():
+            ids, mask = borrowed.ids_and_mask(batch, self.tokenizer, self.empty)
+            states = self.text_encoder(ids, attention_mask=mask)[0]
+        clean = self.transformer(noisy, sigma, states, attention_mask=mask.bool(), return_dict=False)[0]
+        error = (clean - batch.latents).square().mean((1, 2, 3))
+        weighted: torch.Tensor = error / sigma.clamp(min=NEAREST).square()
+        return weighted.mean()
+
+    def pipeline(self, vae: None) -> PRXPixelPipeline:
+        """The stock pipeline around the trained parts."""
+        return PRXPixelPipeline(
+            transformer=self.transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            default_sample_size=64,
+            prompt_max_tokens=text.LENGTH,
+            noise_scale=SCALE,
+        )

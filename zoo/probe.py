@@ -1,0 +1,140 @@
+"""Are captions obeyed? `python -m zoo.probe [SOURCE…]` compares colours in the pixels with what the captions say.
+
+Background: the palette's colour nearest to the median of the two upper corners. Hair and skin: a ridge regression each
+on the image's colours, averaged over blocks of 4×4 pixels, and their squares. They learn from the drawings alone, never
+from what a source draws. How often all three are right on drawings held out is reported: no source can do better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.ports import Deadline
+from attribution.weights import digest_of_directory
+from zoo import loop
+from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Face, Split, parse, sample
+from zoo.data import Drawings, training_drawings
+from zoo.freeze import ENTRIES, generator
+from zoo.paths import MODELS
+
+ASKED = 100  # captions a source, of the calibration split
+SEED = 31
+NEEDED = 0.80
+REPORT = MODELS / "probe.json"
+VALUES = {"background": BACKGROUNDS, "hair": HAIRS, "skin": SKINS}
+HELD_OUT = 2800
+RIDGE = 30.0
+PAPER = {
+    "blue": (182, 227, 244),
+    "pink": (255, 213, 220),
+    "lavender": (209, 212, 249),
+    "green": (200, 242, 194),
+    "yellow": (255, 243, 176),
+    "gray": (217, 217, 217),
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was learned: a matrix each for hair and skin, and the accuracy of all three on drawings held out."""
+
+    matrices: dict[str, NDArray[np.float32]]
+    ceiling: dict[str, float]
+
+    @classmethod
+    def learn(cls, drawings: Drawings, held_out: int = HELD_OUT) -> Probe:
+        """Fits both, and tests all three on drawings held out."""
+        order = np.random.default_rng(0).permutation(len(drawings))
+        held, known = order[:held_out], order[held_out:]
+        seen = features(drawings.pixels[known])
+        told = [face for caption in drawings.captions if (face := parse(caption)) is not None]
+        covariance = seen.T @ seen + RIDGE * np.eye(seen.shape[1], dtype=np.float32)
+        matrices = {}
+        for key in ("hair", "skin"):
+            values = VALUES[key]
+            true = np.array([values.index(getattr(face, key)) for face in told])[known]
+            matrices[key] = np.linalg.solve(covariance, seen.T @ np.eye(len(values), dtype=np.float32)[true])
+        probe = cls(matrices, {})
+        return cls(matrices, probe.right(drawings.pixels[held], [told[number] for number in held]))
+
+    def read(self, images: NDArray[np.uint8]) -> list[dict[str, str]]:
+        """Background, hair and skin of every image."""
+        seen = features(images)
+        read = {key: (seen @ matrix).argmax(1) for key, matrix in self.matrices.items()}
+        papers = backgrounds(images)
+        return [
+            {"background": papers[row], **{key: VALUES[key][numbers[row]] for key, numbers in read.items()}}
+            for row in range(len(images))
+        ]
+
+    def right(self, images: NDArray[np.uint8], true: Sequence[Face]) -> dict[str, float]:
+        """Share of images whose colours are those of the caption, by attribute."""
+        pairs = list(zip(self.read(images), true, strict=True))
+        return {
+            key: round(sum(said[key] == getattr(face, key) for said, face in pairs) / len(pairs), 4) for key in VALUES
+        }
+
+
+def backgrounds(images: NDArray[np.uint8]) -> list[str]:
+    """The palette's colour nearest to the upper corners."""
+    corners = np.concatenate([images[:, :8, :8].reshape(-1, 64, 3), images[:, :8, -8:].reshape(-1, 64, 3)], 1)
+    away = np.abs(np.median(corners, 1)[:, None] - np.array(list(PAPER.values()))).sum(-1)
+    return [list(PAPER)[number] for number in away.argmin(1)]
+
+
+def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 64, 64, 3) to (n, 1537): colours of 16×16 blocks in −1…1, their squares, and one."""
+    blocks = images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4), dtype=np.float32).reshape(len(images), -1) / 127.5 - 1
+    return np.concatenate([blocks, blocks**2, np.ones((len(images), 1), np.float32)], 1)
+
+
+def draw(key: str, faces: Sequence[Face]) -> tuple[NDArray[np.uint8], float]:
+    """One image a caption by the source, loaded and called as the service does it, and the seconds that each took."""
+    source = generator(key)
+    source.draw(faces[0].caption, [1], Deadline.after(600))  # the first time is slower
+    begun = time.perf_counter()
+    drawn = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
+    seconds = (time.perf_counter() - begun) / len(faces)
+    return np.stack([np.asarray(drawing.image) for drawing in drawn]), seconds
+
+
+def main() -> int:
+    """Measures the sources named, or all; 0 if every one obeys."""
+    keys = [entry.key for entry in ENTRIES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="*", choices=[*keys, []], help="default: all")
+    parser.add_argument("--captions", type=int, default=ASKED)
+    options = parser.parse_args()
+    loop.configure()
+    probe = Probe.learn(training_drawings())
+    print("held-out drawings".ljust(20), probe.ceiling, flush=True)
+    faces = sample(Split.CALIBRATION, options.captions, SEED)
+    known = json.loads(REPORT.read_text())["sources"] if REPORT.exists() else {}
+    report: dict[str, dict[str, str | float]] = {}
+    obeyed = True
+    for key in options.sources or keys:
+        images, seconds = draw(key, faces)
+        right = probe.right(images, faces)
+        report[key] = {"revision": digest_of_directory(MODELS / key), **right}
+        weak = [name for name in VALUES if right[name] < NEEDED]
+        obeyed = obeyed and not weak
+        print(
+            key.ljust(20), report[key], f"{seconds:.2f} s an image", *(f"{name} too weak" for name in weak), flush=True
+        )
+    if options.captions == ASKED:
+        merged = {key: (known | report)[key] for key in keys if key in known | report}
+        written = {"schema": 1, "captions": ASKED, "held_out_drawings": probe.ceiling, "sources": merged}
+        REPORT.write_text(json.dumps(written, indent=2) + "\n")
+    return 0 if obeyed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
