@@ -120,11 +120,8 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
 def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job | None:
     on = goes_on(stage, process.settings.screening)
     claim_for = process.settings.job.lease if on else None
-    # One statement is a transaction by itself.
-    door = process.database.transaction(durable=False) if outcome.blobs else process.database.statement()
-    with door as session:
-        moved = jobs.advance(session, job, outcome.to, claim_for, outcome.values)
-        lost = [] if moved is None else blobs.refer(session, job.id, outcome.blobs)
+    with process.database.statement() as session:
+        moved, lost = jobs.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
     if moved is None:
         discard(process, outcome.blobs.values())
         return None

@@ -194,7 +194,7 @@ _ACCEPT = text(
             timeout float, state text, reason text, warning text, external boolean,
             origin text, drawings jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
-    ), {blobs.referring("job.id", "uses, job")}
+    ), {blobs.referring("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
     FROM job, durable, ({admission.SHARE}) AS share
     """  # noqa: S608 - our own words

@@ -193,16 +193,18 @@ def records(
     )
 
 
-def referring(job_id: str, origin: str = "uses") -> str:
-    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job_id`, from `origin`, is SQL.
+def referring(job: str) -> str:
+    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job` is SQL: something that has an id.
 
+    Where it has no row, nothing is recorded. Its row is locked before those of the blobs, as whoever erases does.
     One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
     return f"""
     uses AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
-            AS uses (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
-                     cache_key text, drawn_at timestamptz)
+        SELECT job.id AS job_id, new.*
+        FROM {job} AS job, jsonb_to_recordset(CAST(:records AS jsonb))
+            AS new (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
+                    cache_key text, drawn_at timestamptz)
     ), stored AS (
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
@@ -212,16 +214,17 @@ def referring(job_id: str, origin: str = "uses") -> str:
         RETURNING blobs.sha256, old.gone_at
     ), referred AS (
         INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
-        SELECT {job_id}, role, uses.tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
+        SELECT job_id, role, tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
                THEN coalesce(drawn_at, now()) END
-        FROM {origin}
+        FROM uses
         ON CONFLICT (job_id, role) DO UPDATE
             SET sha256 = excluded.sha256, cache_key = excluded.cache_key, drawn_at = excluded.drawn_at
     )
     """  # noqa: S608 - our own words
 
 
-_REFER = text(f"WITH {referring('CAST(:job_id AS uuid)')} SELECT sha256 FROM stored WHERE gone_at IS NOT NULL")  # noqa: S608 - our own words
+_THIS_JOB = "(SELECT CAST(:job_id AS uuid) AS id)"
+_REFER = text(f"WITH {referring(_THIS_JOB)} SELECT sha256 FROM stored WHERE gone_at IS NOT NULL")  # noqa: S608 - ours
 
 
 def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:

@@ -12,10 +12,12 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, func, or_, select, text
+from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import ServiceError
+from app.store import blobs
+from app.store.blobs import StoredBlob
 from app.store.models import Job, JobSource, JobStatus, Stage
 from app.webhook import deliveries
 
@@ -91,10 +93,16 @@ _CLAIM = select(Job).from_statement(
 
 
 def advance(
-    session: Session, job: Job, to: Stage, claim_for: timedelta | None = None, values: Mapping[str, Any] | None = None
-) -> Job | None:
-    """Moves a claimed job to its next stage; None when the claim was fenced off.
+    session: Session,
+    job: Job,
+    to: Stage,
+    claim_for: timedelta | None = None,
+    values: Mapping[str, Any] | None = None,
+    uses: Mapping[str, StoredBlob] | None = None,
+) -> tuple[Job | None, Sequence[StoredBlob]]:
+    """Moves a claimed job to its next stage; None when the claim was fenced off, and nothing was recorded.
 
+    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blobs.refer`.
     With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
     source is to be waited for, resynthesising is passed over: the returned job says which stage it entered.
     """
@@ -103,7 +111,9 @@ def advance(
     if claim_for is not None:
         sets |= {"attempt": "1", "lease_until": "now() + :lease"}
         given["lease"] = claim_for
-    return _leave(session, job, sets, given, values or {})
+    if not uses:
+        return _leave(session, job, sets, given, values or {}), ()
+    return _leave_using(session, job, sets, given, values or {}, blobs.in_order(uses))
 
 
 # With nothing drawn there is nothing to embed; ranking then says which sources were not tested, and why.
@@ -137,22 +147,57 @@ def _told(session: Session, ended: Job | None) -> Job | None:
 def _leave(
     session: Session, job: Job, sets: Mapping[str, str], given: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Job | None:
-    statement = _leaving(tuple(sets.items()), tuple(values))
-    given = {
+    statement = select(Job).from_statement(text(_leaving(tuple(sets.items()), tuple(values))))
+    return session.scalars(statement, _held(job, given, values), execution_options=_ANEW).one_or_none()
+
+
+def _leave_using(
+    session: Session,
+    job: Job,
+    sets: Mapping[str, str],
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    used: Sequence[tuple[str, StoredBlob]],
+) -> tuple[Job | None, Sequence[StoredBlob]]:
+    """One statement: a transaction of its own cost every stage that stores something three round trips."""
+    given = _held(job, given, values) | {"records": blobs.records(used)}
+    statement = _leaving_using(tuple(sets.items()), tuple(values))
+    row = session.execute(statement, given, execution_options=_ANEW).one_or_none()
+    if row is None:
+        return None, ()
+    return row[0], [blob for _, blob in used if blob.sha256 in (row[1] or ())]
+
+
+_ANEW = {"populate_existing": True}
+
+
+def _held(job: Job, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         **given,
         **{name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in values.items()},
         "id": job.id,
         "held_stage": job.stage,
         "held_attempt": job.attempt,
     }
-    return session.scalars(statement, given, execution_options={"populate_existing": True}).one_or_none()
 
 
 @lru_cache
-def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
+def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> str:
     values = {name: f"CAST(:{name} AS jsonb)" if name in JSON_COLUMNS else f":{name}" for name in columns}
-    statement = f"UPDATE jobs SET {setting({**dict(sets), **values})} WHERE {_HELD} RETURNING *"  # noqa: S608 - our words
-    return select(Job).from_statement(text(statement))
+    return f"UPDATE jobs SET {setting({**dict(sets), **values})} WHERE {_HELD} RETURNING *"  # noqa: S608 - our words
+
+
+@lru_cache
+def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
+    own = Job.__table__.columns
+    gone = column("gone", ARRAY(Text))
+    statement = f"""
+        WITH moved AS ({_leaving(sets, columns)}), {blobs.referring("moved")}
+        SELECT {", ".join(f"moved.{each.name}" for each in own)},
+               (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
+        FROM moved
+        """  # noqa: S608 - our own words
+    return select(Job, gone).from_statement(text(statement).columns(*own, gone))
 
 
 def release(session: Session, job: Job) -> bool:

@@ -95,9 +95,9 @@ def test_a_late_result_of_an_older_attempt_is_fenced_off(bench: Make) -> None:
     assert old is not None
     assert new is not None
     with database.transaction() as session:
-        assert not jobs.advance(session, old, Stage.CAPTIONING)
-        assert jobs.advance(session, new, Stage.CAPTIONING)
-        assert not jobs.advance(session, new, Stage.CAPTIONING)
+        assert not jobs.advance(session, old, Stage.CAPTIONING)[0]
+        assert jobs.advance(session, new, Stage.CAPTIONING)[0]
+        assert not jobs.advance(session, new, Stage.CAPTIONING)[0]
 
 
 def test_a_claim_is_given_once(bench: Make) -> None:

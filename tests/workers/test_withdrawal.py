@@ -322,6 +322,6 @@ def test_a_claimed_stage_of_an_erased_job_is_fenced_off(bench: Make, api: Callab
     assert claimed is not None
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     with here.process.database.transaction() as session:
-        assert jobs.advance(session, claimed, Stage.CAPTIONING, values={"caption": "late"}) is None
+        assert jobs.advance(session, claimed, Stage.CAPTIONING, values={"caption": "late"})[0] is None
     end_snapshot(here.process, DEFAULT_TENANT, job_id)
     assert client.get(f"/attribute/{job_id}").status_code == 410
