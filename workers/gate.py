@@ -20,7 +20,7 @@ from app.store.sources import SourceClaim
 from app.vendors.circuit import Open, Report
 from app.vendors.limits import Slot, Wait
 from attribution.catalogue import Source
-from attribution.errors import QuotaExhausted, RateLimited, SourceTimeout, SourceUnavailable
+from attribution.errors import PromptRefused, QuotaExhausted, RateLimited, SourceTimeout, SourceUnavailable
 from attribution.ports import SourceState
 from workers.process import Process
 
@@ -76,6 +76,7 @@ class SourceGate:
         self._lock = Lock()
         self._ordered = {call.k: call for call in earlier if call.task is not None and call.settled_at is None}
         self._inside = False
+        self._refused = False
 
     def open(self, k: int, images: int) -> "SourcePermit":
         """Leave to order. Raises NoRoom, CircuitOpen, QuotaExhausted, or SourceTimeout where the job has ended."""
@@ -91,6 +92,8 @@ class SourceGate:
         else:
             slot = self._place(None)
             try:
+                if self._refused:  # while this thread waited for the place
+                    raise PromptRefused(f"{self.entry.name} has refused the caption already.")
                 self._check(slot)
                 self._reserve(slot, k, images)
             except BaseException:
@@ -104,6 +107,10 @@ class SourceGate:
         """Of a place that nothing was ordered at."""
         if self.process.limits.release(slot, unused=True):
             self.freed()
+
+    def refused(self) -> None:
+        """The caption will not be sent again. To be told before the place is given to others."""
+        self._refused = True
 
     def verdict(self, state: SourceState) -> Report:
         """What a call's end says of the vendor; that it was too slow only if it had all the time that its file says."""
@@ -192,5 +199,7 @@ class SourcePermit:
             if settled and usd:
                 SOURCE_SPEND.labels(self._slot.source).inc(float(usd))
         gate.process.circuits.report(self._slot.source, gate.verdict(state))
+        if state is SourceState.REFUSED_PROMPT:
+            gate.refused()
         if gate.process.limits.release(self._slot):
             gate.freed()
