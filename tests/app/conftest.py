@@ -1,5 +1,7 @@
 """The API over real Postgres, Valkey and blobs, with a catalogue of fake sources; tables are emptied after a test."""
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -81,6 +83,19 @@ def redis(migrated: embedded.Servers) -> Iterator[Redis]:
     yield client
     client.flushall()
     client.close()
+
+
+@pytest.fixture
+def messages(redis: Redis) -> Callable[[str], list[Any]]:
+    """What lies in a queue, once something does: messages are sent while the answer is on its way."""
+
+    def of(queue: str) -> list[Any]:
+        until = time.monotonic() + 10
+        while not (found := redis.lrange(queue, 0, -1)) and time.monotonic() < until:
+            time.sleep(0.01)
+        return [json.loads(each) for each in found]
+
+    return of
 
 
 @pytest.fixture

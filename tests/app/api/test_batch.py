@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from redis import Redis
 from sqlalchemy import func, select
 
 from app.api.batch import BatchDocument
@@ -42,7 +41,9 @@ def count(database: Database) -> int:
         return session.scalar(select(func.count()).select_from(Job)) or 0
 
 
-def test_each_item_is_answered_in_its_place(client: TestClient, database: Database, redis: Redis):
+def test_each_item_is_answered_in_its_place(
+    client: TestClient, database: Database, messages: Callable[[str], list[Any]]
+):
     """As it would have been by itself: a job, or a problem whose pointers begin at the item."""
     batch = post(
         client,
@@ -66,7 +67,7 @@ def test_each_item_is_answered_in_its_place(client: TestClient, database: Databa
         "/problems/unknown-source",
     ]
     assert count(database) == 2
-    assert (redis.llen("screen"), redis.llen("fetch")) == (1, 1)
+    assert (len(messages("screen")), len(messages("fetch"))) == (1, 1)
     for item in (found[0], found[2]):
         assert client.get(f"/attribute/{item['job']['id']}").json() == item["job"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from redis import Redis
 from sqlalchemy import func, select
 
 from app.intake.options import MAX_METADATA_BYTES
@@ -74,14 +73,14 @@ def test_what_is_null_is_not_given(client: TestClient):
     assert client.post("/attribute", json=body).status_code == 202
 
 
-def test_an_address_is_accepted_at_once(client: TestClient, database: Database, redis: Redis):
+def test_an_address_is_accepted_at_once(client: TestClient, database: Database, messages: Callable[[str], list[Any]]):
     """Nothing is fetched by the API: the job waits for a worker, and says so."""
     answer = client.post("/attribute", json={"image_url": "https://images.example/a.png#top", "candidates": 1})
     assert answer.status_code == 202, answer.text
     assert (answer.json()["status"], answer.json()["stage"], answer.json()["image"]) == ("queued", "fetching", None)
     job = row(database, answer)
     assert (job.image_url, job.query_blob, job.stage) == ("https://images.example/a.png", None, Stage.FETCHING)
-    assert redis.llen("fetch") == 1
+    assert len(messages("fetch")) == 1
     assert "images.example" not in answer.text
 
 

@@ -1,12 +1,12 @@
 """The story of an upload, told over HTTP: accepted, committed, handed on, polled."""
 
 import hashlib
-import json
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import obstore
 from fastapi.testclient import TestClient
-from redis import Redis
 from sqlalchemy import select
 
 from app.settings import Settings
@@ -17,7 +17,7 @@ from tests.app.images import encoded, noise
 
 
 def test_an_upload_becomes_a_job_that_can_be_polled(
-    client: TestClient, database: Database, redis: Redis, settings: Settings
+    client: TestClient, database: Database, messages: Callable[[str], list[Any]], settings: Settings
 ):
     """POST answers with a queued job; its bytes are stored, its message waits, and GET shows the same."""
     data = encoded(noise(1500, 1000), "JPEG")
@@ -63,4 +63,4 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
     assert job["query_image"] is row.query_blob is None
     store = open_store(settings.blobs.url)
     assert bytes(obstore.get(store, f"{DEFAULT_TENANT}/{uses['original'][:2]}/{uses['original']}").bytes()) == data
-    assert json.loads(redis.lindex("screen", 0))["headers"]["task"] == "workers.screen"
+    assert messages("screen")[0]["headers"]["task"] == "workers.screen"
