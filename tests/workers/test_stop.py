@@ -103,7 +103,7 @@ def test_a_stage_is_handed_back_like_a_drawing(bench: Callable[..., Bench]) -> N
     assert list(here.broker.steps) == [stage_step(Stage.SCREENING, job_id)]
     assert (here.job(job_id).attempt, here.job(job_id).lease_until) == (0, None)
     with here.process.database.transaction() as session:
-        assert jobs.advance(session, job, Stage.CAPTIONING) is None
+        assert jobs.advance(session, job, Stage.CAPTIONING)[0] is None
     here.run()
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
