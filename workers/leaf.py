@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import timedelta
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +25,7 @@ from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaEx
 from attribution.image import encode_png
 from attribution.ports import Deadline, Drawing, SourceState
 from attribution.resynthesise import derive_seeds, is_blank
-from attribution.resynthesise.remote.gate import Gate
+from attribution.resynthesise.remote.gate import OneByOne
 from attribution.resynthesise.stage import Remarks
 from workers.discard import discard
 from workers.gate import CircuitOpen, NoRoom, SourceGate
@@ -37,28 +37,6 @@ log = structlog.get_logger(__name__)
 
 # What one of them says it will say of every other drawing, too.
 _OF_ALL = (PromptRefused, QuotaExhausted, KeyRefused, CircuitOpen)
-
-
-@runtime_checkable
-class OneByOne(Protocol):
-    """A generator whose drawings are ordered one by one, at somebody's who wants to be asked with care."""
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalogue."""
-        ...
-
-    def draw_one(
-        self,
-        prompt: str,
-        k: int,
-        seed: int,
-        deadline: Deadline,
-        gate: Gate,
-        safety_identifier: str | None = None,
-    ) -> Drawing:
-        """The k-th drawing. Raises SourceError."""
-        ...
 
 
 def limit_of(claim: SourceClaim) -> timedelta:

@@ -30,11 +30,12 @@ from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, Drawing, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesise import derive_seeds
 from attribution.resynthesise import resynthesise as draw
+from attribution.resynthesise.remote.gate import OneByOne
 from workers import reuse
 from workers.discard import discard
 from workers.gate import GRACE_SECONDS
 from workers.images import PNG
-from workers.leaf import OneByOne, draw_one_by_one, limit_of
+from workers.leaf import draw_one_by_one, limit_of
 from workers.process import Process
 from workers.stage import hand_on
 
@@ -197,7 +198,7 @@ def _count(row: JobSource, state: SourceState, began: float) -> None:
     GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
 
 
-def _generator(process: Process, row: JobSource) -> Generator | OneByOne | Resynthesis:
+def _generator(process: Process, row: JobSource) -> Generator | Resynthesis:
     """Who draws, or what becomes of the source where nobody can."""
     entry = _entry(process, row)
     if entry is None:

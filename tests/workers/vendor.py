@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -49,6 +49,10 @@ class Vendor:
     def ref(self) -> ModelRef:
         """As the catalogue has it."""
         return ModelRef("fake", self.revision)
+
+    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
+        """Vendors are asked for one drawing at a time."""
+        raise AssertionError("a leaf asks for all drawings at once")
 
     def draw_one(
         self, prompt: str, k: int, seed: int, deadline: Deadline, gate: Gate, safety_identifier: str | None = None
