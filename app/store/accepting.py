@@ -167,12 +167,12 @@ _ACCEPT = text(
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
-        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id, metadata,
-                          webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
+        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id,
+                          metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
                           cache, answer_key, cached_from)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
-               CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb), :webhook_url,
-               CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+               CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
+               :webhook_url, CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
