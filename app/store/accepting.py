@@ -172,7 +172,8 @@ _ACCEPT = text(
                           cache, answer_key, cached_from)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
                CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
-               :webhook_url, CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+               :webhook_url, CAST(:webhook_events AS jsonb),
+               CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
