@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.spec import parse
+from attribution.caption.spec import VlmOptions, parse
 from attribution.catalogue import Parameter, Source
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
@@ -58,13 +58,20 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
     return builders[source.adapter](source, placement)
 
 
-def build_captioner(spec: str, placement: Placement) -> Captioner:
-    """A captioner: "blip:DIRECTORY", "blip:HUB-ID@REVISION" or "fake:", also as "fake:crash_on=red,…"."""
+def build_captioner(spec: str, placement: Placement, outside: Outside | None = None) -> Captioner:
+    """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "fake:" and others; see `caption/spec.py`.
+
+    Those that are somewhere else are called through `outside`, if given. Raises ConfigurationError.
+    """
     found = parse(spec)
     if found.kind == "fake":
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
 
         return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
+    if isinstance(found.options, VlmOptions):
+        from attribution.caption.vlm import VlmCaptioner
+
+        return VlmCaptioner(found.which, found.options, outside or everyday())
     with _ml_wheels():
         from attribution.caption.blip import BlipCaptioner
     ref, directory = _locate(spec, found.which)

@@ -26,7 +26,8 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
     if Role.CAPTION in roles:
         for name in process.settings.models.captioners:
             process.models.captioner(name)
-        process.models.captioner().describe(grey)
+        if not process.models.captioning()[1].waits:
+            process.models.captioner().describe(grey)
     if Role.EMBED in roles:
         process.models.embedder.embed([grey])
     if Role.LOCAL in roles:

@@ -96,11 +96,11 @@ def test_fakes_by_specification() -> None:
 @pytest.mark.parametrize(
     ("build", "spec", "message"),
     [
-        (build_captioner, "clap:x", "blip, fake"),
+        (build_captioner, "clap:x", "blip, vlm, fake"),
         (build_captioner, "blip:no/such?beams=3", "beams"),
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
-        (build_captioner, "blip:", "no such directory"),
+        (build_captioner, "blip:", "which blip"),
         (build_embedder, "clap:x", "open_clip and fake"),
         (build_embedder, "", "names no embedder"),
     ],
