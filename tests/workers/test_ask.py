@@ -1,4 +1,4 @@
-"""Jobs whose images are described by somebody else: paid for from their budget, written down, sent nowhere in secret."""
+"""Jobs whose images are described by somebody else: paid for from their budget, written down, nothing in secret."""
 
 import logging
 from collections.abc import Callable, Iterator
