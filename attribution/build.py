@@ -4,14 +4,14 @@ Adapters are imported when they are built and not before: importing this module 
 wheels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.spec import VlmOptions, parse
+from attribution.caption.spec import PezOptions, RefineOptions, Spec, VlmOptions, parse
 from attribution.catalogue import Parameter, Source
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
@@ -58,10 +58,13 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
     return builders[source.adapter](source, placement)
 
 
-def build_captioner(spec: str, placement: Placement, outside: Outside | None = None) -> Captioner:
-    """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "fake:" and others; see `caption/spec.py`.
+def build_captioner(
+    spec: str, placement: Placement, outside: Outside | None = None, loaded: Iterable[Captioner] = ()
+) -> Captioner:
+    """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "pez", "fake:" and others; see `caption/spec.py`.
 
-    Those that are somewhere else are called through `outside`, if given. Raises ConfigurationError.
+    Those that are somewhere else are called through `outside`, if given; a BLIP that is `loaded` is not loaded twice.
+    Raises ConfigurationError.
     """
     found = parse(spec)
     if found.kind == "fake":
@@ -72,10 +75,24 @@ def build_captioner(spec: str, placement: Placement, outside: Outside | None = N
         from attribution.caption.vlm import VlmCaptioner
 
         return VlmCaptioner(found.which, found.options, outside or everyday())
+    _threads(placement)
+    if isinstance(found.options, PezOptions):
+        with _ml_wheels():
+            from attribution.caption.pez import PezCaptioner
+        if isinstance(found.options, RefineOptions):
+            start = _blip(found, placement, loaded)
+            return PezCaptioner(found.options.clip, found.options, device=placement.device, start=start)
+        return PezCaptioner(found.which, found.options, device=placement.device)
+    return _blip(found, placement, loaded)
+
+
+def _blip(found: Spec, placement: Placement, loaded: Iterable[Captioner]) -> Captioner:
     with _ml_wheels():
         from attribution.caption.blip import BlipCaptioner
-    ref, directory = _locate(spec, found.which)
-    _threads(placement)
+    ref, directory = _locate(found.text, found.which)
+    for other in loaded:
+        if isinstance(other, BlipCaptioner) and other.ref == ref:
+            return other
     return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
 
 

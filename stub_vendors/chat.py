@@ -66,7 +66,7 @@ def _read(asked: dict[str, Any]) -> tuple[str, Image.Image]:
 def _answer(name: str, model: str, description: str, scenario: Scenario) -> dict[str, Any]:
     refused = scenario is Scenario.WITHHELD
     content = None if refused else _PLAIN_NO if scenario is Scenario.SORRY else description
-    message = {
+    message: dict[str, Any] = {
         "role": "assistant",
         "content": content,
         "refusal": "I cannot describe people." if refused else None,

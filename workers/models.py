@@ -50,7 +50,8 @@ class Models:
         name, spec = self.captioning({"captioner": name})
         with self._lock:
             if name not in self._captioners:
-                self._captioners[name] = build_captioner(spec.text, self._placement, self._outside)
+                loaded = self._captioners.values()
+                self._captioners[name] = build_captioner(spec.text, self._placement, self._outside, loaded)
             return self._captioners[name]
 
     @cached_property

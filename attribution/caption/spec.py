@@ -13,7 +13,11 @@ from urllib.parse import parse_qsl
 from attribution.errors import ConfigurationError
 
 # Where the small models lie, by the kinds that have one.
-SHIPPED: Mapping[str, str] = {"blip": "zoo/models/captioner"}
+SHIPPED: Mapping[str, str] = {
+    "blip": "zoo/models/captioner",
+    "pez": "local-dir:zoo/models/clip",
+    "blip+pez": "zoo/models/captioner",
+}
 # How a job calls a captioner.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9+._-]{0,63}$"
 LONGEST_TIMEOUT = 240.0  # a stage of a job has five minutes
@@ -57,8 +61,48 @@ class VlmOptions:
             raise ValueError("key must be the name of a key, in small letters, digits and _, and not the key itself")
 
 
-Options: TypeAlias = VlmOptions
-_OPTIONS: Mapping[str, type[Options] | None] = {"blip": None, "vlm": VlmOptions, "fake": None}
+@dataclass(frozen=True, slots=True)
+class PezOptions:
+    """A search for hard prompts: `tokens` words, `steps` steps, and `seconds` at most.
+
+    `rate` and `decay` are AdamW's; `seed` picks the first words.
+    """
+
+    steps: int = 300
+    tokens: int = 8
+    seconds: float = 30.0
+    seed: int = 0
+    rate: float = 0.1
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.steps <= 100_000 and 1 <= self.tokens <= 1_000 and 0 <= self.seed < 2**32):
+            raise ValueError("steps and tokens must be at least 1, and seed below 2**32")
+        if not (0 < self.seconds <= LONGEST_TIMEOUT and 0 < self.rate <= 10 and 0 <= self.decay <= 1):
+            raise ValueError(f"seconds must be in 0…{LONGEST_TIMEOUT:g}, rate in 0…10 and decay in 0…1")
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions(PezOptions):
+    """The same search, begun at another captioner's words, and by small steps that change few of them.
+
+    `clip` is an open_clip name, as embedders have it; there are as many words as in the caption.
+    """
+
+    steps: int = 60
+    rate: float = 0.001
+    decay: float = 0.0
+    clip: str = "local-dir:zoo/models/clip"
+
+
+Options: TypeAlias = VlmOptions | PezOptions
+_OPTIONS: Mapping[str, type[Options] | None] = {
+    "blip": None,
+    "vlm": VlmOptions,
+    "pez": PezOptions,
+    "blip+pez": RefineOptions,
+    "fake": None,
+}
 KINDS = tuple(_OPTIONS)
 
 

@@ -96,7 +96,7 @@ def test_fakes_by_specification() -> None:
 @pytest.mark.parametrize(
     ("build", "spec", "message"),
     [
-        (build_captioner, "clap:x", "blip, vlm, fake"),
+        (build_captioner, "clap:x", "blip, vlm, pez"),
         (build_captioner, "blip:no/such?beams=3", "beams"),
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
