@@ -1,8 +1,8 @@
 """`make bench-embed-onnx`: ONNX Runtime beside torch, images a second, preparing included; same threads, one run.
 
 ViT-B/32 and ViT-B/16 are CLIP's architectures with random weights, which cost the same but say nothing about accuracy:
-that is measured with the zoo's CLIP, on drawings that its sources make here. Bounds: int8 is faster than torch, float32
-features are torch's, and a ranking in float32 is torch's.
+that is measured with the zoo's CLIP, on a dataset of the zoo's. Bounds: int8 is one and a half times as fast as torch
+at least; float32, whose matrix products are slower than MKL's, is not far behind, and has torch's features and answers.
 """
 
 import argparse
@@ -109,7 +109,11 @@ def main() -> int:
         clip = accuracies(options.dataset, scratch)
     figures = {"threads": torch.get_num_threads(), "image_side": SIDE, "speed": found, "zoo_clip": clip}
     bounds = [
-        Bound(f"{model}, {precision} / torch", ways[precision]["times_torch"], at_least=1.0)
+        Bound(
+            f"{model}, {precision} / torch",
+            ways[precision]["times_torch"],
+            at_least=0.8 if precision == "float32" else 1.5,
+        )
         for model, ways in found.items()
         for precision in PRECISIONS
     ]

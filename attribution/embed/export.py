@@ -153,19 +153,12 @@ class _Reader:
     """Images one by one, as the quantiser asks for them."""
 
     def __init__(self, preprocessing: Preprocessing, samples: Sequence[Image.Image]) -> None:
-        self._rows = iter([_prepared(preprocessing, image) for image in samples])
+        self._rows = iter([preprocessing.pixels(image)[None] for image in samples])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """The next image, None after the last."""
         row = next(self._rows, None)
         return None if row is None else {"pixels": row}
-
-
-def _prepared(preprocessing: Preprocessing, image: Image.Image) -> NDArray[np.float32]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as one:
-        return preprocessing.prepare([image], one)
 
 
 def _difference(name: str, directory: Path, images: Sequence[Image.Image]) -> float:

@@ -64,6 +64,15 @@ class OpenClipEmbedder:
             raw: torch.Tensor = self._tower(pixels.to(self._device)).float().cpu()
         return raw
 
+    def shown(self, image: Image) -> torch.Tensor:
+        """(3, h, w) in [0, 1]: the image at the size that the model looks at, for those who change it there."""
+        return torch.tensor(self._resized(image)).permute(2, 0, 1).float().div(255)
+
+    def differentiable(self, shown: torch.Tensor) -> torch.Tensor:
+        """(n, d) raw features of (n, 3, h, w) in [0, 1], with gradients."""
+        features: torch.Tensor = self._tower(((shown - self._mean) / self._std).to(self._device)).float().cpu()
+        return features
+
     def finish(self, features: torch.Tensor) -> Vectors:
         """(n, d) of unit norm."""
         return unit_rows(features.numpy(), self._ref.name)

@@ -61,12 +61,16 @@ class Preprocessing:
         return asdict(self)
 
     def prepare(self, images: Sequence[Image], threads: ThreadPoolExecutor) -> NDArray[np.float32]:
-        """(n, 3, h, w). Pillow lets go of the interpreter while it resizes, so images go beside one another."""
-        pixels = np.stack(list(threads.map(self.resize, images))).astype(np.float32)  # (n, h, w, 3)
+        """(n, 3, h, w). Pillow and numpy let go of the interpreter, so images go beside one another."""
+        return np.stack(list(threads.map(self.pixels, images)))
+
+    def pixels(self, image: Image) -> NDArray[np.float32]:
+        """(3, h, w)."""
+        pixels = self.resize(image).transpose(2, 0, 1).astype(np.float32, order="C")
         pixels /= 255
-        pixels -= np.asarray(self.mean, np.float32)
-        pixels /= np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        pixels -= np.asarray(self.mean, np.float32)[:, None, None]
+        pixels /= np.asarray(self.std, np.float32)[:, None, None]
+        return pixels
 
     def resize(self, image: Image) -> NDArray[np.uint8]:
         """(h, w, 3)."""
