@@ -74,7 +74,7 @@ def measure(
                     "mean_cosine": float(similarity.mean()),
                 }
             )
-            done()
+            done(1)
     return {
         "embedder": str(embedder.ref),
         "distance": distance,
