@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch.nn import functional as F
 
 from attribution.caption.spec import PezOptions
-from attribution.embed.open_clip import _revision as revision_of
+from attribution.embed.tower import revision_of
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.ports import Captioner, Deadline, ModelRef
 from attribution.quiet import quiet
