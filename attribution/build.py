@@ -126,7 +126,8 @@ def _fake(source: Source, placement: Placement) -> Generator:
     behaviour = _behaviour(FakeBehaviour, f"{source.id}: parameters", source.parameters)
     if behaviour.fail not in FakeBehaviour.FAILURES:
         raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behaviour.fail!r}.")
-    return FakeGenerator(source.id, ModelRef(source.model, source.revision), behaviour)
+    ref = ModelRef(source.model, source.revision)
+    return FakeGenerator(source.id, ref, behaviour, source.limits.max_prompt_chars)
 
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
