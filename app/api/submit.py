@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from app.api.accepted import answer_accepted, replay
 from app.api.dependencies import (
@@ -123,6 +124,7 @@ async def attribute_image(
     if not isinstance(accepted, JobDocument):
         return await replay(request, waiting, caller.tenant_id, accepted)
     intake.hand_on([accepted])
+    bind_contextvars(job_id=str(accepted.id))  # for the request's line in the log
     return await answer_accepted(request, waiting, caller.tenant_id, accepted)
 
 

@@ -1,5 +1,6 @@
 """What every endpoint that takes images holds while it does: one of a number of places, and a folder."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,7 +9,7 @@ from pathlib import Path
 from anyio import Semaphore, WouldBlock, fail_after
 
 from app.errors import Overloaded, UploadTimeout
-from app.intake.spool import spool_folder
+from app.intake.spool import new_folder, remove
 
 
 @contextmanager
@@ -21,8 +22,12 @@ def taking(places: Semaphore) -> Iterator[Path]:
             "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
         ) from None
     try:
-        with spool_folder() as folder:
+        folder = new_folder()
+        try:
             yield folder
+        finally:
+            # In a thread, and nobody waits for it: a busy disk must not hold up the event loop.
+            asyncio.get_running_loop().run_in_executor(None, remove, folder)
     finally:
         places.release()
 

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,28 @@ _ABANDONED_AFTER = 3_600
 @contextmanager
 def spool_folder() -> Iterator[Path]:
     """An empty folder; it goes at the end with whatever is in it."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
-        yield Path(name)
+    folder = new_folder()
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def new_folder() -> Path:
+    """An empty folder that nobody else can read."""
+    folder = Path(tempfile.gettempdir(), f"{_PREFIX}{uuid.uuid4().hex}")
+    folder.mkdir(0o700)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Removes it with the files in it; what cannot be removed now is found by `remove_abandoned`."""
+    try:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned() -> None:

@@ -14,6 +14,6 @@ def test_a_file_that_is_put_twice_is_there_once(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"pixels").hexdigest()
     blobs = Blobs((tmp_path / "blobs").as_uri())
     tenant_id = uuid.uuid4()
-    blobs.put_again([blobs.put_file(tenant_id, file, sha256, "image/png")])
+    blobs.put_all([blobs.put_file(tenant_id, file, sha256, "image/png")])
     assert [each.name for each in (tmp_path / "blobs").rglob("*") if each.is_file()] == [sha256]
     assert blobs.get(tenant_id, sha256) == b"pixels"
