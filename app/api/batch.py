@@ -99,7 +99,7 @@ async def attribute_batch(
         key=read_idempotency_key(request.headers.getlist("idempotency-key")),
         cancel_after=read_cancel_after(request.headers.get("cancel-after")),
     )
-    with taking(uploads) as folder:
+    with taking(uploads, request.headers) as folder:
         body = folder / "body"
         with arriving(settings.intake.upload_timeout):
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)

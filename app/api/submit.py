@@ -118,7 +118,7 @@ async def attribute_image(
         key=read_idempotency_key(request.headers.getlist("idempotency-key")),
         cancel_after=read_cancel_after(request.headers.get("cancel-after")),
     )
-    with taking(uploads) as folder:
+    with taking(uploads, request.headers) as folder:
         submission = await _read(request, settings.intake, folder, decoders)
         accepted = await once.accept(terms, submission)
     if not isinstance(accepted, JobDocument):

@@ -1,7 +1,6 @@
 """What every endpoint that takes images holds while it does: one of a number of places, and a folder."""
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +8,12 @@ from pathlib import Path
 from anyio import Semaphore, WouldBlock, fail_after
 
 from app.errors import Overloaded, UploadTimeout
-from app.intake.spool import new_folder, remove
+from app.intake.spool import spool_folder
 
 
 @contextmanager
-def taking(places: Semaphore) -> Iterator[Path]:
-    """A place, and an empty folder that goes at the end. Raises Overloaded."""
+def taking(places: Semaphore, headers: Mapping[str, str]) -> Iterator[Path]:
+    """A place, and an empty folder that goes at the end, for a body with these headers. Raises Overloaded."""
     try:
         places.acquire_nowait()
     except WouldBlock:
@@ -22,12 +21,9 @@ def taking(places: Semaphore) -> Iterator[Path]:
             "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
         ) from None
     try:
-        folder = new_folder()
-        try:
+        length = headers.get("content-length", "")
+        with spool_folder(int(length) if length.isdecimal() else None) as folder:
             yield folder
-        finally:
-            # In a thread, and nobody waits for it: a busy disk must not hold up the event loop.
-            asyncio.get_running_loop().run_in_executor(None, remove, folder)
     finally:
         places.release()
 
