@@ -6,7 +6,7 @@ with the job: whoever holds only the hash cannot read the question off it.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from attribution.catalogue import Catalogue, Source
@@ -54,15 +54,19 @@ def answer_key(
     candidates: int,
     seed: int | None,
     prompt: str | None,
+    variant: Mapping[str, Any] | None = None,
 ) -> str:
-    """Of a file and everything that was asked about it. Which models describe and compare is not part of it."""
+    """Of a file and everything that was asked about it. Which models describe and compare is not part of it, but
+    the name of one that was asked for is.
+    """
     entries = {source.id: source for source in catalogue.sources}
     sources = [
         [each.source, each.model, each.revision, _PENDING if each.state == _SKIPPED else each.state]
         + (_drawn_by(entries[each.source]) if each.source in entries else [])
         for each in asked
     ]
-    return _digest(["answer/1", image_sha256, sources, candidates, seed, prompt])
+    question = [image_sha256, sources, candidates, seed, prompt]
+    return _digest(["answer/1", *question] if not variant else ["answer/2", *question, dict(sorted(variant.items()))])
 
 
 def method_key(*parts: object) -> str:

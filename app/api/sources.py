@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.api.dependencies import Caller, Catalogue
+from app.api.dependencies import Caller, Catalogue, Settings
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import NotFound
@@ -46,9 +46,10 @@ class SourceEntryDocument(Document):
     licence: str
     terms: str | None = Field(description="the address of its terms", examples=["https://example.com/terms"])
     enabled: bool = Field(
-        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is `retired` or has no "
-        "API: then the job says that it was not tested, and why"
+        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is there on request, "
+        "is `retired` or has no API: of the last two, the job says that they were not tested, and why"
     )
+    on_request: bool = Field(description="whether a job that names it asks it, although it is not enabled")
     lifecycle: LifecycleDocument
     warning: str | None = Field(description="a sentence about a source that is to be switched off")
     external: bool = Field(description="whether prompts leave this installation")
@@ -64,16 +65,21 @@ class SourceEntryDocument(Document):
 
 
 class CatalogueDocument(Document):
-    """All sources in catalogue order, which also decides ties."""
+    """All sources in catalogue order, which also decides ties, and who describes images for them."""
 
     sources: list[SourceEntryDocument]
+    captioners: list[str] = Field(
+        [], description="what a job may name as `captioner`; the first is the usual one", examples=[["blip"]]
+    )
 
 
 @router.get("", responses=problems())
-def list_sources(_: Caller, catalogue: Catalogue) -> CatalogueDocument:
-    """List the sources."""
+def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> CatalogueDocument:
+    """List the sources, and the captioners."""
     today = datetime.now(UTC).date()
-    return CatalogueDocument(sources=[_entry(source, today) for source in catalogue.sources])
+    return CatalogueDocument(
+        sources=[_entry(source, today) for source in catalogue.sources], captioners=list(settings.models.offered)
+    )
 
 
 @router.get("/{source_id}", responses=problems(NotFound))
@@ -97,6 +103,7 @@ def _entry(source: Source, today: date) -> SourceEntryDocument:
         licence=source.licence,
         terms=source.terms,
         enabled=source.enabled,
+        on_request=source.on_request,
         lifecycle=LifecycleDocument(
             state=life.state, until=life.until, since=life.since, note=life.note, successor=life.successor
         ),

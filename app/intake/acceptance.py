@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError
+from app.errors import AddressRefused, ServiceError, UnknownCaptioner
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
@@ -93,6 +93,7 @@ class Intake:
         self._cache = settings.cache
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
+        self._captioners = settings.models.offered
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -137,6 +138,7 @@ class Intake:
                 deadline=self._deadline(options),
                 prompt=options.prompt,
                 seed=options.seed,
+                variant=self._variant(options),
                 external_id=options.external_id,
                 labels=options.metadata,
                 cancel_after=cancel_after,
@@ -176,6 +178,15 @@ class Intake:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
         return _Image(image_values(decoded), {ORIGINAL: original})
 
+    def _variant(self, options: Options) -> dict[str, Any] | None:
+        """What is asked for otherwise than usual. Raises UnknownCaptioner."""
+        if options.captioner is None:
+            return None
+        if options.captioner not in self._captioners:
+            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
+            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
+        return {"captioner": options.captioner}
+
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""
         if options.await_seconds is not None:
@@ -204,7 +215,8 @@ class Intake:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        return answer_key(new.image["sha256"], new.sources, self._catalogue, new.candidates, new.seed, new.prompt)
+        asked = (new.candidates, new.seed, new.prompt, new.variant)
+        return answer_key(new.image["sha256"], new.sources, self._catalogue, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         CACHE_REQUESTS.labels("answer", "hit").inc()

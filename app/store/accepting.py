@@ -19,7 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.store.usable import NEWEST_ID
+from app.store.usable import NEWEST_ID, caption_part
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -54,6 +54,7 @@ class NewJob:
     deadline: timedelta
     prompt: str | None = None
     seed: int | None = None
+    variant: dict[str, Any] | None = None
     image_url: str | None = None
     external_id: str | None = None
     labels: dict[str, Any] | None = None
@@ -102,7 +103,7 @@ def accept(
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given["local_only_reason"] = _LOCAL_ONLY
+    given |= {"local_only_reason": _LOCAL_ONLY, "caption_part": caption_part(new.variant)}
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -132,7 +133,7 @@ _GIVEN = tuple(each.name for each in fields(NewJob) if each.name != "sources")
 _OF_A_SOURCE = tuple(each.name for each in fields(NewSource))
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
 _AS_GIVEN = (
-    *("tenant_id", "stage", "candidates", "prompt", "seed", "image_url", "image", "external_id", "labels"),
+    *("tenant_id", "stage", "candidates", "prompt", "seed", "variant", "image_url", "image", "external_id", "labels"),
     *("cache", "answer_key"),
 )
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
@@ -170,12 +171,13 @@ _ACCEPT = text(
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
-        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, image_url, image, external_id, metadata,
-                          webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
+        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id,
+                          metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
                           cache, answer_key, cached_from)
-        SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed, :image_url,
-               CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb), :webhook_url,
-               CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+        SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
+               CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
+               :webhook_url, CAST(:webhook_events AS jsonb),
+               CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
