@@ -131,11 +131,14 @@ class DiffusersGenerator:
         for start in range(0, len(seeds), self._batch_size):
             batch = slice(start, start + self._batch_size)
             output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
-            for drawing, prompt in zip(self.finish(output, seeds[batch]), prompts[batch], strict=True):
-                drawn = self._fitted(prompt)
-                cut = drawing is not None and drawn != prompt
-                drawings.append(replace(drawing, prompt=drawn) if cut else drawing)
+            drawn = self.finish(output, seeds[batch])
+            drawings += [self._told(*pair) for pair in zip(drawn, prompts[batch], strict=True)]
         return drawings
+
+    def _told(self, drawing: Drawing | None, prompt: str) -> Drawing | None:
+        """The drawing with what was drawn, where that is not the whole prompt."""
+        fitted = self._fitted(prompt)
+        return drawing if drawing is None or fitted == prompt else replace(drawing, prompt=fitted)
 
     def remark(self, prompt: str) -> str | None:
         """Says when the prompt is longer than every text encoder of this pipeline reads, or than its file says."""
