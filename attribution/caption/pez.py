@@ -5,7 +5,8 @@ and applies it to the continuous ones. The nearest prompt that was met on the wa
 part, so that the prompt is a text which is read again as the very same tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from attribution.quiet import quiet
 
 _LOCAL = "local-dir:"
 _BATCH = 4096
+_NARROW = 256
 
 
 class PezCaptioner:
@@ -56,6 +58,10 @@ class PezCaptioner:
 
     def search(self, image: Image) -> tuple[str, float]:
         """The same, with the cosine between its features and the image's."""
+        with self._clip.threads():
+            return self._search(image)
+
+    def _search(self, image: Image) -> tuple[str, float]:
         options, clip = self._options, self._clip
         deadline = Deadline.after(options.seconds)
         target = clip.image_features(image)
@@ -194,6 +200,16 @@ class _Clip:
         self.embeddings.register_forward_hook(self._put)
         self._instead: torch.Tensor | None = None
         self.ref = ModelRef(directory.name if directory else name, revision_of(model, directory))
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """One thread for a narrow tower: on a busy machine two that wait for each other took twenty times as long."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if self.embeddings.embedding_dim < _NARROW else before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def image_features(self, image: Image) -> torch.Tensor:
         """(d,)"""
