@@ -23,9 +23,10 @@ def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
         rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
-    known = _known(process, job, rows)
+    embedder = process.models.embedder((job.variant or {}).get("embedder"))
+    known = _known(process, job, rows, embedder.ref)
     embedded = embed_all(
-        process.models.embedder,
+        embedder,
         read_query(process.blobs, job),
         {
             row.source: [
@@ -44,11 +45,10 @@ def embed(process: Process, job: Job) -> Advance:
     )
 
 
-def _known(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Vectors]:
+def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
     """What this embedder made of the job's drawings for earlier jobs, by the drawings' hashes."""
     if not any("drawn_at" in drawing for row in rows for drawing in row.drawings):
         return {}
-    embedder = process.models.embedder.ref
     with process.database.statement() as session:
         kept = drawings.vectors(session, job.id, str(embedder))
     by_file: dict[str, list[KeptVector]] = defaultdict(list)

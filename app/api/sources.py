@@ -73,15 +73,18 @@ class CaptionerDocument(Document):
 
 
 class CatalogueDocument(Document):
-    """All sources in catalogue order, which also decides ties, and who describes images for them."""
+    """All sources in catalogue order, which also decides ties, and who describes images for them, or compares them."""
 
     sources: list[SourceEntryDocument]
     captioners: list[CaptionerDocument] = Field([], description="the first is the usual one")
+    embedders: list[str] = Field(
+        [], description="what a job may name as `embedder`; the first is the usual one", examples=[["open_clip"]]
+    )
 
 
 @router.get("", responses=problems())
 def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> CatalogueDocument:
-    """List the sources, and the captioners."""
+    """List the sources, the captioners and the embedders."""
     today = datetime.now(UTC).date()
     return CatalogueDocument(
         sources=[_entry(source, today) for source in catalogue.sources],
@@ -89,6 +92,7 @@ def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> Catalog
             CaptionerDocument(name=name, external=each.external, price_usd=each.price_usd)
             for name, each in settings.models.offered.items()
         ],
+        embedders=list(settings.models.offered_embedders),
     )
 
 

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner
+from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
@@ -94,6 +94,7 @@ class Intake:
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._captioners = settings.models.offered
+        self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -179,13 +180,16 @@ class Intake:
         return _Image(image_values(decoded), {ORIGINAL: original})
 
     def _variant(self, options: Options) -> dict[str, Any] | None:
-        """What is asked for otherwise than usual. Raises UnknownCaptioner."""
-        if options.captioner is None:
-            return None
-        if options.captioner not in self._captioners:
-            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
-            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
-        return {"captioner": options.captioner}
+        """What is asked for otherwise than usual. Raises UnknownCaptioner or UnknownEmbedder."""
+        named = {"captioner": options.captioner, "embedder": options.embedder}
+        offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
+        variant = {kind: name for kind, name in named.items() if name is not None}
+        for kind, name in variant.items():
+            known, problem = offers[kind]
+            if name not in known:
+                detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
+                raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
+        return variant or None
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""

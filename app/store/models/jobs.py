@@ -111,7 +111,7 @@ class Job(Step, Base):
     candidates: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
-    # What is to be done otherwise than usual: {"captioner": name}. Null where nothing is.
+    # What is to be done otherwise than usual: {"captioner": name, "embedder": name}. Null where nothing is.
     variant: Mapped[dict[str, Any] | None]
     image_url: Mapped[str | None]
     image: Mapped[dict[str, Any] | None]
