@@ -6,7 +6,7 @@ with the job: whoever holds only the hash cannot read the question off it.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from attribution.catalogue import Catalogue, Source
@@ -54,15 +54,19 @@ def answer_key(
     candidates: int,
     seed: int | None,
     prompt: str | None,
+    *how: Mapping[str, Any] | None,
 ) -> str:
-    """Of a file and everything that was asked about it. Which models describe and compare is not part of it."""
+    """Of a file and everything that was asked about it, `how` it is to be compared included.
+
+    Which models describe and compare where the caller does not say is not part of it.
+    """
     entries = {source.id: source for source in catalogue.sources}
     sources = [
         [each.source, each.model, each.revision, _PENDING if each.state == _SKIPPED else each.state]
         + (_drawn_by(entries[each.source]) if each.source in entries else [])
         for each in asked
     ]
-    return _digest(["answer/1", image_sha256, sources, candidates, seed, prompt])
+    return _digest(["answer/1", image_sha256, sources, candidates, seed, prompt, *how])
 
 
 def method_key(*parts: object) -> str:
@@ -78,4 +82,4 @@ def _drawn_by(source: Source) -> list[object]:
 
 def _digest(question: list[Any]) -> str:
     # JSON, because joining with a separator would let ("a|b", "c") and ("a", "b|c") be the same question.
-    return hashlib.sha256(json.dumps(question).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode("ascii")).hexdigest()

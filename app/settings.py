@@ -26,6 +26,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
+
 
 def _seconds(value: object) -> object:
     """The environment only has text: a bare number in it means seconds."""
@@ -115,7 +117,13 @@ class ModelSettings(Group):
     embedder: str = Field(
         "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"
     )
-    distance: str = Field("cosine", description="a name that attribution.distance knows")
+    distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
+    aggregate: Aggregate = Field(
+        Aggregate.MEAN, description="of the distances of a source's drawings, where the caller does not say"
+    )
+    prior_weight: float = Field(
+        PRIOR_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `prior`"
+    )
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
     )

@@ -8,8 +8,7 @@ from threading import Lock
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.catalogue import LOCAL, Catalogue, Source
-from attribution.distance import distance_named
-from attribution.ports import Captioner, Distance, Embedder, Generator
+from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.resynthesise.remote.outside import Outside
 from attribution.verdict import Calibration
@@ -41,11 +40,6 @@ class Models:
     def embedder(self) -> Embedder:
         """Loads on first use. Raises ConfigurationError where the setting cannot be built."""
         return build_embedder(self._settings.embedder, self._placement)
-
-    @cached_property
-    def distance(self) -> Distance:
-        """The configured distance."""
-        return distance_named(self._settings.distance)
 
     @cached_property
     def calibration(self) -> Calibration:

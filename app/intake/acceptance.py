@@ -18,7 +18,7 @@ from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
-from app.intake.selection import select_sources
+from app.intake.selection import check_prior, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
@@ -34,6 +34,7 @@ from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
 from app.store.models import Stage
 from app.store.snapshots import Snapshots
+from app.variant import Variant
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
@@ -94,6 +95,7 @@ class Intake:
         self._cache = settings.cache
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
+        self._models = settings.models
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -121,6 +123,7 @@ class Intake:
             brought=[each.source for each in submission.references],
             awaited=options.await_references,
         )
+        check_prior(self._catalogue, options.prior or ())
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
         drawings = await self._drawings.store(tenant_id, submission.references)
@@ -149,6 +152,8 @@ class Intake:
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
                 cache=options.cache,
+                variant=Variant.of(self._models, options.model_dump(include={"distance", "aggregate"})).document(),
+                prior=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
                 new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
@@ -175,6 +180,13 @@ class Intake:
             decoded = await self._decoders.inspect(upload)
         original = await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded))
         return _Image(image_values(decoded), {"original": original})
+
+    def _prior(self, options: Options) -> dict[str, Any] | None:
+        """As the row keeps it."""
+        if options.prior is None:
+            return None
+        weight = self._models.prior_weight if options.prior_weight is None else options.prior_weight
+        return {"scores": options.prior, "weight": weight}
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""
@@ -208,7 +220,8 @@ class Intake:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        return answer_key(new.image["sha256"], new.sources, self._catalogue, new.candidates, new.seed, new.prompt)
+        asked = (new.candidates, new.seed, new.prompt, new.variant, new.prior)
+        return answer_key(new.image["sha256"], new.sources, self._catalogue, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         CACHE_REQUESTS.labels("answer", "hit").inc()

@@ -111,6 +111,10 @@ class Job(Step, Base):
     candidates: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    # What is compared how, see app.variant; null: what the settings say (an older version's job).
+    variant: Mapped[dict[str, Any] | None]
+    # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
+    prior: Mapped[dict[str, Any] | None]
     image_url: Mapped[str | None]
     image: Mapped[dict[str, Any] | None]
     query_blob: Mapped[str | None]
