@@ -30,6 +30,7 @@ from benchmark.paths import STORE
 from benchmark.split import Side
 from benchmark.store import Store, digest, write
 from benchmark.studio import Equipment, Studio
+from benchmark.variants import command as variants
 from zoo.captions import Split
 
 _EMBEDDER = "open_clip:local-dir:zoo/models/clip"
@@ -251,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
             measured.add_argument("--repeats", type=_positive, default=20, help="splits")
             measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
+    variants.add(commands, _EMBEDDER, _models, _write)
     return parser
 
 
