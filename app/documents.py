@@ -195,6 +195,9 @@ class JobDocument(Document):
     external_id: str | None = Field(description="as the caller gave it")
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
+    captioner: str | None = Field(
+        None, description="who was asked for by name to describe the image; who did is in `result`"
+    )
     caption: str | None = Field(
         None,
         description="the text that every source is given, once it is known: what awaited drawings are to be drawn from",
@@ -235,6 +238,7 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
+        captioner=(job.variant or {}).get("captioner"),
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),

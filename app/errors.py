@@ -26,6 +26,7 @@ ServiceError
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
 │   ├── KeyReused               422  the idempotency key belongs to another request
 │   ├── UnknownSource           422  a source that the catalogue does not have
+│   ├── UnknownCaptioner        422  a captioner that this installation does not offer
 │   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
 │   └── QuotaExceeded           429  too many requests, or too many jobs at once
 ├── Unavailable                 503  try again later; carries Retry-After
@@ -286,6 +287,14 @@ class UnknownSource(RequestError):
     status = 422
     slug = "unknown-source"
     title = "Unknown source"
+
+
+class UnknownCaptioner(RequestError):
+    """A captioner that this installation does not offer."""
+
+    status = 422
+    slug = "unknown-captioner"
+    title = "Unknown captioner"
 
 
 class AddressRefused(RequestError):

@@ -56,9 +56,9 @@ def answer_key(
     prompt: str | None,
     *how: Mapping[str, Any] | None,
 ) -> str:
-    """Of a file and everything that was asked about it, `how` it is to be compared included.
+    """Of a file and everything that was asked about it, `how` it is to be answered included.
 
-    Which models describe and compare where the caller does not say is not part of it.
+    Which models describe and compare is not part of it, but the name of one that was asked for is.
     """
     entries = {source.id: source for source in catalogue.sources}
     sources = [
@@ -66,7 +66,7 @@ def answer_key(
         + (_drawn_by(entries[each.source]) if each.source in entries else [])
         for each in asked
     ]
-    return _digest(["answer/1", image_sha256, sources, candidates, seed, prompt, *how])
+    return _digest(["answer/2", image_sha256, sources, candidates, seed, prompt, *how])
 
 
 def method_key(*parts: object) -> str:

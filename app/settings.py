@@ -5,12 +5,13 @@ Durations are ISO 8601 or seconds. Secrets have no working default: a missing on
 
 import re
 import ssl
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,6 +27,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from attribution.caption.spec import Spec, offered
+from attribution.errors import ConfigurationError
 from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
 
 
@@ -112,7 +115,12 @@ class ModelSettings(Group):
 
     captioner: str = Field(
         "blip:zoo/models/captioner",
-        description="kind:where, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
+        description="the usual one, as kind:which, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
+    )
+    captioners: dict[str, str] = Field(
+        {},
+        description="others that a job may ask for as `captioner`, by the names it gives, as JSON, e.g. "
+        '{"large": "blip:Salesforce/blip-image-captioning-large@COMMIT"}; docs/captions.md',
     )
     embedder: str = Field(
         "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"
@@ -134,6 +142,20 @@ class ModelSettings(Group):
     offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
     batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
+
+    @model_validator(mode="after")
+    def _captioners(self) -> Self:
+        """Read once, so that a misspelt one stops the start."""
+        try:
+            self.offered  # noqa: B018 - raises
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def offered(self) -> Mapping[str, Spec]:
+        """The captioners that a job may name; the first is the usual one."""
+        return offered(self.captioner, self.captioners)
 
 
 class IntakeSettings(Group):

@@ -1,4 +1,4 @@
-"""Which variant of the method a job is answered by: resolved when it is accepted, kept in its row."""
+"""What a job is compared by: resolved when it is accepted, and kept in its row's `variant`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attribution.caption.spec import parse
 from attribution.catalogue import Parameter, Source
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
@@ -59,18 +60,16 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
 
 def build_captioner(spec: str, placement: Placement) -> Captioner:
     """A captioner: "blip:DIRECTORY", "blip:HUB-ID@REVISION" or "fake:", also as "fake:crash_on=red,…"."""
-    kind, rest = _split(spec, "captioner")
-    if kind == "fake":
+    found = parse(spec)
+    if found.kind == "fake":
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
 
-        return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, rest))
-    if kind == "blip":
-        with _ml_wheels():
-            from attribution.caption.blip import BlipCaptioner
-        ref, directory = _locate(spec, rest)
-        _threads(placement)
-        return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
-    raise ConfigurationError(f"There is no captioner {kind!r}; there are blip and fake.")
+        return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
+    with _ml_wheels():
+        from attribution.caption.blip import BlipCaptioner
+    ref, directory = _locate(spec, found.which)
+    _threads(placement)
+    return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
 
 
 def build_embedder(spec: str, placement: Placement) -> Embedder:

@@ -30,9 +30,9 @@ Every process reads its settings once, at start, from environment variables name
 value, or a misspelt name within a group, ends the process with a message.
 
 - `GROUP__NAME_FILE=/path` reads the value from a file instead, as containers mount secrets. This works for every
-  setting that is not a list. Give one of the two, not both.
+  setting that is neither a list nor an object. Give one of the two, not both.
 - A duration is a number of seconds, or ISO 8601 such as `PT15M`.
-- A list is JSON: `["sources", "/etc/whodrew/sources"]`.
+- A list is JSON: `["sources", "/etc/whodrew/sources"]`. So is an object: `{"name": "text"}`.
 - Relative paths start at the directory the process was started in: the repository's root, or `/srv/whodrew` in the
   images.
 - There is no secret with a default that works.
@@ -76,6 +76,8 @@ def kind(annotation: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in annotation)
     if get_origin(annotation) is tuple:
         return f"list of {kind(get_args(annotation)[0])}s"
+    if get_origin(annotation) is dict:
+        return f"object of {kind(get_args(annotation)[1])}s by name"
     members = [each for each in get_args(annotation) if each is not type(None)]
     if members and get_origin(annotation) is not None:
         return kind(members[0])

@@ -17,7 +17,8 @@ from workers.stage import Advance
 
 def caption(process: Process, job: Job) -> Advance:
     """Captions the query, or takes the caller's prompt; a caption is screened before it leaves this stage."""
-    captioner = process.models.captioner if job.prompt is None else GivenCaptioner(job.prompt)
+    named = (job.variant or {}).get("captioner")
+    captioner = process.models.captioner(named) if job.prompt is None else GivenCaptioner(job.prompt)
     query = read_query(process.blobs, job)
     described = describe(captioner, query)
     if job.prompt is None:  # a prompt was judged with the image

@@ -31,5 +31,5 @@ def _question(process: Process, job: Job, sha256: str) -> str | None:
         asked = jobs.sources_of(session, job.id)
     if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
         return None
-    variant = Variant.of(process.settings.models, job.variant).document()
+    variant = (job.variant or {}) | Variant.of(process.settings.models, job.variant).document()
     return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt, variant, job.prior)

@@ -17,7 +17,9 @@ def put_in_force(process: Process, roles: Sequence[Role]) -> bool:
     """Once per start; False when Postgres is away. Loads the models of these roles."""
     parts = {}
     if Role.CAPTION in roles:
-        parts[usable.CAPTION] = str(process.models.captioner.ref)
+        parts[usable.CAPTION] = str(process.models.captioner().ref)
+        for name in process.settings.models.offered:
+            parts[usable.caption_part({"captioner": name})] = str(process.models.captioner(name).ref)
     if Role.EMBED in roles:
         parts[usable.RANK] = method_of(process, str(process.models.embedder.ref))
     try:

@@ -8,6 +8,7 @@ from threading import Lock
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.catalogue import LOCAL, Catalogue, Source
+from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.resynthesise.remote.outside import Outside
@@ -21,6 +22,7 @@ class Models:
         self._settings = settings
         self._catalogue = catalogue
         self._lock = Lock()
+        self._captioners: dict[str, Captioner] = {}
         self._placement = Placement(
             device=settings.device,
             dtype=settings.dtype,
@@ -31,10 +33,19 @@ class Models:
             lambda source: build_generator(source, self._placement, outside), settings.memory_mb
         )
 
-    @cached_property
-    def captioner(self) -> Captioner:
-        """Loads on first use. Raises ConfigurationError where the setting cannot be built."""
-        return build_captioner(self._settings.captioner, self._placement)
+    def captioner(self, name: str | None = None) -> Captioner:
+        """The one of that name, or the usual one. Loads on first use.
+
+        Raises ConfigurationError where it cannot be built, or where this worker's settings do not have it.
+        """
+        offered = self._settings.offered
+        name = next(iter(offered)) if name is None else name
+        if name not in offered:
+            raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
+        with self._lock:
+            if name not in self._captioners:
+                self._captioners[name] = build_captioner(offered[name].text, self._placement)
+            return self._captioners[name]
 
     @cached_property
     def embedder(self) -> Embedder:

@@ -24,7 +24,9 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
     started = time.monotonic()
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
     if Role.CAPTION in roles:
-        process.models.captioner.describe(grey)
+        for name in process.settings.models.captioners:
+            process.models.captioner(name)
+        process.models.captioner().describe(grey)
     if Role.EMBED in roles:
         process.models.embedder.embed([grey])
     if Role.LOCAL in roles:

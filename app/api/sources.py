@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.api.dependencies import Caller, Catalogue
+from app.api.dependencies import Caller, Catalogue, Settings
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import NotFound
@@ -64,16 +64,21 @@ class SourceEntryDocument(Document):
 
 
 class CatalogueDocument(Document):
-    """All sources in catalogue order, which also decides ties."""
+    """All sources in catalogue order, which also decides ties, and who describes images for them."""
 
     sources: list[SourceEntryDocument]
+    captioners: list[str] = Field(
+        [], description="what a job may name as `captioner`; the first is the usual one", examples=[["blip"]]
+    )
 
 
 @router.get("", responses=problems())
-def list_sources(_: Caller, catalogue: Catalogue) -> CatalogueDocument:
-    """List the sources."""
+def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> CatalogueDocument:
+    """List the sources, and the captioners."""
     today = datetime.now(UTC).date()
-    return CatalogueDocument(sources=[_entry(source, today) for source in catalogue.sources])
+    return CatalogueDocument(
+        sources=[_entry(source, today) for source in catalogue.sources], captioners=list(settings.models.offered)
+    )
 
 
 @router.get("/{source_id}", responses=problems(NotFound))

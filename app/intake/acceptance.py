@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError
+from app.errors import AddressRefused, ServiceError, UnknownCaptioner
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
@@ -96,6 +96,7 @@ class Intake:
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._models = settings.models
+        self._captioners = settings.models.offered
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -141,6 +142,7 @@ class Intake:
                 deadline=self._deadline(options),
                 prompt=options.prompt,
                 seed=options.seed,
+                variant=self._variant(options),
                 external_id=options.external_id,
                 labels=options.metadata,
                 cancel_after=cancel_after,
@@ -152,7 +154,6 @@ class Intake:
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
                 cache=options.cache,
-                variant=Variant.of(self._models, options.model_dump(include={"distance", "aggregate"})).document(),
                 prior=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
@@ -187,6 +188,16 @@ class Intake:
             return None
         weight = self._models.prior_weight if options.prior_weight is None else options.prior_weight
         return {"scores": options.prior, "weight": weight}
+
+    def _variant(self, options: Options) -> dict[str, Any]:
+        """How it is to be answered; a captioner only where one is named. Raises UnknownCaptioner."""
+        variant = Variant.of(self._models, options.model_dump(include={"distance", "aggregate"})).document()
+        if options.captioner is None:
+            return variant
+        if options.captioner not in self._captioners:
+            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
+            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
+        return {"captioner": options.captioner} | variant
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""

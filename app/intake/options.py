@@ -26,6 +26,7 @@ from app.errors import InvalidRequest
 from app.intake.strict_json import parse
 from app.settings import MAX_AWAITED
 from app.webhook.events import EventType
+from attribution.caption.spec import NAME_PATTERN
 from attribution.ports import Aggregate, DistanceName
 
 MAX_METADATA_BYTES = 4_096
@@ -115,6 +116,12 @@ class Options(BaseModel):
         examples=["a lighthouse at dusk"],
         json_schema_extra=_SPEAKABLE,
     )
+    captioner: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
+        None,
+        description="who describes the image: one of the `captioners` in GET /sources; the installation's usual one "
+        "where not given. Not beside a `prompt`",
+        examples=["blip"],
+    )
     await_references: tuple[str, ...] = Field(
         (),
         description="sources that are not asked: you have them draw the caption, which the job shows, and bring the "
@@ -161,6 +168,13 @@ class Options(BaseModel):
     webhook_events: Annotated[tuple[EventType, ...], Field(min_length=1)] | None = Field(
         None, description="of which types of events `webhook_url` is told, written like `sources`; all where not given"
     )
+
+    @field_validator("captioner")
+    @classmethod
+    def _for_want_of_a_prompt(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("prompt") is not None:
+            raise ValueError("describes nothing where a prompt is given; give one of the two")
+        return value
 
     @field_validator("await_seconds")
     @classmethod

@@ -19,7 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.store.usable import NEWEST_ID
+from app.store.usable import NEWEST_ID, caption_part
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -54,6 +54,7 @@ class NewJob:
     deadline: timedelta
     prompt: str | None = None
     seed: int | None = None
+    variant: dict[str, Any] | None = None
     image_url: str | None = None
     external_id: str | None = None
     labels: dict[str, Any] | None = None
@@ -67,7 +68,6 @@ class NewJob:
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
     cache: bool = True
-    variant: dict[str, Any] | None = None
     prior: dict[str, Any] | None = None
     answer_key: str | None = None
     answer_ttl: timedelta | None = None  # an answer that is younger may be used
@@ -103,7 +103,7 @@ def accept(
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given["local_only_reason"] = _LOCAL_ONLY
+    given |= {"local_only_reason": _LOCAL_ONLY, "caption_part": caption_part(new.variant)}
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -132,8 +132,8 @@ def accept(
 _GIVEN = tuple(each.name for each in fields(NewJob) if each.name != "sources")
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
 _AS_GIVEN = (
-    *("tenant_id", "stage", "candidates", "prompt", "seed", "image_url", "image", "external_id", "labels"),
-    *("cache", "answer_key", "variant", "prior"),
+    *("tenant_id", "stage", "candidates", "prompt", "seed", "variant", "image_url", "image", "external_id", "labels"),
+    *("cache", "answer_key", "prior"),
 )
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
@@ -168,16 +168,17 @@ _ACCEPT = text(
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
-        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, image_url, image, external_id, metadata,
-                          webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
-                          cache, answer_key, cached_from, variant, prior)
-        SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed, :image_url,
-               CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb), :webhook_url,
-               CAST(:webhook_events AS jsonb), CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+        INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id,
+                          metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
+                          cache, answer_key, cached_from, prior)
+        SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
+               CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
+               :webhook_url, CAST(:webhook_events AS jsonb),
+               CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
-               :cache, :answer_key, {NEWEST_ID}, CAST(:variant AS jsonb), CAST(:prior AS jsonb)
+               :cache, :answer_key, {NEWEST_ID}, CAST(:prior AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most

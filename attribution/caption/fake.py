@@ -10,6 +10,7 @@ from attribution.errors import AttributionError
 from attribution.ports import ModelRef
 
 CRASH_CODE = 70
+_USUAL = "a picture in"
 _COLOURS = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
@@ -28,11 +29,15 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class FakeCaptionerBehaviour:
-    """Sleeps first; takes the process down where the caption has the word `crash_on`; fails if `fail`."""
+    """Sleeps first; takes the process down where the caption has the word `crash_on`; fails if `fail`.
+
+    `say` begins every caption, and tells one fake from another.
+    """
 
     sleep_seconds: float = 0.0
     crash_on: str = ""
     fail: bool = False
+    say: str = _USUAL
 
 
 class FakeCaptioner:
@@ -43,15 +48,16 @@ class FakeCaptioner:
 
     @property
     def ref(self) -> ModelRef:
-        """There is only this one."""
-        return ModelRef("fake-captioner", "1")
+        """By what it says."""
+        said = self._behaviour.say
+        return ModelRef("fake-captioner", "1" if said == _USUAL else said.replace(" ", "-"))
 
     def describe(self, image: Image) -> str:
-        """ "a picture in <colour>", the named colour nearest to the mean."""
+        """ "a picture in <colour>", or what else it is to say, and the named colour nearest to the mean."""
         time.sleep(self._behaviour.sleep_seconds)
         pixel = image.convert("RGB").resize((1, 1), Resampling.BOX).tobytes()
         nearest = min(_COLOURS, key=lambda name: sum((a - b) ** 2 for a, b in zip(_COLOURS[name], pixel, strict=True)))
-        caption = f"a picture in {nearest}"
+        caption = f"{self._behaviour.say} {nearest}"
         if self._behaviour.crash_on and self._behaviour.crash_on in caption:
             os._exit(CRASH_CODE)
         if self._behaviour.fail:

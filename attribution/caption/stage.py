@@ -1,9 +1,14 @@
 """Asks a captioner for its sentence and tidies it: line breaks and double blanks would only change seeds."""
 
-from PIL.Image import Image
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from attribution.errors import AttributionError
 from attribution.ports import Caption, Captioner
+
+if TYPE_CHECKING:  # the API reads specifications of captioners, and no images
+    from PIL.Image import Image
 
 
 def describe(captioner: Captioner, image: Image) -> Caption:

@@ -68,3 +68,19 @@ def test_settings_do_not_change() -> None:
     """They are read once."""
     with pytest.raises(ValidationError, match="frozen"):
         Settings().job.attempts = 9
+
+
+@pytest.mark.parametrize(
+    ("captioners", "says"),
+    [
+        ('{"other": "nobody:"}', "no captioner 'nobody'"),
+        ('{"blip": "fake:"}', "called blip already"),
+        ('{"An other": "fake:"}', "no name for a captioner"),
+        ('{"other": "blip:somewhere?beams=3"}', "beams"),
+    ],
+)
+def test_a_misspelt_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatch, captioners: str, says: str) -> None:
+    """Each that is offered can be read, and has a name of its own."""
+    monkeypatch.setenv("MODELS__CAPTIONERS", captioners)
+    with pytest.raises(ValidationError, match=says):
+        Settings()

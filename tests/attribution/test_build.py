@@ -96,8 +96,8 @@ def test_fakes_by_specification() -> None:
 @pytest.mark.parametrize(
     ("build", "spec", "message"),
     [
-        (build_captioner, "blip", "names no captioner"),
-        (build_captioner, "clap:x", "blip and fake"),
+        (build_captioner, "clap:x", "blip, fake"),
+        (build_captioner, "blip:no/such?beams=3", "beams"),
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
         (build_captioner, "blip:", "no such directory"),

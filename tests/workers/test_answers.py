@@ -28,6 +28,7 @@ from workers.retain import retain
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
 PICTURE = picture(1)
+FAKES = {"captioner": "fake:", "embedder": "fake:", "calibrations": []}
 Document = dict[str, Any]
 
 
@@ -139,6 +140,35 @@ def test_asked_otherwise_it_is_another_question(service: Callable[..., Service],
     here.ended()
     assert here.ended(**differs)["cached"] != "answer"
     assert (here.post(**differs)["cached"] == "answer") == (differs != {"cache": "false"})
+
+
+def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> None:
+    """A job is described by the one that it names, and answered by a job of that one, as long as it is the same."""
+    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}})
+    usual, other = here.ended(), here.ended(captioner="other")
+    assert (usual["result"]["captioner"], other["result"]["captioner"]) == (
+        "fake-captioner@1",
+        "fake-captioner@something",
+    )
+    assert usual["caption"] != other["caption"]
+    assert other["cached"] is None
+    for options, first in (({}, usual), ({"captioner": "other"}, other)):
+        again = here.post(**options)
+        assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
+    with here.bench.process.database.transaction() as session:
+        answers.put_in_force(session, usable.caption_part({"captioner": "other"}), "a new one")
+    assert here.post()["cached"] == "answer"
+    assert here.post(captioner="other")["cached"] is None
+
+
+def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
+    """The API has been told of one, and the worker has not: the sentence says so."""
+    here = service()
+    job_id = here.bench.submit(variant={"captioner": "other"})
+    here.bench.run()
+    error = here.bench.document(job_id).error
+    assert error is not None
+    assert "no captioner called other" in error["detail"]
 
 
 def test_another_file_is_another_question(service: Callable[..., Service]) -> None:

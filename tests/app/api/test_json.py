@@ -45,6 +45,28 @@ def test_an_image_in_base64_is_what_it_is_as_a_file(client: TestClient, text: st
     assert as_json.headers["location"] == f"/attribute/{as_json.json()['id']}"
 
 
+def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClient], database: Database):
+    """One that the installation offers is noted and echoed; another one is a problem with all that there are."""
+    client = start(models={"captioners": {"other": "fake:"}})
+    for answer in (
+        client.post("/attribute", json={"image": TEXT, "captioner": "other"}),
+        client.post("/attribute", files={"image": FILE}, data={"captioner": "other"}),
+    ):
+        assert row(database, answer).variant["captioner"] == "other"
+        assert answer.json()["captioner"] == "other"
+    assert client.get("/sources").json()["captioners"] == ["blip", "other"]
+    unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "captioner": "vlm"}]})
+    problem = unknown.json()["items"][0]["problem"]
+    assert (problem["status"], problem["type"], problem["known"]) == (
+        422,
+        "/problems/unknown-captioner",
+        ["blip", "other"],
+    )
+    assert problem["errors"][0]["pointer"] == "#/captioner"
+    both = client.post("/attribute", json={"image": TEXT, "captioner": "other", "prompt": "a goat"})
+    assert pointers(both) == {"#/captioner"}
+
+
 def test_options_are_those_of_the_form(client: TestClient, database: Database):
     """Numbers as numbers, lists as lists; what is the caller's own is echoed."""
     options = {

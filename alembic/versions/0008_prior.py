@@ -1,20 +1,18 @@
-"""Variants: which distance and aggregate a job is answered by, and another method's scores to fuse with."""
+"""Another method's scores, which a caller sends along and its ranking is fused with."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("variant", postgresql.JSONB(none_as_null=True), nullable=True))
     op.add_column("jobs", sa.Column("prior", postgresql.JSONB(none_as_null=True), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("jobs", "prior")
-    op.drop_column("jobs", "variant")
