@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.distance import PAIRWISE
+from attribution.errors import ConfigurationError
 from attribution.ports import Aggregate
 from attribution.rank import over_drawings
 from benchmark.features import Features
@@ -50,7 +51,11 @@ def rankings(features: Features, distance: str, candidates: int, aggregate: Aggr
 
 
 def apart(features: Features, distance: str, candidates: int) -> NDArray[np.float64]:
-    """(S, P, S, γ) distances between features."""
+    """(S, P, S, γ) distances between features. Raises ConfigurationError for a distance that needs more than those."""
+    if distance not in PAIRWISE:
+        raise ConfigurationError(
+            f"Features are compared by {', '.join(PAIRWISE)}; for {distance!r} use `variants distances`."
+        )
     originals, drawn = features.originals, features.resyntheses[:, :, :, :candidates]
     s, p, _, k, d = drawn.shape
     distances = PAIRWISE[distance].between(

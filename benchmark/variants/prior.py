@@ -118,4 +118,5 @@ def _curve(own: NDArray[np.float64], columns: Indices, theirs: NDArray[np.float6
 def _right(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(…, S, P) whether the greatest of (…, S, P, S) scores is the right one's; the first of equal ones counts."""
     s = scores.shape[-1]
-    return (scores.argmax(axis=-1) == np.arange(s)[:, None]).astype(np.float64)
+    right: NDArray[np.float64] = (scores.argmax(axis=-1) == np.arange(s)[:, None]).astype(np.float64)
+    return right

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.distance import HYBRIDS, PAIRWISE, PIXELWISE
-from attribution.distance.hybrid import mean_rank
+from attribution.distance.hybrid import mean_z
 from attribution.errors import ConfigurationError
 from attribution.ports import Aggregate, Embedder
 from attribution.rank import over_drawings
@@ -99,8 +99,7 @@ class Subject:
         if distance in HYBRIDS:
             parts = [self.apart(part.name, candidates) for part in HYBRIDS[distance].parts]
             s, p, _, k = parts[0].shape
-            ranks = mean_rank([part.reshape(s, p, s * k) for part in parts])
-            return ranks.reshape(s, p, s, k).astype(np.float64, copy=False)
+            return mean_z([part.reshape(s, p, s * k) for part in parts]).reshape(s, p, s, k)
         if distance in PIXELWISE:
             return self._on_pixels(distance)[..., :candidates]
         return self._on_features(distance)[..., :candidates]
@@ -113,7 +112,8 @@ class Subject:
         drawn = self.features.resyntheses
         s, p, _, k, d = drawn.shape
         rows = drawn.reshape(s, p, s * k, d).astype(np.float64)
-        return PAIRWISE[distance].between(self.features.originals.astype(np.float64), rows).reshape(s, p, s, k)
+        apart = PAIRWISE[distance].between(self.features.originals.astype(np.float64), rows)
+        return apart.reshape(s, p, s, k).astype(np.float64, copy=False)
 
     def _on_pixels(self, distance: str) -> NDArray[np.float64]:
         if distance not in self._pixels:

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from scipy.stats import rankdata
+from scipy.stats import zscore
 
 from attribution.distance import DISTANCES, PIXELWISE, compare_pixels, distance_named
-from attribution.distance.hybrid import mean_rank
+from attribution.distance.hybrid import mean_z
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.ports import Embedded, ModelRef
 
@@ -69,18 +69,15 @@ def test_only_what_a_distance_needs_is_compared(picture: Image.Image) -> None:
             distance_named(name).among(Embedded(ModelRef("e", "1"), rows[0], {"a": rows}))
 
 
-def test_a_hybrid_is_the_mean_of_ranks() -> None:
-    """SciPy's ranks, as the share of a job's other drawings that are nearer; a tie counts half."""
+def test_a_hybrid_is_the_mean_of_z_scores() -> None:
+    """SciPy's, over all drawings of the job; a part that tells nothing apart counts nothing."""
     random = np.random.default_rng(3)
-    one, other = random.integers(0, 5, (3, 7)).astype(float), random.normal(size=(3, 7))
-    expected = (rankdata(one, axis=1) + rankdata(other, axis=1) - 2) / 12
-    assert mean_rank([one, other]) == pytest.approx(expected)
-    assert mean_rank([np.zeros(1), np.zeros(1)]) == 0
+    one, other = random.normal(size=(2, 3, 7))
+    assert mean_z([one, 9 * other + 4]) == pytest.approx((zscore(one, axis=1) + zscore(other, axis=1)) / 2)
+    assert mean_z([np.ones(3), np.array([1.0, 2.0, 3.0])]) == pytest.approx(zscore([1.0, 2.0, 3.0]) / 2)
     rows = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
-    embedded = Embedded(
-        ModelRef("e", "1"), rows[0], {"a": rows[:2], "b": rows[2:]}, {"ssim": {"a": [0.5, 0.1], "b": [0.2]}}
-    )
-    assert {source: list(d) for source, d in distance_named("hybrid").among(embedded).items()} == {
-        "a": [0.5, 0.25],
-        "b": [0.75],
-    }
+    pixels = {"a": np.array([0.5, 0.1]), "b": np.array([0.2])}
+    embedded = Embedded(ModelRef("e", "1"), rows[0], {"a": rows[:2], "b": rows[2:]}, {"ssim": pixels})
+    found = distance_named("hybrid").among(embedded)
+    expected = (zscore([0, 0.2, 1]) + zscore([0.5, 0.1, 0.2])) / 2
+    assert [*found["a"], *found["b"]] == pytest.approx(expected, abs=1e-6)
