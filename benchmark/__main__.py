@@ -55,7 +55,7 @@ def _make(options: argparse.Namespace) -> int:
     later = tuple(catalogue.get(name) for name in extension)
     characters = cast(options.characters, Split(options.split), options.seed)
     recipe = Recipe(characters, core, later, options.candidates, options.captioner, options.split, options.seed)
-    placement = Placement(options.device, options.dtype, batch_size=1, threads=options.threads)
+    placement = Placement(options.device, options.dtype, batch_size=options.batch, threads=options.threads)
     equipment = Equipment(tuple(options.catalogue), options.store, options.captioner, placement)
     with Studio(equipment, options.processes) as studio:
         dataset = make(recipe, studio, options.directory)
@@ -212,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0, help="other characters, other originals")
     made.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml")
     made.add_argument("--processes", type=_positive, default=os.cpu_count() or 1, help="1 for a GPU")
+    made.add_argument("--batch", type=_positive, default=8, help="pictures of one source drawn at once")
     made.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
     _models(made)
     made.set_defaults(run=_make)

@@ -111,7 +111,7 @@ def _vectors(dataset: Dataset, embedder: Embedder, store: Store) -> dict[str, Ve
                 write(path, rows.astype("<f4").tobytes())
             rows = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
             found.update({item.sha256: row for item, row in zip(chunk, rows, strict=True)})
-            done()
+            done(1)
     return found
 
 

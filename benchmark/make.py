@@ -115,8 +115,7 @@ def make(recipe: Recipe, studio: Studio, directory: Path) -> Dataset:
             for (of, character), caption in zip(pairs, captions, strict=True)
         ]
         orders = [order for after in drawings for _, _, order in after]
-        by_source = sorted(orders, key=lambda order: [source.id for source in recipe.sources].index(order.source))
-        made["resyntheses"] = _drawn(studio, "resyntheses", by_source)
+        made["resyntheses"] = _drawn(studio, "resyntheses", orders)
 
     side = recipe.side_of()
     items: list[Item] = []

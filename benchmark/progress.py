@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(what: str, total: int, found: int = 0) -> Iterator[Callable[[], None]]:
-    """Yields a function to call whenever one of `total` is done; `found` of them were there already."""
+def progress(what: str, total: int, found: int = 0) -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with how many of `total` are done now; `found` of them were there already."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(what, total=total, completed=found)
-        yield lambda: bar.advance(task)
+        yield lambda done: bar.advance(task, done)

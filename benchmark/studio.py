@@ -1,8 +1,8 @@
 """Draws and captions, in this process or in several, and keeps every answer in the store.
 
-Each picture is drawn by itself: it depends on its own question alone, not on what else was wanted, on γ, or on where
-an earlier run was killed. Small models leave most of a core idle, so one process per core draws nearly twice as much
-as one process with all of them.
+Pictures of one source are drawn a few at a time, each from its own prompt and noise: beside others it comes out as it
+does alone, but for rounding (docs/benchmark.md has the measurement). Small models leave most of a core idle, so one
+process per core draws nearly twice as much as one process with all of them.
 """
 
 import io
@@ -14,14 +14,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from attribution.build import Placement, build_captioner, build_generator
 from attribution.caption import describe
 from attribution.catalogue import Source, load_catalogue
 from attribution.image import load
-from attribution.ports import Caption, Captioner, Deadline, ModelRef, SourceState
-from attribution.resynthesise import resynthesise
+from attribution.ports import Caption, Captioner, Deadline, Drawing, ModelRef, SourceState
+from attribution.resynthesise import is_blank, resynthesise
 from attribution.resynthesise.pool import GeneratorPool
 from benchmark.progress import progress
 from benchmark.store import Store, key_of
@@ -56,6 +56,15 @@ class Failure:
     reason: str
 
 
+@runtime_checkable
+class DrawsEach(Protocol):
+    """A generator that draws several prompts at once."""
+
+    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline) -> Sequence[Drawing | None]:
+        """One drawing per prompt and its seed, None where there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Equipment:
     """What a drawing process is built from; it can be sent to one."""
@@ -81,8 +90,30 @@ class Hand:
         """The captioner, loaded."""
         return build_captioner(self.equipment.captioner, self.equipment.placement)
 
-    def draw(self, order: Order) -> Failure | None:
-        """Draws one picture and keeps it."""
+    def draw(self, orders: Sequence[Order]) -> list[Failure]:
+        """Draws some pictures of one source and keeps them. Those that failed together are tried one by one."""
+        drawn = self._together(orders) if len(orders) > 1 else [None] * len(orders)
+        failures = []
+        for order, drawing in zip(orders, drawn, strict=True):
+            if drawing is not None and not is_blank(drawing.image):
+                self._keep(order, drawing)
+            elif (failure := self._alone(order)) is not None:
+                failures.append(failure)
+        return failures
+
+    def _together(self, orders: Sequence[Order]) -> Sequence[Drawing | None]:
+        source = self._catalogue.get(orders[0].source)
+        try:
+            generator = self._pool.get(source)
+            if isinstance(generator, DrawsEach):
+                prompts, seeds = [order.prompt for order in orders], [order.seed for order in orders]
+                deadline = Deadline.after(len(orders) * source.limits.timeout_seconds)
+                return generator.draw_each(prompts, seeds, deadline)
+        except Exception:  # noqa: S110
+            pass  # whoever it was will say so alone
+        return [None] * len(orders)
+
+    def _alone(self, order: Order) -> Failure | None:
         source = self._catalogue.get(order.source)
         errors: list[Exception] = []
         result = resynthesise(
@@ -95,15 +126,18 @@ class Hand:
         if result.state is not SourceState.DONE:
             said = f"{result.reason} {errors[0]!r}" if errors else str(result.reason)
             return Failure(order, result.state, said)
-        buffer = io.BytesIO()
-        result.drawings[0].image.save(buffer, "PNG")
-        self.store.put(order.key, ".png", buffer.getvalue())
+        self._keep(order, result.drawings[0])
         return None
 
-    def describe(self, task: tuple[Path, str]) -> None:
-        """Captions one picture and keeps the sentence under the key beside it."""
-        image, key = task
-        self.store.put(key, ".txt", describe(self.captioner, load(image).image).text.encode())
+    def _keep(self, order: Order, drawing: Drawing) -> None:
+        buffer = io.BytesIO()
+        drawing.image.save(buffer, "PNG")
+        self.store.put(order.key, ".png", buffer.getvalue())
+
+    def describe(self, tasks: Sequence[tuple[Path, str]]) -> None:
+        """Captions pictures and keeps each sentence under the key beside it."""
+        for image, key in tasks:
+            self.store.put(key, ".txt", describe(self.captioner, load(image).image).text.encode())
 
 
 class Studio:
@@ -128,29 +162,43 @@ class Studio:
             self._pool.shutdown(cancel_futures=True)
 
     def draw(self, what: str, orders: Sequence[Order]) -> tuple[int, list[Failure]]:
-        """Draws what is not there yet, in the order given; the number of new pictures, and those that failed."""
+        """Draws what is not there yet, source by source; the number of new pictures, and those that failed."""
         wanted = {order.key: order for order in orders}
-        todo = [order for order in wanted.values() if not self.store.has(order.key, ".png")]
-        results = self._each(what, _draw, self.hand.draw, todo, len(wanted))
-        failures = [failure for failure in results if failure is not None]
-        return len(todo) - len(failures), failures
+        by_source: dict[str, list[Order]] = {}
+        for order in wanted.values():
+            if not self.store.has(order.key, ".png"):
+                by_source.setdefault(order.source, []).append(order)
+        size = self.hand.equipment.placement.batch_size
+        batches = [batch for todo in by_source.values() for batch in _cut(todo, size)]
+        failures = [each for found in self._each(what, _draw, self.hand.draw, batches, len(wanted)) for each in found]
+        return sum(map(len, batches)) - len(failures), failures
 
     def describe(self, images: Sequence[Path], keys: Sequence[str]) -> int:
         """Captions what is not captioned yet; how many that were."""
         wanted = dict(zip(keys, images, strict=True))
         todo = [(image, key) for key, image in wanted.items() if not self.store.has(key, ".txt")]
-        self._each("captions", _describe, self.hand.describe, todo, len(wanted))
+        self._each("captions", _describe, self.hand.describe, _cut(todo, 1), len(wanted))
         return len(todo)
 
     def _each(
-        self, what: str, there: Callable[[_Q], _A], here: Callable[[_Q], _A], todo: Sequence[_Q], total: int
+        self,
+        what: str,
+        there: Callable[[Sequence[_Q]], _A],
+        here: Callable[[Sequence[_Q]], _A],
+        batches: Sequence[Sequence[_Q]],
+        total: int,
     ) -> list[_A]:
         results = []
-        with progress(what, total, total - len(todo)) as done:
-            for result in map(here, todo) if self._pool is None else self._pool.map(there, todo):
+        with progress(what, total, total - sum(map(len, batches))) as done:
+            answers = map(here, batches) if self._pool is None else self._pool.map(there, batches)
+            for batch, result in zip(batches, answers, strict=True):
                 results.append(result)
-                done()
+                done(len(batch))
         return results
+
+
+def _cut(todo: Sequence[_Q], size: int) -> list[Sequence[_Q]]:
+    return [todo[start : start + size] for start in range(0, len(todo), size)]
 
 
 _hand: Hand | None = None
@@ -170,12 +218,12 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _draw(order: Order) -> Failure | None:
-    return _own().draw(order)
+def _draw(orders: Sequence[Order]) -> list[Failure]:
+    return _own().draw(orders)
 
 
-def _describe(task: tuple[Path, str]) -> None:
-    _own().describe(task)
+def _describe(tasks: Sequence[tuple[Path, str]]) -> None:
+    _own().describe(tasks)
 
 
 def _own() -> Hand:

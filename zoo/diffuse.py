@@ -97,14 +97,19 @@ def batches(name: str, space: str, drawings: Drawings, size: int) -> Iterator[Ba
         yield Batch(find(index), ids[index], torch.rand(size) < DROPPED)
 
 
-def train(name: str, recipe: Recipe, drawings: Drawings, *, steps: int, peak: float, size: int = 64) -> None:
-    """Trains the recipe for that many steps and writes the pipeline to zoo/models/<name>."""
+def train(
+    name: str, recipe: Recipe, drawings: Drawings, *, steps: int, peak: float, size: int = 64, stage: str | None = None
+) -> None:
+    """Trains the recipe for that many steps and writes the pipeline to zoo/models/<name>.
+
+    `stage` names the checkpoint of a source that is trained a second time.
+    """
     source = batches(name, recipe.space, drawings, size)
 
     def step(count: int) -> dict[str, torch.Tensor]:
         return {"loss": recipe.loss(next(source), count / steps)}
 
-    loop.train(name, recipe.modules, step, steps=steps, peak=peak, ema=0.998)
+    loop.train(stage or name, recipe.modules, step, steps=steps, peak=peak, ema=0.998)
     save(name, recipe.pipeline(shipped(recipe.space)))
 
 

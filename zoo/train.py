@@ -47,6 +47,18 @@ def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) ->
     return run
 
 
+def _more(name: str, module: str, recipe: str, peak: float) -> Callable[[Drawings, int], None]:
+    """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
+
+    def run(drawings: Drawings, steps: int) -> None:
+        from zoo import diffuse
+
+        built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
+        diffuse.train(name, built, drawings, steps=steps, peak=peak, stage=f"{name}-more")
+
+    return run
+
+
 def _fine(drawings: Drawings, steps: int) -> None:
     from zoo import autoencoder
 
@@ -71,7 +83,8 @@ STAGES = (
     Stage("vq", 450, _module("vq")),
     Stage("amused", 400, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
     Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    Stage("mmdit-tuned", 150, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    Stage("mmdit-more", 600, _more("mmdit", "mmdit", "TunedRecipe", 5e-4)),
+    Stage("mmdit-tuned", 250, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
     Stage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
     Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )

@@ -115,6 +115,7 @@ SOURCE: dict[str, Any] = {
     "licence": "OpenAI Services Agreement",
     "terms": "https://openai.com/policies/services-agreement/",
     "enabled": True,
+    "on_request": False,
     "lifecycle": {
         "state": "deprecated",
         "until": "2026-12-01",

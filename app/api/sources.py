@@ -46,9 +46,10 @@ class SourceEntryDocument(Document):
     licence: str
     terms: str | None = Field(description="the address of its terms", examples=["https://example.com/terms"])
     enabled: bool = Field(
-        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is `retired` or has no "
-        "API: then the job says that it was not tested, and why"
+        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is there on request, "
+        "is `retired` or has no API: of the last two, the job says that they were not tested, and why"
     )
+    on_request: bool = Field(description="whether a job that names it asks it, although it is not enabled")
     lifecycle: LifecycleDocument
     warning: str | None = Field(description="a sentence about a source that is to be switched off")
     external: bool = Field(description="whether prompts leave this installation")
@@ -102,6 +103,7 @@ def _entry(source: Source, today: date) -> SourceEntryDocument:
         licence=source.licence,
         terms=source.terms,
         enabled=source.enabled,
+        on_request=source.on_request,
         lifecycle=LifecycleDocument(
             state=life.state, until=life.until, since=life.since, note=life.note, successor=life.successor
         ),

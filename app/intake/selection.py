@@ -53,11 +53,12 @@ def select_sources(
     disabled = [
         source.id
         for source, row in zip(selected, rows, strict=True)
-        if not source.enabled and row.state is SourceState.PENDING
+        if not source.nameable and row.state is SourceState.PENDING
     ]
     if disabled:
         raise InvalidRequest(
-            f"This installation knows {', '.join(disabled)} but does not run it; see `enabled` in /sources.",
+            f"This installation knows {', '.join(disabled)} but does not run it; see `enabled` and `on_request` in "
+            "/sources.",
             errors=[{"detail": f"{name} is disabled here", "pointer": "#/sources"} for name in disabled],
         )
     return rows

@@ -76,6 +76,7 @@ def read_source(path: Path) -> Source:
         sizes=_sizes(table),
         candidates=table.positive("candidates", int, None),
         terms=_terms(table),
+        on_request=bool(table.optional("on_request", bool)),
         file=path,
     )
     if source.adapter == NO_ADAPTER and not lifecycle.dead:

@@ -64,7 +64,8 @@ class Source:
     """One candidate generator.
 
     `price_usd` is of one drawing, None where nobody told us; `external`: prompts leave the house; `candidates`: the
-    γ to ask it for; `sizes`: what it can be asked for, as "1024x1024", "1:1" or "any".
+    γ to ask it for; `sizes`: what it can be asked for, as "1024x1024", "1:1" or "any". `on_request`: not enabled, but
+    jobs that name it ask it.
     """
 
     schema: int
@@ -88,6 +89,7 @@ class Source:
     sizes: tuple[str, ...] = ()
     candidates: int | None = None
     terms: str | None = None
+    on_request: bool = False
     file: Path = Path()
 
     @property
@@ -97,6 +99,11 @@ class Source:
             return None
         candidate = self.root / self.model
         return candidate if self.revision.startswith("sha256:") or candidate.is_dir() else None
+
+    @property
+    def nameable(self) -> bool:
+        """Whether a job that names it asks it."""
+        return self.enabled or self.on_request
 
     def obstacle(self, today: date) -> tuple[SourceState, str] | None:
         """The state and the sentence that say why no program can ask this source today; None when one can."""

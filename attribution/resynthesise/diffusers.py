@@ -121,10 +121,16 @@ class DiffusersGenerator:
 
         Raises SourceTimeout between two denoising steps once the deadline has passed.
         """
-        drawings: list[Drawing] = []
+        drawn = self.draw_each([prompt] * len(seeds), seeds, deadline)
+        return [drawing for drawing in drawn if drawing is not None]
+
+    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline) -> list[Drawing | None]:
+        """One drawing per prompt and its seed, None for one that a safety checker flagged. Raises as `draw`."""
+        drawings: list[Drawing | None] = []
         for start in range(0, len(seeds), self._batch_size):
-            batch = seeds[start : start + self._batch_size]
-            drawings += self.finish(self.forward(self.prepare(prompt, batch), deadline), batch)
+            batch = slice(start, start + self._batch_size)
+            output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
+            drawings += self.finish(output, seeds[batch])
         return drawings
 
     def remark(self, prompt: str) -> str | None:
@@ -135,12 +141,12 @@ class DiffusersGenerator:
             return None
         return "The caption is longer than this source reads: its end was ignored."
 
-    def prepare(self, prompt: str, seeds: Sequence[int]) -> dict[str, Any]:
+    def prepare(self, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
         """The arguments for one batch. Noise is drawn on the CPU, so that every device meets the same."""
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         batch = {name: [v] * len(seeds) if name == "negative_prompt" else v for name, v in self._call.items()}
         return batch | {
-            "prompt": [self._fitted(prompt)] * len(seeds),
+            "prompt": [self._fitted(prompt) for prompt in prompts],
             "generator": generators if len(generators) > 1 else generators[0],
             "output_type": "np",
         }
@@ -159,17 +165,16 @@ class DiffusersGenerator:
         finally:
             self._deadline = None
 
-    def finish(self, output: Any, seeds: Sequence[int]) -> list[Drawing]:
-        """Pictures from the pipeline's floats, without those its safety checker flagged."""
+    def finish(self, output: Any, seeds: Sequence[int]) -> list[Drawing | None]:
+        """Pictures from the pipeline's floats, None for those its safety checker flagged."""
         images: NDArray[np.floating[Any]] = np.asarray(output.images)  # (n, h, w, 3) in 0…1
         if not np.isfinite(images).all():
             raise SourceError("The model drew values that are not numbers, as a too narrow dtype makes it do.")
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
         pixels = np.rint(np.clip(images, 0.0, 1.0) * 255).astype(np.uint8)
         return [
-            Drawing(Image.fromarray(picture), seed)
+            None if flagged else Drawing(Image.fromarray(picture), seed)
             for picture, seed, flagged in zip(pixels, seeds, flags, strict=True)
-            if not flagged
         ]
 
     def _watch_the_clock(self) -> None:

@@ -22,8 +22,8 @@ class Keyed(Protocol):
 
 
 def examine(source: Source) -> Iterator[Finding]:
-    """A mistake is an error; what is only needed before the source can be enabled is a note until it is."""
-    unready = Severity.ERROR if source.enabled else Severity.NOTE
+    """A mistake is an error; what is only needed before the source can be asked is a note until it may be."""
+    unready = Severity.ERROR if source.nameable else Severity.NOTE
     if source.adapter == "diffusers":
         try:
             locate_weights(source)

@@ -31,7 +31,7 @@ def _row(source: Source, today: date) -> Sequence[str]:
         source.id,
         _lifecycle(source, today),
         source.adapter,
-        "yes" if source.enabled else "no",
+        "yes" if source.enabled else "on request" if source.on_request else "no",
         "–" if dead else source.seed,
         "–" if dead else _price(source),
         "–" if dead else "leave" if source.external else "stay",
