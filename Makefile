@@ -15,7 +15,7 @@ export PIP_ARGS STATE_DIR
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
-        bench-distance bench-embed installed-demo installed-all
+        bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
@@ -74,6 +74,9 @@ bench-distance: installed-all ## The distances of a whole dataset beside a loop 
 bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
 	@$(PY) -m bench.embed $(ARGS)
 
+bench-embed-onnx: installed-all ## Images a second of ONNX Runtime beside torch, in float32 and int8, and what that changes (five minutes)
+	@$(PY) -m bench.embed_onnx $(ARGS)
+
 bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
 
@@ -109,4 +112,4 @@ installed-demo:
 	@$(INSTALL) ml embedded
 
 installed-all:
-	@$(INSTALL) ml screening otel embedded zoo benchmark dev
+	@$(INSTALL) ml onnx onnx-export screening otel embedded zoo benchmark dev

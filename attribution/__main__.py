@@ -1,6 +1,7 @@
 """`python -m attribution image.png`: the method on the command line, without service, queue or database.
 
-`python -m attribution sources …` is about the catalogue instead; see `sources/command.py`.
+`python -m attribution sources …` is about the catalogue instead, see `sources/command.py`; `… export-onnx …` writes an
+embedder that needs no torch, see `embed/export.py`.
 
 Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
 fault.
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["sources"]:
         return sources(given[1:])
+    if given[:1] == ["export-onnx"]:
+        return _export(given[1:])
     options = _parser().parse_args(given)
     try:
         if options.caption_only:
@@ -56,6 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print("\n".join([_table(answer), *map(_evidence_line, evidence)]))
     return 0
+
+
+def _export(arguments: Sequence[str]) -> int:
+    try:
+        from attribution.embed.export import main as export
+    except ImportError as error:
+        print(
+            f"attribution: exporting needs {error.name}: install the package with its [ml,onnx,onnx-export] extras.",
+            file=sys.stderr,
+        )
+        return 2
+    return export(arguments)
 
 
 def _evidence(options: argparse.Namespace) -> tuple[Finding, ...]:

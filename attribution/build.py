@@ -65,7 +65,7 @@ def build_captioner(spec: str, placement: Placement) -> Captioner:
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
 
         return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
-    with _ml_wheels():
+    with _wheels("ml"):
         from attribution.caption.blip import BlipCaptioner
     ref, directory = _locate(spec, found.which)
     _threads(placement)
@@ -73,19 +73,27 @@ def build_captioner(spec: str, placement: Placement) -> Captioner:
 
 
 def build_embedder(spec: str, placement: Placement) -> Embedder:
-    """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai" or "fake:"."""
+    """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai", "onnx:local-dir:…" or "fake:".
+
+    open_clip's take "#layer=8" behind them, for what a layer says; see `embed/tower.py`.
+    """
     kind, rest = _split(spec, "embedder")
     if kind == "fake":
         from attribution.embed.fake import FakeEmbedder
 
         return FakeEmbedder()
     if kind == "open_clip":
-        with _ml_wheels():
+        with _wheels("ml"):
             from attribution.embed.open_clip import OpenClipEmbedder
         _threads(placement)
         # Always in float32: thresholds are measured in it, and a narrower dtype moves distances by a thousandth.
         return OpenClipEmbedder(rest, device=placement.device, batch_size=max(32, placement.batch_size))
-    raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip and fake.")
+    if kind == "onnx":
+        with _wheels("onnx"):
+            from attribution.embed.onnx import OnnxEmbedder
+        size = max(32, placement.batch_size)
+        return OnnxEmbedder(rest, device=placement.device, batch_size=size, threads=placement.threads)
+    raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip, onnx and fake.")
 
 
 def _fake(source: Source, placement: Placement) -> Generator:
@@ -99,7 +107,7 @@ def _fake(source: Source, placement: Placement) -> Generator:
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
     directory = locate_weights(source)
-    with _ml_wheels():
+    with _wheels("ml"):
         from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
     _threads(placement)
     given = source.parameters
@@ -215,10 +223,10 @@ def _threads(placement: Placement) -> None:
 
 
 @contextmanager
-def _ml_wheels() -> Iterator[None]:
+def _wheels(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"This needs the ML wheels, of which {error.name} is missing: install the package with its [ml] extra."
+            f"This needs wheels of which {error.name} is missing: install the package with its [{extra}] extra."
         ) from error

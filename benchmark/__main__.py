@@ -18,7 +18,7 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
-from benchmark import publication, show
+from benchmark import distortions, publication, show
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
 from benchmark.characters import cast
@@ -254,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
             measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
+    distortions.add(commands, _EMBEDDER, _models)
     return parser
 
 

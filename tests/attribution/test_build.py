@@ -101,7 +101,7 @@ def test_fakes_by_specification() -> None:
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
         (build_captioner, "blip:", "no such directory"),
-        (build_embedder, "clap:x", "open_clip and fake"),
+        (build_embedder, "clap:x", "open_clip, onnx and fake"),
         (build_embedder, "", "names no embedder"),
     ],
 )
