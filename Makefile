@@ -30,8 +30,8 @@ demo-remote: installed-demo ## The same with vendors that are stubs (none is cal
 serve: installed-demo ## Start everything here and keep it up until Ctrl-C
 	@$(PY) -m embedded serve
 
-test: installed-all ## Run all tests against a real Postgres and a real Valkey (ARGS: for pytest)
-	@$(PY) -m pytest $(ARGS)
+test: installed-all ## Run all tests, two files at a time, each against a real Postgres and Valkey of its own (ARGS: for pytest)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: installed-all ## Check style and formatting
 	@$(PY) -m ruff check .

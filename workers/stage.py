@@ -125,7 +125,7 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Job 
     if moved is None:
         discard(process, outcome.blobs.values())
         return None
-    process.blobs.put_again(lost)
+    process.blobs.put_all(lost)
     if on:
         return moved
     hand_on(process, job.id, Stage(cast(str, moved.stage)))
@@ -156,7 +156,7 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> Job | No
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
         return _advance(process, job, stage, outcome.otherwise)
-    process.blobs.put_again(lost)
+    process.blobs.put_all(lost)
     _tell_success(process, *found)
     return None
 

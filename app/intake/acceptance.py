@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import structlog
 from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
@@ -38,8 +37,8 @@ from app.variant import Variant
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
-log = structlog.get_logger(__name__)
-
+# The role in which a job uses its image as it came.
+ORIGINAL = "original"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
 
@@ -164,7 +163,6 @@ class Intake:
                 await to_thread.run_sync(self._discard, uses)
             raise
         job_accepted()
-        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None, cached=document.cached)
         if document.cached is not None:
             await to_thread.run_sync(self._end, tenant_id, document)
         return document
@@ -179,8 +177,10 @@ class Intake:
         """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker."""
         with DECODE_DURATION.time():
             decoded = await self._decoders.inspect(upload)
-        original = await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded))
-        return _Image(image_values(decoded), {"original": original})
+        original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
+        if not self._blobs.is_folder:
+            await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
+        return _Image(image_values(decoded), {ORIGINAL: original})
 
     def _prior(self, options: Options) -> dict[str, Any] | None:
         """As the row keeps it."""
@@ -205,13 +205,9 @@ class Intake:
             return timedelta(seconds=options.await_seconds)
         return self._settings.reference_deadline if options.await_references else self._settings.deadline
 
-    async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
-        linked = self._blobs.link(tenant_id, file, sha256, media_type)  # quicker than a thread is begun
-        if linked is not None:
-            return linked
-        return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)
-
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
+        if self._blobs.is_folder and ORIGINAL in uses:  # here: a busy disk must not hold up the event loop
+            self._blobs.put_all([uses[ORIGINAL]])
         with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
             accepted = accept(session, new, uses, self._concurrent_jobs)
             job, rows = accepted.job, accepted.sources
@@ -224,7 +220,7 @@ class Intake:
                 idempotency.complete(session, key, idempotency.Answered(202, headers, body, document.id))
             if not fits(session, new.tenant_id, self._concurrent_jobs, accepted.share):
                 raise too_many_jobs()
-        self._blobs.put_again(accepted.lost)
+        self._blobs.put_all(accepted.lost)
         return document
 
     def _question(self, new: NewJob) -> str | None:
