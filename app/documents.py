@@ -198,6 +198,9 @@ class JobDocument(Document):
     captioner: str | None = Field(
         None, description="who was asked for by name to describe the image; who did is in `result`"
     )
+    embedder: str | None = Field(
+        None, description="who was asked for by name to compare images by; who did is in `result`"
+    )
     caption: str | None = Field(
         None,
         description="the text that every source is given, once it is known: what awaited drawings are to be drawn from",
@@ -239,6 +242,7 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         metadata=job.labels,
         prompt=job.prompt,
         captioner=(job.variant or {}).get("captioner"),
+        embedder=(job.variant or {}).get("embedder"),
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),

@@ -28,6 +28,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from attribution.caption.spec import Spec, offered
+from attribution.embed.spec import EmbedderSpec
+from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
 from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
 
@@ -123,7 +125,13 @@ class ModelSettings(Group):
         '{"large": "blip:Salesforce/blip-image-captioning-large@COMMIT"}; docs/captions.md',
     )
     embedder: str = Field(
-        "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"
+        "open_clip:local-dir:zoo/models/clip",
+        description="the usual one, as kind:where, e.g. open_clip:ViT-L-14-336/openai or onnx:local-dir:DIRECTORY",
+    )
+    embedders: dict[str, str] = Field(
+        {},
+        description="others that a job may ask for as `embedder`, by the names it gives, as JSON, e.g. "
+        '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
     )
     distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
     aggregate: Aggregate = Field(
@@ -144,10 +152,10 @@ class ModelSettings(Group):
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")
-    def _captioners(self) -> Self:
+    def _readable(self) -> Self:
         """Read once, so that a misspelt one stops the start."""
         try:
-            self.offered  # noqa: B018 - raises
+            self.offered, self.offered_embedders  # noqa: B018 - raise
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
         return self
@@ -156,6 +164,11 @@ class ModelSettings(Group):
     def offered(self) -> Mapping[str, Spec]:
         """The captioners that a job may name; the first is the usual one."""
         return offered(self.captioner, self.captioners)
+
+    @property
+    def offered_embedders(self) -> Mapping[str, EmbedderSpec]:
+        """The embedders that a job may name; the first is the usual one."""
+        return offered_embedders(self.embedder, self.embedders)
 
 
 class IntakeSettings(Group):

@@ -26,14 +26,15 @@ def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
         rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
-    known = _known(process, job, rows)
+    embedder = process.models.embedder((job.variant or {}).get("embedder"))
+    known = _known(process, job, rows, embedder.ref)
     distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
     drawn = {row.source: [str(drawing["blob"]) for drawing in row.drawings] for row in rows}
     wanted = {sha256 for hashes in drawn.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
     query = read_query(process.blobs, job)
     images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
     embedded = embed_all(
-        process.models.embedder,
+        embedder,
         query,
         {
             source: [known[sha256] if sha256 in known else images[sha256] for sha256 in hashes]
@@ -52,11 +53,10 @@ def embed(process: Process, job: Job) -> Advance:
     )
 
 
-def _known(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Vectors]:
+def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
     """What this embedder made of the job's drawings for earlier jobs, by the drawings' hashes."""
     if not any("drawn_at" in drawing for row in rows for drawing in row.drawings):
         return {}
-    embedder = process.models.embedder.ref
     with process.database.statement() as session:
         kept = drawings.vectors(session, job.id, str(embedder))
     by_file: dict[str, list[KeptVector]] = defaultdict(list)

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError, UnknownCaptioner
+from app.errors import AddressRefused, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
@@ -96,6 +96,7 @@ class Intake:
         self._settings = settings.job
         self._models = settings.models
         self._captioners = settings.models.offered
+        self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -190,14 +191,19 @@ class Intake:
         return {"scores": options.prior, "weight": weight}
 
     def _variant(self, options: Options) -> dict[str, Any]:
-        """How it is to be answered; a captioner only where one is named. Raises UnknownCaptioner."""
-        variant = Variant.of(self._models, options.model_dump(include={"distance", "aggregate"})).document()
-        if options.captioner is None:
-            return variant
-        if options.captioner not in self._captioners:
-            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
-            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
-        return {"captioner": options.captioner} | variant
+        """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
+        UnknownEmbedder.
+        """
+        named = {"captioner": options.captioner, "embedder": options.embedder}
+        offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
+        chosen = {kind: name for kind, name in named.items() if name is not None}
+        for kind, name in chosen.items():
+            known, problem = offers[kind]
+            if name not in known:
+                detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
+                raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
+        compared = Variant.of(self._models, {"distance": options.distance, "aggregate": options.aggregate})
+        return chosen | compared.document()
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""

@@ -122,6 +122,12 @@ class Options(BaseModel):
         "where not given. Not beside a `prompt`",
         examples=["blip"],
     )
+    embedder: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
+        None,
+        description="by whose features images are compared: one of the `embedders` in GET /sources; the installation's "
+        "usual one where not given",
+        examples=["open_clip"],
+    )
     await_references: tuple[str, ...] = Field(
         (),
         description="sources that are not asked: you have them draw the caption, which the job shows, and bring the "

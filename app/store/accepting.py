@@ -19,7 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.store.usable import NEWEST_ID, caption_part
+from app.store.usable import NEWEST_ID, caption_part, rank_part
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -104,7 +104,8 @@ def accept(
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"local_only_reason": _LOCAL_ONLY, "caption_part": caption_part(new.variant)}
+    given |= {"caption_part": caption_part(new.variant), "rank_part": rank_part(new.variant)}
+    given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)

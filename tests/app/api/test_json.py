@@ -67,6 +67,25 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
     assert pointers(both) == {"#/captioner"}
 
 
+def test_an_embedder_is_named_however_it_is_asked(start: Callable[..., TestClient], database: Database):
+    """One that the installation offers is noted and echoed; another one is a problem with all that there are."""
+    client = start(models={"embedder": "onnx", "embedders": {"layer-2": "open_clip#layer=2"}})
+    for answer in (
+        client.post("/attribute", json={"image": TEXT, "embedder": "layer-2"}),
+        client.post("/attribute", files={"image": FILE}, data={"embedder": "layer-2"}),
+    ):
+        assert row(database, answer).variant["embedder"] == answer.json()["embedder"] == "layer-2"
+    assert client.get("/sources").json()["embedders"] == ["onnx", "layer-2"]
+    unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "embedder": "dino"}]})
+    problem = unknown.json()["items"][0]["problem"]
+    assert (problem["status"], problem["type"], problem["known"]) == (
+        422,
+        "/problems/unknown-embedder",
+        ["onnx", "layer-2"],
+    )
+    assert problem["errors"][0]["pointer"] == "#/embedder"
+
+
 def test_options_are_those_of_the_form(client: TestClient, database: Database):
     """Numbers as numbers, lists as lists; what is the caller's own is echoed."""
     options = {
