@@ -31,6 +31,7 @@ from attribution.caption.spec import Spec, offered
 from attribution.embed.spec import EmbedderSpec
 from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
+from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
 
 
 def _seconds(value: object) -> object:
@@ -132,7 +133,13 @@ class ModelSettings(Group):
         description="others that a job may ask for as `embedder`, by the names it gives, as JSON, e.g. "
         '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
     )
-    distance: str = Field("cosine", description="a name that attribution.distance knows")
+    distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
+    aggregate: Aggregate = Field(
+        Aggregate.MEAN, description="of the distances of a source's drawings, where the caller does not say"
+    )
+    prior_weight: float = Field(
+        PRIOR_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `prior`"
+    )
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
     )

@@ -10,9 +10,8 @@ from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption.spec import Spec
 from attribution.catalogue import LOCAL, Catalogue, Source
-from attribution.distance import distance_named
 from attribution.errors import ConfigurationError
-from attribution.ports import Captioner, Distance, Embedder, Generator
+from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.resynthesise.remote.outside import Outside
 from attribution.verdict import Calibration
@@ -68,11 +67,6 @@ class Models:
             if name not in self._embedders:
                 self._embedders[name] = build_embedder(offered[name].text, self._placement)
             return self._embedders[name]
-
-    @cached_property
-    def distance(self) -> Distance:
-        """The configured distance."""
-        return distance_named(self._settings.distance)
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -128,7 +128,10 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
 
 @pytest.mark.parametrize(
     "differs",
-    [{"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}, {"cache": "false"}],
+    [
+        *({"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}),
+        *({"distance": "ssim"}, {"aggregate": "max"}, {"prior": '{"a": 1}'}, {"cache": "false"}),
+    ],
     ids=str,
 )
 def test_asked_otherwise_it_is_another_question(service: Callable[..., Service], differs: dict[str, str]) -> None:

@@ -52,7 +52,7 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
         client.post("/attribute", json={"image": TEXT, "captioner": "other"}),
         client.post("/attribute", files={"image": FILE}, data={"captioner": "other"}),
     ):
-        assert row(database, answer).variant == {"captioner": "other"}
+        assert row(database, answer).variant["captioner"] == "other"
         assert answer.json()["captioner"] == "other"
     assert [each["name"] for each in client.get("/sources").json()["captioners"]] == ["blip", "other"]
     unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "captioner": "vlm"}]})
@@ -94,16 +94,20 @@ def test_options_are_those_of_the_form(client: TestClient, database: Database):
         "candidates": 3,
         "prompt": "a goat",
         "seed": 7,
+        "distance": "hybrid",
+        "aggregate": "max",
+        "prior": {"ant": 0.5, "bee": -1e300},
+        "prior_weight": 0.25,
         "external_id": "upload 4711",
         "metadata": {"queue": "appeals", "nested": [{"é": 1.5}, None]},
     }
     as_json = client.post("/attribute", json={"image": TEXT} | options)
-    form = options | {"metadata": json.dumps(options["metadata"])}
+    form = options | {name: json.dumps(options[name]) for name in ("metadata", "prior")}
     as_form = client.post("/attribute", files={"image": FILE}, data=form)
     for answer in (as_json, as_form):
         document = answer.json()
         assert [source["source"] for source in document["sources"]] == ["ant"]
-        for name in ("candidates", "prompt", "seed", "external_id", "metadata"):
+        for name in options.keys() - {"sources", "exclude"}:
             assert document[name] == options[name]
         assert client.get(answer.headers["location"]).json() == document
 
