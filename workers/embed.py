@@ -6,6 +6,7 @@ keeps them, as long as it does.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from app.errors import StorageUnavailable
 from app.metrics import EMBEDDING_BATCH
@@ -16,14 +17,16 @@ from attribution.embed import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
 from workers.images import NPZ, pack, read_image, read_query, unpack
 from workers.process import Process
+from workers.rank import rank_embedded
 from workers.stage import Advance
 
 
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
-    known = _known(process, job, rows)
+        rows = jobs.sources_of(session, job.id)
+    done = [row for row in rows if row.state == SourceState.DONE]
+    known = _known(process, job, done)
     embedded = embed_all(
         process.models.embedder,
         read_query(process.blobs, job),
@@ -32,15 +35,16 @@ def embed(process: Process, job: Job) -> Advance:
                 known[sha256] if sha256 in known else read_image(process.blobs, job.tenant_id, sha256)
                 for sha256 in (drawing["blob"] for drawing in row.drawings)
             ]
-            for row in rows
+            for row in done
         },
     )
-    EMBEDDING_BATCH.observe(1 + sum(drawing["blob"] not in known for row in rows for drawing in row.drawings))
+    EMBEDDING_BATCH.observe(1 + sum(drawing["blob"] not in known for row in done for drawing in row.drawings))
     features = process.blobs.put(job.tenant_id, pack(embedded), NPZ)
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
         blobs={"features": features},
+        then=partial(rank_embedded, rows=rows, embedded=embedded),
     )
 
 

@@ -11,7 +11,7 @@ from app.questions import method_key
 from app.settings import JobSettings
 from app.store import answers, jobs
 from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from attribution.ports import ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from attribution.ports import Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_file
@@ -24,13 +24,20 @@ def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
         rows = jobs.sources_of(session, job.id)
+    if job.features_blob is None or job.embedder is None:
+        return rank_embedded(process, job, rows, None)
+    features = process.blobs.get(job.tenant_id, job.features_blob)
+    return rank_embedded(process, job, rows, unpack(features, ModelRef.parse(job.embedder)))
+
+
+def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedded: Embedded | None) -> Succeed:
+    """`rank` with the job's sources, which do not change any more, and their features at hand."""
     models = process.models
     quorum = quorum_of(process.settings.job, len(rows))
     threshold = None
-    if job.features_blob is None or job.embedder is None:
+    if embedded is None:
         ranking = Ranking(models.distance.name, (), None)
     else:
-        embedded = unpack(process.blobs.get(job.tenant_id, job.features_blob), ModelRef.parse(job.embedder))
         ranking = rank_features(embedded, models.distance, [row.source for row in rows])
         threshold = _threshold(process, job, embedded.embedder, rows)
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
