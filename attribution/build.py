@@ -13,6 +13,7 @@ from typing import Any
 
 from attribution.caption.spec import parse
 from attribution.catalogue import Parameter, Source
+from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
 from attribution.resynthesise.remote.outside import Outside, everyday
@@ -77,23 +78,21 @@ def build_embedder(spec: str, placement: Placement) -> Embedder:
 
     open_clip's take "#layer=8" behind them, for what a layer says; see `embed/tower.py`.
     """
-    kind, rest = _split(spec, "embedder")
-    if kind == "fake":
-        from attribution.embed.fake import FakeEmbedder
+    found = parse_embedder(spec)
+    if found.kind == "fake":
+        from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehaviour
 
-        return FakeEmbedder()
-    if kind == "open_clip":
+        return FakeEmbedder(_options(FakeEmbedderBehaviour, spec, found.which))
+    if found.kind == "open_clip":
         with _wheels("ml"):
             from attribution.embed.open_clip import OpenClipEmbedder
         _threads(placement)
         # Always in float32: thresholds are measured in it, and a narrower dtype moves distances by a thousandth.
-        return OpenClipEmbedder(rest, device=placement.device, batch_size=max(32, placement.batch_size))
-    if kind == "onnx":
-        with _wheels("onnx"):
-            from attribution.embed.onnx import OnnxEmbedder
-        size = max(32, placement.batch_size)
-        return OnnxEmbedder(rest, device=placement.device, batch_size=size, threads=placement.threads)
-    raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip, onnx and fake.")
+        return OpenClipEmbedder(found.which, device=placement.device, batch_size=max(32, placement.batch_size))
+    with _wheels("onnx"):
+        from attribution.embed.onnx import OnnxEmbedder
+    size = max(32, placement.batch_size)
+    return OnnxEmbedder(found.which, device=placement.device, batch_size=size, threads=placement.threads)
 
 
 def _fake(source: Source, placement: Placement) -> Generator:
@@ -157,13 +156,6 @@ def _text(source: Source, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{source.id}: parameters.{name} must be a string, not {value!r}.")
     return value
-
-
-def _split(spec: str, what: str) -> tuple[str, str]:
-    kind, colon, rest = spec.partition(":")
-    if not colon:
-        raise ConfigurationError(f"{spec!r} names no {what}: expected KIND:WHICH, such as blip:DIRECTORY or fake:.")
-    return kind, rest
 
 
 def _locate(spec: str, which: str) -> tuple[ModelRef, Path | None]:

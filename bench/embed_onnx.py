@@ -24,8 +24,9 @@ from bench.embed import SIDE, Case, random_embedder
 from bench.machine import fastest
 from bench.report import Bound, finish
 from benchmark.dataset import Dataset
-from benchmark.evaluate import bootstrap, rankings
+from benchmark.evaluate import rankings
 from benchmark.features import embed
+from benchmark.metrics import interval
 from benchmark.paths import WORK
 from benchmark.store import Store
 
@@ -84,7 +85,7 @@ def accuracies(directory: Path, scratch: Path) -> dict[str, Any]:
             torch_says = (predicted, flat)
         found[name] = {
             "accuracy": round(float(ranked.right.mean()), 4),
-            "interval_95": [round(bound, 4) for bound in bootstrap(ranked.right)],
+            "interval_95": [round(bound, 4) for bound in interval(ranked.right)],
             "same_answer": round(float((predicted == torch_says[0]).mean()), 4),
             "cosine": round(_cosine(torch_says[1], flat), 6),
         }

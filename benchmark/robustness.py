@@ -15,9 +15,9 @@ from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.image import load
 from attribution.ports import Embedder, Vectors
 from benchmark.distort import Distortion, adversary, attack, distort
-from benchmark.evaluate import RESAMPLES, rankings
+from benchmark.evaluate import rankings
 from benchmark.features import Features
-from benchmark.metrics import nearest
+from benchmark.metrics import RESAMPLES, nearest
 from benchmark.progress import progress
 from benchmark.real import Picture
 from benchmark.store import Store, key_of, write

@@ -12,12 +12,12 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError, UnknownCaptioner
+from app.errors import AddressRefused, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
-from app.intake.selection import select_sources
+from app.intake.selection import check_prior, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
@@ -33,6 +33,7 @@ from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
 from app.store.models import Stage
 from app.store.snapshots import Snapshots
+from app.variant import Variant
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
@@ -93,7 +94,9 @@ class Intake:
         self._cache = settings.cache
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
+        self._models = settings.models
         self._captioners = settings.models.offered
+        self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -121,6 +124,7 @@ class Intake:
             brought=[each.source for each in submission.references],
             awaited=options.await_references,
         )
+        check_prior(self._catalogue, options.prior or ())
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
         drawings = await self._drawings.store(tenant_id, submission.references)
@@ -150,6 +154,7 @@ class Intake:
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
                 cache=options.cache,
+                prior=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
                 new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
@@ -178,14 +183,27 @@ class Intake:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
         return _Image(image_values(decoded), {ORIGINAL: original})
 
-    def _variant(self, options: Options) -> dict[str, Any] | None:
-        """What is asked for otherwise than usual. Raises UnknownCaptioner."""
-        if options.captioner is None:
+    def _prior(self, options: Options) -> dict[str, Any] | None:
+        """As the row keeps it."""
+        if options.prior is None:
             return None
-        if options.captioner not in self._captioners:
-            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
-            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
-        return {"captioner": options.captioner}
+        weight = self._models.prior_weight if options.prior_weight is None else options.prior_weight
+        return {"scores": options.prior, "weight": weight}
+
+    def _variant(self, options: Options) -> dict[str, Any]:
+        """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
+        UnknownEmbedder.
+        """
+        named = {"captioner": options.captioner, "embedder": options.embedder}
+        offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
+        chosen = {kind: name for kind, name in named.items() if name is not None}
+        for kind, name in chosen.items():
+            known, problem = offers[kind]
+            if name not in known:
+                detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
+                raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
+        compared = Variant.of(self._models, {"distance": options.distance, "aggregate": options.aggregate})
+        return chosen | compared.document()
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""
@@ -215,7 +233,7 @@ class Intake:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        asked = (new.candidates, new.seed, new.prompt, new.variant)
+        asked = (new.candidates, new.seed, new.prompt, new.variant, new.prior)
         return answer_key(new.image["sha256"], new.sources, self._catalogue, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:

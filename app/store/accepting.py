@@ -19,7 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.store.usable import NEWEST_ID, caption_part
+from app.store.usable import NEWEST_ID, caption_part, rank_part
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -68,6 +68,7 @@ class NewJob:
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
     cache: bool = True
+    prior: dict[str, Any] | None = None
     answer_key: str | None = None
     answer_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
@@ -103,7 +104,8 @@ def accept(
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"local_only_reason": _LOCAL_ONLY, "caption_part": caption_part(new.variant)}
+    given |= {"caption_part": caption_part(new.variant), "rank_part": rank_part(new.variant)}
+    given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -134,7 +136,7 @@ _OF_A_SOURCE = tuple(each.name for each in fields(NewSource))
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
 _AS_GIVEN = (
     *("tenant_id", "stage", "candidates", "prompt", "seed", "variant", "image_url", "image", "external_id", "labels"),
-    *("cache", "answer_key"),
+    *("cache", "answer_key", "prior"),
 )
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
@@ -173,7 +175,7 @@ _ACCEPT = text(
     ), job AS (
         INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id,
                           metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
-                          cache, answer_key, cached_from)
+                          cache, answer_key, cached_from, prior)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
                CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
                :webhook_url, CAST(:webhook_events AS jsonb),
@@ -181,7 +183,7 @@ _ACCEPT = text(
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
-               :cache, :answer_key, {NEWEST_ID}
+               :cache, :answer_key, {NEWEST_ID}, CAST(:prior AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
