@@ -19,7 +19,7 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
-from benchmark import distortions, publication, show
+from benchmark import distortions, publication, show, spaces
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
 from benchmark.characters import cast
@@ -259,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
             measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
+    spaces.add(commands, _models)
     return parser
 
 
