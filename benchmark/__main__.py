@@ -19,6 +19,7 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
+from attribution.ports import Aggregate
 from benchmark import distortions, publication, show
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
@@ -111,8 +112,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     reports = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             setting = {"embedder": features.embedder, "distance": distance, "candidates": candidates}
+            setting["aggregate"] = options.aggregate
             report = {**setting, **evaluate(found, options.repeats)}
             print(show.evaluation(report), end="\n\n")
             if len(found.sources) > 2:
@@ -131,7 +133,7 @@ def _verdict(
     """What a calibration's thresholds do on this data, where it has some for exactly this setting."""
     wanted = {**setting, "sources": revisions}
     for known in calibration:
-        if {key: known[key] for key in wanted} == wanted:
+        if {"aggregate": Aggregate.MEAN.value, **known}.items() >= wanted.items():
             pair = judged((known["max_distance"], known["min_margin"]), asked(found), left_out(found))
             print(
                 f"  verdict   names {100 * pair.named:.1f} %, of these {100 * pair.precision:.1f} % rightly;"
@@ -152,8 +154,10 @@ def _calibrate(options: argparse.Namespace) -> int:
     entries = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             entries.append(entry(found, features.embedder, distance, candidates, dict(features.revisions)))
+            if options.aggregate != Aggregate.MEAN:
+                entries[-1]["aggregate"] = options.aggregate
             print(show.threshold(entries[-1]))
             print(show.leave_one_out(leave_one_out(found)), end="\n\n")
     about = {"name": options.directory.name, "characters": len(features.characters), "sides": options.sides or ["all"]}
@@ -248,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
         measured.add_argument("--embedder", default=_EMBEDDER)
         measured.add_argument("--distances", type=names, help="default: cosine")
         measured.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
+        measured.add_argument("--aggregate", default="mean", choices=list(Aggregate), help="of a source's drawings")
         measured.add_argument("--sources", type=names, help="only these")
         measured.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
         measured.add_argument("--out", type=Path, help="JSON; default: printed")
