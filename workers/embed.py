@@ -7,6 +7,7 @@ keeps them, as long as it does.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from app.errors import StorageUnavailable
 from app.metrics import EMBEDDING_BATCH
@@ -19,17 +20,19 @@ from attribution.embed import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
 from workers.images import NPZ, pack, read_image, read_query, unpack
 from workers.process import Process
+from workers.rank import rank_embedded
 from workers.stage import Advance
 
 
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
+        rows = jobs.sources_of(session, job.id)
+    done = [row for row in rows if row.state == SourceState.DONE]
     embedder = process.models.embedder((job.variant or {}).get("embedder"))
-    known = _known(process, job, rows, embedder.ref)
+    known = _known(process, job, done, embedder.ref)
     distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
-    drawn = {row.source: [str(drawing["blob"]) for drawing in row.drawings] for row in rows}
+    drawn = {row.source: [str(drawing["blob"]) for drawing in row.drawings] for row in done}
     wanted = {sha256 for hashes in drawn.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
     query = read_query(process.blobs, job)
     images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
@@ -50,6 +53,7 @@ def embed(process: Process, job: Job) -> Advance:
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
         blobs={"features": features},
+        then=partial(rank_embedded, rows=rows, embedded=embedded),
     )
 
 

@@ -14,7 +14,7 @@ from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.variant import Variant
 from attribution.distance import distance_named
 from attribution.fuse import fuse
-from attribution.ports import Aggregate, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from attribution.ports import Aggregate, Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_file
@@ -27,14 +27,21 @@ def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
         rows = jobs.sources_of(session, job.id)
+    if job.features_blob is None or job.embedder is None:
+        return rank_embedded(process, job, rows, None)
+    features = process.blobs.get(job.tenant_id, job.features_blob)
+    return rank_embedded(process, job, rows, unpack(features, ModelRef.parse(job.embedder)))
+
+
+def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedded: Embedded | None) -> Succeed:
+    """`rank` with the job's sources, which do not change any more, and their features at hand."""
     variant = Variant.of(process.settings.models, job.variant)
     order = [row.source for row in rows]
     quorum = quorum_of(process.settings.job, len(rows))
     threshold = None
-    if job.features_blob is None or job.embedder is None:
+    if embedded is None:
         ranking = Ranking(variant.distance, (), None, aggregate=variant.aggregate)
     else:
-        embedded = unpack(process.blobs.get(job.tenant_id, job.features_blob), ModelRef.parse(job.embedder))
         ranking = rank_features(embedded, distance_named(variant.distance), order, aggregate=variant.aggregate)
         threshold = _threshold(process, job, variant, embedded.embedder, rows)
     if job.prior is not None:
