@@ -68,5 +68,5 @@ def draw(query: Image.Image, answer: Attribution) -> Image.Image:
 
 if __name__ == "__main__":
     sample = load(REPOSITORY / "zoo" / "samples" / "sample.png").image
-    draw(sample, run(sample)).save(TARGET, optimize=True)
+    draw(sample, run(sample)).quantize(256).save(TARGET, optimize=True)
     print(f"written: {TARGET}")
