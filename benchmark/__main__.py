@@ -133,6 +133,8 @@ def _verdict(
 ) -> dict[str, Any] | None:
     """What a calibration's thresholds do on this data, where it has some for exactly this setting."""
     wanted = {**setting, "sources": revisions}
+    if setting["candidates"] == 1:  # all aggregates are the same
+        del wanted["aggregate"]
     for known in calibration:
         if {"aggregate": Aggregate.MEAN.value, **known}.items() >= wanted.items():
             pair = judged((known["max_distance"], known["min_margin"]), asked(found), left_out(found))
