@@ -22,6 +22,7 @@ from attribution.errors import AttributionError
 from benchmark import distortions, publication, show
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
+from benchmark.captions import command as captions
 from benchmark.characters import cast
 from benchmark.dataset import Dataset
 from benchmark.evaluate import Rankings, evaluate, rankings
@@ -258,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
             measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
+    captions.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
     return parser
 
