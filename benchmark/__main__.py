@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -20,6 +20,7 @@ from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from benchmark import distortions, publication, show
+from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
 from benchmark.captions import command as captions
@@ -240,28 +241,35 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument("--out", type=Path, help="JSON with predictions; default: printed")
     features.set_defaults(run=_import_features)
 
+    measured = partial(_measured, names)
     for name, run, says in (
         ("evaluate", _evaluate, "accuracy, interval, p-value, confusion matrix, leave-one-source-out"),
         ("calibrate", _calibrate, "thresholds of the verdict, for MODELS__CALIBRATIONS"),
     ):
-        measured = commands.add_parser(name, help=says)
-        measured.add_argument("directory", type=Path, help="a dataset, or a folder of published feature files")
-        measured.add_argument("--embedder", default=_EMBEDDER)
-        measured.add_argument("--distances", type=names, help="default: cosine")
-        measured.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
-        measured.add_argument("--sources", type=names, help="only these")
-        measured.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
-        measured.add_argument("--out", type=Path, help="JSON; default: printed")
-        _models(measured)
-        measured.set_defaults(run=run)
+        command = commands.add_parser(name, help=says)
+        measured(command)
+        command.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
+        command.set_defaults(run=run)
         if name == "evaluate":
-            measured.add_argument("--repeats", type=_positive, default=20, help="splits")
-            measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
-            measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
+            command.add_argument("--repeats", type=_positive, default=20, help="splits")
+            command.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
+            command.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
     captions.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
+    baselines.add(commands, measured, _features, _write)
     return parser
+
+
+def _measured(names: Callable[[str], list[str]], parser: argparse.ArgumentParser) -> None:
+    """What all commands take that measure something on features."""
+    parser.add_argument("directory", type=Path, help="a dataset, or a folder of published feature files")
+    parser.add_argument("--embedder", default=_EMBEDDER)
+    parser.add_argument("--distances", type=names, help="default: cosine")
+    parser.add_argument("--sources", type=names, help="only these")
+    parser.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
+    _models(parser)
 
 
 def _models(parser: argparse.ArgumentParser) -> None:

@@ -71,7 +71,7 @@ def test_batches_do_not_change_an_image(load: Callable[..., DiffusersGenerator],
     for one, other in zip(pixels, alone, strict=True):
         assert np.abs(one - other).max() <= 1
     assert np.abs(pixels[0] - pixels[1]).max() > 1
-    assert pixels[0].shape == (32, 32, 3)
+    assert pixels[0].shape[2] == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
