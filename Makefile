@@ -15,7 +15,7 @@ export PIP_ARGS STATE_DIR
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
-        bench-distance bench-embed bench-embed-onnx installed-demo installed-all
+        benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
@@ -73,6 +73,9 @@ benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in s
 	@$(PY) -m benchmark variants distances benchmark/.work/papers --out benchmark/.work/distances.json
 	@$(PY) -m benchmark variants candidates benchmark/.work/drawings --timed 2 --out benchmark/.work/candidates.json
 	@$(PY) -m benchmark variants prior benchmark/.work/papers --out benchmark/.work/prior.json
+
+benchmark-captions: installed-all ## Captioners side by side on the test characters of benchmark-dataset, and what a caption's likeness to the truth is worth
+	@$(PY) -m benchmark captions benchmark/.work/papers --out benchmark/.work/captions.json $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
 	@$(PY) -m bench.distance $(ARGS)

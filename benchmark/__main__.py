@@ -24,6 +24,7 @@ from benchmark import distortions, publication, show
 from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
+from benchmark.captions import command as captions
 from benchmark.characters import cast
 from benchmark.dataset import Dataset
 from benchmark.evaluate import Rankings, evaluate, rankings
@@ -261,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             command.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
+    captions.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
     baselines.add(commands, measured, _features, _write)
     return parser
