@@ -64,6 +64,7 @@ ENTRIES = (
     ),
     Entry(
         "mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True,
+        extra=SHORT,
     ),
     Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
     Entry(
