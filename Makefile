@@ -17,7 +17,7 @@ CORE := zoo-unet,zoo-lcm,zoo-dit,zoo-mmdit,zoo-vunet,zoo-pixart,zoo-sd3,zoo-flux
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
         benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
-        bench-distance bench-embed installed-demo installed-all
+        bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
@@ -32,8 +32,8 @@ demo-remote: installed-demo ## The same with vendors that are stubs (none is cal
 serve: installed-demo ## Start everything here and keep it up until Ctrl-C
 	@$(PY) -m embedded serve
 
-test: installed-all ## Run all tests against a real Postgres and a real Valkey (ARGS: for pytest)
-	@$(PY) -m pytest $(ARGS)
+test: installed-all ## Run all tests, two files at a time, each against a real Postgres and Valkey of its own (ARGS: for pytest)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: installed-all ## Check style and formatting
 	@$(PY) -m ruff check .
@@ -79,6 +79,9 @@ bench-distance: installed-all ## The distances of a whole dataset beside a loop 
 bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
 	@$(PY) -m bench.embed $(ARGS)
 
+bench-embed-onnx: installed-all ## Images a second of ONNX Runtime beside torch, in float32 and int8, and what that changes (five minutes)
+	@$(PY) -m bench.embed_onnx $(ARGS)
+
 bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m bench.fanout $(ARGS)
 
@@ -114,4 +117,4 @@ installed-demo:
 	@$(INSTALL) ml embedded
 
 installed-all:
-	@$(INSTALL) ml screening otel embedded zoo benchmark dev
+	@$(INSTALL) ml onnx onnx-export screening otel embedded zoo benchmark dev

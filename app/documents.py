@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.store.calls import Spent
 from app.store.models import Job, JobSource, JobStatus, Stage
 from attribution.evidence.finding import Kind, Trust
-from attribution.ports import Origin, Reason, SourceState, VerdictKind
+from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
 
 
 class Document(BaseModel):
@@ -94,14 +94,26 @@ class Cached(StrEnum):
 
 
 class RankedDocument(Document):
-    """A tested source's place in the ranking, nearest first."""
+    """A tested source's place in the ranking: nearest first, or greatest `fused` first where there is a `fusion`."""
 
     source: str
     family: str
     origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the drawings")
-    distance: float = Field(description="mean over the source's candidates")
+    distance: float = Field(description="over the source's candidates, as `aggregate` says")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
+    prior: float | None = Field(None, description="the caller's score; null where there is none")
+    fused: float | None = Field(
+        None, description="what the order follows where there is a `fusion`: weighted sum of z-scores"
+    )
+
+
+class FusionDocument(Document):
+    """That the ranking was fused with the caller's scores, and how. Distances, scores and `margin` are ours alone."""
+
+    weight: float = Field(description="of the caller's scores; 1 − weight is that of our distances")
+    margin: float | None = Field(description="the first's lead in `fused`; null with fewer than two tested")
+    unused: list[str] = Field([], description="sources with a score that were not tested, and so are not ranked")
 
 
 class ThresholdDocument(Document):
@@ -131,11 +143,15 @@ class ResultDocument(Document):
     embedder: str | None = Field(description="model@revision; null where nothing was drawn")
     distance: str = Field(examples=["cosine"])
     candidates: int = Field(description="γ, drawings asked of each source")
+    aggregate: Aggregate = Field(
+        Aggregate.MEAN, description="which similarity stands for a source; `max` is that of its nearest drawing"
+    )
     quorum: int = Field(description="sources that had to be tested")
     temperature: float = Field(description="τ of the scores")
     calibrated: bool = Field(description="whether the scores are calibrated")
     ranking: list[RankedDocument]
     margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
+    fusion: FusionDocument | None = Field(None, description="null where the caller sent no `prior`")
     verdict: VerdictDocument
 
 
@@ -172,11 +188,18 @@ class JobDocument(Document):
     query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or erased")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     candidates: int
+    distance: DistanceName | None = Field(None, description="null for jobs of before it could be chosen")
+    aggregate: Aggregate | None = Field(None, description="null for jobs of before it could be chosen")
+    prior: dict[str, float] | None = Field(None, description="another method's scores, as the caller gave them")
+    prior_weight: float | None = Field(None, description="how much they count; null without any")
     external_id: str | None = Field(description="as the caller gave it")
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
     captioner: str | None = Field(
         None, description="who was asked for by name to describe the image; who did is in `result`"
+    )
+    embedder: str | None = Field(
+        None, description="who was asked for by name to compare images by; who did is in `result`"
     )
     caption: str | None = Field(
         None,
@@ -211,10 +234,15 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_erased_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         candidates=job.candidates,
+        distance=(job.variant or {}).get("distance"),
+        aggregate=(job.variant or {}).get("aggregate"),
+        prior=(job.prior or {}).get("scores"),
+        prior_weight=(job.prior or {}).get("weight"),
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
         captioner=(job.variant or {}).get("captioner"),
+        embedder=(job.variant or {}).get("embedder"),
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),

@@ -27,6 +27,7 @@ ServiceError
 │   ├── KeyReused               422  the idempotency key belongs to another request
 │   ├── UnknownSource           422  a source that the catalogue does not have
 │   ├── UnknownCaptioner        422  a captioner that this installation does not offer
+│   ├── UnknownEmbedder         422  an embedder that this installation does not offer
 │   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
 │   └── QuotaExceeded           429  too many requests, or too many jobs at once
 ├── Unavailable                 503  try again later; carries Retry-After
@@ -295,6 +296,14 @@ class UnknownCaptioner(RequestError):
     status = 422
     slug = "unknown-captioner"
     title = "Unknown captioner"
+
+
+class UnknownEmbedder(RequestError):
+    """An embedder that this installation does not offer."""
+
+    status = 422
+    slug = "unknown-embedder"
+    title = "Unknown embedder"
 
 
 class AddressRefused(RequestError):

@@ -54,10 +54,11 @@ def answer_key(
     candidates: int,
     seed: int | None,
     prompt: str | None,
-    variant: Mapping[str, Any] | None = None,
+    *how: Mapping[str, Any] | None,
 ) -> str:
-    """Of a file and everything that was asked about it. Which models describe and compare is not part of it, but
-    the name of one that was asked for is.
+    """Of a file and everything that was asked about it, `how` it is to be answered included.
+
+    Which models describe and compare is not part of it, but the name of one that was asked for is.
     """
     entries = {source.id: source for source in catalogue.sources}
     sources = [
@@ -65,8 +66,7 @@ def answer_key(
         + (_drawn_by(entries[each.source]) if each.source in entries else [])
         for each in asked
     ]
-    question = [image_sha256, sources, candidates, seed, prompt]
-    return _digest(["answer/1", *question] if not variant else ["answer/2", *question, dict(sorted(variant.items()))])
+    return _digest(["answer/2", image_sha256, sources, candidates, seed, prompt, *how])
 
 
 def method_key(*parts: object) -> str:
@@ -82,4 +82,4 @@ def _drawn_by(source: Source) -> list[object]:
 
 def _digest(question: list[Any]) -> str:
     # JSON, because joining with a separator would let ("a|b", "c") and ("a", "b|c") be the same question.
-    return hashlib.sha256(json.dumps(question).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode("ascii")).hexdigest()

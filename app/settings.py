@@ -28,7 +28,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from attribution.caption.spec import Spec, offered
+from attribution.embed.spec import EmbedderSpec
+from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
+from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
 
 
 def _seconds(value: object) -> object:
@@ -122,9 +125,21 @@ class ModelSettings(Group):
         '{"large": "blip:Salesforce/blip-image-captioning-large@COMMIT"}; docs/captions.md',
     )
     embedder: str = Field(
-        "open_clip:local-dir:zoo/models/clip", description="kind:where, e.g. open_clip:ViT-L-14-336/openai"
+        "open_clip:local-dir:zoo/models/clip",
+        description="the usual one, as kind:where, e.g. open_clip:ViT-L-14-336/openai or onnx:local-dir:DIRECTORY",
     )
-    distance: str = Field("cosine", description="a name that attribution.distance knows")
+    embedders: dict[str, str] = Field(
+        {},
+        description="others that a job may ask for as `embedder`, by the names it gives, as JSON, e.g. "
+        '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
+    )
+    distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
+    aggregate: Aggregate = Field(
+        Aggregate.MEAN, description="of the distances of a source's drawings, where the caller does not say"
+    )
+    prior_weight: float = Field(
+        PRIOR_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `prior`"
+    )
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
     )
@@ -137,10 +152,10 @@ class ModelSettings(Group):
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")
-    def _captioners(self) -> Self:
+    def _readable(self) -> Self:
         """Read once, so that a misspelt one stops the start."""
         try:
-            self.offered  # noqa: B018 - raises
+            self.offered, self.offered_embedders  # noqa: B018 - raise
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
         return self
@@ -149,6 +164,11 @@ class ModelSettings(Group):
     def offered(self) -> Mapping[str, Spec]:
         """The captioners that a job may name; the first is the usual one."""
         return offered(self.captioner, self.captioners)
+
+    @property
+    def offered_embedders(self) -> Mapping[str, EmbedderSpec]:
+        """The embedders that a job may name; the first is the usual one."""
+        return offered_embedders(self.embedder, self.embedders)
 
 
 class IntakeSettings(Group):

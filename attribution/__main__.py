@@ -1,6 +1,7 @@
 """`python -m attribution image.png`: the method on the command line, without service, queue or database.
 
-`python -m attribution sources …` is about the catalogue instead; see `sources/command.py`.
+`python -m attribution sources …` is about the catalogue instead, see `sources/command.py`; `… export-onnx …` writes an
+embedder that needs no torch, see `embed/export.py`.
 
 Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
 fault.
@@ -18,15 +19,15 @@ from typing import Any
 
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption import describe
-from attribution.catalogue import Source, load_catalogue
+from attribution.catalogue import Catalogue, Source, load_catalogue
 from attribution.distance import DISTANCES, distance_named
-from attribution.errors import AttributionError, ConfigurationError
+from attribution.errors import AttributionError, ConfigurationError, UnknownSource
 from attribution.evidence.finding import Finding, documents
 from attribution.evidence.read import read
 from attribution.evidence.watermark import watermark
 from attribution.image import load
 from attribution.method import attribute
-from attribution.ports import Attribution, Captioner, Generator, Origin, Resynthesis
+from attribution.ports import PRIOR_WEIGHT, Aggregate, Attribution, Captioner, Generator, Origin, Resynthesis
 from attribution.resynthesise import References, load_references
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.sources.command import main as sources
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["sources"]:
         return sources(given[1:])
+    if given[:1] == ["export-onnx"]:
+        return _export(given[1:])
     options = _parser().parse_args(given)
     try:
         if options.caption_only:
@@ -56,6 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print("\n".join([_table(answer), *map(_evidence_line, evidence)]))
     return 0
+
+
+def _export(arguments: Sequence[str]) -> int:
+    try:
+        from attribution.embed.export import main as export
+    except ImportError as error:
+        print(
+            f"attribution: exporting needs {error.name}: install the package with its [ml,onnx,onnx-export] extras.",
+            file=sys.stderr,
+        )
+        return 2
+    return export(arguments)
 
 
 def _evidence(options: argparse.Namespace) -> tuple[Finding, ...]:
@@ -87,6 +102,9 @@ def _attribute(options: argparse.Namespace) -> Attribution:
         embedder=build_embedder(options.embedder, placement),
         distance=distance_named(options.distance),
         candidates=options.candidates,
+        aggregate=Aggregate(options.aggregate),
+        prior=_prior(options, catalogue),
+        prior_weight=options.prior_weight,
         prompt=options.prompt,
         seed=options.seed,
         quorum=options.quorum,
@@ -95,6 +113,24 @@ def _attribute(options: argparse.Namespace) -> Attribution:
         on_error=lambda source, error: print(f"attribution: {source}: {error!r}", file=sys.stderr),
     )
     return _with_untested(answer, chosen)
+
+
+def _prior(options: argparse.Namespace, catalogue: Catalogue) -> dict[str, float] | None:
+    """Another method's scores. Raises ConfigurationError where they are none, UnknownSource for other names."""
+    if options.prior is None:
+        return None
+    try:
+        scores = json.loads(options.prior.read_text())
+    except ValueError as error:
+        raise ConfigurationError(f"{options.prior} is not JSON: {error}") from error
+    if not isinstance(scores, dict) or not all(
+        isinstance(score, int | float) and not isinstance(score, bool) for score in scores.values()
+    ):
+        raise ConfigurationError(f"{options.prior} must hold an object of numbers by source.")
+    unknown = [source for source in scores if source not in catalogue]
+    if unknown:
+        raise UnknownSource(unknown)
+    return {source: float(score) for source, score in scores.items()}
 
 
 def _placement(options: argparse.Namespace) -> Placement:
@@ -133,10 +169,13 @@ def _table(answer: Attribution) -> str:
     ranking, verdict = answer.ranking, answer.verdict
     width = max([6, *(len(result.source) for result in answer.resyntheses)])
     lines = [f"caption   {answer.caption.text}", ""]
-    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}")
+    fused = f"  {'prior':>9}  {'fused':>7}" if ranking.fusion else ""
+    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{fused}")
     brought = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
+        if entry.fused is not None:
+            line += f"  {'none' if entry.prior is None else format(entry.prior, '.4g'):>9}  {entry.fused:>7.3f}"
         lines.append(f"{line}  (your drawings)" if entry.source in brought else line)
     ranked = {entry.source for entry in ranking.entries}
     for result in answer.resyntheses:
@@ -144,7 +183,10 @@ def _table(answer: Attribution) -> str:
             lines.append(f"{'–':>4}  {result.source:<{width}}  {result.state}: {result.reason}")
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
     said = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
-    lines += ["", f"margin    {margin}", f"verdict   {said}", "Scores compare sources; they are no probabilities."]
+    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over drawings"]
+    if ranking.fusion:
+        lines.append(f"order     by the score fused with yours, whose weight is {ranking.fusion.weight:g}")
+    lines += [f"margin    {margin}", f"verdict   {said}", "Scores compare sources; they are no probabilities."]
     return "\n".join(lines)
 
 
@@ -178,6 +220,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sources", type=names, help="ids, separated by commas; default: all enabled ones")
     parser.add_argument("--exclude", type=names, default=[], help="ids to leave out")
     parser.add_argument("--candidates", type=_positive, default=4, help="drawings per source (γ), default 4")
+    parser.add_argument(
+        "--aggregate", default="mean", choices=list(Aggregate), help="of a source's drawings, by similarity"
+    )
+    parser.add_argument(
+        "--prior", type=Path, metavar="FILE", help="another method's scores to fuse with: a JSON object by source"
+    )
+    parser.add_argument(
+        "--prior-weight", type=_share, default=PRIOR_WEIGHT, help=f"of these scores, 0 to 1; default {PRIOR_WEIGHT}"
+    )
     parser.add_argument("--prompt", help="use this instead of a caption")
     parser.add_argument("--caption-only", action="store_true", help="print the caption, for you to draw, and stop")
     parser.add_argument(
@@ -194,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibration", type=Path, help=f"measured thresholds; default: {_CALIBRATION}, if any")
     parser.add_argument("--captioner", default="blip:zoo/models/captioner")
     parser.add_argument("--embedder", default="open_clip:local-dir:zoo/models/clip")
-    parser.add_argument("--distance", default="cosine", choices=sorted(DISTANCES))
+    parser.add_argument("--distance", default="cosine", choices=list(DISTANCES))
     parser.add_argument("--trust-list", type=Path, help="PEM certificates of issuers whose credentials are trusted")
     parser.add_argument("--quorum", type=_positive, default=2, help="tested sources a verdict needs")
     parser.add_argument("--timeout", type=float, help="seconds per source, instead of the catalogue's")
@@ -212,6 +263,13 @@ def _reference(text: str) -> tuple[str, Path]:
     if not (source and equals and folder):
         raise argparse.ArgumentTypeError("must be ID=FOLDER, such as midjourney=drawings")
     return source, Path(folder)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
 
 
 def _positive(text: str) -> int:

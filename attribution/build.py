@@ -13,6 +13,7 @@ from typing import Any
 
 from attribution.caption.spec import parse
 from attribution.catalogue import Parameter, Source
+from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
 from attribution.resynthesise.remote.outside import Outside, everyday
@@ -65,7 +66,7 @@ def build_captioner(spec: str, placement: Placement) -> Captioner:
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
 
         return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
-    with _ml_wheels():
+    with _wheels("ml"):
         from attribution.caption.blip import BlipCaptioner
     ref, directory = _locate(spec, found.which)
     _threads(placement)
@@ -73,19 +74,25 @@ def build_captioner(spec: str, placement: Placement) -> Captioner:
 
 
 def build_embedder(spec: str, placement: Placement) -> Embedder:
-    """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai" or "fake:"."""
-    kind, rest = _split(spec, "embedder")
-    if kind == "fake":
-        from attribution.embed.fake import FakeEmbedder
+    """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai", "onnx:local-dir:…" or "fake:".
 
-        return FakeEmbedder()
-    if kind == "open_clip":
-        with _ml_wheels():
+    open_clip's take "#layer=8" behind them, for what a layer says; see `embed/tower.py`.
+    """
+    found = parse_embedder(spec)
+    if found.kind == "fake":
+        from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehaviour
+
+        return FakeEmbedder(_options(FakeEmbedderBehaviour, spec, found.which))
+    if found.kind == "open_clip":
+        with _wheels("ml"):
             from attribution.embed.open_clip import OpenClipEmbedder
         _threads(placement)
         # Always in float32: thresholds are measured in it, and a narrower dtype moves distances by a thousandth.
-        return OpenClipEmbedder(rest, device=placement.device, batch_size=max(32, placement.batch_size))
-    raise ConfigurationError(f"There is no embedder {kind!r}; there are open_clip and fake.")
+        return OpenClipEmbedder(found.which, device=placement.device, batch_size=max(32, placement.batch_size))
+    with _wheels("onnx"):
+        from attribution.embed.onnx import OnnxEmbedder
+    size = max(32, placement.batch_size)
+    return OnnxEmbedder(found.which, device=placement.device, batch_size=size, threads=placement.threads)
 
 
 def _fake(source: Source, placement: Placement) -> Generator:
@@ -99,7 +106,7 @@ def _fake(source: Source, placement: Placement) -> Generator:
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
     directory = locate_weights(source)
-    with _ml_wheels():
+    with _wheels("ml"):
         from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
     _threads(placement)
     given = source.parameters
@@ -150,13 +157,6 @@ def _text(source: Source, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{source.id}: parameters.{name} must be a string, not {value!r}.")
     return value
-
-
-def _split(spec: str, what: str) -> tuple[str, str]:
-    kind, colon, rest = spec.partition(":")
-    if not colon:
-        raise ConfigurationError(f"{spec!r} names no {what}: expected KIND:WHICH, such as blip:DIRECTORY or fake:.")
-    return kind, rest
 
 
 def _locate(spec: str, which: str) -> tuple[ModelRef, Path | None]:
@@ -216,10 +216,10 @@ def _threads(placement: Placement) -> None:
 
 
 @contextmanager
-def _ml_wheels() -> Iterator[None]:
+def _wheels(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"This needs the ML wheels, of which {error.name} is missing: install the package with its [ml] extra."
+            f"This needs wheels of which {error.name} is missing: install the package with its [{extra}] extra."
         ) from error

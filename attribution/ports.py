@@ -21,6 +21,8 @@ Distances: TypeAlias = "NDArray[np.float64]"
 
 # The revision of what nobody but the caller can vouch for.
 BY_CALLER: Final = "by-caller"
+# Of another method's scores beside ours, where nobody says otherwise; docs/method.md says what it was measured on.
+PRIOR_WEIGHT: Final = 0.5
 # Drawings of one source that a caller may bring along.
 MOST_REFERENCES: Final = 16
 
@@ -56,6 +58,29 @@ class VerdictKind(StrEnum):
 
     ATTRIBUTED = "attributed"
     INCONCLUSIVE = "inconclusive"
+
+
+class DistanceName(StrEnum):
+    """The distances there are, by the name that jobs, results and calibrations carry."""
+
+    COSINE = "cosine"
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+    CORRELATION = "correlation"
+    SSIM = "ssim"
+    HYBRID = "hybrid"
+
+
+class Aggregate(StrEnum):
+    """What of a source's γ distances stands for the source; named after similarity, of which distance is the reverse.
+
+    `MEAN` is arXiv 2403.01489's. `MAX`, the greatest similarity, is the smallest distance: the best drawing decides.
+    `MEDIAN` of an even number of drawings is the mean of the two in the middle. Of one drawing they are all the same.
+    """
+
+    MEAN = "mean"
+    MAX = "max"
+    MEDIAN = "median"
 
 
 class Reason(StrEnum):
@@ -140,32 +165,60 @@ class Resynthesis:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The features of one job: the query's (d,) and, per tested source, its drawings' (γ, d). Rows have unit norm."""
+    """What one job's images are compared by.
+
+    Features: the query's (d,) and, per tested source, its drawings' (γ, d), rows of unit norm. Of distances between
+    pixels, which are taken while those are at hand: the (γ,) distances themselves, by distance and source.
+    """
 
     embedder: ModelRef
     query: Vectors
     drawings: Mapping[str, Vectors]
+    pixels: Mapping[str, Mapping[str, Distances]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability."""
+    """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability.
+
+    In a ranking that was fused, `prior` is the other method's score, None where it gave none, and `fused` the score
+    that decides, greater is likelier.
+    """
 
     source: str
     distance: float
     score: float
     distances: tuple[float, ...]
+    prior: float | None = None
+    fused: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How a ranking was fused with another method's scores.
+
+    `margin` is the lead in `fused` of the first over the second; `unused` are sources with a score but no distance.
+    """
+
+    weight: float
+    margin: float | None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Tested sources, nearest first; ties stand in catalogue order. `margin` needs two sources."""
+    """Tested sources, nearest first; ties stand in catalogue order. `margin` needs two sources.
+
+    With a `fusion`, the greatest fused score comes first. `margin` still is that of the distances.
+    """
 
     distance: str
     entries: tuple[Ranked, ...]
     margin: float | None
     temperature: float = 1.0
     calibrated: bool = False
+    aggregate: Aggregate = Aggregate.MEAN
+    fusion: Fusion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +308,32 @@ class Embedder(Protocol):
         ...
 
 
-class Distance(Protocol):
-    """d(E(r), E(I)), smaller is nearer."""
+class PixelDistance(Protocol):
+    """A distance that looks at pixels; taken where both images are at hand, see `Embedded.pixels`."""
 
     @property
     def name(self) -> str:
+        """The name it is kept by."""
+        ...
+
+    def __call__(self, query: Image, drawings: Sequence[Image]) -> Distances:
+        """Distances of γ drawings to the query: (γ,). Images may have different sizes."""
+        ...
+
+
+class Distance(Protocol):
+    """How far the drawings of a job are from its query; smaller is nearer."""
+
+    @property
+    def name(self) -> DistanceName:
         """The name results and calibrations carry."""
         ...
 
-    def __call__(self, query: Vectors, drawings: Vectors) -> Distances:
-        """Distances of (γ, d) drawings to the (d,) query: (γ,)."""
+    @property
+    def on_pixels(self) -> Sequence[PixelDistance]:
+        """The distances between pixels that it is made of; none where features are all it needs."""
+        ...
+
+    def among(self, embedded: Embedded) -> Mapping[str, Distances]:
+        """Per source, the (γ,) distances of its drawings. Raises AttributionError where one of `on_pixels` lacks."""
         ...

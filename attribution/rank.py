@@ -1,36 +1,54 @@
-"""The ranking stage: distances become means over γ, an order, a margin and scores. No model, no images.
+"""The ranking stage: γ distances become one, then an order, a margin and scores. No model, no images.
 
 arXiv 2510.24278 takes the source with the smallest distance; the mean over γ drawings is arXiv 2403.01489's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from attribution.errors import AttributionError
-from attribution.ports import Distance, Distances, Embedded, Ranked, Ranking
+from attribution.ports import Aggregate, Distance, Distances, Embedded, Ranked, Ranking
+
+_OVER_DRAWINGS: Mapping[Aggregate, Callable[..., Distances]] = {
+    Aggregate.MEAN: np.mean,
+    Aggregate.MAX: np.min,  # of similarity
+    Aggregate.MEDIAN: np.median,
+}
 
 
-def rank(embedded: Embedded, distance: Distance, order: Sequence[str], temperature: float = 1.0) -> Ranking:
-    """Tested sources, nearest first; equal means stand in `order`, which may name untested sources too.
+def rank(
+    embedded: Embedded,
+    distance: Distance,
+    order: Sequence[str],
+    temperature: float = 1.0,
+    aggregate: Aggregate = Aggregate.MEAN,
+) -> Ranking:
+    """Tested sources, nearest first; equally near ones stand in `order`, which may name untested sources too.
 
-    Scores are softmax(−mean/τ) over the tested sources: comparable within one ranking, no probabilities.
+    Scores are softmax(−distance/τ) over the tested sources: comparable within one ranking, no probabilities.
     """
     strangers = set(embedded.drawings) - set(order)
     if strangers:
         raise AttributionError(f"Features came from sources nobody asked: {', '.join(sorted(strangers))}.")
     tested = [source for source in order if source in embedded.drawings]
     if not tested:
-        return Ranking(distance.name, (), None, temperature)
-    apart = [_checked(source, distance(embedded.query, embedded.drawings[source])) for source in tested]
-    means = np.array([d.mean() for d in apart])  # (n_sources,)
-    scores = _softmax(-means / temperature)
-    nearest = np.argsort(means, kind="stable")  # stable: ties keep catalogue order
+        return Ranking(distance.name, (), None, temperature, aggregate=aggregate)
+    by_source = distance.among(embedded)
+    apart = [_checked(source, by_source[source]) for source in tested]
+    whole = np.array([over_drawings(d, aggregate) for d in apart])  # (n_sources,)
+    scores = _softmax(-whole / temperature)
+    nearest = np.argsort(whole, kind="stable")  # stable: ties keep catalogue order
     entries = tuple(
-        Ranked(tested[i], float(means[i]), float(scores[i]), tuple(float(d) for d in apart[i])) for i in nearest
+        Ranked(tested[i], float(whole[i]), float(scores[i]), tuple(float(d) for d in apart[i])) for i in nearest
     )
     margin = entries[1].distance - entries[0].distance if len(entries) > 1 else None
-    return Ranking(distance.name, entries, margin, temperature)
+    return Ranking(distance.name, entries, margin, temperature, aggregate=aggregate)
+
+
+def over_drawings(distances: Distances, aggregate: Aggregate) -> Distances:
+    """(…, γ) distances as (…) ones, one for each source."""
+    return _OVER_DRAWINGS[aggregate](distances, axis=-1)
 
 
 def _checked(source: str, distances: Distances) -> Distances:

@@ -4,31 +4,42 @@ import math
 from collections.abc import Sequence
 
 from attribution.distance.reference import cosine
-from attribution.ports import Embedded, Ranked, Ranking
+from attribution.ports import Aggregate, Embedded, Ranked, Ranking
 
 
-def rank_by_hand(embedded: Embedded, order: Sequence[str], temperature: float = 1.0) -> Ranking:
-    """What `rank(embedded, distance_named("cosine"), order, temperature)` must say, up to rounding."""
+def rank_by_hand(
+    embedded: Embedded, order: Sequence[str], temperature: float = 1.0, aggregate: Aggregate = Aggregate.MEAN
+) -> Ranking:
+    """What `rank(embedded, distance_named("cosine"), order, temperature, aggregate)` must say, up to rounding."""
     query = [float(x) for x in embedded.query]
-    means: dict[str, float] = {}
+    whole: dict[str, float] = {}
     each: dict[str, tuple[float, ...]] = {}
     for source in order:
         if source not in embedded.drawings:
             continue
         distances = [cosine(query, [float(x) for x in drawing]) for drawing in embedded.drawings[source]]
         each[source] = tuple(distances)
-        means[source] = math.fsum(distances) / len(distances)
+        whole[source] = _whole(sorted(distances), aggregate)
 
-    total = math.fsum(math.exp(-mean / temperature) for mean in means.values())
-    left = list(means)
+    total = math.fsum(math.exp(-mean / temperature) for mean in whole.values())
+    left = list(whole)
     entries: list[Ranked] = []
     while left:
         best = left[0]
         for source in left[1:]:
-            if means[source] < means[best]:  # strictly: the earlier one keeps a tie
+            if whole[source] < whole[best]:  # strictly: the earlier one keeps a tie
                 best = source
         left.remove(best)
-        entries.append(Ranked(best, means[best], math.exp(-means[best] / temperature) / total, each[best]))
+        entries.append(Ranked(best, whole[best], math.exp(-whole[best] / temperature) / total, each[best]))
 
     margin = entries[1].distance - entries[0].distance if len(entries) > 1 else None
-    return Ranking("cosine", tuple(entries), margin, temperature)
+    return Ranking("cosine", tuple(entries), margin, temperature, aggregate=aggregate)
+
+
+def _whole(ascending: Sequence[float], aggregate: Aggregate) -> float:
+    count = len(ascending)
+    if aggregate is Aggregate.MAX:
+        return ascending[0]
+    if aggregate is Aggregate.MEDIAN:
+        return (ascending[(count - 1) // 2] + ascending[count // 2]) / 2
+    return math.fsum(ascending) / count

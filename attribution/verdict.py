@@ -1,8 +1,8 @@
 """From a ranking to a verdict: a source is named only above a threshold measured for exactly this setting.
 
-Thresholds come from calibration files, which the benchmark and the zoo write. Embedder, distance, γ and the
-set of tested sources with their revisions must all agree; anything else is `uncalibrated`, and the ranking
-stands by itself.
+Thresholds come from calibration files, which the benchmark and the zoo write. Embedder, distance, γ, aggregate and
+the set of tested sources with their revisions must all agree; anything else is `uncalibrated`, and the ranking
+stands by itself. So does a ranking that was fused with another method's scores: no threshold was measured on those.
 """
 
 import hashlib
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import ConfigurationError
-from attribution.ports import ModelRef, Ranking, Reason, Threshold, Verdict, VerdictKind
+from attribution.ports import Aggregate, ModelRef, Ranking, Reason, Threshold, Verdict, VerdictKind
 
-_KEYS = {"embedder", "distance", "candidates", "sources", "max_distance", "min_margin", "measured"}
+_KEYS = {"embedder", "distance", "candidates", "sources", "max_distance", "min_margin", "measured", "aggregate"}
+_OPTIONAL = {"measured", "aggregate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class _Entry:
     embedder: str
     distance: str
     candidates: int
+    aggregate: Aggregate
     sources: Mapping[str, str]
     threshold: Threshold
 
@@ -43,16 +45,30 @@ class Calibration:
     def digest(self) -> str:
         """Changes with any of them."""
         known = [
-            [each.embedder, each.distance, each.candidates, sorted(each.sources.items()), repr(each.threshold)]
+            [
+                *(each.embedder, each.distance, each.candidates, each.aggregate),
+                *(sorted(each.sources.items()), repr(each.threshold)),
+            ]
             for each in self._entries
         ]
         return hashlib.sha256(json.dumps(known).encode("ascii")).hexdigest()
 
-    def find(self, embedder: ModelRef, distance: str, candidates: int, sources: Mapping[str, str]) -> Threshold | None:
-        """The threshold for exactly this embedder, distance, γ and tested sources (id → revision), if any."""
+    def find(
+        self,
+        embedder: ModelRef,
+        distance: str,
+        candidates: int,
+        sources: Mapping[str, str],
+        aggregate: Aggregate = Aggregate.MEAN,
+    ) -> Threshold | None:
+        """The threshold for exactly this embedder, distance, γ, aggregate and tested sources (id → revision), if any.
+
+        Of one drawing all aggregates are the same.
+        """
         wanted = (str(embedder), distance, candidates, dict(sources))
         for entry in self._entries:
-            if (entry.embedder, entry.distance, entry.candidates, dict(entry.sources)) == wanted:
+            same = (entry.embedder, entry.distance, entry.candidates, dict(entry.sources)) == wanted
+            if same and (candidates == 1 or entry.aggregate is aggregate):
                 return entry.threshold
         return None
 
@@ -62,9 +78,9 @@ def judge(ranking: Ranking, *, quorum: int, threshold: Threshold | None) -> Verd
     tested = len(ranking.entries)
     if tested == 0 or tested < quorum:
         return _inconclusive(Reason.NO_QUORUM, threshold)
-    if ranking.margin == 0:
+    if (ranking.margin if ranking.fusion is None else ranking.fusion.margin) == 0:
         return _inconclusive(Reason.TIE, threshold)
-    if threshold is None:
+    if threshold is None or ranking.fusion is not None:
         return _inconclusive(Reason.UNCALIBRATED, None)
     best = ranking.entries[0]
     near = best.distance <= threshold.max_distance
@@ -94,13 +110,14 @@ def _read(path: Path) -> list[_Entry]:
 
 
 def _entry(where: str, raw: Any, calibration: str) -> _Entry:
-    if not isinstance(raw, dict) or not _KEYS - {"measured"} <= raw.keys() <= _KEYS:
+    if not isinstance(raw, dict) or not _KEYS - _OPTIONAL <= raw.keys() <= _KEYS:
         raise ConfigurationError(f"{where} must have the keys {', '.join(sorted(_KEYS))}")
     try:
         return _Entry(
             embedder=str(raw["embedder"]),
             distance=str(raw["distance"]),
             candidates=int(raw["candidates"]),
+            aggregate=Aggregate(raw.get("aggregate", Aggregate.MEAN)),
             sources={str(source): str(revision) for source, revision in raw["sources"].items()},
             threshold=Threshold(
                 max_distance=float(raw["max_distance"]),

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
-from benchmark import publication, show
+from benchmark import distortions, publication, show
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
 from benchmark.characters import cast
@@ -30,6 +31,7 @@ from benchmark.paths import STORE
 from benchmark.split import Side
 from benchmark.store import Store, digest, write
 from benchmark.studio import Equipment, Studio
+from benchmark.variants import command as variants
 from zoo.captions import Split
 
 _EMBEDDER = "open_clip:local-dir:zoo/models/clip"
@@ -54,6 +56,8 @@ def _make(options: argparse.Namespace) -> int:
     later = tuple(catalogue.get(name) for name in extension)
     characters = cast(options.characters, Split(options.split), options.seed)
     recipe = Recipe(characters, core, later, options.candidates, options.captioner, options.split, options.seed)
+    if options.sides:
+        recipe = replace(recipe, only=tuple(Side(side) for side in options.sides))
     placement = Placement(options.device, options.dtype, batch_size=options.batch, threads=options.threads)
     equipment = Equipment(tuple(options.catalogue), options.store, options.captioner, placement)
     with Studio(equipment, options.processes) as studio:
@@ -204,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sources", type=names, help="ids or patterns (zoo-*), separated by commas; default: all enabled local ones"
     )
     made.add_argument("--extension", type=names, default=[], help="ids that draw the test characters only")
+    made.add_argument("--sides", type=names, help="only these of the characters: train, test, validation; default: all")
     made.add_argument("--candidates", type=_positive, default=1, help="drawings per source (γ)")
     made.add_argument(
         "--captioner", default="blip:zoo/models/captioner", help="or 'given': the descriptions themselves"
@@ -252,6 +257,8 @@ def _parser() -> argparse.ArgumentParser:
             measured.add_argument("--repeats", type=_positive, default=20, help="splits")
             measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
+    variants.add(commands, _EMBEDDER, _models, _write)
+    distortions.add(commands, _EMBEDDER, _models)
     return parser
 
 

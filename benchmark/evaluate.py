@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.distance import PAIRWISE
+from attribution.errors import ConfigurationError
+from attribution.ports import Aggregate
+from attribution.rank import over_drawings
 from benchmark.features import Features
-from benchmark.metrics import Indices, confusion, macro_auroc, nearest, softmax, top
+from benchmark.metrics import Indices, confusion, interval, macro_auroc, nearest, softmax, top
 from benchmark.split import SEED, Side, sides
 
-RESAMPLES = 10_000
 SHUFFLES = 9_999
 
 
 @dataclass(frozen=True)
 class Rankings:
-    """(S, P, S) mean distances: original's source, character, source that drew it again."""
+    """(S, P, S) distances: original's source, character, source that drew it again."""
 
     sources: tuple[str, ...]
     distances: NDArray[np.float64]
@@ -43,12 +45,23 @@ class Rankings:
         return top(nearest(self.flat), self.truth, 1).reshape(self.distances.shape[:2])
 
 
-def rankings(features: Features, distance: str, candidates: int) -> Rankings:
-    """Mean distances over the first `candidates` drawings; in float64, as the service computes them."""
+def rankings(features: Features, distance: str, candidates: int, aggregate: Aggregate = Aggregate.MEAN) -> Rankings:
+    """Distances over the first `candidates` drawings; in float64, as the service computes them."""
+    return Rankings(features.sources, over_drawings(apart(features, distance, candidates), aggregate))
+
+
+def apart(features: Features, distance: str, candidates: int) -> NDArray[np.float64]:
+    """(S, P, S, γ) distances between features. Raises ConfigurationError for a distance that needs more than those."""
+    if distance not in PAIRWISE:
+        raise ConfigurationError(
+            f"Features are compared by {', '.join(PAIRWISE)}; for {distance!r} use `variants distances`."
+        )
     originals, drawn = features.originals, features.resyntheses[:, :, :, :candidates]
     s, p, _, k, d = drawn.shape
-    apart = PAIRWISE[distance].between(originals.astype(np.float64), drawn.reshape(s, p, s * k, d).astype(np.float64))
-    return Rankings(features.sources, apart.reshape(s, p, s, k).mean(axis=3).astype(np.float64, copy=False))
+    distances = PAIRWISE[distance].between(
+        originals.astype(np.float64), drawn.reshape(s, p, s * k, d).astype(np.float64)
+    )
+    return distances.reshape(s, p, s, k).astype(np.float64, copy=False)
 
 
 def evaluate(found: Rankings, repeats: int = 20) -> dict[str, Any]:
@@ -65,7 +78,7 @@ def evaluate(found: Rankings, repeats: int = 20) -> dict[str, Any]:
         "queries": s * p,
         "chance": 1 / s,
         "accuracy": float(right.mean()),
-        "accuracy_interval_95": bootstrap(right),
+        "accuracy_interval_95": interval(right),
         "p_value": p_value(order[:, 0].reshape(s, p)),
         "accuracy_over_splits": _spread(over_splits),
         "top3": float(top(order, found.truth, 3).mean()),
@@ -74,14 +87,6 @@ def evaluate(found: Rankings, repeats: int = 20) -> dict[str, Any]:
         "confusion": table.tolist(),
         "most_confused": _most_confused(found.sources, table),
     }
-
-
-def bootstrap(right: NDArray[np.bool_], seed: int = 0) -> list[float]:
-    """The middle 95 % of accuracies when characters, (S, P) columns, are drawn with replacement."""
-    each = right.mean(axis=0)  # (P,)
-    chosen = np.random.default_rng(seed).integers(0, len(each), (RESAMPLES, len(each)))
-    low, high = np.quantile(each[chosen].mean(axis=1), [0.025, 0.975])
-    return [float(low), float(high)]
 
 
 def p_value(predicted: Indices, seed: int = 0) -> float:

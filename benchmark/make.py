@@ -31,7 +31,10 @@ _LIBRARIES = ("whodrew", "numpy", "pillow", "torch", "diffusers", "transformers"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a dataset is made of. `seed` picks another stream of originals; resyntheses have the service's own seeds."""
+    """What a dataset is made of. `seed` picks another stream of originals; resyntheses have the service's own seeds.
+
+    With `only` some sides, it is that part of the whole, whose characters keep their numbers and sides.
+    """
 
     characters: tuple[Character, ...]
     core: tuple[Source, ...]
@@ -40,6 +43,7 @@ class Recipe:
     captioner: str
     split: str
     seed: int = 0
+    only: tuple[Side, ...] = tuple(Side)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -51,11 +55,17 @@ class Recipe:
         by_side = sides(len(self.characters))
         return {self.characters[at].number: side for side, places in by_side.items() for at in places}
 
+    @property
+    def cast(self) -> tuple[Character, ...]:
+        """The characters that are drawn."""
+        side = self.side_of()
+        return tuple(character for character in self.characters if side[character.number] in self.only)
+
     def pairs(self) -> Iterator[tuple[Source, Character]]:
         """Which source draws which character."""
         side = self.side_of()
         for source in self.sources:
-            for character in self.characters:
+            for character in self.cast:
                 if source in self.core or side[character.number] is Side.TEST:
                     yield source, character
 
@@ -153,7 +163,7 @@ def _manifest(recipe: Recipe, captioner: str, made: dict[str, int], seconds: dic
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
         "candidates": recipe.candidates,
         "captioner": captioner,
-        "characters": [asdict(character) | {"side": side[character.number]} for character in recipe.characters],
+        "characters": [asdict(character) | {"side": side[character.number]} for character in recipe.cast],
         "characters_from": recipe.split,
         "split_seed": SEED,
         "seeds": {"originals": recipe.seed, "resyntheses": "attribution.resynthesise.derive_seeds", "disjoint": True},

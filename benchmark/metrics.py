@@ -1,10 +1,14 @@
 """Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of who drew each query."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
+RESAMPLES = 10_000
 
 
 def nearest(distances: Floats) -> Indices:
@@ -45,3 +49,18 @@ def macro_auroc(scores: Floats, truth: Indices) -> float:
     """One source against the rest, by its own column of (n, S) scores, averaged over sources."""
     each = [auroc(scores[truth == s, s], scores[truth != s, s]) for s in range(scores.shape[1])]
     return float(np.mean(each))
+
+
+def interval(values: NDArray[Any], groups: Sequence[int] | Indices | None = None, seed: int = 0) -> list[float]:
+    """The middle 95 % of means of (…, P) values when columns, characters say, are drawn with replacement.
+
+    Columns that share their difficulty, such as images of one prompt, are drawn together: `groups` says which do, (P,).
+    Of a difference between two methods, on the same queries, it is the paired interval.
+    """
+    columns = values.reshape(-1, values.shape[-1]).sum(axis=0, dtype=np.float64)
+    rows = values.size // values.shape[-1]
+    _, group = np.unique(np.arange(len(columns)) if groups is None else groups, return_inverse=True)
+    sums, sizes = np.bincount(group, columns), np.bincount(group) * rows
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    low, high = np.quantile(sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1), [0.025, 0.975])
+    return [float(low), float(high)]

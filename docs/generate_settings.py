@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -71,6 +72,8 @@ def kind(annotation: Any) -> str:
     """A type's name for people who do not read Python."""
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return " or ".join(f"`{choice}`" for choice in annotation)
     if get_origin(annotation) is tuple:
         return f"list of {kind(get_args(annotation)[0])}s"
     if get_origin(annotation) is dict:

@@ -1,4 +1,4 @@
-"""Stage `embedding`: the query and every resynthesis become feature vectors, in one batch.
+"""Stage `embedding`: the query and every resynthesis become feature vectors, in one batch; pixels are compared here.
 
 Drawings that were made for an earlier job have been embedded with it: their vectors are taken from where that job
 keeps them, as long as it does.
@@ -6,49 +6,61 @@ keeps them, as long as it does.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from app.errors import StorageUnavailable
 from app.metrics import EMBEDDING_BATCH
 from app.store import drawings, jobs
 from app.store.drawings import KeptVector
 from app.store.models import Job, JobSource, Stage
+from app.variant import Variant
+from attribution.distance import compare_pixels, distance_named
 from attribution.embed import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
 from workers.images import NPZ, pack, read_image, read_query, unpack
 from workers.process import Process
+from workers.rank import rank_embedded
 from workers.stage import Advance
 
 
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = [row for row in jobs.sources_of(session, job.id) if row.state == SourceState.DONE]
-    known = _known(process, job, rows)
+        rows = jobs.sources_of(session, job.id)
+    done = [row for row in rows if row.state == SourceState.DONE]
+    embedder = process.models.embedder((job.variant or {}).get("embedder"))
+    known = _known(process, job, done, embedder.ref)
+    distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
+    drawn = {row.source: [str(drawing["blob"]) for drawing in row.drawings] for row in done}
+    wanted = {sha256 for hashes in drawn.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
+    query = read_query(process.blobs, job)
+    images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
     embedded = embed_all(
-        process.models.embedder,
-        read_query(process.blobs, job),
+        embedder,
+        query,
         {
-            row.source: [
-                known[sha256] if sha256 in known else read_image(process.blobs, job.tenant_id, sha256)
-                for sha256 in (drawing["blob"] for drawing in row.drawings)
-            ]
-            for row in rows
+            source: [known[sha256] if sha256 in known else images[sha256] for sha256 in hashes]
+            for source, hashes in drawn.items()
         },
     )
-    EMBEDDING_BATCH.observe(1 + sum(drawing["blob"] not in known for row in rows for drawing in row.drawings))
+    if distance.on_pixels:
+        pictures = {source: [images[sha256] for sha256 in hashes] for source, hashes in drawn.items()}
+        embedded = replace(embedded, pixels=compare_pixels(distance, query, pictures))
+    EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for hashes in drawn.values() for sha256 in hashes))
     features = process.blobs.put(job.tenant_id, pack(embedded), NPZ)
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
         blobs={"features": features},
+        then=partial(rank_embedded, rows=rows, embedded=embedded),
     )
 
 
-def _known(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Vectors]:
+def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
     """What this embedder made of the job's drawings for earlier jobs, by the drawings' hashes."""
     if not any("drawn_at" in drawing for row in rows for drawing in row.drawings):
         return {}
-    embedder = process.models.embedder.ref
     with process.database.statement() as session:
         kept = drawings.vectors(session, job.id, str(embedder))
     by_file: dict[str, list[KeptVector]] = defaultdict(list)

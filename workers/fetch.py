@@ -5,6 +5,7 @@ from app.intake.spool import spool_folder
 from app.questions import answer_key
 from app.store import jobs
 from app.store.models import Job, Stage
+from app.variant import Variant
 from attribution.ports import Origin
 from workers.process import Process
 from workers.stage import Advance
@@ -30,4 +31,5 @@ def _question(process: Process, job: Job, sha256: str) -> str | None:
         asked = jobs.sources_of(session, job.id)
     if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
         return None
-    return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt)
+    variant = (job.variant or {}) | Variant.of(process.settings.models, job.variant).document()
+    return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt, variant, job.prior)

@@ -2,7 +2,7 @@
 
 import io
 import uuid
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,13 +10,14 @@ from PIL import Image
 from app.store.blobs import Blobs
 from app.store.models import Job
 from attribution.image import decode_own
-from attribution.ports import Embedded, ModelRef, Vectors
+from attribution.ports import Distances, Embedded, ModelRef
 
 PNG = "image/png"
 BMP = "image/bmp"
 NPZ = "application/x-npz"
 _QUERY = "query"
 _SOURCE = "source/"
+_PIXELS = "pixels/"
 
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
@@ -31,10 +32,11 @@ def read_query(blobs: Blobs, job: Job) -> Image.Image:
 
 
 def pack(embedded: Embedded) -> bytes:
-    """Feature arrays as npz: `query` (d,) and `source/<id>` (γ, d), float32."""
-    arrays: Mapping[str, Vectors] = {_QUERY: embedded.query} | {
-        _SOURCE + source: vectors for source, vectors in embedded.drawings.items()
-    }
+    """As npz: features `query` (d,) and `source/<id>` (γ, d), float32; distances `pixels/<name>/<id>` (γ,), float64."""
+    arrays: dict[str, Any] = {_QUERY: embedded.query}
+    arrays |= {_SOURCE + source: vectors for source, vectors in embedded.drawings.items()}
+    for name, by_source in embedded.pixels.items():
+        arrays |= {f"{_PIXELS}{name}/{source}": distances for source, distances in by_source.items()}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -43,8 +45,14 @@ def pack(embedded: Embedded) -> bytes:
 def unpack(data: bytes, embedder: ModelRef) -> Embedded:
     """The inverse of pack."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        pixels: dict[str, dict[str, Distances]] = {}
+        for name in arrays.files:
+            if name.startswith(_PIXELS):
+                distance, _, source = name.removeprefix(_PIXELS).partition("/")
+                pixels.setdefault(distance, {})[source] = arrays[name]
         return Embedded(
             embedder=embedder,
             query=arrays[_QUERY],
             drawings={name.removeprefix(_SOURCE): arrays[name] for name in arrays.files if name.startswith(_SOURCE)},
+            pixels=pixels,
         )

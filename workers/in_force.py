@@ -21,7 +21,9 @@ def put_in_force(process: Process, roles: Sequence[Role]) -> bool:
         for name in process.settings.models.offered:
             parts[usable.caption_part({"captioner": name})] = str(process.models.captioner(name).ref)
     if Role.EMBED in roles:
-        parts[usable.RANK] = method_of(process, str(process.models.embedder.ref))
+        parts[usable.RANK] = method_of(process, str(process.models.embedder().ref))
+        for name in process.settings.models.offered_embedders:
+            parts[usable.rank_part({"embedder": name})] = method_of(process, str(process.models.embedder(name).ref))
     try:
         for part, identity in parts.items():
             with process.database.statement() as session:

@@ -184,7 +184,7 @@ class _Leaf:
             else:
                 self._fenced = True
                 self._todo.clear()
-        self._process.blobs.put_again(lost)
+        self._process.blobs.put_all(lost)
         if not ours:
             discard(self._process, [stored])
 

@@ -8,9 +8,8 @@ from threading import Lock
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.catalogue import LOCAL, Catalogue, Source
-from attribution.distance import distance_named
 from attribution.errors import ConfigurationError
-from attribution.ports import Captioner, Distance, Embedder, Generator
+from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesise.pool import GeneratorPool
 from attribution.resynthesise.remote.outside import Outside
 from attribution.verdict import Calibration
@@ -24,6 +23,7 @@ class Models:
         self._catalogue = catalogue
         self._lock = Lock()
         self._captioners: dict[str, Captioner] = {}
+        self._embedders: dict[str, Embedder] = {}
         self._placement = Placement(
             device=settings.device,
             dtype=settings.dtype,
@@ -48,15 +48,19 @@ class Models:
                 self._captioners[name] = build_captioner(offered[name].text, self._placement)
             return self._captioners[name]
 
-    @cached_property
-    def embedder(self) -> Embedder:
-        """Loads on first use. Raises ConfigurationError where the setting cannot be built."""
-        return build_embedder(self._settings.embedder, self._placement)
+    def embedder(self, name: str | None = None) -> Embedder:
+        """The one of that name, or the usual one. Loads on first use.
 
-    @cached_property
-    def distance(self) -> Distance:
-        """The configured distance."""
-        return distance_named(self._settings.distance)
+        Raises ConfigurationError where it cannot be built, or where this worker's settings do not have it.
+        """
+        offered = self._settings.offered_embedders
+        name = next(iter(offered)) if name is None else name
+        if name not in offered:
+            raise ConfigurationError(f"This worker has no embedder called {name}; it has {', '.join(offered)}.")
+        with self._lock:
+            if name not in self._embedders:
+                self._embedders[name] = build_embedder(offered[name].text, self._placement)
+            return self._embedders[name]
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -6,12 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from app.documents import RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
+from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
 from app.questions import method_key
 from app.settings import JobSettings
 from app.store import answers, jobs
 from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from attribution.ports import ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from app.variant import Variant
+from attribution.distance import distance_named
+from attribution.fuse import fuse
+from attribution.ports import Aggregate, Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_file
@@ -24,30 +27,51 @@ def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
         rows = jobs.sources_of(session, job.id)
-    models = process.models
+    if job.features_blob is None or job.embedder is None:
+        return rank_embedded(process, job, rows, None)
+    features = process.blobs.get(job.tenant_id, job.features_blob)
+    return rank_embedded(process, job, rows, unpack(features, ModelRef.parse(job.embedder)))
+
+
+def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedded: Embedded | None) -> Succeed:
+    """`rank` with the job's sources, which do not change any more, and their features at hand."""
+    variant = Variant.of(process.settings.models, job.variant)
+    order = [row.source for row in rows]
     quorum = quorum_of(process.settings.job, len(rows))
     threshold = None
-    if job.features_blob is None or job.embedder is None:
-        ranking = Ranking(models.distance.name, (), None)
+    if embedded is None:
+        ranking = Ranking(variant.distance, (), None, aggregate=variant.aggregate)
     else:
-        embedded = unpack(process.blobs.get(job.tenant_id, job.features_blob), ModelRef.parse(job.embedder))
-        ranking = rank_features(embedded, models.distance, [row.source for row in rows])
-        threshold = _threshold(process, job, embedded.embedder, rows)
+        ranking = rank_features(embedded, distance_named(variant.distance), order, aggregate=variant.aggregate)
+        threshold = _threshold(process, job, variant, embedded.embedder, rows)
+    if job.prior is not None:
+        ranking = fuse(ranking, job.prior["scores"], order, job.prior["weight"])
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
-    brought = any(row.origin == Origin.REFERENCE for row in rows)
-    # The version before reads results, too, while an upgrade is under way: it is not told what it does not know.
-    unsaid = None if brought else {"ranking": {"__all__": {"origin"}}}
-    result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=unsaid)
+    result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=_unsaid(ranking, rows))
     return Succeed(result, rows, _reusable(process, job, rows))
+
+
+def _unsaid(ranking: Ranking, rows: Sequence[JobSource]) -> dict[str, Any]:
+    """The version before reads results, too, while an upgrade is under way: it is not told what it does not know.
+
+    Nothing is lost: what is left out is what a member is where it is not said.
+    """
+    of_each = set() if any(row.origin == Origin.REFERENCE for row in rows) else {"origin"}
+    unsaid: dict[str, Any] = {}
+    if ranking.fusion is None:
+        of_each |= {"prior", "fused"}
+        unsaid["fusion"] = True
+    if ranking.aggregate is Aggregate.MEAN:
+        unsaid["aggregate"] = True
+    return unsaid | {"ranking": {"__all__": of_each}}
 
 
 def method_of(process: Process, embedder: str) -> str:
     """What makes an answer of drawings here, as a text that changes with it."""
-    models, settings = process.models, process.settings.job
+    settings = process.settings.job
     return method_key(
         embedder,
-        models.distance.name,
-        models.calibration.digest,
+        process.models.calibration.digest,
         settings.quorum_min,
         settings.quorum_share,
         _trusted(process.settings.intake.trust_list),
@@ -74,16 +98,17 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
     return max(settings.quorum_min, math.ceil(settings.quorum_share * requested))
 
 
-def _threshold(process: Process, job: Job, embedder: ModelRef, rows: Sequence[JobSource]) -> Threshold | None:
+def _threshold(
+    process: Process, job: Job, variant: Variant, embedder: ModelRef, rows: Sequence[JobSource]
+) -> Threshold | None:
     """The threshold measured for exactly this; a source short of its γ drawings is something else, and so is one
     whose drawings the caller brought: who knows how they were picked.
     """
     done = [row for row in rows if row.state == SourceState.DONE]
     if any(row.origin == Origin.REFERENCE or len(row.drawings) != job.candidates for row in done):
         return None
-    return process.models.calibration.find(
-        embedder, process.models.distance.name, job.candidates, {row.source: row.revision for row in done}
-    )
+    revisions = {row.source: row.revision for row in done}
+    return process.models.calibration.find(embedder, variant.distance, job.candidates, revisions, variant.aggregate)
 
 
 def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Verdict, quorum: int) -> ResultDocument:
@@ -95,6 +120,7 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         embedder=job.embedder,
         distance=ranking.distance,
         candidates=job.candidates,
+        aggregate=ranking.aggregate,
         quorum=quorum,
         temperature=ranking.temperature,
         calibrated=ranking.calibrated,
@@ -106,10 +132,17 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
                 distance=entry.distance,
                 score=entry.score,
                 distances=list(entry.distances),
+                prior=entry.prior,
+                fused=entry.fused,
             )
             for entry in ranking.entries
         ],
         margin=ranking.margin,
+        fusion=None
+        if ranking.fusion is None
+        else FusionDocument(
+            weight=ranking.fusion.weight, margin=ranking.fusion.margin, unused=list(ranking.fusion.unused)
+        ),
         verdict=VerdictDocument(
             kind=verdict.kind,
             source=verdict.source,

@@ -227,7 +227,7 @@ def _save(process: Process, job_id: uuid.UUID, drawn: Sequence[Drawn]) -> None:
         ours = [each for each in drawn if each.outcome.row.source in stood]
         used = {role: blob for each in ours for role, blob in each.stored.items()}
         lost = blobs.refer(session, job_id, used, {role: key for each in ours for role, key in each.questions.items()})
-    process.blobs.put_again(lost)
+    process.blobs.put_all(lost)
     discard(process, (blob for each in drawn if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in drawn})
     if stage is not None:

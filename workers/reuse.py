@@ -179,7 +179,7 @@ def _record(session: Session, job_id: uuid.UUID, used: AllFound) -> list[StoredB
 
 def _settle(process: Process, lost: Sequence[StoredBlob], found: AllFound, used: AllFound) -> None:
     """After the commit: what an erasure took along is put again, copies that nobody uses are deleted, hits counted."""
-    process.blobs.put_again(lost)
+    process.blobs.put_all(lost)
     unused = [each.copy for source in found if source not in used for each in found[source].values()]
     discard(process, filter(None, unused))
     if used:

@@ -66,7 +66,7 @@ def _screen_what_came_along(process: Process, job: Job) -> None:
 def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
     """The canonical image, and what the file says of itself. Raises what `Decoders.derive` raises."""
     assert job.image is not None
-    with spool_folder() as folder:
+    with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
         upload.write_bytes(process.blobs.get(job.tenant_id, job.image["sha256"]))
         evidence = process.children.derive(upload, canonical)

@@ -28,7 +28,9 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
             process.models.captioner(name)
         process.models.captioner().describe(grey)
     if Role.EMBED in roles:
-        process.models.embedder.embed([grey])
+        for name in process.settings.models.embedders:
+            process.models.embedder(name)
+        process.models.embedder().embed([grey])
     if Role.LOCAL in roles:
         for source in process.models.local_sources():
             process.models.generator(source)

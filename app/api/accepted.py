@@ -31,7 +31,7 @@ async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UU
         waited: bytes | None = document
         try:
             if is_unfinished(document):
-                waited = await waiting.for_end(request, tenant_id, job.id, preferences.wait)
+                waited = await waiting.for_end(request, tenant_id, job.id, preferences.wait, document)
         except (ServiceError, SQLAlchemyError):
             waited = None
         if waited is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -37,6 +38,8 @@ from app.intake.options import mistake
 from app.intake.submission import from_json
 from app.intake.unpack import ITEMS
 from app.settings import IntakeSettings
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["attribution"])
 
@@ -96,7 +99,7 @@ async def attribute_batch(
         key=read_idempotency_key(request.headers.getlist("idempotency-key")),
         cancel_after=read_cancel_after(request.headers.get("cancel-after")),
     )
-    with taking(uploads) as folder:
+    with taking(uploads, request.headers) as folder:
         body = folder / "body"
         with arriving(settings.intake.upload_timeout):
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
@@ -135,6 +138,7 @@ class _Batch:
             job = await self._once.accept(replace(self._terms, key=key), submission)
             if isinstance(job, JobDocument):
                 self.accepted.append(job)
+                log.info("job_accepted", job_id=str(job.id))
                 return {"status": 202, "job": job.model_dump(mode="json")}
             document = await replayed_document(self._waiting, self._terms.tenant_id, job)
             self.replayed += 1

@@ -18,7 +18,7 @@ from app.documents import (
 )
 from app.progress import Seen, events
 from app.store.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
-from attribution.ports import SourceState, VerdictKind
+from attribution.ports import Aggregate, DistanceName, SourceState, VerdictKind
 
 _ID = uuid.UUID("019b7c3e-5d08-7a51-9c0e-2f4f1f0f6a11")
 # A PNG of one pixel, in base64.
@@ -56,6 +56,8 @@ _QUEUED = JobDocument(
     query_image=f"/attribute/{_ID}/images/query",
     image=ImageDocument(format="PNG", width=512, height=512, frames=1, sha256="6f" * 32, size=310_284),
     candidates=2,
+    distance=DistanceName.COSINE,
+    aggregate=Aggregate.MEAN,
     external_id="upload-4711",
     metadata={"queue": "appeals", "reporter": 17},
     prompt=None,

@@ -233,7 +233,7 @@ SUBMISSION: dict[str, Any] = {
         "multipart/form-data": {
             "schema": FORM_SCHEMA,
             # The default of the specification, said for clients that do not know it.
-            "encoding": {"metadata": {"contentType": "application/json"}},
+            "encoding": {name: {"contentType": "application/json"} for name in ("metadata", "prior")},
         },
         "application/json": {
             "schema": JSON_SCHEMA,

@@ -79,7 +79,7 @@ async def bring_references(
     job.
     """
     await bringing.look(caller.tenant_id, job_id, source)
-    with taking(uploads) as folder:
+    with taking(uploads, request.headers) as folder:
         brought = await _read(request, settings.intake, folder, decoders)
         document = await bringing.bring(caller.tenant_id, job_id, replace(brought, source=source))
     return Response(document.model_dump_json(), media_type=JSON)

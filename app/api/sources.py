@@ -65,20 +65,25 @@ class SourceEntryDocument(Document):
 
 
 class CatalogueDocument(Document):
-    """All sources in catalogue order, which also decides ties, and who describes images for them."""
+    """All sources in catalogue order, which also decides ties, and who describes images for them, or compares them."""
 
     sources: list[SourceEntryDocument]
     captioners: list[str] = Field(
         [], description="what a job may name as `captioner`; the first is the usual one", examples=[["blip"]]
     )
+    embedders: list[str] = Field(
+        [], description="what a job may name as `embedder`; the first is the usual one", examples=[["open_clip"]]
+    )
 
 
 @router.get("", responses=problems())
 def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> CatalogueDocument:
-    """List the sources, and the captioners."""
+    """List the sources, the captioners and the embedders."""
     today = datetime.now(UTC).date()
     return CatalogueDocument(
-        sources=[_entry(source, today) for source in catalogue.sources], captioners=list(settings.models.offered)
+        sources=[_entry(source, today) for source in catalogue.sources],
+        captioners=list(settings.models.offered),
+        embedders=list(settings.models.offered_embedders),
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from app.api.accepted import answer_accepted, replay
 from app.api.dependencies import (
@@ -43,6 +44,7 @@ from app.errors import (
     StorageUnavailable,
     UndecodableImage,
     UnknownCaptioner,
+    UnknownEmbedder,
     UnknownSource,
     UnsupportedImage,
     UnsupportedMediaType,
@@ -89,6 +91,7 @@ router = APIRouter(tags=["attribution"], route_class=lean(_submit))
         InvalidRequest,
         UnknownSource,
         UnknownCaptioner,
+        UnknownEmbedder,
         AddressRefused,
         KeyReused,
         Overloaded,
@@ -119,12 +122,13 @@ async def attribute_image(
         key=read_idempotency_key(request.headers.getlist("idempotency-key")),
         cancel_after=read_cancel_after(request.headers.get("cancel-after")),
     )
-    with taking(uploads) as folder:
+    with taking(uploads, request.headers) as folder:
         submission = await _read(request, settings.intake, folder, decoders)
         accepted = await once.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await replay(request, waiting, caller.tenant_id, accepted)
     intake.hand_on([accepted])
+    bind_contextvars(job_id=str(accepted.id))  # for the request's line in the log
     return await answer_accepted(request, waiting, caller.tenant_id, accepted)
 
 

@@ -1,6 +1,6 @@
 """What every endpoint that takes images holds while it does: one of a number of places, and a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +12,8 @@ from app.intake.spool import spool_folder
 
 
 @contextmanager
-def taking(places: Semaphore) -> Iterator[Path]:
-    """A place, and an empty folder that goes at the end. Raises Overloaded."""
+def taking(places: Semaphore, headers: Mapping[str, str]) -> Iterator[Path]:
+    """A place, and an empty folder that goes at the end, for a body with these headers. Raises Overloaded."""
     try:
         places.acquire_nowait()
     except WouldBlock:
@@ -21,7 +21,8 @@ def taking(places: Semaphore) -> Iterator[Path]:
             "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
         ) from None
     try:
-        with spool_folder() as folder:
+        length = headers.get("content-length", "")
+        with spool_folder(int(length) if length.isdecimal() else None) as folder:
             yield folder
     finally:
         places.release()

@@ -44,15 +44,23 @@ class Waiting:
         self._endings = endings
         self._look_every = settings.look_every.total_seconds()
 
-    async def for_end(self, request: Request, tenant_id: uuid.UUID, job_id: uuid.UUID, seconds: float) -> bytes | None:
+    async def for_end(
+        self,
+        request: Request,
+        tenant_id: uuid.UUID,
+        job_id: uuid.UUID,
+        seconds: float,
+        accepted: bytes | None = None,
+    ) -> bytes | None:
         """The job's document as soon as it has ended, or as it stands when the time is over; None: no place is free.
 
-        Raises what reading it raises.
+        `accepted` is that of a job whose workers were told since this task last waited for anything: nobody can have
+        heard of its end yet, and it is not looked at again until somebody does. Raises what reading it raises.
         """
         with self._waiters.take() as placed, self._endings.expected(job_id) as ended:
             if not placed:
                 return None
-            document = await self.answers.read(tenant_id, job_id)
+            document = accepted or await self.answers.read(tenant_id, job_id)
             async with _patience(request, seconds):
                 while is_unfinished(document) and not self.stopping:
                     await ended.wait()

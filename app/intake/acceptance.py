@@ -8,17 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import structlog
 from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError, UnknownCaptioner
+from app.errors import AddressRefused, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
-from app.intake.selection import select_sources
+from app.intake.selection import check_prior, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.outbound import check_url
@@ -34,11 +33,12 @@ from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
 from app.store.models import Stage
 from app.store.snapshots import Snapshots
+from app.variant import Variant
 from app.webhook.receivers import receiver_rules
 from attribution.catalogue import Catalogue
 
-log = structlog.get_logger(__name__)
-
+# The role in which a job uses its image as it came.
+ORIGINAL = "original"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
 
@@ -94,7 +94,9 @@ class Intake:
         self._cache = settings.cache
         self._may_answer = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
+        self._models = settings.models
         self._captioners = settings.models.offered
+        self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
         self._outbound = settings.outbound
@@ -122,6 +124,7 @@ class Intake:
             brought=[each.source for each in submission.references],
             awaited=options.await_references,
         )
+        check_prior(self._catalogue, options.prior or ())
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
         drawings = await self._drawings.store(tenant_id, submission.references)
@@ -151,6 +154,7 @@ class Intake:
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
                 cache=options.cache,
+                prior=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
                 new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
@@ -160,7 +164,6 @@ class Intake:
                 await to_thread.run_sync(self._discard, uses)
             raise
         job_accepted()
-        log.info("job_accepted", job_id=str(document.id), by_url=image_url is not None, cached=document.cached)
         if document.cached is not None:
             await to_thread.run_sync(self._end, tenant_id, document)
         return document
@@ -175,17 +178,32 @@ class Intake:
         """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker."""
         with DECODE_DURATION.time():
             decoded = await self._decoders.inspect(upload)
-        original = await self._put(tenant_id, upload, decoded.sha256, media_type_of(decoded))
-        return _Image(image_values(decoded), {"original": original})
+        original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
+        if not self._blobs.is_folder:
+            await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
+        return _Image(image_values(decoded), {ORIGINAL: original})
 
-    def _variant(self, options: Options) -> dict[str, Any] | None:
-        """What is asked for otherwise than usual. Raises UnknownCaptioner."""
-        if options.captioner is None:
+    def _prior(self, options: Options) -> dict[str, Any] | None:
+        """As the row keeps it."""
+        if options.prior is None:
             return None
-        if options.captioner not in self._captioners:
-            detail = f"There is no captioner called {options.captioner}; there are {', '.join(self._captioners)}."
-            raise UnknownCaptioner(detail, errors=[mistake("captioner", detail)], known=list(self._captioners))
-        return {"captioner": options.captioner}
+        weight = self._models.prior_weight if options.prior_weight is None else options.prior_weight
+        return {"scores": options.prior, "weight": weight}
+
+    def _variant(self, options: Options) -> dict[str, Any]:
+        """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
+        UnknownEmbedder.
+        """
+        named = {"captioner": options.captioner, "embedder": options.embedder}
+        offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
+        chosen = {kind: name for kind, name in named.items() if name is not None}
+        for kind, name in chosen.items():
+            known, problem = offers[kind]
+            if name not in known:
+                detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
+                raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
+        compared = Variant.of(self._models, {"distance": options.distance, "aggregate": options.aggregate})
+        return chosen | compared.document()
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""
@@ -193,13 +211,9 @@ class Intake:
             return timedelta(seconds=options.await_seconds)
         return self._settings.reference_deadline if options.await_references else self._settings.deadline
 
-    async def _put(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
-        linked = self._blobs.link(tenant_id, file, sha256, media_type)  # quicker than a thread is begun
-        if linked is not None:
-            return linked
-        return await to_thread.run_sync(self._blobs.put_file, tenant_id, file, sha256, media_type, limiter=self._puts)
-
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
+        if self._blobs.is_folder and ORIGINAL in uses:  # here: a busy disk must not hold up the event loop
+            self._blobs.put_all([uses[ORIGINAL]])
         with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
             accepted = accept(session, new, uses, self._concurrent_jobs)
             job, rows = accepted.job, accepted.sources
@@ -212,14 +226,14 @@ class Intake:
                 idempotency.complete(session, key, idempotency.Answered(202, headers, body, document.id))
             if not fits(session, new.tenant_id, self._concurrent_jobs, accepted.share):
                 raise too_many_jobs()
-        self._blobs.put_again(accepted.lost)
+        self._blobs.put_all(accepted.lost)
         return document
 
     def _question(self, new: NewJob) -> str | None:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        asked = (new.candidates, new.seed, new.prompt, new.variant)
+        asked = (new.candidates, new.seed, new.prompt, new.variant, new.prior)
         return answer_key(new.image["sha256"], new.sources, self._catalogue, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:

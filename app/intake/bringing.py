@@ -68,7 +68,7 @@ class Bringing:
             job, new = references.take(session, tenant_id, job_id, source, [blob.sha256 for blob in drawings])
             lost = stored.refer(session, job_id, roles(source, drawings)) if new else []
             document = job_document(job, sources_of(session, job_id), spent(session, job))
-        self._blobs.put_again(lost)
+        self._blobs.put_all(lost)
         if new:
             self._snapshots.drop(tenant_id, job_id)
         return document, new

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 
@@ -35,7 +36,7 @@ class Drawings:
                 await to_thread.run_sync(
                     self._blobs.put_file,
                     tenant_id,
-                    file.path.with_name("canonical.bmp"),
+                    _canonical(file.path),
                     sha256,
                     CANONICAL_TYPE,
                     limiter=self._puts,
@@ -48,11 +49,15 @@ class Drawings:
     async def _decode(self, brought: Brought, k: int) -> str:
         upload = brought.files[k].path
         try:
-            return await self._decoders.decode_reference(upload, upload.with_name("canonical.bmp"))
+            return await self._decoders.decode_reference(upload, _canonical(upload))
         except (UnsupportedImage, UndecodableImage, ImageTooLarge) as error:
             name, *within = brought.member
             detail = f"Drawing {k + 1} cannot be taken: {error.detail}"
             raise type(error)(detail, errors=[mistake(name, error.detail, *within, k)]) from error
+
+
+def _canonical(upload: Path) -> Path:
+    return upload.with_suffix(".bmp")
 
 
 def roles(source: str, drawings: Iterable[StoredBlob]) -> dict[str, StoredBlob]:

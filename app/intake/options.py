@@ -27,17 +27,20 @@ from app.intake.strict_json import parse
 from app.settings import MAX_AWAITED
 from app.webhook.events import EventType
 from attribution.caption.spec import NAME_PATTERN
+from attribution.ports import Aggregate, DistanceName
 
 MAX_METADATA_BYTES = 4_096
+MOST_PRIORS = 1_000
 MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
 # What a column of amounts can hold is more; so much for one image is a mistake.
 MAX_BUDGET_USD = 100_000
 
 _LISTS = ("sources", "exclude", "await_references", "webhook_events")
 _NUMBERS = ("candidates", "seed", "await_seconds")
-_OBJECTS = ("metadata",)
+_OBJECTS = ("metadata", "prior")
 _SWITCHES = ("local_only", "cache")
 _AMOUNTS = ("budget_usd",)
+_SHARES = ("prior_weight",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -82,6 +85,31 @@ class Options(BaseModel):
     candidates: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
         None, description="γ, drawings asked of each source; the installation's default where not given"
     )
+    distance: DistanceName | None = Field(
+        None, description="what an image and a drawing are compared by; the installation's default where not given"
+    )
+    aggregate: Aggregate | None = Field(
+        None,
+        description="which similarity stands for a source: the mean over its drawings, that of the nearest (`max`), or "
+        "the median; the installation's default where not given",
+    )
+    prior: (
+        Annotated[
+            dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]],
+            Field(min_length=1, max_length=MOST_PRIORS),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="another method's scores by source, greater for what is likelier, on any scale: the ranking is "
+        "fused with them, and its verdict is not calibrated then",
+        examples=[{"zoo-unet": 0.7, "zoo-dit": 0.2}],
+    )
+    prior_weight: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
+        None,
+        description="how much `prior` counts beside our own distances, from 0 to 1; the installation's default where "
+        "not given",
+    )
     prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_speakable)] | None = Field(
         None,
         description="the caption, if it is known: nothing is captioned then. Without control characters",
@@ -93,6 +121,12 @@ class Options(BaseModel):
         description="who describes the image: one of the `captioners` in GET /sources; the installation's usual one "
         "where not given. Not beside a `prompt`",
         examples=["blip"],
+    )
+    embedder: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
+        None,
+        description="by whose features images are compared: one of the `embedders` in GET /sources; the installation's "
+        "usual one where not given",
+        examples=["open_clip"],
     )
     await_references: tuple[str, ...] = Field(
         (),
@@ -153,6 +187,13 @@ class Options(BaseModel):
     def _for_drawings(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and not info.data.get("await_references"):
             raise ValueError("needs await_references beside it")
+        return value
+
+    @field_validator("prior_weight")
+    @classmethod
+    def _for_scores(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("prior", ...) is None:
+            raise ValueError("needs a prior beside it")
         return value
 
     @field_validator("webhook_events")
@@ -217,11 +258,19 @@ def _amount(text: str) -> float:
     return float(text)
 
 
+def _share(text: str) -> float:
+    """As people write it, not `5e-1` or `.5`."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ValueError("must be a number from 0 to 1, such as 0.5")
+    return float(text)
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(_NUMBERS, _whole_number),
     **dict.fromkeys(_OBJECTS, parse),
     **dict.fromkeys(_SWITCHES, _switch),
     **dict.fromkeys(_AMOUNTS, _amount),
+    **dict.fromkeys(_SHARES, _share),
 }
 
 
@@ -230,8 +279,9 @@ def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
         options = Options.model_validate(values)
     except ValidationError as error:
         mistakes += [
-            mistake(str(found["loc"][0]), found["msg"].removeprefix("Value error, "))
+            mistake(str(name), found["msg"].removeprefix("Value error, "), *(within if name in _OBJECTS else ()))
             for found in error.errors(include_url=False, include_context=False, include_input=False)
+            for name, *within in [found["loc"]]
         ]
     if mistakes:
         raise InvalidRequest("The options cannot be taken as they are; `errors` lists why.", errors=mistakes)

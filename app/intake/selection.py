@@ -64,6 +64,18 @@ def select_sources(
     return rows
 
 
+def check_prior(catalogue: Catalogue, prior: Collection[str]) -> None:
+    """Raises UnknownSource that points at every score of a source that the catalogue does not have."""
+    unknown = [name for name in prior if name not in catalogue]
+    if unknown:
+        known = [source.id for source in catalogue.sources]
+        raise UnknownSource(
+            f"{errors.UnknownSource(unknown)} The sources here are: {', '.join(known)}.",
+            known=known,
+            errors=[mistake("prior", "There is no such source.", name) for name in unknown],
+        )
+
+
 def _row(source: Source, today: date) -> NewSource:
     state, reason = source.obstacle(today) or (SourceState.PENDING, None)
     return NewSource(

@@ -16,7 +16,7 @@ from app.intake.strict_json import parse
 IMAGE = "image"
 REFERENCES = "references"
 ITEMS = "items"
-# Of one body; each becomes a folder with a file in it.
+# Of one body; each becomes a file.
 MOST_IMAGES = 2_000
 # As browsers make them. What the content decodes as counts, not what the address says it is.
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
@@ -24,7 +24,7 @@ _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Stands where the text of an image stood: a file in a folder of its own."""
+    """Stands where the text of an image stood: a file."""
 
     path: Path
     size: int
@@ -76,7 +76,7 @@ class _Files:
         self._count = 0
 
     def write(self, text: str) -> ImageFile | NoImage:
-        """A text's bytes, in a new folder. Raises ValueError where there were too many before."""
+        """A text's bytes, in a new file. Raises ValueError where there were too many before."""
         prefix = _DATA_URL.match(text)
         if prefix is None and text[:5].lower() == "data:":
             return NoImage("A data: URL must be written in base64.")
@@ -86,9 +86,7 @@ class _Files:
             return NoImage("The text is not base64, or there are line breaks in it.")
         if self._count == MOST_IMAGES:
             raise ValueError(f"There are more than {MOST_IMAGES:,} images in it.")
-        folder = self._folder / str(self._count)
+        path = self._folder / str(self._count)
         self._count += 1
-        folder.mkdir()
-        path = folder / "upload"
         path.write_bytes(data)
         return ImageFile(path, len(data))

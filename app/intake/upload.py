@@ -188,11 +188,8 @@ class _Form:
             self._file = None
 
     def _open(self) -> None:
-        """A file in a folder of its own: what is made of an image lies beside it."""
-        folder = self.folder / str(self._files)
-        folder.mkdir()
+        self._path = self.folder / str(self._files)
         self._files, self._size = self._files + 1, 0
-        self._path = folder / "upload"
         self._file = self._path.open("wb", buffering=0)
 
     def _source_of(self, name: str) -> str | None:

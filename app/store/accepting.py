@@ -6,7 +6,7 @@ Every POST runs it. As five statements it took a third of what the API computes 
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ from app.store import admission, blobs
 from app.store.blobs import StoredBlob
 from app.store.jobs import JSON_COLUMNS
 from app.store.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.store.usable import NEWEST_ID, caption_part
+from app.store.usable import NEWEST_ID, caption_part, rank_part
 from app.webhook import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -68,6 +68,7 @@ class NewJob:
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
     cache: bool = True
+    prior: dict[str, Any] | None = None
     answer_key: str | None = None
     answer_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
@@ -98,11 +99,13 @@ def accept(
         for field, value in ((name, getattr(new, name)) for name in _GIVEN)
     }
     rows = [
-        asdict(source) | {"position": position, "timeout": source.timeout.total_seconds()}
+        {name: getattr(source, name) for name in _OF_A_SOURCE}
+        | {"position": position, "timeout": source.timeout.total_seconds()}
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"local_only_reason": _LOCAL_ONLY, "caption_part": caption_part(new.variant)}
+    given |= {"caption_part": caption_part(new.variant), "rank_part": rank_part(new.variant)}
+    given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -129,10 +132,11 @@ def accept(
 
 
 _GIVEN = tuple(each.name for each in fields(NewJob) if each.name != "sources")
+_OF_A_SOURCE = tuple(each.name for each in fields(NewSource))
 # Rows are made of what was inserted: reading ten of them back cost more than inserting them.
 _AS_GIVEN = (
     *("tenant_id", "stage", "candidates", "prompt", "seed", "variant", "image_url", "image", "external_id", "labels"),
-    *("cache", "answer_key"),
+    *("cache", "answer_key", "prior"),
 )
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
@@ -162,14 +166,16 @@ def _row(job: Job, position: int, source: NewSource) -> JobSource:
     )
 
 
+# psycopg remembers how it rewrote a statement of up to 4,096 characters, and rewrites a longer one each time.
 _ACCEPT = text(
-    f"""
+    " ".join(
+        f"""
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
         INSERT INTO jobs (id, tenant_id, stage, candidates, prompt, seed, variant, image_url, image, external_id,
                           metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
-                          cache, answer_key, cached_from)
+                          cache, answer_key, cached_from, prior)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :candidates, :prompt, :seed,
                CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
                :webhook_url, CAST(:webhook_events AS jsonb),
@@ -177,7 +183,7 @@ _ACCEPT = text(
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :usual_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :usual_budget_usd), asked.most)),
-               :cache, :answer_key, {NEWEST_ID}
+               :cache, :answer_key, {NEWEST_ID}, CAST(:prior AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
@@ -199,5 +205,6 @@ _ACCEPT = text(
     ), {blobs.referring("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
     FROM job, durable, ({admission.SHARE}) AS share
-    """  # noqa: S608 - our own words
+    """.split()  # noqa: S608 - our own words
+    )
 )

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.store.jobs import ENDING, setting
 from app.store.models import Job, JobSource
 from app.store.screening import STATE
-from app.store.usable import NEWEST, USABLE, caption_part
+from app.store.usable import NEWEST, USABLE, caption_part, rank_part
 from app.webhook import deliveries
 from attribution.ports import SourceState
 
@@ -112,6 +112,7 @@ def _given(job: Job) -> dict[str, Any]:
         "prompt": job.prompt,
         "local_only": job.local_only,
         "caption_part": caption_part(job.variant),
+        "rank_part": rank_part(job.variant),
     }
 
 

@@ -7,6 +7,7 @@ never a row without bytes.
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,9 +25,8 @@ from sqlalchemy.orm import Session
 from app.errors import StorageUnavailable
 from app.store.models import Blob, BlobReference
 
-# Files are put in parts; S3 takes none smaller than the first, and a disk needs none larger than the second.
-_REMOTE_PART_BYTES = 5 * 1024 * 1024
-_LOCAL_PART_BYTES = 1024 * 1024
+# Files are put in parts; S3 takes none that is smaller.
+_PART_BYTES = 5 * 1024 * 1024
 
 
 # Of bytes: the tenant and the SHA-256.
@@ -57,8 +57,12 @@ class Blobs:
 
     def __init__(self, url: str) -> None:
         self._store = open_store(url)
-        # Where it is a folder; files are then linked into it, where that is possible, instead of copied.
         self._folder = Path(str(self._store.prefix)) if isinstance(self._store, LocalStore) else None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether putting a file takes neither memory nor, where it can be linked, time."""
+        return self._folder is not None
 
     def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
         """Stores the bytes; doing so twice is the same as once. Raises StorageUnavailable."""
@@ -71,25 +75,19 @@ class Blobs:
 
     def put_file(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob:
         """Stores a file whose hash is known, one part in memory at a time. Raises StorageUnavailable."""
-        linked = self.link(tenant_id, file, sha256, media_type)
-        if linked is not None:
-            return linked
-        part = _LOCAL_PART_BYTES if self._folder else _REMOTE_PART_BYTES
+        key = _key(tenant_id, sha256)
         try:
-            obstore.put(self._store, _key(tenant_id, sha256), file, chunk_size=part, max_concurrency=1)
+            if self._folder is None:
+                obstore.put(self._store, key, file, chunk_size=_PART_BYTES, max_concurrency=1)
+            else:
+                _link_or_copy(file, self._folder / key)
             return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
         except (BaseError, OSError) as error:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
-    def link(self, tenant_id: uuid.UUID, file: Path, sha256: str, media_type: str) -> StoredBlob | None:
-        """Stores a file by giving it a second name, which takes microseconds; None where that cannot be done."""
-        if self._folder is None or not _link(file, self._folder / _key(tenant_id, sha256)):
-            return None
-        return StoredBlob(tenant_id, sha256, file.stat().st_size, media_type, file)
-
-    def put_again(self, lost: Iterable[StoredBlob]) -> None:
-        """Stores what `refer` said is lost, after its commit. Raises StorageUnavailable."""
-        for blob in lost:
+    def put_all(self, blobs: Iterable[StoredBlob]) -> None:
+        """Stores each, as what `refer` said is lost, after its commit. Raises StorageUnavailable."""
+        for blob in blobs:
             if isinstance(blob.content, bytes):
                 self.put(blob.tenant_id, blob.content, blob.media_type)
             elif blob.content is not None:
@@ -313,20 +311,26 @@ async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
         yield bytes(piece)
 
 
-def _link(file: Path, to: Path) -> bool:
-    """Gives a file a second name, in one step and over whatever is there; False across file systems."""
+def _link_or_copy(file: Path, to: Path) -> None:
+    """Gives a file a second name, which takes microseconds; where that cannot be, the kernel copies it."""
+    if _is_there(file, to):
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
     try:
-        try:
-            os.link(file, to)
-        except FileNotFoundError:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            os.link(file, to)
-        except FileExistsError:  # the same bytes; but who deletes strays looks at their age
-            new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
-            os.link(file, new)
-            new.replace(to)
-            new.unlink(missing_ok=True)  # renaming a name of this very file to another one does nothing
-    except OSError:
+        os.link(file, to)
+    except OSError:  # another file system, or what is there was cut off
+        new = to.with_name(f"{to.name}#{uuid.uuid4().hex}")
+        shutil.copyfile(file, new)
+        new.replace(to)
+
+
+def _is_there(file: Path, to: Path) -> bool:
+    """Whether the bytes are stored: a name is its content's hash, and only a crash of the machine cuts a file off."""
+    try:
+        if to.stat().st_size != file.stat().st_size:
+            return False
+        os.utime(to)  # who deletes strays looks at their age
+    except FileNotFoundError:
         return False
     return True
 

@@ -21,7 +21,18 @@ from app.webhook import deliveries
 
 # Everything that was asked, answered or derived; what is not named here says nothing about the image.
 _TEXTS = (
-    *("image", "image_url", "prompt", "seed", "variant", "external_id", "metadata", "webhook_url", "webhook_events"),
+    *(
+        "image",
+        "image_url",
+        "prompt",
+        "seed",
+        "variant",
+        "prior",
+        "external_id",
+        "metadata",
+        "webhook_url",
+        "webhook_events",
+    ),
     *("evidence", "caption", "captioner", "embedder", "features_blob", "query_blob", "result", "error"),
     *("answer_key", "method", "screened_by", "answered_at", "cached_from"),
 )

@@ -34,7 +34,15 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "variant", "evidence", "result", "error", "labels", "webhook_events")
+JSON_COLUMNS = ("image", "variant", "prior", "evidence", "result", "error", "labels", "webhook_events")
+
+
+OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
+
+
+def returning_jobs(statement: str) -> Executable:
+    """A statement that ends with RETURNING OF_JOBS. SQLAlchemy finds columns that it was told of without looking."""
+    return select(Job).from_statement(text(statement).columns(*Job.__table__.columns))
 
 
 def setting(values: Mapping[str, str]) -> str:
@@ -55,7 +63,12 @@ def sources_of(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
     return session.scalars(_SOURCES, {"job_id": job_id}).all()
 
 
-_SOURCES = select(JobSource).from_statement(text("SELECT * FROM job_sources WHERE job_id = :job_id ORDER BY position"))
+_OF_SOURCES = ", ".join(each.name for each in JobSource.__table__.columns)
+_SOURCES = select(JobSource).from_statement(
+    text(f"SELECT {_OF_SOURCES} FROM job_sources WHERE job_id = :job_id ORDER BY position").columns(  # noqa: S608 - our own words
+        *JobSource.__table__.columns
+    )
+)
 
 
 def unheld(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
@@ -79,16 +92,14 @@ def claim(session: Session, job_id: uuid.UUID, stage: Stage, lease: timedelta, a
     return session.scalars(_CLAIM, given, execution_options={"populate_existing": True}).one_or_none()
 
 
-_CLAIM = select(Job).from_statement(
-    text(
-        """
+_CLAIM = returning_jobs(
+    f"""
         UPDATE jobs SET status = 'processing', attempt = attempt + 1, lease_until = now() + :lease,
                         started_at = coalesce(started_at, clock_timestamp())
         WHERE id = :id AND stage = :stage AND status IN ('queued', 'processing') AND attempt < :attempts
               AND (lease_until IS NULL OR lease_until < now())
-        RETURNING *
-        """
-    )
+        RETURNING {OF_JOBS}
+        """  # noqa: S608 - our own words
 )
 
 
@@ -127,9 +138,12 @@ _PAST_SOURCES = f"""(
 
 
 def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None) -> Job | None:
-    """Ends a claimed job with its answer, and returns it; None when the claim was fenced off."""
+    """Ends a claimed job with its answer, and returns it; None when the claim was fenced off.
+
+    The commit waits for the disk by itself: where nobody is to be told, this may be a transaction of one statement.
+    """
     values = {"result": result, **(values or {})}
-    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values))
+    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True))
 
 
 def fail(session: Session, job: Job, error: ServiceError) -> Job | None:
@@ -145,9 +159,14 @@ def _told(session: Session, ended: Job | None) -> Job | None:
 
 
 def _leave(
-    session: Session, job: Job, sets: Mapping[str, str], given: Mapping[str, Any], values: Mapping[str, Any]
+    session: Session,
+    job: Job,
+    sets: Mapping[str, str],
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    durable: bool = False,
 ) -> Job | None:
-    statement = select(Job).from_statement(text(_leaving(tuple(sets.items()), tuple(values))))
+    statement = _moving(tuple(sets.items()), tuple(values), durable)
     return session.scalars(statement, _held(job, given, values), execution_options=_ANEW).one_or_none()
 
 
@@ -182,22 +201,26 @@ def _held(job: Job, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict
 
 
 @lru_cache
-def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> str:
+def _moving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durable: bool) -> Executable:
+    return returning_jobs(_leaving(sets, columns, durable))
+
+
+def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durable: bool = False) -> str:
     values = {name: f"CAST(:{name} AS jsonb)" if name in JSON_COLUMNS else f":{name}" for name in columns}
-    return f"UPDATE jobs SET {setting({**dict(sets), **values})} WHERE {_HELD} RETURNING *"  # noqa: S608 - our words
+    also = "FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable" if durable else ""
+    return f"UPDATE jobs SET {setting({**dict(sets), **values})} {also} WHERE {_HELD} RETURNING {OF_JOBS}"  # noqa: S608 - ours
 
 
 @lru_cache
 def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
-    own = Job.__table__.columns
     gone = column("gone", ARRAY(Text))
     statement = f"""
         WITH moved AS ({_leaving(sets, columns)}), {blobs.referring("moved")}
-        SELECT {", ".join(f"moved.{each.name}" for each in own)},
+        SELECT {", ".join(f"moved.{each.name}" for each in Job.__table__.columns)},
                (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
         FROM moved
         """  # noqa: S608 - our own words
-    return select(Job, gone).from_statement(text(statement).columns(*own, gone))
+    return select(Job, gone).from_statement(text(statement).columns(*Job.__table__.columns, gone))
 
 
 def release(session: Session, job: Job) -> bool:
@@ -220,14 +243,12 @@ def cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | N
     return _told(session, job)
 
 
-_CANCEL = select(Job).from_statement(
-    text(
-        f"""
+_CANCEL = returning_jobs(
+    f"""
         UPDATE jobs SET {setting(ENDING)}, status = 'canceled'
         WHERE id = :id AND tenant_id = :tenant_id AND status IN ('queued', 'processing')
-        RETURNING *
+        RETURNING {OF_JOBS}
         """  # noqa: S608 - our own words
-    )
 )
 
 

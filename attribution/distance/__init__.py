@@ -1,5 +1,6 @@
-"""Distances between features, by the name that results and calibrations carry."""
+"""Distances between a query and drawings, by the name that results and calibrations carry."""
 
-from attribution.distance.registry import DISTANCES, PAIRWISE, distance_named
+from attribution.distance.pixelwise import compare_pixels
+from attribution.distance.registry import DISTANCES, HYBRIDS, PAIRWISE, PIXELWISE, distance_named
 
-__all__ = ["DISTANCES", "PAIRWISE", "distance_named"]
+__all__ = ["DISTANCES", "HYBRIDS", "PAIRWISE", "PIXELWISE", "compare_pixels", "distance_named"]

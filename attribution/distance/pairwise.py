@@ -1,4 +1,4 @@
-"""Distances between feature vectors: one query at a time for the service, a whole dataset at once for the benchmark.
+"""Distances between feature vectors: one job at a time for the service, a whole dataset at once for the benchmark.
 
 Both go through the same kernel. A kernel meets one drawing after another with the same instructions, so that equal
 drawings have equal distances and a tie is a tie.
@@ -6,7 +6,7 @@ drawings have equal distances and a tie is a tie.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.ports import Distances, Vectors
+from attribution.ports import DistanceName, Distances, Embedded, Vectors
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Kernel: TypeAlias = Callable[[Floats, Floats, Floats], Floats]
@@ -28,8 +28,13 @@ _WORTH_THREADS = 1 << 23  # below 8 MB, starting threads costs more than they sa
 class Pairwise:
     """A named distance. `kernel` takes (m, d) queries, (m, n, d) drawings and scratch of the drawings' shape."""
 
-    name: str
+    name: DistanceName
     kernel: Kernel
+    on_pixels: tuple[()] = ()
+
+    def among(self, embedded: Embedded) -> Mapping[str, Distances]:
+        """Per source, the (γ,) distances of its drawings' features."""
+        return {source: self(embedded.query, drawings) for source, drawings in embedded.drawings.items()}
 
     def __call__(self, query: Vectors, drawings: Vectors) -> Distances:
         """(γ,) distances of (γ, d) drawings to the (d,) query.

@@ -1,49 +1,38 @@
-"""CLIP image features by open_clip: hub tags ("ViT-L-14-336/openai"), "hf-hub:…" and "local-dir:…"."""
+"""CLIP image features by open_clip, of the whole tower or of one of its layers; see `tower.py` for the names."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 from torchvision.transforms import Normalize
 
-from attribution.errors import AttributionError, ConfigurationError
+from attribution.embed.tower import load_tower
+from attribution.embed.unit import unit_rows
+from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef, Vectors
-from attribution.weights import digest_of_file
-
-_LOCAL = "local-dir:"
 
 
 class OpenClipEmbedder:
-    """One loaded image tower; the text tower is thrown away."""
+    """One loaded image tower."""
 
     def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 32) -> None:
         """Load the model `name` stands for. Raises ConfigurationError where that cannot be done."""
-        directory = Path(name.removeprefix(_LOCAL)) if name.startswith(_LOCAL) else None
-        architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
-        try:
-            model, _, preprocess = open_clip.create_model_and_transforms(
-                architecture, pretrained=tag or None, device="cpu", require_pretrained=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"The embedder {name} cannot be loaded; are its name and files right?") from error
-        self._tower = model.visual.to(device).eval()
+        tower = load_tower(name)
+        self._tower = tower.module.to(device)
         # Resizing goes image by image, Pillow's part of it beside one another; the rest is done once per batch.
         self._resize: list[Callable[[Image], Image]]
-        *self._resize, _, normalize = preprocess.transforms
+        *self._resize, _, normalize = tower.steps
         if not isinstance(normalize, Normalize):
             raise ConfigurationError(f"The embedder {name} prepares its images in a way this version does not know.")
         self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (normalize.mean, normalize.std))
         self._threads = ThreadPoolExecutor(torch.get_num_threads())
         self._device = device
         self._batch_size = batch_size
-        self._ref = ModelRef(directory.name if directory else name, _revision(model, directory))
-        self._dimension = int(model.visual.output_dim)
+        self._ref = tower.ref
+        self._dimension = tower.dimension
 
     @property
     def ref(self) -> ModelRef:
@@ -72,36 +61,24 @@ class OpenClipEmbedder:
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, d) raw features; the only step that touches the device."""
         with torch.inference_mode():
-            features = self._tower(pixels.to(self._device))
-        if isinstance(features, tuple):
-            features = features[0]
-        raw: torch.Tensor = features.float().cpu()
+            raw: torch.Tensor = self._tower(pixels.to(self._device)).float().cpu()
         return raw
+
+    def shown(self, image: Image) -> torch.Tensor:
+        """(3, h, w) in [0, 1]: the image at the size that the model looks at, for those who change it there."""
+        return torch.tensor(self._resized(image)).permute(2, 0, 1).float().div(255)
+
+    def differentiable(self, shown: torch.Tensor) -> torch.Tensor:
+        """(n, d) raw features of (n, 3, h, w) in [0, 1], with gradients."""
+        features: torch.Tensor = self._tower(((shown - self._mean) / self._std).to(self._device)).float().cpu()
+        return features
+
+    def finish(self, features: torch.Tensor) -> Vectors:
+        """(n, d) of unit norm."""
+        return unit_rows(features.numpy(), self._ref.name)
 
     def _resized(self, image: Image) -> NDArray[np.uint8]:
         image = image.convert("RGB")
         for step in self._resize:
             image = step(image)
         return np.asarray(image)
-
-    def finish(self, features: torch.Tensor) -> Vectors:
-        """(n, d) of unit norm. Normalised in float64, so that a row's norm is 1 to float32's last digit."""
-        rows = features.numpy().astype(np.float64)
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not np.isfinite(norms).all() or (norms == 0).any():
-            raise AttributionError(f"The embedder {self._ref.name} returned features without a direction.")
-        unit: Vectors = (rows / norms).astype(np.float32)
-        return unit
-
-
-def _revision(model: torch.nn.Module, directory: Path | None) -> str:
-    """A hash of the weight file where we hold it, else of the weights: a tag's file may be replaced."""
-    if directory is not None:
-        for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"):
-            if (directory / name).is_file():
-                return digest_of_file(directory / name)
-    whole = sha256()
-    for key, tensor in sorted(model.state_dict().items()):
-        whole.update(key.encode())
-        whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{whole.hexdigest()[:16]}"

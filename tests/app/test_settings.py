@@ -84,3 +84,18 @@ def test_a_misspelt_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("MODELS__CAPTIONERS", captioners)
     with pytest.raises(ValidationError, match=says):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("embedders", "says"),
+    [
+        ('{"other": "nobody:"}', "no embedder 'nobody:'"),
+        ('{"open_clip": "fake:"}', "called open_clip already"),
+        ('{"An other": "fake:"}', "no name for an embedder"),
+    ],
+)
+def test_a_misspelt_embedder_stops_the_process(monkeypatch: pytest.MonkeyPatch, embedders: str, says: str) -> None:
+    """Each that is offered can be read, and has a name of its own."""
+    monkeypatch.setenv("MODELS__EMBEDDERS", embedders)
+    with pytest.raises(ValidationError, match=says):
+        Settings()

@@ -101,8 +101,10 @@ def test_fakes_by_specification() -> None:
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
         (build_captioner, "blip:", "no such directory"),
-        (build_embedder, "clap:x", "open_clip and fake"),
-        (build_embedder, "", "names no embedder"),
+        (build_embedder, "clap:x", "open_clip, onnx, fake"),
+        (build_embedder, "onnx#layer=2", "no embedder"),
+        (build_embedder, "", "no embedder ''"),
+        (build_embedder, "fake:levels=3", "2, 4 or 8"),
     ],
 )
 def test_a_wrong_specification_says_what_is_wrong(build: Callable[..., object], spec: str, message: str) -> None:

@@ -12,13 +12,17 @@ from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
+from attribution.errors import AttributionError
 from attribution.image import decode_own, encode_png
 from attribution.method import attribute
 from attribution.ports import (
+    Aggregate,
     Attribution,
     Deadline,
+    DistanceName,
     Drawing,
     Embedded,
+    Fusion,
     ModelRef,
     Reason,
     SourceState,
@@ -52,8 +56,7 @@ def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **mo
         captioner=FakeCaptioner(),
         generators=generators,
         embedder=FakeEmbedder(),
-        distance=COSINE,
-        **more,  # type: ignore[arg-type]
+        **{"distance": COSINE} | more,  # type: ignore[arg-type]
     )
 
 
@@ -103,6 +106,54 @@ def test_the_same_question_gives_the_same_answer(query: Image.Image) -> None:
     assert first.ranking == second.ranking
     seeds, others = ([d.seed for r in answer.resyntheses for d in r.drawings] for answer in (first, other))
     assert set(seeds).isdisjoint(others)
+
+
+@pytest.mark.parametrize("name", list(DistanceName))
+def test_every_distance_ranks_a_whole_job(query: Image.Image, name: DistanceName) -> None:
+    """On features, pixels or both: a finite distance for each drawing, and the answer says which distance it was."""
+    ranking = _attribute(query, distance=distance_named(name), candidates=3, aggregate=Aggregate.MEDIAN).ranking
+    assert (ranking.distance, ranking.aggregate) == (name, "median")
+    assert [len(entry.distances) for entry in ranking.entries] == [3] * 4
+    assert all(entry.distance == sorted(entry.distances)[1] for entry in ranking.entries)
+    assert ranking.entries[0].source == "c"
+
+
+def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
+    """They can turn the order; distances stay, and no threshold is taken to hold for it."""
+
+    class Lenient(Calibration):
+        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+            return Threshold(2.0, 0.0)
+
+    plain = _attribute(query, calibration=Lenient())
+    fused = _attribute(query, calibration=Lenient(), prior={"a": 9.0, "elsewhere": 1.0}, prior_weight=1.0)
+    assert plain.verdict.source == "c"
+    assert fused.ranking.fusion == Fusion(1.0, 0.0, ("elsewhere",))
+    assert {e.source: e.distance for e in fused.ranking.entries} == {
+        e.source: e.distance for e in plain.ranking.entries
+    }
+    assert fused.ranking.margin == plain.ranking.margin
+    assert fused.verdict.reason is Reason.TIE  # one score alone stands out from nothing
+    others = dict.fromkeys("bcd", 0.0)
+    turned = _attribute(query, calibration=Lenient(), prior={"a": 9.0, **others}, prior_weight=1.0)
+    assert turned.ranking.entries[0].source == "a"
+    assert turned.verdict.reason is Reason.UNCALIBRATED
+
+
+@pytest.mark.parametrize(
+    ("prior", "weight"), [({"a": float("inf")}, 0.5), ({"a": 1.0}, 1.5), ({"a": 1.0}, float("nan"))]
+)
+def test_scores_that_are_none_are_refused_before_anything_is_drawn(
+    query: Image.Image, prior: dict[str, float], weight: float
+) -> None:
+    """A sentence, and no generator was asked."""
+
+    class Untouched(FakeGenerator):
+        def draw(self, *_: object) -> list[object]:  # type: ignore[override]
+            raise AssertionError
+
+    with pytest.raises(AttributionError, match="other method's score"):
+        _attribute(query, [Untouched("a", ModelRef("a", "1"))], prior=prior, prior_weight=weight)
 
 
 def test_a_prompt_skips_the_captioner(query: Image.Image) -> None:
@@ -158,7 +209,7 @@ def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
     calibration = Recording()
     answer = _attribute(query, [FAKES[0], FAKES[2], _fake("x", fail="error")], candidates=2, calibration=calibration)
     assert (answer.verdict.kind, answer.verdict.source) == (VerdictKind.ATTRIBUTED, "c")
-    assert calibration.asked == (FakeEmbedder().ref, "cosine", 2, {"a": "1", "c": "1"})
+    assert calibration.asked == (FakeEmbedder().ref, "cosine", 2, {"a": "1", "c": "1"}, Aggregate.MEAN)
 
 
 def test_a_source_short_of_drawings_is_another_setting(query: Image.Image) -> None:

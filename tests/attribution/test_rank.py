@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from attribution.distance import distance_named
 from attribution.errors import AttributionError
-from attribution.ports import Embedded, ModelRef, Vectors
+from attribution.ports import Aggregate, Embedded, ModelRef, Vectors
 from attribution.rank import rank
 from attribution.rank_reference import rank_by_hand
 
@@ -38,11 +38,14 @@ def _embedded(draw: st.DrawFn) -> tuple[Embedded, list[str]]:
     return Embedded(REF, _unit(draw(arrays(np.float32, d, elements=values))), drawings), names
 
 
-@given(_embedded(), st.floats(0.05, 5))
-def test_it_agrees_with_the_reference(case: tuple[Embedded, list[str]], temperature: float) -> None:
-    """Same distances, scores and margin; the same order, except between means that rounding cannot tell apart."""
+@given(_embedded(), st.floats(0.05, 5), st.sampled_from(Aggregate))
+def test_it_agrees_with_the_reference(
+    case: tuple[Embedded, list[str]], temperature: float, aggregate: Aggregate
+) -> None:
+    """Same distances, scores and margin; the same order, except between sources that rounding cannot tell apart."""
     embedded, order = case
-    fast, slow = rank(embedded, COSINE, order, temperature), rank_by_hand(embedded, order, temperature)
+    fast = rank(embedded, COSINE, order, temperature, aggregate)
+    slow = rank_by_hand(embedded, order, temperature, aggregate)
 
     by_hand = {entry.source: entry for entry in slow.entries}
     assert by_hand.keys() == {entry.source for entry in fast.entries} == set(embedded.drawings)
@@ -92,6 +95,13 @@ def test_the_mean_over_drawings_decides() -> None:
     assert (first.distance, second.distance) == pytest.approx((0.2, 1.0))
     assert second.distances == pytest.approx((0.0, 2.0))
     assert ranking.margin == pytest.approx(0.8)
+
+
+def test_the_greatest_similarity_is_the_smallest_distance() -> None:
+    """By `max` the lucky one wins."""
+    drawings = _of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]])
+    first, second = rank(drawings, COSINE, ["lucky", "good"], aggregate=Aggregate.MAX).entries
+    assert (first.source, first.distance, second.distance) == ("lucky", pytest.approx(0), pytest.approx(0.2))
 
 
 def test_sources_that_were_not_tested_have_no_place() -> None:

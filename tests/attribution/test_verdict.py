@@ -1,6 +1,7 @@
 """The verdict: a source is named only above a threshold measured for exactly this setting."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from attribution.errors import ConfigurationError
-from attribution.ports import ModelRef, Ranked, Ranking, Reason, Threshold, VerdictKind
+from attribution.ports import Aggregate, Fusion, ModelRef, Ranked, Ranking, Reason, Threshold, VerdictKind
 from attribution.verdict import Calibration, judge
 
 THRESHOLD = Threshold(max_distance=0.3, min_margin=0.05)
@@ -28,6 +29,32 @@ def _ranking(*distances: float) -> Ranking:
     entries = tuple(Ranked(f"s{i}", d, 0.5, (d,)) for i, d in enumerate(distances))
     margin = distances[1] - distances[0] if len(distances) > 1 else None
     return Ranking("cosine", entries, margin)
+
+
+def test_a_fused_ranking_has_no_threshold() -> None:
+    """What was measured on distances says nothing of a fusion, whose own lead decides what a tie is."""
+    ranking = replace(_ranking(0.1, 0.2), fusion=Fusion(0.5, 0.7))
+    assert judge(ranking, quorum=2, threshold=THRESHOLD).reason is Reason.UNCALIBRATED
+    tie = replace(ranking, fusion=Fusion(0.5, 0.0))
+    assert judge(tie, quorum=2, threshold=THRESHOLD).reason is Reason.TIE
+
+
+@pytest.mark.parametrize(
+    ("candidates", "entry", "asked", "found"),
+    [
+        (4, {}, Aggregate.MEAN, True),
+        (4, {}, Aggregate.MAX, False),
+        (4, {"aggregate": "max"}, Aggregate.MAX, True),
+        (4, {"aggregate": "max"}, Aggregate.MEAN, False),
+        (1, {"candidates": 1}, Aggregate.MEDIAN, True),
+    ],
+)
+def test_an_aggregate_is_part_of_the_setting(
+    tmp_path: Path, candidates: int, entry: dict[str, Any], asked: Aggregate, found: bool
+) -> None:
+    """Mean where a calibration says nothing; of one drawing all of them are the same."""
+    calibration = Calibration.load([_write(tmp_path, ENTRY | entry)])
+    assert (calibration.find(EMBEDDER, "cosine", candidates, ENTRY["sources"], asked) is not None) is found
 
 
 def _write(path: Path, *entries: object, schema: int = 1) -> Path:

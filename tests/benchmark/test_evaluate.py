@@ -8,9 +8,9 @@ from attribution.distance import distance_named
 from attribution.errors import ConfigurationError
 from attribution.ports import Embedded, ModelRef
 from attribution.rank import rank
-from benchmark.evaluate import Rankings, bootstrap, evaluate, p_value, rankings
+from benchmark.evaluate import Rankings, evaluate, p_value, rankings
 from benchmark.features import Features
-from benchmark.metrics import macro_auroc, nearest, softmax
+from benchmark.metrics import interval, macro_auroc, nearest, softmax
 from benchmark.split import Side, sides
 
 NAMES = ("a", "b", "c", "d")
@@ -70,9 +70,13 @@ def test_the_interval_is_over_characters() -> None:
     """Characters that are wholly easy or wholly hard make it wider than as many independent queries would."""
     clustered = np.repeat([[True, False]], 10, axis=0)[:, np.arange(40) % 2]
     mixed = (np.arange(10)[:, None] + np.arange(40)) % 2 == 0
-    wide, narrow = (high - low for low, high in (bootstrap(clustered), bootstrap(mixed)))
+    wide, narrow = (high - low for low, high in (interval(clustered), interval(mixed)))
     assert wide > 0.25
     assert narrow < 0.01
+    pairs = np.arange(40) // 2 % 2 + 2 * (np.arange(40) // 4)  # two columns each, of one kind
+    low, high = interval(clustered, groups=np.arange(40) % 2 + 2 * (np.arange(40) // 4))
+    assert high - low > 1.3 * wide  # half as many
+    assert interval(clustered, groups=pairs)[1] - interval(clustered, groups=pairs)[0] < 0.01  # one of each kind
 
 
 def test_chance_is_not_significant() -> None:

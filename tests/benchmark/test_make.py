@@ -102,6 +102,18 @@ def test_a_source_that_fails_leaves_no_manifest(recipe: Recipes, fakes: Path, tm
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+def test_a_side_by_itself_is_that_part_of_the_whole(recipe: Recipes, studio: Studio, tmp_path: Path) -> None:
+    """The same characters, numbers, sides and pictures, so that more drawings of some need none of the others."""
+    whole = make(recipe(), studio, tmp_path / "whole")
+    part = make(replace(recipe(candidates=2), only=(Side.TEST,)), studio, tmp_path / "part")
+    assert part.sources == whole.sources
+    assert {item.side for item in part.items} == {Side.TEST}
+    assert len(part.characters) == 1 < len(whole.characters)
+    same = {(item.file, item.sha256) for item in whole.items if item.side is Side.TEST}
+    assert same < {(item.file, item.sha256) for item in part.items}
+    assert len(part.items) == 3 + 3 * 3 * 2
+
+
 def _command(directory: Path, catalogue: Path, store: Path) -> list[str]:
     options = f"--characters 10 --captioner fake: --processes 2 --store {store} --catalogue {catalogue}"
     return [sys.executable, "-m", "benchmark", "dataset", "make", str(directory), *options.split()]

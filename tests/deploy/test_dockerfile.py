@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-TARGETS = {"api", "migrate", "worker-light", "worker-cpu", "worker-gpu"}
-WITHOUT_TORCH = {"api", "migrate", "worker-light"}
+TARGETS = {"api", "migrate", "worker-light", "worker-embed", "worker-cpu", "worker-gpu"}
+WITHOUT_TORCH = {"api", "migrate", "worker-light", "worker-embed"}
 ML_WHEELS = {"accelerate", "torch", "torchvision", "transformers", "diffusers", "open_clip", "safetensors"}
 
 
@@ -70,7 +70,7 @@ def test_the_ml_wheels_are_only_where_models_run(dockerfile, target):
     assert any("requirements.py ml" in run for run in installs) == (target not in WITHOUT_TORCH)
 
 
-@pytest.mark.parametrize("target", ["api", "worker-light"])
+@pytest.mark.parametrize("target", ["api", "worker-light", "worker-embed"])
 def test_the_build_proves_that_torch_is_absent(dockerfile, target):
     """The images that should be small fail to build when torch can be imported in them."""
     assert any("import torch" in run and "exit 1" in run for run in dockerfile.stages[target].all("RUN"))

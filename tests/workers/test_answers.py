@@ -128,7 +128,10 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
 
 @pytest.mark.parametrize(
     "differs",
-    [{"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}, {"cache": "false"}],
+    [
+        *({"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}),
+        *({"distance": "ssim"}, {"aggregate": "max"}, {"prior": '{"a": 1}'}, {"cache": "false"}),
+    ],
     ids=str,
 )
 def test_asked_otherwise_it_is_another_question(service: Callable[..., Service], differs: dict[str, str]) -> None:
@@ -156,6 +159,36 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
         answers.put_in_force(session, usable.caption_part({"captioner": "other"}), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
+
+
+def test_embedders_share_drawings_and_not_answers(service: Callable[..., Service]) -> None:
+    """Each answers its own jobs, from drawings that were made once, with vectors of its own."""
+    here = service(models=FAKES | {"embedders": {"coarse": "fake:levels=2"}})
+    usual, coarse = here.ended(), here.ended(embedder="coarse")
+    assert (usual["result"]["embedder"], coarse["result"]["embedder"]) == (
+        "fake-embedder@1",
+        "fake-embedder@2-levels",
+    )
+    assert coarse["cached"] == "drawings"
+    assert [len(each["result"]["ranking"]) for each in (usual, coarse)] == [2, 2]
+    assert usual["result"]["ranking"] != coarse["result"]["ranking"]
+    for options, first in (({}, usual), ({"embedder": "coarse"}, coarse)):
+        again = here.post(**options)
+        assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
+    with here.bench.process.database.transaction() as session:
+        answers.put_in_force(session, usable.rank_part({"embedder": "coarse"}), "a new one")
+    assert here.post()["cached"] == "answer"
+    assert here.post(embedder="coarse")["cached"] is None
+
+
+def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
+    """The API has been told of one, and the worker has not: the sentence says so."""
+    here = service()
+    job_id = here.bench.submit(variant={"embedder": "other"})
+    here.bench.run()
+    error = here.bench.document(job_id).error
+    assert error is not None
+    assert "no embedder called other" in error["detail"]
 
 
 def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:

@@ -232,13 +232,13 @@ def test_an_error_that_may_pass_is_tried_again_and_ends(bench: Make) -> None:
 
 def test_a_configuration_that_cannot_work_fails_at_once(bench: Make) -> None:
     """An error that trying again will not mend ends the job with its sentence."""
-    here = bench(THREE, models={"captioner": "nonsense:", "embedder": "fake:", "calibrations": []})
+    here = bench(THREE, models={"captioner": "blip:/nowhere", "embedder": "fake:", "calibrations": []})
     job_id = here.submit()
     here.run()
     error = here.document(job_id).error
     assert error is not None
     assert error["type"] == "/problems/step-failed"
-    assert "nonsense" in error["detail"]
+    assert "/nowhere" in error["detail"]
 
 
 def test_a_held_lease_is_renewed(bench: Make) -> None:

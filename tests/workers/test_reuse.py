@@ -103,6 +103,9 @@ def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
         each["blob"] for row in here.sources(second).values() for each in row.drawings
     }
     assert [each.distances for each in one.result.ranking] != [each.distances for each in two.result.ranking]
+    compared, times = drawn(here, colour=RED, variant={"distance": "hybrid", "aggregate": "max"})
+    assert times == 0  # the drawings are the same, whatever they are compared by
+    assert here.document(compared).result.distance == "hybrid"
     third, _ = drawn(here, image=grainy(), cache=False)
     apart = {each.source: each.distances for each in here.document(third).result.ranking}
     for each in two.result.ranking:

@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from PIL.PngImagePlugin import PngInfo
 
 from app.queue.steps import RESYNTHESISE_TASK, Step, stage_step
@@ -13,7 +15,7 @@ from attribution.embed.fake import FakeEmbedder
 from attribution.evidence.finding import Kind
 from attribution.evidence.watermark import MARKS
 from attribution.method import attribute
-from attribution.ports import Reason, SourceState
+from attribution.ports import Aggregate, Reason, SourceState
 from tests.app.images import encoded
 from tests.attribution.evidence.marking import mark
 from tests.attribution.evidence.test_watermark import picture
@@ -29,10 +31,21 @@ def is_leaf(step: Step) -> bool:
     return step.task == RESYNTHESISE_TASK
 
 
-def test_the_stages_give_what_the_method_gives(bench: Make) -> None:
+@pytest.mark.parametrize(
+    ("distance", "aggregate", "prior"),
+    [
+        ("cosine", "mean", None),
+        ("ssim", "max", None),
+        ("hybrid", "median", {"scores": {"c": 9, "b": 1}, "weight": 0.9}),
+    ],
+)
+def test_the_stages_give_what_the_method_gives(
+    bench: Make, distance: str, aggregate: str, prior: dict[str, Any] | None
+) -> None:
     """The workers' stages, with blobs and rows in between, rank exactly as attribute() does in one go."""
     here = bench(THREE)
-    job_id = here.submit((30, 160, 60), seed=7)
+    variant = {"distance": distance, "aggregate": aggregate}
+    job_id = here.submit((30, 160, 60), seed=7, variant=variant, prior=prior, candidates=3)
     here.run()
     document = here.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
@@ -42,16 +55,23 @@ def test_the_stages_give_what_the_method_gives(bench: Make) -> None:
         captioner=FakeCaptioner(),
         generators=[here.process.models.generator(source) for source in here.process.catalogue.sources],
         embedder=FakeEmbedder(),
-        distance=distance_named("cosine"),
-        candidates=2,
+        distance=distance_named(distance),
+        aggregate=Aggregate(aggregate),
+        prior=prior and prior["scores"],
+        prior_weight=prior["weight"] if prior else 0.5,
+        candidates=3,
         seed=7,
     )
     assert document.result is not None
     assert document.result.caption == whole.caption.text
-    assert [(entry.source, entry.distances) for entry in document.result.ranking] == [
-        (entry.source, list(entry.distances)) for entry in whole.ranking.entries
+    assert [(each.source, each.distances, each.prior, each.fused) for each in document.result.ranking] == [
+        (each.source, list(each.distances), each.prior, each.fused) for each in whole.ranking.entries
     ]
     assert document.result.margin == whole.ranking.margin
+    assert (document.result.distance, document.result.aggregate) == (distance, aggregate)
+    assert (document.result.fusion is None) == (prior is None)
+    if prior:
+        assert document.result.fusion.margin == whole.ranking.fusion.margin
     assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
     assert {row.source: row.seeds for row in document.sources} == {
         each.source: [drawing.seed for drawing in each.drawings] for each in whole.resyntheses

@@ -181,7 +181,7 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
         blob = process.blobs.put(DEFAULT_TENANT, data, "image/png")
         with process.database.transaction(durable=False) as session:
             lost = blobs.refer(session, job_id, {"source/0": blob})
-        process.blobs.put_again(lost)
+        process.blobs.put_all(lost)
         return process.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:

@@ -21,5 +21,6 @@ def forget(session: Session, store: Blobs, job: Job, error: Screened) -> None:
     store.delete_all(blobs.forget(session, job.id))
     idempotency.blank(session, [job.id])
     job.prompt = job.caption = job.captioner = job.evidence = job.image_url = job.answer_key = None
+    job.prior = None
     job.images_erased_at = job.captions_erased_at = func.clock_timestamp()
     audit.record(session, job.tenant_id, ACTOR, "job.screened", str(job.id), **error.extensions.get("screening", {}))

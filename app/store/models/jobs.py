@@ -111,8 +111,11 @@ class Job(Step, Base):
     candidates: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
-    # What is to be done otherwise than usual: {"captioner": name}. Null where nothing is.
+    # How it is to be answered: "distance" and "aggregate", see app.variant; "captioner" and "embedder" where they are
+    # named. What is not there is as the settings say.
     variant: Mapped[dict[str, Any] | None]
+    # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
+    prior: Mapped[dict[str, Any] | None]
     image_url: Mapped[str | None]
     image: Mapped[dict[str, Any] | None]
     query_blob: Mapped[str | None]

@@ -1,6 +1,8 @@
 """POST /attribute: options, caps, and everything the caller can get wrong about the form."""
 
+import json
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from app.store.database import Database
 from app.store.models import Job, Tenant
+from attribution.ports import Aggregate, DistanceName
 from tests.app.images import encoded, noise
 
 IMAGE = ("x.png", encoded(), "image/png")
@@ -79,6 +82,16 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"prompt": "x" * 2_001}, "#/prompt"),
         ({"prompt": "x" * 20_000}, "#/prompt"),
         ({"prompt": b"\xff\xfe"}, "#/prompt"),
+        ({"distance": "manhatan"}, "#/distance"),
+        ({"aggregate": "min"}, "#/aggregate"),
+        ({"prior": "0.5"}, "#/prior"),
+        ({"prior": "{}"}, "#/prior"),
+        ({"prior": '{"ant": "likely"}'}, "#/prior/ant"),
+        ({"prior": '{"ant": 1e999}'}, "#/prior"),
+        ({"prior": '{"ant": true}'}, "#/prior/ant"),
+        ({"prior": '{"ant": 1}', "prior_weight": "1.5"}, "#/prior_weight"),
+        ({"prior": '{"ant": 1}', "prior_weight": "5e-1"}, "#/prior_weight"),
+        ({"prior_weight": "0.5"}, "#/prior_weight"),
         ({"colour": "red"}, "#/colour"),
         ({"a/b~c d": "red"}, "#/a~1b~0c%20d"),
     ],
@@ -91,6 +104,23 @@ def test_a_wrong_option_is_pointed_at(client: TestClient, database: Database, op
     assert pointer in {error["pointer"] for error in answer.json()["errors"]}
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+@pytest.mark.parametrize(("name", "values"), [("distance", DistanceName), ("aggregate", Aggregate)])
+def test_a_name_that_there_is_not_lists_those_there_are(client: TestClient, name: str, values: type[StrEnum]):
+    """So that nobody needs the documents to mend it."""
+    (error,) = post(client, **{name: "nearest"}).json()["errors"]
+    assert all(f"'{value}'" in error["detail"] for value in values)
+
+
+def test_scores_of_unknown_sources_are_pointed_at(client: TestClient):
+    """All of them, with the sources that there are; one that this job does not ask is none of them."""
+    prior = json.dumps({"gnu": 1, "ant": 2, "a/b": 3})
+    answer = post(client, prior=prior, sources="ant")
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-source")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/prior/gnu", "#/prior/a~1b"]
+    assert "elk" in answer.json()["known"]
+    assert post(client, prior=json.dumps({"bee": 1, "ant": 2}), sources="ant").status_code == 202
 
 
 def test_all_mistakes_are_told_at_once(client: TestClient):

@@ -52,7 +52,7 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
         client.post("/attribute", json={"image": TEXT, "captioner": "other"}),
         client.post("/attribute", files={"image": FILE}, data={"captioner": "other"}),
     ):
-        assert row(database, answer).variant == {"captioner": "other"}
+        assert row(database, answer).variant["captioner"] == "other"
         assert answer.json()["captioner"] == "other"
     assert client.get("/sources").json()["captioners"] == ["blip", "other"]
     unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "captioner": "vlm"}]})
@@ -67,6 +67,25 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
     assert pointers(both) == {"#/captioner"}
 
 
+def test_an_embedder_is_named_however_it_is_asked(start: Callable[..., TestClient], database: Database):
+    """One that the installation offers is noted and echoed; another one is a problem with all that there are."""
+    client = start(models={"embedder": "onnx", "embedders": {"layer-2": "open_clip#layer=2"}})
+    for answer in (
+        client.post("/attribute", json={"image": TEXT, "embedder": "layer-2"}),
+        client.post("/attribute", files={"image": FILE}, data={"embedder": "layer-2"}),
+    ):
+        assert row(database, answer).variant["embedder"] == answer.json()["embedder"] == "layer-2"
+    assert client.get("/sources").json()["embedders"] == ["onnx", "layer-2"]
+    unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "embedder": "dino"}]})
+    problem = unknown.json()["items"][0]["problem"]
+    assert (problem["status"], problem["type"], problem["known"]) == (
+        422,
+        "/problems/unknown-embedder",
+        ["onnx", "layer-2"],
+    )
+    assert problem["errors"][0]["pointer"] == "#/embedder"
+
+
 def test_options_are_those_of_the_form(client: TestClient, database: Database):
     """Numbers as numbers, lists as lists; what is the caller's own is echoed."""
     options = {
@@ -75,16 +94,20 @@ def test_options_are_those_of_the_form(client: TestClient, database: Database):
         "candidates": 3,
         "prompt": "a goat",
         "seed": 7,
+        "distance": "hybrid",
+        "aggregate": "max",
+        "prior": {"ant": 0.5, "bee": -1e300},
+        "prior_weight": 0.25,
         "external_id": "upload 4711",
         "metadata": {"queue": "appeals", "nested": [{"é": 1.5}, None]},
     }
     as_json = client.post("/attribute", json={"image": TEXT} | options)
-    form = options | {"metadata": json.dumps(options["metadata"])}
+    form = options | {name: json.dumps(options[name]) for name in ("metadata", "prior")}
     as_form = client.post("/attribute", files={"image": FILE}, data=form)
     for answer in (as_json, as_form):
         document = answer.json()
         assert [source["source"] for source in document["sources"]] == ["ant"]
-        for name in ("candidates", "prompt", "seed", "external_id", "metadata"):
+        for name in options.keys() - {"sources", "exclude"}:
             assert document[name] == options[name]
         assert client.get(answer.headers["location"]).json() == document
 

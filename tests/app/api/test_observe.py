@@ -20,10 +20,11 @@ def lines(log: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
 
 
 def test_a_request_is_one_line_without_content(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    """Route, status, duration, request id and who asked are there; query string, body and key are not."""
-    client.post("/attribute?note=secret-query", files={"image": encoded()}, headers={"X-Request-Id": "mine"})
+    """What, when, who and which job came of it are there; query string, body and key are not."""
+    answer = client.post("/attribute?note=secret-query", files={"image": encoded()}, headers={"X-Request-Id": "mine"})
     (line,) = lines(caplog, "request")
     assert line["request_id"] == "mine"
+    assert line["job_id"] == answer.json()["id"]
     assert (line["method"], line["route"], line["status"]) == ("POST", "/attribute", 202)
     assert 0 < line["seconds"] < 60
     assert line["tenant_id"]
@@ -48,7 +49,7 @@ def test_reads_are_lines_where_asked_for(
 def test_the_callers_trace_is_named_in_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     """Without a collector, too: the lines of a request can be found by the trace that its caller gave it."""
     client.post("/attribute", files={"image": encoded()}, headers=TRACEPARENT)
-    (accepted,) = lines(caplog, "job_accepted")
+    (accepted,) = lines(caplog, "request")
     assert accepted["trace_id"] == TRACE_ID
 
 
@@ -57,7 +58,7 @@ def test_a_trace_that_is_none_is_none(client: TestClient, caplog: pytest.LogCapt
     """A broken header costs the trace and nothing else."""
     answer = client.post("/attribute", files={"image": encoded()}, headers={"traceparent": given})
     assert answer.status_code == 202
-    (accepted,) = lines(caplog, "job_accepted")
+    (accepted,) = lines(caplog, "request")
     assert "trace_id" not in accepted
 
 

@@ -8,32 +8,15 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from attribution.build import Placement, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.weights import digest_of_file
+from tests.attribution.embed.conftest import CONFIG, PREPROCESS
 
-CONFIG = {
-    "embed_dim": 12,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
-    "text_cfg": {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 1},
-}
-PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash"}
 NOISE = np.random.default_rng(0).integers(0, 256, (7, 40, 50, 3), dtype=np.uint8)
 IMAGES = [Image.fromarray(pixels) for pixels in NOISE]
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a tiny CLIP."""
-    directory = tmp_path_factory.mktemp("models") / "clip"
-    directory.mkdir()
-    torch.manual_seed(0)
-    (directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": PREPROCESS}))
-    save_file(open_clip.model.CLIP(**CONFIG).state_dict(), directory / "open_clip_model.safetensors")
-    return directory
 
 
 def test_a_directory_embeds(clip: Path) -> None:
@@ -87,3 +70,27 @@ def test_weights_that_are_missing_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": PREPROCESS}))
     with pytest.raises(ConfigurationError, match="cannot be loaded"):
         OpenClipEmbedder(f"local-dir:{tmp_path}")
+
+
+@pytest.mark.parametrize(("pool", "at"), [("cls", 0), ("mean", slice(1, None))])
+def test_a_layer_is_a_feature_space_of_its_own(clip: Path, pool: str, at: int | slice) -> None:
+    """What the block says, caught in the model itself, pooled and of unit length; under a name of its own."""
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{clip}")
+    said = []
+    model.visual.transformer.resblocks[0].register_forward_hook(lambda *caught: said.append(caught[2]))
+    layer = build_embedder(f"open_clip:local-dir:{clip}#layer=1,pool={pool}", Placement())
+    whole = build_embedder(f"open_clip:local-dir:{clip}", Placement())
+    with torch.inference_mode():
+        model.encode_image(layer.prepare(IMAGES))
+    tokens = said[0].numpy()[:, at]
+    pooled = tokens if pool == "cls" else tokens.mean(axis=1)
+    assert np.abs(layer.embed(IMAGES) - pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).max() < 1e-5
+    assert layer.dimension == 16
+    assert (layer.ref.name, layer.ref.revision) == (f"clip#layer=1,pool={pool}", whole.ref.revision)
+
+
+@pytest.mark.parametrize("layer", ["layer=9", "layer=0", "layer=x", "pool=mean", "layer=1,pool=max", "depth=3"])
+def test_a_layer_that_is_not_there_is_refused(clip: Path, layer: str) -> None:
+    """Counted from 1 to the model's last block, and pooled as we know how to."""
+    with pytest.raises(ConfigurationError, match=layer):
+        build_embedder(f"open_clip:local-dir:{clip}#{layer}", Placement())

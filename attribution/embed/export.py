@@ -1,0 +1,211 @@
+"""`python -m attribution export-onnx`: an open_clip image tower as a directory that `onnx:local-dir:…` embeds with.
+
+What was written is used at once: images must come out prepared exactly as open_clip prepares them, and features must
+be those of torch, or nothing is left behind.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from PIL import Image
+
+from attribution.embed.onnx import ABOUT, MODEL, SCHEMA, OnnxEmbedder
+from attribution.embed.open_clip import OpenClipEmbedder
+from attribution.embed.preprocess import Preprocessing
+from attribution.embed.tower import Tower, load_tower
+from attribution.errors import AttributionError, ConfigurationError
+from attribution.image import load
+
+TOLERANCE = 1e-3  # between unit features of torch and of the exported graph, in any of their numbers
+PRECISIONS = ("float32", "int8-dynamic", "int8-static")
+# What protobuf can hold in one file is 2 GiB; weights beyond this go into a file beside the graph.
+_IN_ONE_FILE = 1_500_000_000
+_SAMPLE = 8
+_WORTH_PACKING = 1024
+
+
+def export(name: str, directory: Path, precision: str = "float32", samples: Sequence[Image.Image] = ()) -> float:
+    """Writes the model `name` stands for. Returns the largest difference from torch, in unit features of the samples.
+
+    int8-static needs samples: images like those to come, from which the range of every layer is measured.
+    Raises ConfigurationError where the model or the precision cannot be had, or the result is another.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise ConfigurationError(f"{directory} is not empty; export into a new directory.")
+    if precision == "int8-static" and len(samples) < _SAMPLE:
+        raise ConfigurationError(f"int8-static needs at least {_SAMPLE} images to measure ranges with.")
+    tower = load_tower(name)
+    preprocessing = Preprocessing.read(tower.preprocessing)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+        beside = Path(scratch) / directory.name
+        beside.mkdir()
+        with _quiet():
+            if precision == "float32":
+                _graph(tower, beside / MODEL, preprocessing)
+                _pack(beside / MODEL)
+            else:
+                _graph(tower, Path(scratch) / MODEL, preprocessing)
+                _quantise(Path(scratch) / MODEL, beside / MODEL, precision, preprocessing, samples)
+            _strip(beside / MODEL)
+        about = {
+            "schema": SCHEMA,
+            "from": str(tower.ref),
+            "precision": precision,
+            "dimension": tower.dimension,
+            "preprocessing": preprocessing.values(),
+        }
+        (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+        difference = _difference(name, beside, samples or _noise())
+        if precision == "float32" and not difference <= TOLERANCE:
+            raise ConfigurationError(f"The exported graph's features are off torch's by {difference:.2g}.")
+        if directory.exists():
+            directory.rmdir()
+        shutil.move(beside, directory)
+    return difference
+
+
+def _graph(tower: Tower, path: Path, preprocessing: Preprocessing) -> None:
+    size = sum(parameter.numel() * parameter.element_size() for parameter in tower.module.parameters())
+    torch.onnx.export(
+        tower.module,
+        (torch.zeros(2, 3, *preprocessing.size),),
+        path,
+        input_names=["pixels"],
+        output_names=["features"],
+        dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1)}},
+        dynamo=True,
+        external_data=size > _IN_ONE_FILE,
+        verbose=False,
+    )
+
+
+def _pack(path: Path) -> None:
+    """Stores weights in half precision where that loses nothing; ONNX Runtime widens them once, while loading."""
+    if path.with_name(f"{MODEL}.data").exists():
+        return
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < _WORTH_PACKING:
+            continue
+        half = values.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), values):
+            name = weight.name
+            weight.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+            cast = helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+            model.graph.node.insert(0, cast)
+    onnx.save(model, path)
+
+
+def _strip(path: Path) -> None:
+    """Takes out what the exporter noted of the machine it ran on, such as the paths of source files."""
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        del each.metadata_props[:]
+        each.doc_string = ""
+    onnx.save(model, path)
+
+
+def _quantise(
+    source: Path, target: Path, precision: str, preprocessing: Preprocessing, samples: Sequence[Image.Image]
+) -> None:
+    """Matrix products in int8, with a scale for each column of a weight; the patches' convolution stays in float32."""
+    from onnxruntime import quantization
+
+    prepared = source.with_name("prepared.onnx")
+    quantization.shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    products = ["MatMul", "Gemm"]
+    if precision == "int8-dynamic":
+        quantization.quantize_dynamic(
+            prepared, target, per_channel=True, weight_type=quantization.QuantType.QInt8, op_types_to_quantize=products
+        )
+        return
+    quantization.quantize_static(
+        prepared,
+        target,
+        _Reader(preprocessing, samples),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        op_types_to_quantize=products,
+        # Only products with a weight: attention's own have the widest ranges and the fewest operations.
+        extra_options={"MatMulConstBOnly": True},
+    )
+
+
+class _Reader:
+    """Images one by one, as the quantiser asks for them."""
+
+    def __init__(self, preprocessing: Preprocessing, samples: Sequence[Image.Image]) -> None:
+        self._rows = iter([preprocessing.pixels(image)[None] for image in samples])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next image, None after the last."""
+        row = next(self._rows, None)
+        return None if row is None else {"pixels": row}
+
+
+def _difference(name: str, directory: Path, images: Sequence[Image.Image]) -> float:
+    ours, theirs = OnnxEmbedder(str(directory)), OpenClipEmbedder(name)
+    if not np.array_equal(ours.prepare(images), theirs.prepare(images).numpy()):
+        raise ConfigurationError(f"{name} prepares its images in a way that cannot be done without torch here.")
+    return float(np.abs(ours.embed(images) - theirs.embed(images)).max())
+
+
+def _noise() -> list[Image.Image]:
+    """Images of several shapes, some smaller than any model looks at."""
+    random = np.random.default_rng(0)
+    return [
+        Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for height, width in ((64, 64), (30, 47), (301, 200), (224, 224))
+    ]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporter and quantiser print their progress and give advice on the root logger."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command. Returns the exit code."""
+    parser = argparse.ArgumentParser("python -m attribution export-onnx", description=__doc__.split("\n")[0])
+    parser.add_argument("model", help="such as local-dir:zoo/models/clip or ViT-B-32/openai, each also with #layer=8")
+    parser.add_argument("directory", type=Path, help="new, or empty; its name becomes the embedder's")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--images", type=Path, help="folder of images to compare with, and for int8-static to measure")
+    options = parser.parse_args(arguments)
+    try:
+        difference = export(options.model, options.directory, options.precision, _images(options.images))
+    except (AttributionError, OSError) as error:
+        print(f"attribution: {error}", file=sys.stderr)
+        return 2
+    size = sum(path.stat().st_size for path in options.directory.iterdir())
+    print(f"{options.directory}: {size / 1e6:.1f} MB, features off torch's by at most {difference:.2g}")
+    print(f"embed with onnx:local-dir:{options.directory}")
+    return 0
+
+
+def _images(folder: Path | None) -> list[Any]:
+    return [] if folder is None else [load(path).image for path in sorted(folder.iterdir()) if path.is_file()]

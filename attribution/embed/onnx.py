@@ -1,0 +1,118 @@
+"""Image features by ONNX Runtime, from a directory that `python -m attribution export-onnx` wrote: no torch is needed.
+
+The directory holds `model.onnx` and, in `embedder.json`, what it was made of and how it wants its images prepared. A
+graph that somebody else exported needs such a file only; it may say which `output` counts, if not the first, and how
+tokens (n, 1 + patches, d) are to be pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from attribution.embed.preprocess import Preprocessing
+from attribution.embed.unit import unit_rows
+from attribution.errors import ConfigurationError
+from attribution.ports import ModelRef, Vectors
+from attribution.weights import digest_of_directory
+
+MODEL, ABOUT = "model.onnx", "embedder.json"
+SCHEMA = 1
+_LOCAL = "local-dir:"
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxEmbedder:
+    """One loaded graph: pixels (n, 3, h, w) in, features (n, d) out."""
+
+    def __init__(self, where: str, *, device: str = "cpu", batch_size: int = 32, threads: int | None = None) -> None:
+        """Load "local-dir:DIRECTORY". Raises ConfigurationError where that cannot be done.
+
+        Without `threads` there is one per core that this process may use.
+        """
+        directory = Path(where.removeprefix(_LOCAL))
+        about = _about(directory)
+        self._preprocessing = Preprocessing.read(about["preprocessing"])
+        count = threads or _cores()
+        self._session = _session(directory, device, count)
+        self._input = self._session.get_inputs()[0].name
+        self._output = about.get("output") or self._session.get_outputs()[0].name
+        self._pool = about.get("pool")
+        self._threads = ThreadPoolExecutor(count)
+        self._batch_size = batch_size
+        self._ref = ModelRef(directory.resolve().name, digest_of_directory(directory))
+        self._dimension = int(about["dimension"])
+
+    @property
+    def ref(self) -> ModelRef:
+        """The directory's name, and a hash of everything in it: prepared otherwise, the features are others."""
+        return self._ref
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of a feature vector."""
+        return self._dimension
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """(n, d) float32, rows of unit L2 norm, computed in batches of at most `batch_size`."""
+        parts = [
+            unit_rows(self.forward(self.prepare(images[start : start + self._batch_size])), self._ref.name)
+            for start in range(0, len(images), self._batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
+
+    def prepare(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """(n, 3, h, w): resized and normalised as the model was trained."""
+        return self._preprocessing.prepare(images, self._threads)
+
+    def forward(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, d) raw features."""
+        raw: NDArray[np.float32] = self._session.run([self._output], {self._input: pixels})[0]
+        if self._pool is None:
+            return raw
+        return raw[:, 0] if self._pool == "cls" else raw[:, 1:].mean(axis=1)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _about(directory: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((directory / ABOUT).read_text())
+        known = about["schema"] == SCHEMA and about.get("pool") in (None, "cls", "mean")
+        about["preprocessing"], about["dimension"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{directory} holds no exported embedder ({error}); write one with: python -m attribution export-onnx."
+        ) from error
+    if not known:
+        raise ConfigurationError(f"{directory / ABOUT}: only schema {SCHEMA} is read, with pool cls or mean.")
+    return dict(about)
+
+
+def _session(directory: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+    kind = device.partition(":")[0]
+    provider = _PROVIDERS.get(kind)
+    there = onnxruntime.get_available_providers()
+    if provider not in there:
+        raise ConfigurationError(f"ONNX Runtime as installed cannot use the device {device!r}; it has {there}.")
+    options = onnxruntime.SessionOptions()
+    # Said, and not left to ONNX Runtime: then it binds its threads to no cores, which a container may not have.
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors come as exceptions, too
+    chosen: list[Any] = [(provider, {"device_id": device.partition(":")[2] or "0"}) if kind == "cuda" else provider]
+    try:
+        return onnxruntime.InferenceSession(directory / MODEL, options, providers=chosen)
+    except Exception as error:  # ONNX Runtime's own errors share no base but this
+        raise ConfigurationError(f"{directory / MODEL} cannot be loaded: {error}") from error

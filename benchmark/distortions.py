@@ -1,0 +1,90 @@
+"""`python -m benchmark distortions`: accuracy under every distortion, and how often a changed copy has its answer."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attribution.build import Placement, build_embedder
+from attribution.embed.open_clip import OpenClipEmbedder
+from attribution.errors import ConfigurationError
+from benchmark.dataset import MANIFEST, Dataset
+from benchmark.distort import DISTORTIONS, SAME_PICTURE
+from benchmark.features import Features, embed
+from benchmark.real import Gallery, Picture
+from benchmark.robustness import ATTACK, Queries, markdown, measure
+from benchmark.split import Side
+from benchmark.store import Store, write
+
+_ALL = {**DISTORTIONS, ATTACK.name: ATTACK, **SAME_PICTURE}
+
+
+def add(commands: Any, embedder: str, models: Any) -> None:
+    """Adds the command to a parser's."""
+    names = partial(str.split, sep=",")
+    parser = commands.add_parser("distortions", help="accuracy when queries are distorted, resized, recompressed")
+    parser.add_argument("directory", type=Path, help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")
+    parser.add_argument("--embedder", default=embedder)
+    parser.add_argument("--distance", default="cosine")
+    parser.add_argument("--candidates", type=lambda text: [int(part) for part in text.split(",")], default=[1])
+    parser.add_argument("--sources", type=names, help="only these")
+    parser.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
+    parser.add_argument("--distortions", type=names, help=f"only these of {', '.join(_ALL)}")
+    parser.add_argument("--seed", type=int, default=0, help="other parameters for every picture")
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
+    parser.add_argument("--markdown", type=Path, help="the tables, which are also printed")
+    models(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    chosen = options.distortions or list(_ALL)
+    if unknown := [name for name in chosen if name not in _ALL]:
+        raise ConfigurationError(f"There is no distortion {', '.join(unknown)}; there are {', '.join(_ALL)}.")
+    embedder = build_embedder(options.embedder, Placement(options.device, threads=options.threads))
+    if not isinstance(embedder, OpenClipEmbedder) and ATTACK.name in chosen:
+        if options.distortions:
+            raise ConfigurationError("The attack needs the gradients of an open_clip embedder.")
+        chosen.remove(ATTACK.name)
+        print(f"{ATTACK.name} is left out: it needs the gradients of an open_clip embedder")
+    store = Store(options.store)
+    queries = _queries(options, embedder, store)
+    reports, tables = [], []
+    for candidates in options.candidates:
+        if not 1 <= candidates <= queries.features.candidates:
+            raise ConfigurationError(f"There are {queries.features.candidates} drawings of each, not {candidates}.")
+        for wanted in (DISTORTIONS | {ATTACK.name: ATTACK}, SAME_PICTURE):
+            some = [wanted[name] for name in chosen if name in wanted]
+            if some:
+                setting = {"distance": options.distance, "candidates": candidates, "seed": options.seed}
+                reports.append(measure(queries, some, embedder, store, **setting))
+                tables.append(markdown(reports[-1]))
+                print(tables[-1], end="\n\n")
+    if options.markdown:
+        write(options.markdown, ("\n\n".join(tables) + "\n").encode())
+    document = {"dataset": options.directory.name, "runs": reports}
+    if options.out:
+        write(options.out, (json.dumps(document, indent=2) + "\n").encode())
+    else:
+        print(json.dumps(document))
+    return 0
+
+
+def _queries(options: argparse.Namespace, embedder: Any, store: Store) -> Queries:
+    if not (options.directory / MANIFEST).is_file():
+        gallery = Gallery.open(options.directory)
+        return Queries(gallery.queries, gallery.groups, gallery.features(embedder, store))
+    dataset = Dataset.open(options.directory)
+    sides = [Side(side) for side in options.sides] if options.sides else None
+    features = embed(dataset, embedder, store).of(options.sources, sides)
+    return Queries(_pictures(dataset, features), features.characters, features)
+
+
+def _pictures(dataset: Dataset, features: Features) -> list[list[Picture]]:
+    originals = {
+        (item.of, item.character): Picture(dataset.directory / item.file, item.sha256)
+        for item in dataset.items
+        if item.source is None
+    }
+    return [[originals[source, number] for number in features.characters] for source in features.sources]

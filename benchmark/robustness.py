@@ -1,0 +1,167 @@
+"""How much of its accuracy attribution keeps when queries are distorted, and how often its answer stays the same.
+
+Only queries are distorted: drawings, their features and the captions behind them are those of the undistorted picture.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from attribution.embed.open_clip import OpenClipEmbedder
+from attribution.image import load
+from attribution.ports import Embedder, Vectors
+from benchmark.distort import Distortion, adversary, attack, distort
+from benchmark.evaluate import rankings
+from benchmark.features import Features
+from benchmark.metrics import RESAMPLES, nearest
+from benchmark.progress import progress
+from benchmark.real import Picture
+from benchmark.store import Store, key_of, write
+
+_CHUNK = 32
+ATTACK = Distortion(
+    "pgd",
+    "adversarial",
+    f"{round(255 * adversary.EPSILON)}/255, {adversary.STEPS} steps of {round(255 * adversary.STEP)}/255, white-box",
+    lambda image, dice: image,  # needs the embedder
+)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """(S, P) pictures with their features, and (P,) what they have in common: a character, a prompt."""
+
+    pictures: Sequence[Sequence[Picture]]
+    groups: Sequence[int]
+    features: Features
+
+
+def measure(
+    queries: Queries,
+    distortions: Sequence[Distortion],
+    embedder: Embedder,
+    store: Store,
+    *,
+    distance: str = "cosine",
+    candidates: int = 1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A row for each distortion, beside the clean figures."""
+    clean = _answers(queries.features, distance, candidates)
+    truth = np.arange(len(clean))[:, None]
+    groups = np.asarray(queries.groups)
+    rows = []
+    with progress(f"distortions by {embedder.ref.name}", len(distortions)) as done:
+        for distortion in distortions:
+            originals = _features(queries, distortion, embedder, store, seed)
+            answers = _answers(replace(queries.features, originals=originals), distance, candidates)
+            similarity = (originals.astype(np.float64) * queries.features.originals).sum(axis=2)
+            same = answers == clean
+            rows.append(
+                {
+                    "distortion": distortion.name,
+                    "family": distortion.family,
+                    "parameters": distortion.parameters,
+                    "accuracy": float((answers == truth).mean()),
+                    "share_of_clean": float((answers == truth).sum() / max(1, (clean == truth).sum())),
+                    "share_interval_95": ratio_interval(answers == truth, clean == truth, groups),
+                    "same_answer": float(same.mean()),
+                    "same_answer_interval_95": ratio_interval(same, np.ones_like(same), groups),
+                    "mean_cosine": float(similarity.mean()),
+                }
+            )
+            done(1)
+    return {
+        "embedder": str(embedder.ref),
+        "distance": distance,
+        "candidates": candidates,
+        "seed": seed,
+        "sources": len(clean),
+        "queries": int(clean.size),
+        "groups": len(set(queries.groups)),
+        "chance": 1 / len(clean),
+        "clean_accuracy": float((clean == truth).mean()),
+        "clean_interval_95": ratio_interval(clean == truth, np.ones_like(clean, bool), groups),
+        "rows": rows,
+    }
+
+
+def ratio_interval(
+    part: NDArray[np.bool_], whole: NDArray[np.bool_], groups: NDArray[np.intp], seed: int = 0
+) -> list[float]:
+    """The middle 95 % of Σ part / Σ whole over (S, P) queries when groups, of columns, are drawn with replacement."""
+    names, column = np.unique(groups, return_inverse=True)
+    sums = np.zeros((2, len(names)))
+    for at, values in enumerate((part, whole)):
+        np.add.at(sums[at], column, values.sum(axis=0))
+    chosen = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    drawn = sums[:, chosen].sum(axis=2)  # (2, RESAMPLES)
+    low, high = np.quantile(drawn[0] / np.maximum(drawn[1], 1), [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def _answers(features: Features, distance: str, candidates: int) -> NDArray[np.intp]:
+    """(S, P) the nearest source."""
+    found = rankings(features, distance, candidates)
+    nearby: NDArray[np.intp] = nearest(found.flat)[:, 0].reshape(found.distances.shape[:2])
+    return nearby
+
+
+def _features(
+    queries: Queries, distortion: Distortion, embedder: Embedder, store: Store, seed: int
+) -> NDArray[np.floating]:
+    """(S, P, d) of the distorted pictures; what was computed before comes from the store."""
+    return np.stack([_row(row, distortion, embedder, store, seed) for row in queries.pictures])
+
+
+def _row(pictures: Sequence[Picture], distortion: Distortion, embedder: Embedder, store: Store, seed: int) -> Vectors:
+    question = [distortion.name, distortion.parameters, seed, [each.sha256 for each in pictures]]
+    path = store.path(key_of("distorted", str(embedder.ref), *question), ".npy")
+    if not path.exists():
+        parts = [embedder.embed(images) for images in _distorted(pictures, distortion, embedder, seed)]
+        write(path, np.concatenate(parts).astype("<f4").tobytes())
+    return np.frombuffer(path.read_bytes(), "<f4").reshape(len(pictures), -1)
+
+
+def _distorted(
+    pictures: Sequence[Picture], distortion: Distortion, embedder: Embedder, seed: int
+) -> Iterator[list[Image.Image]]:
+    for at in range(0, len(pictures), _CHUNK):
+        chunk = pictures[at : at + _CHUNK]
+        images = [load(each.path).image for each in chunk]
+        names = [each.sha256 for each in chunk]
+        if distortion is ATTACK:
+            assert isinstance(embedder, OpenClipEmbedder)
+            yield attack(embedder, images, names, seed)
+        else:
+            yield [distort(distortion, image, name, seed) for image, name in zip(images, names, strict=True)]
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The table, with what was measured above it."""
+    low, high = report["clean_interval_95"]
+    lines = [
+        f"{report['queries']} queries by {report['sources']} sources, {report['embedder']}, {report['distance']}, "
+        f"γ = {report['candidates']}: undistorted {_percent(report['clean_accuracy'])} are right "
+        f"({_percent(low)} to {_percent(high)}; chance {_percent(report['chance'])}).",
+        "",
+        "| distortion | parameters | accuracy | share of the undistorted | same answer | cosine to itself |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        share, same = row["share_interval_95"], row["same_answer_interval_95"]
+        lines.append(
+            f"| {row['distortion']} | {row['parameters']} | {_percent(row['accuracy'])} "
+            f"| {_percent(row['share_of_clean'])} ({_percent(share[0])} to {_percent(share[1])}) "
+            f"| {_percent(row['same_answer'])} ({_percent(same[0])} to {_percent(same[1])}) "
+            f"| {row['mean_cosine']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,32 @@
+"""Distances side by side, on the same drawings."""
+
+from typing import Any
+
+import numpy as np
+
+from attribution.distance import DISTANCES
+from benchmark.metrics import interval, macro_auroc, softmax
+from benchmark.variants.subject import Subject
+
+USUAL = "cosine"
+
+
+def distances(subject: Subject, candidates: int) -> list[dict[str, Any]]:
+    """A row for each distance: how often it is right, and how much more often than cosine, query by query."""
+    usual = subject.rankings(USUAL, candidates).right
+    rows = []
+    for name in DISTANCES:
+        found = subject.rankings(name, candidates)
+        two = np.sort(found.distances, axis=2)
+        rows.append(
+            {
+                "distance": name,
+                "accuracy": float(found.right.mean()),
+                "interval_95": interval(found.right, subject.groups),
+                "over_cosine": float(found.right.mean() - usual.mean()),
+                "over_cosine_interval_95": interval(found.right.astype(float) - usual, subject.groups),
+                "roc_auc": macro_auroc(softmax(found.flat), found.truth),
+                "ties": float((two[:, :, 0] == two[:, :, 1]).mean()),
+            }
+        )
+    return rows

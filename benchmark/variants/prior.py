@@ -1,0 +1,122 @@
+"""The plug-in: a trained method alone, and fused with resynthesis by a weight that is chosen on other queries.
+
+Shots, the queries that choose the weight, and those that are counted never share a character or a prompt. Of a dataset
+these are its three sides; of real images each prompt is left out once, and the weight is chosen on each of the others,
+left out in turn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import ConfigurationError
+from attribution.fuse import fused_scores, z_scores
+from attribution.ports import Aggregate
+from benchmark.metrics import Indices, interval
+from benchmark.split import Side
+from benchmark.variants.shots import METHODS, Method
+from benchmark.variants.subject import Subject
+
+WEIGHTS = np.linspace(0, 1, 21)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Columns: (shots, queries) pairs that choose the weight, and the pair that is counted."""
+
+    choosing: Sequence[tuple[Indices, Indices]]
+    counted: tuple[Indices, Indices]
+
+
+def prior(
+    subject: Subject, shots: Sequence[int], distance: str, candidates: int, draws: int, seed: int = 0
+) -> list[dict[str, Any]]:
+    """A row for each method and number of shots, averaged over `draws` choices of the shots."""
+    own = z_scores(-subject.rankings(distance, candidates, Aggregate.MEAN).distances)  # (S, P, S)
+    folds = list(_folds(subject))
+    most = min(len(pool) for fold in folds for pool, _ in (*fold.choosing, fold.counted))
+    if max(shots) > most:
+        raise ConfigurationError(f"{subject.name} has {most} images of each source to train on, not {max(shots)}.")
+    return [
+        {"method": name, "shots": count} | _row(subject, _Trained(subject, method, count, draws, seed), own, folds)
+        for name, method in METHODS.items()
+        for count in shots
+    ]
+
+
+def _folds(subject: Subject) -> Iterator[Fold]:
+    if not subject.real:
+        train, held = subject.columns(Side.TRAIN), subject.columns(Side.VALIDATION)
+        yield Fold([(train, held)], (train, subject.columns(Side.TEST)))
+        return
+    names = np.unique(subject.groups)
+    for out in names:
+        rest = np.flatnonzero(subject.groups != out)
+        others = [
+            (rest[subject.groups[rest] != other], np.flatnonzero(subject.groups == other))
+            for other in names[names != out]
+        ]
+        yield Fold(others, (rest, np.flatnonzero(subject.groups == out)))
+
+
+@dataclass(frozen=True)
+class _Trained:
+    subject: Subject
+    method: Method
+    count: int
+    draws: int
+    seed: int
+
+    def scores(self, pool: Indices, columns: Indices) -> NDArray[np.float64]:
+        """(draws, S, columns, S) z-scores of queries, each draw trained on other shots out of the pool."""
+        rows = self.subject.features.originals.astype(np.float64)
+        s, _, d = rows.shape
+        random = np.random.default_rng([self.seed, self.count])
+        asked = rows[:, columns].reshape(-1, d)
+        found = [self.method(rows[:, random.choice(pool, self.count, replace=False)], asked) for _ in range(self.draws)]
+        return z_scores(np.stack(found)).reshape(self.draws, s, len(columns), s)
+
+
+def _row(subject: Subject, trained: _Trained, own: NDArray[np.float64], folds: Sequence[Fold]) -> dict[str, Any]:
+    shape = own.shape[:2]
+    alone, fused, ours = (np.full(shape, np.nan) for _ in range(3))
+    chosen = []
+    for fold in folds:
+        curve = np.mean([_curve(own, columns, trained.scores(pool, columns)) for pool, columns in fold.choosing], 0)
+        weight = float(WEIGHTS[np.argmax(curve)])
+        chosen.append(weight)
+        pool, columns = fold.counted
+        theirs = trained.scores(pool, columns)
+        alone[:, columns] = _right(theirs).mean(axis=0)
+        ours[:, columns] = _right(own[:, columns])
+        fused[:, columns] = _right(fused_scores(own[:, columns], theirs, weight)).mean(axis=0)
+    counted = np.isfinite(fused).all(axis=0)
+    groups = subject.groups[counted]
+    alone, fused, ours = alone[:, counted], fused[:, counted], ours[:, counted]
+    return {
+        "weights": chosen,
+        "weight": float(np.mean(chosen)),
+        **{
+            name: {"accuracy": float(values.mean()), "interval_95": interval(values, groups)}
+            for name, values in (("alone", alone), ("resynthesis", ours), ("fused", fused))
+        },
+        "gain": float((fused - alone).mean()),
+        "gain_interval_95": interval(fused - alone, groups),
+        "gain_over_resynthesis": float((fused - ours).mean()),
+        "gain_over_resynthesis_interval_95": interval(fused - ours, groups),
+    }
+
+
+def _curve(own: NDArray[np.float64], columns: Indices, theirs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracy by weight."""
+    return np.array([_right(fused_scores(own[:, columns], theirs, weight)).mean() for weight in WEIGHTS])
+
+
+def _right(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(…, S, P) whether the greatest of (…, S, P, S) scores is the right one's; the first of equal ones counts."""
+    s = scores.shape[-1]
+    right: NDArray[np.float64] = (scores.argmax(axis=-1) == np.arange(s)[:, None]).astype(np.float64)
+    return right

@@ -1,0 +1,124 @@
+"""What variants are compared on: the features and pictures of a dataset, or of real images of the same prompts.
+
+Names of axes are those of `benchmark.features`. Queries that share their difficulty, by character or by prompt, have
+a group in common: intervals draw groups, and nothing is trained on the group that it is tested on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.distance import HYBRIDS, PAIRWISE, PIXELWISE
+from attribution.distance.hybrid import mean_z
+from attribution.errors import ConfigurationError
+from attribution.ports import Aggregate, Embedder
+from attribution.rank import over_drawings
+from benchmark.dataset import Dataset
+from benchmark.evaluate import Rankings
+from benchmark.features import Features, embed
+from benchmark.metrics import Indices
+from benchmark.pixels import compare
+from benchmark.real import Gallery, Picture
+from benchmark.split import Side
+from benchmark.store import Store
+
+
+@dataclass(frozen=True)
+class Subject:
+    """(S, P) pictures and the (S, P, S, K) drawings of each, with features of both and (P,) groups."""
+
+    name: str
+    over: str  # what the groups are
+    features: Features
+    groups: Indices
+    queries: Sequence[Sequence[Picture]]
+    drawings: Sequence[Sequence[Sequence[Sequence[Picture]]]]
+    store: Store
+    _pixels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, embedder: Embedder, store: Store) -> "Subject":
+        """Every original, and what was drawn after it."""
+        features = embed(dataset, embedder, store).of()
+        pictures = {
+            (item.of, item.character, item.source, item.k): Picture(dataset.directory / item.file, item.sha256)
+            for item in dataset.items
+        }
+        names, numbers, ks = features.sources, features.characters, range(features.candidates)
+        return cls(
+            dataset.directory.name,
+            "characters",
+            features,
+            np.arange(len(numbers)),
+            [[pictures[of, number, None, None] for number in numbers] for of in names],
+            [[[[pictures[of, number, by, k] for k in ks] for by in names] for number in numbers] for of in names],
+            store,
+        )
+
+    @classmethod
+    def of_gallery(cls, folder: Path, embedder: Embedder, store: Store) -> "Subject":
+        """Real images of the same prompts: see `benchmark.real`."""
+        gallery = Gallery.open(folder)
+        count = len(gallery.pictures[0][0])
+        drawings = [
+            [
+                [[of_prompt[(i + 1 + k) % count] for k in range(count - 1)] for of_prompt in by_model]
+                for by_model in zip(*gallery.pictures, strict=True)
+                for i in range(count)
+            ]
+        ] * len(gallery.models)
+        return cls(
+            folder.name,
+            "prompts",
+            gallery.features(embedder, store),
+            np.asarray(gallery.groups),
+            gallery.queries,
+            drawings,
+            store,
+        )
+
+    @property
+    def real(self) -> bool:
+        """Whether these are images that nobody drew for a benchmark."""
+        return self.over == "prompts"
+
+    def columns(self, side: Side) -> Indices:
+        """The places of a side's characters. Raises ConfigurationError where there are none."""
+        found = [at for at, number in enumerate(self.features.characters) if self.features.side.get(number) is side]
+        if not found:
+            raise ConfigurationError(f"{self.name} has no {side} characters; make it with more than ten, whole.")
+        return np.asarray(found, np.intp)
+
+    def apart(self, distance: str, candidates: int) -> NDArray[np.float64]:
+        """(S, P, S, γ) distances, as the service computes them, of the first γ drawings."""
+        if candidates > self.features.candidates:
+            raise ConfigurationError(f"{self.name} has {self.features.candidates} drawings of each, not {candidates}.")
+        if distance in HYBRIDS:
+            parts = [self.apart(part.name, candidates) for part in HYBRIDS[distance].parts]
+            s, p, _, k = parts[0].shape
+            return mean_z([part.reshape(s, p, s * k) for part in parts]).reshape(s, p, s, k)
+        if distance in PIXELWISE:
+            return self._on_pixels(distance)[..., :candidates]
+        return self._on_features(distance)[..., :candidates]
+
+    def rankings(self, distance: str, candidates: int, aggregate: Aggregate = Aggregate.MEAN) -> Rankings:
+        """The rankings of all queries."""
+        return Rankings(self.features.sources, over_drawings(self.apart(distance, candidates), aggregate))
+
+    def _on_features(self, distance: str) -> NDArray[np.float64]:
+        drawn = self.features.resyntheses
+        s, p, _, k, d = drawn.shape
+        rows = drawn.reshape(s, p, s * k, d).astype(np.float64)
+        apart = PAIRWISE[distance].between(self.features.originals.astype(np.float64), rows)
+        return apart.reshape(s, p, s, k).astype(np.float64, copy=False)
+
+    def _on_pixels(self, distance: str) -> NDArray[np.float64]:
+        if distance not in self._pixels:
+            shape = self.features.resyntheses.shape[:4]
+            queries = [query for row in self.queries for query in row]
+            after = [[each for of in by for each in of] for row in self.drawings for by in row]
+            self._pixels[distance] = compare(distance, queries, after, self.store).reshape(shape)
+        return self._pixels[distance]

@@ -1,0 +1,54 @@
+"""Where images lie on their way in, and that nothing of them stays."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from app.intake import spool
+from app.intake.spool import remove_abandoned, spool_folder
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for memory."""
+    monkeypatch.setattr(spool, "_MEMORY", tmp_path)
+    return tmp_path
+
+
+def test_small_files_lie_in_memory_and_others_on_disk(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do those of unknown size, and all of them where memory is short or there is no such place."""
+    disk = Path(tempfile.gettempdir())
+    for expected, place in ((1_000, memory), (50_000_000, disk), (None, disk)):
+        with spool_folder(expected) as folder:
+            assert folder.parent == place
+            assert folder.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(spool, "_SPARE", 2**62)
+    with spool_folder(1_000) as folder:
+        assert folder.parent == disk
+    monkeypatch.setattr(spool, "_MEMORY", memory / "nowhere")
+    with spool_folder(1_000) as folder:
+        assert folder.parent == disk
+
+
+def test_nothing_stays(memory: Path) -> None:
+    """Neither files nor folders, also after an error."""
+    for deeper in (".", "deeper"):
+        with contextlib.suppress(RuntimeError), spool_folder(1) as folder:
+            (folder / deeper).mkdir(exist_ok=True)
+            (folder / deeper / "0").write_bytes(b"pixels")
+            raise RuntimeError
+    assert list(memory.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(memory: Path) -> None:
+    """In memory, too; what is young may be in use."""
+    old, young = memory / "whodrew-intake-old", memory / "whodrew-intake-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "0").write_bytes(b"pixels")
+    os.utime(old, (0, 0))
+    remove_abandoned()
+    assert list(memory.iterdir()) == [young]
