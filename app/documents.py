@@ -156,10 +156,10 @@ class ResultDocument(Document):
 
 
 class CallsDocument(Document):
-    """What one source was sent for a job."""
+    """What one source, or a captioner that somebody else serves, was sent for a job."""
 
-    source: str
-    sent: str = Field(description="what of the job: its caption (`prompt`)", examples=["prompt"])
+    source: str = Field(description="its id, or the captioner's name")
+    sent: str = Field(description="what of the job: its caption (`prompt`), or its `image`", examples=["prompt"])
     external: bool = Field(description="whether that left the house")
     calls: int = Field(description="orders, repeated ones included")
     images: int = Field(description="that were ordered")

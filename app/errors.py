@@ -40,6 +40,8 @@ ServiceError
     ├── FetchFailed                  a caller's address answered, but not with an image: 404, endless redirects
     │   └── FetchTooLarge            more bytes than the cap
     ├── AddressUnavailable           a caller's address did not answer, or asks to be called later
+    ├── CaptionRefused               the captioner will not describe the image
+    ├── CaptionerUnavailable         the captioner gave no answer, as often as it was asked
     ├── StepFailed                   a stage raised an error that trying again will not mend
     ├── StepCrashed                  a stage killed its worker, or lost it, too often
     └── DeadlineExceeded             the job's deadline passed before there was anything to rank
@@ -386,6 +388,22 @@ class AddressUnavailable(JobFailure):
     slug = "address-unavailable"
     title = "The address does not answer"
     permanent = False
+
+
+class CaptionRefused(JobFailure):
+    """The captioner will not describe the image."""
+
+    status = 422
+    slug = "caption-refused"
+    title = "The captioner refused"
+
+
+class CaptionerUnavailable(JobFailure):
+    """The captioner gave no answer that could be used, as often as it was asked."""
+
+    status = 502
+    slug = "captioner-unavailable"
+    title = "The captioner does not answer"
 
 
 class StepFailed(JobFailure):

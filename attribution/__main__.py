@@ -202,6 +202,7 @@ def _document(answer: Attribution) -> dict[str, Any]:
                 "reason": result.reason,
                 "origin": result.origin,
                 "seeds": [drawing.seed for drawing in result.drawings],
+                "prompts": _redrawn(result),
                 "seconds": round(result.seconds, 3),
             }
             for result in answer.resyntheses
@@ -211,6 +212,12 @@ def _document(answer: Attribution) -> dict[str, Any]:
         "verdict": asdict(answer.verdict),
         "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
     }
+
+
+def _redrawn(result: Resynthesis) -> list[str | None]:
+    """The texts that were drawn; nothing where all of them are the caption."""
+    prompts = [drawing.prompt for drawing in result.drawings]
+    return prompts if any(prompts) else []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -243,7 +250,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
     parser.add_argument("--calibration", type=Path, help=f"measured thresholds; default: {_CALIBRATION}, if any")
-    parser.add_argument("--captioner", default="blip:zoo/models/captioner")
+    parser.add_argument(
+        "--captioner", default="blip", help="blip, pez, blip+pez or vlm, with details: docs/captions.md"
+    )
     parser.add_argument("--embedder", default="open_clip:local-dir:zoo/models/clip")
     parser.add_argument("--distance", default="cosine", choices=list(DISTANCES))
     parser.add_argument("--trust-list", type=Path, help="PEM certificates of issuers whose credentials are trusted")

@@ -4,14 +4,14 @@ Adapters are imported when they are built and not before: importing this module 
 wheels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.spec import parse
+from attribution.caption.spec import PezOptions, RefineOptions, Spec, VlmOptions, parse
 from attribution.catalogue import Parameter, Source
 from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError, SourceUnavailable
@@ -59,17 +59,41 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
     return builders[source.adapter](source, placement)
 
 
-def build_captioner(spec: str, placement: Placement) -> Captioner:
-    """A captioner: "blip:DIRECTORY", "blip:HUB-ID@REVISION" or "fake:", also as "fake:crash_on=red,…"."""
+def build_captioner(
+    spec: str, placement: Placement, outside: Outside | None = None, loaded: Iterable[Captioner] = ()
+) -> Captioner:
+    """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "pez", "fake:" and others; see `caption/spec.py`.
+
+    Those that are somewhere else are called through `outside`, if given; a BLIP that is `loaded` is not loaded twice.
+    Raises ConfigurationError.
+    """
     found = parse(spec)
     if found.kind == "fake":
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
 
         return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
+    if isinstance(found.options, VlmOptions):
+        from attribution.caption.vlm import VlmCaptioner
+
+        return VlmCaptioner(found.which, found.options, outside or everyday())
+    _threads(placement)
+    if isinstance(found.options, PezOptions):
+        with _wheels("ml"):
+            from attribution.caption.pez import PezCaptioner
+        if isinstance(found.options, RefineOptions):
+            start = _blip(found, placement, loaded)
+            return PezCaptioner(found.options.clip, found.options, device=placement.device, start=start)
+        return PezCaptioner(found.which, found.options, device=placement.device)
+    return _blip(found, placement, loaded)
+
+
+def _blip(found: Spec, placement: Placement, loaded: Iterable[Captioner]) -> Captioner:
     with _wheels("ml"):
         from attribution.caption.blip import BlipCaptioner
-    ref, directory = _locate(spec, found.which)
-    _threads(placement)
+    ref, directory = _locate(found.text, found.which)
+    for other in loaded:
+        if isinstance(other, BlipCaptioner) and other.ref == ref:
+            return other
     return BlipCaptioner(ref, directory, device=placement.device, dtype=_torch_dtype(placement))
 
 
@@ -101,7 +125,8 @@ def _fake(source: Source, placement: Placement) -> Generator:
     behaviour = _behaviour(FakeBehaviour, f"{source.id}: parameters", source.parameters)
     if behaviour.fail not in FakeBehaviour.FAILURES:
         raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behaviour.fail!r}.")
-    return FakeGenerator(source.id, ModelRef(source.model, source.revision), behaviour)
+    ref = ModelRef(source.model, source.revision)
+    return FakeGenerator(source.id, ref, behaviour, source.limits.max_prompt_chars)
 
 
 def _diffusers(source: Source, placement: Placement) -> Generator:

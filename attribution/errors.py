@@ -15,6 +15,9 @@ AttributionError
 │       ├── KeyRefused         permanent: the operator has given no key, or one that the vendor does not take
 │       ├── NotReached         no connection: nothing was sent
 │       └── AnswerLost         sent, but no whole answer came: nobody knows what became of it
+├── CaptionError               a captioner wrote nothing
+│   ├── CaptionRefused         permanent: it will not describe this image
+│   └── CaptionerUnavailable   it cannot be asked, or gave no answer that could be used
 └── ConfigurationError         a catalogue entry, a model directory or a calibration that cannot be used
     └── UnknownSource          ids that the catalogue does not know; `ids` lists them
 
@@ -117,6 +120,18 @@ class NotReached(SourceUnavailable):
 
 class AnswerLost(SourceUnavailable):
     """It was sent and no whole answer came: nobody knows whether the vendor drew, and bills."""
+
+
+class CaptionError(AttributionError):
+    """A captioner wrote nothing."""
+
+
+class CaptionRefused(CaptionError):
+    """The captioner will not describe this image."""
+
+
+class CaptionerUnavailable(CaptionError):
+    """The captioner cannot be asked, or gave no usable answer, as often as it was to be tried."""
 
 
 class ConfigurationError(AttributionError):

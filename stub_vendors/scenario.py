@@ -22,6 +22,8 @@ class Scenario(StrEnum):
     HTML = "html"  # a page, with status 200
     FOREIGN = "foreign"  # addresses that lead to another host
     BLACK = "black"  # a black image, and nothing that says so
+    SORRY = "sorry"  # of a chat: a refusal in plain words
+    WITHHELD = "withheld"  # of a chat: a refusal in a member of its own, with status 200
 
 
 class Behaviour(BaseModel):

@@ -4,11 +4,15 @@ from typing import Any
 
 from PIL.Image import Image
 
+from app.errors import CaptionerUnavailable, CaptionRefused
 from app.store.models import Job, Stage
+from attribution import errors
 from attribution.caption import describe
 from attribution.caption.given import GivenCaptioner
 from attribution.evidence.finding import documents
 from attribution.evidence.watermark import watermark
+from attribution.ports import Captioner
+from workers.ask import AskedElsewhere, Asking
 from workers.images import read_query
 from workers.process import Process
 from workers.screening import Caption
@@ -17,16 +21,31 @@ from workers.stage import Advance
 
 def caption(process: Process, job: Job) -> Advance:
     """Captions the query, or takes the caller's prompt; a caption is screened before it leaves this stage."""
-    named = (job.variant or {}).get("captioner")
-    captioner = process.models.captioner(named) if job.prompt is None else GivenCaptioner(job.prompt)
+    captioner = _captioner(process, job)
     query = read_query(process.blobs, job)
-    described = describe(captioner, query)
+    try:
+        described = describe(captioner, query)
+    except errors.CaptionRefused as error:
+        raise CaptionRefused(str(error)) from error
+    except errors.CaptionerUnavailable as error:
+        raise CaptionerUnavailable(str(error)) from error
     if job.prompt is None:  # a prompt was judged with the image
         process.screening.check_caption(Caption(job.tenant_id, job.id, described.text))
     return Advance(
         to=Stage.RESYNTHESISING,
         values={"caption": described.text, "captioner": str(described.captioner)} | _marks(job, query),
     )
+
+
+def _captioner(process: Process, job: Job) -> Captioner:
+    """Who describes the image. Raises CaptionerUnavailable where it would leave the house, and may not."""
+    if job.prompt is not None:
+        return GivenCaptioner(job.prompt)
+    name, spec = process.models.captioning(job.variant)
+    if spec.external and job.local_only:
+        raise CaptionerUnavailable(f"The job is local only, and its image would have been sent to {name}.")
+    captioner = process.models.captioner(name)
+    return Asking(process, job, captioner, name, spec) if isinstance(captioner, AskedElsewhere) else captioner
 
 
 def _marks(job: Job, query: Image) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
     warm_up(process, roles)
     worker_ready.connect(ready, weak=False)
     worker_shutdown.connect(lambda **_: process.fetcher.close(), weak=False)
+    worker_shutdown.connect(lambda **_: process.asking.close(), weak=False)
     worker_shutdown.connect(lambda **_: process.children.close(), weak=False)
     worker_shutdown.connect(lambda **_: process.couriers.close(), weak=False)
     worker_shutdown.connect(lambda **_: process.outside.close(), weak=False)

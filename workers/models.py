@@ -1,12 +1,14 @@
 """The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
+from typing import Any
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.caption.spec import Spec
 from attribution.catalogue import LOCAL, Catalogue, Source
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder, Generator
@@ -21,6 +23,7 @@ class Models:
     def __init__(self, settings: ModelSettings, catalogue: Catalogue, outside: Outside) -> None:
         self._settings = settings
         self._catalogue = catalogue
+        self._outside = outside
         self._lock = Lock()
         self._captioners: dict[str, Captioner] = {}
         self._embedders: dict[str, Embedder] = {}
@@ -34,18 +37,21 @@ class Models:
             lambda source: build_generator(source, self._placement, outside), settings.memory_mb
         )
 
-    def captioner(self, name: str | None = None) -> Captioner:
-        """The one of that name, or the usual one. Loads on first use.
-
-        Raises ConfigurationError where it cannot be built, or where this worker's settings do not have it.
-        """
+    def captioning(self, variant: Mapping[str, Any] | None = None) -> tuple[str, Spec]:
+        """Who describes the image of a job that wants this, by name. Raises ConfigurationError."""
         offered = self._settings.offered
-        name = next(iter(offered)) if name is None else name
+        name = (variant or {}).get("captioner") or next(iter(offered))
         if name not in offered:
             raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
+        return name, offered[name]
+
+    def captioner(self, name: str | None = None) -> Captioner:
+        """The one of that name, or the usual one. Loads on first use. Raises ConfigurationError."""
+        name, spec = self.captioning({"captioner": name})
         with self._lock:
             if name not in self._captioners:
-                self._captioners[name] = build_captioner(offered[name].text, self._placement)
+                loaded = self._captioners.values()
+                self._captioners[name] = build_captioner(spec.text, self._placement, self._outside, loaded)
             return self._captioners[name]
 
     def embedder(self, name: str | None = None) -> Embedder:

@@ -22,10 +22,13 @@ from workers.models import Models
 from workers.notify import Couriers
 from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
+from workers.soon import Soon
 from workers.waiting import Waiting
 
 # Remote sources asked at once by one process, and further drawings of them. A thread exists only once it is needed.
 REMOTE_CALLS = 256
+# Images that are described elsewhere at once, for one process.
+CAPTIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Process:
     couriers: Couriers
     children: Children
     fetcher: Fetcher
+    asking: Soon
     outside: OutsideWorld
 
 
@@ -91,5 +95,6 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         couriers=Couriers(database, settings),
         children=children,
         fetcher=Fetcher(settings, children),
+        asking=Soon("asking", CAPTIONS_AT_ONCE),
         outside=outside,
     )

@@ -169,7 +169,7 @@ def _draw(process: Process, claim: SourceClaim, spare: list[Slot]) -> Drawn | No
         return None
     places = _places(claim, drawing.drawings, missing)
     fresh = [
-        {"k": k, "seed": each.seed, "blob": blob.sha256}
+        {"k": k, "seed": each.seed, "blob": blob.sha256} | ({"prompt": each.prompt} if each.prompt is not None else {})
         for k, each, blob in zip(places, drawing.drawings, stored, strict=True)
     ]
     drawings = sorted([*row.drawings, *fresh], key=lambda each: int(each["k"]))

@@ -16,7 +16,7 @@ from app.store import answers, blobs, calls, jobs
 from app.store.blobs import StoredBlob
 from app.store.models import Job, JobSource, Stage
 from app.webhook import deliveries
-from attribution.errors import AttributionError
+from attribution.errors import AttributionError, ConfigurationError
 from workers.discard import discard
 from workers.fan_out import fan_out
 from workers.process import Process
@@ -126,7 +126,7 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
 
 
 def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> GoesOn | None:
-    on = goes_on(stage, process.settings.screening)
+    on = goes_on(stage, process.settings.screening) and not _waits(process, job, outcome.to)
     claim_for = process.settings.job.lease if on else None
     with process.database.statement() as session:
         moved, lost = jobs.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
@@ -138,6 +138,21 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Goes
         return moved, outcome.then
     hand_on(process, job.id, Stage(cast(str, moved.stage)))
     return None
+
+
+def _waits(process: Process, job: Job, stage: Stage) -> bool:
+    """Whether the stage waits for somebody else's answer: its task then has a thread for it."""
+    return stage is Stage.CAPTIONING and asked_elsewhere(process, job)
+
+
+def asked_elsewhere(process: Process, job: Job) -> bool:
+    """Whether a job's image is described by somebody else. One whose captioner this worker lacks fails at once."""
+    if job.prompt is not None:
+        return False
+    try:
+        return process.models.captioning(job.variant)[1].waits
+    except ConfigurationError:
+        return False
 
 
 def _tell_start(process: Process, job_id: uuid.UUID) -> None:

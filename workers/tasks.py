@@ -17,12 +17,12 @@ from app.queue.steps import (
     stage_task_name,
 )
 from app.settings import load_settings
-from app.store.models import Stage
-from workers.process import this_process
+from app.store.models import Job, Stage
+from workers.process import Process, this_process
 from workers.references import take_in
 from workers.resynthesise import resume, resynthesise
 from workers.retain import evict, retain
-from workers.stage import run_stage
+from workers.stage import asked_elsewhere, run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
 from workers.traced import TracedTask
@@ -60,10 +60,21 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
         run = partial(run_stage, process, STAGES, stage, uuid.UUID(job_id))
         if stage == Stage.FETCHING:
             process.fetcher.soon(run)  # an address may take its time
+        elif stage == Stage.CAPTIONING and _asked_elsewhere(process, uuid.UUID(job_id)):
+            process.asking(run)
         else:
             run()
 
     return task
+
+
+def _asked_elsewhere(process: Process, job_id: uuid.UUID) -> bool:
+    """Whether describing a job's image will be waiting; asks Postgres only where that can be."""
+    if not any(spec.waits for spec in process.settings.models.offered.values()):
+        return False
+    with process.database.statement() as session:
+        job = session.get(Job, job_id)
+    return job is not None and asked_elsewhere(process, job)
 
 
 def resynthesise_task(job_id: str, queue: str) -> None:

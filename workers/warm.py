@@ -24,9 +24,10 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
     started = time.monotonic()
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
     if Role.CAPTION in roles:
-        for name in process.settings.models.captioners:
+        for name in process.settings.models.offered:
             process.models.captioner(name)
-        process.models.captioner().describe(grey)
+        if not process.models.captioning()[1].waits:
+            process.models.captioner().describe(grey)
     if Role.EMBED in roles:
         for name in process.settings.models.embedders:
             process.models.embedder(name)

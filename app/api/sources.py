@@ -64,13 +64,19 @@ class SourceEntryDocument(Document):
     limits: LimitsDocument
 
 
+class CaptionerDocument(Document):
+    """Who may describe images."""
+
+    name: str = Field(description="what a job gives as `captioner`", examples=["blip"])
+    external: bool = Field(description="whether images leave this installation")
+    price_usd: float | None = Field(description="of one description; null where it is not known")
+
+
 class CatalogueDocument(Document):
     """All sources in catalogue order, which also decides ties, and who describes images for them, or compares them."""
 
     sources: list[SourceEntryDocument]
-    captioners: list[str] = Field(
-        [], description="what a job may name as `captioner`; the first is the usual one", examples=[["blip"]]
-    )
+    captioners: list[CaptionerDocument] = Field([], description="the first is the usual one")
     embedders: list[str] = Field(
         [], description="what a job may name as `embedder`; the first is the usual one", examples=[["open_clip"]]
     )
@@ -82,7 +88,10 @@ def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> Catalog
     today = datetime.now(UTC).date()
     return CatalogueDocument(
         sources=[_entry(source, today) for source in catalogue.sources],
-        captioners=list(settings.models.offered),
+        captioners=[
+            CaptionerDocument(name=name, external=each.external, price_usd=each.price_usd)
+            for name, each in settings.models.offered.items()
+        ],
         embedders=list(settings.models.offered_embedders),
     )
 

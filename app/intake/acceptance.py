@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
 from app.documents import ImageDocument, JobDocument, job_document
-from app.errors import AddressRefused, ServiceError, UnknownCaptioner, UnknownEmbedder
+from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
@@ -31,7 +31,7 @@ from app.store.admission import fits
 from app.store.answers import reuse
 from app.store.blobs import Blobs, StoredBlob, unused
 from app.store.database import Database
-from app.store.models import Stage
+from app.store.models import Job, Stage
 from app.store.snapshots import Snapshots
 from app.variant import Variant
 from app.webhook.receivers import receiver_rules
@@ -217,6 +217,7 @@ class Intake:
         with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
             accepted = accept(session, new, uses, self._concurrent_jobs)
             job, rows = accepted.job, accepted.sources
+            self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
                 job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
@@ -228,6 +229,17 @@ class Intake:
                 raise too_many_jobs()
         self._blobs.put_all(accepted.lost)
         return document
+
+    def _check_that_it_stays(self, job: Job) -> None:
+        """Raises InvalidRequest where a job is local only and its captioner is not; nothing may then be committed."""
+        asked = (job.variant or {}).get("captioner")
+        name = asked or next(iter(self._captioners))
+        if job.local_only and job.prompt is None and self._captioners[name].external:
+            raise InvalidRequest(
+                f"The job is local only, and its image would be sent to the captioner {name}; give a prompt, or name "
+                "another one.",
+                errors=[mistake("captioner" if asked else "local_only", f"{name} is not local")],
+            )
 
     def _question(self, new: NewJob) -> str | None:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""

@@ -12,13 +12,13 @@ from decimal import Decimal
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
-from app.store.models import PROMPT, Job, SourceCall
+from app.store.models import PROMPT, Job, SourceCall, Stage
 from attribution.ports import SourceState
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A call to be made: for which drawing, for how many images, and what it may cost."""
+    """A call to be made: for which drawing, for how many images, and what it may cost; the job must be at `stage`."""
 
     id: uuid.UUID
     job_id: uuid.UUID
@@ -28,11 +28,12 @@ class Order:
     external: bool
     usd: Decimal
     sent: str = PROMPT
+    stage: Stage = Stage.RESYNTHESISING
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why no order may be made: what is left of the budget, or None where the job is not being drawn any more."""
+    """Why no order may be made: what is left of the budget, or None where the job is past that."""
 
     left: Decimal | None
     budget: Decimal | None = None
@@ -58,16 +59,16 @@ def reserve(session: Session, order: Order) -> Refused | None:
     """
     if session.execute(_RESERVE, asdict(order)).one_or_none() is not None:
         return None
-    found = session.execute(_LEFT, {"job_id": order.job_id}).one_or_none()
+    found = session.execute(_LEFT, {"job_id": order.job_id, "stage": order.stage}).one_or_none()
     return Refused(None) if found is None else Refused(found.left, found.budget_usd)
 
 
-_DRAWING = "status = 'processing' AND stage = 'resynthesising'"
+_AT_IT = "status = 'processing' AND stage = :stage"
 _RESERVE = text(
     f"""
     WITH job AS (
         UPDATE jobs SET spent_usd = spent_usd + :usd, calls = calls + 1
-        WHERE id = :job_id AND {_DRAWING} AND (budget_usd IS NULL OR spent_usd + :usd <= budget_usd)
+        WHERE id = :job_id AND {_AT_IT} AND (budget_usd IS NULL OR spent_usd + :usd <= budget_usd)
         RETURNING id, tenant_id
     )
     INSERT INTO source_calls (id, tenant_id, job_id, source, k, number, images, external, sent, reserved_usd)
@@ -78,7 +79,7 @@ _RESERVE = text(
     RETURNING number
     """  # noqa: S608 - our own words
 )
-_LEFT = text(f"SELECT budget_usd - spent_usd AS left, budget_usd FROM jobs WHERE id = :job_id AND {_DRAWING}")  # noqa: S608
+_LEFT = text(f"SELECT budget_usd - spent_usd AS left, budget_usd FROM jobs WHERE id = :job_id AND {_AT_IT}")  # noqa: S608
 
 
 def name_task(session: Session, call_id: uuid.UUID, task: str) -> None:

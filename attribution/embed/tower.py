@@ -48,7 +48,7 @@ def load_tower(name: str) -> Tower:
         raise ConfigurationError(f"The embedder {name} cannot be loaded; are its name and files right?") from error
     visual = model.visual.eval()
     shown = directory.name if directory else model_name
-    ref = ModelRef(f"{shown}#{layer}" if layer else shown, _revision(model, directory))
+    ref = ModelRef(f"{shown}#{layer}" if layer else shown, revision_of(model, directory))
     config = dict(visual.preprocess_cfg)
     if not layer:
         return Tower(_Whole(visual).eval(), preprocess.transforms, config, ref, int(visual.output_dim))
@@ -109,7 +109,7 @@ def _layer(name: str, text: str) -> tuple[int, str]:
     return int(layer), pool
 
 
-def _revision(model: torch.nn.Module, directory: Path | None) -> str:
+def revision_of(model: torch.nn.Module, directory: Path | None) -> str:
     """A hash of the weight file where we hold it, else of the weights: a tag's file may be replaced."""
     if directory is not None:
         for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"):

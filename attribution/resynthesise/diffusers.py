@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, Drawing, ModelRef
 from attribution.quiet import quiet
+from attribution.resynthesise.fit import fit
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # The catalogue's word → the pipelines' words, the first that a pipeline takes.
@@ -130,16 +131,20 @@ class DiffusersGenerator:
         for start in range(0, len(seeds), self._batch_size):
             batch = slice(start, start + self._batch_size)
             output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
-            drawings += self.finish(output, seeds[batch])
+            drawn = self.finish(output, seeds[batch])
+            drawings += [self._told(*pair) for pair in zip(drawn, prompts[batch], strict=True)]
         return drawings
 
+    def _told(self, drawing: Drawing | None, prompt: str) -> Drawing | None:
+        """The drawing with what was drawn, where that is not the whole prompt."""
+        fitted = self._fitted(prompt)
+        return drawing if drawing is None or fitted == prompt else replace(drawing, prompt=fitted)
+
     def remark(self, prompt: str) -> str | None:
-        """Says when the prompt is longer than every text encoder of this pipeline reads."""
-        lost = self._tokens_lost(self._fitted(prompt))
-        cut = self._fitted(prompt) != prompt
-        if not lost and not cut:
+        """Says when the prompt is longer than every text encoder of this pipeline reads, or than its file says."""
+        if self._fitted(prompt) == prompt:
             return None
-        return "The caption is longer than this source reads: its end was ignored."
+        return "The caption is longer than this source reads: it was cut between words."
 
     def prepare(self, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
         """The arguments for one batch. Noise is drawn on the CPU, so that every device meets the same."""
@@ -192,12 +197,10 @@ class DiffusersGenerator:
             raise SourceTimeout("The source was still drawing when its time was over.")
 
     def _fitted(self, prompt: str) -> str:
-        limit = self._settings.max_prompt_chars
-        if limit is None or len(prompt) <= limit:
-            return prompt
-        return prompt[: limit + 1].rsplit(" ", 1)[0][:limit]
+        return fit(prompt, self._settings.max_prompt_chars, lambda text: self._tokens_lost(text) == 0)
 
     def _tokens_lost(self, prompt: str) -> int:
+        """How many none of its text encoders reads: one that reads more makes up for the others."""
         lost = []
         for name, tokenizer in self._pipeline.components.items():
             if "tokenizer" not in name or tokenizer is None:

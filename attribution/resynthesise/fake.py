@@ -16,6 +16,7 @@ from PIL import Image
 
 from attribution.errors import PromptRefused, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, Drawing, ModelRef
+from attribution.resynthesise.fit import fit
 
 CRASH_CODE = 70
 _BLOCKS = 8
@@ -45,8 +46,11 @@ class FakeBehaviour:
 class FakeGenerator:
     """Draws at once, the same blocks for the same question."""
 
-    def __init__(self, source: str, ref: ModelRef, behaviour: FakeBehaviour | None = None) -> None:
+    def __init__(
+        self, source: str, ref: ModelRef, behaviour: FakeBehaviour | None = None, max_prompt: int | None = None
+    ) -> None:
         self._source = source
+        self._max_prompt = max_prompt
         self._ref = ref
         self._behaviour = behaviour or FakeBehaviour()
         self._flaky_left = self._behaviour.flaky
@@ -68,7 +72,8 @@ class FakeGenerator:
         if self._behaviour.fail == "black":
             black = Image.new("RGB", (self._behaviour.size, self._behaviour.size))
             return [Drawing(black, seed) for seed in seeds]
-        return [Drawing(self._blocks(prompt, seed), seed) for seed in seeds]
+        drawn = fit(prompt, self._max_prompt)
+        return [Drawing(self._blocks(drawn, seed), seed, None if drawn == prompt else drawn) for seed in seeds]
 
     def _misbehave(self, prompt: str) -> None:
         does = self._behaviour

@@ -1,4 +1,4 @@
-"""OpenAI's images API, for GPT image models: base64 alone, no seeds, unknown parameters are errors."""
+"""OpenAI's images API, for GPT image models: base64 alone, no seeds, unknown parameters are errors. And its chat."""
 
 from base64 import b64encode
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from stub_vendors.chat import chat
 from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
@@ -59,6 +60,7 @@ SAYS = {
 def routes(desk: Desk) -> APIRouter:
     """Its paths."""
     router = APIRouter()
+    router.include_router(chat(desk))
 
     @router.post("/v1/images/generations")
     async def generate(request: Request) -> JSONResponse:

@@ -96,11 +96,11 @@ def test_fakes_by_specification() -> None:
 @pytest.mark.parametrize(
     ("build", "spec", "message"),
     [
-        (build_captioner, "clap:x", "blip, fake"),
+        (build_captioner, "clap:x", "blip, vlm, pez"),
         (build_captioner, "blip:no/such?beams=3", "beams"),
         (build_captioner, "fake:loud=true", "loud"),
         (build_captioner, "blip:no/such", "needs its revision"),
-        (build_captioner, "blip:", "no such directory"),
+        (build_captioner, "blip:", "which blip"),
         (build_embedder, "clap:x", "open_clip, onnx, fake"),
         (build_embedder, "onnx#layer=2", "no embedder"),
         (build_embedder, "", "no embedder ''"),

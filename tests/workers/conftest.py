@@ -82,6 +82,7 @@ def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Ite
     yield make
     for process in made:
         process.fetcher.close()
+        process.asking.close()
         process.waiting.close()
         process.outside.close()
         clear(process.database)

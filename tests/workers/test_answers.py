@@ -161,6 +161,15 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
     assert here.post(captioner="other")["cached"] is None
 
 
+def test_what_is_sent_is_fitted_and_told(service: Callable[..., Service]) -> None:
+    """A source that takes few characters draws the first words, and the answer says which; also from the cache."""
+    here = service(limits="max_prompt_chars = 12")
+    for _ in range(2):
+        job = here.ended()
+        assert job["caption"].startswith("a picture in ")
+        assert [source["prompts"] for source in job["sources"]] == [["a picture in"] * job["candidates"]] * 2
+
+
 def test_embedders_share_drawings_and_not_answers(service: Callable[..., Service]) -> None:
     """Each answers its own jobs, from drawings that were made once, with vectors of its own."""
     here = service(models=FAKES | {"embedders": {"coarse": "fake:levels=2"}})

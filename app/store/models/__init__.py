@@ -2,7 +2,7 @@
 
 from app.store.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
 from app.store.models.base import Base
-from app.store.models.calls import PROMPT, SourceCall
+from app.store.models.calls import IMAGE, PROMPT, SourceCall
 from app.store.models.feedback import Feedback
 from app.store.models.jobs import (
     ENDED,
@@ -24,6 +24,7 @@ from app.store.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEn
 __all__ = [
     "DEFAULT_TENANT",
     "ENDED",
+    "IMAGE",
     "OPEN_JOB",
     "PROMPT",
     "RESULT_SCHEMA_VERSION",

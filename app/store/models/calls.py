@@ -9,7 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.models.base import USD, Base
 
-PROMPT = "prompt"
+# What leaves the house: to a source the caption, to a captioner the image.
+PROMPT, IMAGE = "prompt", "image"
 
 
 class SourceCall(Base):
@@ -21,7 +22,7 @@ class SourceCall(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    source: Mapped[str]
+    source: Mapped[str]  # its id, or the captioner's name
     k: Mapped[int] = mapped_column(SmallInteger)  # the first drawing that was ordered
     number: Mapped[int] = mapped_column(SmallInteger)  # the how-manieth order of this drawing, from 1
     images: Mapped[int] = mapped_column(SmallInteger)

@@ -25,9 +25,9 @@ from attribution.errors import (
 from attribution.image import load
 from attribution.ports import Deadline, Drawing, ModelRef, SourceState
 from attribution.resynthesise.blank import is_blank
+from attribution.resynthesise.fit import fit
 from attribution.resynthesise.remote.door import Door
 from attribution.resynthesise.remote.failure import UNKNOWN, retry_after
-from attribution.resynthesise.remote.fit import fit
 from attribution.resynthesise.remote.gate import Gate, OpenGate, Permit
 from attribution.resynthesise.remote.vendor import Picture, Reply, Vendor, Waiting, Wish
 from attribution.resynthesise.remote.web import Answer, Request

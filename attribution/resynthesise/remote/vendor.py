@@ -3,6 +3,7 @@
 Subclass `Vendor`, name the class in the module's `VENDOR`, put the module into `vendors/`: its name is the adapter's.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -53,7 +54,7 @@ class Polling:
 
     first: float = 0.5
     growth: float = 1.5
-    longest: float = 5.0
+    longest: float = 2.0
 
 
 def taking(**kinds: type) -> Mapping[str, type]:
@@ -66,7 +67,7 @@ def meaning(meanings: Mapping[type[SourceError], Sequence[str]]) -> Mapping[str,
     return {word: kind for kind, words in meanings.items() for word in words}
 
 
-class Vendor:
+class Vendor(ABC):
     """One vendor's contract, for one model with its options. The methods are pure: they build requests, read answers.
 
     Whatever an answer means is said by returning pictures, `Waiting`, or by raising a SourceError.
@@ -110,13 +111,13 @@ class Vendor:
         """The largest seed that this model takes, where models differ."""
         return self.max_seed
 
+    @abstractmethod
     def order(self, wish: Wish) -> Request:
         """The request that orders one drawing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, answer: Answer) -> Reply:
         """What a successful answer to an order means. No pictures at all counts as a refused output."""
-        raise NotImplementedError
 
     def ask(self, task: str) -> Request:
         """The poll for a task; tasks are addresses where a vendor hands out such."""

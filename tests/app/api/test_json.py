@@ -54,7 +54,7 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
     ):
         assert row(database, answer).variant["captioner"] == "other"
         assert answer.json()["captioner"] == "other"
-    assert client.get("/sources").json()["captioners"] == ["blip", "other"]
+    assert [each["name"] for each in client.get("/sources").json()["captioners"]] == ["blip", "other"]
     unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "captioner": "vlm"}]})
     problem = unknown.json()["items"][0]["problem"]
     assert (problem["status"], problem["type"], problem["known"]) == (

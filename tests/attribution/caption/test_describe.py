@@ -23,6 +23,7 @@ def test_the_callers_prompt_takes_the_captioners_place() -> None:
 def test_captions_are_tidied() -> None:
     """White space does not change a caption, or it would change the seeds."""
     assert describe(GivenCaptioner("  a red\n hat "), RED).text == "a red hat"
+    assert describe(GivenCaptioner("a\0red\ud83dhat"), RED).text == "a red hat"
 
 
 def test_no_words_are_an_error() -> None:

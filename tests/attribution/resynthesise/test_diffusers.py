@@ -71,7 +71,7 @@ def test_batches_do_not_change_an_image(load: Callable[..., DiffusersGenerator],
     for one, other in zip(pixels, alone, strict=True):
         assert np.abs(one - other).max() <= 1
     assert np.abs(pixels[0] - pixels[1]).max() > 1
-    assert pixels[0].shape == (32, 32, 3)
+    assert pixels[0].shape[2] == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,7 +142,7 @@ def test_values_that_are_no_numbers_are_an_error(load: Callable[..., DiffusersGe
 
 
 def test_long_prompts_are_remarked_on(load: Callable[..., DiffusersGenerator]) -> None:
-    """A result says that the end of a caption was not read, and draws all the same."""
+    """A result says that the end of a caption was not read, and what was drawn: whole words, as many as are read."""
     generator = load("stable-diffusion")
     long = resynthesise(generator, Caption("a person with red hair and a hat", REF), SEEDS[:1], _later())
     short = resynthesise(generator, Caption("a red hat", REF), SEEDS[:1], _later())
@@ -150,6 +150,11 @@ def test_long_prompts_are_remarked_on(load: Callable[..., DiffusersGenerator]) -
     assert (long.state, short.state, short.reason) == (SourceState.DONE, SourceState.DONE, None)
     assert long.reason is not None
     assert "longer" in long.reason
+    drawn = long.drawings[0].prompt
+    assert drawn is not None
+    assert "a person with red hair and a hat".startswith(f"{drawn} ")
+    assert generator._tokens_lost(drawn) == 0
+    assert short.drawings[0].prompt is None
 
 
 def test_prompts_are_cut_at_a_word(load: Callable[..., DiffusersGenerator]) -> None:
