@@ -19,6 +19,7 @@ from typing import Any
 
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption import describe
+from attribution.caption.spec import SHIPPED, parse
 from attribution.catalogue import Catalogue, Source, load_catalogue
 from attribution.distance import DISTANCES, distance_named
 from attribution.errors import AttributionError, ConfigurationError, UnknownSource
@@ -93,7 +94,9 @@ def _attribute(options: argparse.Namespace) -> Attribution:
     placement = _placement(options)
     pool = GeneratorPool(partial(build_generator, placement=placement), options.memory_mb)
     generators: list[Generator] = [brought.get(source.id) or pool.handle(source) for source in askable]
-    shipped = [_CALIBRATION] if _CALIBRATION.is_file() else []
+    # Measured with the shipped BLIP.
+    measured = parse(options.captioner).text in ("blip", f"blip:{SHIPPED['blip']}")
+    shipped = [_CALIBRATION] if _CALIBRATION.is_file() and measured else []
     calibration = Calibration.load([options.calibration] if options.calibration else shipped)
     answer = attribute(
         image,

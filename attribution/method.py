@@ -16,7 +16,7 @@ from PIL.Image import Image
 from attribution.caption import describe
 from attribution.caption.given import GivenCaptioner
 from attribution.distance import compare_pixels
-from attribution.embed import embed_all
+from attribution.embed.stage import embed_all
 from attribution.fuse import check_prior, fuse
 from attribution.ports import (
     PRIOR_WEIGHT,

@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -19,9 +19,12 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
-from benchmark import distortions, publication, show
+from attribution.ports import Aggregate
+from benchmark import distortions, publication, show, spaces
+from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
+from benchmark.captions import command as captions
 from benchmark.characters import cast
 from benchmark.dataset import Dataset
 from benchmark.evaluate import Rankings, evaluate, rankings
@@ -111,8 +114,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     reports = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             setting = {"embedder": features.embedder, "distance": distance, "candidates": candidates}
+            setting["aggregate"] = options.aggregate
             report = {**setting, **evaluate(found, options.repeats)}
             print(show.evaluation(report), end="\n\n")
             if len(found.sources) > 2:
@@ -130,8 +134,10 @@ def _verdict(
 ) -> dict[str, Any] | None:
     """What a calibration's thresholds do on this data, where it has some for exactly this setting."""
     wanted = {**setting, "sources": revisions}
+    if setting["candidates"] == 1:  # all aggregates are the same
+        del wanted["aggregate"]
     for known in calibration:
-        if {key: known[key] for key in wanted} == wanted:
+        if {"aggregate": Aggregate.MEAN.value, **known}.items() >= wanted.items():
             pair = judged((known["max_distance"], known["min_margin"]), asked(found), left_out(found))
             print(
                 f"  verdict   names {100 * pair.named:.1f} %, of these {100 * pair.precision:.1f} % rightly;"
@@ -152,8 +158,10 @@ def _calibrate(options: argparse.Namespace) -> int:
     entries = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             entries.append(entry(found, features.embedder, distance, candidates, dict(features.revisions)))
+            if options.aggregate != Aggregate.MEAN:
+                entries[-1]["aggregate"] = options.aggregate
             print(show.threshold(entries[-1]))
             print(show.leave_one_out(leave_one_out(found)), end="\n\n")
     about = {"name": options.directory.name, "characters": len(features.characters), "sides": options.sides or ["all"]}
@@ -239,27 +247,37 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument("--out", type=Path, help="JSON with predictions; default: printed")
     features.set_defaults(run=_import_features)
 
+    measured = partial(_measured, names)
     for name, run, says in (
         ("evaluate", _evaluate, "accuracy, interval, p-value, confusion matrix, leave-one-source-out"),
         ("calibrate", _calibrate, "thresholds of the verdict, for MODELS__CALIBRATIONS"),
     ):
-        measured = commands.add_parser(name, help=says)
-        measured.add_argument("directory", type=Path, help="a dataset, or a folder of published feature files")
-        measured.add_argument("--embedder", default=_EMBEDDER)
-        measured.add_argument("--distances", type=names, help="default: cosine")
-        measured.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
-        measured.add_argument("--sources", type=names, help="only these")
-        measured.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
-        measured.add_argument("--out", type=Path, help="JSON; default: printed")
-        _models(measured)
-        measured.set_defaults(run=run)
+        command = commands.add_parser(name, help=says)
+        measured(command)
+        command.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
+        command.add_argument("--aggregate", default="mean", choices=list(Aggregate), help="of a source's drawings")
+        command.set_defaults(run=run)
         if name == "evaluate":
-            measured.add_argument("--repeats", type=_positive, default=20, help="splits")
-            measured.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
-            measured.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
+            command.add_argument("--repeats", type=_positive, default=20, help="splits")
+            command.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
+            command.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
     variants.add(commands, _EMBEDDER, _models, _write)
+    captions.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
+    spaces.add(commands, _models)
+    baselines.add(commands, measured, _features, _write)
     return parser
+
+
+def _measured(names: Callable[[str], list[str]], parser: argparse.ArgumentParser) -> None:
+    """What all commands take that measure something on features."""
+    parser.add_argument("directory", type=Path, help="a dataset, or a folder of published feature files")
+    parser.add_argument("--embedder", default=_EMBEDDER)
+    parser.add_argument("--distances", type=names, help="default: cosine")
+    parser.add_argument("--sources", type=names, help="only these")
+    parser.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
+    _models(parser)
 
 
 def _models(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from attribution.build import Placement, build_embedder
 from attribution.distance import distance_named
-from attribution.embed import embed_all
+from attribution.embed.stage import embed_all
 from attribution.image import ImageLimits, load
 from attribution.ports import Reason
 from attribution.rank import rank

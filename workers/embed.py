@@ -16,7 +16,7 @@ from app.store.drawings import KeptVector
 from app.store.models import Job, JobSource, Stage
 from app.variant import Variant
 from attribution.distance import compare_pixels, distance_named
-from attribution.embed import embed_all
+from attribution.embed.stage import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
 from workers.images import NPZ, pack, read_image, read_query, unpack
 from workers.process import Process

@@ -102,8 +102,12 @@ def _threshold(
     process: Process, job: Job, variant: Variant, embedder: ModelRef, rows: Sequence[JobSource]
 ) -> Threshold | None:
     """The threshold measured for exactly this; a source short of its γ drawings is something else, and so is one
-    whose drawings the caller brought: who knows how they were picked.
+    whose drawings the caller brought: who knows how they were picked. None for captions of another captioner than the
+    usual one: thresholds are measured with that.
     """
+    named = (job.variant or {}).get("captioner")
+    if job.prompt is None and named is not None and named != process.models.captioning()[0]:
+        return None
     done = [row for row in rows if row.state == SourceState.DONE]
     if any(row.origin == Origin.REFERENCE or len(row.drawings) != job.candidates for row in done):
         return None

@@ -1,5 +1,4 @@
-"""The embedding stage: E, the query and all its resyntheses in one batch."""
+"""The embedding stage: E, the query and all its resyntheses in one batch.
 
-from attribution.embed.stage import embed_all
-
-__all__ = ["embed_all"]
+Nothing is imported up here: the API reads specifications of embedders, and neither arrays nor images.
+"""

@@ -10,8 +10,8 @@ from PIL import Image
 from attribution.caption import describe
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
-from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
+from attribution.embed.stage import embed_all
 from attribution.errors import AttributionError
 from attribution.image import decode_own, encode_png
 from attribution.method import attribute

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from attribution.distance import DISTANCES, compare_pixels, distance_named
-from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
+from attribution.embed.stage import embed_all
 from attribution.image import load
 from attribution.ports import Aggregate, Deadline, Embedded, ModelRef
 from attribution.rank import rank

@@ -1,10 +1,12 @@
 """Answers that are given again: to the same file, asked about in the same way, unless something has changed since."""
 
 import io
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -198,6 +200,19 @@ def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Ser
     error = here.bench.document(job_id).error
     assert error is not None
     assert "no embedder called other" in error["detail"]
+
+
+def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], tmp_path: Path) -> None:
+    """With another one's captions nobody has measured how near is near enough; a prompt is what it was before."""
+    entry = {"embedder": "fake-embedder@1", "distance": "cosine", "candidates": 1, "max_distance": 2, "min_margin": 0}
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
+    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}, "calibrations": [file]})
+    said = [
+        here.ended(candidates="1", **options)["result"]["verdict"]
+        for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
+    ]
+    assert [verdict["reason"] for verdict in said] == [None, None, "uncalibrated", None]
 
 
 def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
+from attribution.embed.stage import embed_all
 from attribution.errors import AttributionError
 from attribution.ports import Vectors
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from attribution.distance import distance_named
-from attribution.embed import embed_all
 from attribution.embed.fake import FakeEmbedder
+from attribution.embed.stage import embed_all
 from attribution.errors import PromptRefused, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Caption, Deadline, ModelRef, SourceState
 from attribution.rank import rank
