@@ -70,7 +70,7 @@ benchmark-evaluate: installed-all ## How well are the ten core sources of benchm
 	@$(PY) -m benchmark evaluate benchmark/.work/papers --sources $(CORE) --check --out benchmark/.work/evaluation.json $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
-	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11
+	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11 --characters 60
 	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
 benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side, on benchmark-dataset and eight drawings of its test characters
