@@ -14,7 +14,7 @@ export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
-        benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate \
+        benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
         benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
@@ -67,6 +67,12 @@ benchmark-evaluate: installed-all ## How well are the sources of benchmark-datas
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
 	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11
 	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
+
+benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side, on benchmark-dataset and eight drawings of its test characters
+	@$(PY) -m benchmark dataset make benchmark/.work/drawings --sources 'zoo-*' --sides test --candidates 8
+	@$(PY) -m benchmark variants distances benchmark/.work/papers --out benchmark/.work/distances.json
+	@$(PY) -m benchmark variants candidates benchmark/.work/drawings --timed 2 --out benchmark/.work/candidates.json
+	@$(PY) -m benchmark variants prior benchmark/.work/papers --out benchmark/.work/prior.json
 
 benchmark-captions: installed-all ## Captioners side by side on the test characters of benchmark-dataset, and what a caption's likeness to the truth is worth
 	@$(PY) -m benchmark captions benchmark/.work/papers --out benchmark/.work/captions.json $(ARGS)

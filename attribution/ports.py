@@ -22,7 +22,7 @@ Distances: TypeAlias = "NDArray[np.float64]"
 # The revision of what nobody but the caller can vouch for.
 BY_CALLER: Final = "by-caller"
 # Of another method's scores beside ours, where nobody says otherwise; docs/method.md says what it was measured on.
-PRIOR_WEIGHT: Final = 0.5
+PRIOR_WEIGHT: Final = 0.1
 # Drawings of one source that a caller may bring along.
 MOST_REFERENCES: Final = 16
 

@@ -19,7 +19,8 @@ from attribution.build import Placement, build_embedder
 from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
-from benchmark import distortions, publication, show
+from attribution.ports import Aggregate
+from benchmark import distortions, publication, show, spaces
 from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
@@ -113,8 +114,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     reports = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             setting = {"embedder": features.embedder, "distance": distance, "candidates": candidates}
+            setting["aggregate"] = options.aggregate
             report = {**setting, **evaluate(found, options.repeats)}
             print(show.evaluation(report), end="\n\n")
             if len(found.sources) > 2:
@@ -132,8 +134,10 @@ def _verdict(
 ) -> dict[str, Any] | None:
     """What a calibration's thresholds do on this data, where it has some for exactly this setting."""
     wanted = {**setting, "sources": revisions}
+    if setting["candidates"] == 1:  # all aggregates are the same
+        del wanted["aggregate"]
     for known in calibration:
-        if {key: known[key] for key in wanted} == wanted:
+        if {"aggregate": Aggregate.MEAN.value, **known}.items() >= wanted.items():
             pair = judged((known["max_distance"], known["min_margin"]), asked(found), left_out(found))
             print(
                 f"  verdict   names {100 * pair.named:.1f} %, of these {100 * pair.precision:.1f} % rightly;"
@@ -154,8 +158,10 @@ def _calibrate(options: argparse.Namespace) -> int:
     entries = []
     for distance in options.distances or ["cosine"]:
         for candidates in _counts(options, features):
-            found = rankings(features, distance, candidates)
+            found = rankings(features, distance, candidates, Aggregate(options.aggregate))
             entries.append(entry(found, features.embedder, distance, candidates, dict(features.revisions)))
+            if options.aggregate != Aggregate.MEAN:
+                entries[-1]["aggregate"] = options.aggregate
             print(show.threshold(entries[-1]))
             print(show.leave_one_out(leave_one_out(found)), end="\n\n")
     about = {"name": options.directory.name, "characters": len(features.characters), "sides": options.sides or ["all"]}
@@ -249,6 +255,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=says)
         measured(command)
         command.add_argument("--candidates", type=numbers, help="γ, separated by commas; default: all drawings")
+        command.add_argument("--aggregate", default="mean", choices=list(Aggregate), help="of a source's drawings")
         command.set_defaults(run=run)
         if name == "evaluate":
             command.add_argument("--repeats", type=_positive, default=20, help="splits")
@@ -257,6 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     variants.add(commands, _EMBEDDER, _models, _write)
     captions.add(commands, _EMBEDDER, _models, _write)
     distortions.add(commands, _EMBEDDER, _models)
+    spaces.add(commands, _models)
     baselines.add(commands, measured, _features, _write)
     return parser
 

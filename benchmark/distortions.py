@@ -9,11 +9,9 @@ from typing import Any
 from attribution.build import Placement, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import ConfigurationError
-from benchmark.dataset import MANIFEST, Dataset
 from benchmark.distort import DISTORTIONS, SAME_PICTURE
-from benchmark.features import Features, embed
-from benchmark.real import Gallery, Picture
-from benchmark.robustness import ATTACK, Queries, markdown, measure
+from benchmark.queries import Part, open_queries
+from benchmark.robustness import ATTACK, markdown, measure
 from benchmark.split import Side
 from benchmark.store import Store, write
 
@@ -30,6 +28,7 @@ def add(commands: Any, embedder: str, models: Any) -> None:
     parser.add_argument("--candidates", type=lambda text: [int(part) for part in text.split(",")], default=[1])
     parser.add_argument("--sources", type=names, help="only these")
     parser.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
+    parser.add_argument("--queries", type=int, help="of a folder: so many pictures by each model after each prompt")
     parser.add_argument("--distortions", type=names, help=f"only these of {', '.join(_ALL)}")
     parser.add_argument("--seed", type=int, default=0, help="other parameters for every picture")
     parser.add_argument("--out", type=Path, help="JSON; default: printed")
@@ -49,7 +48,8 @@ def _run(options: argparse.Namespace) -> int:
         chosen.remove(ATTACK.name)
         print(f"{ATTACK.name} is left out: it needs the gradients of an open_clip embedder")
     store = Store(options.store)
-    queries = _queries(options, embedder, store)
+    sides = [Side(side) for side in options.sides] if options.sides else None
+    queries = open_queries(options.directory, embedder, store, Part(options.sources, sides, options.queries))
     reports, tables = [], []
     for candidates in options.candidates:
         if not 1 <= candidates <= queries.features.candidates:
@@ -69,22 +69,3 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print(json.dumps(document))
     return 0
-
-
-def _queries(options: argparse.Namespace, embedder: Any, store: Store) -> Queries:
-    if not (options.directory / MANIFEST).is_file():
-        gallery = Gallery.open(options.directory)
-        return Queries(gallery.queries, gallery.groups, gallery.features(embedder, store))
-    dataset = Dataset.open(options.directory)
-    sides = [Side(side) for side in options.sides] if options.sides else None
-    features = embed(dataset, embedder, store).of(options.sources, sides)
-    return Queries(_pictures(dataset, features), features.characters, features)
-
-
-def _pictures(dataset: Dataset, features: Features) -> list[list[Picture]]:
-    originals = {
-        (item.of, item.character): Picture(dataset.directory / item.file, item.sha256)
-        for item in dataset.items
-        if item.source is None
-    }
-    return [[originals[source, number] for number in features.characters] for source in features.sources]

@@ -4,7 +4,7 @@ Only queries are distorted: drawings, their features and the captions behind the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.image import load
 from attribution.ports import Embedder, Vectors
 from benchmark.distort import Distortion, adversary, attack, distort
-from benchmark.evaluate import rankings
-from benchmark.features import Features
-from benchmark.metrics import RESAMPLES, nearest
+from benchmark.metrics import interval
 from benchmark.progress import progress
+from benchmark.queries import Queries, answers, ratio_interval
 from benchmark.real import Picture
 from benchmark.store import Store, key_of, write
 
@@ -29,15 +28,6 @@ ATTACK = Distortion(
     f"{round(255 * adversary.EPSILON)}/255, {adversary.STEPS} steps of {round(255 * adversary.STEP)}/255, white-box",
     lambda image, dice: image,  # needs the embedder
 )
-
-
-@dataclass(frozen=True)
-class Queries:
-    """(S, P) pictures with their features, and (P,) what they have in common: a character, a prompt."""
-
-    pictures: Sequence[Sequence[Picture]]
-    groups: Sequence[int]
-    features: Features
 
 
 def measure(
@@ -51,26 +41,26 @@ def measure(
     seed: int = 0,
 ) -> dict[str, Any]:
     """A row for each distortion, beside the clean figures."""
-    clean = _answers(queries.features, distance, candidates)
+    clean = answers(queries.features, distance, candidates)
     truth = np.arange(len(clean))[:, None]
     groups = np.asarray(queries.groups)
     rows = []
     with progress(f"distortions by {embedder.ref.name}", len(distortions)) as done:
         for distortion in distortions:
             originals = _features(queries, distortion, embedder, store, seed)
-            answers = _answers(replace(queries.features, originals=originals), distance, candidates)
+            found = answers(replace(queries.features, originals=originals), distance, candidates)
             similarity = (originals.astype(np.float64) * queries.features.originals).sum(axis=2)
-            same = answers == clean
+            same = found == clean
             rows.append(
                 {
                     "distortion": distortion.name,
                     "family": distortion.family,
                     "parameters": distortion.parameters,
-                    "accuracy": float((answers == truth).mean()),
-                    "share_of_clean": float((answers == truth).sum() / max(1, (clean == truth).sum())),
-                    "share_interval_95": ratio_interval(answers == truth, clean == truth, groups),
+                    "accuracy": float((found == truth).mean()),
+                    "share_of_clean": float((found == truth).sum() / max(1, (clean == truth).sum())),
+                    "share_interval_95": ratio_interval(found == truth, clean == truth, groups),
                     "same_answer": float(same.mean()),
-                    "same_answer_interval_95": ratio_interval(same, np.ones_like(same), groups),
+                    "same_answer_interval_95": interval(same, groups),
                     "mean_cosine": float(similarity.mean()),
                 }
             )
@@ -85,30 +75,9 @@ def measure(
         "groups": len(set(queries.groups)),
         "chance": 1 / len(clean),
         "clean_accuracy": float((clean == truth).mean()),
-        "clean_interval_95": ratio_interval(clean == truth, np.ones_like(clean, bool), groups),
+        "clean_interval_95": interval(clean == truth, groups),
         "rows": rows,
     }
-
-
-def ratio_interval(
-    part: NDArray[np.bool_], whole: NDArray[np.bool_], groups: NDArray[np.intp], seed: int = 0
-) -> list[float]:
-    """The middle 95 % of Σ part / Σ whole over (S, P) queries when groups, of columns, are drawn with replacement."""
-    names, column = np.unique(groups, return_inverse=True)
-    sums = np.zeros((2, len(names)))
-    for at, values in enumerate((part, whole)):
-        np.add.at(sums[at], column, values.sum(axis=0))
-    chosen = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
-    drawn = sums[:, chosen].sum(axis=2)  # (2, RESAMPLES)
-    low, high = np.quantile(drawn[0] / np.maximum(drawn[1], 1), [0.025, 0.975])
-    return [float(low), float(high)]
-
-
-def _answers(features: Features, distance: str, candidates: int) -> NDArray[np.intp]:
-    """(S, P) the nearest source."""
-    found = rankings(features, distance, candidates)
-    nearby: NDArray[np.intp] = nearest(found.flat)[:, 0].reshape(found.distances.shape[:2])
-    return nearby
 
 
 def _features(

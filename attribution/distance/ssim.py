@@ -20,12 +20,12 @@ _SIDE = 256
 
 
 def ssim(query: Image, drawings: Sequence[Image]) -> Distances:
-    """(γ,) distances. Raises ConfigurationError where scikit-image is missing: it comes with the [ml] extra."""
+    """(γ,) distances. Raises ConfigurationError where scikit-image is missing: it comes with [ml] and [onnx]."""
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
         raise ConfigurationError(
-            "SSIM needs scikit-image: install the package with its [ml] extra, or choose a distance on features."
+            "SSIM needs scikit-image: install the package with its [ml] or [onnx] extra, or compare features alone."
         ) from error
     compare: Callable[..., float] = partial(
         structural_similarity, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False

@@ -2,7 +2,8 @@
 
 The directory holds `model.onnx` and, in `embedder.json`, what it was made of and how it wants its images prepared. A
 graph that somebody else exported needs such a file only; it may say which `output` counts, if not the first, and how
-tokens (n, 1 + patches, d) are to be pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others.
+tokens (n, 1 + patches, d) are to be pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others. With
+`"batch": 1` images go one by one: where ranges are dynamic, features depend on what else is in the batch.
 """
 
 import json
@@ -46,7 +47,7 @@ class OnnxEmbedder:
         self._output = about.get("output") or self._session.get_outputs()[0].name
         self._pool = about.get("pool")
         self._threads = ThreadPoolExecutor(count)
-        self._batch_size = batch_size
+        self._batch_size = min(batch_size, int(about.get("batch") or batch_size))
         self._ref = ModelRef(directory.resolve().name, digest_of_directory(directory))
         self._dimension = int(about["dimension"])
 

@@ -20,9 +20,13 @@ from benchmark.variants.subject import Subject
 
 
 def drawings(subject: Subject, counts: Sequence[int], distance: str) -> list[dict[str, Any]]:
-    """A row for each γ and aggregate; of one drawing all aggregates are the same, so there is one row."""
+    """A row for each γ and aggregate; of one drawing all aggregates are the same, so there is one row.
+
+    `over_mean` is how much more often than the mean of as many drawings it is right, query by query.
+    """
     rows = []
     for candidates in counts:
+        usual = subject.rankings(distance, candidates).right
         for aggregate in Aggregate if candidates > 1 else (Aggregate.MEAN,):
             right = subject.rankings(distance, candidates, aggregate).right
             rows.append(
@@ -31,6 +35,8 @@ def drawings(subject: Subject, counts: Sequence[int], distance: str) -> list[dic
                     "aggregate": aggregate.value,
                     "accuracy": float(right.mean()),
                     "interval_95": interval(right, subject.groups),
+                    "over_mean": float(right.mean() - usual.mean()),
+                    "over_mean_interval_95": interval(right.astype(float) - usual, subject.groups),
                     "images": candidates * len(subject.features.sources),
                 }
             )

@@ -1,8 +1,8 @@
 """The plug-in: a trained method alone, and fused with resynthesis by a weight that is chosen on other queries.
 
-Shots, the queries that choose the weight, and those that are counted never share a character or a prompt. Of a dataset
-these are its three sides; of real images each prompt is left out once, and the weight is chosen on each of the others,
-left out in turn.
+Shots, the queries that choose the weight, and those that are counted never share a character or a prompt. Of a whole
+dataset these are its three sides. Of one side alone, or of real images, each group is left out once, and the weight is
+chosen on each of the others, left out in turn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,9 +48,9 @@ def prior(
 
 
 def _folds(subject: Subject) -> Iterator[Fold]:
-    if not subject.real:
-        train, held = subject.columns(Side.TRAIN), subject.columns(Side.VALIDATION)
-        yield Fold([(train, held)], (train, subject.columns(Side.TEST)))
+    train, held, test = map(subject.columns, (Side.TRAIN, Side.VALIDATION, Side.TEST))
+    if train.size and held.size and test.size:
+        yield Fold([(train, held)], (train, test))
         return
     names = np.unique(subject.groups)
     for out in names:

@@ -80,17 +80,10 @@ class Subject:
             store,
         )
 
-    @property
-    def real(self) -> bool:
-        """Whether these are images that nobody drew for a benchmark."""
-        return self.over == "prompts"
-
     def columns(self, side: Side) -> Indices:
-        """The places of a side's characters. Raises ConfigurationError where there are none."""
-        found = [at for at, number in enumerate(self.features.characters) if self.features.side.get(number) is side]
-        if not found:
-            raise ConfigurationError(f"{self.name} has no {side} characters; make it with more than ten, whole.")
-        return np.asarray(found, np.intp)
+        """The places of a side's characters; none where there are no sides."""
+        side_of = self.features.side
+        return np.flatnonzero([side_of.get(number) is side for number in self.features.characters])
 
     def apart(self, distance: str, candidates: int) -> NDArray[np.float64]:
         """(S, P, S, γ) distances, as the service computes them, of the first γ drawings."""

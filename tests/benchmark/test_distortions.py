@@ -10,8 +10,8 @@ from PIL import Image
 from attribution.build import Placement, build_embedder
 from attribution.errors import ConfigurationError
 from benchmark.__main__ import main
+from benchmark.queries import ratio_interval
 from benchmark.real import Gallery
-from benchmark.robustness import ratio_interval
 from benchmark.store import Store
 
 CLIP = Path(__file__).parents[2] / "zoo/models/clip"
@@ -74,6 +74,16 @@ def test_the_command_says_how_often_and_how_surely(
     assert smaller["share_interval_95"] == [1.0, 1.0]
     assert "| greyscale | to L and back | 50.0 % | 50.0 % (50.0 % to 50.0 %)" in table.read_text()
     assert table.read_text().split("\n\n")[0] in capsys.readouterr().out
+
+
+def test_feature_spaces_stand_side_by_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the same queries: a row for each, with how often it answers as the first does."""
+    out = tmp_path / "out.json"
+    assert main(f"embedders {folder} fake: fake:levels=2 --store {tmp_path / 'store'} --out {out}".split()) == 0
+    first, second = json.loads(out.read_text())["rows"]
+    assert (first["embedder"], first["dimension"], second["dimension"]) == ("fake-embedder@1", 64, 8)
+    assert (first["accuracy"], first["interval_95"], second["same_answer_as_first"]) == (1.0, [1.0, 1.0], 1.0)
+    assert "| fake-embedder | 8 | 1 | 100.0 % (100.0 to 100.0) | 100.0 % |" in capsys.readouterr().out
 
 
 def test_the_attack_runs_where_there_are_gradients(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

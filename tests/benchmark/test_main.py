@@ -26,6 +26,12 @@ def test_from_nothing_to_a_calibration(made: Path, tmp_path: Path, capsys: pytes
     entries = json.loads(calibration.read_text())["entries"]
     assert [entry["candidates"] for entry in entries] == [1, 2]
     assert entries[0]["sources"] == {f"fake-{name}": "1" for name in "abcde"}
+    lenient = tmp_path / "max.json"
+    assert main(f"calibrate {common} --aggregate max --out {lenient}".split()) == 0
+    assert {entry["aggregate"] for entry in json.loads(lenient.read_text())["entries"]} == {"max"}
+    assert main(f"evaluate {common} --aggregate max --calibration {calibration} --out {report}".split()) == 0
+    known = [run["verdict"] is not None for run in json.loads(report.read_text())["runs"]]
+    assert known == [True, False]  # of one drawing all aggregates are the same
     assert main(f"evaluate {common} --calibration {calibration} --out {report}".split()) == 0
     runs = json.loads(report.read_text())["runs"]
     assert [run["queries"] for run in runs] == [60, 60]

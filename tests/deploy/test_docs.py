@@ -24,6 +24,13 @@ def test_settings_are_documented_as_they_are():
     assert found.returncode == 0, found.stderr
 
 
+def test_variants_are_documented_as_they_were_measured():
+    """docs/variants.md and its figures are what the generator writes from docs/measured; if not, run it."""
+    command = [sys.executable, "docs/generate_variants.py", "--check"]
+    found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
 def test_vendors_are_documented_as_they_are_tested():
     """docs/vendors.md is what its generator writes from the contracts of the adapters; if not, run the generator."""
     command = [sys.executable, "docs/generate_vendors.py", "--check"]

@@ -58,6 +58,8 @@ def test_a_model_is_exported_quantised_and_compared(clip: Path, tmp_path: Path, 
     layer = OpenClipEmbedder(f"local-dir:{clip}#layer=1,pool=mean")
     assert exported.dimension == layer.dimension == 16
     cosines = (exported.embed(IMAGES) * layer.embed(IMAGES)).sum(axis=1)
+    alone = np.concatenate([exported.embed([image]) for image in IMAGES])
+    assert np.array_equal(alone, exported.embed(IMAGES)), "features are an image's own, whatever else is in the batch"
     assert 0.99 < cosines.min() < cosines.max() < 1 - 1e-7, "int8 is near, and it is int8"
     assert str(REPOSITORY).encode() not in (target / "model.onnx").read_bytes()
     assert main(["export-onnx", f"local-dir:{clip}", str(target)]) == 2
