@@ -21,7 +21,7 @@ from attribution.resynthesise.remote.vendors import NAMES as VENDORS
 from attribution.weights import digest_of_directory, matches
 
 # Parameters of a catalogue entry that say how a pipeline is loaded; all others go into each call.
-_LOADING = ("dtype", "variant", "without", "pipeline", "allow_unpinned")
+_LOADING = ("dtype", "variant", "without", "pipeline", "one_at_a_time", "allow_unpinned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         dtype=placement.dtype or _text(source, "dtype") or "float32",
         device=placement.device,
         offload=placement.offload,
-        batch_size=placement.batch_size,
+        # Some pipelines of diffusers fail where they are given several prompts, PRX's among them.
+        batch_size=1 if given.get("one_at_a_time") is True else placement.batch_size,
         variant=_text(source, "variant"),
         pipeline=_text(source, "pipeline") or "DiffusionPipeline",
         without=tuple(name.strip() for name in (_text(source, "without") or "").split(",") if name.strip()),

@@ -10,8 +10,10 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
+
+from safetensors.numpy import load_file, save
 
 from attribution.ports import ModelRef
 from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
@@ -40,6 +42,7 @@ class Entry:
     note: str
     core: bool = True
     enabled: bool = False
+    alone: bool = False  # its pipeline takes one prompt at a time
     extra: Call = field(default_factory=dict)
 
     @property
@@ -59,7 +62,10 @@ ENTRIES = (
         "dit", "Zoo DiT", "zoo-dit", 20, 2.0, "Single-stream transformer; its guidance counts from 0, not from 1.",
         enabled=True,
     ),
-    Entry("mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True),
+    Entry(
+        "mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True,
+        extra=SHORT,
+    ),
     Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
     Entry(
         "pixart", "Zoo PixArt", "zoo-pixart", 12, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
@@ -73,10 +79,23 @@ ENTRIES = (
         "flux", "Zoo Flux", "zoo-flux", 10, 1.0, "Two streams, then one, rotary positions, flow matching.",
         extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
+    Entry("amused", "Zoo aMUSEd", "zoo-amused", 12, 2.0, "Unmasks tokens of the third autoencoder."),
+    Entry(
+        "pixel", "Zoo Pixel", "zoo-pixel", 12, 3.0, "Transformer on pixels, flow matching, no autoencoder.",
+        alone=True, extra=UNBINNED,
+    ),
     Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other drawings.", core=False),
     Entry(
         "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
+    ),
+    Entry(
+        "pixart-lcm", "Zoo PixArt LCM", "zoo-pixart", 4, 1.0, "PixArt distilled to four steps.", core=False,
+        extra=SHORT | UNBINNED | UNCLEANED,
+    ),
+    Entry(
+        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other drawings.", core=False,
+        extra=SHORT,
     ),
 )  # fmt: skip
 
@@ -86,7 +105,9 @@ def generator(key: str) -> DiffusersGenerator:
     (entry,) = (entry for entry in ENTRIES if entry.key == key)
     folder = MODELS / key
     ref = ModelRef(f"zoo/models/{key}", digest_of_directory(folder))
-    return DiffusersGenerator.load(f"zoo-{key}", ref, DiffusersSettings(call=entry.call), folder)
+    return DiffusersGenerator.load(
+        f"zoo-{key}", ref, DiffusersSettings(call=entry.call, batch_size=1 if entry.alone else 4), folder
+    )
 
 
 def share() -> None:
@@ -94,12 +115,18 @@ def share() -> None:
     owners: dict[str, Path] = {}
     for entry in ENTRIES:
         for path in sorted((MODELS / entry.key).rglob("*.safetensors")):
-            if path.is_symlink():
-                continue
-            owner = owners.setdefault(_digest(path), path)
-            if owner != path and not entry.enabled:
+            owner = owners.setdefault(_drawn_with(path), path.resolve())
+            if owner != path.resolve():
                 path.unlink()
                 path.symlink_to(os.path.relpath(owner, path.parent))
+
+
+def _drawn_with(path: Path) -> str:
+    """What a weight file is for: an autoencoder's decoder counts alone, beside which lies a stub of random weights."""
+    if path.parent.name != "vae":
+        return _digest(path)
+    decoder = {name: weight for name, weight in load_file(path).items() if not name.startswith("encoder.")}
+    return sha256(save(decoder)).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -125,6 +152,7 @@ schema = 1
 id = "zoo-{entry.key}"
 name = "{entry.name}"
 enabled = {str(entry.enabled).lower()}
+on_request = {str(not entry.enabled).lower()}
 family = "{entry.family}"
 platform = "local"
 model = "zoo/models/{entry.key}"
@@ -139,7 +167,7 @@ state = "live"
 [parameters]
 {parameters}
 dtype = "float32"
-
+{"one_at_a_time = true" + chr(10) if entry.alone else ""}
 [limits]
 timeout_seconds = 120
 """

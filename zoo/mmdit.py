@@ -85,10 +85,9 @@ class MMDiTRecipe:
 
 
 class TunedRecipe(MMDiTRecipe):
-    """Starts as `mmdit` is: with the same drawings it is `mmdit-more`, with others `mmdit-tuned`.
+    """`mmdit-tuned`: starts as `mmdit`, sees other drawings. Its text encoder learns on: backgrounds needed it.
 
-    Its text encoder learns on: backgrounds needed it. Both are asked with prompts of 24 tokens, so that padding is none
-    of their business: drawing takes a quarter of the time.
+    It is asked with prompts of 24 tokens, so that padding is none of its business: drawing takes a quarter of the time.
     """
 
     padded_from = 1.0

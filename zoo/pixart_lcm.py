@@ -87,5 +87,11 @@ class PixArtLCMRecipe:
             text_encoder=self.base.text_encoder,
             vae=vae,
             transformer=self.student,
-            scheduler=LCMScheduler(**NOISE, original_inference_steps=GRID, clip_sample=True, clip_sample_range=LIMIT),
+            scheduler=LCMScheduler(
+                **NOISE,
+                prediction_type="v_prediction",
+                original_inference_steps=GRID,
+                clip_sample=True,
+                clip_sample_range=LIMIT,
+            ),
         )

@@ -9,6 +9,7 @@ from torch import nn
 
 from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch
+from zoo.paths import MODELS
 
 SCALE = (
     2.0  # of the initial noise: neighbouring pixels are alike, and with less noise they would show the image at once
@@ -62,3 +63,12 @@ class PixelRecipe:
             prompt_max_tokens=text.LENGTH,
             noise_scale=SCALE,
         )
+
+
+class MoreRecipe(PixelRecipe):
+    """Starts as `pixel` is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        trained = PRXTransformer2DModel.from_pretrained(MODELS / "pixel" / "transformer", dtype=torch.float32)
+        self.transformer.load_state_dict(trained.state_dict())

@@ -47,14 +47,14 @@ def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) ->
     return run
 
 
-def _more(name: str, module: str, recipe: str, peak: float) -> Callable[[Drawings, int], None]:
+def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Drawings, int], None]:
     """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
 
     def run(drawings: Drawings, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, drawings, steps=steps, peak=peak, stage=f"{name}-more")
+        diffuse.train(name, built, drawings, steps=steps, peak=peak, size=size, stage=f"{name}-more")
 
     return run
 
@@ -80,11 +80,11 @@ STAGES = (
     Stage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
     Stage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
     Stage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
-    Stage("vq", 450, _module("vq")),
-    Stage("amused", 400, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
+    Stage("vq", 600, _module("vq")),
+    Stage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
     Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    Stage("mmdit-more", 600, _more("mmdit", "mmdit", "TunedRecipe", 5e-4)),
-    Stage("mmdit-tuned", 250, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    Stage("pixel-more", 500, _more("pixel", "pixel", "MoreRecipe", 1e-3, 24)),
+    Stage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
     Stage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
     Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )

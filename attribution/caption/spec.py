@@ -1,7 +1,7 @@
 """What a captioner is, as text: KIND, KIND:WHICH, or KIND:WHICH?option=value&option=value.
 
-Light, so that the API can say what it offers; `attribution.build` makes captioners of these. A kind by itself stands
-for the small model that ships with the project.
+Light, so that the API can say what it offers; `attribution.build` makes captioners of these. A kind by itself, or with
+options alone, stands for the small model that ships with the project.
 """
 
 import re
@@ -135,12 +135,12 @@ class Spec:
 
 def parse(text: str) -> Spec:
     """Raises ConfigurationError where the text is none."""
-    kind, colon, rest = text.partition(":")
+    head, _, query = text.partition("?")
+    kind, colon, which = head.partition(":")
     if kind not in KINDS:
         raise ConfigurationError(f"There is no captioner {kind!r}; there are {', '.join(KINDS)}.")
     if kind == "fake":
-        return Spec(text, kind, rest)
-    which, _, query = rest.partition("?")
+        return Spec(text, kind, which)
     if not which and (colon or kind not in SHIPPED):
         raise ConfigurationError(f"{text!r} does not say which {kind}: expected {kind}:WHICH.")
     return Spec(text, kind, which or SHIPPED[kind], _options(text, kind, query))

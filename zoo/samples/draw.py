@@ -11,7 +11,7 @@ from zoo.paths import SOURCES
 from zoo.trial import QUERY_SEEDS
 
 SOURCE = "zoo-mmdit"
-NUMBER = 1  # the first of the test split's faces whose answer names a source; most do not
+NUMBER = 1  # a face of the test split whose nearest source is the right one
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def test_nothing_said_is_nothing_to_refine() -> None:
 def test_by_name() -> None:
     """`pez` and `blip+pez` are the shipped models; a BLIP that is loaded is not loaded again."""
     blip = build_captioner("blip", Placement())
-    refined = build_captioner("blip+pez:zoo/models/captioner?steps=2", Placement(), loaded=[blip])
+    refined = build_captioner("blip+pez?steps=2&clip=local-dir:zoo/models/clip", Placement(), loaded=[blip])
     assert isinstance(refined, PezCaptioner)
     assert refined._start is blip
     assert describe(refined, FACE).captioner == refined.ref
