@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attribution.build import Placement, build_embedder
+from attribution.build import Placement, build_captioner, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import ConfigurationError
 from benchmark.distort import DISTORTIONS, SAME_PICTURE
@@ -30,6 +30,7 @@ def add(commands: Any, embedder: str, models: Any) -> None:
     parser.add_argument("--sides", type=names, help="train, test, validation; default: all characters")
     parser.add_argument("--queries", type=int, help="of a folder: so many pictures by each model after each prompt")
     parser.add_argument("--distortions", type=names, help=f"only these of {', '.join(_ALL)}")
+    parser.add_argument("--captioner", help="also say how often it says the same of a copy; such as blip")
     parser.add_argument("--seed", type=int, default=0, help="other parameters for every picture")
     parser.add_argument("--out", type=Path, help="JSON; default: printed")
     parser.add_argument("--markdown", type=Path, help="the tables, which are also printed")
@@ -48,6 +49,8 @@ def _run(options: argparse.Namespace) -> int:
         chosen.remove(ATTACK.name)
         print(f"{ATTACK.name} is left out: it needs the gradients of an open_clip embedder")
     store = Store(options.store)
+    placement = Placement(options.device, threads=options.threads)
+    captioner = build_captioner(options.captioner, placement) if options.captioner else None
     sides = [Side(side) for side in options.sides] if options.sides else None
     queries = open_queries(options.directory, embedder, store, Part(options.sources, sides, options.queries))
     reports, tables = [], []
@@ -58,7 +61,8 @@ def _run(options: argparse.Namespace) -> int:
             some = [wanted[name] for name in chosen if name in wanted]
             if some:
                 setting = {"distance": options.distance, "candidates": candidates, "seed": options.seed}
-                reports.append(measure(queries, some, embedder, store, **setting))
+                says = captioner if wanted is SAME_PICTURE else None
+                reports.append(measure(queries, some, embedder, store, **setting, captioner=says))
                 tables.append(markdown(reports[-1]))
                 print(tables[-1], end="\n\n")
     if options.markdown:

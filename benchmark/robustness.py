@@ -3,6 +3,7 @@
 Only queries are distorted: drawings, their features and the captions behind them are those of the undistorted picture.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.image import load
-from attribution.ports import Embedder, Vectors
+from attribution.ports import Captioner, Embedder, Vectors
 from benchmark.distort import Distortion, adversary, attack, distort
 from benchmark.metrics import interval
 from benchmark.progress import progress
@@ -39,8 +40,9 @@ def measure(
     distance: str = "cosine",
     candidates: int = 1,
     seed: int = 0,
+    captioner: Captioner | None = None,
 ) -> dict[str, Any]:
-    """A row for each distortion, beside the clean figures."""
+    """A row for each distortion, beside the clean figures; with a captioner, also how often the caption stays."""
     clean = answers(queries.features, distance, candidates)
     truth = np.arange(len(clean))[:, None]
     groups = np.asarray(queries.groups)
@@ -64,6 +66,11 @@ def measure(
                     "mean_cosine": float(similarity.mean()),
                 }
             )
+            if captioner is not None:
+                kept = _captions(queries, distortion, captioner, store, seed) == _captions(
+                    queries, None, captioner, store, seed
+                )
+                rows[-1] |= {"same_caption": float(kept.mean()), "same_caption_interval_95": interval(kept, groups)}
             done(1)
     return {
         "embedder": str(embedder.ref),
@@ -85,6 +92,27 @@ def _features(
 ) -> NDArray[np.floating]:
     """(S, P, d) of the distorted pictures; what was computed before comes from the store."""
     return np.stack([_row(row, distortion, embedder, store, seed) for row in queries.pictures])
+
+
+def _captions(
+    queries: Queries, distortion: Distortion | None, captioner: Captioner, store: Store, seed: int
+) -> NDArray[np.str_]:
+    """(S, P) what is seen in the pictures, distorted or as they are."""
+    return np.array([_described(row, distortion, captioner, store, seed) for row in queries.pictures])
+
+
+def _described(
+    pictures: Sequence[Picture], distortion: Distortion | None, captioner: Captioner, store: Store, seed: int
+) -> list[str]:
+    how = None if distortion is None else [distortion.name, distortion.parameters, seed]
+    path = store.path(key_of("described", str(captioner.ref), how, [each.sha256 for each in pictures]), ".json")
+    if not path.exists():
+        images = [load(each.path).image for each in pictures]
+        if distortion is not None:
+            images = [distort(distortion, image, p.sha256, seed) for image, p in zip(images, pictures, strict=True)]
+        write(path, json.dumps([captioner.describe(image) for image in images]).encode())
+    found: list[str] = json.loads(path.read_text())
+    return found
 
 
 def _row(pictures: Sequence[Picture], distortion: Distortion, embedder: Embedder, store: Store, seed: int) -> Vectors:
@@ -113,13 +141,15 @@ def _distorted(
 def markdown(report: Mapping[str, Any]) -> str:
     """The table, with what was measured above it."""
     low, high = report["clean_interval_95"]
+    told = "same_caption" in report["rows"][0]
     lines = [
         f"{report['queries']} queries by {report['sources']} sources, {report['embedder']}, {report['distance']}, "
         f"γ = {report['candidates']}: undistorted {_percent(report['clean_accuracy'])} are right "
         f"({_percent(low)} to {_percent(high)}; chance {_percent(report['chance'])}).",
         "",
-        "| distortion | parameters | accuracy | share of the undistorted | same answer | cosine to itself |",
-        "|---|---|---|---|---|---|",
+        "| distortion | parameters | accuracy | share of the undistorted | same answer | cosine to itself |"
+        + (" same caption |" if told else ""),
+        "|---|---|---|---|---|---|" + ("---|" if told else ""),
     ]
     for row in report["rows"]:
         share, same = row["share_interval_95"], row["same_answer_interval_95"]
@@ -127,7 +157,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"| {row['distortion']} | {row['parameters']} | {_percent(row['accuracy'])} "
             f"| {_percent(row['share_of_clean'])} ({_percent(share[0])} to {_percent(share[1])}) "
             f"| {_percent(row['same_answer'])} ({_percent(same[0])} to {_percent(same[1])}) "
-            f"| {row['mean_cosine']:.3f} |"
+            f"| {row['mean_cosine']:.3f} |" + (f" {_percent(row['same_caption'])} |" if told else "")
         )
     return "\n".join(lines)
 

@@ -63,7 +63,7 @@ def test_the_command_says_how_often_and_how_surely(
     """Greyscale takes from a colour histogram all it has, a smaller copy nothing; both as JSON and as a table."""
     out, table, store = tmp_path / "out.json", tmp_path / "out.md", tmp_path / "store"
     common = f"distortions {folder} --embedder fake: --store {store} --out {out} --markdown {table}"
-    assert main(f"{common} --candidates 1,2 --distortions greyscale,size-50".split()) == 0
+    assert main(f"{common} --candidates 1,2 --distortions greyscale,size-50 --captioner fake:say=it".split()) == 0
     runs = json.loads(out.read_text())["runs"]
     assert [(run["candidates"], run["rows"][0]["distortion"]) for run in runs] == [
         (1, "greyscale"), (1, "size-50"), (2, "greyscale"), (2, "size-50"),
@@ -72,6 +72,7 @@ def test_the_command_says_how_often_and_how_surely(
     assert (runs[0]["queries"], runs[0]["groups"], runs[0]["clean_accuracy"]) == (12, 2, 1.0)
     assert grey["share_of_clean"] == grey["same_answer"] == 0.5, "one of two sources is always the nearest"
     assert smaller["share_interval_95"] == [1.0, 1.0]
+    assert ("same_caption" in grey, smaller["same_caption"]) == (False, 1.0)
     assert "| greyscale | to L and back | 50.0 % | 50.0 % (50.0 % to 50.0 %)" in table.read_text()
     assert table.read_text().split("\n\n")[0] in capsys.readouterr().out
 
