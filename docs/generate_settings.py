@@ -24,7 +24,7 @@ TARGET = REPOSITORY / "docs" / "settings.md"
 HEAD = """\
 # Settings
 
-Written by `docs/generate_settings.py` from `app/settings.py`; change that file, not this one.
+Written by `docs/generate_settings.py` from `app/settings/`; change that, not this file.
 
 Every process reads its settings once, at start, from environment variables named `GROUP__NAME`. A missing or wrong
 value, or a misspelt name within a group, ends the process with a message.

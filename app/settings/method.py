@@ -1,0 +1,83 @@
+"""What is asked and how it is compared: the catalogue and the models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import (
+    Field,
+    PositiveInt,
+    model_validator,
+)
+
+from app.settings.group import Group
+from attribution.caption.spec import Spec, offered
+from attribution.embed.spec import EmbedderSpec
+from attribution.embed.spec import offered as offered_embedders
+from attribution.errors import ConfigurationError
+from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
+
+
+class CatalogueSettings(Group):
+    """The sources this installation knows."""
+
+    directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
+
+
+class ModelSettings(Group):
+    """What describes and what compares, and on which device."""
+
+    captioner: str = Field(
+        "blip:zoo/models/captioner",
+        description="the usual one, as kind:which, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
+    )
+    captioners: dict[str, str] = Field(
+        {},
+        description="others that a job may ask for as `captioner`, by the names it gives, as JSON, e.g. "
+        '{"large": "blip:Salesforce/blip-image-captioning-large@COMMIT"}; docs/captions.md',
+    )
+    embedder: str = Field(
+        "open_clip:local-dir:zoo/models/clip",
+        description="the usual one, as kind:where, e.g. open_clip:ViT-L-14-336/openai or onnx:local-dir:DIRECTORY",
+    )
+    embedders: dict[str, str] = Field(
+        {},
+        description="others that a job may ask for as `embedder`, by the names it gives, as JSON, e.g. "
+        '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
+    )
+    distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
+    aggregate: Aggregate = Field(
+        Aggregate.MEAN, description="of the distances of a source's drawings, where the caller does not say"
+    )
+    prior_weight: float = Field(
+        PRIOR_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `prior`"
+    )
+    calibrations: tuple[Path, ...] = Field(
+        (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
+    )
+    device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="overrides the sources' own dtype"
+    )
+    offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
+    batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
+    memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        """Read once, so that a misspelt one stops the start."""
+        try:
+            self.offered, self.offered_embedders  # noqa: B018 - raise
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def offered(self) -> Mapping[str, Spec]:
+        """The captioners that a job may name; the first is the usual one."""
+        return offered(self.captioner, self.captioners)
+
+    @property
+    def offered_embedders(self) -> Mapping[str, EmbedderSpec]:
+        """The embedders that a job may name; the first is the usual one."""
+        return offered_embedders(self.embedder, self.embedders)
