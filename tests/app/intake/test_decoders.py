@@ -249,7 +249,8 @@ def test_a_child_that_dies_over_evidence_does_not_cost_the_image(upload: Path):
             (child,) = children()
             os.kill(child, signal.SIGKILL)
             os.close(end)
-            while child in children():
+            # Its command line goes first, its files later: the next writer must not meet this reader.
+            while Path(f"/proc/{child}").exists():
                 time.sleep(0.01)
 
     async def run() -> list[dict[str, Any]]:
