@@ -120,8 +120,17 @@ def save(name: str, pipeline: DiffusionPipeline) -> None:
     words = card.read_text() if card.exists() else None
     shutil.rmtree(folder, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    forget_origin(folder)
     if words is not None:
         card.write_text(words)
+
+
+def forget_origin(folder: Path) -> None:
+    """Parts that were loaded from disk say from where: a path of this machine, and part of the revision."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def draw_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:

@@ -38,6 +38,13 @@ def test_weights_are_the_frozen_ones_and_small() -> None:
     assert sum(path.stat().st_size for path in weights) <= freeze.LIMIT
 
 
+def test_models_name_no_path_of_the_machine_that_trained_them() -> None:
+    """It would mean nothing elsewhere, and be part of the revision."""
+    configs = list(freeze.MODELS.rglob("*.json"))
+    assert configs
+    assert [path for path in configs if '_path": "/' in path.read_text()] == []
+
+
 def test_captions_were_probed_with_these_weights() -> None:
     """The report is about the files that are here, and every source is in it."""
     measured = json.loads(probe.REPORT.read_text())["sources"]
