@@ -26,7 +26,7 @@ from app.errors import InvalidRequest
 from app.intake.strict_json import parse
 from app.settings import MAX_AWAITED
 from app.webhook.events import EventType
-from attribution.caption.spec import NAME_PATTERN
+from attribution.offer import NAME_PATTERN
 from attribution.ports import Aggregate, DistanceName
 
 MAX_METADATA_BYTES = 4_096

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from attribution import offer
 from attribution.errors import ConfigurationError
 
 # Where the small models lie, by the kinds that have one.
@@ -18,8 +19,6 @@ SHIPPED: Mapping[str, str] = {
     "pez": "local-dir:zoo/models/clip",
     "blip+pez": "zoo/models/captioner",
 }
-# How a job calls a captioner.
-NAME_PATTERN = r"^[a-z0-9][a-z0-9+._-]{0,63}$"
 LONGEST_TIMEOUT = 240.0  # a stage of a job has five minutes
 
 
@@ -151,13 +150,7 @@ def offered(usual: str, others: Mapping[str, str]) -> dict[str, Spec]:
 
     Raises ConfigurationError.
     """
-    first = parse(usual)
-    for name in others:
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise ConfigurationError(f"{name!r} is no name for a captioner: small letters, digits, +, ., _ and -.")
-        if name == first.kind:
-            raise ConfigurationError(f"The usual captioner is called {name} already; call the other one differently.")
-    return {first.kind: first, **{name: parse(text) for name, text in others.items()}}
+    return offer.offered("a captioner", parse, usual, others)
 
 
 def _options(text: str, kind: str, query: str) -> Options | None:

@@ -4,11 +4,10 @@ Light, so that the API can say what it offers; `attribution.build` makes embedde
 the small model that ships with the project.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attribution.caption.spec import NAME_PATTERN
+from attribution import offer
 from attribution.errors import ConfigurationError
 
 # Where the small models lie, by the kinds that have one.
@@ -39,10 +38,4 @@ def offered(usual: str, others: Mapping[str, str]) -> dict[str, EmbedderSpec]:
 
     Raises ConfigurationError.
     """
-    first = parse(usual)
-    for name in others:
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise ConfigurationError(f"{name!r} is no name for an embedder: small letters, digits, +, ., _ and -.")
-        if name == first.kind:
-            raise ConfigurationError(f"The usual embedder is called {name} already; call the other one differently.")
-    return {first.kind: first, **{name: parse(text) for name, text in others.items()}}
+    return offer.offered("an embedder", parse, usual, others)
