@@ -20,7 +20,7 @@ from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate
-from benchmark import distortions, publication, show, spaces
+from benchmark import distortions, examples, publication, show, spaces
 from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
 from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out, with_intervals
@@ -32,6 +32,7 @@ from benchmark.features import Features, embed, published
 from benchmark.make import Recipe, make
 from benchmark.output import save, save_plain
 from benchmark.paths import MODELS, STORE
+from benchmark.plan import command as plan
 from benchmark.provenance import running, weights
 from benchmark.split import Side
 from benchmark.store import Store, digest
@@ -264,6 +265,8 @@ def _parser() -> argparse.ArgumentParser:
     distortions.add(commands, _EMBEDDER, _models)
     spaces.add(commands, _models)
     baselines.add(commands, measured, _features, save)
+    examples.add(commands, _EMBEDDER, _models, save)
+    plan.add(commands, main)
     return parser
 
 
