@@ -43,7 +43,7 @@ def _run(main: Main, options: argparse.Namespace) -> int:
     size = replace(size, work=options.work or size.work)
     real = Real(options.real, options.real_embedder) if options.real else None
     results = size.work / "results"
-    common = () if options.store == STORE else ("--store", str(options.store))
+    common: tuple[str, ...] = () if options.store == STORE else ("--store", str(options.store))
     common += ("--threads", str(options.threads)) if options.threads else ()
     processes = ("--processes", str(options.processes)) if options.processes else ()
     extra = {
