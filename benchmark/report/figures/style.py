@@ -12,7 +12,7 @@ from PIL import Image
 Draw = Callable[[], Figure]
 WIDE = 7.2  # inches, a page's width
 _DPI = 150
-_COLOURS = 128
+_COLOURS = 256
 # Dark enough to print, and each with a marker and a dash of its own, so that no colour is needed.
 LINES: Sequence[Mapping[str, Any]] = (
     {"color": "#111111", "marker": "o", "linestyle": "-"},
@@ -64,11 +64,14 @@ def picture(draw: Draw) -> bytes:
     return out.getvalue()
 
 
-def canvas(
-    height: float, columns: int = 1, rows: int = 1, width: float = WIDE, **options: Any
-) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes, row by row; a page wide unless told."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+def blank(width: float, height: float) -> Figure:
+    """A figure of so many inches that is laid out by hand."""
+    return Figure(figsize=(width, height), dpi=_DPI)
+
+
+def canvas(height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure and its axes, row by row."""
+    figure = Figure(figsize=(WIDE, height), dpi=_DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.ravel())
 

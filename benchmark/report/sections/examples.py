@@ -19,7 +19,7 @@ def zoo(results: Results) -> Section:
     found = results[_NAME]["zoo"]
     sources = list(found["pictures"])
     tiles = [
-        Tile(found["pictures"][source][at], short(source) if at == 0 else "")
+        Tile(found["pictures"][source][at], short(source).replace("-", "-\n") if at == 0 else "")
         for at in range(len(found["characters"]))
         for source in sources
     ]
@@ -112,7 +112,7 @@ def why(found: Document, document: Document) -> list[str]:
     if found["source"] != found["named"]:
         same = families.get(found["source"]) == families.get(found["named"])
         told.append(
-            f"Both are of the family {families[found['source']]}, so they draw alike."
+            f"Both are of the family {families[found['source']]}."
             if same
             else f"The two are of different families ({families.get(found['source'])}, {families.get(found['named'])})."
         )
@@ -131,7 +131,7 @@ def _captioned(found: Document) -> str:
         if kind != "equal"
     ]
     if not changes:
-        return "The caption is the true description, word for word, so all sources drew the right thing."
+        return "The caption is the true description, word for word, so the sources were told the right thing."
     parts = [
         f"“{was}” became “{now}”" if was and now else f"“{was}” is missing" if was else f"“{now}” was added"
         for was, now in changes

@@ -1,6 +1,6 @@
 """What the measurements say, in sentences made of their figures."""
 
-from benchmark.report.gather import Results
+from benchmark.report.gather import Document, Results
 from benchmark.report.html import Html, element
 from benchmark.report.section import Part, Section, text
 from benchmark.report.words import listed, percent, points
@@ -61,9 +61,15 @@ def _plugin(results: Results) -> list[str]:
     low, high = min(rows, key=lambda row: row["gain"]), max(rows, key=lambda row: row["gain"])
     return [
         f"As a plug-in, resynthesis adds between {points(low['gain'], low['gain_interval_95'])} points "
-        f"({low['method']}, {low['shots']} shots) and {points(high['gain'], high['gain_interval_95'])} points "
-        f"({high['method']}, {high['shots']} shots) to a trained method."
+        f"({_learned(low)}) and {points(high['gain'], high['gain_interval_95'])} points ({_learned(high)}) to a "
+        "trained method; beside resynthesis alone the two together are "
+        f"{points(min(row['gain_over_resynthesis'] for row in rows))} to "
+        f"{points(max(row['gain_over_resynthesis'] for row in rows))} points."
     ]
+
+
+def _learned(row: Document) -> str:
+    return f"{row['method']}, {row['shots']} shot{'s' * (row['shots'] > 1)}"
 
 
 def _candidates(results: Results) -> list[str]:
