@@ -102,6 +102,10 @@ def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "zoo-t1.json").write_text("{")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "is not JSON" in capsys.readouterr().err
+    (tmp_path / "zoo-t1.json").write_text("{}")
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "KeyError('runs')" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_two_results_the_first_counts(measured: Path, tmp_path: Path) -> None:
