@@ -12,11 +12,9 @@ PY := .venv/bin/python
 INSTALL := $(PYTHON) embedded/install.py
 export PIP_ARGS STATE_DIR
 
-CORE := zoo-unet,zoo-lcm,zoo-dit,zoo-mmdit,zoo-vunet,zoo-pixart,zoo-sd3,zoo-flux,zoo-amused,zoo-pixel
-
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
-        benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
+        benchmark benchmark-small benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
         benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
@@ -60,27 +58,30 @@ zoo-eval: installed-all ## Measure how often the small models' drawings are attr
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
-benchmark-dataset: installed-all ## Make the papers' dataset with the zoo: 100 characters, all its sources, γ = 1; goes on where it was killed
-	@$(PY) -m benchmark dataset make benchmark/.work/papers --sources 'zoo-*' --seed 2026 $(ARGS)
+benchmark: installed-all ## Everything that the papers measure, with the small models, as far as it is not done yet, and the report (ARGS: for all)
+	@$(PY) -m benchmark all $(ARGS)
 
-benchmark-dataset-small: installed-all ## The same with ten characters and four sources (under two minutes)
-	@$(PY) -m benchmark dataset make benchmark/.work/small --characters 10 --sources zoo-dit,zoo-lcm,zoo-mmdit,zoo-unet $(ARGS)
+benchmark-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
+	@$(PY) -m benchmark all --size small $(ARGS)
 
-benchmark-evaluate: installed-all ## How well are the ten core sources of benchmark-dataset told apart? Fails unless better than chance and below 95 %
-	@$(PY) -m benchmark evaluate benchmark/.work/papers --sources $(CORE) --check --out benchmark/.work/evaluation.json $(ARGS)
+benchmark-dataset: installed-all ## Of this only the dataset: 100 characters, all sources of the zoo, γ = 1; goes on where it was killed
+	@$(PY) -m benchmark all --steps dataset $(ARGS)
+
+benchmark-dataset-small: installed-all ## The small dataset only
+	@$(PY) -m benchmark all --size small --steps dataset $(ARGS)
+
+benchmark-evaluate: installed-all ## How well are ten, twelve and fourteen sources told apart? Fails unless better than chance and below 95 %
+	@$(PY) -m benchmark all --steps 'zoo-evaluate-*' $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
 	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11 --characters 60
 	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
-benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side, on benchmark-dataset and eight drawings of its test characters
-	@$(PY) -m benchmark dataset make benchmark/.work/drawings --sources 'zoo-*' --sides test --candidates 8
-	@$(PY) -m benchmark variants distances benchmark/.work/papers --out benchmark/.work/distances.json
-	@$(PY) -m benchmark variants candidates benchmark/.work/drawings --timed 2 --out benchmark/.work/candidates.json
-	@$(PY) -m benchmark variants prior benchmark/.work/papers --out benchmark/.work/prior.json
+benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side
+	@$(PY) -m benchmark all --steps zoo-distances,zoo-candidates,zoo-prior $(ARGS)
 
-benchmark-captions: installed-all ## Captioners side by side on the test characters of benchmark-dataset, and what a caption's likeness to the truth is worth
-	@$(PY) -m benchmark captions benchmark/.work/papers --out benchmark/.work/captions.json $(ARGS)
+benchmark-captions: installed-all ## Captioners side by side on the test characters, and what a caption's likeness to the truth is worth
+	@$(PY) -m benchmark all --steps zoo-captions $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
 	@$(PY) -m bench.distance $(ARGS)

@@ -102,7 +102,9 @@ def _cosine(left: Vectors, right: Vectors) -> float:
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--dataset", type=Path, default=WORK / "small", help="made by `make benchmark-dataset-small`")
+    parser.add_argument(
+        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make benchmark-dataset-small`"
+    )
     options = parser.parse_args()
     with TemporaryDirectory() as name:
         scratch = Path(name)

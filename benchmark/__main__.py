@@ -20,19 +20,22 @@ from attribution.catalogue import Catalogue, load_catalogue
 from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate
-from benchmark import distortions, publication, show, spaces
+from benchmark import distortions, examples, publication, show, spaces
 from benchmark.baselines import command as baselines
 from benchmark.borrow import borrow
-from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out
+from benchmark.calibrate import asked, entry, judged, leave_one_out, left_out, with_intervals
 from benchmark.captions import command as captions
 from benchmark.characters import cast
 from benchmark.dataset import Dataset
 from benchmark.evaluate import Rankings, evaluate, rankings
 from benchmark.features import Features, embed, published
 from benchmark.make import Recipe, make
-from benchmark.paths import STORE
+from benchmark.output import save, save_plain
+from benchmark.paths import MODELS, STORE
+from benchmark.plan import command as plan
+from benchmark.provenance import running, weights
 from benchmark.split import Side
-from benchmark.store import Store, digest, write
+from benchmark.store import Store, digest
 from benchmark.studio import Equipment, Studio
 from benchmark.variants import command as variants
 from zoo.captions import Split
@@ -44,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with running(sys.argv[1:] if arguments is None else arguments):
+            return int(options.run(options))
     except (AttributionError, OSError, ValueError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
@@ -68,6 +72,8 @@ def _make(options: argparse.Namespace) -> int:
     found = dataset.manifest
     print(f"{found['originals']} originals and {found['resyntheses']} resyntheses in {dataset.directory}")
     print(json.dumps(found["last_run"]))
+    if options.out:
+        save(options.out, {"dataset": dataset.directory.name, **found, "weights": weights(MODELS)})
     return 0
 
 
@@ -104,7 +110,7 @@ def _import_features(options: argparse.Namespace) -> int:
         for distance in options.distances or PAIRWISE:
             reports.append(publication.report(found, transform, distance, subset))
             print(show.published(reports[-1]))
-    _write(options.out, {"sources": list(found.sources), "runs": reports})
+    save(options.out, {"sources": list(found.sources), "runs": reports})
     return 0
 
 
@@ -120,12 +126,12 @@ def _evaluate(options: argparse.Namespace) -> int:
             report = {**setting, **evaluate(found, options.repeats)}
             print(show.evaluation(report), end="\n\n")
             if len(found.sources) > 2:
-                report["leave_one_out"] = leave_one_out(found)
+                report["leave_one_out"] = with_intervals(leave_one_out(found), found)
                 print(show.leave_one_out(report["leave_one_out"]), end="\n\n")
                 report["verdict"] = _verdict(found, setting, dict(features.revisions), calibration)
             reports.append(report)
     passed = all(report["p_value"] < 0.001 and report["accuracy"] < 0.95 for report in reports)
-    _write(options.out, {"dataset": options.directory.name, "neither_chance_nor_trivial": passed, "runs": reports})
+    save(options.out, {"dataset": options.directory.name, "neither_chance_nor_trivial": passed, "runs": reports})
     return 1 if options.check and not passed else 0
 
 
@@ -167,7 +173,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     about = {"name": options.directory.name, "characters": len(features.characters), "sides": options.sides or ["all"]}
     if (options.directory / "manifest.json").is_file():
         about["items_sha256"] = digest(options.directory / "items.jsonl")
-    _write(options.out, {"schema": 1, "dataset": about, "entries": entries})
+    save_plain(options.out, {"schema": 1, "dataset": about, "entries": entries})  # named by its hash in verdicts
     return 0
 
 
@@ -193,14 +199,6 @@ def _thresholds(path: Path | None) -> list[dict[str, Any]]:
     return entries
 
 
-def _write(path: Path | None, document: dict[str, Any]) -> None:
-    if path is None:
-        print(json.dumps(document))
-    else:
-        write(path, (json.dumps(document, indent=2) + "\n").encode())
-        print(f"written to {path}")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmark", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -224,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=0, help="other characters, other originals")
     made.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml")
     made.add_argument("--processes", type=_positive, default=os.cpu_count() or 1, help="1 for a GPU")
+    made.add_argument("--out", type=Path, help="JSON of what it is made of, with the hashes of all weights")
     made.add_argument("--batch", type=_positive, default=8, help="pictures of one source drawn at once")
     made.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
     _models(made)
@@ -261,11 +260,13 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--repeats", type=_positive, default=20, help="splits")
             command.add_argument("--calibration", type=Path, help="also say what these thresholds do here")
             command.add_argument("--check", action="store_true", help="fail unless p < 0.001 and accuracy < 95 %%")
-    variants.add(commands, _EMBEDDER, _models, _write)
-    captions.add(commands, _EMBEDDER, _models, _write)
+    variants.add(commands, _EMBEDDER, _models, save)
+    captions.add(commands, _EMBEDDER, _models, save)
     distortions.add(commands, _EMBEDDER, _models)
     spaces.add(commands, _models)
-    baselines.add(commands, measured, _features, _write)
+    baselines.add(commands, measured, _features, save)
+    examples.add(commands, _EMBEDDER, _models, save)
+    plan.add(commands, main)
     return parser
 
 

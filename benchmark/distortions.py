@@ -1,7 +1,6 @@
 """`python -m benchmark distortions`: accuracy under every distortion, and how often a changed copy has its answer."""
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from attribution.build import Placement, build_captioner, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import ConfigurationError
 from benchmark.distort import DISTORTIONS, SAME_PICTURE
+from benchmark.output import save
 from benchmark.queries import Part, open_queries
 from benchmark.robustness import ATTACK, markdown, measure
 from benchmark.split import Side
@@ -68,8 +68,5 @@ def _run(options: argparse.Namespace) -> int:
     if options.markdown:
         write(options.markdown, ("\n\n".join(tables) + "\n").encode())
     document = {"dataset": options.directory.name, "runs": reports}
-    if options.out:
-        write(options.out, (json.dumps(document, indent=2) + "\n").encode())
-    else:
-        print(json.dumps(document))
+    save(options.out, document)
     return 0

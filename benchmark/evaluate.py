@@ -84,6 +84,7 @@ def evaluate(found: Rankings, repeats: int = 20) -> dict[str, Any]:
         "top3": float(top(order, found.truth, 3).mean()),
         "roc_auc": macro_auroc(softmax(found.flat), found.truth),
         "recall": {name: float(right[i].mean()) for i, name in enumerate(found.sources)},
+        "recall_interval_95": {name: interval(right[i]) for i, name in enumerate(found.sources)},
         "confusion": table.tolist(),
         "most_confused": _most_confused(found.sources, table),
     }

@@ -1,7 +1,8 @@
-"""Where the benchmark's own files lie unless an option says otherwise; all of it can be made again."""
+"""Where the benchmark's own files lie unless an option says otherwise, which can all be made again; and the zoo's."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmark" / ".work"
 STORE = WORK / "store"
+MODELS = ROOT / "zoo" / "models"

@@ -1,7 +1,6 @@
 """`python -m benchmark embedders`: accuracy in one feature space beside another, on the same queries and drawings."""
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from attribution.build import Placement, build_embedder
 from benchmark.metrics import interval
+from benchmark.output import save
 from benchmark.queries import Part, answers, open_queries
 from benchmark.split import Side
 from benchmark.store import Store, write
@@ -61,10 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         write(options.markdown, (table + "\n").encode())
     shape = {"dataset": options.directory.name, "distance": options.distance, "queries": int(found.size)}
     document = {**shape, "sources": len(found), "groups": len(set(queries.groups)), "rows": rows}
-    if options.out:
-        write(options.out, (json.dumps(document, indent=2) + "\n").encode())
-    else:
-        print(json.dumps(document))
+    save(options.out, document)
     return 0
 
 

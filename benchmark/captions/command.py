@@ -18,7 +18,7 @@ from attribution.catalogue import Source, load_catalogue
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder
 from benchmark.captions import show
-from benchmark.captions.quality import TextTower, clip_cosine, tells, token_f1
+from benchmark.captions.quality import TextTower, clip_cosine, steps, tells, token_f1
 from benchmark.captions.redraw import Said, described, entries, originals, redrawn
 from benchmark.dataset import Dataset, Item
 from benchmark.evaluate import rankings
@@ -172,11 +172,13 @@ def _quality(results: Sequence[_Result]) -> list[dict[str, Any]]:
     for measure in ("clip_cosine", "token_f1"):
         for result in written:
             told = tells(result.likeness[measure], result.right)
-            found.append({"captioner": result.name, "measure": measure, **told})
+            by_likeness = steps(result.likeness[measure], result.right)
+            found.append({"captioner": result.name, "measure": measure, **told, "steps": by_likeness})
         together = [result for result in written if result.characters == written[0].characters]
         if len(together) > 1:
             alike = np.stack([result.likeness[measure] for result in together])
             right = np.stack([result.right for result in together])
             names = [result.name for result in together]
-            found.append({"captioner": "all", "of": names, "measure": measure, **tells(alike, right)})
+            told = tells(alike, right)
+            found.append({"captioner": "all", "of": names, "measure": measure, **told, "steps": steps(alike, right)})
     return found

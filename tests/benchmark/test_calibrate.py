@@ -21,6 +21,7 @@ from benchmark.calibrate import (
     keep,
     leave_one_out,
     left_out,
+    with_intervals,
 )
 from benchmark.evaluate import Rankings, rankings
 from tests.benchmark.test_evaluate import NAMES, features
@@ -88,6 +89,18 @@ def test_keeping_ninety_in_a_hundred(found: Rankings) -> None:
     assert report["all"]["wrong_at_90"] == pytest.approx(pair.left_out_named)
     assert set(report["sources"]) == set(NAMES)
     assert 0.5 < report["all"]["auroc_distance"] <= 1
+
+
+def test_intervals_of_left_out_sources(found: Rankings) -> None:
+    """Beside each figure its own, which is wider for one source than for all together."""
+    report = with_intervals(leave_one_out(found), found)
+    widths = []
+    for row in (report["all"], *report["sources"].values()):
+        for name in ("auroc_distance", "auroc_margin"):
+            low, high = row[f"{name}_interval_95"]
+            assert low <= row[name] <= high
+            widths.append(high - low)
+    assert 0 < widths[0] < np.mean(widths[2::2])
 
 
 def test_the_service_reads_it_and_judges_the_same(found: Rankings, tmp_path: Path) -> None:

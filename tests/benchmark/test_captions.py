@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.__main__ import main
-from benchmark.captions.quality import TextTower, clip_cosine, point_biserial, tells, token_f1
+from benchmark.captions.quality import TextTower, clip_cosine, point_biserial, steps, tells, token_f1
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_captioners_side_by_side(made: Path, fakes: Path, tmp_path: Path, capsys
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.*")}
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.*")} == before
-    assert json.loads(out.read_text()) == report
+    again = json.loads(out.read_text())
+    assert again.pop("made")["command"].startswith("python -m benchmark captions ")
+    assert again == {name: value for name, value in report.items() if name != "made"}
 
 
 def test_a_dataset_of_others_has_no_true_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +88,15 @@ def test_what_likeness_tells() -> None:
     assert tells(alike, np.ones((4, 10), bool)) == {"auroc": None, "point_biserial": None}
     assert tells(np.ones((4, 10)), alike > 0.5) == {"auroc": None, "point_biserial": None}
     assert np.isnan(point_biserial(np.ones(3), np.array([True, False, True])))
+
+
+def test_right_by_likeness() -> None:
+    """From the least alike to the likest in parts of one size; captions that are as like stay together."""
+    alike = np.linspace(0, 1, 40).reshape(4, 10)
+    found = steps(alike, alike > 0.5)
+    assert [part["originals"] for part in found] == [8] * 5
+    assert [part["accuracy"] for part in found] == [0, 0, 0.5, 1, 1]
+    low, high = found[2]["interval_95"]
+    assert low < 0.5 < high
+    (only,) = steps(np.ones((4, 10)), alike > 0.5)
+    assert (only["originals"], only["accuracy"]) == (40, 0.5)

@@ -55,6 +55,8 @@ def test_the_report_adds_up() -> None:
     assert table.sum(axis=1).tolist() == [30] * 4
     assert report["accuracy"] == pytest.approx(np.trace(table) / 120)
     assert list(report["recall"].values()) == pytest.approx((table.diagonal() / 30).tolist())
+    for name, (low, high) in report["recall_interval_95"].items():
+        assert low < report["recall"][name] < high
     low, high = report["accuracy_interval_95"]
     assert 0.25 < low < report["accuracy"] < high < 1
     assert report["p_value"] == 1e-4

@@ -1,0 +1,38 @@
+"""What a figure says of itself: how to make it again, and nothing of where it was made."""
+
+import json
+from pathlib import Path
+
+from benchmark.output import save
+from benchmark.paths import ROOT
+from benchmark.provenance import command, running, weights
+from benchmark.store import digest
+
+
+def test_a_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    """Files of the repository are named from there, others by their last name alone."""
+    told = command(["evaluate", str(ROOT / "benchmark" / ".work" / "a set"), "--store", str(tmp_path / "kept")])
+    assert told == "python -m benchmark evaluate 'benchmark/.work/a set' --store '…/kept'"
+
+
+def test_a_document_says_how_it_was_made(tmp_path: Path) -> None:
+    """By which command, when, how long it took, on what machine and with which versions."""
+    with running(["t1", "set"]):
+        save(tmp_path / "one.json", {"value": 1})
+    document = json.loads((tmp_path / "one.json").read_text())
+    assert document["value"] == 1
+    made = document["made"]
+    assert made["command"] == "python -m benchmark t1 set"
+    assert made["at"].endswith("+00:00")
+    assert made["seconds"] >= 0
+    assert made["machine"]["cores"] >= 1
+    assert made["machine"]["memory_gib"] > 0
+    assert {"python", "numpy", "torch"} <= set(made["versions"])
+
+
+def test_weights_by_path(tmp_path: Path) -> None:
+    """Weights only, by where they lie."""
+    (tmp_path / "clip").mkdir()
+    for name in ("clip/model.safetensors", "clip/config.json"):
+        (tmp_path / name).write_text(name)
+    assert weights(tmp_path) == {"clip/model.safetensors": digest(tmp_path / "clip" / "model.safetensors")}
