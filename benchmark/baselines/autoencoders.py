@@ -58,7 +58,7 @@ class Autoencoders:
     def scores(self, shots: Images, queries: Images, seed: int) -> Floats:
         """Minus the errors."""
         asked = pictures(queries.paths, self.size)
-        columns = [self._errors(shots.row(at), asked, seed) for at in range(len(shots.sources))]
+        columns = [self._errors(shots.rows(slice(at, at + 1)), asked, seed) for at in range(len(shots.sources))]
         return -np.stack(columns, axis=1)
 
     def _errors(self, shots: Images, asked: torch.Tensor, seed: int) -> Floats:

@@ -102,16 +102,15 @@ class Images:
             captions=_columns(self.captions, places),
         )
 
-    def row(self, source: int) -> "Images":
-        """The part by one source."""
-        one = slice(source, source + 1)
+    def rows(self, sources: slice) -> "Images":
+        """The part by these sources."""
         return replace(
             self,
-            sources=self.sources[one],
-            features=self.features[one],
-            content=self.content[one],
-            files=self.files[one],
-            captions=self.captions[one],
+            sources=self.sources[sources],
+            features=self.features[sources],
+            content=self.content[sources],
+            files=self.files[sources],
+            captions=self.captions[sources],
         )
 
     def question(self, sights: frozenset[Sight]) -> list[Any]:

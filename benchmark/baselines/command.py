@@ -34,6 +34,7 @@ def add(
     )
     command.add_argument("--clip", default=_CLIP, help="which CLIP-LoRA adapts and De-Fake reads captions with")
     command.add_argument("--efficientnet", type=Path, help="weights to start from; default: the Hugging Face cache's")
+    command.add_argument("--steps", type=int, help="at most so many gradient steps a training; default: each its own")
     command.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="1 for a GPU")
     command.set_defaults(run=partial(_run, read, write), candidates=None)
 
@@ -49,7 +50,7 @@ def _run(read: Callable[..., Features], write: Write, options: argparse.Namespac
     order = options.sources or features.sources
     (distance,) = options.distances or ["cosine"]
     store, runs = Store(options.store), []
-    every = baselines(options.clip, options.efficientnet, store, options.device)
+    every = baselines(options.clip, options.efficientnet, store, options.device, options.steps)
     with Laboratory(store, options.processes) as laboratory:
         for count in options.classes or [len(order)]:
             if not 2 <= count <= len(order):

@@ -28,9 +28,10 @@ class DeFake:
     """Texts are read by the CLIP of an open_clip name."""
 
     clip: str
+    most: int = 1_200
     name = "De-Fake"
     sees = frozenset({Sight.FEATURES, Sight.CAPTIONS})
-    grid = None
+    grid = (1, 3, 5, 10, 20, 80)
     comparable = True
 
     @property
@@ -43,17 +44,23 @@ class DeFake:
             "rate": 0.001,
             "batch": _BATCH,
             "epochs_at_most": _EPOCHS,
+            "steps_at_most": self.most,
             "libraries": versions("scikit-learn"),
         }
 
     def steps(self, shots: int, sources: int) -> int | None:
-        """A pass over all shots takes as many as they have batches."""
-        return _EPOCHS * -(-shots * sources // _BATCH)
+        """A number of passes over all shots, each of as many steps as they have batches."""
+        batches = -(-shots * sources // _BATCH)
+        return batches * self._epochs(batches)
+
+    def _epochs(self, batches: int) -> int:
+        return max(1, min(_EPOCHS, self.most // batches))
 
     def scores(self, shots: Images, queries: Images, seed: int) -> Floats:
         """Logarithms of probabilities."""
-        batch = min(_BATCH, len(shots.flat))
-        network = MLPClassifier(_LAYERS, batch_size=batch, max_iter=_EPOCHS, random_state=seed)
+        count = len(shots.flat)
+        epochs = self._epochs(-(-count // _BATCH))
+        network = MLPClassifier(_LAYERS, batch_size=min(_BATCH, count), max_iter=epochs, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the cap on steps is ours
             network.fit(self._hybrid(shots), shots.truth)

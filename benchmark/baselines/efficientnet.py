@@ -14,7 +14,6 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
-from timm.data.config import resolve_model_data_config
 from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
@@ -26,7 +25,7 @@ from benchmark.baselines.training import Schedule, train
 
 _MODEL = "efficientnet_b4"
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_SCHEDULE = Schedule(1e-3, 32, 0.01, "cosine")
+_SCHEDULE = Schedule(1e-3, 16, 0.01, "cosine")
 _BATCH = 64  # of queries
 
 
@@ -36,7 +35,7 @@ class EfficientNet:
 
     weights: Path | None = None
     size: int = 64
-    most: int = 40
+    most: int = 15
     device: str = "cpu"
     name = "EfficientNet-B4"
     sees = frozenset({Sight.PICTURES})
@@ -73,15 +72,9 @@ class EfficientNet:
     def scores(self, shots: Images, queries: Images, seed: int) -> Floats:
         """Logits."""
         torch.manual_seed(seed)
-        file = self.pretrained
-        network = timm.create_model(
-            _MODEL,
-            pretrained=file is not None,
-            pretrained_cfg_overlay={"file": str(file)} if file else None,
-            num_classes=shots.shape[0],
-        )
+        network = self.network(shots.shape[0])
         model = _Classifier(network)
-        shown = resolve_model_data_config(network)
+        shown = network.default_cfg
         mean, std = shown["mean"], shown["std"]
         pixels = normalize(pictures(shots.paths, self.size), mean, std)
         train(model, pixels, torch.from_numpy(shots.truth), _SCHEDULE, self.most, seed, self.device)
@@ -89,6 +82,14 @@ class EfficientNet:
         with torch.inference_mode():
             found = torch.cat([model(part)["logits"] for part in torch.split(asked, _BATCH)])
         return np.asarray(found.numpy(), np.float64)
+
+    def network(self, classes: int) -> Any:
+        """With a new last layer; before it the weights it starts from."""
+        file = self.pretrained
+        overlay = {"file": str(file)} if file else None
+        return timm.create_model(
+            _MODEL, pretrained=file is not None, pretrained_cfg_overlay=overlay, num_classes=classes
+        )
 
 
 class _Classifier(nn.Module):

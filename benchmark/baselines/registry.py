@@ -13,14 +13,23 @@ from benchmark.baselines.lora import ClipLora
 from benchmark.store import Store
 
 
-def baselines(clip: str, efficientnet: Path | None, store: Store, device: str) -> Mapping[str, Baseline]:
-    """In the order of the tables. `clip` is an open_clip name, `efficientnet` a file of weights to start from."""
+def baselines(
+    clip: str, efficientnet: Path | None, store: Store, device: str, steps: int | None = None
+) -> Mapping[str, Baseline]:
+    """In the order of the tables. `clip` is an open_clip name, `efficientnet` a file of weights to start from.
+
+    `steps` caps the gradient steps of a training further than each does by itself.
+    """
+
+    def most(usual: int) -> int:
+        return usual if steps is None else min(usual, steps)
+
     every: tuple[Baseline, ...] = (
         *CLASSIFIERS,
-        DeFake(clip),
-        ClipLora(clip, device=device),
-        EfficientNet(efficientnet, device=device),
-        Autoencoders(store, device=device),
+        DeFake(clip, most(DeFake.most)),
+        ClipLora(clip, most(ClipLora.most), device),
+        EfficientNet(efficientnet, most=most(EfficientNet.most), device=device),
+        Autoencoders(store, most=most(Autoencoders.most), device=device),
     )
     return {each.name: each for each in every}
 
