@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zoo import borrowed, text
 from zoo.diffuse import WIDTH, Batch
+from zoo.paths import MODELS
 from zoo.vq import CODES
 
 MASK = CODES
@@ -75,3 +76,12 @@ class AmusedRecipe:
             transformer=self.transformer,
             scheduler=AmusedScheduler(mask_token_id=MASK),
         )
+
+
+class MoreRecipe(AmusedRecipe):
+    """Starts as `amused` is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        trained = UVit2DModel.from_pretrained(MODELS / "amused" / "transformer", dtype=torch.float32)
+        self.transformer.load_state_dict(trained.state_dict())

@@ -82,6 +82,7 @@ STAGES = (
     Stage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
     Stage("vq", 600, _module("vq")),
     Stage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
+    Stage("amused-more", 1000, _more("amused", "amused", "MoreRecipe", 1e-3, 32)),
     Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
     Stage("pixel-more", 500, _more("pixel", "pixel", "MoreRecipe", 1e-3, 24)),
     Stage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
