@@ -14,7 +14,7 @@ export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
-        benchmark benchmark-small benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
+        benchmark benchmark-small benchmark-publish benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
         benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
@@ -63,6 +63,10 @@ benchmark: installed-all ## Everything that the papers measure, with the small m
 
 benchmark-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
 	@$(PY) -m benchmark all --size small $(ARGS)
+
+benchmark-publish: installed-all ## Renew docs/benchmark/ from what has been measured, and from what was published before
+	@mkdir -p benchmark/.work/results
+	@$(PY) -m benchmark report benchmark/.work/results docs/benchmark/results --out docs/benchmark
 
 benchmark-dataset: installed-all ## Of this only the dataset: 100 characters, all sources of the zoo, γ = 1; goes on where it was killed
 	@$(PY) -m benchmark all --steps dataset $(ARGS)

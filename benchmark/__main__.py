@@ -34,6 +34,7 @@ from benchmark.output import save, save_plain
 from benchmark.paths import MODELS, STORE
 from benchmark.plan import command as plan
 from benchmark.provenance import running, weights
+from benchmark.report import command as report
 from benchmark.split import Side
 from benchmark.store import Store, digest
 from benchmark.studio import Equipment, Studio
@@ -267,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     baselines.add(commands, measured, _features, save)
     examples.add(commands, _EMBEDDER, _models, save)
     plan.add(commands, main)
+    report.add(commands)
     return parser
 
 

@@ -5,6 +5,7 @@ A command's output carries it as `made`. No paths of this machine: a folder else
 
 import os
 import platform
+import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ LIBRARIES = (
     "whodrew", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "open_clip_torch", "transformers",
     "diffusers", "peft", "timm", "onnxruntime", "matplotlib",
 )  # fmt: skip
+_PATH = re.compile(r"(?<![^:,=])/[^:,#?]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,11 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def _portable(argument: str) -> str:
-    path = Path(argument)
-    if not path.is_absolute():
-        return argument
+    """Also within a specification such as onnx:local-dir:DIRECTORY#layer=2."""
+    return _PATH.sub(lambda found: _named(Path(found[0])), argument)
+
+
+def _named(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else f"…/{path.name}"
 
 

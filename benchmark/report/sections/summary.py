@@ -1,0 +1,105 @@
+"""What the measurements say, in sentences made of their figures."""
+
+from benchmark.report.gather import Document, Results
+from benchmark.report.html import Html, element
+from benchmark.report.section import Part, Section, text
+from benchmark.report.words import listed, percent, points
+
+
+def summary(results: Results) -> Section:
+    """One point for each thing that was measured."""
+    found = [
+        sentence for tell in (_accuracy, _t1, _plugin, _candidates, _captions, _real) for sentence in tell(results)
+    ]
+    parts: list[Part] = [
+        text(
+            "The method of arXiv 2510.24278 and arXiv 2403.01489, measured: an image is captioned, every candidate "
+            "source draws the caption, and the image goes to the source whose drawing is nearest. “Scale models” are "
+            "the small generators, captioner and CLIP that ship with this project; figures of the papers' own sources "
+            "need those sources. In brackets are 95 % intervals."
+        ),
+        Html(element("ul", *(element("li", sentence) for sentence in found))),
+    ]
+    return Section("summary", "What the measurements say", parts)
+
+
+def _accuracy(results: Results) -> list[str]:
+    runs = [results[name]["runs"][0] for name in results.fitting("zoo-evaluate-*")]
+    told = [
+        f"{len(run['sources'])} classes {percent(run['accuracy'], run['accuracy_interval_95'])}, "
+        f"chance {percent(run['chance'])}"
+        for run in runs
+    ]
+    return [f"The right source is nearest: {'; '.join(told)}."] if told else []
+
+
+def _t1(results: Results) -> list[str]:
+    if "zoo-t1" not in results:
+        return []
+    told = []
+    for run in results["zoo-t1"]["runs"]:
+        there = {name: at for name, at in run["crosses_at"].items() if name not in ("linear", "k-NN", "SVM")}
+        crossing = [f"{_said(name)} from {at} shots on" for name, at in there.items() if at]
+        never = [_said(name) for name, at in there.items() if not at]
+        told.append(
+            f"{len(run['sources'])} classes: "
+            + (f"{listed(crossing)} at or above resynthesis" if crossing else "no baseline reaches resynthesis")
+            + (f"; {listed(never)} never up to {run['shots'][-1]}." if crossing and never else ".")
+        )
+    return told
+
+
+def _said(name: str) -> str:
+    return "the best CLIP classifier" if name == "best" else name
+
+
+def _plugin(results: Results) -> list[str]:
+    rows = results["zoo-t1"]["runs"][0].get("plugin", []) if "zoo-t1" in results else []
+    rows = rows or (results["zoo-prior"]["rows"] if "zoo-prior" in results else [])
+    if not rows:
+        return []
+    low, high = min(rows, key=lambda row: row["gain"]), max(rows, key=lambda row: row["gain"])
+    return [
+        f"As a plug-in, resynthesis adds between {points(low['gain'], low['gain_interval_95'])} points "
+        f"({_learned(low)}) and {points(high['gain'], high['gain_interval_95'])} points ({_learned(high)}) to a "
+        "trained method; beside resynthesis alone the two together are "
+        f"{points(min(row['gain_over_resynthesis'] for row in rows))} to "
+        f"{points(max(row['gain_over_resynthesis'] for row in rows))} points."
+    ]
+
+
+def _learned(row: Document) -> str:
+    return f"{row['method']}, {row['shots']} shot{'s' * (row['shots'] > 1)}"
+
+
+def _candidates(results: Results) -> list[str]:
+    if "zoo-candidates" not in results:
+        return []
+    rows = [row for row in results["zoo-candidates"]["rows"] if row["aggregate"] == "mean"]
+    first, last = rows[0], rows[-1]
+    return [
+        f"{last['candidates']} drawings of each source instead of {first['candidates']}: "
+        f"{percent(last['accuracy'], last['interval_95'])} instead of "
+        f"{percent(first['accuracy'], first['interval_95'])}, for {last['images']} images a query instead of "
+        f"{first['images']}."
+    ]
+
+
+def _captions(results: Results) -> list[str]:
+    if "zoo-captions" not in results:
+        return []
+    told = [
+        f"{row['captioner'].partition(':')[0]} {percent(row['accuracy'], row['interval_95'])}"
+        for row in results["zoo-captions"]["captioners"]
+    ]
+    return [f"By captioner: {', '.join(told)}."]
+
+
+def _real(results: Results) -> list[str]:
+    if "real-candidates" not in results:
+        return []
+    document = results["real-candidates"]
+    rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
+    told = [f"γ = {row['candidates']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])]
+    chance = percent(1 / len(document["about"]["sources"]))
+    return [f"Real images of three models, natural prompt: {', '.join(told)}; chance {chance}."]
