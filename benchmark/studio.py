@@ -8,7 +8,6 @@ process per core draws nearly twice as much as one process with all of them.
 import io
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from attribution.image import load
 from attribution.ports import Caption, Captioner, Deadline, Drawing, ModelRef, SourceState
 from attribution.resynthesise import is_blank, resynthesise
 from attribution.resynthesise.pool import GeneratorPool
+from benchmark.orphans import die_with_parent
 from benchmark.progress import progress
 from benchmark.store import Store, key_of
 
@@ -208,14 +208,7 @@ def _begin(equipment: Equipment) -> None:
     """In a new process: models are loaded later, and nobody outlives the one who ordered the work."""
     global _hand
     _hand = Hand(equipment)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    die_with_parent()
 
 
 def _draw(orders: Sequence[Order]) -> list[Failure]:

@@ -1,39 +1,85 @@
-"""The CLIP classifier: four usual ones on frozen image features, all of scikit-learn."""
+"""The CLIP classifier: four usual ones on frozen image features, three of them scikit-learn's."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-Floats: TypeAlias = NDArray[np.float64]
-Labels: TypeAlias = NDArray[np.intp]
-# (S, n, d) shots and (Q, d) queries, rows of unit length, to the (Q,) sources that are named.
-Classify: TypeAlias = Callable[[Floats, Floats], Labels]
+from benchmark.baselines.baseline import Floats, Images, Sight, versions
 
+# (S, n, d) shots and (Q, d) queries, rows of unit length, to (Q, S) scores, greater for what is likelier.
+Method = Callable[[Floats, Floats], Floats]
+
+_C = 10.0
 _NEIGHBOURS = 5
 
 
-def _with(make: Callable[[int], ClassifierMixin]) -> Classify:
-    """Classifies by a model that is made for a number of shots."""
-
-    def classify(shots: Floats, queries: Floats) -> Labels:
-        s, n, d = shots.shape
-        model = make(n)
-        model.fit(shots.reshape(s * n, d), np.repeat(np.arange(s), n))
-        return np.asarray(model.predict(queries), np.intp)
-
-    return classify
+def linear(shots: Floats, queries: Floats) -> Floats:
+    """Logarithms of a logistic regression's probabilities."""
+    scores: Floats = LogisticRegression(C=_C, max_iter=1_000).fit(*_labelled(shots)).predict_log_proba(queries)
+    return scores
 
 
-CLASSIFIERS: Mapping[str, Classify] = {
-    "linear": _with(lambda _: LogisticRegression(C=10.0, max_iter=1_000)),
-    "k-NN": _with(lambda n: KNeighborsClassifier(min(n, _NEIGHBOURS))),
-    # The mean of one is that one; NearestCentroid divides by nothing then.
-    "nearest mean": _with(lambda n: NearestCentroid() if n > 1 else KNeighborsClassifier(1)),
-    "SVM": _with(lambda _: SVC(C=10.0, gamma="scale")),
+def neighbours(shots: Floats, queries: Floats) -> Floats:
+    """The share of the nearest shots that are a source's."""
+    model = KNeighborsClassifier(min(shots.shape[1], _NEIGHBOURS)).fit(*_labelled(shots))
+    scores: Floats = model.predict_proba(queries)
+    return scores
+
+
+def nearest_mean(shots: Floats, queries: Floats) -> Floats:
+    """Cosine similarity to the mean of a source's shots."""
+    means = shots.mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    scores: Floats = queries @ means.T
+    return scores
+
+
+def support_vectors(shots: Floats, queries: Floats) -> Floats:
+    """Decision values of an SVM with a radial kernel, one source against the rest."""
+    found = SVC(C=_C, gamma="scale").fit(*_labelled(shots)).decision_function(queries)
+    scores: Floats = found if found.ndim == 2 else np.stack([-found, found], axis=1)  # of two sources it gives one
+    return scores
+
+
+def _labelled(shots: Floats) -> tuple[Floats, Any]:
+    s, n, d = shots.shape
+    return shots.reshape(s * n, d), np.repeat(np.arange(s), n)
+
+
+METHODS: Mapping[str, Method] = {
+    "linear": linear,
+    "k-NN": neighbours,
+    "nearest mean": nearest_mean,
+    "SVM": support_vectors,
 }
+
+
+@dataclass(frozen=True)
+class ClipClassifier:
+    """One of the four as a baseline."""
+
+    name: str
+    sees = frozenset({Sight.FEATURES})
+    grid = None
+    comparable = True
+
+    @property
+    def setting(self) -> Mapping[str, Any]:
+        """The same for any number of shots."""
+        return {"C": _C, "neighbours": _NEIGHBOURS, "libraries": versions("scikit-learn")}
+
+    def steps(self, shots: int, sources: int) -> int | None:
+        """A solver's."""
+        return None
+
+    def scores(self, shots: Images, queries: Images, seed: int) -> Floats:
+        """Nothing in it is drawn at random."""
+        return METHODS[self.name](shots.features, queries.flat)
+
+
+CLASSIFIERS = tuple(ClipClassifier(name) for name in METHODS)

@@ -13,73 +13,136 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from attribution.errors import ConfigurationError
-from benchmark.baselines.classifiers import CLASSIFIERS, Classify
+from attribution.fuse import z_scores
+from benchmark.baselines.baseline import Baseline, Images
+from benchmark.baselines.cells import Answer, Laboratory
+from benchmark.baselines.classifiers import ClipClassifier
+from benchmark.baselines.crossing import crossing, next_to_measure
+from benchmark.baselines.plugin import plugin
+from benchmark.baselines.splits import Split
 from benchmark.evaluate import rankings
 from benchmark.features import Features
+from benchmark.fusion import right
 from benchmark.split import SEED, Side, sides
 
 REPEATS = 5
 SHOTS = (1, 2, 3, 5, 8, 10, 20, 40, 80)
+BEST = "best"
+Curve = Mapping[int, Sequence[Answer]]  # by shots; an answer for each repeat
 
 
 def t1(
     features: Features,
+    images: Images,
+    baselines: Sequence[Baseline],
+    laboratory: Laboratory,
     shots: Sequence[int] = SHOTS,
     repeats: int = REPEATS,
     distance: str = "cosine",
     candidates: int = 1,
-    forms: Mapping[str, Classify] = CLASSIFIERS,
 ) -> dict[str, Any]:
-    """The flat line, a curve for each form of the CLIP classifier and for the best one, and where it crosses the line.
+    """The flat line, a curve for each baseline, where it crosses the line, and what fusing the two gains.
 
     Raises ConfigurationError where there are fewer training characters than shots, or repeats than two.
     """
+    shots = sorted(set(shots))
     count = len(features.characters)
     train = len(sides(count)[Side.TRAIN])
-    if max(shots) > train or repeats < 2:
+    if shots[-1] > train or repeats < 2:
         raise ConfigurationError(f"At most {train} shots are there to learn from, and an interval needs two repeats.")
-    right = rankings(features, distance, candidates).right.astype(np.float64)
-    tested = [list(sides(count, SEED + repeat)[Side.TEST]) for repeat in range(repeats)]
-    flat = np.array([right[:, test].mean() for test in tested])
-    runs = [_repeat(features, shots, SEED + repeat, forms) for repeat in range(repeats)]
-    curves = {name: np.array([run[name] for run in runs]) for name in (*forms, "best")}  # (repeats, shots)
+    splits = [Split.of(count, SEED + repeat) for repeat in range(repeats)]
+    found = rankings(features, distance, candidates)
+    flat = np.array([found.right[:, split.test].mean() for split in splits])
+    curves = _curves(images, baselines, laboratory, splits, shots, float(flat.mean()))
+    accuracies = {name: _accuracies(curve, splits) for name, curve in curves.items()}
+    headline = _headline({b.name: curves[b.name] for b in baselines if isinstance(b, ClipClassifier)}, splits)
+    shown = accuracies | ({BEST: headline} if headline else {})
     return {
         "sources": list(features.sources),
         "chance": 1 / len(features.sources),
-        "shots": list(shots),
+        "characters": count,
+        "shots": shots,
         "repeats": repeats,
         "distance": distance,
         "candidates": candidates,
         "resynthesis": _summary(flat),
-        "curves": {name: [_summary(column) for column in curve.T] for name, curve in curves.items()},
-        "crosses_at": {name: _crossing(shots, curve.mean(axis=0), flat.mean()) for name, curve in curves.items()},
+        "curves": {
+            name: [_point(n, curve, curves.get(name, {})) if n in curve else None for n in shots]
+            for name, curve in shown.items()
+        },
+        "crosses_at": {
+            name: crossing({n: float(at.mean()) for n, at in curve.items()}, float(flat.mean()))
+            for name, curve in shown.items()
+        },
+        "baselines": {each.name: _about(each, curves[each.name], len(features.sources)) for each in baselines},
+        "plugin": plugin(z_scores(-found.distances), features.characters, splits, curves),
     }
 
 
-def _repeat(
-    features: Features, shots: Sequence[int], seed: int, forms: Mapping[str, Classify]
-) -> dict[str, list[float]]:
-    """Accuracies by form, for each number of shots, on the test side of one split."""
-    rows = features.originals.astype(np.float64)
-    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
-    side = sides(rows.shape[1], seed)
-    order = np.random.default_rng(seed).permutation(side[Side.TRAIN])
-    found: dict[str, list[float]] = {name: [] for name in (*forms, "best")}
-    for n in shots:
-        learned = rows[:, order[:n]]
-        validated = {}
-        for name, classify in forms.items():
-            validated[name] = _accuracy(classify, learned, rows[:, list(side[Side.VALIDATION])])
-            found[name].append(_accuracy(classify, learned, rows[:, list(side[Side.TEST])]))
-        best = max(validated, key=lambda name: validated[name])  # the first of equal ones
-        found["best"].append(found[best][-1])
-    return found
+def _curves(
+    images: Images,
+    baselines: Sequence[Baseline],
+    laboratory: Laboratory,
+    splits: Sequence[Split],
+    shots: Sequence[int],
+    flat: float,
+) -> dict[str, dict[int, list[Answer]]]:
+    """First what the baselines' own grids say, then whatever lies around the crossing of the flat line."""
+    curves: dict[str, dict[int, list[Answer]]] = {baseline.name: {} for baseline in baselines}
+    todo = [(each, n) for each in baselines for n in (set(shots) & set(each.grid or shots) or {shots[0], shots[-1]})]
+    while todo:
+        cells = [split.cell(baseline, images, n) for baseline, n in todo for split in splits]
+        answers = iter(laboratory.answers(f"{len(images.sources)} classes", cells))
+        for baseline, n in todo:
+            curves[baseline.name][n] = [next(answers) for _ in splits]
+        means = {
+            name: {n: float(at.mean()) for n, at in _accuracies(curve, splits).items()}
+            for name, curve in curves.items()
+        }
+        todo = [(each, n) for each in baselines for n in next_to_measure(shots, means[each.name], flat)]
+    return curves
 
 
-def _accuracy(classify: Classify, learned: NDArray[np.float64], asked: NDArray[np.float64]) -> float:
-    s, p, d = asked.shape
-    named = classify(learned, asked.reshape(s * p, d))
-    return float((named == np.repeat(np.arange(s), p)).mean())
+def _accuracies(curve: Curve, splits: Sequence[Split]) -> dict[int, NDArray[np.float64]]:
+    """By shots, (repeats,), of the test queries."""
+    return {
+        n: np.array([_accuracy(answer, split)[1] for answer, split in zip(curve[n], splits, strict=True)])
+        for n in sorted(curve)
+    }
+
+
+def _accuracy(answer: Answer, split: Split) -> tuple[float, float]:
+    """Of validation and of test queries."""
+    found, held = right(answer.scores), len(split.validation)
+    return float(found[:, :held].mean()), float(found[:, held:].mean())
+
+
+def _headline(forms: Mapping[str, Curve], splits: Sequence[Split]) -> dict[int, NDArray[np.float64]]:
+    """Of each repeat the form that does best on its validation characters, the first of equal ones."""
+    known = [set(curve) for curve in forms.values()]
+    best = {}
+    for n in sorted(set.intersection(*known)) if known else ():
+        pairs = [
+            [_accuracy(curve[n][at], split) for curve in forms.values()] for at, split in enumerate(splits)
+        ]  # (repeats, forms) of (validation, test)
+        best[n] = np.array([max(of, key=lambda pair: pair[0])[1] for of in pairs])
+    return best
+
+
+def _point(n: int, accuracies: Mapping[int, NDArray[np.float64]], curve: Curve) -> dict[str, Any]:
+    spent = {"seconds": float(np.mean([answer.seconds for answer in curve[n]]))} if n in curve else {}
+    return {"shots": n, **_summary(accuracies[n]), **spent}
+
+
+def _about(baseline: Baseline, curve: Curve, sources: int) -> dict[str, Any]:
+    return {
+        "sees": sorted(baseline.sees),
+        "comparable": baseline.comparable,
+        "setting": dict(baseline.setting),
+        "steps": {str(n): baseline.steps(n, sources) for n in sorted(curve)},
+        "cells": sum(map(len, curve.values())),
+        "seconds": sum(answer.seconds for answers in curve.values() for answer in answers),
+    }
 
 
 def _summary(accuracies: NDArray[np.float64]) -> dict[str, Any]:
@@ -87,12 +150,3 @@ def _summary(accuracies: NDArray[np.float64]) -> dict[str, Any]:
     mean, count = float(accuracies.mean()), len(accuracies)
     half = float(student.ppf(0.975, count - 1) * accuracies.std(ddof=1)) / count**0.5
     return {"accuracy": mean, "interval_95": [max(0.0, mean - half), min(1.0, mean + half)]}
-
-
-def _crossing(shots: Sequence[int], curve: NDArray[np.float64], flat: float) -> int | None:
-    """The fewest shots from which on the curve stays at or above the line; None where it never does."""
-    above = curve >= flat
-    if not above[-1]:
-        return None
-    below = np.flatnonzero(~above)
-    return shots[0 if not len(below) else int(below[-1]) + 1]

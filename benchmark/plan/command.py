@@ -16,7 +16,7 @@ from benchmark.plan.steps import Step, steps
 from benchmark.provenance import command
 
 Main = Callable[[Sequence[str]], int]
-_DRAWING = ("dataset", "captions")  # what takes several processes
+_SEVERAL = ("dataset", "captions", "t1")  # what takes several processes
 
 
 def add(commands: Any, main: Main) -> None:
@@ -29,7 +29,7 @@ def add(commands: Any, main: Main) -> None:
     parser.add_argument("--list", action="store_true", help="say what there is to do, and do nothing")
     parser.add_argument("--work", type=Path, help="where datasets and results lie")
     parser.add_argument("--store", type=Path, default=STORE, help="where everything expensive is kept")
-    parser.add_argument("--processes", type=int, help="that draw; default: one per core; 1 for a GPU")
+    parser.add_argument("--processes", type=int, help="that draw or train; default: one per core; 1 for a GPU")
     parser.add_argument("--threads", type=int, help="of each process; 1 where other work is done meanwhile")
     parser.add_argument("--real", type=Path, help="a folder of pictures by real models, MODEL/PROMPT__NUMBER.png")
     parser.add_argument("--real-embedder", help="a real CLIP, as embedders have it")
@@ -47,7 +47,7 @@ def _run(main: Main, options: argparse.Namespace) -> int:
     common += ("--threads", str(options.threads)) if options.threads else ()
     processes = ("--processes", str(options.processes)) if options.processes else ()
     extra = {
-        kind: (*common, *processes) if kind in _DRAWING else common
+        kind: (*common, *processes) if kind in _SEVERAL else common
         for kind in {step.arguments[0] for step in steps(size, real)}
     }
     plan = Run(steps(size, real), results, main, extra)

@@ -29,6 +29,7 @@ class Size:
     plugged: tuple[int, ...]  # shots of what resynthesis is plugged into
     draws: int
     repeats: int
+    steps: int | None  # of a training at most; None: what each baseline takes by itself
     captioners: tuple[str, ...]
     embedders: tuple[str, ...]
     check: bool = False
@@ -55,6 +56,7 @@ FULL = Size(
     plugged=(1, 5, 10),
     draws=20,
     repeats=5,
+    steps=None,
     captioners=("given", "blip", "pez", "blip+pez"),
     embedders=(
         "open_clip", "open_clip#layer=1", "open_clip#layer=1,pool=mean", "open_clip#layer=2",
@@ -75,6 +77,7 @@ SMALL = Size(
     plugged=(1,),
     draws=2,
     repeats=2,
+    steps=2,
     captioners=(
         "given",
         "blip",

@@ -52,7 +52,8 @@ def _zoo(size: Size) -> Sequence[Step]:
     prior = ("--shots", plugged, "--draws", str(size.draws))
     captions = ("--captioners", ",".join(size.captioners), "--work", str(size.work / "captions"))
     classes = ("--sources", ",".join(size.order), "--classes", ",".join(map(str, size.classes)))
-    trained = ("--shots", shots, "--repeats", str(size.repeats))
+    capped = ("--steps", str(size.steps)) if size.steps else ()
+    trained = ("--shots", shots, "--repeats", str(size.repeats), *capped)
     return (
         *evaluations,
         Step("zoo-distances", ("variants", "distances", papers), (DATASET,)),

@@ -5,7 +5,7 @@ dataset these are its three sides. Of one side alone, or of real images, each gr
 chosen on each of the others, left out in turn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
 from attribution.ports import Aggregate
-from benchmark.metrics import Indices, interval
+from benchmark.baselines.classifiers import Method, linear, nearest_mean
+from benchmark.fusion import WEIGHTS, by_weight, gains, right
+from benchmark.metrics import Indices
 from benchmark.split import Side
-from benchmark.variants.shots import METHODS, Method
 from benchmark.variants.subject import Subject
 
-WEIGHTS = np.linspace(0, 1, 21)
+METHODS: Mapping[str, Method] = {"nearest mean": nearest_mean, "logistic regression": linear}
 
 
 @dataclass(frozen=True)
@@ -85,38 +86,13 @@ def _row(subject: Subject, trained: _Trained, own: NDArray[np.float64], folds: S
     alone, fused, ours = (np.full(shape, np.nan) for _ in range(3))
     chosen = []
     for fold in folds:
-        curve = np.mean([_curve(own, columns, trained.scores(pool, columns)) for pool, columns in fold.choosing], 0)
-        weight = float(WEIGHTS[np.argmax(curve)])
+        curves = [by_weight(own[:, columns], trained.scores(pool, columns)) for pool, columns in fold.choosing]
+        weight = float(WEIGHTS[np.mean(curves, axis=0).argmax()])
         chosen.append(weight)
         pool, columns = fold.counted
         theirs = trained.scores(pool, columns)
-        alone[:, columns] = _right(theirs).mean(axis=0)
-        ours[:, columns] = _right(own[:, columns])
-        fused[:, columns] = _right(fused_scores(own[:, columns], theirs, weight)).mean(axis=0)
+        alone[:, columns] = right(theirs).mean(axis=0)
+        ours[:, columns] = right(own[:, columns])
+        fused[:, columns] = right(fused_scores(own[:, columns], theirs, weight)).mean(axis=0)
     counted = np.isfinite(fused).all(axis=0)
-    groups = subject.groups[counted]
-    alone, fused, ours = alone[:, counted], fused[:, counted], ours[:, counted]
-    return {
-        "weights": chosen,
-        "weight": float(np.mean(chosen)),
-        **{
-            name: {"accuracy": float(values.mean()), "interval_95": interval(values, groups)}
-            for name, values in (("alone", alone), ("resynthesis", ours), ("fused", fused))
-        },
-        "gain": float((fused - alone).mean()),
-        "gain_interval_95": interval(fused - alone, groups),
-        "gain_over_resynthesis": float((fused - ours).mean()),
-        "gain_over_resynthesis_interval_95": interval(fused - ours, groups),
-    }
-
-
-def _curve(own: NDArray[np.float64], columns: Indices, theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Accuracy by weight."""
-    return np.array([_right(fused_scores(own[:, columns], theirs, weight)).mean() for weight in WEIGHTS])
-
-
-def _right(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(…, S, P) whether the greatest of (…, S, P, S) scores is the right one's; the first of equal ones counts."""
-    s = scores.shape[-1]
-    right: NDArray[np.float64] = (scores.argmax(axis=-1) == np.arange(s)[:, None]).astype(np.float64)
-    return right
+    return gains(alone[:, counted], ours[:, counted], fused[:, counted], subject.groups[counted], chosen)

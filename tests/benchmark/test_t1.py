@@ -1,20 +1,31 @@
 """Task T1: baselines learn, resynthesis is the same for all of them, and nobody is asked about what it learned from."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from attribution.errors import ConfigurationError
-from benchmark.baselines.classifiers import CLASSIFIERS
+from attribution.fuse import fused_scores, z_scores
+from benchmark.baselines.baseline import Images, Sight
+from benchmark.baselines.cells import Laboratory
+from benchmark.baselines.classifiers import CLASSIFIERS, METHODS, Method
 from benchmark.baselines.command import table
+from benchmark.baselines.crossing import crossing, next_to_measure
+from benchmark.baselines.splits import Split
 from benchmark.baselines.t1 import t1
 from benchmark.evaluate import rankings
 from benchmark.features import Features
+from benchmark.fusion import WEIGHTS
 from benchmark.split import SEED, Side, sides
+from benchmark.store import Store
 
 NAMES = ("a", "b", "c")
 PEOPLE = 40
+SHOTS = (1, 4, 32)
 
 
 def features(style: float = 1.0) -> Features:
@@ -28,56 +39,148 @@ def features(style: float = 1.0) -> Features:
     return Features("e@1", dict.fromkeys(NAMES, "1"), numbers, side, originals, drawn)
 
 
-@pytest.fixture(scope="module")
-def run() -> dict[str, Any]:
-    """A small run of all forms."""
-    return t1(features(), shots=(1, 4, 32), repeats=3)
+@dataclass(frozen=True)
+class Spy:
+    """A baseline that notes what it was shown, and answers as a method does."""
+
+    method: Method = METHODS["nearest mean"]
+    grid: Sequence[int] | None = None
+    told: list[tuple[Images, Images]] = field(default_factory=list)
+    name = "spy"
+    sees = frozenset({Sight.FEATURES})
+    comparable = True
+    setting: dict[str, Any] = field(default_factory=dict)
+
+    def steps(self, shots: int, sources: int) -> int | None:
+        """None."""
+        return None
+
+    def scores(self, shots: Images, queries: Images, seed: int) -> np.ndarray:
+        """The method's."""
+        self.told.append((shots, queries))
+        return self.method(shots.features, queries.flat)
 
 
-def test_more_shots_are_better(run: dict[str, Any]) -> None:
-    """What differs by source can be learned: with many shots each form beats chance by far, and its first point."""
-    for name in (*CLASSIFIERS, "best"):
-        first, _, last = (point["accuracy"] for point in run["curves"][name])
+@pytest.fixture
+def measure(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """T1 of these features, kept in one store."""
+
+    def run(*baselines: Any, shots: Sequence[int] = SHOTS, repeats: int = 3) -> dict[str, Any]:
+        found = features()
+        return t1(found, Images.of(found), baselines, Laboratory(Store(tmp_path)), shots, repeats)
+
+    return run
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_methods_learn_from_shots(method: Method, classes: int) -> None:
+    """Directions with little noise are told apart, from few shots and from one."""
+    random = np.random.default_rng(0)
+    rows = np.eye(classes, 6)[:, None] + random.normal(scale=0.1, size=(classes, 9, 6))
+    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+    for n in (1, 4):
+        scores = method(rows[:, :n], rows[:, 4:].reshape(-1, 6))
+        assert scores.shape == (5 * classes, classes)
+        assert scores.argmax(axis=1).tolist() == np.repeat(range(classes), 5).tolist()
+
+
+def test_the_report(measure: Callable[..., dict[str, Any]]) -> None:
+    """More shots are better; the flat line is resynthesis on the same characters; a crossing is where a curve stays."""
+    run = measure(*CLASSIFIERS)
+    right = rankings(features(), "cosine", 1).right
+    flat = np.mean([right[:, list(sides(PEOPLE, SEED + repeat)[Side.TEST])].mean() for repeat in range(3)])
+    assert run["resynthesis"]["accuracy"] == pytest.approx(flat)
+    assert list(run["curves"]) == [*METHODS, "best"]
+    for name, curve in run["curves"].items():
+        first, *_, last = (point["accuracy"] for point in curve)
         assert last > first, name
         assert last > 0.7 > 2 * run["chance"], name
-
-
-def test_nothing_is_learned_from_what_is_asked() -> None:
-    """Shots are training characters, the same for all forms, those of fewer shots among those of more."""
-    told: list[np.ndarray] = []
-
-    def spy(shots: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        told.append(shots)
-        overlap = (queries[:, None] == shots.reshape(-1, shots.shape[-1])[None]).all(axis=2)
-        assert not overlap.any()
-        return np.zeros(len(queries), np.intp)
-
-    t1(features(), shots=(2, 5), repeats=2, forms={"spy": spy})
-    assert [shots.shape[1] for shots in told[::2]] == [2, 5] * 2
-    assert (told[2][:, :2] == told[0]).all()
-
-
-def test_the_flat_line_is_resynthesis_on_the_same_characters(run: dict[str, Any]) -> None:
-    """The mean over the test sides of the same splits."""
-    right = rankings(features(), "cosine", 1).right
-    tested = [right[:, list(sides(PEOPLE, SEED + repeat)[Side.TEST])].mean() for repeat in range(3)]
-    assert run["resynthesis"]["accuracy"] == pytest.approx(np.mean(tested))
-    low, high = run["resynthesis"]["interval_95"]
-    assert 0 <= low <= np.mean(tested) <= high <= 1
-
-
-def test_a_crossing_is_where_it_stays_above(run: dict[str, Any]) -> None:
-    """The table says the fewest shots from which on a form is never below the line, or that there are none."""
-    flat = run["resynthesis"]["accuracy"]
-    for name, curve in run["curves"].items():
         at = run["crosses_at"][name]
         above = [point["accuracy"] >= flat for point in curve]
         assert all(above[run["shots"].index(at) :]) if at else not above[-1]
     assert table(run).count("|\n") >= 5
 
 
+def test_nothing_is_learned_from_what_is_asked_nor_twice(measure: Callable[..., dict[str, Any]]) -> None:
+    """Shots are training characters, those of fewer among those of more; a second run trains nothing."""
+    spy = Spy()
+    first = measure(spy, shots=(2, 5), repeats=2)
+    assert sorted(shots.shape[1] for shots, _ in spy.told) == [2, 2, 5, 5]
+    for shots, queries in spy.told:
+        learned, asked = (set(sum(images.content, ())) for images in (shots, queries))
+        assert not learned & asked
+    by_size = sorted((shots for shots, _ in spy.told), key=lambda shots: shots.shape[1])
+    assert {shots.content[0][:2] for shots in by_size[:2]} == {shots.content[0][:2] for shots in by_size[2:]}
+    assert measure(spy, shots=(2, 5), repeats=2) == first
+    assert len(spy.told) == 4
+    measure(Spy(told=spy.told, setting={"rate": 2}), shots=(2, 5), repeats=2)
+    assert len(spy.told) == 8
+
+
+def test_around_the_crossing_everything_is_measured(measure: Callable[..., dict[str, Any]]) -> None:
+    """From a thin grid on, until the values below and above the line are neighbours on the whole one."""
+    whole = (1, 2, 3, 5, 8, 10, 20, 32)
+
+    def late(shots: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        return METHODS["nearest mean"](shots, queries) * (shots.shape[1] >= 8)
+
+    run = measure(Spy(late, grid=(1, 32)), shots=whole)
+    measured = {n for n, point in zip(whole, run["curves"]["spy"], strict=True) if point}
+    assert run["crosses_at"]["spy"] == 8
+    assert {1, 5, 8, 32} <= measured < set(whole)
+
+
+@pytest.mark.parametrize(
+    ("curve", "at", "missing"),
+    [
+        ({1: 0.1, 9: 0.9}, 9, [5]),
+        ({1: 0.1, 5: 0.9, 9: 0.9}, 5, [3]),
+        ({1: 0.1, 3: 0.1, 5: 0.5, 9: 0.9}, 5, []),
+        ({1: 0.9, 5: 0.1, 9: 0.1}, None, []),
+        ({1: 0.1, 5: 0.2}, None, [9]),
+        ({5: 0.9, 9: 0.9}, 5, [3]),
+        ({1: 0.5, 9: 0.9}, 1, []),
+    ],
+)
+def test_what_is_measured_next(curve: dict[int, float], at: int | None, missing: list[int]) -> None:
+    """The middle of the gap below the crossing, or the end of the grid."""
+    assert crossing(curve, 0.5) == at
+    assert next_to_measure((1, 3, 5, 9), curve, 0.5) == missing
+
+
+def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
+    measure: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """By hand, for one method at one shot."""
+    run = measure(*CLASSIFIERS[2:3])
+    row = next(row for row in run["plugin"] if row["shots"] == 1)
+    found = features()
+    images, own = Images.of(found), z_scores(-rankings(found, "cosine", 1).distances)
+    gains = []
+    for repeat, weight in enumerate(row["weights"]):
+        split = Split.of(PEOPLE, SEED + repeat)
+        cell = split.cell(CLASSIFIERS[2], images, 1)
+        (answer,) = Laboratory(Store(tmp_path)).answers("", [cell])
+        held = len(split.validation)
+
+        def share(w: float, places: Sequence[int], scores: np.ndarray) -> float:
+            fused = fused_scores(own[:, list(places)], z_scores(scores), w)
+            return float((fused.argmax(-1) == np.arange(3)[:, None]).mean())
+
+        best = max(share(w, split.validation, answer.scores[:, :held]) for w in WEIGHTS)
+        assert share(weight, split.validation, answer.scores[:, :held]) == pytest.approx(best)
+        test = answer.scores[:, held:]
+        gains.append(share(weight, split.test, test) - share(1, split.test, test))
+    assert row["gain"] == pytest.approx(np.mean(gains))
+    low, high = row["gain_interval_95"]
+    assert low <= row["gain"] <= high
+
+
 @pytest.mark.parametrize(("shots", "repeats"), [((33,), 3), ((1,), 1)])
-def test_what_cannot_be_measured_is_refused(shots: tuple[int, ...], repeats: int) -> None:
+def test_what_cannot_be_measured_is_refused(
+    measure: Callable[..., dict[str, Any]], shots: tuple[int, ...], repeats: int
+) -> None:
     """More shots than training characters, or an interval of one repeat."""
     with pytest.raises(ConfigurationError):
-        t1(features(), shots=shots, repeats=repeats)
+        measure(*CLASSIFIERS, shots=shots, repeats=repeats)

@@ -17,7 +17,6 @@ from benchmark.__main__ import main
 from benchmark.metrics import nearest
 from benchmark.store import Store
 from benchmark.variants import prior
-from benchmark.variants.shots import METHODS
 from benchmark.variants.subject import Subject
 
 
@@ -84,7 +83,7 @@ def test_nothing_is_trained_on_what_it_is_tested_on(subject: Subject) -> None:
             assert not out & set(subject.groups[[*pool, *columns]])
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("method", prior.METHODS.values(), ids=prior.METHODS)
 def test_methods_learn_from_shots(method: prior.Method) -> None:
     """Three directions with little noise are told apart, whichever order the queries come in."""
     random = np.random.default_rng(0)
@@ -130,7 +129,8 @@ def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
     common += f" {tmp_path / 'set'} --embedder fake: --out {tmp_path / 'o.json'}"
     assert main(f"variants prior {common} --shots 1,3 --draws 3".split()) == 0
     told = json.loads((tmp_path / "o.json").read_text())
-    assert [(row["method"], row["shots"]) for row in told["rows"]] == [(name, n) for name in METHODS for n in (1, 3)]
+    asked = [(name, n) for name in prior.METHODS for n in (1, 3)]
+    assert [(row["method"], row["shots"]) for row in told["rows"]] == asked
     for row in told["rows"]:
         assert row["gain"] == pytest.approx(row["fused"]["accuracy"] - row["alone"]["accuracy"])
         assert 0 <= row["weight"] <= 1
