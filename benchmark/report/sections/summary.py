@@ -42,9 +42,7 @@ def _left_out(results: Results) -> list[str]:
     if row is None:
         return []
     told = number(row["auroc_distance"], row.get("auroc_distance_interval_95"))
-    return [
-        f"Whether the right source was asked at all, the nearest distance tells with an AUROC of {told}."
-    ]
+    return [f"Whether the right source was asked at all, the nearest distance tells with an AUROC of {told}."]
 
 
 def _t1(results: Results) -> list[str]:
