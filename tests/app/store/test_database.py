@@ -26,7 +26,7 @@ def ask(database: Database, sql: str) -> int:
 
 
 def test_what_is_asked_often_stays_prepared(alone: Database):
-    """Six times are enough for the driver to prepare a statement; looking whether Postgres is there must not undo it."""
+    """After six times the driver has prepared a statement; looking whether Postgres is there does not undo it."""
     for _ in range(7):
         ask(alone, "SELECT 1 + CAST(:n AS int)")
     assert ask(alone, "SELECT count(*) FROM pg_prepared_statements WHERE :n = 1 AND statement LIKE 'SELECT 1 +%'") == 1
