@@ -118,6 +118,21 @@ def test_nothing_is_learned_from_what_is_asked_nor_twice(measure: Callable[..., 
     assert len(spy.told) == 8
 
 
+def test_what_was_trained_before_a_failure_is_kept(measure: Callable[..., dict[str, Any]]) -> None:
+    """Each answer is kept as soon as it is there: the next run trains the others only."""
+    spy = Spy()
+
+    def fails(shots: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        if len(spy.told) == 3:
+            raise MemoryError
+        return METHODS["nearest mean"](shots, queries)
+
+    with pytest.raises(MemoryError):
+        measure(Spy(fails, told=spy.told), shots=(2, 5), repeats=2)
+    measure(spy, shots=(2, 5), repeats=2)
+    assert len(spy.told) == 3 + 2
+
+
 def test_around_the_crossing_everything_is_measured(measure: Callable[..., dict[str, Any]]) -> None:
     """From a thin grid on, until the values below and above the line are neighbours on the whole one."""
     whole = (1, 2, 3, 5, 8, 10, 20, 32)
