@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}, {_distribution()}",
+        "system": _system(),
     }
 
 
@@ -91,11 +91,11 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _distribution() -> str:
+def _system() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
-        return platform.version()
+        return f"{platform.system()} {platform.release()}"
 
 
 def weights(directory: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attribution.errors import ConfigurationError
 from benchmark.report.gather import Results
 from benchmark.store import write
 
@@ -26,13 +27,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def report(directories: Sequence[Path], out: Path) -> list[int]:
-    """Writes the folder and returns its files' sizes. The page is made of what lies beside it, and of nothing else."""
+    """Writes the folder and returns its files' sizes. The page is made of what lies beside it, and of nothing else.
+
+    Raises ConfigurationError where there are no results, or some of another version.
+    """
     from benchmark.report.figures.style import picture  # matplotlib takes a second to load
     from benchmark.report.page import page, plates, sections
 
     results = Results.read(directories)
-    found = sections(results)
-    pictures = {plate.name: picture(plate.draw) for plate in plates(found)}
+    try:
+        found = sections(results)
+        pictures = {plate.name: picture(plate.draw) for plate in plates(found)}
+    except (KeyError, IndexError, TypeError) as error:
+        raise ConfigurationError(
+            f"A result is not what this version of the benchmark writes ({error!r}); run its step again."
+        ) from error
     files = {f"{name}.png": content for name, content in pictures.items()}
     files |= {f"{RESULTS}/{name}.json": content for name, content in results.files()}
     files[PAGE] = page(results, found, pictures).encode()

@@ -74,8 +74,10 @@ def bars(panels: Sequence[Panel]) -> Figure:
 def _frame(panels: Sequence[Panel]) -> tuple[Figure, list[Axes]]:
     rows = max(len(panel.rows) * max(1, len(panel.values) * 0.75) for panel in panels)
     figure, axes = canvas(1.0 + _ROW * rows, len(panels))
+    alike = all(panel.rows == panels[0].rows for panel in panels)
     for ax, panel in zip(axes, panels, strict=True):
-        ax.set_yticks(range(len(panel.rows)), panel.rows)
+        named = ax is axes[0] or not alike
+        ax.set_yticks(range(len(panel.rows)), panel.rows if named else [""] * len(panel.rows))
         ax.set_ylim(len(panel.rows) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(panel.axis)

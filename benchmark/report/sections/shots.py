@@ -128,16 +128,12 @@ def plugin(results: Results) -> Section:
             "chosen on validation characters. arXiv 2403.01489 reports a gain of 3 to 5 points, the grey band."
         )
     ]
-    if subjects:
-        parts.append(
-            Plate(
-                "plug-in",
-                list(dict.fromkeys(name for name, _, _ in subjects)),
-                "Gain over the trained method alone, in percentage points, with 95 % intervals over characters "
-                "(real images: prompts).",
-                lambda: dots(_gains(subjects)),
-            )
-        )
+    trained = [subject for subject in subjects if subject[0] == "zoo-t1"]
+    simple = [subject for subject in subjects if subject[0] != "zoo-t1"]
+    if trained:
+        parts.append(_gained("plug-in", "each baseline of T1", trained))
+    if simple:
+        parts.append(_gained("plug-in-simple", "two simple methods, on CLIP features", simple))
     parts += [_gain_table(title, rows) for _, title, rows in subjects]
     if "zoo-t1" not in results:
         parts.append(Missing("zoo-t1", "the gain of every trained baseline"))
@@ -153,11 +149,21 @@ def _plugged(results: Results) -> list[tuple[str, str, Sequence[Document]]]:
     found = []
     for run in results["zoo-t1"]["runs"] if "zoo-t1" in results else ():
         if run.get("plugin"):
-            found.append(("zoo-t1", f"{len(run['sources'])} classes, baselines of T1", run["plugin"]))
+            found.append(("zoo-t1", f"{len(run['sources'])} classes", run["plugin"]))
     for name, title in (("zoo-prior", "scale models"), ("real-prior", "real images")):
         if name in results:
             found.append((name, f"{len(results[name]['about']['sources'])} classes, {title}", results[name]["rows"]))
     return found
+
+
+def _gained(name: str, methods: str, subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> Plate:
+    return Plate(
+        name,
+        list(dict.fromkeys(result for result, _, _ in subjects)),
+        f"What resynthesis adds to {methods}: gain over the method alone, in percentage points, with 95 % intervals "
+        "over characters (real images: prompts).",
+        lambda: dots(_gains(subjects)),
+    )
 
 
 def _gains(subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> list[Rows]:

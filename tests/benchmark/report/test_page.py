@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from benchmark.__main__ import main
+from benchmark.paths import ROOT
 from benchmark.report.gather import Results
 from benchmark.report.html import Html, element, table
+from benchmark.report.page import page, plates, sections
 from benchmark.report.sections.examples import why
 from benchmark.report.sections.summary import summary
 from tests.benchmark.report.reading import Reading
+
+COMMITTED = ROOT / "docs" / "benchmark"
 
 
 def point(accuracy: float) -> dict[str, Any]:
@@ -102,6 +106,10 @@ def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "zoo-t1.json").write_text("{")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "is not JSON" in capsys.readouterr().err
+    (tmp_path / "zoo-t1.json").write_text("{}")
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "KeyError('runs')" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_two_results_the_first_counts(measured: Path, tmp_path: Path) -> None:
@@ -159,3 +167,15 @@ def test_markup_is_escaped_once() -> None:
     """Text always, markup never, in attributes as well."""
     assert element("p", "a < b", Html("<br>"), title='"') == '<p title="&quot;">a &lt; b<br></p>'
     assert "<td>&lt;i&gt;</td>" in table(["x", "y"], [["row", "<i>"]])
+
+
+def test_the_committed_run_is_what_its_results_say() -> None:
+    """`python -m benchmark report docs/benchmark/results --out docs/benchmark` writes it again."""
+    results = Results.read([COMMITTED / "results"])
+    found = sections(results)
+    pictures = {plate.name: (COMMITTED / f"{plate.name}.png").read_bytes() for plate in plates(found)}
+    written = (COMMITTED / "index.html").read_bytes()
+    assert page(results, found, pictures).encode() == written
+    read = Reading(written.decode())
+    assert len(read.pictures) == len(pictures) == len(list(COMMITTED.glob("*.png"))) > 10
+    assert sum(path.stat().st_size for path in COMMITTED.rglob("*") if path.is_file()) < 3 * 2**20
