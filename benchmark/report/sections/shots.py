@@ -13,7 +13,7 @@ from benchmark.report.section import Missing, Part, Plate, Section, text
 from benchmark.report.words import percent, points
 
 BEST = "best"
-_FORMS = ("linear", "k-NN", "nearest mean", "SVM")
+FORMS = ("linear", "k-NN", "nearest mean", "SVM")
 _SAID = {BEST: "CLIP classifier, the best form"}
 _PAPER = (0.03, 0.05)
 
@@ -50,7 +50,7 @@ def t1(results: Results) -> Section:
 
 
 def _panel(run: Document) -> Panel:
-    shown = {name: curve for name, curve in run["curves"].items() if BEST not in run["curves"] or name not in _FORMS}
+    shown = {name: curve for name, curve in run["curves"].items() if BEST not in run["curves"] or name not in FORMS}
     lines = {
         _named(run, name): [
             Point(n, point["accuracy"], point["interval_95"])

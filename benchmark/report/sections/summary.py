@@ -3,13 +3,16 @@
 from benchmark.report.gather import Document, Results
 from benchmark.report.html import Html, element
 from benchmark.report.section import Part, Section, text
-from benchmark.report.words import listed, percent, points
+from benchmark.report.sections.shots import FORMS
+from benchmark.report.words import listed, number, percent, points
 
 
 def summary(results: Results) -> Section:
     """One point for each thing that was measured."""
     found = [
-        sentence for tell in (_accuracy, _t1, _plugin, _candidates, _captions, _real) for sentence in tell(results)
+        sentence
+        for tell in (_accuracy, _left_out, _t1, _plugin, _candidates, _distances, _captions, _distortions, _real)
+        for sentence in tell(results)
     ]
     parts: list[Part] = [
         text(
@@ -33,14 +36,22 @@ def _accuracy(results: Results) -> list[str]:
     return [f"The right source is nearest: {'; '.join(told)}."] if told else []
 
 
+def _left_out(results: Results) -> list[str]:
+    names = results.fitting("zoo-evaluate-*")
+    row = results[names[-1]]["runs"][0].get("leave_one_out", {}).get("all") if names else None
+    if row is None:
+        return []
+    told = number(row["auroc_distance"], row.get("auroc_distance_interval_95"))
+    return [f"Whether the right source was asked at all, the nearest distance tells with an AUROC of {told}."]
+
+
 def _t1(results: Results) -> list[str]:
     if "zoo-t1" not in results:
         return []
     told = []
     for run in results["zoo-t1"]["runs"]:
         apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
-        forms = ("linear", "k-NN", "nearest mean", "SVM")
-        there = {name: at for name, at in run["crosses_at"].items() if name not in forms and name not in apart}
+        there = {name: at for name, at in run["crosses_at"].items() if name not in FORMS and name not in apart}
         crossing = [f"{_said(name)} from {at} shots on" for name, at in there.items() if at]
         never = [_said(name) for name, at in there.items() if not at and run["settled"][name]]
         told.append(
@@ -80,11 +91,22 @@ def _candidates(results: Results) -> list[str]:
     rows = [row for row in results["zoo-candidates"]["rows"] if row["aggregate"] == "mean"]
     first, last = rows[0], rows[-1]
     return [
-        f"{last['candidates']} drawings of each source instead of {first['candidates']}: "
+        f"{last['candidates']} drawings of each source instead of {first['candidates']}, "
+        f"{_sources(results['zoo-candidates'])}: "
         f"{percent(last['accuracy'], last['interval_95'])} instead of "
         f"{percent(first['accuracy'], first['interval_95'])}, for {last['images']} images a query instead of "
         f"{first['images']}."
     ]
+
+
+def _distances(results: Results) -> list[str]:
+    if "zoo-distances" not in results:
+        return []
+    rows = results["zoo-distances"]["rows"]
+    best = max(rows, key=lambda row: row["accuracy"])
+    cosine = next(row for row in rows if row["distance"] == "cosine")
+    told = [f"{row['distance']} {percent(row['accuracy'], row['interval_95'])}" for row in (best, cosine)]
+    return [f"By distance, {_sources(results['zoo-distances'])}: {', '.join(dict.fromkeys(told))}."]
 
 
 def _captions(results: Results) -> list[str]:
@@ -94,7 +116,20 @@ def _captions(results: Results) -> list[str]:
         f"{row['captioner'].partition(':')[0]} {percent(row['accuracy'], row['interval_95'])}"
         for row in results["zoo-captions"]["captioners"]
     ]
-    return [f"By captioner: {', '.join(told)}."]
+    return [f"By captioner, {_sources(results['zoo-captions'])}: {', '.join(told)}."]
+
+
+def _distortions(results: Results) -> list[str]:
+    if "zoo-distortions" not in results:
+        return []
+    rows = [row for run in results["zoo-distortions"]["runs"] for row in run["rows"]]
+    worst = sorted(rows, key=lambda row: row["share_of_clean"])[:3]
+    told = [f"{row['distortion']} {percent(row['share_of_clean'], row['share_interval_95'])}" for row in worst]
+    return [f"What the three worst distortions leave of the accuracy: {', '.join(told)}."]
+
+
+def _sources(document: Document) -> str:
+    return f"{len(document['about']['sources'])} sources"
 
 
 def _real(results: Results) -> list[str]:
