@@ -1,7 +1,11 @@
 """`make bench-cache`: the same file again is answered at least a hundred times faster than the first time.
 
 Beside it a recompressed copy, which is described and embedded itself and only spared the drawing. Once with fourteen
-sources that take from half a second to eight, as vendors do; once with the small models, which draw on this machine.
+sources that take from half a second to eight, as vendors do; once with the small models, which draw on this machine in
+so little time that describing a copy already takes more than a hundredth of it: that copy has no bound.
+
+The service is in use when it is measured: statements that were asked five times on a connection are prepared, and the
+first answer of a service that has just started takes twice as long as later ones.
 """
 
 import io
@@ -19,6 +23,8 @@ from bench.pictures import face
 from bench.report import Bound, finish
 
 ROUNDS = 5
+WARM = 3  # rounds before
+AGAIN = 10  # times the same file is asked about in each of those
 CANDIDATES = 4
 VENDORS = {f"vendor-{k:02}": f"sleep_seconds = {0.5 + 7.5 * k / 13:.2f}" for k in range(14)}
 BOUND = 100.0
@@ -45,15 +51,16 @@ def measure(http: httpx.Client) -> tuple[dict[str, float], int]:
         cached: str | None = job["cached"]
         return cached
 
-    for number in range(-1, ROUNDS):
-        image = face(number, 512)
-        assert timed(COLD, image, number + 1) is None
-        assert timed(SAME, image, number + 1) == "answer"
-        if timed(COPY, recompressed(image), number + 1) == "drawings":
+    for number in range(-WARM, ROUNDS):
+        image, seed = face(number, 512), number + WARM
+        assert timed(COLD, image, seed) is None
+        for _ in range(AGAIN if number < 0 else 1):
+            assert timed(SAME, image, seed) == "answer"
+        if timed(COPY, recompressed(image), seed) == "drawings":
             spared += 1
         else:  # the captioner said something else of it: another question, which is drawn
             times[COPY].pop()
-        if number < 0:  # to warm up
+        if number < 0:
             spared = 0
             for each in times.values():
                 each.clear()
@@ -73,6 +80,8 @@ def main() -> int:
         figures[f"{kind}_copies_spared"] = spared
         figures[f"{kind}_copy_times_faster"] = round(seconds[COLD] / seconds[COPY], 1)
         bounds.append(Bound(f"{kind}: the same file, times faster", seconds[COLD] / seconds[SAME], at_least=BOUND))
+        if kind == "vendors":
+            bounds.append(Bound(f"{kind}: a copy, times faster", seconds[COLD] / seconds[COPY], at_least=BOUND))
         print(f"{kind}: a recompressed copy is {seconds[COLD] / seconds[COPY]:.0f} times faster ({spared} of {ROUNDS})")
     return finish("cache", {"rounds": ROUNDS, **figures}, bounds)
 

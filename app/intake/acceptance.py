@@ -17,6 +17,7 @@ from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
+from app.intake.seen import Seen, hash_of_small
 from app.intake.selection import check_prior, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
@@ -103,6 +104,7 @@ class Intake:
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
         self._drawings = drawings
+        self._seen = Seen()
 
     async def accept(
         self,
@@ -175,9 +177,16 @@ class Intake:
         )
 
     async def _take(self, tenant_id: uuid.UUID, upload: Path) -> _Image:
-        """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker."""
-        with DECODE_DURATION.time():
-            decoded = await self._decoders.inspect(upload)
+        """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker.
+
+        A file that this tenant sent before is not decoded again.
+        """
+        sha256 = await to_thread.run_sync(hash_of_small, upload)
+        decoded = self._seen.get(tenant_id, sha256)
+        if decoded is None:
+            with DECODE_DURATION.time():
+                decoded = await self._decoders.inspect(upload)
+            self._seen.add(tenant_id, decoded)
         original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
         if not self._blobs.is_folder:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)

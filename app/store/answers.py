@@ -87,14 +87,11 @@ def reuse(
     given = _given(job) | {"answer_ttl": ttl, "donor": donor_id}
     given |= {"passed": passed is not None, "screened_by": passed and passed.state}
     given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
-    if session.execute(_LOCK_DONOR, given).one_or_none() is None:
-        return None
     given |= {"stage": job.stage, "attempt": job.attempt or 0}
     ended = session.scalars(_END, given, execution_options={"populate_existing": True}).one_or_none()
     if ended is None:
         return None
     rows = session.scalars(_COPY_SOURCES, given, execution_options={"populate_existing": True}).all()
-    session.execute(_COPY_REFERENCES, given)
     deliveries.ended(session, ended)
     return ended, sorted(rows, key=lambda row: row.position)
 
@@ -117,14 +114,6 @@ def _given(job: Job) -> dict[str, Any]:
 
 
 _FIND = text(NEWEST)
-# Erasing, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it.
-_LOCK_DONOR = text(
-    f"""
-    SELECT d.id FROM jobs d
-    WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screened_by = {STATE})
-    FOR SHARE OF d SKIP LOCKED
-    """  # noqa: S608 - our own words
-)
 # The file is the same. Where it was read again, only what the pixels themselves say is the other job's.
 _EVIDENCE = """
     CASE WHEN :passed THEN jsonb_build_object('findings', CAST(:findings AS jsonb) || coalesce(
@@ -140,16 +129,30 @@ _ANSWER = {
     "cached_from": "donor_id",
     "started_at": "coalesce(started_at, clock_timestamp())",
 }
+# Erasing, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it. A job
+# that was erased since this statement began is looked at again as its lock is taken, and is not usable then.
+# Of the references all but the upload, which the job has itself and is the same.
 _END = select(Job).from_statement(
     text(
         f"""
-        UPDATE jobs SET {setting({**ENDING, **_ANSWER})}, status = 'succeeded'
-        FROM (
-            SELECT {", ".join(f"{column.name} AS donor_{column.name}" for column in Job.__table__.columns)}
-            FROM jobs WHERE id = :donor
-        ) AS donor
-        WHERE id = :id AND status IN ('queued', 'processing') AND stage = :stage AND attempt = :attempt
-        RETURNING jobs.*
+        WITH donor AS (
+            SELECT {", ".join(f"d.{column.name} AS donor_{column.name}" for column in Job.__table__.columns)}
+            FROM jobs d
+            WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screened_by = {STATE})
+            FOR SHARE OF d SKIP LOCKED
+        ), ended AS (
+            UPDATE jobs SET {setting({**ENDING, **_ANSWER})}, status = 'succeeded'
+            FROM donor
+            WHERE id = :id AND status IN ('queued', 'processing') AND stage = :stage AND attempt = :attempt
+            RETURNING jobs.*
+        ), referred AS (
+            INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
+            SELECT ended.id, r.role, r.tenant_id, r.sha256, r.cache_key, r.drawn_at
+            FROM ended, blob_references r
+            WHERE r.job_id = :donor AND r.role <> 'original'
+            ON CONFLICT (job_id, role) DO NOTHING
+        )
+        SELECT * FROM ended
         """  # noqa: S608 - our own words
     )
 )
@@ -167,13 +170,4 @@ _COPY_SOURCES = select(JobSource).from_statement(
         RETURNING {", ".join(f"s.{column.name}" for column in JobSource.__table__.columns)}
         """  # noqa: S608 - our own words
     )
-)
-# Not the upload: the job has its own, which is the same.
-_COPY_REFERENCES = text(
-    """
-    INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, drawn_at)
-    SELECT :id, role, tenant_id, sha256, cache_key, drawn_at FROM blob_references
-    WHERE job_id = :donor AND role <> 'original'
-    ON CONFLICT (job_id, role) DO NOTHING
-    """
 )

@@ -67,10 +67,11 @@ class Answer:
 
 
 class Laboratory:
-    """Answers cells: from the store, or by training them, here or in `processes` processes."""
+    """Answers cells: from the store, or by training them, in `processes` processes. 1 is this one; 0 trains nothing."""
 
     def __init__(self, store: Store, processes: int = 1) -> None:
         self.store = store
+        self._trains = processes > 0
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
             spawn = multiprocessing.get_context("spawn")  # processes start when there is work, and stay
@@ -83,13 +84,17 @@ class Laboratory:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def answers(self, what: str, cells: Sequence[Cell]) -> list[Answer]:
-        """One for each, kept as soon as it is there."""
-        todo = [cell for cell in cells if not self.store.has(cell.key, ".npz")]
+    def answers(self, what: str, cells: Sequence[Cell]) -> list[Answer | None]:
+        """One for each, kept as soon as it is there; None for what was not trained."""
+        todo = [cell for cell in cells if self._trains and not self.store.has(cell.key, ".npz")]
         with progress(what, len(cells), len(cells) - len(todo)) as done:
             for trained in self._trained(todo):
                 done(trained)
-        return [Answer.from_bytes(self.store.path(cell.key, ".npz").read_bytes()) for cell in cells]
+        return [self._kept(cell) for cell in cells]
+
+    def _kept(self, cell: Cell) -> Answer | None:
+        path = self.store.path(cell.key, ".npz")
+        return Answer.from_bytes(path.read_bytes()) if path.exists() else None
 
     def _trained(self, cells: Sequence[Cell]) -> Iterator[int]:
         if self._pool is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import ConfigurationError
+from benchmark.baselines.crossing import said
 from benchmark.dataset import MANIFEST, Dataset
 from benchmark.features import Features
 from benchmark.split import SEED
@@ -36,6 +37,7 @@ def add(
     command.add_argument("--efficientnet", type=Path, help="weights to start from; default: the Hugging Face cache's")
     command.add_argument("--steps", type=int, help="at most so many gradient steps a training; default: each its own")
     command.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="1 for a GPU")
+    command.add_argument("--stored", action="store_true", help="train nothing: only what has been trained before")
     command.set_defaults(run=partial(_run, read, write), candidates=None)
 
 
@@ -51,7 +53,7 @@ def _run(read: Callable[..., Features], write: Write, options: argparse.Namespac
     (distance,) = options.distances or ["cosine"]
     store, runs = Store(options.store), []
     every = baselines(options.clip, options.efficientnet, store, options.device, options.steps)
-    with Laboratory(store, options.processes) as laboratory:
+    with Laboratory(store, 0 if options.stored else options.processes) as laboratory:
         for count in options.classes or [len(order)]:
             if not 2 <= count <= len(order):
                 raise ConfigurationError(f"There are {len(order)} sources; {count} classes cannot be made of them.")
@@ -80,9 +82,8 @@ def table(run: Mapping[str, Any]) -> str:
     lines.append("| shots per class | " + " | ".join(map(str, run["shots"])) + " | crosses at |")
     lines.append("|---|" + "---:|" * (len(run["shots"]) + 1))
     for name, curve in run["curves"].items():
-        crossing = run["crosses_at"][name]
         cells = [_cell(point) if point else "" for point in curve]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {'never' if crossing is None else crossing} |")
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {said(run, name)} |")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """Where a curve crosses the flat line, and what has to be measured to know."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def crossing(curve: Mapping[int, float], flat: float) -> int | None:
@@ -24,3 +25,11 @@ def next_to_measure(grid: Sequence[int], curve: Mapping[int, float], flat: float
     below = max((n for n in curve if n < at), default=0)
     gap = [n for n in grid if below < n < at]
     return [gap[len(gap) // 2]] if gap else []
+
+
+def said(run: Mapping[str, Any], name: str) -> str:
+    """The crossing of one curve of a report, as far as it was measured."""
+    at = run["crosses_at"][name]
+    if run["settled"][name]:
+        return "never" if at is None else str(at)
+    return "not known" if at is None else f"{at} or fewer"

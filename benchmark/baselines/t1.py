@@ -70,9 +70,9 @@ def t1(
             name: [_point(n, curve, curves.get(name, {})) if n in curve else None for n in shots]
             for name, curve in shown.items()
         },
-        "crosses_at": {
-            name: crossing({n: float(at.mean()) for n, at in curve.items()}, float(flat.mean()))
-            for name, curve in shown.items()
+        "crosses_at": {name: crossing(_means(curve), float(flat.mean())) for name, curve in shown.items()},
+        "settled": {
+            name: not next_to_measure(shots, _means(curve), float(flat.mean())) for name, curve in shown.items()
         },
         "baselines": {each.name: _about(each, curves[each.name], len(features.sources)) for each in baselines},
         "plugin": plugin(z_scores(-found.distances), features.characters, splits, curves),
@@ -89,18 +89,30 @@ def _curves(
 ) -> dict[str, dict[int, list[Answer]]]:
     """First what the baselines' own grids say, then whatever lies around the crossing of the flat line."""
     curves: dict[str, dict[int, list[Answer]]] = {baseline.name: {} for baseline in baselines}
-    todo = [(each, n) for each in baselines for n in (set(shots) & set(each.grid or shots) or {shots[0], shots[-1]})]
+    asked: set[tuple[str, int]] = set()
+    todo = [
+        (each, n) for each in baselines for n in sorted(set(shots) & set(each.grid or shots) or {shots[0], shots[-1]})
+    ]
     while todo:
+        asked |= {(baseline.name, n) for baseline, n in todo}
         cells = [split.cell(baseline, images, n) for baseline, n in todo for split in splits]
         answers = iter(laboratory.answers(f"{len(images.sources)} classes", cells))
         for baseline, n in todo:
-            curves[baseline.name][n] = [next(answers) for _ in splits]
-        means = {
-            name: {n: float(at.mean()) for n, at in _accuracies(curve, splits).items()}
-            for name, curve in curves.items()
-        }
-        todo = [(each, n) for each in baselines for n in next_to_measure(shots, means[each.name], flat)]
+            found = [next(answers) for _ in splits]
+            known = [answer for answer in found if answer is not None]
+            if len(known) == len(found):
+                curves[baseline.name][n] = known
+        todo = [
+            (each, n)
+            for each in baselines
+            for n in next_to_measure(shots, _means(_accuracies(curves[each.name], splits)), flat)
+            if (each.name, n) not in asked
+        ]
     return curves
+
+
+def _means(accuracies: Mapping[int, NDArray[np.float64]]) -> dict[int, float]:
+    return {n: float(at.mean()) for n, at in accuracies.items()}
 
 
 def _accuracies(curve: Curve, splits: Sequence[Split]) -> dict[int, NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from benchmark.baselines.baseline import Images, Sight
 from benchmark.baselines.cells import Laboratory
 from benchmark.baselines.classifiers import CLASSIFIERS, METHODS, Method
 from benchmark.baselines.command import table
-from benchmark.baselines.crossing import crossing, next_to_measure
+from benchmark.baselines.crossing import crossing, next_to_measure, said
 from benchmark.baselines.splits import Split
 from benchmark.baselines.t1 import t1
 from benchmark.evaluate import rankings
@@ -65,9 +65,9 @@ class Spy:
 def measure(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """T1 of these features, kept in one store."""
 
-    def run(*baselines: Any, shots: Sequence[int] = SHOTS, repeats: int = 3) -> dict[str, Any]:
+    def run(*baselines: Any, shots: Sequence[int] = SHOTS, repeats: int = 3, processes: int = 1) -> dict[str, Any]:
         found = features()
-        return t1(found, Images.of(found), baselines, Laboratory(Store(tmp_path)), shots, repeats)
+        return t1(found, Images.of(found), baselines, Laboratory(Store(tmp_path), processes), shots, repeats)
 
     return run
 
@@ -118,6 +118,23 @@ def test_nothing_is_learned_from_what_is_asked_nor_twice(measure: Callable[..., 
     assert len(spy.told) == 8
 
 
+def test_what_was_trained_before_a_failure_is_kept(measure: Callable[..., dict[str, Any]]) -> None:
+    """Each answer is kept as soon as it is there: what is whole can be reported, and the next run trains the others."""
+    spy = Spy()
+
+    def fails(shots: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        if len(spy.told) == 3:
+            raise MemoryError
+        return METHODS["nearest mean"](shots, queries)
+
+    with pytest.raises(MemoryError):
+        measure(Spy(fails, told=spy.told), shots=(2, 5), repeats=2)
+    known = measure(spy, shots=(2, 5), repeats=2, processes=0)["curves"]["spy"]
+    assert [point is not None for point in known] == [True, False]
+    measure(spy, shots=(2, 5), repeats=2)
+    assert len(spy.told) == 3 + 2
+
+
 def test_around_the_crossing_everything_is_measured(measure: Callable[..., dict[str, Any]]) -> None:
     """From a thin grid on, until the values below and above the line are neighbours on the whole one."""
     whole = (1, 2, 3, 5, 8, 10, 20, 32)
@@ -147,6 +164,8 @@ def test_what_is_measured_next(curve: dict[int, float], at: int | None, missing:
     """The middle of the gap below the crossing, or the end of the grid."""
     assert crossing(curve, 0.5) == at
     assert next_to_measure((1, 3, 5, 9), curve, 0.5) == missing
+    told = said({"crosses_at": {"x": at}, "settled": {"x": not missing}}, "x")
+    assert told == (("not known" if missing else "never") if at is None else f"{at} or fewer" if missing else str(at))
 
 
 def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark.baselines.crossing import said
 from benchmark.report.figures.curves import Flat, Panel, Point, curves
 from benchmark.report.figures.forest import Panel as Rows
 from benchmark.report.figures.forest import Value, dots
@@ -76,7 +77,7 @@ def _curves(run: Document) -> Html:
         [
             _named(run, name),
             *("" if point is None else _cell(point) for point in curve),
-            run["crosses_at"].get(name) or "never",
+            said(run, name),
         ]
         for name, curve in run["curves"].items()
     ]

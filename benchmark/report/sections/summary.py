@@ -50,9 +50,10 @@ def _t1(results: Results) -> list[str]:
         return []
     told = []
     for run in results["zoo-t1"]["runs"]:
-        there = {name: at for name, at in run["crosses_at"].items() if name not in FORMS}
+        apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
+        there = {name: at for name, at in run["crosses_at"].items() if name not in FORMS and name not in apart}
         crossing = [f"{_said(name)} from {at} shots on" for name, at in there.items() if at]
-        never = [_said(name) for name, at in there.items() if not at]
+        never = [_said(name) for name, at in there.items() if not at and run["settled"][name]]
         told.append(
             f"{len(run['sources'])} classes: "
             + (f"{listed(crossing)} at or above resynthesis" if crossing else "no baseline reaches resynthesis")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select, update
 
 from app.store.database import Database
@@ -266,3 +267,17 @@ def test_a_job_may_stay_in_the_house(client: TestClient, database: Database):
     with database.transaction() as session:
         session.execute(update(Tenant).values(local_only=True))
     assert post(client, local_only="false").json()["local_only"]
+
+
+def test_the_same_file_is_decoded_once(client: TestClient):
+    """A tenant that sends a file again gets another job of the same image, without a child having to look at it."""
+    image = ("x.png", encoded(noise(33, 21)), "image/png")
+
+    def decoded() -> float:
+        return REGISTRY.get_sample_value("image_decode_duration_seconds_count") or 0.0
+
+    before = decoded()
+    first, second = (client.post("/attribute", files={"image": image}).json() for _ in range(2))
+    assert decoded() == before + 1
+    assert first["id"] != second["id"]
+    assert first["image"] == second["image"]

@@ -35,9 +35,11 @@ T1 = {
             "curves": {
                 "linear": [point(0.3), point(0.4), point(0.6)],
                 "slow & deep": [point(0.2), None, point(0.4)],
+                "meek": [point(0.2), point(0.3), point(0.4)],
                 "best": [point(0.3), point(0.5), point(0.6)],
             },
-            "crosses_at": {"linear": 10, "slow & deep": None, "best": 5},
+            "crosses_at": {"linear": 10, "slow & deep": None, "meek": None, "best": 5},
+            "settled": {"linear": False, "slow & deep": True, "meek": True, "best": True},
             "baselines": {
                 "slow & deep": {
                     "sees": ["pictures"],
@@ -45,7 +47,14 @@ T1 = {
                     "steps": {"1": 50, "10": 100},
                     "cells": 10,
                     "seconds": 12.3,
-                }
+                },
+                "meek": {
+                    "sees": ["features"],
+                    "comparable": True,
+                    "steps": {"1": None, "5": None, "10": None},
+                    "cells": 15,
+                    "seconds": 1.2,
+                },
             },
             "plugin": [],
         }
@@ -125,10 +134,11 @@ def test_of_two_results_the_first_counts(measured: Path, tmp_path: Path) -> None
 
 
 def test_the_summary_says_who_crosses(measured: Path) -> None:
-    """Headline and others, not the forms; and who never does."""
+    """Headline and others, not the forms, and not what started without its weights; and who never does."""
     told = "".join(str(part) for part in summary(Results.read([measured])).parts)
     assert "3 classes: the best CLIP classifier from 5 shots on at or above resynthesis" in told
-    assert "slow &amp; deep never up to 10" in told
+    assert "meek never up to 10" in told
+    assert "slow &amp; deep" not in told
     assert "linear" not in told
 
 
