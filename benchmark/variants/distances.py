@@ -26,6 +26,10 @@ def distances(subject: Subject, candidates: int) -> list[dict[str, Any]]:
                 "over_cosine": float(found.right.mean() - usual.mean()),
                 "over_cosine_interval_95": interval(found.right.astype(float) - usual, subject.groups),
                 "roc_auc": macro_auroc(softmax(found.flat), found.truth),
+                "recall": {source: float(found.right[i].mean()) for i, source in enumerate(found.sources)},
+                "recall_interval_95": {
+                    source: interval(found.right[i], subject.groups) for i, source in enumerate(found.sources)
+                },
                 "ties": float((two[:, :, 0] == two[:, :, 1]).mean()),
             }
         )

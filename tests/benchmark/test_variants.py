@@ -110,6 +110,9 @@ def test_the_commands_on_real_images(gallery: Path, tmp_path: Path, capsys: pyte
     assert [row["distance"] for row in told["rows"]] == list(DISTANCES)
     assert (told["about"]["groups"], told["about"]["intervals_over"]) == (4, "prompts")
     assert all(row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] for row in told["rows"])
+    for row in told["rows"]:
+        assert sum(row["recall"].values()) / 3 == pytest.approx(row["accuracy"])
+        assert all(low <= row["recall"][name] <= high for name, (low, high) in row["recall_interval_95"].items())
     assert main(["variants", "candidates", *common]) == 0
     rows = json.loads((tmp_path / "o.json").read_text())["rows"]
     assert [(row["candidates"], row["aggregate"], row["images"]) for row in rows] == [

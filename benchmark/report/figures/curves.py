@@ -58,7 +58,9 @@ def curves(panels: Sequence[Panel], height: float = 3.2, top: float | None = Non
     axes[0].set_ylabel("attributed rightly")
     axes[0].set_ylim(0, top)
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4 if len(handles) == 4 else 3)
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=4 if len(handles) == 4 else 3
+    )
     return figure
 
 

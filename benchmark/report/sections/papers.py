@@ -67,9 +67,10 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     (
         _G,
         "accuracy with the natural prompt, by model",
-        ("captioners", "gamma"),
-        "The zoo with the captioner “given”. Real images of three models stand for each other's drawings; its Stable "
-        "Diffusion, GLIDE and DALL·E are not the same models.",
+        ("captioners", "distances", "gamma"),
+        "The zoo with the captioner “given”. Real images by DALL·E mini, GLID-3-XL and Latent Diffusion stand for each "
+        "other's drawings: relatives of its DALL·E, GLIDE and Latent Diffusion, not the same models. Stable Diffusion "
+        "is in the catalogue, and was not run: there are no weights of it here.",
     ),
     (_G, "BLIP beside PEZ", ("captioners",), "With BLIP refined by PEZ beside them."),
     (

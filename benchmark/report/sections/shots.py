@@ -10,9 +10,10 @@ from benchmark.report.figures.forest import Value, dots
 from benchmark.report.gather import Document, Results
 from benchmark.report.html import Html, table
 from benchmark.report.section import Missing, Part, Plate, Section, text
-from benchmark.report.words import percent, points
+from benchmark.report.words import listed, percent, points
 
 BEST = "best"
+LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")
 FORMS = ("linear", "k-NN", "nearest mean", "SVM")
 _SAID = {BEST: "CLIP classifier, the best form"}
 _PAPER = (0.03, 0.05)
@@ -43,9 +44,8 @@ def t1(results: Results) -> Section:
         )
     )
     parts += [_curves(run) for run in runs]
-    about = runs[-1].get("baselines", {})
-    if about:
-        parts += [_learners(about), text(*_notes(about))]
+    if any(run.get("baselines") for run in runs):
+        parts += [_learners(runs), text(*_notes(runs))]
     return Section("t1", "Task T1: accuracy against shots per class", parts)
 
 
@@ -95,23 +95,28 @@ def _cell(point: Mapping[str, Any]) -> str:
     return f"{100 * point['accuracy']:.1f} ± {50 * (high - low):.1f}"
 
 
-def _learners(about: Mapping[str, Any]) -> Html:
+def _learners(runs: Sequence[Document]) -> Html:
     rows = [
         [
-            name,
+            f"{name}, {len(run['sources'])} classes",
             ", ".join(each["sees"]),
             "; ".join(f"{n}: {steps}" for n, steps in each["steps"].items() if steps is not None) or "until it is done",
             each["cells"],
             f"{each['seconds']:.0f}",
         ]
-        for name, each in about.items()
+        for run in runs
+        for name, each in run.get("baselines", {}).items()
     ]
     return table(["baseline", "looks at", "gradient steps at most, by shots", "trainings", "seconds in all"], rows)
 
 
-def _notes(about: Mapping[str, Any]) -> list[str]:
-    apart = [name for name, each in about.items() if not each["comparable"]]
+def _notes(runs: Sequence[Document]) -> list[str]:
+    every = {name: each for run in runs for name, each in run.get("baselines", {}).items()}
+    apart = [name for name, each in every.items() if not each["comparable"]]
     told = ["An empty cell was not measured: slow baselines have a thinner grid, never at the crossing. "]
+    for run in runs:
+        if lacking := [name for name in (*every, *LEARNERS) if name not in run["curves"]]:
+            told.append(f"With {len(run['sources'])} classes {listed(list(dict.fromkeys(lacking)))} were not run. ")
     if apart:
         told.append(
             f"{' and '.join(apart)}: the published weights that the method starts from were not there, so it began "

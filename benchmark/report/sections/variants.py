@@ -132,7 +132,19 @@ def distances(results: Results) -> Section:
         ]
         head = ["distance", "accuracy", "over cosine, points", "macro ROC-AUC"]
         parts.append(table(head, rows, _about(subject, document)))
+        if subject == "real" and "recall" in document["rows"][0]:
+            parts.append(_by_model(document))
     return Section("distances", "Distances", [*parts, *_missing(results, "distances", "distances")])
+
+
+def _by_model(document: Document) -> Html:
+    """The scale models' recall stands in their confusion matrices."""
+    rows = [
+        [row["distance"], *(percent(share, row["recall_interval_95"][name]) for name, share in row["recall"].items())]
+        for row in document["rows"]
+    ]
+    models = list(document["rows"][0]["recall"])
+    return table(["distance", *models], rows, "Real images: accuracy by the model that drew them, natural prompt.")
 
 
 def embedders(results: Results) -> Section:
