@@ -1,4 +1,4 @@
-"""Writes docs/variants.md and its figures from docs/measured/*.json: `python docs/generate_variants.py`, from anywhere.
+"""Writes docs/variants.md and its figures from docs/benchmark/results/*.json: `python docs/generate_variants.py`, from anywhere.
 
 The files are what `python -m benchmark variants … --out` wrote. With `--check` nothing is written, and it fails when
 something is not what it would write; a test does the same.
@@ -18,7 +18,7 @@ from benchmark.variants import show  # noqa: E402 - found only now, wherever thi
 HEAD = """\
 # Variants, measured
 
-Written by `docs/generate_variants.py` from `docs/measured/`; change those, not this. [The method](method.md) says what
+Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this. [The method](method.md) says what
 the variants are and which to choose. In brackets are 95 % intervals, by drawing characters, or prompts, with
 replacement.
 
@@ -41,7 +41,7 @@ COLOURS = {"zoo": "#0969da", "real": "#bc4c00"}
 
 def read(subject: str, part: str) -> dict[str, Any]:
     """One measurement."""
-    found: dict[str, Any] = json.loads((DOCS / "measured" / f"{subject}-{part}.json").read_text())
+    found: dict[str, Any] = json.loads((DOCS / "benchmark" / "results" / f"{subject}-{part}.json").read_text())
     return found
 
 

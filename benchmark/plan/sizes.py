@@ -24,6 +24,7 @@ class Size:
     order: tuple[str, ...]
     classes: tuple[int, ...]
     candidates: int
+    core_candidates: int | None  # of all characters, but by the fewest classes only; None: not done
     timed: int
     shots: tuple[int, ...]
     plugged: tuple[int, ...]  # shots of what resynthesis is plugged into
@@ -51,6 +52,7 @@ FULL = Size(
     order=_TEN + _RELATIVES,
     classes=(10, 12, 14),
     candidates=8,
+    core_candidates=4,
     timed=2,
     shots=(1, 2, 3, 5, 8, 10, 20, 40, 80),
     plugged=(1, 5, 10),
@@ -72,6 +74,7 @@ SMALL = Size(
     order=("zoo-dit", "zoo-lcm", "zoo-mmdit", "zoo-unet"),
     classes=(3, 4),
     candidates=2,
+    core_candidates=None,
     timed=1,
     shots=(1, 2),
     plugged=(1,),

@@ -8,6 +8,7 @@ from benchmark.plan.sizes import Real, Size
 
 DATASET = "dataset"
 DRAWINGS = "drawings"
+CORE = "core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def _zoo(size: Size) -> Sequence[Step]:
     trained = ("--shots", shots, "--repeats", str(size.repeats), *capped)
     return (
         *evaluations,
+        *_core(size),
         Step("zoo-distances", ("variants", "distances", papers), (DATASET,)),
         Step("zoo-candidates", ("variants", "candidates", drawings, "--timed", str(size.timed)), (DRAWINGS,)),
         Step("zoo-prior", ("variants", "prior", papers, *prior), (DATASET,)),
@@ -64,6 +66,18 @@ def _zoo(size: Size) -> Sequence[Step]:
         Step("zoo-embedders", ("embedders", papers, *size.embedders), (DATASET,)),
         Step("zoo-t1", ("t1", papers, *classes, *trained), (DATASET,)),
         Step("zoo-examples", ("examples", papers), (DATASET,)),
+    )
+
+
+def _core(size: Size) -> Sequence[Step]:
+    """More drawings of every character by the core alone: a few of all characters by all sources would be too many."""
+    if size.core_candidates is None:
+        return ()
+    core, most, first = size.work / CORE, str(size.core_candidates), ",".join(size.order[: size.classes[0]])
+    extent = ("--characters", str(size.characters), "--seed", str(size.seed), "--candidates", most)
+    return (
+        Step(CORE, ("dataset", "make", str(core), "--sources", first, *extent), (DATASET,), core),
+        Step("zoo-gamma", ("evaluate", str(core), "--candidates", f"1,{most}"), (CORE,)),
     )
 
 

@@ -26,15 +26,18 @@ def accuracy(results: Results) -> Section:
         parts.append(Missing("zoo-evaluate-*", "accuracy, confusion matrices and left-out sources"))
         return Section("accuracy", "Accuracy and confusion", parts)
     parts.append(_table([run for _, run in runs]))
+    if "zoo-gamma" in results:
+        parts.append(_table(results["zoo-gamma"]["runs"]))
     parts += [_confusion(name, run) for name, run in runs]
     return Section("accuracy", "Accuracy and confusion", parts)
 
 
 def _table(runs: list[Document]) -> Html:
-    head = ["classes", "queries", "accuracy", "chance", "p", "right one among three", "macro ROC-AUC", "most confused"]
+    head = ["classes", "γ", "queries", "accuracy", "chance", "p", "right one among three", "macro ROC-AUC"]
     rows = [
         [
             len(run["sources"]),
+            run["candidates"],
             run["queries"],
             percent(run["accuracy"], run["accuracy_interval_95"]),
             percent(run["chance"]),
@@ -47,9 +50,9 @@ def _table(runs: list[Document]) -> Html:
     ]
     about = runs[0]
     return table(
-        head,
+        [*head, "most confused"],
         rows,
-        f"{about['embedder']}, {about['distance']}, γ = {about['candidates']}, {about['characters']} characters; "
+        f"{about['embedder']}, {about['distance']}, {about['characters']} characters; "
         "in brackets 95 % intervals over characters.",
     )
 
