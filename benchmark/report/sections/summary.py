@@ -65,7 +65,9 @@ def _t1(results: Results) -> list[str]:
 
 
 def _nobody(run: Document, never: Sequence[str]) -> str:
-    return f"with up to {run['shots'][-1]} shots {listed(never)} stay below resynthesis"
+    if not never:
+        return "whether a baseline reaches resynthesis is not known"
+    return f"with up to {run['shots'][-1]} shots {listed(never)} stay{'s' * (len(never) == 1)} below resynthesis"
 
 
 def _said(name: str) -> str:
