@@ -121,8 +121,10 @@ def _notes(runs: Sequence[Document]) -> list[str]:
     apart = [name for name, each in every.items() if not each["comparable"]]
     told = ["An empty cell was not measured: slow baselines have a thinner grid, never at the crossing. "]
     for run in runs:
-        if lacking := [name for name in (*every, *LEARNERS) if not any(run["curves"].get(name, ()))]:
-            told.append(f"With {len(run['sources'])} classes {listed(list(dict.fromkeys(lacking)))} {'was' if len(set(lacking)) == 1 else 'were'} not run. ")
+        lacking = list(dict.fromkeys(name for name in (*every, *LEARNERS) if not any(run["curves"].get(name, ()))))
+        if lacking:
+            were = "was" if len(lacking) == 1 else "were"
+            told.append(f"With {len(run['sources'])} classes {listed(lacking)} {were} not run. ")
     if apart:
         told.append(
             f"{' and '.join(apart)}: the published weights that the method starts from were not there, so it began "
