@@ -50,7 +50,11 @@ def t1(results: Results) -> Section:
 
 
 def _panel(run: Document) -> Panel:
-    shown = {name: curve for name, curve in run["curves"].items() if BEST not in run["curves"] or name not in FORMS}
+    shown = {
+        name: curve
+        for name, curve in run["curves"].items()
+        if any(curve) and (BEST not in run["curves"] or name not in FORMS)
+    }
     lines = {
         _named(run, name): [
             Point(n, point["accuracy"], point["interval_95"])
@@ -80,6 +84,7 @@ def _curves(run: Document) -> Html:
             said(run, name),
         ]
         for name, curve in run["curves"].items()
+        if any(curve)
     ]
     flat = run["resynthesis"]
     return table(
@@ -106,17 +111,20 @@ def _learners(runs: Sequence[Document]) -> Html:
         ]
         for run in runs
         for name, each in run.get("baselines", {}).items()
+        if each["cells"]
     ]
     return table(["baseline", "looks at", "gradient steps at most, by shots", "trainings", "seconds in all"], rows)
 
 
 def _notes(runs: Sequence[Document]) -> list[str]:
-    every = {name: each for run in runs for name, each in run.get("baselines", {}).items()}
+    every = {name: each for run in runs for name, each in run.get("baselines", {}).items() if each["cells"]}
     apart = [name for name, each in every.items() if not each["comparable"]]
     told = ["An empty cell was not measured: slow baselines have a thinner grid, never at the crossing. "]
     for run in runs:
-        if lacking := [name for name in (*every, *LEARNERS) if name not in run["curves"]]:
-            told.append(f"With {len(run['sources'])} classes {listed(list(dict.fromkeys(lacking)))} were not run. ")
+        lacking = list(dict.fromkeys(name for name in (*every, *LEARNERS) if not any(run["curves"].get(name, ()))))
+        if lacking:
+            were = "was" if len(lacking) == 1 else "were"
+            told.append(f"With {len(run['sources'])} classes {listed(lacking)} {were} not run. ")
     if apart:
         told.append(
             f"{' and '.join(apart)}: the published weights that the method starts from were not there, so it began "

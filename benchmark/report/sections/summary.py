@@ -1,5 +1,7 @@
 """What the measurements say, in sentences made of their figures."""
 
+from collections.abc import Sequence
+
 from benchmark.report.gather import Document, Results
 from benchmark.report.html import Html, element
 from benchmark.report.section import Part, Section, text
@@ -56,10 +58,16 @@ def _t1(results: Results) -> list[str]:
         never = [_said(name) for name, at in there.items() if not at and run["settled"][name]]
         told.append(
             f"{len(run['sources'])} classes: "
-            + (f"{listed(crossing)} at or above resynthesis" if crossing else "no baseline reaches resynthesis")
+            + (f"{listed(crossing)} at or above resynthesis" if crossing else _nobody(run, never))
             + (f"; {listed(never)} never up to {run['shots'][-1]}." if crossing and never else ".")
         )
     return told
+
+
+def _nobody(run: Document, never: Sequence[str]) -> str:
+    if not never:
+        return "whether a baseline reaches resynthesis is not known"
+    return f"with up to {run['shots'][-1]} shots {listed(never)} stay{'s' * (len(never) == 1)} below resynthesis"
 
 
 def _said(name: str) -> str:

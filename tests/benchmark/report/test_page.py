@@ -37,9 +37,10 @@ T1 = {
                 "slow & deep": [point(0.2), None, point(0.4)],
                 "meek": [point(0.2), point(0.3), point(0.4)],
                 "best": [point(0.3), point(0.5), point(0.6)],
+                "De-Fake": [None, None, None],
             },
-            "crosses_at": {"linear": 10, "slow & deep": None, "meek": None, "best": 5},
-            "settled": {"linear": False, "slow & deep": True, "meek": True, "best": True},
+            "crosses_at": {"linear": 10, "slow & deep": None, "meek": None, "best": 5, "De-Fake": None},
+            "settled": {"linear": False, "slow & deep": True, "meek": True, "best": True, "De-Fake": False},
             "baselines": {
                 "slow & deep": {
                     "sees": ["pictures"],
@@ -88,6 +89,7 @@ def test_what_was_not_run_is_named(measured: Path, tmp_path: Path) -> None:
     assert "python -m benchmark t1 '<set>'" in read.words
     assert "slow & deep, untrained start" in read.words
     assert "slow &amp; deep" in text
+    assert "With 3 classes De-Fake, CLIP-LoRA, EfficientNet-B4 and Tiny Autoencoders were not run." in read.words
 
 
 def test_old_figures_go(measured: Path, tmp_path: Path) -> None:
