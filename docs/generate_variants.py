@@ -173,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     if "--check" in arguments:
         stale = [path.name for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
         if stale:
-            print(f"Not what docs/measured says: {', '.join(stale)}. Run python docs/generate_variants.py.")
+            print(f"Not what docs/benchmark/results says: {', '.join(stale)}. Run python docs/generate_variants.py.")
         return 1 if stale else 0
     for path, text in wanted.items():
         path.write_text(text)

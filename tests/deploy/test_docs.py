@@ -25,7 +25,7 @@ def test_settings_are_documented_as_they_are():
 
 
 def test_variants_are_documented_as_they_were_measured():
-    """docs/variants.md and its figures are what the generator writes from docs/measured; if not, run it."""
+    """docs/variants.md and its figures are what the generator writes from docs/benchmark/results; if not, run it."""
     command = [sys.executable, "docs/generate_variants.py", "--check"]
     found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
