@@ -1,8 +1,8 @@
-"""`make bench-cache`: the same file again is answered at least a hundred times faster than the first time.
+"""`make bench-cache`: the same file again, and a recompressed copy, are answered a hundred times faster than the first.
 
-Beside it a recompressed copy, which is described and embedded itself and only spared the drawing. Once with fourteen
-sources that take from half a second to eight, as vendors do; once with the small models, which draw on this machine in
-so little time that describing a copy already takes more than a hundredth of it: that copy has no bound.
+A copy is described and embedded itself and only spared the drawing. The bound is kept beside fourteen sources that take
+from half a second to eight, as vendors do. The small models, which draw on this machine in a quarter of a second each,
+are measured, too, without one: a hundredth of their time is what a single commit and a few round trips take.
 
 The service is in use when it is measured: statements that were asked five times on a connection are prepared, and the
 first answer of a service that has just started takes twice as long as later ones.
@@ -78,11 +78,13 @@ def main() -> int:
             print(f"{kind}, {name}: {1000 * each:.1f} ms")
             figures[f"{kind}_{name.replace(' ', '_')}_ms"] = round(1000 * each, 1)
         figures[f"{kind}_copies_spared"] = spared
-        figures[f"{kind}_copy_times_faster"] = round(seconds[COLD] / seconds[COPY], 1)
-        bounds.append(Bound(f"{kind}: the same file, times faster", seconds[COLD] / seconds[SAME], at_least=BOUND))
-        if kind == "vendors":
-            bounds.append(Bound(f"{kind}: a copy, times faster", seconds[COLD] / seconds[COPY], at_least=BOUND))
-        print(f"{kind}: a recompressed copy is {seconds[COLD] / seconds[COPY]:.0f} times faster ({spared} of {ROUNDS})")
+        for again in (SAME, COPY):
+            faster = seconds[COLD] / seconds[again]
+            figures[f"{kind}_{again.replace(' ', '_')}_times_faster"] = round(faster, 1)
+            print(f"{kind}, {again}: {faster:.0f} times faster")
+            if kind == "vendors":
+                bounds.append(Bound(f"{again}, times faster", faster, at_least=BOUND))
+        print(f"{kind}: {spared} of {ROUNDS} copies were spared the drawing")
     return finish("cache", {"rounds": ROUNDS, **figures}, bounds)
 
 
