@@ -64,9 +64,10 @@ benchmark: installed-all ## Everything that the papers measure, with the small m
 benchmark-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
 	@$(PY) -m benchmark all --size small $(ARGS)
 
-benchmark-publish: installed-all ## Renew docs/benchmark/ from what has been measured, and from what was published before
+benchmark-publish: installed-all ## Renew docs/benchmark/ and docs/variants.md from what has been measured, and from what was published before
 	@mkdir -p benchmark/.work/results
 	@$(PY) -m benchmark report benchmark/.work/results docs/benchmark/results --out docs/benchmark
+	@$(PY) docs/generate_variants.py
 
 benchmark-dataset: installed-all ## Of this only the dataset: 100 characters, all sources of the zoo, γ = 1; goes on where it was killed
 	@$(PY) -m benchmark all --steps dataset $(ARGS)

@@ -1,4 +1,4 @@
-"""Writes docs/variants.md and its figures from docs/benchmark/results/: `python docs/generate_variants.py`.
+"""Writes docs/variants.md and its figures from docs/benchmark/results/: `python docs/generate_variants.py`, anywhere.
 
 The files are what `python -m benchmark variants … --out` wrote. With `--check` nothing is written, and it fails when
 something is not what it would write; a test does the same.
@@ -18,9 +18,9 @@ from benchmark.variants import show  # noqa: E402 - found only now, wherever thi
 HEAD = """\
 # Variants, measured
 
-Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this. [The method](method.md)
-says what the variants are and which to choose. In brackets are 95 % intervals, by drawing characters, or prompts, with
-replacement.
+Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this.
+[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by drawing
+characters, or prompts, with replacement.
 
 **Scale models**: the small models that ship with the project draw characters of 64×64 pixels, from captions by the
 small BLIP that ships with them, compared by the small CLIP.
