@@ -17,7 +17,7 @@ from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
-from app.intake.seen import Seen, hash_of_small
+from app.intake.seen import Seen
 from app.intake.selection import check_prior, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
@@ -181,8 +181,7 @@ class Intake:
 
         A file that this tenant sent before is not decoded again.
         """
-        sha256 = await to_thread.run_sync(hash_of_small, upload)
-        decoded = self._seen.get(tenant_id, sha256)
+        decoded = await self._seen.look(tenant_id, upload)
         if decoded is None:
             with DECODE_DURATION.time():
                 decoded = await self._decoders.inspect(upload)

@@ -7,40 +7,41 @@ import hashlib
 import uuid
 from pathlib import Path
 
+from anyio import to_thread
 from cachetools import LRUCache
 
 from app.intake.decode import Decoded
 
-# Half a kilobyte each.
-_KEPT = 4_096
-# A larger file is read by who decodes it, and by nobody before.
-_SMALL = 4 * 1024 * 1024
-
-
-def hash_of_small(upload: Path) -> str | None:
-    """The SHA-256 of a file that is worth hashing before it is decoded; None of a larger one.
-
-    None also where it cannot be read: who decodes it says so.
-    """
-    try:
-        if upload.stat().st_size > _SMALL:
-            return None
-        with upload.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+# Sizes, and files of one size; half a kilobyte each.
+_KEPT, _ALIKE = 4_096, 16
 
 
 class Seen:
-    """The last few thousand files that were decoded without complaint."""
+    """The last few thousand files that were decoded without complaint.
+
+    They are looked for by their size first: of files that were never sent, hardly one has that of another, and none
+    of these is read in vain.
+    """
 
     def __init__(self) -> None:
-        self._decoded: LRUCache[tuple[uuid.UUID, str], Decoded] = LRUCache(_KEPT)
+        self._decoded: LRUCache[tuple[uuid.UUID, int], dict[str, Decoded]] = LRUCache(_KEPT)
 
-    def get(self, tenant_id: uuid.UUID, sha256: str | None) -> Decoded | None:
-        """What it is, if this tenant sent it before."""
-        return None if sha256 is None else self._decoded.get((tenant_id, sha256))
+    async def look(self, tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
+        """What a file is, if this tenant sent it before. None also where it cannot be read: who decodes it says so."""
+        try:
+            alike = self._decoded.get((tenant_id, upload.stat().st_size))
+            return None if alike is None else alike.get(await to_thread.run_sync(_hash, upload))
+        except OSError:
+            return None
 
     def add(self, tenant_id: uuid.UUID, decoded: Decoded) -> None:
-        """Keeps what a file is that was decoded whole."""
-        self._decoded[tenant_id, decoded.sha256] = decoded
+        """Keeps what a file is that was decoded whole; of many with one size the newest few."""
+        alike = self._decoded.setdefault((tenant_id, decoded.size), {})
+        alike[decoded.sha256] = decoded
+        if len(alike) > _ALIKE:
+            del alike[next(iter(alike))]
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -4,28 +4,53 @@ import hashlib
 import uuid
 from pathlib import Path
 
+import anyio
+
 from app.intake.decode import Decoded
-from app.intake.seen import Seen, hash_of_small
+from app.intake.seen import Seen
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
-DECODED = Decoded("PNG", 2, 3, 1, "ab" * 32, 70)
 
 
-def test_a_file_is_known_to_its_tenant_alone() -> None:
+def decoded(content: bytes) -> Decoded:
+    """What a child says of a file with these bytes."""
+    return Decoded("PNG", 2, 3, 1, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def look(seen: Seen, tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
+    """Looks in an event loop."""
+    return anyio.run(seen.look, tenant_id, upload)
+
+
+def test_a_file_is_known_to_its_tenant_alone(tmp_path: Path):
     """Another tenant that sends the same bytes has them decoded, and learns nothing from how long it takes."""
-    seen = Seen()
-    seen.add(OURS, DECODED)
-    assert seen.get(OURS, DECODED.sha256) == DECODED
-    assert seen.get(THEIRS, DECODED.sha256) is None
-    assert seen.get(OURS, "cd" * 32) is None
-    assert seen.get(OURS, None) is None
+    seen, upload = Seen(), tmp_path / "upload"
+    upload.write_bytes(b"bytes")
+    assert look(seen, OURS, upload) is None
+    seen.add(OURS, decoded(b"bytes"))
+    assert look(seen, OURS, upload) == decoded(b"bytes")
+    assert look(seen, THEIRS, upload) is None
 
 
-def test_only_a_small_file_is_hashed_beforehand(tmp_path: Path) -> None:
-    """A large one is read once, by the child that decodes it; one that cannot be read is left to it, too."""
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(b"bytes")
-    large.write_bytes(bytes(4 * 1024 * 1024 + 1))
-    assert hash_of_small(small) == hashlib.sha256(b"bytes").hexdigest()
-    assert hash_of_small(large) is None
-    assert hash_of_small(tmp_path / "none") is None
+def test_a_file_is_more_than_its_size(tmp_path: Path):
+    """Files of one size are told apart by their hash; one that has gone is nothing that is known."""
+    seen, upload = Seen(), tmp_path / "upload"
+    for content in (b"first", b"other"):
+        seen.add(OURS, decoded(content))
+    upload.write_bytes(b"third")
+    assert look(seen, OURS, upload) is None
+    upload.write_bytes(b"first")
+    assert look(seen, OURS, upload) == decoded(b"first")
+    upload.unlink()
+    assert look(seen, OURS, upload) is None
+
+
+def test_of_many_files_of_one_size_the_newest_are_kept(tmp_path: Path):
+    """Nobody fills the memory with files of one size."""
+    seen, upload = Seen(), tmp_path / "upload"
+    for number in range(40):
+        seen.add(OURS, decoded(b"%03d" % number))
+    upload.write_bytes(b"000")
+    assert look(seen, OURS, upload) is None
+    upload.write_bytes(b"039")
+    assert look(seen, OURS, upload) == decoded(b"039")
