@@ -75,7 +75,7 @@ def _said(name: str) -> str:
 
 
 def _plugin(results: Results) -> list[str]:
-    rows = results["zoo-t1"]["runs"][0].get("plugin", []) if "zoo-t1" in results else []
+    rows = _comparable(results["zoo-t1"]["runs"][0]) if "zoo-t1" in results else []
     rows = rows or (results["zoo-prior"]["rows"] if "zoo-prior" in results else [])
     if not rows:
         return []
@@ -87,6 +87,11 @@ def _plugin(results: Results) -> list[str]:
         f"{points(min(row['gain_over_resynthesis'] for row in rows))} to "
         f"{points(max(row['gain_over_resynthesis'] for row in rows))} points."
     ]
+
+
+def _comparable(run: Document) -> list[Document]:
+    apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
+    return [row for row in run["plugin"] if row["method"] not in apart]
 
 
 def _learned(row: Document) -> str:
