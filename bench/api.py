@@ -37,8 +37,6 @@ SIZES = (1_000, 1_000_000)
 POST_BOUND, POLL_BOUND = 0.6, 0.7
 FLAT_RATE, FLAT_P99 = 1.25, 1.5
 ENDLESS = "1000000000"
-# Where a picture's comment is numbered.
-NUMBER = b"########"
 
 
 def pictures(count: int = 32) -> list[bytes]:
@@ -50,16 +48,18 @@ def pictures(count: int = 32) -> list[bytes]:
         grain = dice.normal(0, 4, (1024, 1024, 1))
         image = Image.fromarray(np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8))
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=90, comment=NUMBER)
+        image.save(buffer, "JPEG", quality=90)
         made.append(buffer.getvalue())
     return made
 
 
-def never_twice(requests: Sequence[bytes]) -> Iterator[bytes]:
-    """The requests in turn, each with another number in its picture's comment: a file that is known is not decoded."""
-    parts = [request.split(NUMBER) for request in requests]
-    for number, (before, after) in enumerate(itertools.cycle(parts)):
-        yield b"%s%08d%s" % (before, number, after)
+def never_twice(images: Sequence[bytes], headers: dict[str, str], path: str = "/attribute") -> Iterator[bytes]:
+    """Uploads of the pictures in turn, each with another number after it and of another size, as different files are.
+
+    A file that was sent before is neither decoded nor stored again.
+    """
+    for number, image in enumerate(itertools.cycle(images)):
+        yield multipart(b"%s%08d%s" % (image, number, bytes(number * 7 % 4096)), headers, path)
 
 
 @contextmanager
@@ -170,8 +170,8 @@ def main() -> int:
         key = authorization(service)
         port = httpx.URL(service.base_url).port or 0
         images = pictures()
-        posts = never_twice([multipart(image, key) for image in images])
-        uploads = never_twice([multipart(image, key, "/upload") for image in images])
+        posts = never_twice(images, key)
+        uploads = never_twice(images, key, "/upload")
         ours, theirs, ratio = beside(
             lambda: closed_loop(port, posts, CONNECTIONS, SECONDS),
             lambda: closed_loop(bare_port, uploads, CONNECTIONS, SECONDS),
