@@ -9,7 +9,7 @@ import pytest
 from attribution.ports import Deadline
 from attribution.weights import digest_of_directory
 from zoo import freeze, probe
-from zoo.captions import Split, sample
+from zoo.captions import Split, sample, words
 from zoo.mixes import MIXES
 from zoo.paths import MODELS
 
@@ -74,3 +74,11 @@ def test_an_image_depends_on_caption_and_seed_alone(key: str) -> None:
     assert np.abs(pixels[0] - pixels[1]).mean() < 1.0
     assert np.abs(pixels[0] - pixels[2]).mean() > 1.0
     assert source.remark(caption) is None
+
+
+def test_every_tokenizer_gives_a_word_the_same_id() -> None:
+    """Pieces of words may be numbered otherwise, by ties in training; what captions are made of is not."""
+    files = [*MODELS.glob("*/tokenizer/tokenizer.json"), MODELS / "clip" / "tokenizer.json"]
+    ids = {tuple(json.loads(file.read_text())["model"]["vocab"][f"{word}</w>"] for word in words()) for file in files}
+    assert len(files) > 2
+    assert len(ids) == 1
