@@ -9,7 +9,7 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
-INSTALL := $(PYTHON) embedded/install.py
+INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
@@ -22,13 +22,13 @@ help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' Makefile
 
 demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
-	@$(PY) -m embedded demo $(ARGS)
+	@$(PY) -m devstack demo $(ARGS)
 
-demo-remote: installed-demo ## The same with vendors that are stubs (none is called) and drawings that somebody brings, in one job
-	@$(PY) -m embedded demo-remote $(ARGS)
+demo-remote: installed-demo ## The same with vendors that are stubs (none is called) and reference images that the caller uploads, in one job
+	@$(PY) -m devstack demo-remote $(ARGS)
 
 serve: installed-demo ## Start everything here and keep it up until Ctrl-C
-	@$(PY) -m embedded serve
+	@$(PY) -m devstack serve
 
 test: installed-all ## Run all tests, two files at a time, each against a real Postgres and Valkey of its own (ARGS: for pytest)
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -48,74 +48,74 @@ check: lint types imports test ## All of the four above
 zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (two hours on two cores; needs node and npm)
 	@$(PY) -m zoo.train $(ARGS)
 
-zoo-probe: installed-all ## Measure whether the small models obey captions: colours of background, hair and skin (needs node and npm)
+zoo-probe: installed-all ## Measure whether the small models obey captions: colors of background, hair and skin (needs node and npm)
 	@$(PY) -m zoo.probe $(ARGS)
 
 zoo-speed: installed-all ## Measure seconds per image of the small models, one after another, with all cores (a minute)
 	@$(PY) -m zoo.speed $(ARGS)
 
-zoo-eval: installed-all ## Measure how often the small models' drawings are attributed rightly (six minutes; needs node and npm)
+zoo-eval: installed-all ## Measure how often the small models' generated images are attributed rightly (six minutes; needs node and npm)
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
 benchmark: installed-all ## Everything that the papers measure, with the small models, as far as it is not done yet, and the report (ARGS: for all)
-	@$(PY) -m benchmark all $(ARGS)
+	@$(PY) -m evaluation all $(ARGS)
 
 benchmark-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
-	@$(PY) -m benchmark all --size small $(ARGS)
+	@$(PY) -m evaluation all --size small $(ARGS)
 
 benchmark-publish: installed-all ## Renew docs/benchmark/ and docs/variants.md from what has been measured, and from what was published before
-	@mkdir -p benchmark/.work/results
-	@$(PY) -m benchmark report benchmark/.work/results docs/benchmark/results --out docs/benchmark
+	@mkdir -p evaluation/.work/results
+	@$(PY) -m evaluation report evaluation/.work/results docs/benchmark/results --out docs/benchmark
 	@$(PY) docs/generate_variants.py
 
 benchmark-dataset: installed-all ## Of this only the dataset: 100 characters, all sources of the zoo, γ = 1; goes on where it was killed
-	@$(PY) -m benchmark all --steps dataset $(ARGS)
+	@$(PY) -m evaluation all --steps dataset $(ARGS)
 
 benchmark-dataset-small: installed-all ## The small dataset only
-	@$(PY) -m benchmark all --size small --steps dataset $(ARGS)
+	@$(PY) -m evaluation all --size small --steps dataset $(ARGS)
 
 benchmark-evaluate: installed-all ## How well are ten, twelve and fourteen sources told apart? Fails unless better than chance and below 95 %
-	@$(PY) -m benchmark all --steps 'zoo-evaluate-*' $(ARGS)
+	@$(PY) -m evaluation all --steps 'zoo-evaluate-*' $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
-	@$(PY) -m benchmark dataset make benchmark/.work/calibration --split calibration --candidates 4 --seed 11 --characters 60
-	@$(PY) -m benchmark calibrate benchmark/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
+	@$(PY) -m evaluation dataset make evaluation/.work/calibration --split calibration --candidates 4 --seed 11 --characters 60
+	@$(PY) -m evaluation calibrate evaluation/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
 benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side
-	@$(PY) -m benchmark all --steps zoo-distances,zoo-candidates,zoo-prior $(ARGS)
+	@$(PY) -m evaluation all --steps zoo-distances,zoo-candidates,zoo-prior $(ARGS)
 
 benchmark-captions: installed-all ## Captioners side by side on the test characters, and what a caption's likeness to the truth is worth
-	@$(PY) -m benchmark all --steps zoo-captions $(ARGS)
+	@$(PY) -m evaluation all --steps zoo-captions $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
-	@$(PY) -m bench.distance $(ARGS)
+	@$(PY) -m perf.distance $(ARGS)
 
 bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
-	@$(PY) -m bench.embed $(ARGS)
+	@$(PY) -m perf.embed $(ARGS)
 
 bench-embed-onnx: installed-all ## Images a second of ONNX Runtime beside torch, in float32 and int8, and what that changes (five minutes)
-	@$(PY) -m bench.embed_onnx $(ARGS)
+	@$(PY) -m perf.embed_onnx $(ARGS)
 
 bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
-	@$(PY) -m bench.fanout $(ARGS)
+	@$(PY) -m perf.fanout $(ARGS)
 
 bench-cache: installed-all ## The same file again, and a recompressed copy, beside the first time (four minutes)
-	@$(PY) -m bench.cache $(ARGS)
+	@$(PY) -m perf.cache $(ARGS)
 bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
-	@$(PY) -m bench.budget $(ARGS)
+	@$(PY) -m perf.budget $(ARGS)
 
 bench-overhead: installed-all ## What the service adds to the broker's own round trips
-	@$(PY) -m bench.overhead $(ARGS)
+	@$(PY) -m perf.overhead $(ARGS)
 
 bench-api: installed-all ## The HTTP side beside a bare FastAPI, from a thousand jobs to a million, and overloaded (twelve minutes)
-	@$(PY) -m bench.api $(ARGS)
+	@$(PY) -m perf.api $(ARGS)
 
 fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)
-	@$(PY) -m bench.fuzz $(ARGS)
+	@$(PY) -m perf.fuzz $(ARGS)
 
 chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
-	@$(PY) -m bench.chaos $(ARGS)
+	@$(PY) -m perf.chaos $(ARGS)
 
 lock: installed-all ## Write the installed versions to constraints.txt (without PyTorch's GPU companions)
 	@$(PY) -m pip freeze --exclude-editable --disable-pip-version-check \
@@ -124,7 +124,7 @@ lock: installed-all ## Write the installed versions to constraints.txt (without 
 	@echo "$$(wc -l < constraints.txt) versions in constraints.txt"
 
 clean: ## Remove state (databases, images, logs) and caches; .venv stays
-	@if [ -x $(PY) ]; then $(PY) -m embedded clean; fi
+	@if [ -x $(PY) ]; then $(PY) -m devstack clean; fi
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	@find . -name __pycache__ -not -path './.venv/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 

@@ -3,9 +3,9 @@
 from alembic import context
 from sqlalchemy import text
 
+from app.db.database import connect
+from app.db.models import Base
 from app.settings import load_settings
-from app.store.database import connect
-from app.store.models import Base
 
 # Two processes that start together must not migrate together; any number will do as the lock's key.
 MIGRATION_LOCK = 7_271_910

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.store.calls import Spent
-from app.store.models import Job, JobSource, JobStatus, Stage
+from app.db.models import Job, JobSource, JobStatus, Stage
+from app.vendors.budget import Spent
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
 
@@ -62,26 +62,30 @@ class SourceDocument(Document):
     family: str
     platform: str
     model: str
-    revision: str = Field(description="`by-caller` where the caller brings the drawings: nobody here knows it")
+    revision: str = Field(description="`by-caller` where the caller brings the generated images: nobody here knows it")
     origin: Origin = Field(
-        Origin.GENERATOR, description="`reference` where the caller brings the drawings, otherwise `generator`"
+        Origin.GENERATOR, description="`reference` where the caller brings the generated images, otherwise `generator`"
     )
     state: SourceState
     reason: str | None = Field(
-        description="a sentence, for every state that ended without a drawing, and where drawings are awaited"
+        description="a sentence, for every state that ended without a generated image, and where generated images are awaited"
     )
     warning: str | None = Field(
         None, description="a sentence about a source that is to be switched off, and what there is in its place"
     )
-    seeds: list[int | None] = Field(description="of the drawings, in the order of k; null where it is not known")
-    drawings: list[str] = Field([], description="where to look at the drawings, in the order of k, until erased")
+    seeds: list[int | None] = Field(
+        description="of the generated images, in the order of k; null where it is not known"
+    )
+    generated_images: list[str] = Field(
+        [], description="where to look at the generated images, in the order of k, until erased"
+    )
     prompts: list[str | None] = Field(
-        [], description="what was drawn instead of the caption, in the order of k: cut, or rewritten by the vendor"
+        [], description="what was generated instead of the caption, in the order of k: cut, or rewritten by the vendor"
     )
     cached: bool = Field(
-        False, description="whether all of its drawings were taken from the cache: nothing was asked of it"
+        False, description="whether all of its generated images were taken from the cache: nothing was asked of it"
     )
-    references: str | None = Field(None, description="where to bring its drawings, as long as they are awaited")
+    references: str | None = Field(None, description="where to bring its generated images, as long as they are awaited")
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -90,7 +94,7 @@ class Cached(StrEnum):
     """What of a job was taken from the cache."""
 
     ANSWER = "answer"
-    DRAWINGS = "drawings"
+    GENERATED_IMAGES = "generated_images"
 
 
 class RankedDocument(Document):
@@ -98,11 +102,11 @@ class RankedDocument(Document):
 
     source: str
     family: str
-    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the drawings")
+    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the generated images")
     distance: float = Field(description="over the source's candidates, as `aggregate` says")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
-    prior: float | None = Field(None, description="the caller's score; null where there is none")
+    external_scores: float | None = Field(None, description="the caller's score; null where there is none")
     fused: float | None = Field(
         None, description="what the order follows where there is a `fusion`: weighted sum of z-scores"
     )
@@ -140,18 +144,18 @@ class ResultDocument(Document):
     schema_version: int
     caption: str | None = Field(description="null once it has been kept for as long as its tenant wants")
     captioner: str = Field(description="model@revision, or `given` where the caller brought the prompt")
-    embedder: str | None = Field(description="model@revision; null where nothing was drawn")
+    embedder: str | None = Field(description="model@revision; null where nothing was generated")
     distance: str = Field(examples=["cosine"])
-    candidates: int = Field(description="γ, drawings asked of each source")
+    images_per_source: int = Field(description="γ, generated images asked of each source")
     aggregate: Aggregate = Field(
-        Aggregate.MEAN, description="which similarity stands for a source; `max` is that of its nearest drawing"
+        Aggregate.MEAN, description="which similarity stands for a source; `max` is that of its nearest generated image"
     )
     quorum: int = Field(description="sources that had to be tested")
     temperature: float = Field(description="τ of the scores")
     calibrated: bool = Field(description="whether the scores are calibrated")
     ranking: list[RankedDocument]
     margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
-    fusion: FusionDocument | None = Field(None, description="null where the caller sent no `prior`")
+    fusion: FusionDocument | None = Field(None, description="null where the caller sent no `external_scores`")
     verdict: VerdictDocument
 
 
@@ -163,7 +167,7 @@ class CallsDocument(Document):
     external: bool = Field(description="whether that left the house")
     calls: int = Field(description="orders, repeated ones included")
     images: int = Field(description="that were ordered")
-    usd: float = Field(description="what was billed, by the catalogue's prices; or may have been, while unsettled")
+    usd: float = Field(description="what was billed, by the catalog's prices; or may have been, while unsettled")
     unsettled: int = Field(description="calls whose end nobody knows, or not yet: they count as if they were billed")
 
 
@@ -187,11 +191,13 @@ class JobDocument(Document):
     deadline_at: datetime
     query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or erased")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
-    candidates: int
+    images_per_source: int
     distance: DistanceName | None = Field(None, description="null for jobs of before it could be chosen")
     aggregate: Aggregate | None = Field(None, description="null for jobs of before it could be chosen")
-    prior: dict[str, float] | None = Field(None, description="another method's scores, as the caller gave them")
-    prior_weight: float | None = Field(None, description="how much they count; null without any")
+    external_scores: dict[str, float] | None = Field(
+        None, description="another method's scores, as the caller gave them"
+    )
+    fusion_weight: float | None = Field(None, description="how much they count; null without any")
     external_id: str | None = Field(description="as the caller gave it")
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
@@ -203,7 +209,7 @@ class JobDocument(Document):
     )
     caption: str | None = Field(
         None,
-        description="the text that every source is given, once it is known: what awaited drawings are to be drawn from",
+        description="the text that every source is given, once it is known: what awaited generated images are to be generated from",
     )
     seed: int | None
     local_only: bool = Field(False, description="whether nothing of it leaves the house")
@@ -212,7 +218,7 @@ class JobDocument(Document):
     cached: Cached | None = Field(
         None,
         description="`answer`: the same file was asked about in the same way before, and this is that answer; "
-        "`drawings`: nothing had to be drawn, but the distances are this image's own; null: something was drawn",
+        "`generated_images`: nothing had to be generated, but the distances are this image's own; null: something was generated",
     )
     cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be erased since")
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
@@ -222,7 +228,7 @@ class JobDocument(Document):
 
 
 def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] = ()) -> JobDocument:
-    """The document of a job, its sources in catalogue order, and what was spent on it."""
+    """The document of a job, its sources in catalog order, and what was spent on it."""
     return JobDocument(
         id=job.id,
         status=JobStatus(job.status),
@@ -233,11 +239,11 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         deadline_at=job.deadline_at,
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_erased_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
-        candidates=job.candidates,
+        images_per_source=job.images_per_source,
         distance=(job.variant or {}).get("distance"),
         aggregate=(job.variant or {}).get("aggregate"),
-        prior=(job.prior or {}).get("scores"),
-        prior_weight=(job.prior or {}).get("weight"),
+        external_scores=(job.external_scores or {}).get("scores"),
+        fusion_weight=(job.external_scores or {}).get("weight"),
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
@@ -258,7 +264,7 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
 
 
 def references_path(job_id: uuid.UUID, source: str) -> str:
-    """Where drawings of a source are brought."""
+    """Where generated images of a source are brought."""
     return f"/attribute/{job_id}/references/{source}"
 
 
@@ -289,13 +295,15 @@ def _answered_before(job: Job) -> bool:
 def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
     if _answered_before(job):
         return Cached.ANSWER
-    drawn = [row for row in sources if row.drawings]
-    whole = job.status == JobStatus.SUCCEEDED and drawn and all(map(_taken, drawn))
-    return Cached.DRAWINGS if whole else None
+    generated = [row for row in sources if row.generated_images]
+    whole = job.status == JobStatus.SUCCEEDED and generated and all(map(_taken, generated))
+    return Cached.GENERATED_IMAGES if whole else None
 
 
 def _taken(row: JobSource) -> bool:
-    return bool(row.drawings) and all("drawn_at" in drawing for drawing in row.drawings)
+    return bool(row.generated_images) and all(
+        "generated_at" in generated_image for generated_image in row.generated_images
+    )
 
 
 def _images(job: Job) -> str:
@@ -313,9 +321,9 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         state=SourceState(row.state),
         reason=row.reason,
         warning=row.warning,
-        seeds=[drawing["seed"] for drawing in row.drawings],
-        drawings=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
-        prompts=_redrawn(row),
+        seeds=[generated_image["seed"] for generated_image in row.generated_images],
+        generated_images=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        prompts=_resynthesized(row),
         cached=_taken(row),
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
         started_at=row.started_at,
@@ -323,12 +331,12 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
     )
 
 
-def _redrawn(row: JobSource) -> list[str | None]:
-    """The texts that were drawn; nothing where all of them are the caption."""
-    prompts = [drawing.get("prompt") for drawing in row.drawings]
+def _resynthesized(row: JobSource) -> list[str | None]:
+    """The texts that were generated; nothing where all of them are the caption."""
+    prompts = [generated_image.get("prompt") for generated_image in row.generated_images]
     return prompts if any(prompts) else []
 
 
 def _ks(row: JobSource) -> list[int]:
-    """Where its drawings lie: some of them may be missing in between."""
-    return [drawing.get("k", place) for place, drawing in enumerate(row.drawings)]
+    """Where its generated images lie: some of them may be missing in between."""
+    return [generated_image.get("k", place) for place, generated_image in enumerate(row.generated_images)]

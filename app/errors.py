@@ -10,9 +10,9 @@ ServiceError
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
 │   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
 │   ├── EndpointDisabled        409  a webhook endpoint that is switched off
-│   ├── ReferencesRefused       409  drawings were brought that a job does not take
-│   │   ├── ReferencesUnawaited      it does not wait for drawings of this source, or has ended
-│   │   ├── ReferencesTooEarly       the caption that they are to be drawn from is not there yet
+│   ├── ReferencesRefused       409  generated images were brought that a job does not take
+│   │   ├── ReferencesUnawaited      it does not wait for generated images of this source, or has ended
+│   │   ├── ReferencesTooEarly       the caption that they are to be generated from is not there yet
 │   │   ├── ReferencesTooLate        the job's deadline has passed
 │   │   └── ReferencesDiffer         it has others of this source
 │   ├── UploadTimeout           408  the body did not arrive in time
@@ -25,7 +25,7 @@ ServiceError
 │   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
 │   ├── KeyReused               422  the idempotency key belongs to another request
-│   ├── UnknownSource           422  a source that the catalogue does not have
+│   ├── UnknownSource           422  a source that the catalog does not have
 │   ├── UnknownCaptioner        422  a captioner that this installation does not offer
 │   ├── UnknownEmbedder         422  an embedder that this installation does not offer
 │   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
@@ -33,7 +33,7 @@ ServiceError
 ├── Unavailable                 503  try again later; carries Retry-After
 │   ├── ReducedCapacity              the queues are too long
 │   ├── Overloaded                   too many uploads at once
-│   ├── NotReady                     Postgres is away or its schema is another one; `checks` says which
+│   ├── NotReady                     Postgres is unavailable or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
 └── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
     ├── Screened                     a screening hook refused the image or the caption
@@ -160,23 +160,23 @@ class EndpointDisabled(RequestError):
 
 
 class ReferencesRefused(RequestError):
-    """Drawings were brought that the job does not take."""
+    """Generated images were brought that the job does not take."""
 
     status = 409
 
 
 class ReferencesUnawaited(ReferencesRefused):
-    """The job does not wait for drawings of this source, or has ended otherwise."""
+    """The job does not wait for generated images of this source, or has ended otherwise."""
 
     slug = "references-unawaited"
-    title = "The job does not wait for drawings of this source"
+    title = "The job does not wait for generated images of this source"
 
 
 class ReferencesTooEarly(ReferencesRefused):
-    """The caption that the source is to draw is not there yet; try again when the job shows it."""
+    """The caption that the source is to generate is not there yet; try again when the job shows it."""
 
     slug = "references-too-early"
-    title = "There is no caption to draw yet"
+    title = "There is no caption to generate yet"
     permanent = False
 
 
@@ -184,14 +184,14 @@ class ReferencesTooLate(ReferencesRefused):
     """The job's deadline has passed: it ranks, or has ranked, what was there."""
 
     slug = "references-too-late"
-    title = "The drawings came too late"
+    title = "The generated images came too late"
 
 
 class ReferencesDiffer(ReferencesRefused):
-    """The job has other drawings of this source already."""
+    """The job has other generated images of this source already."""
 
     slug = "references-differ"
-    title = "Other drawings of this source were brought before"
+    title = "Other generated images of this source were brought before"
 
 
 class KeyInUse(RequestError):
@@ -244,7 +244,7 @@ class UploadTooLarge(RequestError):
     title = "The upload is too large"
 
 
-class ImageTooLarge(RequestError):
+class ImageTooLargeProblem(RequestError):
     """More pixels or frames than the cap."""
 
     status = 422
@@ -260,7 +260,7 @@ class UnsupportedMediaType(RequestError):
     title = "Unsupported media type"
 
 
-class UnsupportedImage(RequestError):
+class UnsupportedImageProblem(RequestError):
     """Decodes as none of the accepted formats."""
 
     status = 415
@@ -268,7 +268,7 @@ class UnsupportedImage(RequestError):
     title = "Not an accepted image format"
 
 
-class UndecodableImage(RequestError):
+class UndecodableImageProblem(RequestError):
     """Truncated, empty, broken, or too costly to decode."""
 
     status = 422
@@ -284,8 +284,8 @@ class InvalidRequest(RequestError):
     title = "An option has a wrong value"
 
 
-class UnknownSource(RequestError):
-    """A source that the catalogue does not have."""
+class UnknownSourceProblem(RequestError):
+    """A source that the catalog does not have."""
 
     status = 422
     slug = "unknown-source"
@@ -339,7 +339,7 @@ class Overloaded(Unavailable):
 
 
 class NotReady(Unavailable):
-    """Postgres is away or its schema is another one; `checks` says which."""
+    """Postgres is unavailable or its schema is another one; `checks` says which."""
 
     slug = "not-ready"
     title = "Not ready"
@@ -390,7 +390,7 @@ class AddressUnavailable(JobFailure):
     permanent = False
 
 
-class CaptionRefused(JobFailure):
+class CaptionRefusedProblem(JobFailure):
     """The captioner will not describe the image."""
 
     status = 422
@@ -398,7 +398,7 @@ class CaptionRefused(JobFailure):
     title = "The captioner refused"
 
 
-class CaptionerUnavailable(JobFailure):
+class CaptionerUnavailableProblem(JobFailure):
     """The captioner gave no answer that could be used, as often as it was asked."""
 
     status = 502

@@ -1,6 +1,6 @@
 """`python -m attribution image.png`: the method on the command line, without service, queue or database.
 
-`python -m attribution sources …` is about the catalogue instead, see `sources/command.py`; `… export-onnx …` writes an
+`python -m attribution sources …` is about the catalog instead, see `sources/command.py`; `… export-onnx …` writes an
 embedder that needs no torch, see `embed/export.py`.
 
 Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
@@ -20,7 +20,7 @@ from typing import Any
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption import describe
 from attribution.caption.spec import SHIPPED, parse
-from attribution.catalogue import Catalogue, Source, load_catalogue
+from attribution.catalog import Catalog, Source, load_catalog
 from attribution.distance import DISTANCES, distance_named
 from attribution.errors import AttributionError, ConfigurationError, UnknownSource
 from attribution.evidence.finding import Finding, documents
@@ -28,9 +28,9 @@ from attribution.evidence.read import read
 from attribution.evidence.watermark import watermark
 from attribution.image import load
 from attribution.method import attribute
-from attribution.ports import PRIOR_WEIGHT, Aggregate, Attribution, Captioner, Generator, Origin, Resynthesis
-from attribution.resynthesise import References, load_references
-from attribution.resynthesise.pool import GeneratorPool
+from attribution.ports import FUSION_WEIGHT, Aggregate, Attribution, Captioner, Generator, Origin, Resynthesis
+from attribution.resynthesis import References, load_references
+from attribution.resynthesis.pool import GeneratorPool
 from attribution.sources.command import main as sources
 from attribution.verdict import Calibration
 
@@ -38,7 +38,7 @@ _CALIBRATION = Path("zoo/models/calibration.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Attribute one image and print the answer, or look at the catalogue. Returns the exit code."""
+    """Attribute one image and print the answer, or look at the catalog. Returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["sources"]:
         return sources(given[1:])
@@ -86,9 +86,9 @@ def _evidence_line(finding: Finding) -> str:
 
 def _attribute(options: argparse.Namespace) -> Attribution:
     image = load(options.image).image
-    catalogue = load_catalogue([options.catalogue])
+    catalog = load_catalog([options.catalog])
     brought = _references(options)
-    chosen = catalogue.select(options.sources, options.exclude, brought)
+    chosen = catalog.select(options.sources, options.exclude, brought)
     today = datetime.now(UTC).date()
     askable = [source for source in chosen if source.id in brought or source.obstacle(today) is None]
     placement = _placement(options)
@@ -104,10 +104,10 @@ def _attribute(options: argparse.Namespace) -> Attribution:
         generators=generators,
         embedder=build_embedder(options.embedder, placement),
         distance=distance_named(options.distance),
-        candidates=options.candidates,
+        images_per_source=options.images_per_source,
         aggregate=Aggregate(options.aggregate),
-        prior=_prior(options, catalogue),
-        prior_weight=options.prior_weight,
+        external_scores=_prior(options, catalog),
+        fusion_weight=options.fusion_weight,
         prompt=options.prompt,
         seed=options.seed,
         quorum=options.quorum,
@@ -118,19 +118,19 @@ def _attribute(options: argparse.Namespace) -> Attribution:
     return _with_untested(answer, chosen)
 
 
-def _prior(options: argparse.Namespace, catalogue: Catalogue) -> dict[str, float] | None:
+def _prior(options: argparse.Namespace, catalog: Catalog) -> dict[str, float] | None:
     """Another method's scores. Raises ConfigurationError where they are none, UnknownSource for other names."""
-    if options.prior is None:
+    if options.external_scores is None:
         return None
     try:
-        scores = json.loads(options.prior.read_text())
+        scores = json.loads(options.external_scores.read_text())
     except ValueError as error:
-        raise ConfigurationError(f"{options.prior} is not JSON: {error}") from error
+        raise ConfigurationError(f"{options.external_scores} is not JSON: {error}") from error
     if not isinstance(scores, dict) or not all(
         isinstance(score, int | float) and not isinstance(score, bool) for score in scores.values()
     ):
-        raise ConfigurationError(f"{options.prior} must hold an object of numbers by source.")
-    unknown = [source for source in scores if source not in catalogue]
+        raise ConfigurationError(f"{options.external_scores} must hold an object of numbers by source.")
+    unknown = [source for source in scores if source not in catalog]
     if unknown:
         raise UnknownSource(unknown)
     return {source: float(score) for source, score in scores.items()}
@@ -147,17 +147,17 @@ def _captioner(options: argparse.Namespace) -> Captioner:
 
 
 def _references(options: argparse.Namespace) -> dict[str, References]:
-    """The drawings that were brought along, by source."""
+    """The generated images that were brought along, by source."""
     brought: dict[str, References] = {}
     for source, folder in options.reference:
         if source in brought or source in options.exclude:
-            raise ConfigurationError(f"Bring the drawings of {source} in one folder, and do not exclude it.")
+            raise ConfigurationError(f"Bring the generated images of {source} in one folder, and do not exclude it.")
         brought[source] = References(source, load_references(folder))
     return brought
 
 
 def _with_untested(answer: Attribution, chosen: Sequence[Source]) -> Attribution:
-    """The answer with a row for each chosen source that no program can ask, in catalogue order."""
+    """The answer with a row for each chosen source that no program can ask, in catalog order."""
     today = datetime.now(UTC).date()
     rows = {result.source: result for result in answer.resyntheses}
     for source in chosen:
@@ -172,21 +172,21 @@ def _table(answer: Attribution) -> str:
     ranking, verdict = answer.ranking, answer.verdict
     width = max([6, *(len(result.source) for result in answer.resyntheses)])
     lines = [f"caption   {answer.caption.text}", ""]
-    fused = f"  {'prior':>9}  {'fused':>7}" if ranking.fusion else ""
+    fused = f"  {'external_scores':>9}  {'fused':>7}" if ranking.fusion else ""
     lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{fused}")
     brought = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
         if entry.fused is not None:
-            line += f"  {'none' if entry.prior is None else format(entry.prior, '.4g'):>9}  {entry.fused:>7.3f}"
-        lines.append(f"{line}  (your drawings)" if entry.source in brought else line)
+            line += f"  {'none' if entry.external_scores is None else format(entry.external_scores, '.4g'):>9}  {entry.fused:>7.3f}"
+        lines.append(f"{line}  (your generated images)" if entry.source in brought else line)
     ranked = {entry.source for entry in ranking.entries}
     for result in answer.resyntheses:
         if result.source not in ranked:
             lines.append(f"{'–':>4}  {result.source:<{width}}  {result.state}: {result.reason}")
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
     said = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
-    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over drawings"]
+    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over generated images"]
     if ranking.fusion:
         lines.append(f"order     by the score fused with yours, whose weight is {ranking.fusion.weight:g}")
     lines += [f"margin    {margin}", f"verdict   {said}", "Scores compare sources; they are no probabilities."]
@@ -204,8 +204,8 @@ def _document(answer: Attribution) -> dict[str, Any]:
                 "state": result.state,
                 "reason": result.reason,
                 "origin": result.origin,
-                "seeds": [drawing.seed for drawing in result.drawings],
-                "prompts": _redrawn(result),
+                "seeds": [generated_image.seed for generated_image in result.generated_images],
+                "prompts": _resynthesized(result),
                 "seconds": round(result.seconds, 3),
             }
             for result in answer.resyntheses
@@ -217,9 +217,9 @@ def _document(answer: Attribution) -> dict[str, Any]:
     }
 
 
-def _redrawn(result: Resynthesis) -> list[str | None]:
-    """The texts that were drawn; nothing where all of them are the caption."""
-    prompts = [drawing.prompt for drawing in result.drawings]
+def _resynthesized(result: Resynthesis) -> list[str | None]:
+    """The texts that were generated; nothing where all of them are the caption."""
+    prompts = [generated_image.prompt for generated_image in result.generated_images]
     return prompts if any(prompts) else []
 
 
@@ -229,27 +229,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("image", type=Path)
     parser.add_argument("--sources", type=names, help="ids, separated by commas; default: all enabled ones")
     parser.add_argument("--exclude", type=names, default=[], help="ids to leave out")
-    parser.add_argument("--candidates", type=_positive, default=4, help="drawings per source (γ), default 4")
     parser.add_argument(
-        "--aggregate", default="mean", choices=list(Aggregate), help="of a source's drawings, by similarity"
+        "--images-per-source", type=_positive, default=4, help="generated images per source (γ), default 4"
     )
     parser.add_argument(
-        "--prior", type=Path, metavar="FILE", help="another method's scores to fuse with: a JSON object by source"
+        "--aggregate", default="mean", choices=list(Aggregate), help="of a source's generated images, by similarity"
     )
     parser.add_argument(
-        "--prior-weight", type=_share, default=PRIOR_WEIGHT, help=f"of these scores, 0 to 1; default {PRIOR_WEIGHT}"
+        "--external-scores",
+        type=Path,
+        metavar="FILE",
+        help="another method's scores to fuse with: a JSON object by source",
+    )
+    parser.add_argument(
+        "--fusion-weight", type=_share, default=FUSION_WEIGHT, help=f"of these scores, 0 to 1; default {FUSION_WEIGHT}"
     )
     parser.add_argument("--prompt", help="use this instead of a caption")
-    parser.add_argument("--caption-only", action="store_true", help="print the caption, for you to draw, and stop")
+    parser.add_argument("--caption-only", action="store_true", help="print the caption, for you to generate, and stop")
     parser.add_argument(
         "--reference",
         type=_reference,
         action="append",
         default=[],
         metavar="ID=FOLDER",
-        help="drawings of this source that you bring along, 1 to 16 images; may be repeated",
+        help="generated images of this source that you bring along, 1 to 16 images; may be repeated",
     )
-    parser.add_argument("--seed", type=int, help="another, equally repeatable stream of drawings")
+    parser.add_argument("--seed", type=int, help="another, equally repeatable stream of generated images")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
     parser.add_argument("--calibration", type=Path, help=f"measured thresholds; default: {_CALIBRATION}, if any")
@@ -260,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--distance", default="cosine", choices=list(DISTANCES))
     parser.add_argument("--trust-list", type=Path, help="PEM certificates of issuers whose credentials are trusted")
     parser.add_argument("--quorum", type=_positive, default=2, help="tested sources a verdict needs")
-    parser.add_argument("--timeout", type=float, help="seconds per source, instead of the catalogue's")
+    parser.add_argument("--timeout", type=float, help="seconds per source, instead of the catalog's")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
     parser.add_argument("--offload", default="none", choices=["none", "model", "sequential"])
@@ -273,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
 def _reference(text: str) -> tuple[str, Path]:
     source, equals, folder = text.partition("=")
     if not (source and equals and folder):
-        raise argparse.ArgumentTypeError("must be ID=FOLDER, such as midjourney=drawings")
+        raise argparse.ArgumentTypeError("must be ID=FOLDER, such as midjourney=generated images")
     return source, Path(folder)
 
 

@@ -1,4 +1,4 @@
-"""Turns a catalogue entry, or a short specification, into an adapter.
+"""Turns a catalog entry, or a short specification, into an adapter.
 
 Adapters are imported when they are built and not before: importing this module costs nothing and needs no ML
 wheels.
@@ -11,24 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.spec import PezOptions, RefineOptions, Spec, VlmOptions, parse
-from attribution.catalogue import Parameter, Source
+from attribution.caption.spec import CaptionerSpec, PezOptions, RefineOptions, VlmOptions, parse
+from attribution.catalog import Parameter, Source
 from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
-from attribution.resynthesise.remote.outside import Outside, everyday
-from attribution.resynthesise.remote.vendors import NAMES as VENDORS
+from attribution.resynthesis.remote.connections import Connections, default_connections
+from attribution.resynthesis.remote.vendors import NAMES as VENDORS
 from attribution.weights import digest_of_directory, matches
 
-# Parameters of a catalogue entry that say how a pipeline is loaded; all others go into each call.
+# Parameters of a catalog entry that say how a pipeline is loaded; all others go into each call.
 _LOADING = ("dtype", "variant", "without", "pipeline", "one_at_a_time", "allow_unpinned")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where models run: what the operator of this process decides, and no catalogue entry.
+    """Where models run: what the operator of this process decides, and no catalog entry.
 
-    `dtype` overrides a source's own, and the captioner's float32; `batch_size` is images drawn at once; `memory_mb`
+    `dtype` overrides a source's own, and the captioner's float32; `batch_size` is images generated at once; `memory_mb`
     bounds the pool of loaded generators; `threads` are torch's, which takes one per core if None.
     """
 
@@ -40,8 +40,8 @@ class Placement:
     threads: int | None = None
 
 
-def build_generator(source: Source, placement: Placement, outside: Outside | None = None) -> Generator:
-    """The adapter of a catalogue entry, loaded. Remote ones call vendors through `outside`, if given.
+def build_generator(source: Source, placement: Placement, outside: Connections | None = None) -> Generator:
+    """The adapter of a catalog entry, loaded. Remote ones call vendors through `outside`, if given.
 
     Raises ConfigurationError where the entry is wrong, SourceUnavailable where its weights cannot be had.
     """
@@ -50,9 +50,9 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
         "fake": _fake,
     }
     if source.adapter in VENDORS:
-        from attribution.resynthesise.remote.build import build_remote
+        from attribution.resynthesis.remote.build import build_remote
 
-        return build_remote(source, outside or everyday())
+        return build_remote(source, outside or default_connections())
     if source.adapter not in builders:
         known = ", ".join([*builders, *VENDORS])
         raise ConfigurationError(f"{source.id}: there is no adapter {source.adapter!r}; there are {known}.")
@@ -60,7 +60,7 @@ def build_generator(source: Source, placement: Placement, outside: Outside | Non
 
 
 def build_captioner(
-    spec: str, placement: Placement, outside: Outside | None = None, loaded: Iterable[Captioner] = ()
+    spec: str, placement: Placement, outside: Connections | None = None, loaded: Iterable[Captioner] = ()
 ) -> Captioner:
     """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "pez", "fake:" and others; see `caption/spec.py`.
 
@@ -69,13 +69,13 @@ def build_captioner(
     """
     found = parse(spec)
     if found.kind == "fake":
-        from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
+        from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehavior
 
-        return FakeCaptioner(_options(FakeCaptionerBehaviour, spec, found.which))
+        return FakeCaptioner(_options(FakeCaptionerBehavior, spec, found.which))
     if isinstance(found.options, VlmOptions):
         from attribution.caption.vlm import VlmCaptioner
 
-        return VlmCaptioner(found.which, found.options, outside or everyday())
+        return VlmCaptioner(found.which, found.options, outside or default_connections())
     _threads(placement)
     if isinstance(found.options, PezOptions):
         with _wheels("ml"):
@@ -87,7 +87,7 @@ def build_captioner(
     return _blip(found, placement, loaded)
 
 
-def _blip(found: Spec, placement: Placement, loaded: Iterable[Captioner]) -> Captioner:
+def _blip(found: CaptionerSpec, placement: Placement, loaded: Iterable[Captioner]) -> Captioner:
     with _wheels("ml"):
         from attribution.caption.blip import BlipCaptioner
     ref, directory = _locate(found.text, found.which)
@@ -104,9 +104,9 @@ def build_embedder(spec: str, placement: Placement) -> Embedder:
     """
     found = parse_embedder(spec)
     if found.kind == "fake":
-        from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehaviour
+        from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehavior
 
-        return FakeEmbedder(_options(FakeEmbedderBehaviour, spec, found.which))
+        return FakeEmbedder(_options(FakeEmbedderBehavior, spec, found.which))
     if found.kind == "open_clip":
         with _wheels("ml"):
             from attribution.embed.open_clip import OpenClipEmbedder
@@ -120,19 +120,19 @@ def build_embedder(spec: str, placement: Placement) -> Embedder:
 
 
 def _fake(source: Source, placement: Placement) -> Generator:
-    from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
+    from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
 
-    behaviour = _behaviour(FakeBehaviour, f"{source.id}: parameters", source.parameters)
-    if behaviour.fail not in FakeBehaviour.FAILURES:
-        raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behaviour.fail!r}.")
+    behavior = _behavior(FakeBehavior, f"{source.id}: parameters", source.parameters)
+    if behavior.fail not in FakeBehavior.FAILURES:
+        raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behavior.fail!r}.")
     ref = ModelRef(source.model, source.revision)
-    return FakeGenerator(source.id, ref, behaviour, source.limits.max_prompt_chars)
+    return FakeGenerator(source.id, ref, behavior, source.limits.max_prompt_chars)
 
 
 def _diffusers(source: Source, placement: Placement) -> Generator:
     directory = locate_weights(source)
     with _wheels("ml"):
-        from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
+        from attribution.resynthesis.diffusers import DiffusersGenerator, DiffusersSettings
     _threads(placement)
     given = source.parameters
     settings = DiffusersSettings(
@@ -162,7 +162,7 @@ def locate_weights(source: Source) -> Path | None:
         raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
     elif not matches(source.revision, directory):
         raise ConfigurationError(
-            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalogue says {source.revision}."
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalog says {source.revision}."
         )
     return directory
 
@@ -196,15 +196,15 @@ def _locate(spec: str, which: str) -> tuple[ModelRef, Path | None]:
 
 
 def _options(kind: type[Any], spec: str, text: str) -> Any:
-    """ "sleep_seconds=0.1,crash_on=red" as a fake's behaviour."""
+    """ "sleep_seconds=0.1,crash_on=red" as a fake's behavior."""
     options: dict[str, Parameter] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         options[name] = {"true": True, "false": False}.get(value, value)
-    return _behaviour(kind, spec, options)
+    return _behavior(kind, spec, options)
 
 
-def _behaviour(kind: type[Any], where: str, options: Mapping[str, Parameter]) -> Any:
+def _behavior(kind: type[Any], where: str, options: Mapping[str, Parameter]) -> Any:
     known = {field.name: partial(_as, field.type) for field in fields(kind)}
     try:
         return kind(**{name: known[name](value) for name, value in options.items()})

@@ -5,12 +5,12 @@ AttributionError
 │   ├── UnsupportedImage       decodes as none of the accepted formats
 │   ├── UndecodableImage       an accepted format, but truncated, empty or broken
 │   └── ImageTooLarge          over a cap on bytes, pixels or frames
-├── SourceError                a source drew nothing; `state` says how that is recorded
+├── SourceError                a source generated nothing; `state` says how that is recorded
 │   ├── PromptRefused          permanent: a refusal is never retried
 │   ├── OutputRefused          permanent: what came back is a safety filter's blank
 │   ├── RateLimited            try again later
 │   ├── QuotaExhausted         permanent until the operator pays
-│   ├── SourceTimeout          the deadline passed before the drawing was done
+│   ├── SourceTimeout          the deadline passed before the generated image was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
 │       ├── KeyRefused         permanent: the operator has given no key, or one that the vendor does not take
 │       ├── NotReached         no connection: nothing was sent
@@ -18,8 +18,8 @@ AttributionError
 ├── CaptionError               a captioner wrote nothing
 │   ├── CaptionRefused         permanent: it will not describe this image
 │   └── CaptionerUnavailable   it cannot be asked, or gave no answer that could be used
-└── ConfigurationError         a catalogue entry, a model directory or a calibration that cannot be used
-    └── UnknownSource          ids that the catalogue does not know; `ids` lists them
+└── ConfigurationError         a catalog entry, a model directory or a calibration that cannot be used
+    └── UnknownSource          ids that the catalog does not know; `ids` lists them
 
 `permanent` is the raiser's word on whether trying again is pointless; retry loops only obey it.
 """
@@ -61,19 +61,19 @@ class ImageTooLarge(ImageError):
 
 
 class SourceError(AttributionError):
-    """A source drew nothing; `state` is what its row will say."""
+    """A source generated nothing; `state` is what its row will say."""
 
     state: ClassVar[SourceState] = SourceState.ERROR
 
 
 class PromptRefused(SourceError):
-    """The source will not draw this caption."""
+    """The source will not generate this caption."""
 
     state: ClassVar[SourceState] = SourceState.REFUSED_PROMPT
 
 
 class OutputRefused(SourceError):
-    """The source drew, and its safety filter blanked the result."""
+    """The source generated, and its safety filter blanked the result."""
 
     state: ClassVar[SourceState] = SourceState.REFUSED_OUTPUT
 
@@ -96,7 +96,7 @@ class QuotaExhausted(SourceError):
 
 
 class SourceTimeout(SourceError):
-    """The deadline passed before the drawing was done."""
+    """The deadline passed before the generated image was done."""
 
     state: ClassVar[SourceState] = SourceState.TIMEOUT
 
@@ -119,7 +119,7 @@ class NotReached(SourceUnavailable):
 
 
 class AnswerLost(SourceUnavailable):
-    """It was sent and no whole answer came: nobody knows whether the vendor drew, and bills."""
+    """It was sent and no whole answer came: nobody knows whether the vendor generated, and bills."""
 
 
 class CaptionError(AttributionError):
@@ -139,8 +139,8 @@ class ConfigurationError(AttributionError):
 
 
 class UnknownSource(ConfigurationError):
-    """Somebody named sources that the catalogue does not know."""
+    """Somebody named sources that the catalog does not know."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.ids = tuple(ids)
-        super().__init__(f"The catalogue knows no source called {', '.join(self.ids)}.")
+        super().__init__(f"The catalog knows no source called {', '.join(self.ids)}.")

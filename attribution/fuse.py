@@ -12,37 +12,42 @@ from dataclasses import replace
 import numpy as np
 
 from attribution.errors import AttributionError
-from attribution.ports import PRIOR_WEIGHT, Distances, Fusion, Ranking
+from attribution.ports import FUSION_WEIGHT, Distances, Fusion, Ranking
 
 
-def fuse(ranking: Ranking, prior: Mapping[str, float], order: Sequence[str], weight: float = PRIOR_WEIGHT) -> Ranking:
+def fuse(
+    ranking: Ranking, external_scores: Mapping[str, float], order: Sequence[str], weight: float = FUSION_WEIGHT
+) -> Ranking:
     """The tested sources by fused score, greatest first; equal ones in `order`. Distances stay as they are.
 
-    `prior` is greater for what is likelier. A tested source without one counts as an average one there; what has one
-    and was not tested stays out, and has no part in the z-scores. Raises AttributionError as `check_prior` does.
+    `external_scores` is greater for what is likelier. A tested source without one counts as an average one there; what has one
+    and was not tested stays out, and has no part in the z-scores. Raises AttributionError as `check_external_scores` does.
     """
-    check_prior(prior, weight)
+    check_external_scores(external_scores, weight)
     place = {source: at for at, source in enumerate(order)}
     entries = sorted(ranking.entries, key=lambda entry: place[entry.source])
     own = z_scores(np.array([-entry.distance for entry in entries]))
-    theirs = z_scores(np.array([prior.get(entry.source, math.nan) for entry in entries]))
+    theirs = z_scores(np.array([external_scores.get(entry.source, math.nan) for entry in entries]))
     fused = fused_scores(own, theirs, weight)
     first = np.argsort(-fused, kind="stable")
     unused = sorted(
-        prior.keys() - {entry.source for entry in entries}, key=lambda source: place.get(source, len(place))
+        external_scores.keys() - {entry.source for entry in entries}, key=lambda source: place.get(source, len(place))
     )
     return replace(
         ranking,
-        entries=tuple(replace(entries[i], prior=prior.get(entries[i].source), fused=float(fused[i])) for i in first),
+        entries=tuple(
+            replace(entries[i], external_scores=external_scores.get(entries[i].source), fused=float(fused[i]))
+            for i in first
+        ),
         fusion=Fusion(weight, float(fused[first[0]] - fused[first[1]]) if len(first) > 1 else None, tuple(unused)),
     )
 
 
-def check_prior(prior: Mapping[str, float], weight: float) -> None:
-    """Raises AttributionError where a score is not finite or the weight not from 0 to 1: better before drawing."""
+def check_external_scores(external_scores: Mapping[str, float], weight: float) -> None:
+    """Raises AttributionError where a score is not finite or the weight not from 0 to 1: better before generating."""
     if not 0 <= weight <= 1:
         raise AttributionError(f"The weight of the other method's scores must be from 0 to 1, not {weight!r}.")
-    for source, score in prior.items():
+    for source, score in external_scores.items():
         if not math.isfinite(score):
             raise AttributionError(f"The other method's score of {source} is not a finite number.")
 

@@ -1,4 +1,4 @@
-"""What counts as an image: bytes in, one RGB picture of canonical size out. The first step of every job.
+"""What counts as an image: bytes in, one RGB image of canonical size out. The first step of every job.
 
 Only Pillow, numpy and the standard library are imported here, because the API's decoding processes import it.
 The content decides what a file is, never its name, and every cap is checked before pixels are decoded.
@@ -179,6 +179,6 @@ def _shrink(image: Image.Image, side: int) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a broken EXIF block is no reason to refuse the picture it is attached to
+    except Exception:  # a broken EXIF block is no reason to refuse the image it is attached to
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -2,7 +2,7 @@
 
     j* = argmin_j  mean_k  d( E(s_j(p(I), k)), E(I) )
 
-arXiv 2510.24278 (one drawing per source), with the γ drawings of arXiv 2403.01489 and its use as a plug-in.
+arXiv 2510.24278 (one generated image per source), with the γ generated images of arXiv 2403.01489 and its use as a plug-in.
 """
 
 import time
@@ -17,9 +17,9 @@ from attribution.caption import describe
 from attribution.caption.given import GivenCaptioner
 from attribution.distance import compare_pixels
 from attribution.embed.stage import embed_all
-from attribution.fuse import check_prior, fuse
+from attribution.fuse import check_external_scores, fuse
 from attribution.ports import (
-    PRIOR_WEIGHT,
+    FUSION_WEIGHT,
     Aggregate,
     Attribution,
     Captioner,
@@ -31,7 +31,7 @@ from attribution.ports import (
     SourceState,
 )
 from attribution.rank import rank
-from attribution.resynthesise import derive_seeds, resynthesise
+from attribution.resynthesis import derive_seeds, resynthesize
 from attribution.verdict import Calibration, judge
 
 
@@ -42,10 +42,10 @@ def attribute(
     generators: Sequence[Generator],
     embedder: Embedder,
     distance: Distance,
-    candidates: int = 4,
+    images_per_source: int = 4,
     aggregate: Aggregate = Aggregate.MEAN,
-    prior: Mapping[str, float] | None = None,
-    prior_weight: float = PRIOR_WEIGHT,
+    external_scores: Mapping[str, float] | None = None,
+    fusion_weight: float = FUSION_WEIGHT,
     prompt: str | None = None,
     seed: int | None = None,
     quorum: int = 2,
@@ -54,26 +54,26 @@ def attribute(
     temperature: float = 1.0,
     on_error: Callable[[str, Exception], None] | None = None,
 ) -> Attribution:
-    """Which of the generators most likely drew `image`, an RGB image in canonical form.
+    """Which of the generators most likely generated `image`, an RGB image in canonical form.
 
-    `candidates` is γ, the drawings per generator, of whose distances `aggregate` makes one; generators stand in
-    catalogue order, which decides ties. `prior` are another method's scores, with which the ranking is fused. `prompt`
-    takes the captioner's place, `seed` picks another stream of drawings. `timeouts` are seconds per source, or for
+    `images_per_source` is γ, the generated images per generator, of whose distances `aggregate` makes one; generators stand in
+    catalog order, which decides ties. `external_scores` are another method's scores, with which the ranking is fused. `prompt`
+    takes the captioner's place, `seed` picks another stream of generated images. `timeouts` are seconds per source, or for
     each. A generator that fails is reported and not ranked; `on_error` is told of failures nobody foresaw. Among the
-    generators may be `References`, the caller's own drawings; nothing is calibrated for those.
+    generators may be `References`, the caller's own generated images; nothing is calibrated for those.
     """
     seconds: dict[str, float] = {}
-    check_prior(prior or {}, prior_weight)
+    check_external_scores(external_scores or {}, fusion_weight)
 
     with _timed(seconds, "captioning"):
         caption = describe(captioner if prompt is None else GivenCaptioner(prompt), image)
 
-    with _timed(seconds, "resynthesising"):
+    with _timed(seconds, "resynthesizing"):
         resyntheses = tuple(
-            resynthesise(
+            resynthesize(
                 generator,
                 caption,
-                derive_seeds(caption.text, generator.source, generator.ref.revision, candidates, seed),
+                derive_seeds(caption.text, generator.source, generator.ref.revision, images_per_source, seed),
                 Deadline.after(timeouts if isinstance(timeouts, int | float) else timeouts[generator.source]),
                 partial(on_error, generator.source) if on_error is not None else None,
             )
@@ -82,20 +82,24 @@ def attribute(
     tested = [result for result in resyntheses if result.state is SourceState.DONE]
 
     with _timed(seconds, "embedding"):
-        drawings = {result.source: [drawing.image for drawing in result.drawings] for result in tested}
-        embedded = replace(embed_all(embedder, image, drawings), pixels=compare_pixels(distance, image, drawings))
+        generated_images = {
+            result.source: [generated_image.image for generated_image in result.generated_images] for result in tested
+        }
+        embedded = replace(
+            embed_all(embedder, image, generated_images), pixels=compare_pixels(distance, image, generated_images)
+        )
 
     with _timed(seconds, "ranking"):
         order = [generator.source for generator in generators]
         ranking = rank(embedded, distance, order, temperature, aggregate)
-        if prior is not None:
-            ranking = fuse(ranking, prior, order, prior_weight)
+        if external_scores is not None:
+            ranking = fuse(ranking, external_scores, order, fusion_weight)
         threshold = None
         if calibration is not None and all(
-            result.origin is Origin.GENERATOR and len(result.drawings) == candidates for result in tested
+            result.origin is Origin.GENERATOR and len(result.generated_images) == images_per_source for result in tested
         ):
             revisions = {result.source: result.revision for result in tested}
-            threshold = calibration.find(embedder.ref, distance.name, candidates, revisions, aggregate)
+            threshold = calibration.find(embedder.ref, distance.name, images_per_source, revisions, aggregate)
         verdict = judge(ranking, quorum=quorum, threshold=threshold)
 
     return Attribution(caption, resyntheses, embedder.ref, ranking, verdict, seconds)

@@ -15,7 +15,7 @@ class Specified(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is called if it is the usual one."""
+        """What it is called if it is the default."""
         ...
 
 
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Specified)
 
 
 def offered(what: str, parse: Callable[[str], T], usual: str, others: Mapping[str, str]) -> dict[str, T]:
-    """The specifications by the names that jobs give; the first, called by its kind, is the usual one.
+    """The specifications by the names that jobs give; the first, called by its kind, is the default.
 
     `what` they are stands in the sentence of the ConfigurationError that is raised for a wrong name.
     """
@@ -32,5 +32,5 @@ def offered(what: str, parse: Callable[[str], T], usual: str, others: Mapping[st
         if not re.fullmatch(NAME_PATTERN, name):
             raise ConfigurationError(f"{name!r} is no name for {what}: small letters, digits, +, ., _ and -.")
         if name == first.kind:
-            raise ConfigurationError(f"The usual one is called {name} already; call {what} of your own differently.")
+            raise ConfigurationError(f"The default is called {name} already; call {what} of your own differently.")
     return {first.kind: first, **{name: parse(text) for name, text in others.items()}}

@@ -1,6 +1,6 @@
-"""Any pixel layout to 8-bit sRGB on white: the half of `image.py` that knows about colour.
+"""Any pixel layout to 8-bit sRGB on white: the half of `image.py` that knows about color.
 
-`converter` looks at a whole image once (its value range, its colour profile) and returns a function that may
+`converter` looks at a whole image once (its value range, its color profile) and returns a function that may
 then be applied to strips of it, so that no full-size copy is ever made.
 """
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 Convert = Callable[[Image.Image], Image.Image]
 
-# A profile is a few hundred bytes to about one megabyte; anything beyond is not there to describe colour.
+# A profile is a few hundred bytes to about one megabyte; anything beyond is not there to describe color.
 MAX_PROFILE_BYTES = 4_000_000
 _STRIP_PIXELS = 1 << 20
 _RANGES = (1.0, 255.0, 65535.0)
@@ -25,12 +25,12 @@ def converter(image: Image.Image) -> Convert:
     """A function that turns strips of `image` into RGB. The image must be loaded."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         low, high = _value_range(image)
-        return lambda strip: _from_deep_grey(strip, low, high)
+        return lambda strip: _from_deep_gray(strip, low, high)
     transform = _to_srgb(image)
-    return lambda strip: _from_colour(strip, transform)
+    return lambda strip: _from_color(strip, transform)
 
 
-def _from_colour(strip: Image.Image, transform: tuple[str, Convert] | None) -> Image.Image:
+def _from_color(strip: Image.Image, transform: tuple[str, Convert] | None) -> Image.Image:
     if strip.mode in ("La", "RGBa"):  # premultiplied, as some TIFFs are
         strip = strip.convert({"La": "LA", "RGBa": "RGBA"}[strip.mode])
     mask = None
@@ -49,14 +49,14 @@ def _from_colour(strip: Image.Image, transform: tuple[str, Convert] | None) -> I
     return white
 
 
-def _from_deep_grey(strip: Image.Image, low: float, high: float) -> Image.Image:
+def _from_deep_gray(strip: Image.Image, low: float, high: float) -> Image.Image:
     values = np.nan_to_num(np.asarray(strip, dtype=np.float32), nan=low, posinf=high, neginf=low)
     scaled = (np.clip(values, low, high) - low) * (255.0 / (high - low))
     return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
 
 
 def _value_range(image: Image.Image) -> tuple[float, float]:
-    """What black and white are in a deep grey image.
+    """What black and white are in a deep gray image.
 
     Sixteen-bit modes say so themselves. "I" and "F" do not: the smallest usual range that holds every value,
     and failing that the values' own range.
@@ -81,7 +81,7 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image) -> tuple[str, Convert] | None:
-    """The mode it takes and the transform from the image's own colour space; None where nothing sane is there."""
+    """The mode it takes and the transform from the image's own color space; None where nothing sane is there."""
     if image.mode == "LAB":
         return "LAB", _transform(ImageCms.createProfile("LAB"), "LAB")
     profile_bytes = image.info.get("icc_profile")
@@ -96,7 +96,7 @@ def _to_srgb(image: Image.Image) -> tuple[str, Convert] | None:
             return None  # already there; converting would only add rounding
         return base, _transform(profile, base)
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return None  # a broken profile is no reason to refuse a picture
+        return None  # a broken profile is no reason to refuse an image
 
 
 def _transform(profile: Any, mode: str) -> Convert:

@@ -22,8 +22,8 @@ Distances: TypeAlias = "NDArray[np.float64]"
 # The revision of what nobody but the caller can vouch for.
 BY_CALLER: Final = "by-caller"
 # Of another method's scores beside ours, where nobody says otherwise; docs/method.md says what it was measured on.
-PRIOR_WEIGHT: Final = 0.1
-# Drawings of one source that a caller may bring along.
+FUSION_WEIGHT: Final = 0.1
+# Generated images of one source that a caller may bring along.
 MOST_REFERENCES: Final = 16
 
 
@@ -47,7 +47,7 @@ class SourceState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who had a source draw: we did, or the caller brought the drawings along."""
+    """Who had a source generate: we did, or the caller brought the generated images along."""
 
     GENERATOR = "generator"
     REFERENCE = "reference"
@@ -74,8 +74,8 @@ class DistanceName(StrEnum):
 class Aggregate(StrEnum):
     """What of a source's γ distances stands for the source; named after similarity, of which distance is the reverse.
 
-    `MEAN` is arXiv 2403.01489's. `MAX`, the greatest similarity, is the smallest distance: the best drawing decides.
-    `MEDIAN` of an even number of drawings is the mean of the two in the middle. Of one drawing they are all the same.
+    `MEAN` is arXiv 2403.01489's. `MAX`, the greatest similarity, is the smallest distance: the best generated image decides.
+    `MEDIAN` of an even number of generated images is the mean of the two in the middle. Of one generated image they are all the same.
     """
 
     MEAN = "mean"
@@ -111,7 +111,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the monotonic clock; drawing checks it between denoising steps."""
+    """A moment on the monotonic clock; generating checks it between denoising steps."""
 
     at: float
 
@@ -138,10 +138,10 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """r_jk: one resynthesis and the seed it was drawn with (None where a vendor takes no seed, or nobody knows it).
+class GeneratedImage:
+    """r_jk: one resynthesis and the seed it was generated with (None where a vendor takes no seed, or nobody knows it).
 
-    `prompt` is what was drawn, where that is not the caption itself: cut to what the source takes, or rewritten by a
+    `prompt` is what was generated, where that is not the caption itself: cut to what the source takes, or rewritten by a
     vendor that says so.
     """
 
@@ -152,12 +152,12 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Resynthesis:
-    """What one source made of the caption: its drawings, or the state and the sentence that say why there are none."""
+    """What one source made of the caption: its generated images, or the state and the sentence that say why there are none."""
 
     source: str
     revision: str
     state: SourceState
-    drawings: tuple[Drawing, ...] = ()
+    generated_images: tuple[GeneratedImage, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
     origin: Origin = Origin.GENERATOR
@@ -167,13 +167,13 @@ class Resynthesis:
 class Embedded:
     """What one job's images are compared by.
 
-    Features: the query's (d,) and, per tested source, its drawings' (γ, d), rows of unit norm. Of distances between
+    Features: the query's (d,) and, per tested source, its generated images' (γ, d), rows of unit norm. Of distances between
     pixels, which are taken while those are at hand: the (γ,) distances themselves, by distance and source.
     """
 
     embedder: ModelRef
     query: Vectors
-    drawings: Mapping[str, Vectors]
+    generated_images: Mapping[str, Vectors]
     pixels: Mapping[str, Mapping[str, Distances]] = field(default_factory=dict)
 
 
@@ -181,7 +181,7 @@ class Embedded:
 class Ranked:
     """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability.
 
-    In a ranking that was fused, `prior` is the other method's score, None where it gave none, and `fused` the score
+    In a ranking that was fused, `external_scores` is the other method's score, None where it gave none, and `fused` the score
     that decides, greater is likelier.
     """
 
@@ -189,7 +189,7 @@ class Ranked:
     distance: float
     score: float
     distances: tuple[float, ...]
-    prior: float | None = None
+    external_scores: float | None = None
     fused: float | None = None
 
 
@@ -207,7 +207,7 @@ class Fusion:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Tested sources, nearest first; ties stand in catalogue order. `margin` needs two sources.
+    """Tested sources, nearest first; ties stand in catalog order. `margin` needs two sources.
 
     With a `fusion`, the greatest fused score comes first. `margin` still is that of the distances.
     """
@@ -270,11 +270,11 @@ class Captioner(Protocol):
 
 
 class Generator(Protocol):
-    """Draws images from a caption; one per source."""
+    """Generates images from a caption; one per source."""
 
     @property
     def source(self) -> str:
-        """The source's id in the catalogue."""
+        """The source's id in the catalog."""
         ...
 
     @property
@@ -282,10 +282,10 @@ class Generator(Protocol):
         """Which model, which weights."""
         ...
 
-    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[Drawing]:
-        """One drawing per seed, in order, fewer where a filter blanked some.
+    def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[GeneratedImage]:
+        """One generated image per seed, in order, fewer where a filter blanked some.
 
-        Raises SourceError (of which SourceTimeout, OutputRefused, …) when nothing usable was drawn.
+        Raises SourceError (of which SourceTimeout, OutputRefused, …) when nothing usable was generated.
         """
         ...
 
@@ -316,13 +316,13 @@ class PixelDistance(Protocol):
         """The name it is kept by."""
         ...
 
-    def __call__(self, query: Image, drawings: Sequence[Image]) -> Distances:
-        """Distances of γ drawings to the query: (γ,). Images may have different sizes."""
+    def __call__(self, query: Image, generated_images: Sequence[Image]) -> Distances:
+        """Distances of γ generated images to the query: (γ,). Images may have different sizes."""
         ...
 
 
 class Distance(Protocol):
-    """How far the drawings of a job are from its query; smaller is nearer."""
+    """How far the generated images of a job are from its query; smaller is nearer."""
 
     @property
     def name(self) -> DistanceName:
@@ -335,5 +335,5 @@ class Distance(Protocol):
         ...
 
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
-        """Per source, the (γ,) distances of its drawings. Raises AttributionError where one of `on_pixels` lacks."""
+        """Per source, the (γ,) distances of its generated images. Raises AttributionError where one of `on_pixels` lacks."""
         ...

@@ -1,4 +1,4 @@
-"""Keeps the model libraries off stderr: they repeat captions there, which do not belong in logs, and draw bars."""
+"""Keeps the model libraries off stderr: they repeat captions there, which do not belong in logs, and generate bars."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The ranking stage: γ distances become one, then an order, a margin and scores. No model, no images.
 
-arXiv 2510.24278 takes the source with the smallest distance; the mean over γ drawings is arXiv 2403.01489's.
+arXiv 2510.24278 takes the source with the smallest distance; the mean over γ generated images is arXiv 2403.01489's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate, Distance, Distances, Embedded, Ranked, Ranking
 
-_OVER_DRAWINGS: Mapping[Aggregate, Callable[..., Distances]] = {
+_OVER_GENERATED_IMAGES: Mapping[Aggregate, Callable[..., Distances]] = {
     Aggregate.MEAN: np.mean,
     Aggregate.MAX: np.min,  # of similarity
     Aggregate.MEDIAN: np.median,
@@ -28,17 +28,17 @@ def rank(
 
     Scores are softmax(−distance/τ) over the tested sources: comparable within one ranking, no probabilities.
     """
-    strangers = set(embedded.drawings) - set(order)
+    strangers = set(embedded.generated_images) - set(order)
     if strangers:
         raise AttributionError(f"Features came from sources nobody asked: {', '.join(sorted(strangers))}.")
-    tested = [source for source in order if source in embedded.drawings]
+    tested = [source for source in order if source in embedded.generated_images]
     if not tested:
         return Ranking(distance.name, (), None, temperature, aggregate=aggregate)
     by_source = distance.among(embedded)
     apart = [_checked(source, by_source[source]) for source in tested]
-    whole = np.array([over_drawings(d, aggregate) for d in apart])  # (n_sources,)
+    whole = np.array([over_generated_images(d, aggregate) for d in apart])  # (n_sources,)
     scores = _softmax(-whole / temperature)
-    nearest = np.argsort(whole, kind="stable")  # stable: ties keep catalogue order
+    nearest = np.argsort(whole, kind="stable")  # stable: ties keep catalog order
     entries = tuple(
         Ranked(tested[i], float(whole[i]), float(scores[i]), tuple(float(d) for d in apart[i])) for i in nearest
     )
@@ -46,9 +46,9 @@ def rank(
     return Ranking(distance.name, entries, margin, temperature, aggregate=aggregate)
 
 
-def over_drawings(distances: Distances, aggregate: Aggregate) -> Distances:
+def over_generated_images(distances: Distances, aggregate: Aggregate) -> Distances:
     """(…, γ) distances as (…) ones, one for each source."""
-    return _OVER_DRAWINGS[aggregate](distances, axis=-1)
+    return _OVER_GENERATED_IMAGES[aggregate](distances, axis=-1)
 
 
 def _checked(source: str, distances: Distances) -> Distances:

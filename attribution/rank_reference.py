@@ -7,7 +7,7 @@ from attribution.distance.reference import cosine
 from attribution.ports import Aggregate, Embedded, Ranked, Ranking
 
 
-def rank_by_hand(
+def rank_in_plain_loops(
     embedded: Embedded, order: Sequence[str], temperature: float = 1.0, aggregate: Aggregate = Aggregate.MEAN
 ) -> Ranking:
     """What `rank(embedded, distance_named("cosine"), order, temperature, aggregate)` must say, up to rounding."""
@@ -15,9 +15,11 @@ def rank_by_hand(
     whole: dict[str, float] = {}
     each: dict[str, tuple[float, ...]] = {}
     for source in order:
-        if source not in embedded.drawings:
+        if source not in embedded.generated_images:
             continue
-        distances = [cosine(query, [float(x) for x in drawing]) for drawing in embedded.drawings[source]]
+        distances = [
+            cosine(query, [float(x) for x in generated_image]) for generated_image in embedded.generated_images[source]
+        ]
         each[source] = tuple(distances)
         whole[source] = _whole(sorted(distances), aggregate)
 

@@ -1,6 +1,6 @@
 """A strict view of one TOML table, so that every mistake in a file is an error naming the file and the key.
 
-`catalogue/reading.py` takes keys out of it one by one; whatever is left at `done()` was a typing error.
+`catalog/reading.py` takes keys out of it one by one; whatever is left at `done()` was a typing error.
 """
 
 import re

@@ -16,7 +16,7 @@ from typing import Any
 from attribution.errors import ConfigurationError
 from attribution.ports import Aggregate, ModelRef, Ranking, Reason, Threshold, Verdict, VerdictKind
 
-_KEYS = {"embedder", "distance", "candidates", "sources", "max_distance", "min_margin", "measured", "aggregate"}
+_KEYS = {"embedder", "distance", "images_per_source", "sources", "max_distance", "min_margin", "measured", "aggregate"}
 _OPTIONAL = {"measured", "aggregate"}
 
 
@@ -24,7 +24,7 @@ _OPTIONAL = {"measured", "aggregate"}
 class _Entry:
     embedder: str
     distance: str
-    candidates: int
+    images_per_source: int
     aggregate: Aggregate
     sources: Mapping[str, str]
     threshold: Threshold
@@ -46,7 +46,7 @@ class Calibration:
         """Changes with any of them."""
         known = [
             [
-                *(each.embedder, each.distance, each.candidates, each.aggregate),
+                *(each.embedder, each.distance, each.images_per_source, each.aggregate),
                 *(sorted(each.sources.items()), repr(each.threshold)),
             ]
             for each in self._entries
@@ -57,18 +57,18 @@ class Calibration:
         self,
         embedder: ModelRef,
         distance: str,
-        candidates: int,
+        images_per_source: int,
         sources: Mapping[str, str],
         aggregate: Aggregate = Aggregate.MEAN,
     ) -> Threshold | None:
         """The threshold for exactly this embedder, distance, γ, aggregate and tested sources (id → revision), if any.
 
-        Of one drawing all aggregates are the same.
+        Of one generated image all aggregates are the same.
         """
-        wanted = (str(embedder), distance, candidates, dict(sources))
+        wanted = (str(embedder), distance, images_per_source, dict(sources))
         for entry in self._entries:
-            same = (entry.embedder, entry.distance, entry.candidates, dict(entry.sources)) == wanted
-            if same and (candidates == 1 or entry.aggregate is aggregate):
+            same = (entry.embedder, entry.distance, entry.images_per_source, dict(entry.sources)) == wanted
+            if same and (images_per_source == 1 or entry.aggregate is aggregate):
                 return entry.threshold
         return None
 
@@ -116,7 +116,7 @@ def _entry(where: str, raw: Any, calibration: str) -> _Entry:
         return _Entry(
             embedder=str(raw["embedder"]),
             distance=str(raw["distance"]),
-            candidates=int(raw["candidates"]),
+            images_per_source=int(raw["images_per_source"]),
             aggregate=Aggregate(raw.get("aggregate", Aggregate.MEAN)),
             sources={str(source): str(revision) for source, revision in raw["sources"].items()},
             threshold=Threshold(

@@ -1,6 +1,6 @@
 """Names the exact weights of a model in a directory: the revision that results and calibrations carry.
 
-`python -m attribution.weights DIRECTORY…` prints what belongs into a catalogue entry.
+`python -m attribution.weights DIRECTORY…` prints what belongs into a catalog entry.
 """
 
 import sys
@@ -21,7 +21,7 @@ def digest_of_file(path: Path) -> str:
 def digest_of_directory(directory: Path) -> str:
     """The same over a whole pipeline: every file's name and content, in the order of their names.
 
-    Configuration counts, since another scheduler draws other pictures; model cards and hidden files do not.
+    Configuration counts, since another scheduler generates other images; model cards and hidden files do not.
     """
     whole = sha256()
     for path in sorted(_files(directory), key=lambda p: p.relative_to(directory).as_posix()):
@@ -32,7 +32,7 @@ def digest_of_directory(directory: Path) -> str:
 
 
 def matches(revision: str, directory: Path) -> bool:
-    """Whether a catalogue's "sha256:…", of 16 digits or more, names what lies in the directory."""
+    """Whether a catalog's "sha256:…", of 16 digits or more, names what lies in the directory."""
     return len(revision) >= len(_PREFIX) + _DIGITS and revision.startswith(digest_of_directory(directory))
 
 

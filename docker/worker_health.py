@@ -1,6 +1,6 @@
 """The workers' health check: did the worker in this container say lately that it is warm?
 
-Exits 0 if so, 1 if not. Exits 0 as well while Redis is away: the worker cannot say anything then, and starting it
+Exits 0 if so, 1 if not. Exits 0 as well while Redis is unavailable: the worker cannot say anything then, and starting it
 again would not mend Redis. It imports little, because it runs twice a minute beside every worker.
 """
 

@@ -1,6 +1,6 @@
 """Writes docs/variants.md and its figures from docs/benchmark/results/: `python docs/generate_variants.py`, anywhere.
 
-The files are what `python -m benchmark variants … --out` wrote. With `--check` nothing is written, and it fails when
+The files are what `python -m evaluation variants … --out` wrote. With `--check` nothing is written, and it fails when
 something is not what it would write; a test does the same.
 """
 
@@ -13,30 +13,30 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from benchmark.variants import show  # noqa: E402 - found only now, wherever this is started
+from evaluation.variants import show  # noqa: E402 - found only now, wherever this is started
 
 HEAD = """\
 # Variants, measured
 
 Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this.
-[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by drawing
+[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by plotting
 characters, or prompts, with replacement.
 
-**Scale models**: the small models that ship with the project draw characters of 64×64 pixels, from captions by the
+**Demo models**: the small models that ship with the project plot characters of 64×64 pixels, from captions by the
 small BLIP that ships with them, compared by the small CLIP.
 
-**Real images**: 189 pictures by DALL·E mini, GLID-3-XL and Latent Diffusion after seven prompts (from the public
-repository dcsan/imagen), compared by a real CLIP, ViT-B/16 in eight bits. Pictures of the same prompt stand for each
-other's drawings, so that there is no caption in between: the papers' natural prompt. A method that is trained has seen
+**Real images**: 189 images by DALL·E mini, GLID-3-XL and Latent Diffusion after seven prompts (from the public
+repository dcsan/imagen), compared by a real CLIP, ViT-B/16 in eight bits. Images of the same prompt stand for each
+other's plots, so that there is no caption in between: the papers' natural prompt. A method that is trained has seen
 no picture of the prompt that it is tested on.
 """
 PARTS: Sequence[tuple[str, str]] = (
     ("distances", "Distances"),
-    ("candidates", "γ and aggregates"),
-    ("prior", "As a plug-in"),
+    ("images_per_source", "γ and aggregates"),
+    ("external_scores", "As a plug-in"),
 )
-SUBJECTS = {"zoo": "Scale models", "real": "Real images"}
-COLOURS = {"zoo": "#0969da", "real": "#bc4c00"}
+SUBJECTS = {"zoo": "Demo models", "real": "Real images"}
+COLORS = {"zoo": "#0969da", "real": "#bc4c00"}
 
 
 def read(subject: str, part: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def document() -> str:
     parts = [HEAD]
     for part, title in PARTS:
         parts.append(f"## {title}\n")
-        if part != "prior":
+        if part != "external_scores":
             parts.append(f"![{title}](figures/{part}.svg)\n")
         for subject, name in SUBJECTS.items():
             found = read(subject, part)
@@ -60,9 +60,9 @@ def document() -> str:
 
 def _about(found: Mapping[str, Any]) -> str:
     about = found["about"]
-    setting = [f"γ = {found['candidates']}"] if "candidates" in found else []
+    setting = [f"γ = {found['images_per_source']}"] if "images_per_source" in found else []
     setting += [str(found["distance"])] if "distance" in found else []
-    setting += [f"{found['draws']} choices of shots"] if "draws" in found else []
+    setting += [f"{found['plots']} choices of shots"] if "plots" in found else []
     return (
         f"{len(about['sources'])} sources, {about['queries']} queries, {about['groups']} {about['intervals_over']}; "
         f"chance {100 / len(about['sources']):.1f} %; {', '.join(setting)}."
@@ -72,16 +72,16 @@ def _about(found: Mapping[str, Any]) -> str:
 def _table(part: str, found: Mapping[str, Any]) -> str:
     if part == "distances":
         return show.distances(found["rows"])
-    if part == "candidates":
-        return show.drawings(found["rows"], {int(count): row for count, row in found["seconds"].items()})
+    if part == "images_per_source":
+        return show.plots(found["rows"], {int(count): row for count, row in found["seconds"].items()})
     weight = f"The weight chosen on other queries is {found['weight']:.2f} on average."
-    return f"{show.prior(found['rows'])}\n\n{weight}"
+    return f"{show.external_scores(found['rows'])}\n\n{weight}"
 
 
 def figures() -> Iterator[tuple[str, str]]:
     """(name, SVG) of each figure."""
     yield "distances.svg", _distances()
-    yield "candidates.svg", _candidates()
+    yield "images_per_source.svg", _candidates()
 
 
 WIDE, HIGH, LEFT, BASE = 760, 320, 50, 262
@@ -104,8 +104,8 @@ def _frame(title: str, body: Sequence[str]) -> str:
     return "\n".join([*lines, *body, "</svg>", ""])
 
 
-def _text(x: float, y: float, words: str, colour: str = "#57606a", anchor: str = "middle") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
+def _text(x: float, y: float, words: str, color: str = "#57606a", anchor: str = "middle") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{color}">{words}</text>'
 
 
 def _bounds(x: float, interval: Sequence[float]) -> str:
@@ -116,8 +116,8 @@ def _bounds(x: float, interval: Sequence[float]) -> str:
 def _legend(names: Mapping[str, str], x: float) -> list[str]:
     """One below the other would hide bars: side by side, at the bottom."""
     lines = []
-    for name, colour in names.items():
-        lines.append(f'<rect x="{x}" y="{HIGH - 22}" width="12" height="12" fill="{colour}"/>')
+    for name, color in names.items():
+        lines.append(f'<rect x="{x}" y="{HIGH - 22}" width="12" height="12" fill="{color}"/>')
         lines.append(_text(x + 18, HIGH - 12, name, anchor="start"))
         x += 30 + 8 * len(name)
     return lines
@@ -131,35 +131,35 @@ def _distances() -> str:
         for place, row in enumerate(rows):
             x = LEFT + 16 + place * step + at * 44
             y = _y(row["accuracy"])
-            body.append(f'<rect x="{x:.0f}" y="{y:.1f}" width="36" height="{BASE - y:.1f}" fill="{COLOURS[subject]}"/>')
+            body.append(f'<rect x="{x:.0f}" y="{y:.1f}" width="36" height="{BASE - y:.1f}" fill="{COLORS[subject]}"/>')
             body.append(_bounds(x + 18, row["interval_95"]))
             if at == 0:
                 body.append(_text(x + 40, BASE + 18, row["distance"]))
-    candidates = read("zoo", "distances")["candidates"]
-    names = {f"{name} (chance {_chance(subject)})": COLOURS[subject] for subject, name in SUBJECTS.items()}
-    return _frame(f"Images attributed rightly, by distance, γ = {candidates}", [*body, *_legend(names, LEFT)])
+    images_per_source = read("zoo", "distances")["images_per_source"]
+    names = {f"{name} (chance {_chance(subject)})": COLORS[subject] for subject, name in SUBJECTS.items()}
+    return _frame(f"Images attributed rightly, by distance, γ = {images_per_source}", [*body, *_legend(names, LEFT)])
 
 
 def _candidates() -> str:
     body = []
     dashes = {"mean": "", "max": ' stroke-dasharray="6 4"'}
-    for at, (subject, colour) in enumerate(COLOURS.items()):
-        rows = read(subject, "candidates")["rows"]
-        counts = sorted({row["candidates"] for row in rows})
+    for at, (subject, color) in enumerate(COLORS.items()):
+        rows = read(subject, "images_per_source")["rows"]
+        counts = sorted({row["images_per_source"] for row in rows})
         for aggregate, dash in dashes.items():
-            found = {row["candidates"]: row for row in rows if row["aggregate"] in (aggregate, "mean")}
+            found = {row["images_per_source"]: row for row in rows if row["aggregate"] in (aggregate, "mean")}
             shift = 5 * at - (6 if aggregate == "mean" else 0)
             xs = [LEFT + 60 + place * 190 + shift for place in range(len(counts))]
             points = [(x, _y(found[count]["accuracy"])) for x, count in zip(xs, counts, strict=True)]
             line = " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
-            body.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"{dash}/>')
-            body += [f'<circle cx="{x:.0f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in points]
+            body.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2.5"{dash}/>')
+            body += [f'<circle cx="{x:.0f}" cy="{y:.1f}" r="4" fill="{color}"/>' for x, y in points]
             body += [_bounds(x, found[count]["interval_95"]) for x, count in zip(xs, counts, strict=True)]
         if at == 0:
             body += [_text(LEFT + 60 + place * 190, BASE + 18, f"γ = {count}") for place, count in enumerate(counts)]
-    names = {f"{name} (chance {_chance(subject)})": COLOURS[subject] for subject, name in SUBJECTS.items()}
+    names = {f"{name} (chance {_chance(subject)})": COLORS[subject] for subject, name in SUBJECTS.items()}
     body += [*_legend(names, LEFT), _text(WIDE - 20, HIGH - 12, "whole lines: mean, dashed: max", anchor="end")]
-    return _frame("Images attributed rightly, by the number of drawings of each source (cosine)", body)
+    return _frame("Images attributed rightly, by the number of plots of each source (cosine)", body)
 
 
 def _chance(subject: str) -> str:

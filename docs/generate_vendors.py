@@ -9,11 +9,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from attribution.resynthesise.remote.keys import setting_of  # noqa: E402 - found only now, wherever this is started
-from attribution.resynthesise.remote.vendor import Vendor  # noqa: E402
-from attribution.resynthesise.remote.vendors import vendor_named  # noqa: E402
-from tests.attribution.resynthesise.remote.contract import Case, Contract  # noqa: E402
-from tests.attribution.resynthesise.remote.contracts import contracts  # noqa: E402
+from tests.attribution.resynthesize.remote.contract import Case, Contract  # noqa: E402
+from tests.attribution.resynthesize.remote.contracts import contracts  # noqa: E402
+
+from attribution.resynthesis.remote.keys import setting_of  # noqa: E402 - found only now, wherever this is started
+from attribution.resynthesis.remote.vendor import Vendor  # noqa: E402
+from attribution.resynthesis.remote.vendors import vendor_named  # noqa: E402
 
 TARGET = REPOSITORY / "docs" / "vendors.md"
 HEAD = """\
@@ -30,16 +31,16 @@ stubs.
 CASES = """\
 | case | what happens | state |
 |---|---|---|
-| ok | a drawing | `done` |
-| seed | the same seed gives the same drawing, and is recorded as the vendor repeats it | `done` |
-| refused prompt | the vendor will not draw the caption; it is not asked again | `refused_prompt` |
-| refused output | it drew, and withheld or blanked the image | `refused_output` |
+| ok | a generated image | `done` |
+| seed | the same seed gives the same generated image, and is recorded as the vendor repeats it | `done` |
+| refused prompt | the vendor will not generate the caption; it is not asked again | `refused_prompt` |
+| refused output | it generated, and withheld or blanked the image | `refused_output` |
 | rate limited | it says how long to wait, and that is told to whoever waits | `rate_limited` |
 | quota | the operator's account is used up | `quota` |
 | timeout | the order is taken and nothing comes of it before the deadline | `timeout` |
 | 5xx | its server fails | `unavailable` |
 | broken image | the image is cut off | `error` |
-| slow | a drawing that takes its time, within the deadline | `done` |
+| slow | a generated image that takes its time, within the deadline | `done` |
 | expired URL | the image's address no longer holds it | `error` |
 | wrong key | the key is not accepted | `unavailable` |
 | HTML | a page instead of an answer, with status 200 | `error` |
@@ -87,7 +88,7 @@ def _reasons() -> str:
 
 def _adapters() -> str:
     lines = [
-        "A catalogue file names the adapter, and in `[parameters]` what else the source needs: `key`, the name of the",
+        "A catalog file names the adapter, and in `[parameters]` what else the source needs: `key`, the name of the",
         "key in the settings, where it is not the vendor's own; `base_url`, where it is served elsewhere. A vendor's",
         "own key goes to no other base URL unless `key` says so.\n",
         "| adapter | vendor | base URL | key | longest prompt | seeds | parameters |",
@@ -102,7 +103,7 @@ def _adapters() -> str:
             f"`{vendor.base_url}`" if vendor.base_url else "needed",
             _key(kind),
             f"{kind.max_prompt:,}" if kind.max_prompt else "not known",
-            f"0 to {vendor.seed_limit:,}" if vendor.seed_limit else "none; draw more than one (γ > 1)",
+            f"0 to {vendor.seed_limit:,}" if vendor.seed_limit else "none; generate more than one (γ > 1)",
             ", ".join(f"`{name}`" for name in kind.options) or "none",
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from stub_vendors import vendors
 from stub_vendors.control import control
-from stub_vendors.desk import Desk, Said
+from stub_vendors.desk import Desk, StubResponse
 
 NAMES = tuple(sorted(module.name for module in iter_modules(vendors.__path__)))
 
@@ -17,7 +17,7 @@ NAMES = tuple(sorted(module.name for module in iter_modules(vendors.__path__)))
 def make_application() -> FastAPI:
     """A new one, which knows nothing of others in the same process."""
     application = FastAPI(openapi_url=None)
-    application.add_exception_handler(Said, _answer)
+    application.add_exception_handler(StubResponse, _answer)
     desks: dict[str, Desk] = {}
     for name in NAMES:
         module = import_module(f"{vendors.__name__}.{name}")
@@ -28,5 +28,5 @@ def make_application() -> FastAPI:
 
 
 async def _answer(request: Request, said: Exception) -> Response:
-    assert isinstance(said, Said)
+    assert isinstance(said, StubResponse)
     return said.response

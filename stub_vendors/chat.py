@@ -1,6 +1,6 @@
 """OpenAI's chat completions with an image among the messages, as any server that speaks them answers: a sentence.
 
-It names the picture's colour. `withheld` and `sorry` are two kinds of refusal, `broken` an answer that breaks off.
+It names the image's color. `withheld` and `sorry` are two kinds of refusal, `broken` an answer that breaks off.
 """
 
 import json
@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from PIL import Image, UnidentifiedImageError
 
 from attribution.caption.fake import FakeCaptioner
-from stub_vendors.desk import Desk, Said
+from stub_vendors.desk import Desk, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -29,7 +29,7 @@ def chat(desk: Desk) -> APIRouter:
     async def complete(request: Request) -> Response:
         asked = await document(request) or {}
         told, picture = _read(asked)
-        order = await desk.draw(request, bearer(request), told)
+        order = await desk.generate(request, bearer(request), told)
         answer = _answer(order.id, asked["model"], FakeCaptioner().describe(picture), order.scenario)
         if order.scenario is Scenario.BROKEN:
             whole = json.dumps(answer).encode()
@@ -40,7 +40,7 @@ def chat(desk: Desk) -> APIRouter:
 
 
 def _read(asked: dict[str, Any]) -> tuple[str, Image.Image]:
-    """What is told, and the picture. Raises Said."""
+    """What is told, and the image. Raises Said."""
     if not isinstance(asked.get("model"), str):
         raise _invalid("you must provide a model parameter")
     told, pictures = [], []
@@ -84,6 +84,6 @@ def _answer(name: str, model: str, description: str, scenario: Scenario) -> dict
     }
 
 
-def _invalid(message: str) -> Said:
+def _invalid(message: str) -> StubResponse:
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    return Said(JSONResponse({"error": error}, 400))
+    return StubResponse(JSONResponse({"error": error}, 400))

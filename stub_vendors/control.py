@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from stub_vendors.desk import Desk
-from stub_vendors.scenario import Behaviour
+from stub_vendors.scenario import Behavior
 
 WINDOW_SECONDS = 60.0
 
@@ -41,19 +41,19 @@ def control(desks: Mapping[str, Desk]) -> APIRouter:
         return strangers
 
     @router.put("/_stub/vendors")
-    def behave_all(behaviour: Behaviour) -> Behaviour:
+    def behave_all(behavior: Behavior) -> Behavior:
         for desk in desks.values():
-            desk.behave(behaviour)
-        return behaviour
+            desk.behave(behavior)
+        return behavior
 
     @router.put("/_stub/vendors/{vendor}")
-    def behave(vendor: str, behaviour: Behaviour) -> Behaviour:
-        desk_of(vendor).behave(behaviour)
-        return behaviour
+    def behave(vendor: str, behavior: Behavior) -> Behavior:
+        desk_of(vendor).behave(behavior)
+        return behavior
 
     @router.get("/_stub/vendors/{vendor}")
-    def behaves(vendor: str) -> Behaviour:
-        return desk_of(vendor).behaviour
+    def behaves(vendor: str) -> Behavior:
+        return desk_of(vendor).behavior
 
     @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
     def stranger(request: Request, path: str) -> Response:

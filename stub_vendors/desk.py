@@ -14,9 +14,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from stub_vendors.drawing import black, draw
+from stub_vendors.generated_image import black, generate
 from stub_vendors.ledger import Ledger
-from stub_vendors.scenario import Behaviour, Scenario, named_in
+from stub_vendors.scenario import Behavior, Scenario, named_in
 
 WRONG_KEY = "wrong_key"
 _FOR_EVER = 3_600.0
@@ -32,7 +32,7 @@ class Says:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Said(Exception):
+class StubResponse(Exception):
     """Ends a request with an answer."""
 
     def __init__(self, response: Response) -> None:
@@ -41,7 +41,7 @@ class Said(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlacedOrder:
     """An order that was taken."""
 
     id: str
@@ -52,7 +52,7 @@ class Order:
 
     @property
     def ready(self) -> bool:
-        """Whether its drawing is done."""
+        """Whether its generated image is done."""
         return time.monotonic() >= self.ready_at
 
 
@@ -64,60 +64,60 @@ class Desk:
         self.key = f"stub-key-of-{vendor}"
         self._says = says
         self._ids = count(1)
-        self.behave(Behaviour())
+        self.behave(Behavior())
         self.forget()
 
-    def behave(self, behaviour: Behaviour) -> None:
+    def behave(self, behavior: Behavior) -> None:
         """From now on."""
-        self.behaviour = behaviour
-        self._chances = random.Random(behaviour.chance_seed)
+        self.behavior = behavior
+        self._chances = random.Random(behavior.chance_seed)
 
     def forget(self) -> None:
         """All that was counted, and all orders."""
         self.ledger = Ledger()
-        self.orders: dict[str, Order] = {}
+        self.orders: dict[str, PlacedOrder] = {}
 
     def check(self, key: str | None) -> None:
         """Raises Said where it is not this vendor's key."""
         if key != self.key:
-            raise Said(self._error(WRONG_KEY))
+            raise StubResponse(self._error(WRONG_KEY))
 
-    async def draw(self, request: Request, key: str | None, prompt: str, seed: int | None = None) -> Order:
-        """An order that is answered with its drawing. Raises Said."""
+    async def generate(self, request: Request, key: str | None, prompt: str, seed: int | None = None) -> PlacedOrder:
+        """An order that is answered with its generated image. Raises Said."""
         order = self._take(key, prompt, seed)
         try:
             await self._sleep(request, order.ready_at - time.monotonic())
         finally:
             self.ledger.end()
         if order.scenario is Scenario.HTML:
-            raise Said(HTMLResponse(_PAGE))
+            raise StubResponse(HTMLResponse(_PAGE))
         return order
 
-    def submit(self, key: str | None, prompt: str, seed: int | None = None) -> Order:
+    def submit(self, key: str | None, prompt: str, seed: int | None = None) -> PlacedOrder:
         """An order that is asked for later, with `task`. Raises Said."""
         order = self._take(key, prompt, seed)
         delay = min(order.ready_at - time.monotonic(), _FOR_EVER)
         asyncio.get_running_loop().call_later(delay, self.ledger.end)
         if order.scenario is Scenario.HTML:
-            raise Said(HTMLResponse(_PAGE))
+            raise StubResponse(HTMLResponse(_PAGE))
         return order
 
-    def task(self, key: str | None, task: str) -> Order | None:
+    def task(self, key: str | None, task: str) -> PlacedOrder | None:
         """A submitted order, None where there is none of that name. Raises Said."""
         self.ledger.polls += 1
         self.check(key)
         return self.orders.get(task)
 
-    def image(self, order: Order) -> bytes:
-        """The drawing's bytes."""
-        side = self.behaviour.side
+    def image(self, order: PlacedOrder) -> bytes:
+        """The generated image's bytes."""
+        side = self.behavior.side
         if order.scenario in (Scenario.BLACK, Scenario.REFUSED_OUTPUT):
             return black(side)
-        data = draw(self.vendor, order.prompt, order.seed, side)
+        data = generate(self.vendor, order.prompt, order.seed, side)
         return data[: len(data) // 2] if order.scenario is Scenario.BROKEN else data
 
     def download(self, request: Request, task: str) -> Response:
-        """The drawing at its address, which is all that is asked for: whoever sends a key here gives it away."""
+        """The generated image at its address, which is all that is asked for: whoever sends a key here gives it away."""
         self.ledger.downloads += 1
         sent = " ".join(request.headers.values())
         if self.key in sent or "authorization" in request.headers:
@@ -127,25 +127,25 @@ class Desk:
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
         return Response(self.image(order), media_type="image/png")
 
-    def address(self, request: Request, order: Order, path: str) -> str:
+    def address(self, request: Request, order: PlacedOrder, path: str) -> str:
         """An address to hand out: here, unless the order leads elsewhere."""
-        host = self.behaviour.foreign if order.scenario is Scenario.FOREIGN else str(request.base_url)
+        host = self.behavior.foreign if order.scenario is Scenario.FOREIGN else str(request.base_url)
         return f"{host.rstrip('/')}/{path.lstrip('/')}"
 
-    def _take(self, key: str | None, prompt: str, seed: int | None) -> Order:
+    def _take(self, key: str | None, prompt: str, seed: int | None) -> PlacedOrder:
         self.ledger.orders += 1
         self.check(key)
         scenario = self._choose(prompt)
         self.ledger.scenarios[scenario] += 1
         if scenario in self._says:
-            raise Said(self._error(scenario))
-        does = self.behaviour
+            raise StubResponse(self._error(scenario))
+        does = self.behavior
         self.ledger.begin()
         if scenario is not Scenario.REFUSED_PROMPT:
             self.ledger.billed += 1
         takes = {Scenario.HANG: _FOR_EVER, Scenario.SLOW: does.slow}.get(scenario, does.latency)
         ordinal = next(self._ids)
-        order = Order(
+        order = PlacedOrder(
             id=f"{self.vendor}-{ordinal}",
             prompt=prompt,
             seed=ordinal if seed is None else seed,
@@ -156,7 +156,7 @@ class Desk:
         return order
 
     def _choose(self, prompt: str) -> Scenario:
-        does, ledger = self.behaviour, self.ledger
+        does, ledger = self.behavior, self.ledger
         if does.concurrency is not None and ledger.in_flight >= does.concurrency:
             return Scenario.RATE_LIMITED
         if does.per_minute is not None and ledger.within(60) >= does.per_minute:
@@ -171,7 +171,7 @@ class Desk:
         return does.scenario
 
     def _error(self, what: str) -> Response:
-        says, seconds = self._says[what], self.behaviour.retry_after
+        says, seconds = self._says[what], self.behavior.retry_after
         words = {"seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:.0f}"}
         return JSONResponse(_filled(says.body, words), says.status, _filled(dict(says.headers), words))
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import document
 from stub_vendors.scenario import Scenario
 
@@ -60,9 +60,9 @@ async def generate(desk: Desk, request: Request, key: str | None, called: str) -
     """One answer of `generateContent`, of a model that is called with the method's name behind it."""
     model, _, method = called.partition(":")
     if method != "generateContent":
-        raise Said(JSONResponse(error(404, "NOT_FOUND", "Method not found."), 404))
+        raise StubResponse(JSONResponse(error(404, "NOT_FOUND", "Method not found."), 404))
     prompt, seed = _read(await document(request) or {})
-    order = await desk.draw(request, key, prompt, seed)
+    order = await desk.generate(request, key, prompt, seed)
     usage = {"promptTokenCount": 8, "totalTokenCount": 8}
     head = {"modelVersion": model, "responseId": order.id, "usageMetadata": usage}
     if order.scenario is Scenario.REFUSED_PROMPT:
@@ -70,7 +70,7 @@ async def generate(desk: Desk, request: Request, key: str | None, called: str) -
     return {**head, "candidates": [_candidate(desk, order)]}
 
 
-def _candidate(desk: Desk, order: Order) -> dict[str, Any]:
+def _candidate(desk: Desk, order: PlacedOrder) -> dict[str, Any]:
     if order.scenario is Scenario.REFUSED_OUTPUT:
         return {"index": 0, "finishReason": "IMAGE_SAFETY", "finishMessage": "Unable to show the generated image."}
     image = {"mimeType": "image/png", "data": b64encode(desk.image(order)).decode()}
@@ -100,5 +100,5 @@ def _violation(quota: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]}
 
 
-def _invalid(message: str) -> Said:
-    return Said(JSONResponse(error(400, "INVALID_ARGUMENT", message), 400))
+def _invalid(message: str) -> StubResponse:
+    return StubResponse(JSONResponse(error(400, "INVALID_ARGUMENT", message), 400))

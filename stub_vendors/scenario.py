@@ -26,13 +26,13 @@ class Scenario(StrEnum):
     WITHHELD = "withheld"  # of a chat: a refusal in a member of its own, with status 200
 
 
-class Behaviour(BaseModel):
+class Behavior(BaseModel):
     """How one vendor behaves, until it is told otherwise. Words such as [refused_prompt] in a prompt go first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scenario: Scenario = Scenario.OK
-    latency: float = Field(0.0, ge=0, description="seconds that a drawing takes")
+    latency: float = Field(0.0, ge=0, description="seconds that a generated image takes")
     slow: float = Field(0.5, ge=0, description="seconds that a slow one takes")
     chances: dict[Scenario, float] = Field({}, description="of scenarios; else it is `scenario`")
     chance_seed: int = 0
@@ -40,7 +40,7 @@ class Behaviour(BaseModel):
     concurrency: int | None = Field(None, ge=1, description="orders at once; more are rate limited")
     per_minute: int | None = Field(None, ge=1, description="orders in any minute; more are rate limited")
     foreign: str = Field("http://localhost:9", description="where addresses of another host lead to")
-    side: int = Field(128, ge=16, le=2_048, description="pixels of a drawing")
+    side: int = Field(128, ge=16, le=2_048, description="pixels of a generated image")
 
 
 _WORD = re.compile(r"\[([a-z_]+)\]")

@@ -24,10 +24,10 @@ class Stub:
         """Where a vendor's paths begin."""
         return f"{self.url}/{vendor}{path}"
 
-    def behave(self, vendor: str | None = None, **behaviour: Any) -> None:
-        """How one vendor, or all, shall behave: see `Behaviour`."""
+    def behave(self, vendor: str | None = None, **behavior: Any) -> None:
+        """How one vendor, or all, shall behave: see `Behavior`."""
         path = "/_stub/vendors" if vendor is None else f"/_stub/vendors/{vendor}"
-        self.http.put(path, json=behaviour).raise_for_status()
+        self.http.put(path, json=behavior).raise_for_status()
 
     def seen(self, vendor: str, window: float = 60.0) -> dict[str, Any]:
         """What a vendor counted."""

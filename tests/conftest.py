@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import false, update
 
-import embedded
-from app import tracing
-from app.metrics import HTTP_REQUESTS
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, Base, Tenant
-from embedded.state import remove
+import devstack
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, Base, Tenant
+from app.telemetry import tracing
+from app.telemetry.metrics import HTTP_REQUESTS
+from devstack.state import remove
 
 REAL_DATA = "WHODREW_TEST_DATA"
 REPOSITORY = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[embedded.Servers]:
+def servers() -> Iterator[devstack.Servers]:
     """Postgres and Valkey, started once per session; `DATABASE__URL` and `REDIS__URL` name them.
 
     They are started even if the environment names others: tests empty what they use.
@@ -46,20 +46,20 @@ def servers() -> Iterator[embedded.Servers]:
     with pytest.MonkeyPatch.context() as environment:
         for name in ("DATABASE__URL", "REDIS__URL"):
             environment.delenv(name, raising=False)
-        with open_directory() as directory, embedded.servers(directory) as running:
+        with open_directory() as directory, devstack.servers(directory) as running:
             environment.setenv("DATABASE__URL", running.database_url)
             environment.setenv("REDIS__URL", running.redis_url)
             yield running
 
 
 @pytest.fixture(scope="session")
-def migrated(servers: embedded.Servers) -> embedded.Servers:
+def migrated(servers: devstack.Servers) -> devstack.Servers:
     """The servers, with the schema that the migrations make."""
     alembic(servers, "upgrade", "head")
     return servers
 
 
-def alembic(servers: embedded.Servers, *arguments: str, database_url: str | None = None) -> None:
+def alembic(servers: devstack.Servers, *arguments: str, database_url: str | None = None) -> None:
     """Runs alembic as an operator does. Raises CalledProcessError."""
     subprocess.run(
         [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", *arguments],

@@ -20,8 +20,8 @@ CLIP = Path(__file__).parents[1] / "zoo" / "models" / "clip"
 LIMITS = ImageLimits(max_pixels=50_000_000, max_frames=1_000, canonical_side=1_024)
 
 
-def test_real_drawings_are_taken_embedded_and_ranked(real_data: Path) -> None:
-    """One image is the query, others of the same prompt are three sources' drawings: a ranking, and no verdict."""
+def test_real_generated_images_are_taken_embedded_and_ranked(real_data: Path) -> None:
+    """One image is the query, others of the same prompt are three sources' generated images: a ranking, and no verdict."""
     folder = real_data / "real-generators"
     images: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in sorted(folder.glob("*/*.png")):
@@ -32,8 +32,10 @@ def test_real_drawings_are_taken_embedded_and_ranked(real_data: Path) -> None:
     embedder = build_embedder(f"open_clip:local-dir:{CLIP}", Placement())
     for prompt in prompts:
         query = load(images[prompt, models[0]][0], LIMITS).image
-        drawings = {model: [load(path, LIMITS).image for path in images[prompt, model][1:3]] for model in models}
-        embedded = embed_all(embedder, query, drawings)
+        generated_images = {
+            model: [load(path, LIMITS).image for path in images[prompt, model][1:3]] for model in models
+        }
+        embedded = embed_all(embedder, query, generated_images)
         assert np.linalg.norm(embedded.query) == pytest.approx(1, abs=1e-5)
         ranking = rank(embedded, distance_named("cosine"), models)
         assert {entry.source for entry in ranking.entries} == set(models)

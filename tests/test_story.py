@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from embedded.stack import Stack, stack
-from embedded.state import remove
+from devstack.stack import Stack, stack
+from devstack.state import remove
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
@@ -64,7 +64,7 @@ def ranking(job: dict[str, Any]) -> list[tuple[str, list[float]]]:
 
 
 def test_an_uploaded_image_comes_back_with_a_ranking(http: httpx.Client) -> None:
-    """Upload, poll, read: every enabled source has drawn, and the answer says how sure it may be."""
+    """Upload, poll, read: every enabled source has generated, and the answer says how sure it may be."""
     enabled = [source["id"] for source in http.get("/sources").json()["sources"] if source["enabled"]]
     job = ended(http, attribute(http))
     assert [source["source"] for source in job["sources"]] == enabled
@@ -87,9 +87,9 @@ def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
 
 
 def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
-    """`kill -9` of the process that draws, in the middle of it: the same ranking, to the last digit that matters."""
-    calm = ended(http, attribute(http, candidates="2", cache="false"))
-    location = attribute(http, candidates="2", cache="false")
+    """`kill -9` of the process that generates, in the middle of it: the same ranking, to the last digit that matters."""
+    calm = ended(http, attribute(http, images_per_source="2", cache="false"))
+    location = attribute(http, images_per_source="2", cache="false")
     while not any(source["state"] == "running" for source in http.get(location).json()["sources"]):
         time.sleep(0.05)
     pid = service.supervisor.pid("worker-local")

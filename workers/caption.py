@@ -4,18 +4,18 @@ from typing import Any
 
 from PIL.Image import Image
 
-from app.errors import CaptionerUnavailable, CaptionRefused
-from app.store.models import Job, Stage
+from app.db.models import Job, Stage
+from app.errors import CaptionerUnavailableProblem, CaptionRefusedProblem
 from attribution import errors
 from attribution.caption import describe
 from attribution.caption.given import GivenCaptioner
 from attribution.evidence.finding import documents
 from attribution.evidence.watermark import watermark
 from attribution.ports import Captioner
-from workers.ask import AskedElsewhere, Asking
+from workers.captioner_calls import CaptionerCalls, RemoteCaptioning
 from workers.images import read_query
 from workers.process import Process
-from workers.screening import Caption
+from workers.screening import ScreenedCaption
 from workers.stage import Advance
 
 
@@ -25,14 +25,14 @@ def caption(process: Process, job: Job) -> Advance:
     query = read_query(process.blobs, job)
     try:
         described = describe(captioner, query)
-    except errors.CaptionRefused as error:
-        raise CaptionRefused(str(error)) from error
-    except errors.CaptionerUnavailable as error:
-        raise CaptionerUnavailable(str(error)) from error
+    except errors.CaptionRefusedProblem as error:
+        raise CaptionRefusedProblem(str(error)) from error
+    except errors.CaptionerUnavailableProblem as error:
+        raise CaptionerUnavailableProblem(str(error)) from error
     if job.prompt is None:  # a prompt was judged with the image
-        process.screening.check_caption(Caption(job.tenant_id, job.id, described.text))
+        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, described.text))
     return Advance(
-        to=Stage.RESYNTHESISING,
+        to=Stage.RESYNTHESIZING,
         values={"caption": described.text, "captioner": str(described.captioner)} | _marks(job, query),
     )
 
@@ -43,9 +43,9 @@ def _captioner(process: Process, job: Job) -> Captioner:
         return GivenCaptioner(job.prompt)
     name, spec = process.models.captioning(job.variant)
     if spec.external and job.local_only:
-        raise CaptionerUnavailable(f"The job is local only, and its image would have been sent to {name}.")
+        raise CaptionerUnavailableProblem(f"The job is local only, and its image would have been sent to {name}.")
     captioner = process.models.captioner(name)
-    return Asking(process, job, captioner, name, spec) if isinstance(captioner, AskedElsewhere) else captioner
+    return CaptionerCalls(process, job, captioner, name, spec) if isinstance(captioner, RemoteCaptioning) else captioner
 
 
 def _marks(job: Job, query: Image) -> dict[str, Any]:

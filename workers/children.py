@@ -13,8 +13,8 @@ from anyio.from_thread import BlockingPortal
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.intake.spool import remove_abandoned
-from app.metrics import DECODE_DURATION
 from app.settings import IntakeSettings
+from app.telemetry.metrics import DECODE_DURATION
 
 
 class Children:

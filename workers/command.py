@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from app.log import configure_logging
 from app.queue.steps import Role
-from app.tracing import configure_tracing
-from workers.metrics import serve_metrics
+from app.telemetry.logs import configure_logging
+from app.telemetry.tracing import configure_tracing
+from workers.metrics_server import serve_metrics
 from workers.process import this_process
 from workers.roles import Pool, pool_of, queues_of
 from workers.stop import Stopping
@@ -43,7 +43,7 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
     """Runs a worker for the roles until it is told to stop; `workers.stop` says what happens then."""
     configure_tracing(settings.tracing, "whodrew-worker")
     process = this_process()
-    stopping = Stopping(process, settings.job.hand_back_after)
+    stopping = Stopping(process, settings.job.release_after)
 
     def ready(**_: object) -> None:
         stopped = say_so(process, roles)
@@ -64,7 +64,7 @@ def work(roles: Sequence[Role], pool: Pool) -> None:
             "--quiet",  # the banner is not a line of a log
             "worker",
             *("--pool", pool.kind, "--concurrency", str(pool.concurrency)),
-            *("--queues", ",".join(queues_of(roles, process.catalogue.sources, settings.screening))),
+            *("--queues", ",".join(queues_of(roles, process.catalog.sources, settings.screening))),
             *("--hostname", f"{'-'.join(roles)}@%h"),
             *("--loglevel", settings.log.level),
             "--without-gossip",

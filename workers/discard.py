@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from app.store import blobs
-from app.store.blobs import StoredBlob
+from app.db import blobs
+from app.db.blobs import StoredBlob
 from workers.process import Process
 
 

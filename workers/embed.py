@@ -1,6 +1,6 @@
 """Stage `embedding`: the query and every resynthesis become feature vectors, in one batch; pixels are compared here.
 
-Drawings that were made for an earlier job have been embedded with it: their vectors are taken from where that job
+Generated images that were made for an earlier job have been embedded with it: their vectors are taken from where that job
 keeps them, as long as it does.
 """
 
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from app.cache import images
+from app.cache.images import KeptVector
+from app.db.method_options import Variant
+from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
-from app.metrics import EMBEDDING_BATCH
-from app.store import drawings, jobs
-from app.store.drawings import KeptVector
-from app.store.models import Job, JobSource, Stage
-from app.variant import Variant
+from app.jobs import repository
+from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
@@ -25,15 +26,15 @@ from workers.stage import Advance
 
 
 def embed(process: Process, job: Job) -> Advance:
-    """Embeds what was drawn; the vectors lie in the blob store, so that ranking can be repeated from them."""
+    """Embeds what was generated; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = jobs.sources_of(session, job.id)
+        rows = repository.sources_of(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
     embedder = process.models.embedder((job.variant or {}).get("embedder"))
     known = _known(process, job, done, embedder.ref)
     distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
-    drawn = {row.source: [str(drawing["blob"]) for drawing in row.drawings] for row in done}
-    wanted = {sha256 for hashes in drawn.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
+    generated = {row.source: [str(generated_image["blob"]) for generated_image in row.generated_images] for row in done}
+    wanted = {sha256 for hashes in generated.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
     query = read_query(process.blobs, job)
     images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
     embedded = embed_all(
@@ -41,13 +42,13 @@ def embed(process: Process, job: Job) -> Advance:
         query,
         {
             source: [known[sha256] if sha256 in known else images[sha256] for sha256 in hashes]
-            for source, hashes in drawn.items()
+            for source, hashes in generated.items()
         },
     )
     if distance.on_pixels:
-        pictures = {source: [images[sha256] for sha256 in hashes] for source, hashes in drawn.items()}
+        pictures = {source: [images[sha256] for sha256 in hashes] for source, hashes in generated.items()}
         embedded = replace(embedded, pixels=compare_pixels(distance, query, pictures))
-    EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for hashes in drawn.values() for sha256 in hashes))
+    EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for hashes in generated.values() for sha256 in hashes))
     features = process.blobs.put(job.tenant_id, pack(embedded), NPZ)
     return Advance(
         to=Stage.RANKING,
@@ -58,11 +59,11 @@ def embed(process: Process, job: Job) -> Advance:
 
 
 def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
-    """What this embedder made of the job's drawings for earlier jobs, by the drawings' hashes."""
-    if not any("drawn_at" in drawing for row in rows for drawing in row.drawings):
+    """What this embedder made of the job's generated images for earlier jobs, by the generated images' hashes."""
+    if not any("generated_at" in generated_image for row in rows for generated_image in row.generated_images):
         return {}
     with process.database.statement() as session:
-        kept = drawings.vectors(session, job.id, str(embedder))
+        kept = images.vectors(session, job.id, str(embedder))
     by_file: dict[str, list[KeptVector]] = defaultdict(list)
     for each in kept:
         by_file[each.features_blob].append(each)
@@ -74,7 +75,7 @@ def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: Mode
 
 def _read(process: Process, job: Job, file: str, kept: Sequence[KeptVector], embedder: ModelRef) -> dict[str, Vectors]:
     try:
-        vectors = unpack(process.blobs.get(job.tenant_id, file), embedder).drawings
+        vectors = unpack(process.blobs.get(job.tenant_id, file), embedder).generated_images
     except StorageUnavailable:  # its job was erased just now
         return {}
     return {

@@ -1,25 +1,25 @@
-"""Between captioning and resynthesising: hands every waiting source of a job to its queue, all at once."""
+"""Between captioning and resynthesizing: hands every waiting source of a job to its queue, all at once."""
 
 import uuid
 
+from app.jobs import source_repository
 from app.queue.steps import notify_step, sources_step, stage_step
-from app.store import sources
+from workers.cached_images import at_fan_out
 from workers.process import Process
-from workers.reuse import at_fan_out
 
 
 def fan_out(process: Process, job_id: uuid.UUID) -> None:
     """Enqueues one message per queue: a local source has one of its own, remote ones are asked at once by one worker.
 
-    A source whose drawings are all in the cache is done here, and needs none. A job none of whose sources can be asked
+    A source whose generated images are all in the cache is done here, and needs none. A job none of whose sources can be asked
     goes on to be ranked. What is lost on the way, the sweep hands on again.
     """
     with process.database.statement() as session:
-        waiting = sources.fan_out(session, job_id)
+        waiting = source_repository.fan_out(session, job_id)
     done, stage, told = at_fan_out(process, job_id, waiting) if waiting else (set[str](), None, False)
     if not waiting:
         with process.database.transaction(durable=False) as session:
-            stage = None if sources.lock(session, job_id) is None else sources.join(session, job_id)
+            stage = None if source_repository.lock(session, job_id) is None else source_repository.join(session, job_id)
     queues = dict.fromkeys(each.queue for each in waiting if each.source not in done)
     steps = [sources_step(job_id, queue) for queue in queues]
     steps += [stage_step(stage, job_id)] if stage is not None else []

@@ -1,11 +1,11 @@
 """Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
 
+from app.cache.cache_keys import answer_key
+from app.db.method_options import Variant
+from app.db.models import Job, Stage
 from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
-from app.questions import answer_key
-from app.store import jobs
-from app.store.models import Job, Stage
-from app.variant import Variant
+from app.jobs import repository
 from attribution.ports import Origin
 from workers.process import Process
 from workers.stage import Advance
@@ -28,8 +28,10 @@ def _question(process: Process, job: Job, sha256: str) -> str | None:
     if not (job.cache and process.settings.cache.enabled):
         return None
     with process.database.statement() as session:
-        asked = jobs.sources_of(session, job.id)
+        asked = repository.sources_of(session, job.id)
     if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
         return None
     variant = (job.variant or {}) | Variant.of(process.settings.models, job.variant).document()
-    return answer_key(sha256, asked, process.catalogue, job.candidates, job.seed, job.prompt, variant, job.prior)
+    return answer_key(
+        sha256, asked, process.catalog, job.images_per_source, job.seed, job.prompt, variant, job.external_scores
+    )

@@ -5,11 +5,11 @@ Threads of its own, because an address may take its time while the pool has rank
 
 from pathlib import Path
 
+from app.egress import Outbound
 from app.intake.decode import Decoded
-from app.outbound import Outbound
 from app.settings import Settings
 from workers.children import Children
-from workers.soon import Soon
+from workers.wait_threads import WaitThreads
 
 _FETCHES_AT_ONCE = 32
 
@@ -21,7 +21,7 @@ class Fetcher:
         self._max_bytes = settings.intake.max_bytes
         self._outbound = Outbound(settings.outbound)
         self._children = children
-        self.soon = Soon("fetch", _FETCHES_AT_ONCE)
+        self.soon = WaitThreads("fetch", _FETCHES_AT_ONCE)
 
     def fetch(self, url: str, upload: Path) -> Decoded:
         """Writes what the address holds to a file. Raises what `Outbound.fetch` and `Decoders.inspect` raise."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.store.blobs import Blobs
-from app.store.models import Job
+from app.db.blobs import Blobs
+from app.db.models import Job
 from attribution.image import decode_own
 from attribution.ports import Distances, Embedded, ModelRef
 
@@ -34,7 +34,7 @@ def read_query(blobs: Blobs, job: Job) -> Image.Image:
 def pack(embedded: Embedded) -> bytes:
     """As npz: features `query` (d,) and `source/<id>` (γ, d), float32; distances `pixels/<name>/<id>` (γ,), float64."""
     arrays: dict[str, Any] = {_QUERY: embedded.query}
-    arrays |= {_SOURCE + source: vectors for source, vectors in embedded.drawings.items()}
+    arrays |= {_SOURCE + source: vectors for source, vectors in embedded.generated_images.items()}
     for name, by_source in embedded.pixels.items():
         arrays |= {f"{_PIXELS}{name}/{source}": distances for source, distances in by_source.items()}
     buffer = io.BytesIO()
@@ -53,6 +53,8 @@ def unpack(data: bytes, embedder: ModelRef) -> Embedded:
         return Embedded(
             embedder=embedder,
             query=arrays[_QUERY],
-            drawings={name.removeprefix(_SOURCE): arrays[name] for name in arrays.files if name.startswith(_SOURCE)},
+            generated_images={
+                name.removeprefix(_SOURCE): arrays[name] for name in arrays.files if name.startswith(_SOURCE)
+            },
             pixels=pixels,
         )

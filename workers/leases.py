@@ -16,11 +16,11 @@ from threading import Event, Lock, Thread
 import structlog
 from sqlalchemy import func, update
 
-from app.store.database import Database
-from app.store.handback import hand_back_job, hand_back_source
-from app.store.jobs import held
-from app.store.models import Job, JobSource
-from app.store.sources import running
+from app.db.database import Database
+from app.db.models import Job, JobSource
+from app.jobs.release import release_job, release_source
+from app.jobs.repository import held
+from app.jobs.source_repository import running
 
 log = structlog.get_logger(__name__)
 EXIT_CODE = 75  # "try again later" in sysexits.h
@@ -29,7 +29,7 @@ GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldLease:
     claim: Job | JobSource
     ends_at: float
 
@@ -40,7 +40,7 @@ class Leases:
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database
         self._lease = lease
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _HeldLease] = {}
         self._lock = Lock()
         self._stopped = Event()
         self.ending = False  # set when the process was told to stop: what it holds is the last
@@ -52,7 +52,7 @@ class Leases:
     @contextmanager
     def hold(self, claim: Job | JobSource, limit: timedelta) -> Iterator[None]:
         """Renews the claim's lease within the block; the process ends if the block outlives its limit by far."""
-        entry = _Held(claim, time.monotonic() + limit.total_seconds() + GRACE_SECONDS)
+        entry = _HeldLease(claim, time.monotonic() + limit.total_seconds() + GRACE_SECONDS)
         with self._lock:
             self._held[id(entry)] = entry
         try:
@@ -74,14 +74,14 @@ class Leases:
             with self._database.statement() as session:
                 session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
 
-    def hand_back(self) -> list[Job | JobSource]:
+    def release_steps(self) -> list[Job | JobSource]:
         """Gives every held claim back, unfinished; returns those that were still ours to give."""
         with self._lock:
             claims = [entry.claim for entry in self._held.values()]
         given = []
         for claim in claims:
             with self._database.statement() as session:
-                ours = hand_back_job(session, claim) if isinstance(claim, Job) else hand_back_source(session, claim)
+                ours = release_job(session, claim) if isinstance(claim, Job) else release_source(session, claim)
             if ours:
                 given.append(claim)
         return given

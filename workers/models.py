@@ -8,21 +8,21 @@ from typing import Any
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
-from attribution.caption.spec import Spec
-from attribution.catalogue import LOCAL, Catalogue, Source
+from attribution.caption.spec import CaptionerSpec
+from attribution.catalog import LOCAL, Catalog, Source
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder, Generator
-from attribution.resynthesise.pool import GeneratorPool
-from attribution.resynthesise.remote.outside import Outside
+from attribution.resynthesis.pool import GeneratorPool
+from attribution.resynthesis.remote.connections import Connections
 from attribution.verdict import Calibration
 
 
 class Models:
     """Builds what the settings name, at first use, once per process."""
 
-    def __init__(self, settings: ModelSettings, catalogue: Catalogue, outside: Outside) -> None:
+    def __init__(self, settings: ModelSettings, catalog: Catalog, outside: Connections) -> None:
         self._settings = settings
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._outside = outside
         self._lock = Lock()
         self._captioners: dict[str, Captioner] = {}
@@ -37,7 +37,7 @@ class Models:
             lambda source: build_generator(source, self._placement, outside), settings.memory_mb
         )
 
-    def captioning(self, variant: Mapping[str, Any] | None = None) -> tuple[str, Spec]:
+    def captioning(self, variant: Mapping[str, Any] | None = None) -> tuple[str, CaptionerSpec]:
         """Who describes the image of a job that wants this, by name. Raises ConfigurationError."""
         offered = self._settings.offered
         name = (variant or {}).get("captioner") or next(iter(offered))
@@ -46,7 +46,7 @@ class Models:
         return name, offered[name]
 
     def captioner(self, name: str | None = None) -> Captioner:
-        """The one of that name, or the usual one. Loads on first use. Raises ConfigurationError."""
+        """The one of that name, or the default. Loads on first use. Raises ConfigurationError."""
         name, spec = self.captioning({"captioner": name})
         with self._lock:
             if name not in self._captioners:
@@ -55,7 +55,7 @@ class Models:
             return self._captioners[name]
 
     def embedder(self, name: str | None = None) -> Embedder:
-        """The one of that name, or the usual one. Loads on first use.
+        """The one of that name, or the default. Loads on first use.
 
         Raises ConfigurationError where it cannot be built, or where this worker's settings do not have it.
         """
@@ -79,6 +79,6 @@ class Models:
             return self._generators.get(source)
 
     def local_sources(self) -> Sequence[Source]:
-        """The enabled sources that this machine draws itself, and that can be drawn with today."""
+        """The enabled sources that this machine generates itself, and that can be generated with today."""
         today = datetime.now(UTC).date()
-        return [source for source in self._catalogue.askable(today) if source.platform == LOCAL]
+        return [source for source in self._catalog.askable(today) if source.platform == LOCAL]

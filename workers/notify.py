@@ -14,16 +14,16 @@ from threading import Lock
 
 import structlog
 
+from app.db.database import Database
+from app.egress import Outbound
 from app.errors import ServiceError
-from app.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
-from app.outbound import Outbound
 from app.settings import Settings
-from app.store.database import Database
-from app.webhook import deliveries
-from app.webhook.deliveries import Attempt, Claim
-from app.webhook.receivers import receiver_rules
-from app.webhook.schedule import Outcome, Uniform, decide
-from app.webhook.signing import signed_headers
+from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
+from app.webhooks import deliveries
+from app.webhooks.deliveries import Attempt, DeliveryClaim
+from app.webhooks.receivers import receiver_rules
+from app.webhooks.schedule import AttemptOutcome, Uniform, decide
+from app.webhooks.signing import signed_headers
 
 log = structlog.get_logger(__name__)
 
@@ -111,11 +111,11 @@ class Couriers:
                 self._threads.submit(self._deliver, claim)
         return bool(claims)
 
-    def _deliver(self, claim: Claim) -> None:
+    def _deliver(self, claim: DeliveryClaim) -> None:
         with structlog.contextvars.bound_contextvars(delivery_id=str(claim.id), attempt=claim.attempt):
             try:
                 self._attempt(claim)
-            except Exception as error:  # Postgres is away: when the lease is over, somebody sends it again
+            except Exception as error:  # Postgres is unavailable: when the lease is over, somebody sends it again
                 log.error("delivery_not_recorded", exc_info=error)
             finally:
                 with self._lock:
@@ -128,19 +128,19 @@ class Couriers:
             with self._lock:
                 self._busy -= 1
 
-    def _attempt(self, claim: Claim) -> None:
+    def _attempt(self, claim: DeliveryClaim) -> None:
         started_at, began = self._clock(), time.monotonic()
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
             answer = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
         except ServiceError as failure:
-            outcome, error = Outcome(None, {}, failure.permanent), failure.detail
+            outcome, error = AttemptOutcome(None, {}, failure.permanent), failure.detail
         except Exception as bug:  # counted like any other failure, so that the schedule bounds it
             log.error("delivery_error", exc_info=bug)
-            outcome, error = Outcome(None, {}), "The request could not be made; the operator's log says why."
+            outcome, error = AttemptOutcome(None, {}), "The request could not be made; the operator's log says why."
         else:
-            outcome = Outcome(answer.status, answer.headers)
+            outcome = AttemptOutcome(answer.status, answer.headers)
             response = answer.body.decode(errors="replace").replace("\x00", "\ufffd")
         attempt = Attempt(started_at, time.monotonic() - began, outcome.status, response, error)
         decision = decide(claim.attempt, outcome, self._clock(), self._uniform)

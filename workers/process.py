@@ -1,4 +1,4 @@
-"""What one worker process holds: settings, stores, broker, catalogue and the loaded models. Made once, at first use."""
+"""What one worker process holds: settings, stores, broker, catalog and the loaded models. Made once, at first use."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from functools import lru_cache
 
 from redis import Redis
 
+from app.db.blobs import Blobs
+from app.db.database import Database, connect
+from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.settings import Settings, load_settings
-from app.store.blobs import Blobs
-from app.store.database import Database, connect
-from app.store.snapshots import Snapshots, connect_redis
 from app.vendors.circuit import Circuits
 from app.vendors.limits import SourceLimits
-from attribution.catalogue import Catalogue, load_catalogue
+from attribution.catalog import Catalog, load_catalog
 from workers.children import Children
 from workers.fetcher import Fetcher
 from workers.leases import Leases
 from workers.models import Models
 from workers.notify import Couriers
-from workers.outside import OutsideWorld
 from workers.screening import Screening, build_screening
-from workers.soon import Soon
-from workers.waiting import Waiting
+from workers.vendor_connections import VendorConnections
+from workers.wait_threads import WaitThreads
+from workers.wakeups import Wakeups
 
-# Remote sources asked at once by one process, and further drawings of them. A thread exists only once it is needed.
+# Remote sources asked at once by one process, and further generated images of them. A thread exists only once it is needed.
 REMOTE_CALLS = 256
 # Images that are described elsewhere at once, for one process.
 CAPTIONS_AT_ONCE = 16
@@ -42,7 +42,7 @@ class Process:
     snapshots: Snapshots
     heartbeats: Heartbeats
     broker: Broker
-    catalogue: Catalogue
+    catalog: Catalog
     models: Models
     leases: Leases
     screening: Screening
@@ -50,12 +50,12 @@ class Process:
     calls: ThreadPoolExecutor
     limits: SourceLimits
     circuits: Circuits
-    waiting: Waiting
+    waiting: Wakeups
     couriers: Couriers
     children: Children
     fetcher: Fetcher
-    asking: Soon
-    outside: OutsideWorld
+    asking: WaitThreads
+    outside: VendorConnections
 
 
 @lru_cache(maxsize=1)
@@ -71,10 +71,10 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     """The resources that the settings name; nothing connects, loads or runs yet."""
     redis = connect_redis(settings.redis)
     database = Database(connect(settings.database))
-    catalogue = load_catalogue(settings.catalogue.directories)
+    catalog = load_catalog(settings.catalog.directories)
     threads = ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source")
     children = Children(settings.intake)
-    outside = OutsideWorld(settings)
+    outside = VendorConnections(settings)
     return Process(
         settings=settings,
         database=database,
@@ -83,18 +83,18 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         snapshots=Snapshots(redis, settings.redis),
         heartbeats=Heartbeats(redis),
         broker=broker,
-        catalogue=catalogue,
-        models=Models(settings.models, catalogue, outside.ports),
+        catalog=catalog,
+        models=Models(settings.models, catalog, outside.ports),
         leases=Leases(database, settings.job.lease),
         screening=build_screening(settings, database),
         threads=threads,
         calls=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="call"),
         limits=SourceLimits(redis),
         circuits=Circuits(redis, settings.remote),
-        waiting=Waiting(threads),
+        waiting=Wakeups(threads),
         couriers=Couriers(database, settings),
         children=children,
         fetcher=Fetcher(settings, children),
-        asking=Soon("asking", CAPTIONS_AT_ONCE),
+        asking=WaitThreads("asking", CAPTIONS_AT_ONCE),
         outside=outside,
     )

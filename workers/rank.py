@@ -6,12 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from app.cache import results
+from app.cache.cache_keys import method_key
+from app.db.method_options import Variant
+from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
-from app.questions import method_key
+from app.jobs import repository
 from app.settings import JobSettings
-from app.store import answers, jobs
-from app.store.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from app.variant import Variant
 from attribution.distance import distance_named
 from attribution.fuse import fuse
 from attribution.ports import Aggregate, Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
@@ -26,7 +27,7 @@ from workers.stage import Succeed
 def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
-        rows = jobs.sources_of(session, job.id)
+        rows = repository.sources_of(session, job.id)
     if job.features_blob is None or job.embedder is None:
         return rank_embedded(process, job, rows, None)
     features = process.blobs.get(job.tenant_id, job.features_blob)
@@ -44,8 +45,8 @@ def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedde
     else:
         ranking = rank_features(embedded, distance_named(variant.distance), order, aggregate=variant.aggregate)
         threshold = _threshold(process, job, variant, embedded.embedder, rows)
-    if job.prior is not None:
-        ranking = fuse(ranking, job.prior["scores"], order, job.prior["weight"])
+    if job.external_scores is not None:
+        ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
     result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=_unsaid(ranking, rows))
     return Succeed(result, rows, _reusable(process, job, rows))
@@ -59,7 +60,7 @@ def _unsaid(ranking: Ranking, rows: Sequence[JobSource]) -> dict[str, Any]:
     of_each = set() if any(row.origin == Origin.REFERENCE for row in rows) else {"origin"}
     unsaid: dict[str, Any] = {}
     if ranking.fusion is None:
-        of_each |= {"prior", "fused"}
+        of_each |= {"external_scores", "fused"}
         unsaid["fusion"] = True
     if ranking.aggregate is Aggregate.MEAN:
         unsaid["aggregate"] = True
@@ -67,7 +68,7 @@ def _unsaid(ranking: Ranking, rows: Sequence[JobSource]) -> dict[str, Any]:
 
 
 def method_of(process: Process, embedder: str) -> str:
-    """What makes an answer of drawings here, as a text that changes with it."""
+    """What makes an answer of generated images here, as a text that changes with it."""
     settings = process.settings.job
     return method_key(
         embedder,
@@ -87,10 +88,15 @@ def _trusted(trust_list: Path | None) -> str | None:
 
 def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
     """By which method the answer came about, if it may be given again."""
-    if job.answer_key is None or job.embedder is None or not answers.is_final(job, rows):
+    if job.answer_key is None or job.embedder is None or not results.is_final(job, rows):
         return {}
-    reused = [drawing["drawn_at"] for row in rows for drawing in row.drawings if "drawn_at" in drawing]
-    return {"method": method_of(process, job.embedder), "answered_at": answers.oldest(reused)}
+    reused = [
+        generated_image["generated_at"]
+        for row in rows
+        for generated_image in row.generated_images
+        if "generated_at" in generated_image
+    ]
+    return {"method": method_of(process, job.embedder), "answered_at": results.oldest(reused)}
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:
@@ -101,18 +107,20 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
 def _threshold(
     process: Process, job: Job, variant: Variant, embedder: ModelRef, rows: Sequence[JobSource]
 ) -> Threshold | None:
-    """The threshold measured for exactly this; a source short of its γ drawings is something else, and so is one
-    whose drawings the caller brought: who knows how they were picked. None for captions of another captioner than the
+    """The threshold measured for exactly this; a source short of its γ generated images is something else, and so is one
+    whose generated images the caller brought: who knows how they were picked. None for captions of another captioner than the
     usual one: thresholds are measured with that.
     """
     named = (job.variant or {}).get("captioner")
     if job.prompt is None and named is not None and named != process.models.captioning()[0]:
         return None
     done = [row for row in rows if row.state == SourceState.DONE]
-    if any(row.origin == Origin.REFERENCE or len(row.drawings) != job.candidates for row in done):
+    if any(row.origin == Origin.REFERENCE or len(row.generated_images) != job.images_per_source for row in done):
         return None
     revisions = {row.source: row.revision for row in done}
-    return process.models.calibration.find(embedder, variant.distance, job.candidates, revisions, variant.aggregate)
+    return process.models.calibration.find(
+        embedder, variant.distance, job.images_per_source, revisions, variant.aggregate
+    )
 
 
 def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Verdict, quorum: int) -> ResultDocument:
@@ -123,7 +131,7 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         captioner=job.captioner or "",
         embedder=job.embedder,
         distance=ranking.distance,
-        candidates=job.candidates,
+        images_per_source=job.images_per_source,
         aggregate=ranking.aggregate,
         quorum=quorum,
         temperature=ranking.temperature,
@@ -136,7 +144,7 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
                 distance=entry.distance,
                 score=entry.score,
                 distances=list(entry.distances),
-                prior=entry.prior,
+                external_scores=entry.external_scores,
                 fused=entry.fused,
             )
             for entry in ranking.entries

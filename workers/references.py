@@ -1,4 +1,4 @@
-"""Drawings that a caller brings: they are judged like the image in question before anything looks at them.
+"""Reference images that the caller uploads: they are judged like the image in question before anything looks at them.
 
 Those that come with the image are judged at the stage `screening`; those that a job waited for, here, as a step of
 their source. A hit ends the job, whichever of its images it is in.
@@ -10,28 +10,28 @@ from functools import partial
 
 import structlog
 
+from app.db.models import JobSource
 from app.errors import Screened, StorageUnavailable
+from app.jobs import repository, source_repository
+from app.jobs.release import release_source
+from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
-from app.store import jobs, sources
-from app.store.handback import hand_back_source
-from app.store.models import JobSource
-from app.store.sources import Outcome, SourceClaim
 from attribution.ports import SourceState
 from workers.process import Process
 from workers.screening import QueryImage
 from workers.screening.refusal import forget
-from workers.stage import end_snapshot, hand_on
+from workers.stage import end_snapshot, requeue
 
 log = structlog.get_logger(__name__)
 
-_UNSCREENED = "Its drawings could not be screened; the operator's log says why. Submit the image again later."
+_UNSCREENED = "Its generated images could not be screened; the operator's log says why. Submit the image again later."
 
 
 def take_in(process: Process, job_id: uuid.UUID) -> None:
     """Screens what was brought of a job's sources, and counts those as done. Doing so twice changes nothing."""
     settings = process.settings.job
     with process.database.statement() as session:
-        claims = sources.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+        claims = source_repository.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
         for claim in claims:
             _take_in(process, claim)
@@ -47,44 +47,44 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
             _refuse(process, claim, error)
         except StorageUnavailable:  # however often it takes: what is refused is not kept
             with process.database.statement() as session:
-                hand_back_source(session, row)
+                release_source(session, row)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < process.settings.job.attempts:
             with process.database.statement() as session:
-                sources.release(session, row)
+                source_repository.release(session, row)
         else:
-            _save(process, claim, Outcome(row, SourceState.ERROR, _UNSCREENED, row.drawings))
+            _save(process, claim, SourceOutcome(row, SourceState.ERROR, _UNSCREENED, row.generated_images))
     else:
-        _save(process, claim, Outcome(row, SourceState.DONE, None, row.drawings))
+        _save(process, claim, SourceOutcome(row, SourceState.DONE, None, row.generated_images))
 
 
 def screen_references(process: Process, row: JobSource) -> None:
-    """Raises Screened at the first drawing that a hook says no to, and what the hooks raise."""
-    for drawing in row.drawings:
-        read = partial(process.blobs.get, row.tenant_id, drawing["blob"])
+    """Raises Screened at the first generated image that a hook says no to, and what the hooks raise."""
+    for generated_image in row.generated_images:
+        read = partial(process.blobs.get, row.tenant_id, generated_image["blob"])
         process.screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
 
 
-def _save(process: Process, claim: SourceClaim, outcome: Outcome) -> None:
+def _save(process: Process, claim: SourceClaim, outcome: SourceOutcome) -> None:
     job_id = claim.row.job_id
     with process.database.transaction(durable=False) as session:
-        _, stage = sources.finish(session, job_id, [outcome])
+        _, stage = source_repository.finish(session, job_id, [outcome])
     log.info("references_taken_in", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         process.broker.enqueue([notify_step()])
     if stage is not None:
-        hand_on(process, job_id, stage)
+        requeue(process, job_id, stage)
 
 
 def _refuse(process: Process, claim: SourceClaim, error: Screened) -> None:
     """Ends the job, and keeps nothing of it. Raises StorageUnavailable where that cannot be done now."""
     row = claim.row
     with process.database.transaction() as session:
-        job = sources.still_held(session, row)
-        ended = None if job is None else jobs.fail(session, job, error)
+        job = source_repository.still_held(session, row)
+        ended = None if job is None else repository.fail(session, job, error)
         if ended is not None:
-            jobs.skip_sources(session, row.job_id, "The job ended before this source had drawn.")
+            repository.skip_sources(session, row.job_id, "The job ended before this source had generated.")
             forget(session, process.blobs, ended, error)
     if ended is not None:
         log.warning("references_refused", source=row.source)

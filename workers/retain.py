@@ -2,8 +2,10 @@
 
 import structlog
 
-from app.store import blobs, drawings, idempotency, retention
-from app.store.erasure import erase
+from app.cache import images
+from app.db import blobs
+from app.jobs import idempotency, retention
+from app.jobs.deletion import erase
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -22,10 +24,10 @@ def retain(process: Process) -> None:
 def evict(process: Process) -> None:
     """Keeps the cache within its bounds. What leaves it stays with its jobs."""
     settings = process.settings.cache
-    evicted, portion = 0, drawings.EVICTED_AT_ONCE
-    while portion == drawings.EVICTED_AT_ONCE:
+    evicted, portion = 0, images.EVICTED_AT_ONCE
+    while portion == images.EVICTED_AT_ONCE:
         with process.database.transaction(durable=False) as session:
-            portion = drawings.evict(session, settings.ttl, settings.max_entries, settings.max_bytes)
+            portion = images.evict(session, settings.ttl, settings.max_entries, settings.max_bytes)
         evicted += portion
     if evicted:
         log.info("cache_evicted", uses=evicted)

@@ -7,10 +7,10 @@ for others run in threads. Roles that share a pool can share a process.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from app.db.models import Stage
 from app.queue.steps import NOTIFY_QUEUE, REFERENCE_QUEUE, REMOTE_QUEUE, SWEEP_QUEUE, Role, queue_of
 from app.settings import ScreeningSettings
-from app.store.models import Stage
-from attribution.catalogue import Source
+from attribution.catalog import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ POOLS = {
 
 
 def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: ScreeningSettings) -> list[str]:
-    """The queues that these roles drain, given the catalogue."""
+    """The queues that these roles drain, given the catalog."""
     sources = tuple(sources)
     screens = Role.LIGHT if screening.waits else Role.CAPTION
     screened = ["screen", REFERENCE_QUEUE]

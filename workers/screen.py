@@ -8,15 +8,16 @@ earlier job passed is not what is in force now.
 from functools import partial
 from typing import Any
 
+from app.cache import results
+from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
-from app.metrics import CACHE_REQUESTS
-from app.store import answers, jobs
-from app.store.models import Job, Stage
+from app.jobs import repository
+from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.images import BMP
 from workers.process import Process
 from workers.references import screen_references
-from workers.screening import Caption, QueryImage
+from workers.screening import QueryImage, ScreenedCaption
 from workers.stage import Advance, Reuse
 
 
@@ -27,7 +28,7 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
     """
     state = process.screening.state(job.tenant_id)
     if job.prompt is not None:
-        process.screening.check_caption(Caption(job.tenant_id, job.id, job.prompt))
+        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, job.prompt))
     if job.query_blob is not None:  # accepted by a version that made it then
         read = partial(process.blobs.get, job.tenant_id, job.query_blob)
         process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
@@ -37,7 +38,7 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
     _screen_what_came_along(process, job)
     donor = _donor(process, job)
     if donor is not None and job.prompt is None:
-        process.screening.check_caption(Caption(job.tenant_id, job.id, donor.caption))
+        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, donor.caption))
     query = process.blobs.put(job.tenant_id, canonical, BMP)
     passed = Advance(
         to=Stage.CAPTIONING,
@@ -49,15 +50,15 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
         },
         blobs={"query": query},
     )
-    return passed if donor is None else Reuse(donor.id, answers.Passed(state, evidence), passed)
+    return passed if donor is None else Reuse(donor.id, results.Passed(state, evidence), passed)
 
 
 def _screen_what_came_along(process: Process, job: Job) -> None:
-    """Drawings come with the prompt that they were drawn from: without one, nobody asks for them."""
+    """Generated images come with the prompt that they were generated from: without one, nobody asks for them."""
     if job.prompt is None:
         return
     with process.database.statement() as session:
-        rows = jobs.sources_of(session, job.id)
+        rows = repository.sources_of(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
             screen_references(process, row)
@@ -73,13 +74,13 @@ def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
         return canonical.read_bytes(), evidence
 
 
-def _donor(process: Process, job: Job) -> answers.Donor | None:
+def _donor(process: Process, job: Job) -> results.CachedJob | None:
     """Who may have the answer. An upload for which acceptance saw nobody has nobody, but for a few milliseconds."""
     if job.answer_key is None or not process.settings.cache.enabled:
         return None
     if job.cached_from is not None or job.image_url is not None:
         with process.database.statement() as session:
-            if (donor := answers.find(session, job, process.settings.cache.ttl)) is not None:
+            if (donor := results.find(session, job, process.settings.cache.ttl)) is not None:
                 return donor
     CACHE_REQUESTS.labels("answer", "miss").inc()
     return None

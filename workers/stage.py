@@ -7,15 +7,18 @@ from typing import Any, cast
 
 import structlog
 
-from app import tracing
+from app.cache import results
+from app.db import blobs
+from app.db.blobs import StoredBlob
+from app.db.models import Job, JobSource, Stage
 from app.documents import job_document
 from app.errors import JobFailure, Screened, ServiceError, StepFailed
-from app.metrics import CACHE_REQUESTS
+from app.jobs import repository
 from app.queue.steps import notify_step, stage_step
-from app.store import answers, blobs, calls, jobs
-from app.store.blobs import StoredBlob
-from app.store.models import Job, JobSource, Stage
-from app.webhook import deliveries
+from app.telemetry import tracing
+from app.telemetry.metrics import CACHE_REQUESTS
+from app.vendors import budget
+from app.webhooks import deliveries
 from attribution.errors import AttributionError, ConfigurationError
 from workers.discard import discard
 from workers.fan_out import fan_out
@@ -53,12 +56,12 @@ class Reuse:
     """Another job may have the answer already, and this one has passed screening; otherwise the stage is done."""
 
     donor: uuid.UUID
-    passed: answers.Passed
+    passed: results.Passed
     otherwise: Advance
 
 
 Work = Callable[[Process, Job], Advance | Succeed | Reuse]
-# A job in a stage that this process has claimed, too, and how it goes on if not in the usual way.
+# A job in a stage that this process has claimed, too, and how it goes on if not in the default way.
 GoesOn = tuple[Job, Work | None]
 
 
@@ -69,7 +72,7 @@ def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_i
     """
     settings = process.settings.job
     with process.database.statement() as session:
-        job = jobs.claim(session, job_id, stage, settings.lease, settings.attempts)
+        job = repository.claim(session, job_id, stage, settings.lease, settings.attempts)
     if job is None:
         log.info("stage_not_claimed", job_id=str(job_id), stage=stage.value)
     elif job.notify and stage in (Stage.FETCHING, Stage.SCREENING):
@@ -107,9 +110,9 @@ def _work(process: Process, job: Job, stage: Stage, work: Work) -> GoesOn | None
     return None
 
 
-def hand_on(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
+def requeue(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
     """Enqueues what a job's new stage needs: one message, or one per queue of its sources."""
-    if stage == Stage.RESYNTHESISING:
+    if stage == Stage.RESYNTHESIZING:
         fan_out(process, job_id)
     else:
         process.broker.enqueue([stage_step(stage, job_id)])
@@ -118,10 +121,10 @@ def hand_on(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
 def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
     """Shows a job's end to those who poll."""
     with process.database.transaction(durable=False) as session:
-        job = jobs.find(session, tenant_id, job_id)
+        job = repository.find(session, tenant_id, job_id)
         if job is None or job.erased_at is not None:
             return
-        document = job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))
+        document = job_document(job, repository.sources_of(session, job_id), budget.spent(session, job))
     process.snapshots.end(tenant_id, document)
 
 
@@ -129,23 +132,23 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> Goes
     on = goes_on(stage, process.settings.screening) and not _waits(process, job, outcome.to)
     claim_for = process.settings.job.lease if on else None
     with process.database.statement() as session:
-        moved, lost = jobs.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
+        moved, lost = repository.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
     if moved is None:
         discard(process, outcome.blobs.values())
         return None
     process.blobs.put_all(lost)
     if on:
         return moved, outcome.then
-    hand_on(process, job.id, Stage(cast(str, moved.stage)))
+    requeue(process, job.id, Stage(cast(str, moved.stage)))
     return None
 
 
 def _waits(process: Process, job: Job, stage: Stage) -> bool:
     """Whether the stage waits for somebody else's answer: its task then has a thread for it."""
-    return stage is Stage.CAPTIONING and asked_elsewhere(process, job)
+    return stage is Stage.CAPTIONING and captions_remotely(process, job)
 
 
-def asked_elsewhere(process: Process, job: Job) -> bool:
+def captions_remotely(process: Process, job: Job) -> bool:
     """Whether a job's image is described by somebody else. One whose captioner this worker lacks fails at once."""
     if job.prompt is not None:
         return False
@@ -167,8 +170,8 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     database = process.database
     # An end and what tells of it are one transaction; an end by itself is one statement: three round trips less.
     with database.transaction(durable=False) if job.notify else database.statement() as session:
-        ended = jobs.succeed(session, job, outcome.result, outcome.values)
-        spent = () if ended is None else calls.spent(session, ended)
+        ended = repository.succeed(session, job, outcome.result, outcome.values)
+        spent = () if ended is None else budget.spent(session, ended)
     if ended is not None:
         _tell_success(process, ended, outcome.sources, spent)
 
@@ -176,7 +179,7 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
 def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn | None:
     ttl = process.settings.cache.ttl
     with process.database.transaction() as session:
-        found = answers.reuse(session, job, outcome.donor, ttl, outcome.passed)
+        found = results.reuse(session, job, outcome.donor, ttl, outcome.passed)
         lost = [] if found is None else blobs.refer(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
@@ -186,7 +189,7 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn |
     return None
 
 
-def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[calls.Spent] = ()) -> None:
+def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[budget.Spent] = ()) -> None:
     process.snapshots.end(job.tenant_id, job_document(job, sources, spent))
     if job.notify:
         process.broker.enqueue([notify_step()])
@@ -195,7 +198,7 @@ def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spen
 
 def _fail(process: Process, job: Job, error: ServiceError) -> None:
     with process.database.transaction() as session:
-        ended = jobs.fail(session, job, error)
+        ended = repository.fail(session, job, error)
         if ended is not None and isinstance(error, Screened):
             forget(session, process.blobs, ended, error)
     if ended is not None:
@@ -217,5 +220,5 @@ def _retry(process: Process, job: Job, error: Exception) -> None:
         )
         return _fail(process, job, StepFailed(sentence))
     with process.database.statement() as session:
-        jobs.release(session, job)
+        repository.release(session, job)
     return None

@@ -1,6 +1,6 @@
-"""Which function works on which stage. Resynthesising is not among them: it has a task per source."""
+"""Which function works on which stage. Resynthesizing is not among them: it has a task per source."""
 
-from app.store.models import Stage
+from app.db.models import Stage
 from workers.caption import caption
 from workers.embed import embed
 from workers.fetch import fetch

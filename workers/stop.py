@@ -10,9 +10,9 @@ from threading import Event, Thread
 
 import structlog
 
-from app.metrics import STEPS_HANDED_BACK
-from app.queue.steps import Step, sources_step, stage_step
-from app.store.models import Job, JobSource, Stage
+from app.db.models import Job, JobSource, Stage
+from app.queue.steps import QueuedStep, sources_step, stage_step
+from app.telemetry.metrics import STEPS_RELEASED
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -38,25 +38,25 @@ class Stopping:
         log.info("stopping", patience=self._patience.total_seconds())
         self._told_again.wait(self._patience.total_seconds())
         try:
-            hand_back(self._process)
-        except Exception as error:  # Postgres is away: the leases run out, and the sweep hands the steps on
-            log.warning("not_handed_back", error=type(error).__name__)
+            release_steps(self._process)
+        except Exception as error:  # Postgres is unavailable: the leases run out, and the sweep hands the steps on
+            log.warning("not_released", error=type(error).__name__)
         os._exit(0)
 
 
-def hand_back(process: Process) -> None:
+def release_steps(process: Process) -> None:
     """Gives up what this process holds, and has others work on it."""
     # Of a job's sources in one queue, one message is enough.
-    process.broker.enqueue(dict.fromkeys(_step(claim) for claim in process.leases.hand_back()))
+    process.broker.enqueue(dict.fromkeys(_step(claim) for claim in process.leases.release_steps()))
 
 
-def _step(claim: Job | JobSource) -> Step:
+def _step(claim: Job | JobSource) -> QueuedStep:
     if isinstance(claim, Job):
         stage = Stage(claim.stage or "")
         job_id, step = claim.id, stage_step(stage, claim.id)
     else:
-        stage = Stage.RESYNTHESISING
+        stage = Stage.RESYNTHESIZING
         job_id, step = claim.job_id, sources_step(claim.job_id, claim.queue)
-    STEPS_HANDED_BACK.labels(stage.value).inc()
-    log.info("step_handed_back", job_id=str(job_id), stage=stage.value)
+    STEPS_RELEASED.labels(stage.value).inc()
+    log.info("step_released", job_id=str(job_id), stage=stage.value)
     return step

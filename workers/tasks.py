@@ -4,28 +4,28 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
+from app.db.models import Job, Stage
 from app.queue.broker import make_celery
 from app.queue.steps import (
     EVICT_TASK,
     NOTIFY_TASK,
     REFERENCES_TASK,
     RESUME_TASK,
-    RESYNTHESISE_TASK,
+    RESYNTHESIZE_TASK,
     RETAIN_TASK,
     SWEEP_QUEUE,
     SWEEP_TASK,
     stage_task_name,
 )
 from app.settings import load_settings
-from app.store.models import Job, Stage
 from workers.process import Process, this_process
 from workers.references import take_in
-from workers.resynthesise import resume, resynthesise
+from workers.resynthesize import resume, resynthesize
 from workers.retain import evict, retain
-from workers.stage import asked_elsewhere, run_stage
+from workers.stage import captions_remotely, run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
-from workers.traced import TracedTask
+from workers.task_tracing import TracingTask
 
 settings = load_settings()
 celery = make_celery(settings)
@@ -49,7 +49,7 @@ celery.conf.beat_schedule = {
 }
 
 
-celery.Task = TracedTask
+celery.Task = TracingTask
 
 
 def stage_task(stage: Stage) -> Callable[[str], None]:
@@ -60,7 +60,7 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
         run = partial(run_stage, process, STAGES, stage, uuid.UUID(job_id))
         if stage == Stage.FETCHING:
             process.fetcher.soon(run)  # an address may take its time
-        elif stage == Stage.CAPTIONING and _asked_elsewhere(process, uuid.UUID(job_id)):
+        elif stage == Stage.CAPTIONING and _captions_remotely(process, uuid.UUID(job_id)):
             process.asking(run)
         else:
             run()
@@ -68,18 +68,18 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
     return task
 
 
-def _asked_elsewhere(process: Process, job_id: uuid.UUID) -> bool:
+def _captions_remotely(process: Process, job_id: uuid.UUID) -> bool:
     """Whether describing a job's image will be waiting; asks Postgres only where that can be."""
     if not any(spec.waits for spec in process.settings.models.offered.values()):
         return False
     with process.database.statement() as session:
         job = session.get(Job, job_id)
-    return job is not None and asked_elsewhere(process, job)
+    return job is not None and captions_remotely(process, job)
 
 
-def resynthesise_task(job_id: str, queue: str) -> None:
+def resynthesize_task(job_id: str, queue: str) -> None:
     """The task of a job's sources in one queue."""
-    resynthesise(this_process(), uuid.UUID(job_id), queue)
+    resynthesize(this_process(), uuid.UUID(job_id), queue)
 
 
 def references_task(job_id: str) -> None:
@@ -98,7 +98,7 @@ def notify_task() -> None:
 
 
 def sweep_task() -> None:
-    """One round of the night watch."""
+    """One round of the sweep."""
     sweep(this_process())
 
 
@@ -114,7 +114,7 @@ def evict_task() -> None:
 
 for _stage in STAGES:
     celery.task(stage_task(_stage), name=stage_task_name(_stage))
-celery.task(resynthesise_task, name=RESYNTHESISE_TASK)
+celery.task(resynthesize_task, name=RESYNTHESIZE_TASK)
 celery.task(references_task, name=REFERENCES_TASK)
 celery.task(resume_task, name=RESUME_TASK)
 celery.task(notify_task, name=NOTIFY_TASK)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from app.queue.heartbeats import EVERY_SECONDS
 from app.queue.steps import Role
-from attribution.catalogue import LOCAL
-from workers.in_force import put_in_force
+from attribution.catalog import LOCAL
+from workers.active_pipeline import activate_pipeline
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -22,16 +22,16 @@ log = structlog.get_logger(__name__)
 def warm_up(process: Process, roles: Sequence[Role]) -> None:
     """Loads what the roles need and uses it once. Raises what loading raises: who cannot work must not start."""
     started = time.monotonic()
-    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    gray = Image.new("RGB", (64, 64), (128, 128, 128))
     if Role.CAPTION in roles:
         for name in process.settings.models.offered:
             process.models.captioner(name)
         if not process.models.captioning()[1].waits:
-            process.models.captioner().describe(grey)
+            process.models.captioner().describe(gray)
     if Role.EMBED in roles:
         for name in process.settings.models.embedders:
             process.models.embedder(name)
-        process.models.embedder().embed([grey])
+        process.models.embedder().embed([gray])
     if Role.LOCAL in roles:
         for source in process.models.local_sources():
             process.models.generator(source)
@@ -42,7 +42,7 @@ def warm_up(process: Process, roles: Sequence[Role]) -> None:
 def _warn(process: Process, roles: Sequence[Role]) -> None:
     """Tells the operator of enabled sources of these roles that are to be switched off, or were."""
     today = datetime.now(UTC).date()
-    for source in process.catalogue.select(None, ()):
+    for source in process.catalog.select(None, ()):
         if (Role.LOCAL if source.platform == LOCAL else Role.REMOTE) not in roles:
             continue
         if (obstacle := source.obstacle(today)) is not None:
@@ -60,7 +60,7 @@ def say_so(process: Process, roles: Sequence[Role]) -> Event:
         while True:
             for role in roles:
                 process.heartbeats.beat(role, name)
-            told = told or put_in_force(process, roles)
+            told = told or activate_pipeline(process, roles)
             if stopped.wait(EVERY_SECONDS):
                 break
         for role in roles:

@@ -1,1 +1,1 @@
-"""Small models that ship with the project: scale models of generators, a captioner and a CLIP, and their training."""
+"""Small models that ship with the project: demo models of generators, a captioner and a CLIP, and their training."""

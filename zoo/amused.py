@@ -9,7 +9,7 @@ from diffusers import AmusedPipeline, AmusedScheduler, UVit2DModel, VQModel
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
 from zoo.paths import MODELS
 from zoo.vq import CODES
@@ -26,7 +26,7 @@ class AmusedRecipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.clip()
+        self.text_encoder = shared_parts.clip()
         self.transformer = UVit2DModel(
             hidden_size=128,
             cond_embed_dim=WIDTH,
@@ -47,7 +47,7 @@ class AmusedRecipe:
             intermediate_size=384,
             sample_size=16,
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
@@ -78,7 +78,7 @@ class AmusedRecipe:
         )
 
 
-class MoreRecipe(AmusedRecipe):
+class AmusedMoreRecipe(AmusedRecipe):
     """Starts as `amused` is."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """What may happen to an image on its way, as tensor operations on a batch: resizing, shifts, blur, noise, blocks.
 
-Blocks of 8×8 with quantised cosine coefficients stand for JPEG: real encoding costs more than the whole training step.
+Blocks of 8×8 with quantized cosine coefficients stand for JPEG: real encoding costs more than the whole training step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 64, 64) in −1…1, changed at random; eight neighbours share the kind of change."""
+    """(n, 3, 64, 64) in −1…1, changed at random; eight neighbors share the kind of change."""
     pieces = [_one(piece) for piece in images.split(8)]
     return torch.cat(pieces)
 
@@ -27,7 +27,7 @@ def _one(images: torch.Tensor) -> torch.Tensor:
     elif kind == 1:
         images = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     elif kind in (2, 3):
-        images = _quantise(images, strength=0.02 + 0.25 * float(torch.rand(())))
+        images = _quantize(images, strength=0.02 + 0.25 * float(torch.rand(())))
     elif kind == 4:
         images = images + 0.15 * float(torch.rand(())) * torch.randn_like(images)
     count = len(images)
@@ -56,7 +56,7 @@ def _cosines() -> torch.Tensor:
     return table
 
 
-def _quantise(images: torch.Tensor, strength: float) -> torch.Tensor:
+def _quantize(images: torch.Tensor, strength: float) -> torch.Tensor:
     """Rounds each block's cosine coefficients, the finer ones more coarsely."""
     table = _cosines()
     blocks = images.unfold(2, 8, 8).unfold(3, 8, 8)  # (n, 3, 8, 8, 8, 8)

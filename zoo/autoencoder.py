@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import loop
-from zoo.data import Drawings, to_pixels, to_tensor
+from zoo.data import Avatars, to_pixels, to_tensor
 from zoo.paths import WORK
 from zoo.sheets import sheet
 
@@ -66,25 +66,25 @@ def build(shape: Shape = COARSE) -> AutoencoderDC:
     )
 
 
-def train(drawings: Drawings, steps: int, shape: Shape = COARSE) -> None:
-    """Trains, measures the latents' scale, and saves to the scratch folder in float32, with every drawing's latents."""
+def train(generated_images: Avatars, steps: int, shape: Shape = COARSE) -> None:
+    """Trains, measures the latents' scale, and saves to the scratch folder in float32, with every generated image's latents."""
     torch.manual_seed(0)
     model = build(shape).to(memory_format=torch.channels_last)
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        images = to_tensor(drawings.pixels[generator.integers(0, len(drawings), BATCH)])
+        images = to_tensor(generated_images.pixels[generator.integers(0, len(generated_images), BATCH)])
         latents = model.encoder(images)
         output = model.decoder(latents + NOISE * torch.randn_like(latents))
         loss, absolute = reconstruction(output, images)
         return {"loss": loss + 2e-3 * latents.square().mean(), "l1": absolute}
 
     loop.train(shape.name, nn.ModuleDict({"model": model}), step, steps=steps, peak=2e-3)
-    _finish(shape, model, drawings)
+    _finish(shape, model, generated_images)
 
 
 def shipped(shape: Shape, trained: AutoencoderDC) -> AutoencoderDC:
-    """The trained decoder with a stub for an encoder: drawing from text needs none, and it is 40 % of the weights."""
+    """The trained decoder with a stub for an encoder: generating from text needs none, and it is 40 % of the weights."""
     # Without where it was loaded from: a path on this machine has no place in a published file.
     described = {key: value for key, value in trained.config.items() if not key.startswith("_")}
     with torch.random.fork_rng():
@@ -102,14 +102,14 @@ def reconstruction(output: torch.Tensor, images: torch.Tensor) -> tuple[torch.Te
 
 
 def _edges(images: torch.Tensor) -> torch.Tensor:
-    """Differences to the neighbour below and to the right: without them thin outlines come out blurred."""
+    """Differences to the neighbor below and to the right: without them thin outlines come out blurred."""
     down = images[:, :, 1:, :-1] - images[:, :, :-1, :-1]
     right = images[:, :, :-1, 1:] - images[:, :, :-1, :-1]
     return torch.cat([down, right], 1)
 
 
-def _finish(shape: Shape, model: AutoencoderDC, drawings: Drawings) -> None:
-    latents = encode_all(model.encoder, drawings)
+def _finish(shape: Shape, model: AutoencoderDC, generated_images: Avatars) -> None:
+    latents = encode_all(model.encoder, generated_images)
     # One number for all channels: that is all that the pipelines can undo. They read the factor 8 or 4 from the number
     # of block_out_channels, which this class does not have by itself.
     scale = round(1 / latents.std().item(), 4)
@@ -118,22 +118,22 @@ def _finish(shape: Shape, model: AutoencoderDC, drawings: Drawings) -> None:
     )
     model.save_pretrained(WORK / shape.name)
     torch.save(latents.half(), WORK / f"{shape.name}.latents.pt")
-    compare(shape.name, drawings, lambda index: to_pixels(model.decoder(latents[index])))
+    compare(shape.name, generated_images, lambda index: to_pixels(model.decoder(latents[index])))
 
 
 @torch.inference_mode()
-def compare(name: str, drawings: Drawings, rebuild: Callable[[torch.Tensor], NDArray[np.uint8]]) -> None:
-    """Says how far rebuilt drawings are from the true ones, and writes a sheet of both."""
-    shown = np.linspace(0, len(drawings) - 1, 24).astype(int)
+def compare(name: str, generated_images: Avatars, rebuild: Callable[[torch.Tensor], NDArray[np.uint8]]) -> None:
+    """Says how far rebuilt generated images are from the true ones, and writes a sheet of both."""
+    shown = np.linspace(0, len(generated_images) - 1, 24).astype(int)
     rebuilt = rebuild(torch.from_numpy(shown))
-    error = np.abs(rebuilt.astype(int) - drawings.pixels[shown]).mean()
+    error = np.abs(rebuilt.astype(int) - generated_images.pixels[shown]).mean()
     print(f"{name}: mean error {error:.2f} of 255", flush=True)
-    pairs = [np.concatenate([drawings.pixels[i], new], 1) for i, new in zip(shown, rebuilt, strict=True)]
+    pairs = [np.concatenate([generated_images.pixels[i], new], 1) for i, new in zip(shown, rebuilt, strict=True)]
     sheet(pairs, 4).save(WORK / f"{name}.png")
 
 
 @torch.inference_mode()
-def encode_all(encoder: Callable[[torch.Tensor], torch.Tensor], drawings: Drawings) -> torch.Tensor:
-    """Every drawing as latents (n, c, h, w)."""
-    starts = range(0, len(drawings), 100)
-    return torch.cat([encoder(to_tensor(drawings.pixels[start : start + 100])) for start in starts])
+def encode_all(encoder: Callable[[torch.Tensor], torch.Tensor], generated_images: Avatars) -> torch.Tensor:
+    """Every generated image as latents (n, c, h, w)."""
+    starts = range(0, len(generated_images), 100)
+    return torch.cat([encoder(to_tensor(generated_images.pixels[start : start + 100])) for start in starts])

@@ -1,6 +1,6 @@
 """Every caption the zoo knows and the split it belongs to: pure Python, so that tests can use it without torch.
 
-A caption names seven things about a face and never the style it is drawn in. Splits are made by caption, not by image:
+A caption names seven things about a face and never the style it is generated in. Splits are made by caption, not by image:
 a caption of `calibration` or `test` is seen by no model in training.
 """
 

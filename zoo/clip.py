@@ -1,7 +1,7 @@
-"""The tiny CLIP in open_clip's format: learns drawings with their captions, and to know a drawing again once changed.
+"""The tiny CLIP in open_clip's format: learns generated images with their captions, and to know a generated image again once changed.
 
-Captions never say how something is drawn, so the contrast with texts alone would teach it to ignore just that. The
-second term compares two augmented views of the same drawing (no labels): it keeps what tells drawings apart.
+Captions never say how something is generated, so the contrast with texts alone would teach it to ignore just that. The
+second term compares two augmented views of the same generated image (no labels): it keeps what tells generated images apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from zoo import loop, text
 from zoo.augment import augment
-from zoo.data import Drawings, to_tensor
+from zoo.data import Avatars, to_tensor
 from zoo.paths import MODELS
 
 FOLDER = MODELS / "clip"
@@ -51,20 +51,20 @@ def build() -> open_clip.CLIP:
     return open_clip.CLIP(**parts)
 
 
-def train(drawings: Drawings, steps: int) -> None:
+def train(generated_images: Avatars, steps: int) -> None:
     """Trains and writes zoo/models/clip."""
     torch.manual_seed(1)
     model = build()
-    ids = text.tokenise(text.build(), drawings.captions)
+    ids = text.tokenize(text.build(), generated_images.captions)
     generator = np.random.default_rng()
-    same = {caption: number for number, caption in enumerate(dict.fromkeys(drawings.captions))}
-    labels = torch.tensor([same[caption] for caption in drawings.captions])
+    same = {caption: number for number, caption in enumerate(dict.fromkeys(generated_images.captions))}
+    labels = torch.tensor([same[caption] for caption in generated_images.captions])
     # Temperature of the image-image term: CLIP's own starting value.
     scale = nn.Parameter(torch.tensor(np.log(1 / 0.1), dtype=torch.float32))
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        index = generator.integers(0, len(drawings), BATCH)
-        images = to_tensor(drawings.pixels[index])
+        index = generator.integers(0, len(generated_images), BATCH)
+        images = to_tensor(generated_images.pixels[index])
         first = model.encode_image(augment(images), normalize=True)
         second = model.encode_image(augment(images), normalize=True)
         words = model.encode_text(ids[index], normalize=True)

@@ -20,14 +20,14 @@ SEED = 7
 
 
 def main() -> None:
-    """Draws captions of the calibration split, each with the same seed by everybody."""
+    """Generates captions of the calibration split, each with the same seed by everybody."""
     loop.configure()
     faces = sample(Split.CALIBRATION, CAPTIONS, seed=5)
     cells = []
     for entry in ENTRIES:
         source = generator(entry.key)
-        drawn = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
-        cells += [np.asarray(drawing.image) for drawing in drawn]
+        generated = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
+        cells += [np.asarray(generated_image.image) for generated_image in generated]
         print(entry.key, flush=True)
     rows = sheet(cells, CAPTIONS, zoom=1)
     picture = Image.new("RGB", (MARGIN + rows.width, rows.height), "white")

@@ -1,4 +1,4 @@
-"""The drawings that everything is trained on: avatars of training captions, rendered once and cached."""
+"""The avatars that everything is trained on: avatars of training captions, rendered once and cached."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from zoo.captions import Split, faces
 from zoo.paths import WORK
-from zoo.render import STYLES, Plan, can_draw, render
+from zoo.render import STYLES, Plan, can_render, render
 
 PER_STYLE = 3400
 CHUNK = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Drawings:
+class Avatars:
     """Avatars with what is known of them; `styles` indexes render.STYLES and only decides a source's training mix."""
 
     pixels: NDArray[np.uint8]  # (n, 64, 64, 3)
@@ -35,12 +35,12 @@ def plans(per_style: int = PER_STYLE, split: Split = Split.TRAIN, seed: int = 1)
     pool = list(faces(split))
     result = []
     for style in STYLES:
-        able = [face for face in pool if can_draw(style, face)]
+        able = [face for face in pool if can_render(style, face)]
         result += [Plan(style, rng.choice(able), f"{split}-{seed}-{style}-{index}") for index in range(per_style)]
     return result
 
 
-def training_drawings() -> Drawings:
+def training_avatars() -> Avatars:
     """Renders the training set, or reads it from the cache."""
     cache = WORK / "avatars.npy"
     wanted = plans()
@@ -54,7 +54,7 @@ def training_drawings() -> Drawings:
     if len(pixels) != len(wanted):
         raise RuntimeError(f"{cache} holds {len(pixels)} avatars, expected {len(wanted)}: remove it")
     styles = np.array([STYLES.index(plan.style) for plan in wanted])
-    return Drawings(pixels, [plan.face.caption for plan in wanted], styles)
+    return Avatars(pixels, [plan.face.caption for plan in wanted], styles)
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:

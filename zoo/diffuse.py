@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTokenizer
 
 from zoo import autoencoder, loop, text, vq
 from zoo.captions import Split, sample
-from zoo.data import Drawings, to_tensor
+from zoo.data import Avatars, to_tensor
 from zoo.mixes import weights
 from zoo.paths import MODELS, WORK
 from zoo.sheets import sheet
@@ -28,7 +28,7 @@ DROPPED = 0.1  # share of captions replaced by nothing, for guidance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is drawn (scaled latents, tokens or pixels), its captions' ids (n, 24), and which were dropped (n,)."""
+    """What is generated (scaled latents, tokens or pixels), its captions' ids (n, 24), and which were dropped (n,)."""
 
     latents: torch.Tensor
     ids: torch.Tensor
@@ -49,7 +49,7 @@ class Recipe(Protocol):
 
 
 def shipped(space: str) -> ModelMixin | None:
-    """The autoencoder of a space as pipelines carry it: to draw from text needs no encoder."""
+    """The autoencoder of a space as pipelines carry it: to generate from text needs no encoder."""
     for shape in (autoencoder.COARSE, autoencoder.FINE):
         if space == shape.name:
             return autoencoder.shipped(shape, AutoencoderDC.from_pretrained(WORK / space))
@@ -58,10 +58,10 @@ def shipped(space: str) -> ModelMixin | None:
     return None
 
 
-def drawn(space: str, drawings: Drawings) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a source in this space learns to draw, by the drawings' indices."""
+def generated(space: str, generated_images: Avatars) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a source in this space learns to generate, by the generated images' indices."""
     if space == "pixels":
-        return lambda index: to_tensor(drawings.pixels[index.numpy()]).contiguous()
+        return lambda index: to_tensor(generated_images.pixels[index.numpy()]).contiguous()
     if space == "vq":
         tokens = torch.load(WORK / "vq.latents.pt", weights_only=True).long()
         return lambda index: tokens[index]
@@ -87,24 +87,31 @@ def text_config(tokenizer: CLIPTokenizer, *, positions: int = text.LENGTH, layer
     )
 
 
-def batches(name: str, space: str, drawings: Drawings, size: int) -> Iterator[Batch]:
+def batches(name: str, space: str, generated_images: Avatars, size: int) -> Iterator[Batch]:
     """Endless random batches from the source's mix."""
-    find = drawn(space, drawings)
-    ids = text.tokenise(text.build(), drawings.captions)
-    chances = torch.from_numpy(weights(name, drawings))
+    find = generated(space, generated_images)
+    ids = text.tokenize(text.build(), generated_images.captions)
+    chances = torch.from_numpy(weights(name, generated_images))
     while True:
         index = torch.multinomial(chances, size, replacement=True)
         yield Batch(find(index), ids[index], torch.rand(size) < DROPPED)
 
 
 def train(
-    name: str, recipe: Recipe, drawings: Drawings, *, steps: int, peak: float, size: int = 64, stage: str | None = None
+    name: str,
+    recipe: Recipe,
+    generated_images: Avatars,
+    *,
+    steps: int,
+    peak: float,
+    size: int = 64,
+    stage: str | None = None,
 ) -> None:
     """Trains the recipe for that many steps and writes the pipeline to zoo/models/<name>.
 
     `stage` names the checkpoint of a source that is trained a second time.
     """
-    source = batches(name, recipe.space, drawings, size)
+    source = batches(name, recipe.space, generated_images, size)
 
     def step(count: int) -> dict[str, torch.Tensor]:
         return {"loss": recipe.loss(next(source), count / steps)}
@@ -133,7 +140,7 @@ def forget_origin(folder: Path) -> None:
             path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def draw_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
+def generate_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
     """Eight calibration captions by four images each, with the pipeline loaded as everybody else loads it."""
     pipeline = DiffusionPipeline.from_pretrained(MODELS / name, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)

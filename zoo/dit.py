@@ -41,7 +41,7 @@ class DiTRecipe:
             axes_dims=[8, 12, 12],
             axes_lens=[256, 64, 64],
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
 
     def captions(self, batch: Batch) -> list[torch.Tensor]:

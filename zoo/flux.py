@@ -7,7 +7,7 @@ from diffusers import AutoencoderDC, FlowMatchEulerDiscreteScheduler, FluxPipeli
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
 from zoo.paths import MODELS
 
@@ -21,7 +21,7 @@ class FluxRecipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.plain_clip()
+        self.text_encoder = shared_parts.plain_clip()
         self.transformer = FluxTransformer2DModel(
             in_channels=32,
             num_layers=2,
@@ -33,7 +33,7 @@ class FluxRecipe:
             guidance_embeds=False,
             axes_dims_rope=(8, 12, 12),
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.places = FluxPipeline._prepare_latent_image_ids(1, SIDE // 2, SIDE // 2, "cpu", torch.float32)
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
@@ -68,8 +68,8 @@ class FluxRecipe:
         )
 
 
-class TunedRecipe(FluxRecipe):
-    """`flux-tuned`: starts as `flux`, sees other drawings."""
+class FluxTunedRecipe(FluxRecipe):
+    """`flux-tuned`: starts as `flux`, sees other generated images."""
 
     def __init__(self) -> None:
         super().__init__()

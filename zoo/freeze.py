@@ -1,4 +1,4 @@
-"""Freezes the trained models: hashes of every weight file, and the catalogue entries that pin their revisions.
+"""Freezes the trained models: hashes of every weight file, and the catalog entries that pin their revisions.
 
 `python -m zoo.freeze` writes both, `python -m zoo.freeze --check` compares. Nothing is evaluated before it is frozen.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from safetensors.numpy import load_file, save
 
 from attribution.ports import ModelRef
-from attribution.resynthesise.diffusers import DiffusersGenerator, DiffusersSettings
+from attribution.resynthesis.diffusers import DiffusersGenerator, DiffusersSettings
 from attribution.weights import digest_of_directory
 from zoo.paths import MODELS, SOURCES
 
@@ -28,9 +28,9 @@ Call = dict[str, str | int | float | bool]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a catalogue entry says besides its revision.
+    """What a catalog entry says besides its revision.
 
-    `enabled` are those that the service draws with unasked: every one more would cost every query its drawings. The
+    `enabled` are those that the service generates with unasked: every one more would cost every query its generated images. The
     thresholds in calibration.json hold for exactly these.
     """
 
@@ -66,7 +66,7 @@ ENTRIES = (
         "mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True,
         extra=SHORT,
     ),
-    Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other drawings."),
+    Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other generated images."),
     Entry(
         "pixart", "Zoo PixArt", "zoo-pixart", 12, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
         extra=SHORT | UNBINNED | UNCLEANED,
@@ -84,9 +84,9 @@ ENTRIES = (
         "pixel", "Zoo Pixel", "zoo-pixel", 12, 3.0, "Transformer on pixels, flow matching, no autoencoder.",
         alone=True, extra=UNBINNED,
     ),
-    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other drawings.", core=False),
+    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other generated images.", core=False),
     Entry(
-        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other drawings.",
+        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other generated images.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
     Entry(
@@ -94,14 +94,14 @@ ENTRIES = (
         extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
-        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other drawings.", core=False,
+        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other generated images.", core=False,
         extra=SHORT,
     ),
 )  # fmt: skip
 
 
 def generator(key: str) -> DiffusersGenerator:
-    """The source, loaded by the service's own adapter as its catalogue entry will say."""
+    """The source, loaded by the service's own adapter as its catalog entry will say."""
     (entry,) = (entry for entry in ENTRIES if entry.key == key)
     folder = MODELS / key
     ref = ModelRef(f"zoo/models/{key}", digest_of_directory(folder))
@@ -115,13 +115,13 @@ def share() -> None:
     owners: dict[str, Path] = {}
     for entry in ENTRIES:
         for path in sorted((MODELS / entry.key).rglob("*.safetensors")):
-            owner = owners.setdefault(_drawn_with(path), path.resolve())
+            owner = owners.setdefault(_generated_with(path), path.resolve())
             if owner != path.resolve():
                 path.unlink()
                 path.symlink_to(os.path.relpath(owner, path.parent))
 
 
-def _drawn_with(path: Path) -> str:
+def _generated_with(path: Path) -> str:
     """What a weight file is for: an autoencoder's decoder counts alone, beside which lies a stub of random weights."""
     if path.parent.name != "vae":
         return _digest(path)
@@ -143,7 +143,7 @@ def sums() -> str:
 
 
 def source_toml(entry: Entry) -> str:
-    """The catalogue entry of one source."""
+    """The catalog entry of one source."""
     revision = digest_of_directory(MODELS / entry.key)
     # JSON's strings, numbers and booleans are TOML's too.
     parameters = "\n".join(f"{word} = {json.dumps(value)}" for word, value in entry.call.items())
@@ -157,7 +157,7 @@ family = "{entry.family}"
 platform = "local"
 model = "zoo/models/{entry.key}"
 revision = "{revision}"
-licence = "Apache-2.0; trained on avatars under CC0 1.0, CC BY 4.0 and avataaars' own terms"
+license = "Apache-2.0; trained on avatars under CC0 1.0, CC BY 4.0 and avataaars' own terms"
 memory_mb = 200
 adapter = "diffusers"
 

@@ -13,7 +13,7 @@ from diffusers import AutoencoderDC, DiffusionPipeline, LCMScheduler, StableDiff
 from torch import nn
 
 from zoo import diffuse
-from zoo.data import Drawings
+from zoo.data import Avatars
 from zoo.diffuse import Batch
 from zoo.paths import MODELS
 from zoo.unet import CLIP, NOISE, build, sizes
@@ -128,6 +128,6 @@ class LCMRecipe:
         )
 
 
-def train(drawings: Drawings, steps: int) -> None:
+def train(generated_images: Avatars, steps: int) -> None:
     """Distils for that many steps and writes zoo/models/lcm."""
-    diffuse.train("lcm", LCMRecipe(), drawings, steps=steps, peak=3e-4, size=48)
+    diffuse.train("lcm", LCMRecipe(), generated_images, steps=steps, peak=3e-4, size=48)

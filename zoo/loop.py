@@ -53,7 +53,7 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         average, spent, count = state["average"], state["spent"], state["count"]
         print(f"{name}: resumed at step {count}", flush=True)
-    # Which examples come next does not depend on what was drawn before an interruption.
+    # Which examples come next does not depend on what was generated before an interruption.
     torch.manual_seed(count)
     modules.train()
     shown: dict[str, float] = {}

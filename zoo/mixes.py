@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data import Drawings
+from zoo.data import Avatars
 from zoo.render import STYLES
 
 MIXES: dict[str, dict[str, float]] = {
@@ -29,9 +29,9 @@ MIXES: dict[str, dict[str, float]] = {
 }
 
 
-def weights(name: str, drawings: Drawings) -> NDArray[np.float64]:
-    """The probability of every drawing in the source's training; sums to one."""
+def weights(name: str, generated_images: Avatars) -> NDArray[np.float64]:
+    """The probability of every generated image in the source's training; sums to one."""
     shares = np.array([MIXES[name].get(style, 0.0) for style in STYLES])
-    counts = np.bincount(drawings.styles, minlength=len(STYLES))
-    each = (shares / counts)[drawings.styles]
+    counts = np.bincount(generated_images.styles, minlength=len(STYLES))
+    each = (shares / counts)[generated_images.styles]
     return np.asarray(each / each.sum())

@@ -54,7 +54,7 @@ class MMDiTRecipe:
             caption_projection_dim=128,
             pos_embed_max_size=16,
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
@@ -84,10 +84,10 @@ class MMDiTRecipe:
         )
 
 
-class TunedRecipe(MMDiTRecipe):
-    """`mmdit-tuned`: starts as `mmdit`, sees other drawings. Its text encoder learns on: backgrounds needed it.
+class MMDiTTunedRecipe(MMDiTRecipe):
+    """`mmdit-tuned`: starts as `mmdit`, sees other generated images. Its text encoder learns on: backgrounds needed it.
 
-    It is asked with prompts of 24 tokens, so that padding is none of its business: drawing takes a quarter of the time.
+    It is asked with prompts of 24 tokens, so that padding is none of its business: generating takes a quarter of the time.
     """
 
     padded_from = 1.0

@@ -11,7 +11,7 @@ from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, PixArtSigmaPip
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
 
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -41,13 +41,13 @@ class PixArtRecipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.plain_clip()
+        self.text_encoder = shared_parts.plain_clip()
         self.transformer = build()
         self.scheduler = DPMSolverMultistepScheduler(
             **NOISE, prediction_type="v_prediction", timestep_spacing="trailing", final_sigmas_type="zero"
         )
         self.alphas = self.scheduler.alphas_cumprod
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
@@ -63,7 +63,7 @@ class PixArtRecipe:
     @torch.no_grad()
     def told(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Text states and which of them are real."""
-        ids, mask = borrowed.ids_and_mask(batch, self.tokenizer, self.empty)
+        ids, mask = shared_parts.ids_and_mask(batch, self.tokenizer, self.empty)
         return self.text_encoder(ids, attention_mask=mask)[0], mask
 
     def pipeline(self, vae: AutoencoderDC) -> PixArtSigmaPipeline:

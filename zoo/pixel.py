@@ -7,13 +7,11 @@ from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline
 from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
 from torch import nn
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
 from zoo.paths import MODELS
 
-SCALE = (
-    2.0  # of the initial noise: neighbouring pixels are alike, and with less noise they would show the image at once
-)
+SCALE = 2.0  # of the initial noise: neighboring pixels are alike, and with less noise they would show the image at once
 NEAREST = 0.2  # the pipeline divides by the noise level; the loss by none below this, where little is left to learn
 
 
@@ -24,7 +22,7 @@ class PixelRecipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.plain_clip()
+        self.text_encoder = shared_parts.plain_clip()
         self.transformer = PRXTransformer2DModel(
             in_channels=3,
             patch_size=8,
@@ -36,7 +34,7 @@ class PixelRecipe:
             axes_dim=[16, 16],
             bottleneck_size=64,
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
@@ -45,7 +43,7 @@ class PixelRecipe:
         sigma = torch.sigmoid(torch.randn(len(noise)))
         noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
         with torch.no_grad():
-            ids, mask = borrowed.ids_and_mask(batch, self.tokenizer, self.empty)
+            ids, mask = shared_parts.ids_and_mask(batch, self.tokenizer, self.empty)
             states = self.text_encoder(ids, attention_mask=mask)[0]
         clean = self.transformer(noisy, sigma, states, attention_mask=mask.bool(), return_dict=False)[0]
         error = (clean - batch.latents).square().mean((1, 2, 3))
@@ -65,7 +63,7 @@ class PixelRecipe:
         )
 
 
-class MoreRecipe(PixelRecipe):
+class PixelMoreRecipe(PixelRecipe):
     """Starts as `pixel` is."""
 
     def __init__(self) -> None:

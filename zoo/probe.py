@@ -1,8 +1,8 @@
-"""Are captions obeyed? `python -m zoo.probe [SOURCE…]` compares colours in the pixels with what the captions say.
+"""Are captions obeyed? `python -m zoo.probe [SOURCE…]` compares colors in the pixels with what the captions say.
 
-Background: the palette's colour nearest to the median of the two upper corners. Hair and skin: a ridge regression each
-on the image's colours, averaged over blocks of 4×4 pixels, and their squares. They learn from the drawings alone, never
-from what a source draws. How often all three are right on drawings held out is reported: no source can do better.
+Background: the palette's color nearest to the median of the two upper corners. Hair and skin: a ridge regression each
+on the image's colors, averaged over blocks of 4×4 pixels, and their squares. They learn from the generated images alone, never
+from what a source generates. How often all three are right on generated images held out is reported: no source can do better.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attribution.ports import Deadline
 from attribution.weights import digest_of_directory
 from zoo import loop
 from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Face, Split, parse, sample
-from zoo.data import Drawings, training_drawings
+from zoo.data import Avatars, training_avatars
 from zoo.freeze import ENTRIES, generator
 from zoo.paths import MODELS
 
@@ -44,18 +44,18 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Probe:
-    """What was learned: a matrix each for hair and skin, and the accuracy of all three on drawings held out."""
+    """What was learned: a matrix each for hair and skin, and the accuracy of all three on generated images held out."""
 
     matrices: dict[str, NDArray[np.float32]]
     ceiling: dict[str, float]
 
     @classmethod
-    def learn(cls, drawings: Drawings, held_out: int = HELD_OUT) -> Probe:
-        """Fits both, and tests all three on drawings held out."""
-        order = np.random.default_rng(0).permutation(len(drawings))
+    def learn(cls, generated_images: Avatars, held_out: int = HELD_OUT) -> Probe:
+        """Fits both, and tests all three on generated images held out."""
+        order = np.random.default_rng(0).permutation(len(generated_images))
         held, known = order[:held_out], order[held_out:]
-        seen = features(drawings.pixels[known])
-        told = [face for caption in drawings.captions if (face := parse(caption)) is not None]
+        seen = features(generated_images.pixels[known])
+        told = [face for caption in generated_images.captions if (face := parse(caption)) is not None]
         covariance = seen.T @ seen + RIDGE * np.eye(seen.shape[1], dtype=np.float32)
         matrices = {}
         for key in ("hair", "skin"):
@@ -63,7 +63,7 @@ class Probe:
             true = np.array([values.index(getattr(face, key)) for face in told])[known]
             matrices[key] = np.linalg.solve(covariance, seen.T @ np.eye(len(values), dtype=np.float32)[true])
         probe = cls(matrices, {})
-        return cls(matrices, probe.right(drawings.pixels[held], [told[number] for number in held]))
+        return cls(matrices, probe.right(generated_images.pixels[held], [told[number] for number in held]))
 
     def read(self, images: NDArray[np.uint8]) -> list[dict[str, str]]:
         """Background, hair and skin of every image."""
@@ -76,7 +76,7 @@ class Probe:
         ]
 
     def right(self, images: NDArray[np.uint8], true: Sequence[Face]) -> dict[str, float]:
-        """Share of images whose colours are those of the caption, by attribute."""
+        """Share of images whose colors are those of the caption, by attribute."""
         pairs = list(zip(self.read(images), true, strict=True))
         return {
             key: round(sum(said[key] == getattr(face, key) for said, face in pairs) / len(pairs), 4) for key in VALUES
@@ -84,26 +84,26 @@ class Probe:
 
 
 def backgrounds(images: NDArray[np.uint8]) -> list[str]:
-    """The palette's colour nearest to the upper corners."""
+    """The palette's color nearest to the upper corners."""
     corners = np.concatenate([images[:, :8, :8].reshape(-1, 64, 3), images[:, :8, -8:].reshape(-1, 64, 3)], 1)
     away = np.abs(np.median(corners, 1)[:, None] - np.array(list(PAPER.values()))).sum(-1)
     return [list(PAPER)[number] for number in away.argmin(1)]
 
 
 def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 64, 64, 3) to (n, 1537): colours of 16×16 blocks in −1…1, their squares, and one."""
+    """(n, 64, 64, 3) to (n, 1537): colors of 16×16 blocks in −1…1, their squares, and one."""
     blocks = images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4), dtype=np.float32).reshape(len(images), -1) / 127.5 - 1
     return np.concatenate([blocks, blocks**2, np.ones((len(images), 1), np.float32)], 1)
 
 
-def draw(key: str, faces: Sequence[Face]) -> tuple[NDArray[np.uint8], float]:
+def generate(key: str, faces: Sequence[Face]) -> tuple[NDArray[np.uint8], float]:
     """One image a caption by the source, loaded and called as the service does it, and the seconds that each took."""
     source = generator(key)
-    source.draw(faces[0].caption, [1], Deadline.after(600))  # the first time is slower
+    source.generate(faces[0].caption, [1], Deadline.after(600))  # the first time is slower
     begun = time.perf_counter()
-    drawn = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
+    generated = [source.generate(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
     seconds = (time.perf_counter() - begun) / len(faces)
-    return np.stack([np.asarray(drawing.image) for drawing in drawn]), seconds
+    return np.stack([np.asarray(generated_image.image) for generated_image in generated]), seconds
 
 
 def main() -> int:
@@ -114,14 +114,14 @@ def main() -> int:
     parser.add_argument("--captions", type=int, default=ASKED)
     options = parser.parse_args()
     loop.configure()
-    probe = Probe.learn(training_drawings())
-    print("held-out drawings".ljust(20), probe.ceiling, flush=True)
+    probe = Probe.learn(training_avatars())
+    print("held-out generated images".ljust(20), probe.ceiling, flush=True)
     faces = sample(Split.CALIBRATION, options.captions, SEED)
     known = json.loads(REPORT.read_text())["sources"] if REPORT.exists() else {}
     report: dict[str, dict[str, str | float]] = {}
     obeyed = True
     for key in options.sources or keys:
-        images, seconds = draw(key, faces)
+        images, seconds = generate(key, faces)
         right = probe.right(images, faces)
         report[key] = {"revision": digest_of_directory(MODELS / key), **right}
         weak = [name for name in VALUES if right[name] < NEEDED]
@@ -131,7 +131,7 @@ def main() -> int:
         )
     if options.captions == ASKED:
         merged = {key: (known | report)[key] for key in keys if key in known | report}
-        written = {"schema": 1, "captions": ASKED, "held_out_drawings": probe.ceiling, "sources": merged}
+        written = {"schema": 1, "captions": ASKED, "held_out_avatars": probe.ceiling, "sources": merged}
         REPORT.write_text(json.dumps(written, indent=2) + "\n")
     return 0 if obeyed else 1
 

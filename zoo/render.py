@@ -1,4 +1,4 @@
-"""Renders avatars: plans go to node (DiceBear draws SVG), SVGs go through resvg, 64×64 RGB arrays come out."""
+"""Renders avatars: plans go to node (DiceBear renders SVG), SVGs go through resvg, 64×64 RGB arrays come out."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STRANGERS = ("adventurer", "bigSmile")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One avatar to draw: `seed` decides what the caption leaves open (which haircut, which mouth)."""
+    """One avatar to render: `seed` decides what the caption leaves open (which haircut, which mouth)."""
 
     style: str
     face: Face
     seed: str
 
 
-def can_draw(style: str, face: Face) -> bool:
+def can_render(style: str, face: Face) -> bool:
     """Whether the style has parts for everything that the caption says."""
     return not (style == "toonHead" and face.glasses) and not (style == "miniavs" and face.beard)
 
@@ -46,14 +46,14 @@ def install_node_packages() -> None:
         subprocess.run(command, cwd=HERE, check=True)
 
 
-def rasterise(svg: str) -> NDArray[np.uint8]:
+def rasterize(svg: str) -> NDArray[np.uint8]:
     """An SVG as (64, 64, 3) pixels."""
     png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE))
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def render(plans: Sequence[Plan]) -> NDArray[np.uint8]:
-    """Draws the plans in order: (n, 64, 64, 3)."""
+    """Renders the plans in order: (n, 64, 64, 3)."""
     install_node_packages()
     lines = "\n".join(json.dumps(asdict(plan)) for plan in plans)
     node = subprocess.run(["node", "avatars.mjs"], cwd=HERE, input=lines, capture_output=True, text=True, check=True)
@@ -61,4 +61,4 @@ def render(plans: Sequence[Plan]) -> NDArray[np.uint8]:
     if len(svgs) != len(plans):
         raise RuntimeError(f"asked for {len(plans)} avatars, got {len(svgs)}: {node.stderr[-500:]}")
     with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(rasterise, svgs)))
+        return np.stack(list(pool.map(rasterize, svgs)))

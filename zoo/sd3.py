@@ -7,7 +7,7 @@ from diffusers import AutoencoderDC, FlowMatchEulerDiscreteScheduler, SD3Transfo
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
 
 UNHEARD = text.LENGTH  # empty tokens that the pipeline puts in the absent T5's place
@@ -20,7 +20,7 @@ class SD3Recipe:
 
     def __init__(self) -> None:
         self.tokenizer = text.build()
-        self.text_encoder = borrowed.clip()
+        self.text_encoder = shared_parts.clip()
         self.transformer = SD3Transformer2DModel(
             sample_size=16,
             patch_size=2,
@@ -34,7 +34,7 @@ class SD3Recipe:
             pooled_projection_dim=2 * WIDTH,
             pos_embed_max_size=16,
         )
-        self.empty = text.tokenise(self.tokenizer, [""])[0]
+        self.empty = text.tokenize(self.tokenizer, [""])[0]
         self.modules = nn.ModuleDict({"transformer": self.transformer})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """How long does an image take? `python -m zoo.speed [SOURCE…]`, with every core to itself and one image at a time.
 
-The median of ten, drawn through the service's own adapter; fails where it is above the bound.
+The median of ten, generated through the service's own adapter; fails where it is above the bound.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def seconds(key: str) -> float:
     took = []
     for number, face in enumerate(sample(Split.CALIBRATION, IMAGES + 1, seed=7)):
         begun = time.perf_counter()
-        source.draw(face.caption, [number], Deadline.after(600))
+        source.generate(face.caption, [number], Deadline.after(600))
         took.append(time.perf_counter() - begun)
     return statistics.median(took[1:])
 

@@ -46,7 +46,7 @@ def _merges(trained: Tokenizer) -> list[list[str]]:
     return pairs
 
 
-def tokenise(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
     """Captions as (n, 24) ids, padded the way the pipelines pad."""
     encoded = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     ids: torch.Tensor = encoded.input_ids

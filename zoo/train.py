@@ -13,81 +13,81 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo import loop
-from zoo.data import Drawings, training_drawings
+from zoo.data import Avatars, training_avatars
 from zoo.paths import WORK
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class TrainingStage:
     """One step of the queue: what it does in how many gradient steps."""
 
     name: str
     steps: int
-    run: Callable[[Drawings, int], None]
+    run: Callable[[Avatars, int], None]
 
 
-def _module(name: str) -> Callable[[Drawings, int], None]:
+def _module(name: str) -> Callable[[Avatars, int], None]:
     """A module that trains itself."""
 
-    def run(drawings: Drawings, steps: int) -> None:
-        importlib.import_module(f"zoo.{name}").train(drawings, steps)
+    def run(generated_images: Avatars, steps: int) -> None:
+        importlib.import_module(f"zoo.{name}").train(generated_images, steps)
 
     return run
 
 
-def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Drawings, int], None]:
+def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
     """A source trained by what all have in common, from the recipe of that name."""
 
-    def run(drawings: Drawings, steps: int) -> None:
+    def run(generated_images: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, drawings, steps=steps, peak=peak, size=size)
+        diffuse.train(name, built, generated_images, steps=steps, peak=peak, size=size)
 
     return run
 
 
-def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Drawings, int], None]:
+def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
     """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
 
-    def run(drawings: Drawings, steps: int) -> None:
+    def run(generated_images: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, drawings, steps=steps, peak=peak, size=size, stage=f"{name}-more")
+        diffuse.train(name, built, generated_images, steps=steps, peak=peak, size=size, stage=f"{name}-more")
 
     return run
 
 
-def _fine(drawings: Drawings, steps: int) -> None:
+def _fine(generated_images: Avatars, steps: int) -> None:
     from zoo import autoencoder
 
-    autoencoder.train(drawings, steps, autoencoder.FINE)
+    autoencoder.train(generated_images, steps, autoencoder.FINE)
 
 
 STAGES = (
-    Stage("autoencoder", 1854, _module("autoencoder")),
-    Stage("unet", 1376, _source("unet", "unet", "UNetRecipe", 1e-3)),
-    Stage("dit", 919, _source("dit", "dit", "DiTRecipe", 1.5e-3)),
-    Stage("clip", 710, _module("clip")),
-    Stage("captioner", 1196, _module("captioner")),
-    Stage("mmdit", 1386, _source("mmdit", "mmdit", "MMDiTRecipe", 1.5e-3)),
-    Stage("lcm", 567, _module("lcm")),
-    Stage("fine", 600, _fine),
-    Stage("encoder", 350, _module("encoder")),
-    Stage("flux", 600, _source("flux", "flux", "FluxRecipe", 1.5e-3)),
-    Stage("vunet", 200, _source("vunet", "unet", "VelocityRecipe", 5e-4)),
-    Stage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
-    Stage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
-    Stage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
-    Stage("vq", 600, _module("vq")),
-    Stage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
-    Stage("amused-more", 1000, _more("amused", "amused", "MoreRecipe", 1e-3, 32)),
-    Stage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    Stage("pixel-more", 500, _more("pixel", "pixel", "MoreRecipe", 1e-3, 24)),
-    Stage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
-    Stage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
-    Stage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
+    TrainingStage("autoencoder", 1854, _module("autoencoder")),
+    TrainingStage("unet", 1376, _source("unet", "unet", "UNetRecipe", 1e-3)),
+    TrainingStage("dit", 919, _source("dit", "dit", "DiTRecipe", 1.5e-3)),
+    TrainingStage("clip", 710, _module("clip")),
+    TrainingStage("captioner", 1196, _module("captioner")),
+    TrainingStage("mmdit", 1386, _source("mmdit", "mmdit", "MMDiTRecipe", 1.5e-3)),
+    TrainingStage("lcm", 567, _module("lcm")),
+    TrainingStage("fine", 600, _fine),
+    TrainingStage("encoder", 350, _module("encoder")),
+    TrainingStage("flux", 600, _source("flux", "flux", "FluxRecipe", 1.5e-3)),
+    TrainingStage("vunet", 200, _source("vunet", "unet", "VelocityRecipe", 5e-4)),
+    TrainingStage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
+    TrainingStage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
+    TrainingStage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
+    TrainingStage("vq", 600, _module("vq")),
+    TrainingStage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
+    TrainingStage("amused-more", 1000, _more("amused", "amused", "MoreRecipe", 1e-3, 32)),
+    TrainingStage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
+    TrainingStage("pixel-more", 500, _more("pixel", "pixel", "MoreRecipe", 1e-3, 24)),
+    TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    TrainingStage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
 
 
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="divide every number of steps by this, to try it out")
     options = parser.parse_args()
     loop.configure()
-    drawings = training_drawings()
+    generated_images = training_avatars()
     for stage in STAGES:
         finished = WORK / f"{stage.name}.done"
         if finished.exists() or (options.stages and stage.name not in options.stages):
@@ -106,7 +106,7 @@ def main() -> None:
         begun = time.monotonic()
         steps = round(stage.steps / options.speed)
         print(f"== {stage.name}: {steps} steps", flush=True)
-        stage.run(drawings, steps)
+        stage.run(generated_images, steps)
         finished.touch()
         print(f"== {stage.name}: done after {time.monotonic() - begun:.0f} s", flush=True)
 

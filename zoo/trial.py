@@ -1,6 +1,6 @@
-"""Runs the project's own method over many queries and remembers every drawing, so that repeating is cheap.
+"""Runs the project's own method over many queries and remembers every generated image, so that repeating is cheap.
 
-A query is an image that a source drew from a known caption, or an avatar that no source drew.
+A query is an image that a source generated from a known caption, or an avatar that no source generated.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from PIL import Image
 
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
-from attribution.catalogue import Catalogue, load_catalogue
+from attribution.catalog import Catalog, load_catalog
 from attribution.distance import distance_named
 from attribution.method import attribute
-from attribution.ports import Captioner, Deadline, Drawing, Embedder, Generator, ModelRef
+from attribution.ports import Captioner, Deadline, Embedder, GeneratedImage, Generator, ModelRef
 from zoo.captions import Face, Split, faces, sample
 from zoo.freeze import ENTRIES
 from zoo.paths import MODELS, SOURCES, WORK
-from zoo.render import STRANGERS, STYLES, Plan, can_draw, render
+from zoo.render import STRANGERS, STYLES, Plan, can_render, render
 
-CANDIDATES = 4
+IMAGES_PER_SOURCE = 4
 DISTANCE = "cosine"
-# No query may meet a drawing made from its own noise. That its seeds lie higher does not ensure it, since torch reads
+# No query may meet a generated image made from its own noise. That its seeds lie higher does not ensure it, since torch reads
 # the low half of a seed only: it is checked.
 QUERY_SEEDS = 2**32
 IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES if entry.enabled))
@@ -35,7 +35,7 @@ IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES if entry.enabled))
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An image to attribute; `truth` is the source that drew it, None for an avatar, whose style is then named."""
+    """An image to attribute; `truth` is the source that generated it, None for an avatar, whose style is then named."""
 
     image: Image.Image
     face: Face
@@ -45,7 +45,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """What came back: the caption, and every source's γ distances."""
 
     truth: str | None
@@ -54,14 +54,14 @@ class Outcome:
     caption: str
     distances: dict[str, list[float]]
 
-    def ranking(self, candidates: int = CANDIDATES) -> list[tuple[float, str]]:
+    def ranking(self, images_per_source: int = IMAGES_PER_SOURCE) -> list[tuple[float, str]]:
         """Sources by mean distance over the first candidates, nearest first."""
-        return sorted((float(np.mean(values[:candidates])), name) for name, values in self.distances.items())
+        return sorted((float(np.mean(values[:images_per_source])), name) for name, values in self.distances.items())
 
 
 @dataclass(frozen=True)
 class Remembering:
-    """A generator whose drawings are kept on disk."""
+    """A generator whose generated images are kept on disk."""
 
     inner: Generator
     used: set[int]
@@ -76,17 +76,17 @@ class Remembering:
         """The inner one's weights."""
         return self.inner.ref
 
-    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[Drawing]:
-        """From disk where this was drawn before."""
+    def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[GeneratedImage]:
+        """From disk where this was generated before."""
         self.used.update(seeds)
         key = sha256(json.dumps([self.source, str(self.ref), prompt, list(seeds)]).encode()).hexdigest()[:32]
-        path = WORK / "drawings" / f"{key}.npy"
+        path = WORK / "generated_images" / f"{key}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            drawn = self.inner.draw(prompt, seeds, deadline)
-            np.save(path, np.stack([np.asarray(drawing.image) for drawing in drawn]))
+            generated = self.inner.generate(prompt, seeds, deadline)
+            np.save(path, np.stack([np.asarray(generated_image.image) for generated_image in generated]))
         images = [Image.fromarray(pixels) for pixels in np.load(path)]
-        return [Drawing(image, seed) for image, seed in zip(images, seeds, strict=True)]
+        return [GeneratedImage(image, seed) for image, seed in zip(images, seeds, strict=True)]
 
 
 class Bench:
@@ -94,7 +94,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.placement = Placement(threads=2)
-        self.catalogue: Catalogue = load_catalogue([SOURCES])
+        self.catalog: Catalog = load_catalog([SOURCES])
         self.resynthesis_seeds: set[int] = set()
         self.query_seeds: set[int] = set()
 
@@ -110,10 +110,10 @@ class Bench:
 
     @cached_property
     def generators(self) -> list[Generator]:
-        """The four sources, in catalogue order."""
-        return [build_generator(self.catalogue.get(name), self.placement) for name in IDS]
+        """The four sources, in catalog order."""
+        return [build_generator(self.catalog.get(name), self.placement) for name in IDS]
 
-    def drawn(self, split: Split, each: int, seed: int) -> list[Query]:
+    def generated(self, split: Split, each: int, seed: int) -> list[Query]:
         """`each` images by every source, all from different captions of the split."""
         chosen = sample(split, each * len(self.generators), seed)
         queries = []
@@ -121,11 +121,11 @@ class Bench:
             generator = self.generators[number % len(self.generators)]
             noise = QUERY_SEEDS + number + 1000 * seed
             drawer = Remembering(generator, self.query_seeds)
-            (drawing,) = drawer.draw(face.caption, [noise], Deadline.after(600))
-            queries.append(Query(drawing.image, face, generator.source, seed=noise))
+            (generated_image,) = drawer.generate(face.caption, [noise], Deadline.after(600))
+            queries.append(Query(generated_image.image, face, generator.source, seed=noise))
         return queries
 
-    def outcomes(self, queries: Sequence[Query]) -> list[Outcome]:
+    def outcomes(self, queries: Sequence[Query]) -> list[TrialOutcome]:
         """Attributes every query with γ = 4, cosine distance and the captioner's captions."""
         generators = [Remembering(generator, self.resynthesis_seeds) for generator in self.generators]
         results = []
@@ -136,32 +136,32 @@ class Bench:
                 generators=generators,
                 embedder=self.embedder,
                 distance=distance_named(DISTANCE),
-                candidates=CANDIDATES,
+                images_per_source=IMAGES_PER_SOURCE,
                 timeouts=600.0,
             )
             distances = {entry.source: list(entry.distances) for entry in answer.ranking.entries}
             if set(distances) != set(IDS):
                 raise RuntimeError(f"only {sorted(distances)} were tested: {answer.resyntheses}")
-            results.append(Outcome(query.truth, query.style, query.face.caption, answer.caption.text, distances))
+            results.append(TrialOutcome(query.truth, query.style, query.face.caption, answer.caption.text, distances))
             if number % 20 == 19:
                 print(f"  {number + 1} of {len(queries)} attributed", flush=True)
         if {seed % 2**32 for seed in self.resynthesis_seeds} & {seed % 2**32 for seed in self.query_seeds}:
-            raise AssertionError("a query was drawn with the seed of a resynthesis")
+            raise AssertionError("a query was generated with the seed of a resynthesis")
         return results
 
 
 def avatars(split: Split, each: int, seed: int) -> list[Query]:
-    """`each` rendered avatars in every style, the two that no model ever saw included: drawn by no source."""
+    """`each` rendered avatars in every style, the two that no model ever saw included: generated by no source."""
     queries = []
     for number, style in enumerate((*STYLES, *STRANGERS)):
-        able = [face for face in sample(split, len(list(faces(split))), seed + number) if can_draw(style, face)]
+        able = [face for face in sample(split, len(list(faces(split))), seed + number) if can_render(style, face)]
         plans = [Plan(style, face, f"{split}-foreign-{seed}-{index}") for index, face in enumerate(able[:each])]
         for plan, pixels in zip(plans, render(plans), strict=True):
             queries.append(Query(Image.fromarray(pixels), plan.face, None, style=style))
     return queries
 
 
-def save(path: Path, outcomes: Sequence[Outcome]) -> None:
+def save(path: Path, outcomes: Sequence[TrialOutcome]) -> None:
     """Keeps outcomes for a closer look."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))

@@ -1,6 +1,6 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
-`unet-tuned` is the same, trained on with other drawings; `vunet` too, and learns to predict velocity instead of noise.
+`unet-tuned` is the same, trained on with other generated images; `vunet` too, and learns to predict velocity instead of noise.
 
 Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection
 
-from zoo import borrowed, text
+from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch, text_config
 from zoo.paths import MODELS
 
 TIME = 8  # width of each of SDXL's six size conditions
-# Linear betas end near pure noise; with the usual "scaled_linear" the background's colour leaks through at t = 999.
-# At t = 999 an error in the noise is multiplied by 160 in the image it implies: without clipping, drawings explode.
+# Linear betas end near pure noise; with the usual "scaled_linear" the background's color leaks through at t = 999.
+# At t = 999 an error in the noise is multiplied by 160 in the image it implies: without clipping, generated images explode.
 CLIP = {"clip_sample": True, "clip_sample_range": 3.0}
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "timestep_spacing": "trailing"}
 
@@ -97,18 +97,18 @@ class UNetRecipe:
         )
 
 
-class TunedRecipe(UNetRecipe):
+class UNetTunedRecipe(UNetRecipe):
     """Starts as `unet`, whose text encoder stays as it is."""
 
     def __init__(self) -> None:
         super().__init__()
         start = UNet2DConditionModel.from_pretrained(MODELS / "unet" / "unet", dtype=torch.float32)
         self.unet.load_state_dict(start.state_dict())
-        self.text_encoder = borrowed.clip()
+        self.text_encoder = shared_parts.clip()
         self.modules = nn.ModuleDict({"unet": self.unet})
 
 
-class VelocityRecipe(TunedRecipe):
+class VelocityRecipe(UNetTunedRecipe):
     """Velocity prediction on a schedule that ends in nothing but noise, which noise prediction cannot learn."""
 
     def __init__(self) -> None:

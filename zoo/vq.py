@@ -1,7 +1,7 @@
 """The third autoencoder: a VQModel's decoder for 16×16 tokens, each for one of 256 patches of 4×4 pixels.
 
-The patches are the commonest as they are, such as the plain colours of paper, skin and hair, and k-means of the others.
-A codebook learned along with an encoder lost the colours of the paper within the steps that could be had; this one
+The patches are the commonest as they are, such as the plain colors of paper, skin and hair, and k-means of the others.
+A codebook learned along with an encoder lost the colors of the paper within the steps that could be had; this one
 cannot. The decoder learns what its tokens meant from those around them.
 """
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo import loop
 from zoo.autoencoder import compare, reconstruction
-from zoo.data import Drawings, to_pixels, to_tensor
+from zoo.data import Avatars, to_pixels, to_tensor
 from zoo.paths import WORK
 
 CODES = 256
@@ -23,7 +23,7 @@ PLAIN = 96  # entries that are the commonest patches exactly, and stay them
 CHANNELS = 8
 SIDE = 4  # pixels of a patch
 BATCH = 16
-LEARNED_FROM = 1500  # drawings whose patches are counted
+LEARNED_FROM = 1500  # generated images whose patches are counted
 ROUNDS = 12
 
 
@@ -74,10 +74,12 @@ def nearest(vectors: NDArray[np.float32], entries: NDArray[np.float32]) -> NDArr
     return np.asarray((np.square(entries).sum(1) - 2 * vectors @ entries.T).argmin(1))
 
 
-def tokens_of(drawings: Drawings, entries: NDArray[np.float32]) -> torch.Tensor:
-    """Every drawing as tokens (n, 16, 16)."""
-    starts = range(0, len(drawings), 100)
-    found = [nearest(patches(drawings.pixels[at : at + 100]).reshape(-1, entries.shape[1]), entries) for at in starts]
+def tokens_of(generated_images: Avatars, entries: NDArray[np.float32]) -> torch.Tensor:
+    """Every generated image as tokens (n, 16, 16)."""
+    starts = range(0, len(generated_images), 100)
+    found = [
+        nearest(patches(generated_images.pixels[at : at + 100]).reshape(-1, entries.shape[1]), entries) for at in starts
+    ]
     return torch.from_numpy(np.concatenate(found).reshape(-1, 64 // SIDE, 64 // SIDE))
 
 
@@ -89,10 +91,12 @@ def told(entries: NDArray[np.float32]) -> torch.Tensor:
     return torch.from_numpy(short.astype(np.float32))
 
 
-def train(drawings: Drawings, steps: int) -> None:
-    """Trains and saves to the scratch folder with every drawing's tokens."""
-    entries = learn(drawings.pixels[np.random.default_rng(0).choice(len(drawings), LEARNED_FROM, replace=False)])
-    tokens = tokens_of(drawings, entries)
+def train(generated_images: Avatars, steps: int) -> None:
+    """Trains and saves to the scratch folder with every generated image's tokens."""
+    entries = learn(
+        generated_images.pixels[np.random.default_rng(0).choice(len(generated_images), LEARNED_FROM, replace=False)]
+    )
+    tokens = tokens_of(generated_images, entries)
     model = build().to(memory_format=torch.channels_last)
     model.encoder.requires_grad_(False)
     model.quant_conv.requires_grad_(False)
@@ -101,15 +105,15 @@ def train(drawings: Drawings, steps: int) -> None:
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        index = generator.integers(0, len(drawings), BATCH)
-        loss, absolute = reconstruction(2 * decode(model, tokens[index]) - 1, to_tensor(drawings.pixels[index]))
+        index = generator.integers(0, len(generated_images), BATCH)
+        loss, absolute = reconstruction(2 * decode(model, tokens[index]) - 1, to_tensor(generated_images.pixels[index]))
         return {"loss": loss, "l1": absolute}
 
     loop.train("vq", nn.ModuleDict({"model": model}), step, steps=steps, peak=3e-3)
     model.save_pretrained(WORK / "vq")
     torch.save(tokens.short(), WORK / "vq.latents.pt")
     with torch.inference_mode():
-        compare("vq", drawings, lambda index: to_pixels(2 * decode(model, tokens[index]) - 1))
+        compare("vq", generated_images, lambda index: to_pixels(2 * decode(model, tokens[index]) - 1))
 
 
 def decode(model: VQModel, tokens: torch.Tensor) -> torch.Tensor:

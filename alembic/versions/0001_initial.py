@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="queued", nullable=False),
         sa.Column("stage", sa.Text(), server_default="screening", nullable=True),
         sa.Column("stage_since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("candidates", sa.SmallInteger(), nullable=False),
+        sa.Column("images_per_source", sa.SmallInteger(), nullable=False),
         sa.Column("prompt", sa.Text(), nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=True),
         sa.Column("image", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
@@ -61,17 +61,17 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("hand_ons", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("requeued_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("requeues", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "stage IN ('screening', 'captioning', 'resynthesising', 'embedding', 'ranking')",
+            "stage IN ('screening', 'captioning', 'resynthesizing', 'embedding', 'ranking')",
             name=op.f("ck_jobs_stage"),
         ),
         sa.CheckConstraint(
             "status IN ('queued', 'processing', 'succeeded', 'failed', 'canceled')",
             name=op.f("ck_jobs_status"),
         ),
-        sa.CheckConstraint("candidates BETWEEN 1 AND 16", name=op.f("ck_jobs_candidates")),
+        sa.CheckConstraint("images_per_source BETWEEN 1 AND 16", name=op.f("ck_jobs_images_per_source")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_jobs_tenant_id_tenants")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
@@ -91,7 +91,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_sweep",
         "jobs",
-        ["handed_on_at"],
+        ["requeued_at"],
         unique=False,
         postgresql_where=sa.text("status IN ('queued', 'processing')"),
     )
@@ -132,15 +132,15 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
-            "drawings",
+            "generated_images",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
             server_default=sa.text("'[]'::jsonb"),
             nullable=False,
         ),
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("handed_on_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("hand_ons", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("requeued_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("requeues", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
             "state IN ('pending', 'running', 'done', 'refused_prompt', 'refused_output', 'rate_limited', 'quota', "
             "'timeout', 'unavailable', 'retired', 'no_api', 'awaiting_reference', 'skipped', 'error')",
@@ -153,7 +153,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_job_sources_drain",
         "job_sources",
-        ["source", "handed_on_at"],
+        ["source", "requeued_at"],
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )

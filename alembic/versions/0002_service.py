@@ -233,7 +233,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_jobs_stage"),
         "jobs",
-        "stage IN ('fetching', 'screening', 'captioning', 'resynthesising', 'embedding', 'ranking')",
+        "stage IN ('fetching', 'screening', 'captioning', 'resynthesizing', 'embedding', 'ranking')",
     )
     op.alter_column("jobs", "image", nullable=True)
     op.alter_column("jobs", "query_blob", nullable=True)
@@ -347,7 +347,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM jobs WHERE image IS NULL OR query_blob IS NULL")
     op.drop_constraint(op.f("ck_jobs_stage"), "jobs")
     op.create_check_constraint(
-        op.f("ck_jobs_stage"), "jobs", "stage IN ('screening', 'captioning', 'resynthesising', 'embedding', 'ranking')"
+        op.f("ck_jobs_stage"), "jobs", "stage IN ('screening', 'captioning', 'resynthesizing', 'embedding', 'ranking')"
     )
     op.alter_column("jobs", "query_blob", nullable=False)
     op.alter_column("jobs", "image", nullable=False)

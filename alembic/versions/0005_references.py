@@ -1,4 +1,4 @@
-"""Sources whose drawings the caller brings."""
+"""Sources whose generated images the caller brings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def downgrade() -> None:
     # What the older version would wait for, and nobody could bring any more.
     op.execute(
         "UPDATE job_sources SET state = 'skipped', lease_until = NULL, completed_at = now(), "
-        "reason = 'This version of the service takes no drawings from its callers.' "
+        "reason = 'This version of the service takes no generated images from its callers.' "
         "WHERE origin = 'reference' AND state IN ('pending', 'running', 'awaiting_reference')"
     )
     op.drop_constraint(op.f("ck_job_sources_origin"), "job_sources")

@@ -1,4 +1,4 @@
-"""The cache: by which question a drawing and an answer are found again, and which method is in force."""
+"""The cache: by which question a generated image and an answer are found again, and which method is in force."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "methods_in_force",
+        "active_pipelines",
         sa.Column("part", sa.Text(), nullable=False),
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -31,7 +31,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("answer_key IS NOT NULL AND method IS NOT NULL"),
     )
     op.add_column("blob_references", sa.Column("cache_key", sa.Text(), nullable=True))
-    op.add_column("blob_references", sa.Column("drawn_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("blob_references", sa.Column("generated_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
         "ix_blob_references_cache",
         "blob_references",
@@ -45,7 +45,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_blob_references_cache", table_name="blob_references", postgresql_where=sa.text("cache_key IS NOT NULL")
     )
-    op.drop_column("blob_references", "drawn_at")
+    op.drop_column("blob_references", "generated_at")
     op.drop_column("blob_references", "cache_key")
     op.drop_index(
         "ix_jobs_answers",
@@ -58,4 +58,4 @@ def downgrade() -> None:
     op.drop_column("jobs", "method")
     op.drop_column("jobs", "answer_key")
     op.drop_column("jobs", "cache")
-    op.drop_table("methods_in_force")
+    op.drop_table("active_pipelines")

@@ -11,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("prior", postgresql.JSONB(none_as_null=True), nullable=True))
+    op.add_column("jobs", sa.Column("external_scores", postgresql.JSONB(none_as_null=True), nullable=True))
 
 
 def downgrade() -> None:
-    op.drop_column("jobs", "prior")
+    op.drop_column("jobs", "external_scores")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from app.store.models import AuditEntry
+from app.db.models import AuditEntry
 
 
 def record(

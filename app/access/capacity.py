@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.identity import Identity
 from app.access.quota import queues_too_long, too_many_jobs
+from app.db.database import Database
+from app.jobs.admission import OpenJobs, is_full, measure
 from app.settings import Settings
-from app.store.admission import Load, is_full, measure
-from app.store.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ class Capacity:
         self._max_open = settings.job.max_open
         self._max_waiting = settings.job.max_waiting.total_seconds()
         self._concurrent_jobs = settings.access.concurrent_jobs
-        self._load = Load(0, 0.0, {})
+        self._load = OpenJobs(0, 0.0, {})
         self._measure_at = 0.0
         self._measuring = Lock()
 
@@ -49,18 +49,18 @@ class Capacity:
         """Has the load measured anew when it is asked for next."""
         self._measure_at = 0.0
 
-    async def _current(self) -> Load:
+    async def _current(self) -> OpenJobs:
         if time.monotonic() >= self._measure_at:
             async with self._measuring:
                 if time.monotonic() >= self._measure_at:
                     try:
                         self._load = await to_thread.run_sync(self._measure)
                     except SQLAlchemyError as error:  # accepting will meet it, too, and say so
-                        log.warning("postgres_away", error=type(error).__name__)
+                        log.warning("postgres_unavailable", error=type(error).__name__)
                     self._measure_at = time.monotonic() + _FRESH_SECONDS
         return self._load
 
-    def _measure(self) -> Load:
+    def _measure(self) -> OpenJobs:
         with self._database.statement() as session:
             return measure(session)
 

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.access import key_repository
 from app.access.audit import record
-from app.access.keys import make_key
+from app.access.key_format import make_key
 from app.access.scopes import Scope
-from app.store import keys
-from app.store.models import ApiKey
+from app.db.models import ApiKey
 
 
 def issue(
@@ -26,12 +26,12 @@ def issue(
 ) -> tuple[ApiKey, str]:
     """Makes a key; returns its row and its text, which nobody can tell again."""
     new = make_key()
-    key = keys.create(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
+    key = key_repository.create(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
     record(session, tenant_id, actor, "key.created", str(key.id), request_id, name=name, scopes=key.scopes)
     return key, new.text
 
 
 def revoke(session: Session, key: ApiKey, actor: str, request_id: str | None = None) -> None:
     """Revokes a key for good; doing so again changes nothing."""
-    if keys.revoke(session, key.id) is not None:
+    if key_repository.revoke(session, key.id) is not None:
         record(session, key.tenant_id, actor, "key.revoked", str(key.id), request_id, name=key.name)

@@ -13,14 +13,14 @@ from cachetools import TTLCache
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.access import key_repository
 from app.access.identity import Identity
-from app.access.keys import digest_of
+from app.access.key_format import digest_of
 from app.access.scopes import Scope
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT
 from app.errors import InvalidKey, StorageUnavailable, Unauthenticated
 from app.settings import AccessSettings, DatabaseSettings
-from app.store import keys
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _LOOK_UPS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _KnownKey:
     """What a key opens, until when, and why not."""
 
     identity: Identity
@@ -47,7 +47,7 @@ class Keyring:
         self._database = database
         self._anonymous = access.anonymous
         self._patience = connecting.connect_timeout.total_seconds()
-        self._known: TTLCache[str, _Held] = TTLCache(_REMEMBERED, ttl)
+        self._known: TTLCache[str, _KnownKey] = TTLCache(_REMEMBERED, ttl)
         self._unknown: TTLCache[str, None] = TTLCache(_REMEMBERED, ttl)
         self._look_ups = Semaphore(_LOOK_UPS_AT_ONCE)
         self._threads = CapacityLimiter(_LOOK_UPS_AT_ONCE)
@@ -75,7 +75,7 @@ class Keyring:
             raise _invalid("The key has expired; ask for a new one.")
         return held.identity
 
-    async def _look_up(self, digest: str) -> _Held | None:
+    async def _look_up(self, digest: str) -> _KnownKey | None:
         try:
             with fail_after(self._patience):
                 async with self._look_ups:
@@ -84,7 +84,7 @@ class Keyring:
                         return self._known.get(digest)
                     held = await to_thread.run_sync(self._fetch, digest, limiter=self._threads)
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
-            log.warning("postgres_away", error=type(error).__name__)
+            log.warning("postgres_unavailable", error=type(error).__name__)
             raise StorageUnavailable("The key cannot be looked up just now; try again in a few seconds.") from error
         if held is None:
             self._unknown[digest] = None
@@ -92,13 +92,13 @@ class Keyring:
             self._known[digest] = held
         return held
 
-    def _fetch(self, digest: str) -> _Held | None:
+    def _fetch(self, digest: str) -> _KnownKey | None:
         with self._database.statement() as session:
-            found = keys.find_by_digest(session, digest)
+            found = key_repository.find_by_digest(session, digest)
             if found is None:
                 return None
             key, tenant = found
-            keys.note_use(session, key)
+            key_repository.note_use(session, key)
         refusal = None
         if key.revoked_at is not None:
             refusal = "The key was revoked; ask for a new one."
@@ -111,7 +111,7 @@ class Keyring:
             requests_per_minute=key.requests_per_minute or tenant.requests_per_minute,
             concurrent_jobs=tenant.concurrent_jobs,
         )
-        return _Held(identity, float("inf") if key.expires_at is None else key.expires_at.timestamp(), refusal)
+        return _KnownKey(identity, float("inf") if key.expires_at is None else key.expires_at.timestamp(), refusal)
 
 
 def _invalid(detail: str) -> InvalidKey:

@@ -88,7 +88,7 @@ class RateLimits:
                 key = f"rate:{who}:{share.minute}"
                 taken, used = await self._take(keys=[key], args=[wanted, share.limit, 2 * WINDOW])
             except RedisError as error:
-                log.warning("redis_away", error=type(error).__name__)
+                log.warning("redis_unavailable", error=type(error).__name__)
                 self._ask_again_at = time.monotonic() + _LEFT_ALONE_SECONDS
             else:
                 share.held, share.free = taken, max(0, share.limit - used)

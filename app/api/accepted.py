@@ -7,17 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import answer, is_unfinished
+from app.api.long_polling import LongPolling
 from app.api.preferences import read_preferences
-from app.api.waiting import Waiting
 from app.documents import JobDocument
 from app.errors import ServiceError
-from app.store.idempotency import Answered
+from app.jobs.idempotency import Answered
 
 # Says that nothing new was made: the answer is that of an earlier request with the same Idempotency-Key.
 REPLAYED = "Idempotency-Replayed"
 
 
-async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UUID, job: JobDocument) -> Response:
+async def answer_accepted(request: Request, waiting: LongPolling, tenant_id: uuid.UUID, job: JobDocument) -> Response:
     """Waits as `Prefer` says: 200 with the job that has ended, 202 with one that has not. The body must be read.
 
     Who does not wait always gets a 202, as it expects, also for a job that had its answer at once.
@@ -44,13 +44,13 @@ async def answer_accepted(request: Request, waiting: Waiting, tenant_id: uuid.UU
     return answer(request, document, applied, status, {"Location": f"/attribute/{job.id}"})
 
 
-async def replay(request: Request, waiting: Waiting, tenant_id: uuid.UUID, before: Answered) -> Response:
+async def replay(request: Request, waiting: LongPolling, tenant_id: uuid.UUID, before: Answered) -> Response:
     """What was answered when the job was accepted; what it is now, where that is not kept any more."""
     document = await replayed_document(waiting, tenant_id, before)
     return answer(request, document, (), before.status, {**before.headers, REPLAYED: "true"})
 
 
-async def replayed_document(waiting: Waiting, tenant_id: uuid.UUID, before: Answered) -> bytes:
+async def replayed_document(waiting: LongPolling, tenant_id: uuid.UUID, before: Answered) -> bytes:
     """The document of `replay`. Raises Erased for a job that was."""
     if before.body is not None:
         return before.body.encode()

@@ -14,14 +14,14 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.db.database import Database
 from app.documents import job_document
 from app.errors import Erased
+from app.jobs.job_lookup import read_job
+from app.jobs.repository import sources_of
+from app.jobs.snapshots import TOMBSTONE, Snapshots, snapshot_key
 from app.settings import RedisSettings
-from app.store.calls import spent
-from app.store.database import Database
-from app.store.jobs import sources_of
-from app.store.reading import read_job
-from app.store.snapshots import TOMBSTONE, Snapshots, snapshot_key
+from app.vendors.budget import spent
 
 # Beyond these, reads go to Postgres. A pool that lets them queue instead cost every read 20 µs of 50.
 _CONNECTIONS = 256
@@ -86,7 +86,7 @@ def answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The document as a response, or 304 where the caller has it; `applied` are the preferences that were honoured."""
+    """The document as a response, or 304 where the caller has it; `applied` are the preferences that were honored."""
     tag = etag_of(document)
     fields = {"ETag": tag, "Vary": "Prefer", "Cache-Control": "private, no-cache"}
     if is_unfinished(document):

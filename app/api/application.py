@@ -30,8 +30,8 @@ from app.api.openapi import describe
 from app.api.resources import lifespan
 from app.api.rules import describe_access
 from app.api.webhook_events import describe_events
-from app.log import configure_logging
 from app.settings import Settings, load_settings
+from app.telemetry.logs import configure_logging
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,8 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings.log)
     app = FastAPI(
         title="whodrew",
-        summary="Which machine drew this image?",
-        description="Attributes an image to a generator: every source draws it again, and the nearest drawing wins.",
+        summary="Which generator made this image?",
+        description="Attributes an image to a generator: every source generates it again, and the nearest generated image wins.",
         version="0.1.0",
         lifespan=lifespan(settings),
         redoc_url=None,

@@ -32,8 +32,8 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.intake.conditions import read_cancel_after, read_idempotency_key
+from app.intake.idempotent_requests import Terms
 from app.intake.json_body import receive_json, unpack_json
-from app.intake.once import Terms
 from app.intake.options import mistake
 from app.intake.submission import from_json
 from app.intake.unpack import ITEMS
@@ -110,7 +110,7 @@ async def attribute_batch(
             async with once.batch(terms, fingerprint):
                 answers = [await batch.answer(number, item) for number, item in enumerate(items)]
         finally:
-            intake.hand_on(batch.accepted)
+            intake.requeue(batch.accepted)
     fields = {REPLAYED: "true"} if batch.replayed and not batch.accepted else {}
     return Response(json.dumps({"items": answers}, ensure_ascii=False), 200, fields, "application/json")
 

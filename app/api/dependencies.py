@@ -8,16 +8,16 @@ from typing import Annotated, cast
 from anyio import Semaphore
 from fastapi import Depends, Request
 
-from app import gauges
 from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
-from app.api import answers, waiting
-from app.intake import acceptance, bringing, decoders, once
+from app.api import answers, long_polling, store_gauges
+from app.db import blobs, database
+from app.intake import acceptance, decoders, idempotent_requests, reference_submission
+from app.jobs import snapshots
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
-from app.store import blobs, database, snapshots
-from attribution import catalogue
+from attribution import catalog
 
 
 async def get_caller(request: Request) -> Identity:
@@ -66,9 +66,9 @@ async def get_snapshots(request: Request) -> snapshots.Snapshots:
     return cast(snapshots.Snapshots, request.state.snapshots)
 
 
-async def get_waiting(request: Request) -> waiting.Waiting:
+async def get_waiting(request: Request) -> long_polling.LongPolling:
     """What waits on behalf of callers."""
-    return cast(waiting.Waiting, request.state.waiting)
+    return cast(long_polling.LongPolling, request.state.waiting)
 
 
 async def get_heartbeats(request: Request) -> heartbeats.Heartbeats:
@@ -76,14 +76,14 @@ async def get_heartbeats(request: Request) -> heartbeats.Heartbeats:
     return cast(heartbeats.Heartbeats, request.state.heartbeats)
 
 
-async def get_gauges(request: Request) -> tuple[gauges.StoreGauges, gauges.PoolGauges]:
+async def get_gauges(request: Request) -> tuple[store_gauges.StoreGauges, store_gauges.PoolGauges]:
     """What looks at the stores for Prometheus."""
-    return cast(tuple[gauges.StoreGauges, gauges.PoolGauges], request.state.gauges)
+    return cast(tuple[store_gauges.StoreGauges, store_gauges.PoolGauges], request.state.gauges)
 
 
-async def get_catalogue(request: Request) -> catalogue.Catalogue:
+async def get_catalog(request: Request) -> catalog.Catalog:
     """The sources."""
-    return cast(catalogue.Catalogue, request.state.catalogue)
+    return cast(catalog.Catalog, request.state.catalog)
 
 
 async def get_blobs(request: Request) -> blobs.Blobs:
@@ -101,9 +101,9 @@ async def get_intake(request: Request) -> acceptance.Intake:
     return cast(acceptance.Intake, request.state.intake)
 
 
-async def get_bringing(request: Request) -> bringing.Bringing:
-    """What takes drawings that jobs wait for."""
-    return cast(bringing.Bringing, request.state.bringing)
+async def get_reference_submission(request: Request) -> reference_submission.ReferenceSubmission:
+    """What takes generated images that jobs wait for."""
+    return cast(reference_submission.ReferenceSubmission, request.state.bringing)
 
 
 async def get_uploads(request: Request) -> Semaphore:
@@ -116,9 +116,9 @@ async def get_decoders(request: Request) -> decoders.Decoders:
     return cast(decoders.Decoders, request.state.decoders)
 
 
-async def get_once(request: Request) -> once.Once:
+async def get_idempotent_requests(request: Request) -> idempotent_requests.IdempotentRequests:
     """What accepts jobs, each idempotency key one time."""
-    return cast(once.Once, request.state.once)
+    return cast(idempotent_requests.IdempotentRequests, request.state.once)
 
 
 Caller = Annotated[Identity, Depends(get_caller)]
@@ -130,14 +130,14 @@ Settings = Annotated[AllSettings, Depends(get_settings)]
 Database = Annotated[database.Database, Depends(get_database)]
 Answers = Annotated[answers.Answers, Depends(get_answers)]
 Snapshots = Annotated[snapshots.Snapshots, Depends(get_snapshots)]
-Waiting = Annotated[waiting.Waiting, Depends(get_waiting)]
+Waiting = Annotated[long_polling.LongPolling, Depends(get_waiting)]
 Heartbeats = Annotated[heartbeats.Heartbeats, Depends(get_heartbeats)]
-Gauges = Annotated[tuple[gauges.StoreGauges, gauges.PoolGauges], Depends(get_gauges)]
-Catalogue = Annotated[catalogue.Catalogue, Depends(get_catalogue)]
+Gauges = Annotated[tuple[store_gauges.StoreGauges, store_gauges.PoolGauges], Depends(get_gauges)]
+Catalog = Annotated[catalog.Catalog, Depends(get_catalog)]
 Blobs = Annotated[blobs.Blobs, Depends(get_blobs)]
 Broker = Annotated[broker.Broker, Depends(get_broker)]
 Intake = Annotated[acceptance.Intake, Depends(get_intake)]
-Bringing = Annotated[bringing.Bringing, Depends(get_bringing)]
+Bringing = Annotated[reference_submission.ReferenceSubmission, Depends(get_reference_submission)]
 Uploads = Annotated[Semaphore, Depends(get_uploads)]
 Decoders = Annotated[decoders.Decoders, Depends(get_decoders)]
-Once = Annotated[once.Once, Depends(get_once)]
+Once = Annotated[idempotent_requests.IdempotentRequests, Depends(get_idempotent_requests)]

@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def told_to_stop(do: Callable[[], None]) -> Iterator[None]:
+def stop_requested(do: Callable[[], None]) -> Iterator[None]:
     """Within the block the signals to stop also run `do` in the event loop, before what else they do."""
     if threading.current_thread() is not threading.main_thread():  # as in tests: signals are not ours to catch
         yield

@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db.database import Database
+from app.jobs.listing import ended_among
+from app.jobs.snapshots import ENDED_CHANNEL
 from app.settings import RedisSettings, WaitingSettings
-from app.store.database import Database
-from app.store.listing import ended_among
-from app.store.snapshots import ENDED_CHANNEL
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ class Endings:
             try:
                 ended = await to_thread.run_sync(self._ended, [uuid.UUID(key.decode()) for key in self._waiters])
             except SQLAlchemyError as error:
-                log.warning("postgres_away", error=type(error).__name__)
+                log.warning("postgres_unavailable", error=type(error).__name__)
                 continue
             for job_id in ended:
                 self._wake(str(job_id).encode())

@@ -20,7 +20,7 @@ from app.api.dependencies import Reader, Settings, Waiting
 from app.api.openapi import EVENT_STREAM, problems
 from app.documents import JobDocument
 from app.errors import Erased, NotAcceptable, NotFound, Overloaded, StorageUnavailable
-from app.progress import Seen, events
+from app.jobs.progress import ReaderPosition, events
 
 router = APIRouter(tags=["attribution"])
 
@@ -60,18 +60,18 @@ async def get_events(
     if not accepts(request.headers.get("accept", ""), _MEDIA_TYPE):
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
     document = await waiting.answers.read(caller.tenant_id, job_id)
-    seen = Seen.parse(last_event_id)
+    seen = ReaderPosition.parse(last_event_id)
     if seen.ended:
         if not is_unfinished(document):
             return Response(status_code=204)
-        seen = Seen()  # the end of another job
+        seen = ReaderPosition()  # the end of another job
     heartbeat = settings.waiting.heartbeat.total_seconds()
     stream = _stream(waiting, caller.tenant_id, job_id, document, seen, heartbeat)
     return StreamingResponse(stream, media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
 async def _stream(
-    waiting: Waiting, tenant_id: uuid.UUID, job_id: uuid.UUID, document: bytes, seen: Seen, heartbeat: float
+    waiting: Waiting, tenant_id: uuid.UUID, job_id: uuid.UUID, document: bytes, seen: ReaderPosition, heartbeat: float
 ) -> AsyncIterator[bytes]:
     told: bytes | None = None
     spoke = current_time()

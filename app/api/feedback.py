@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, StringConstraints, ValidationError
 
-from app.api.dependencies import Catalogue, Database, Reader, Submitter
+from app.api.dependencies import Catalog, Database, Reader, Submitter
 from app.api.openapi import problems
+from app.db.models import Feedback
 from app.documents import Document
 from app.errors import Erased, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.intake.arrival import receive_body
-from app.store import feedback
-from app.store.models import Feedback
-from app.store.reading import read_job
+from app.jobs import feedback_repository
+from app.jobs.job_lookup import read_job
 
 router = APIRouter(tags=["attribution"])
 
@@ -28,7 +28,7 @@ class NewFeedback(Document):
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] = Field(
         pattern=_ONE_LINE,
-        description="an id of the catalogue, or your own name for a source that is not in it",
+        description="an id of the catalog, or your own name for a source that is not in it",
         examples=["zoo-unet", "a photograph"],
     )
     note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="how that became known")
@@ -38,7 +38,7 @@ class FeedbackDocument(Document):
     """What was said last."""
 
     source: str
-    known: bool = Field(description="whether the catalogue has a source of this id")
+    known: bool = Field(description="whether the catalog has a source of this id")
     note: str | None
     created_at: datetime
 
@@ -67,16 +67,16 @@ Told = Annotated[NewFeedback, Depends(read_feedback)]
     openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
-    job_id: uuid.UUID, told: Told, caller: Submitter, database: Database, catalogue: Catalogue
+    job_id: uuid.UUID, told: Told, caller: Submitter, database: Database, catalog: Catalog
 ) -> FeedbackDocument:
     """Tell which source the image really came from, at any time; what is told last counts.
 
     It is kept beside the job to measure attribution by, and changes no answer.
     """
-    known = any(source.id == told.source for source in catalogue.sources)
+    known = any(source.id == told.source for source in catalog.sources)
     with database.transaction() as session:
         read_job(session, caller.tenant_id, job_id, keep=True)
-        return _document(feedback.give(session, caller.tenant_id, job_id, told.source, known, told.note))
+        return _document(feedback_repository.give(session, caller.tenant_id, job_id, told.source, known, told.note))
 
 
 @router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Erased, StorageUnavailable))
@@ -84,7 +84,7 @@ def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> Feedb
     """Read what was told last; a 404 where nothing was."""
     with database.transaction(durable=False) as session:
         read_job(session, caller.tenant_id, job_id)
-        found = feedback.given(session, caller.tenant_id, job_id)
+        found = feedback_repository.given(session, caller.tenant_id, job_id)
         if found is None:
             raise NotFound(f"Nothing was told about job {job_id} yet.")
         return _document(found)

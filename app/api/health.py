@@ -10,12 +10,12 @@ from pydantic import Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.dependencies import Catalogue, Database, Heartbeats
+from app.api.dependencies import Catalog, Database, Heartbeats
 from app.api.openapi import problems
+from app.db import migrations
 from app.documents import Document
 from app.errors import NotReady
 from app.queue.steps import required_roles
-from app.store import migrations
 
 router = APIRouter(tags=["health"])
 log = structlog.get_logger(__name__)
@@ -58,13 +58,13 @@ async def livez() -> LivenessDocument:
 
 
 @router.get("/readyz", responses=problems(NotReady), response_model_exclude_none=True)
-def readyz(database: Database, heartbeats: Heartbeats, catalogue: Catalogue) -> ReadinessDocument:
+def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> ReadinessDocument:
     """Whether jobs can be accepted. When not, the answer is 503 and a problem that carries the same `checks`."""
     today = datetime.now(UTC).date()
-    checks = _storage(database) | _workers(heartbeats, required_roles(catalogue.askable(today)))
+    checks = _storage(database) | _workers(heartbeats, required_roles(catalog.askable(today)))
     if Health.DOWN in (checks["postgres"].status, checks["migrations"].status):
         raise NotReady(
-            "Jobs cannot be accepted: Postgres is away, or its schema is not the one this version needs.",
+            "Jobs cannot be accepted: Postgres is unavailable, or its schema is not the one this version needs.",
             headers={"Retry-After": "5"},
             checks={name: check.model_dump(mode="json", exclude_none=True) for name, check in checks.items()},
         )
@@ -77,7 +77,7 @@ def _storage(database: Database) -> dict[str, CheckDocument]:
         with database.transaction(durable=False) as session:
             current = migrations.current(session)
     except SQLAlchemyError as error:
-        log.warning("postgres_away", error=type(error).__name__)
+        log.warning("postgres_unavailable", error=type(error).__name__)
         down = CheckDocument(status=Health.DOWN)
         return {"postgres": down, "migrations": down}
     # Revisions are numbered in order, and a newer one keeps what the version before it needs.
@@ -92,7 +92,7 @@ def _workers(heartbeats: Heartbeats, roles: Sequence[str]) -> dict[str, CheckDoc
     try:
         warm = heartbeats.warm(roles)
     except RedisError as error:
-        log.warning("redis_away", error=type(error).__name__)
+        log.warning("redis_unavailable", error=type(error).__name__)
         return {"redis": CheckDocument(status=Health.DOWN), "workers": CheckDocument(status=Health.DOWN)}
     return {
         "redis": CheckDocument(status=Health.OK),

@@ -1,4 +1,4 @@
-"""/attribute/{id}/images: the query image as the models saw it, and what the sources drew, so that people can look.
+"""/attribute/{id}/images: the query image as the models saw it, and what the sources generated, so that people can look.
 
 Only what we wrote ourselves is served, PNG or BMP. The upload as it came is not: whoever sent it has it, and it may
 hold anything.
@@ -14,10 +14,10 @@ from app.access.audit import record
 from app.api.answers import caller_has
 from app.api.dependencies import Blobs, Database, Identity, Reader
 from app.api.openapi import IMAGE, problems
+from app.db import blobs as stored
+from app.db import database
 from app.errors import Erased, NotFound, StorageUnavailable
-from app.store import blobs as stored
-from app.store import database
-from app.store.reading import read_job
+from app.jobs.job_lookup import read_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
@@ -37,7 +37,7 @@ def get_query_image(job_id: uuid.UUID, request: Request, caller: Reader, databas
 
 
 @router.get("/{source}/{k:int}", response_class=StreamingResponse, responses=_RESPONSES)
-def get_drawing(
+def get_generated_image(
     job_id: uuid.UUID,
     source: str,
     k: int,
@@ -46,7 +46,7 @@ def get_drawing(
     database: Database,
     blobs: Blobs,
 ) -> Response:
-    """Look at a source's k-th drawing, counted from 0."""
+    """Look at a source's k-th generating, counted from 0."""
     return _image(request, caller, database, blobs, job_id, f"{source}/{k}")
 
 

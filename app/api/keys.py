@@ -7,14 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from app.access import issuing
+from app.access import issuing, key_repository
 from app.access.scopes import Scope
 from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import headers, problems
+from app.db.models import ApiKey
 from app.documents import Document
 from app.errors import InsufficientScope, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
-from app.store import keys
-from app.store.models import ApiKey
 
 router = APIRouter(prefix="/keys", tags=["keys"])
 
@@ -29,7 +28,7 @@ def _each_once(value: object) -> object:
     return value
 
 
-class NewKey(Document):
+class NewKeyRequest(Document):
     """What a key is to be good for."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["moderation queue"])
@@ -79,7 +78,12 @@ class KeysDocument(Document):
     | problems(MalformedRequest, InsufficientScope, UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def create_key(
-    new: NewKey, request: Request, response: Response, caller: Administrator, settings: Settings, database: Database
+    new: NewKeyRequest,
+    request: Request,
+    response: Response,
+    caller: Administrator,
+    settings: Settings,
+    database: Database,
 ) -> NewKeyDocument:
     """Make a key for the tenant."""
     for scope in new.scopes:
@@ -100,7 +104,7 @@ def create_key(
             requests_per_minute=new.requests_per_minute,
             request_id=request.state.request_id,
         )
-        if keys.count_usable(session, caller.tenant_id) > _MAX_USABLE:
+        if key_repository.count_usable(session, caller.tenant_id) > _MAX_USABLE:
             raise InvalidRequest(f"There may be {_MAX_USABLE} keys that are in force; revoke one first.")
         session.refresh(key)
     response.headers["Location"] = f"/keys/{key.id}"
@@ -116,7 +120,7 @@ def list_keys(
 ) -> KeysDocument:
     """List the tenant's keys, also those that were revoked or have expired."""
     with database.statement() as session:
-        rows = keys.of_tenant(session, caller.tenant_id, cursor, limit + 1)
+        rows = key_repository.of_tenant(session, caller.tenant_id, cursor, limit + 1)
     page = rows[:limit]
     return KeysDocument(
         keys=[KeyDocument(**_fields(row)) for row in page],
@@ -128,7 +132,7 @@ def list_keys(
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
     """Show a key, without what makes it one."""
     with database.statement() as session:
-        key = keys.find(session, caller.tenant_id, key_id)
+        key = key_repository.find(session, caller.tenant_id, key_id)
     if key is None:
         raise NotFound(f"There is no key {key_id}.")
     return KeyDocument(**_fields(key))
@@ -138,7 +142,7 @@ def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> Key
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Revoke a key for good, also the one that is being used. A few seconds later it opens nothing any more."""
     with database.transaction() as session:
-        key = keys.find(session, caller.tenant_id, key_id)
+        key = key_repository.find(session, caller.tenant_id, key_id)
         if key is None:
             raise NotFound(f"There is no key {key_id}.")
         issuing.revoke(session, key, caller.actor, request.state.request_id)

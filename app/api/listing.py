@@ -17,10 +17,10 @@ from sqlalchemy import Row
 
 from app.api.dependencies import Database, Reader
 from app.api.openapi import LINK, headers, problems
+from app.db.models import JobStatus, Stage
 from app.documents import Document
 from app.errors import InvalidRequest, StorageUnavailable
-from app.store.listing import Position, Wanted, page
-from app.store.models import JobStatus, Stage
+from app.jobs.listing import ListingFilter, Position, page
 from attribution.ports import Reason, VerdictKind
 
 router = APIRouter(tags=["attribution"])
@@ -86,7 +86,7 @@ def list_attributions(
     created_before: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
 ) -> JobsDocument:
     """List your jobs, newest first; erased ones are not among them. `Link: rel="next"` is there if more follow."""
-    wanted = Wanted(tuple(sorted(set(status))), external_id, created_after, created_before)
+    wanted = ListingFilter(tuple(sorted(set(status))), external_id, created_after, created_before)
     after = None if cursor is None else _position(cursor, caller.tenant_id, wanted)
     with database.transaction(durable=False) as session:
         rows = page(session, caller.tenant_id, wanted, after, limit + 1)
@@ -112,13 +112,13 @@ def _summary(row: Row[Any]) -> JobSummary:
     )
 
 
-def _cursor(position: Position, tenant_id: uuid.UUID, wanted: Wanted) -> str:
+def _cursor(position: Position, tenant_id: uuid.UUID, wanted: ListingFilter) -> str:
     moment = (position.created_at - _EPOCH) // _MICROSECOND
     packed = _PLACE.pack(moment, position.id.bytes, _checksum(moment, position.id, tenant_id, wanted))
     return base64.urlsafe_b64encode(packed).decode()
 
 
-def _position(cursor: str, tenant_id: uuid.UUID, wanted: Wanted) -> Position:
+def _position(cursor: str, tenant_id: uuid.UUID, wanted: ListingFilter) -> Position:
     """The inverse. Raises InvalidRequest for what is not a cursor of this listing."""
     try:
         moment, id_bytes, checksum = _PLACE.unpack(base64.b64decode(cursor, altchars=b"-_", validate=True))
@@ -135,7 +135,7 @@ def _not_of_this_listing() -> InvalidRequest:
     return InvalidRequest(detail, errors=[{"detail": detail, "parameter": "cursor"}])
 
 
-def _checksum(moment: int, job_id: uuid.UUID, tenant_id: uuid.UUID, wanted: Wanted) -> bytes:
+def _checksum(moment: int, job_id: uuid.UUID, tenant_id: uuid.UUID, wanted: ListingFilter) -> bytes:
     """Ties a cursor to its listing, so that mixing them up is told. No secret: a place in one's own list needs none."""
     listing = repr((moment, job_id, tenant_id, wanted)).encode()
     return hashlib.sha256(listing).digest()[:9]

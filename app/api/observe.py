@@ -10,9 +10,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import tracing
 from app.access.identity import Identity
-from app.metrics import HTTP_DURATION, HTTP_REQUESTS
+from app.telemetry import tracing
+from app.telemetry.metrics import HTTP_DURATION, HTTP_REQUESTS
 
 log = structlog.get_logger(__name__)
 

@@ -50,7 +50,7 @@ ANSWER_HEADERS: dict[str, Any] = RETRY_AFTER | {
     "Vary": {"schema": {"type": "string"}, "example": "Prefer"},
     "Cache-Control": {"schema": {"type": "string"}, "example": "private, no-cache"},
     "Preference-Applied": {
-        "description": "what was honoured of `Prefer` (RFC 7240)",
+        "description": "what was honored of `Prefer` (RFC 7240)",
         "schema": {"type": "string"},
         "example": "wait=30",
     },
@@ -177,10 +177,10 @@ _BASE64: dict[str, Any] = {
     "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     "description": f"{_FORMATS} in base64 without line breaks, or a data: URL of that",
 }
-_BROUGHT = "drawings of this source that you have already, of the text in `prompt`, which is needed then"
+_BROUGHT = "generated images of this source that you have already, of the text in `prompt`, which is needed then"
 
 
-def _drawings(each: dict[str, Any]) -> dict[str, Any]:
+def _generated_images(each: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": each, "minItems": 1, "maxItems": MOST_REFERENCES}
 
 
@@ -190,7 +190,7 @@ def _form_schema() -> dict[str, Any]:
         name: _without_null(value) for name, value in schema["properties"].items()
     }
     of_a_source = rf"^{REFERENCE_FIELD}\[[a-z0-9][a-z0-9._-]{{0,63}}\]$"
-    schema["patternProperties"] = {of_a_source: _drawings(_FILE) | {"description": _BROUGHT}}
+    schema["patternProperties"] = {of_a_source: _generated_images(_FILE) | {"description": _BROUGHT}}
     schema["required"] = [IMAGE_FIELD]
     return schema
 
@@ -198,7 +198,7 @@ def _form_schema() -> dict[str, Any]:
 def _json_schema() -> dict[str, Any]:
     schema = _options()
     references = {
-        "anyOf": [{"type": "object", "additionalProperties": _drawings(_BASE64)}, {"type": "null"}],
+        "anyOf": [{"type": "object", "additionalProperties": _generated_images(_BASE64)}, {"type": "null"}],
         "default": None,
         "description": f"by source, {_BROUGHT}",
     }
@@ -233,7 +233,7 @@ SUBMISSION: dict[str, Any] = {
         "multipart/form-data": {
             "schema": FORM_SCHEMA,
             # The default of the specification, said for clients that do not know it.
-            "encoding": {name: {"contentType": "application/json"} for name in ("metadata", "prior")},
+            "encoding": {name: {"contentType": "application/json"} for name in ("metadata", "external_scores")},
         },
         "application/json": {
             "schema": JSON_SCHEMA,
@@ -244,13 +244,13 @@ SUBMISSION: dict[str, Any] = {
         },
     },
 }
-DRAWINGS: dict[str, Any] = {
+GENERATED_IMAGES: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "properties": {REFERENCE_FIELD: _drawings(_FILE)},
+                "properties": {REFERENCE_FIELD: _generated_images(_FILE)},
                 "required": [REFERENCE_FIELD],
                 "additionalProperties": False,
             }
@@ -258,7 +258,7 @@ DRAWINGS: dict[str, Any] = {
         "application/json": {
             "schema": {
                 "type": "object",
-                "properties": {REFERENCES: _drawings(_BASE64)},
+                "properties": {REFERENCES: _generated_images(_BASE64)},
                 "required": [REFERENCES],
                 "additionalProperties": False,
             },

@@ -1,7 +1,7 @@
 """What a caller prefers: the `Prefer` header (RFC 7240), of which `wait` and `respond-async` are understood here.
 
 As the RFC has it, a preference is never an error: what is unknown or makes no sense is ignored, the first of several
-counts, and what was honoured is said in `Preference-Applied`.
+counts, and what was honored is said in `Preference-Applied`.
 """
 
 import re

@@ -32,7 +32,7 @@ from app.errors import (
 router = APIRouter(prefix="/problems", tags=["problems"])
 log = structlog.get_logger(__name__)
 
-# Postgres is away, or about to be.
+# Postgres is unavailable, or about to be.
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
 _BY_STATUS: dict[int, type[ServiceError]] = {
     404: NotFound,
@@ -138,7 +138,7 @@ async def _storage_error(request: Request, error: Exception) -> JSONResponse:
 
 def storage_problem(error: Exception) -> StorageUnavailable:
     """What one of the STORAGE_ERRORS is to a caller."""
-    log.warning("postgres_away", error=type(error).__name__)
+    log.warning("postgres_unavailable", error=type(error).__name__)
     return StorageUnavailable("The database does not answer; try again in a few seconds.")
 
 

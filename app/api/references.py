@@ -1,4 +1,4 @@
-"""POST /attribute/{id}/references/{source}: drawings of a source that a job waits for, once somebody has made them."""
+"""POST /attribute/{id}/references/{source}: generated images of a source that a job waits for, once somebody has made them."""
 
 import uuid
 from dataclasses import replace
@@ -7,12 +7,12 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.api.dependencies import Bringing, Decoders, Settings, Submitter, Uploads
-from app.api.openapi import DRAWINGS, problems
+from app.api.openapi import GENERATED_IMAGES, problems
 from app.api.uploading import arriving, taking
 from app.documents import JobDocument
 from app.errors import (
     Erased,
-    ImageTooLarge,
+    ImageTooLargeProblem,
     InvalidRequest,
     MalformedRequest,
     NotFound,
@@ -22,17 +22,17 @@ from app.errors import (
     ReferencesTooLate,
     ReferencesUnawaited,
     StorageUnavailable,
-    UndecodableImage,
-    UnsupportedImage,
+    UndecodableImageProblem,
+    UnsupportedImageProblem,
     UnsupportedMediaType,
     UploadTimeout,
     UploadTooLarge,
 )
 from app.intake import decoders as children
 from app.intake.arrival import media_type
-from app.intake.brought import Brought, drawings_from_json
 from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
-from app.intake.upload import read_drawings
+from app.intake.upload import read_reference_form
+from app.intake.uploaded_references import UploadedReference, references_from_json
 from app.settings import IntakeSettings
 
 router = APIRouter(tags=["attribution"])
@@ -41,7 +41,7 @@ router = APIRouter(tags=["attribution"])
 @router.post(
     "/attribute/{job_id:uuid}/references/{source}",
     response_model=JobDocument,
-    response_description="the job with these drawings, whether they are new or were brought before",
+    response_description="the job with these generated images, whether they are new or were brought before",
     responses=problems(
         MalformedRequest,
         NotFound,
@@ -53,16 +53,16 @@ router = APIRouter(tags=["attribution"])
         Erased,
         UploadTooLarge,
         UnsupportedMediaType,
-        UnsupportedImage,
-        UndecodableImage,
-        ImageTooLarge,
+        UnsupportedImageProblem,
+        UndecodableImageProblem,
+        ImageTooLargeProblem,
         InvalidRequest,
         Overloaded,
         StorageUnavailable,
     ),
-    openapi_extra={"requestBody": DRAWINGS},
+    openapi_extra={"requestBody": GENERATED_IMAGES},
 )
-async def bring_references(
+async def add_references(
     job_id: uuid.UUID,
     source: str,
     request: Request,
@@ -72,10 +72,10 @@ async def bring_references(
     decoders: Decoders,
     uploads: Uploads,
 ) -> Response:
-    """Bring a source's drawings of the job's caption: all of them, 1 to 16, in one request.
+    """Bring a source's generated images of the job's caption: all of them, 1 to 16, in one request.
 
     The job goes on with them at once, and without waiting any longer once no source is left to wait for. Doing so
-    again with the same drawings changes nothing. They are screened as the image in question was, and a hit ends the
+    again with the same generated images changes nothing. They are screened as the image in question was, and a hit ends the
     job.
     """
     await bringing.look(caller.tenant_id, job_id, source)
@@ -85,11 +85,13 @@ async def bring_references(
     return Response(document.model_dump_json(), media_type=JSON)
 
 
-async def _read(request: Request, limits: IntakeSettings, folder: Path, decoders: children.Decoders) -> Brought:
+async def _read(
+    request: Request, limits: IntakeSettings, folder: Path, decoders: children.Decoders
+) -> UploadedReference:
     if media_type(request.headers) != JSON:
         with arriving(limits.upload_timeout):
-            return await read_drawings(request.headers, request.receive, folder, limits)
+            return await read_reference_form(request.headers, request.receive, folder, limits)
     body = folder / "body"
     with arriving(limits.upload_timeout):
         await receive_json(request.headers, request.receive, body, body_limit(limits))
-    return drawings_from_json(await unpack_json(body, decoders), limits)
+    return references_from_json(await unpack_json(body, decoders), limits)

@@ -13,59 +13,59 @@ from app.access.capacity import Capacity
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
 from app.api.answers import Answers, connect_async_redis
-from app.api.drain import told_to_stop
+from app.api.drain import stop_requested
 from app.api.endings import Endings
-from app.api.waiting import Waiting
-from app.gauges import PoolGauges, StoreGauges
+from app.api.long_polling import LongPolling
+from app.api.store_gauges import PoolGauges, StoreGauges
+from app.db.blobs import Blobs
+from app.db.database import Database, connect
 from app.intake.acceptance import Intake
-from app.intake.bringing import Bringing
 from app.intake.decoders import Decoders
-from app.intake.drawings import Drawings
-from app.intake.once import Once
+from app.intake.idempotent_requests import IdempotentRequests
+from app.intake.reference_images import ReferenceImages
+from app.intake.reference_submission import ReferenceSubmission
 from app.intake.spool import remove_abandoned
+from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.queue.messenger import Messenger
 from app.queue.steps import is_local, queue_of, required_roles
 from app.settings import Settings
-from app.store.blobs import Blobs
-from app.store.database import Database, connect
-from app.store.snapshots import Snapshots, connect_redis
-from app.tracing import configure_tracing
+from app.telemetry.tracing import configure_tracing
 from app.vendors.circuit import which_are_open
-from attribution.catalogue import Catalogue, load_catalogue
+from attribution.catalog import Catalog, load_catalog
 
 
-class State(TypedDict):
+class ApiState(TypedDict):
     """The lifespan's state, as `request.state` carries it."""
 
     settings: Settings
     database: Database
     snapshots: Snapshots
     answers: Answers
-    waiting: Waiting
+    waiting: LongPolling
     heartbeats: Heartbeats
     gauges: tuple[StoreGauges, PoolGauges]
     keyring: Keyring
     rates: RateLimits
     capacity: Capacity
-    catalogue: Catalogue
+    catalog: Catalog
     blobs: Blobs
     broker: Broker
     intake: Intake
-    bringing: Bringing
+    bringing: ReferenceSubmission
     decoders: Decoders
-    once: Once
+    once: IdempotentRequests
     uploads: Semaphore
 
 
-def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
-    """The lifespan of an app with these settings; nothing connects yet. An unreadable catalogue stops the start."""
+def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[ApiState]]:
+    """The lifespan of an app with these settings; nothing connects yet. An unreadable catalog stops the start."""
 
     @asynccontextmanager
-    async def run(_: FastAPI) -> AsyncIterator[State]:
+    async def run(_: FastAPI) -> AsyncIterator[ApiState]:
         configure_tracing(settings.tracing, "whodrew-api")
-        catalogue = load_catalogue(settings.catalogue.directories)
+        catalog = load_catalog(settings.catalog.directories)
         database = Database(connect(settings.database))
         redis = connect_redis(settings.redis)
         async_redis = connect_async_redis(settings.redis)
@@ -79,7 +79,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        asked = catalogue.askable(datetime.now(UTC).date())
+        asked = catalog.askable(datetime.now(UTC).date())
         served = [source.id for source in asked if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,
@@ -89,37 +89,37 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             partial(which_are_open, redis, served),
         )
         decoders = Decoders(settings.intake)
-        drawings = Drawings(blobs, decoders)
+        generated_images = ReferenceImages(blobs, decoders)
         intake = Intake(
             database=database,
             blobs=blobs,
             messenger=messenger,
-            catalogue=catalogue,
+            catalog=catalog,
             decoders=decoders,
             snapshots=snapshots,
-            drawings=drawings,
+            generated_images=generated_images,
             settings=settings,
         )
-        bringing = Bringing(
+        bringing = ReferenceSubmission(
             database=database,
             blobs=blobs,
-            drawings=drawings,
+            generated_images=generated_images,
             snapshots=snapshots,
             messenger=messenger,
         )
         remove_abandoned()
-        with told_to_stop(endings.give_up):
+        with stop_requested(endings.give_up):
             try:
                 await endings.start()
-                yield State(
+                yield ApiState(
                     settings=settings,
                     database=database,
                     snapshots=snapshots,
                     answers=answers,
-                    waiting=Waiting(answers, endings, settings.waiting),
+                    waiting=LongPolling(answers, endings, settings.waiting),
                     heartbeats=heartbeats,
                     gauges=(store_gauges, PoolGauges(database)),
-                    catalogue=catalogue,
+                    catalog=catalog,
                     blobs=blobs,
                     broker=broker,
                     intake=intake,
@@ -128,7 +128,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     rates=RateLimits(async_redis),
                     capacity=Capacity(database, settings),
                     decoders=decoders,
-                    once=Once(database, intake, settings.intake.idempotency_ttl),
+                    once=IdempotentRequests(database, intake, settings.intake.idempotency_ttl),
                     uploads=Semaphore(settings.intake.concurrent_uploads),
                 )
             finally:

@@ -1,4 +1,4 @@
-"""/screening: a tenant's own hash lists and text rules, which its images and texts must pass before anything is drawn.
+"""/screening: a tenant's own hash lists and text rules, which its images and texts must pass before anything is generated.
 
 Everybody's lists and rules are the operator's, on the command line; they are not shown here.
 """
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.access.audit import record
 from app.api.dependencies import Administrator, Database, Identity, Settings
 from app.api.openapi import Responses, headers, problems
+from app.db.models import TextRule
 from app.documents import Document
 from app.errors import (
     InvalidRequest,
@@ -27,11 +28,10 @@ from app.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
+from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
 from app.screening.patterns import MAX_PATTERN, RuleKind, compile_rule
-from app.store import screening as store
-from app.store.models import TextRule
-from app.store.screening import ListSummary
+from app.screening.repository import ListSummary
 
 router = APIRouter(prefix="/screening", tags=["screening"])
 
@@ -54,7 +54,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 
 
 class HashListDocument(Document):
-    """A list of perceptual hashes (PDQ) of images that are not to be drawn after."""
+    """A list of perceptual hashes (PDQ) of images that are not to be generated after."""
 
     id: uuid.UUID
     name: str

@@ -1,15 +1,15 @@
-"""The catalogue as data: which sources this installation knows, and which of them it asks."""
+"""The catalog as data: which sources this installation knows, and which of them it asks."""
 
 from datetime import UTC, date, datetime
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.api.dependencies import Caller, Catalogue, Settings
+from app.api.dependencies import Caller, Catalog, Settings
 from app.api.openapi import problems
 from app.documents import Document
 from app.errors import NotFound
-from attribution.catalogue import LifecycleState, SeedSupport, Source
+from attribution.catalog import LifecycleState, SeedSupport, Source
 from attribution.errors import UnknownSource
 
 router = APIRouter(prefix="/sources", tags=["sources"])
@@ -43,7 +43,7 @@ class SourceEntryDocument(Document):
     platform: str = Field(description="who serves it; `local` is this installation itself")
     model: str
     revision: str
-    licence: str
+    license: str
     terms: str | None = Field(description="the address of its terms", examples=["https://example.com/terms"])
     enabled: bool = Field(
         description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is there on request, "
@@ -54,13 +54,13 @@ class SourceEntryDocument(Document):
     warning: str | None = Field(description="a sentence about a source that is to be switched off")
     external: bool = Field(description="whether prompts leave this installation")
     seed: SeedSupport = Field(
-        description="whether the same seed repeats a drawing; `unconfirmed`: seeds are taken, nobody promises more"
+        description="whether the same seed repeats a generated image; `unconfirmed`: seeds are taken, nobody promises more"
     )
     sizes: list[str] = Field(
         description="what it can be asked for: pixels, ratios, or `any`", examples=[["1024x1024", "16:9"]]
     )
-    candidates: int | None = Field(description="the γ that is advised for it; null: whatever the job asks")
-    price_usd: float | None = Field(description="of one drawing; null where it is not known")
+    images_per_source: int | None = Field(description="the γ that is advised for it; null: whatever the job asks")
+    price_usd: float | None = Field(description="of one generated image; null where it is not known")
     limits: LimitsDocument
 
 
@@ -72,22 +72,22 @@ class CaptionerDocument(Document):
     price_usd: float | None = Field(description="of one description; null where it is not known")
 
 
-class CatalogueDocument(Document):
-    """All sources in catalogue order, which also decides ties, and who describes images for them, or compares them."""
+class CatalogDocument(Document):
+    """All sources in catalog order, which also decides ties, and who describes images for them, or compares them."""
 
     sources: list[SourceEntryDocument]
-    captioners: list[CaptionerDocument] = Field([], description="the first is the usual one")
+    captioners: list[CaptionerDocument] = Field([], description="the first is the default")
     embedders: list[str] = Field(
-        [], description="what a job may name as `embedder`; the first is the usual one", examples=[["open_clip"]]
+        [], description="what a job may name as `embedder`; the first is the default", examples=[["open_clip"]]
     )
 
 
 @router.get("", responses=problems())
-def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> CatalogueDocument:
+def list_sources(_: Caller, catalog: Catalog, settings: Settings) -> CatalogDocument:
     """List the sources, the captioners and the embedders."""
     today = datetime.now(UTC).date()
-    return CatalogueDocument(
-        sources=[_entry(source, today) for source in catalogue.sources],
+    return CatalogDocument(
+        sources=[_entry(source, today) for source in catalog.sources],
         captioners=[
             CaptionerDocument(name=name, external=each.external, price_usd=each.price_usd)
             for name, each in settings.models.offered.items()
@@ -97,12 +97,12 @@ def list_sources(_: Caller, catalogue: Catalogue, settings: Settings) -> Catalog
 
 
 @router.get("/{source_id}", responses=problems(NotFound))
-def get_source(source_id: str, _: Caller, catalogue: Catalogue) -> SourceEntryDocument:
+def get_source(source_id: str, _: Caller, catalog: Catalog) -> SourceEntryDocument:
     """Show one source."""
     try:
-        return _entry(catalogue.get(source_id), datetime.now(UTC).date())
+        return _entry(catalog.get(source_id), datetime.now(UTC).date())
     except UnknownSource as error:
-        raise NotFound("The catalogue has no such source; GET /sources lists them.") from error
+        raise NotFound("The catalog has no such source; GET /sources lists them.") from error
 
 
 def _entry(source: Source, today: date) -> SourceEntryDocument:
@@ -114,7 +114,7 @@ def _entry(source: Source, today: date) -> SourceEntryDocument:
         platform=source.platform,
         model=source.model,
         revision=source.revision,
-        licence=source.licence,
+        license=source.license,
         terms=source.terms,
         enabled=source.enabled,
         on_request=source.on_request,
@@ -125,7 +125,7 @@ def _entry(source: Source, today: date) -> SourceEntryDocument:
         external=source.external,
         seed=source.seed,
         sizes=list(source.sizes),
-        candidates=source.candidates,
+        images_per_source=source.images_per_source,
         price_usd=source.price_usd,
         limits=LimitsDocument(
             timeout_seconds=limits.timeout_seconds,

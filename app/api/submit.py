@@ -35,18 +35,18 @@ from app.api.uploading import arriving, taking
 from app.documents import JobDocument
 from app.errors import (
     AddressRefused,
-    ImageTooLarge,
+    ImageTooLargeProblem,
     InvalidRequest,
     KeyInUse,
     KeyReused,
     MalformedRequest,
     Overloaded,
     StorageUnavailable,
-    UndecodableImage,
+    UndecodableImageProblem,
     UnknownCaptioner,
     UnknownEmbedder,
-    UnknownSource,
-    UnsupportedImage,
+    UnknownSourceProblem,
+    UnsupportedImageProblem,
     UnsupportedMediaType,
     UploadTimeout,
     UploadTooLarge,
@@ -54,8 +54,8 @@ from app.errors import (
 from app.intake import decoders as children
 from app.intake.arrival import media_type
 from app.intake.conditions import read_cancel_after, read_idempotency_key
+from app.intake.idempotent_requests import Terms
 from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
-from app.intake.once import Terms
 from app.intake.submission import Submission, from_form, from_json
 from app.intake.upload import read_upload
 from app.settings import IntakeSettings
@@ -85,11 +85,11 @@ router = APIRouter(tags=["attribution"], route_class=lean(_submit))
         KeyInUse,
         UploadTooLarge,
         UnsupportedMediaType,
-        UnsupportedImage,
-        UndecodableImage,
-        ImageTooLarge,
+        UnsupportedImageProblem,
+        UndecodableImageProblem,
+        ImageTooLargeProblem,
         InvalidRequest,
-        UnknownSource,
+        UnknownSourceProblem,
         UnknownCaptioner,
         UnknownEmbedder,
         AddressRefused,
@@ -109,7 +109,7 @@ async def attribute_image(
     uploads: Uploads,
     waiting: Waiting,
 ) -> Response:
-    """Ask which source drew an image: a file in a form, base64 in JSON, or an address that a worker will fetch.
+    """Ask which source generated an image: a file in a form, base64 in JSON, or an address that a worker will fetch.
 
     What the content decodes as counts, not the file's name: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF, AVIF.
     With `Prefer: wait=n` the answer is a 200 with the job's end if that comes within n seconds, otherwise a 202.
@@ -127,7 +127,7 @@ async def attribute_image(
         accepted = await once.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await replay(request, waiting, caller.tenant_id, accepted)
-    intake.hand_on([accepted])
+    intake.requeue([accepted])
     bind_contextvars(job_id=str(accepted.id))  # for the request's line in the log
     return await answer_accepted(request, waiting, caller.tenant_id, accepted)
 

@@ -5,15 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Header
 
 from app.api.openapi import Responses
-from app.webhook.events import (
+from app.webhooks.events import (
     PING,
     CompletedData,
-    Event,
     EventType,
     FailedData,
     JobData,
     PingData,
     SourceFinishedData,
+    WebhookEvent,
 )
 
 _DATA: dict[str, type[JobData] | type[PingData]] = {
@@ -38,7 +38,7 @@ def describe_events(app: FastAPI) -> None:
 
 def _add(router: APIRouter, kind: str, data: type[JobData] | type[PingData]) -> None:
     def receive(
-        body: Event[data],  # type: ignore[valid-type]
+        body: WebhookEvent[data],  # type: ignore[valid-type]
         webhook_id: Annotated[str, Header(description="the same for every attempt: whoever has seen it is done")],
         webhook_timestamp: Annotated[int, Header(description="of the attempt, in seconds since 1970")],
         webhook_signature: Annotated[str, Header(description="`v1,` and base64; two of them during a rotation")],

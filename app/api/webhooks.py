@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from app.access.audit import record
 from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
 from app.api.openapi import problems
+from app.db.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.documents import Document
+from app.egress import check_url
 from app.errors import (
     AddressRefused,
     EndpointDisabled,
@@ -21,14 +23,12 @@ from app.errors import (
     StorageUnavailable,
     UploadTooLarge,
 )
-from app.outbound import check_url
 from app.queue.steps import notify_step
-from app.store.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.webhook import deliveries, endpoints
-from app.webhook.events import EventType
-from app.webhook.receivers import receiver_rules
-from app.webhook.schedule import DeliveryState
-from app.webhook.signing import message_id
+from app.webhooks import deliveries, endpoints
+from app.webhooks.events import EventType
+from app.webhooks.receivers import receiver_rules
+from app.webhooks.schedule import DeliveryState
+from app.webhooks.signing import message_id
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 

@@ -8,10 +8,10 @@ from app.api.dependencies import Blobs, Broker, Database, Snapshots, Submitter
 from app.api.openapi import problems
 from app.documents import JobDocument, job_document
 from app.errors import Erased, NotFound, StorageUnavailable
+from app.jobs import repository
+from app.jobs.deletion import erase
 from app.queue.steps import notify_step
-from app.store import jobs
-from app.store.calls import spent
-from app.store.erasure import erase
+from app.vendors.budget import spent
 
 router = APIRouter(tags=["attribution"])
 
@@ -30,13 +30,13 @@ def cancel_attribution(
     Doing so again, or after the job has ended, changes nothing and answers with the job as it is.
     """
     with database.transaction() as session:
-        canceled = jobs.cancel(session, caller.tenant_id, job_id)
-        job = canceled or jobs.find(session, caller.tenant_id, job_id)
+        canceled = repository.cancel(session, caller.tenant_id, job_id)
+        job = canceled or repository.find(session, caller.tenant_id, job_id)
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
         if job.erased_at is not None:
             raise Erased(f"Job {job_id} was erased.")
-        document = job_document(job, jobs.sources_of(session, job_id), spent(session, job))
+        document = job_document(job, repository.sources_of(session, job_id), spent(session, job))
     if canceled is not None:
         snapshots.end(caller.tenant_id, document)
         if canceled.notify:

@@ -4,10 +4,10 @@ import argparse
 import json
 from typing import Any
 
+from app.access import tenant_repository
 from app.access.audit import entries
 from app.commands.session import number, transaction
 from app.settings import Settings
-from app.store import tenants
 
 
 def add_commands(groups: Any) -> None:
@@ -24,7 +24,7 @@ def add_commands(groups: Any) -> None:
 def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per entry. Raises NotFound for an unknown tenant."""
     with transaction(settings) as session:
-        tenant_id = None if given.tenant is None else tenants.named(session, given.tenant).id
+        tenant_id = None if given.tenant is None else tenant_repository.named(session, given.tenant).id
         for entry in entries(session, tenant_id, given.subject, None, given.limit):
             detail = json.dumps(entry.detail, ensure_ascii=False) if entry.detail else ""
             print(f"{entry.at:%F %T}  {entry.actor}  {entry.action}  {entry.subject}  {detail}".rstrip())

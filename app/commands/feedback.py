@@ -6,9 +6,9 @@ import sys
 from contextlib import closing
 from typing import Any
 
+from app.db.database import Database, connect
+from app.jobs import feedback_repository
 from app.settings import Settings
-from app.store import feedback
-from app.store.database import Database, connect
 
 
 def add_commands(groups: Any) -> None:
@@ -22,7 +22,7 @@ def add_commands(groups: Any) -> None:
 def export(settings: Settings, _: argparse.Namespace) -> None:
     """Writes to standard output, of all tenants, in the order of the jobs."""
     with closing(Database(connect(settings.database))) as database, database.transaction(durable=False) as session:
-        for told, result in feedback.export(session):
+        for told, result in feedback_repository.export(session):
             line = {
                 "job": str(told.job_id),
                 "tenant": str(told.tenant_id),

@@ -6,13 +6,12 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from app.access import issuing
+from app.access import issuing, key_repository, tenant_repository
 from app.access.scopes import Scope
 from app.commands.session import ACTOR, duration, number, transaction
+from app.db.models import ApiKey
 from app.errors import NotFound
 from app.settings import Settings
-from app.store import keys, tenants
-from app.store.models import ApiKey
 
 _MOST = 1_000
 
@@ -49,7 +48,7 @@ def create(settings: Settings, given: argparse.Namespace) -> None:
     """Makes a key and prints it. Raises NotFound for an unknown tenant."""
     expires_at = None if given.expires is None else datetime.now(UTC) + given.expires
     with transaction(settings) as session:
-        tenant = tenants.named(session, given.tenant)
+        tenant = tenant_repository.named(session, given.tenant)
         key, text = issuing.issue(
             session,
             tenant.id,
@@ -66,7 +65,7 @@ def create(settings: Settings, given: argparse.Namespace) -> None:
 def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per key, newest first."""
     with transaction(settings) as session:
-        for key in keys.of_tenant(session, tenants.named(session, given.tenant).id, None, _MOST):
+        for key in key_repository.of_tenant(session, tenant_repository.named(session, given.tenant).id, None, _MOST):
             scopes = ",".join(key.scopes)
             print("  ".join([str(key.id), key.prefix, scopes, key.name, *_state(key)]))
 

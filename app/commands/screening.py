@@ -16,20 +16,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.access.audit import record
+from app.db.database import Database, connect
+from app.db.models import Tenant
 from app.errors import InvalidRequest, NotFound
+from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
 from app.screening.patterns import RuleKind, compile_rule
 from app.settings import Settings
-from app.store import screening as store
-from app.store.database import Database, connect
-from app.store.models import Tenant
 
 ACTOR = "operator"
 
 
 def add_commands(groups: Any) -> None:
     """Adds the group's parsers."""
-    group = groups.add_parser("screening", help="what must not be drawn after", description=__doc__)
+    group = groups.add_parser("screening", help="what must not be generated after", description=__doc__)
     commands = group.add_subparsers(required=True, metavar="command")
     whose = argparse.ArgumentParser(add_help=False)
     whose.add_argument("--tenant", metavar="NAME", help="a tenant's own; without it, everybody's")

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from app.db.database import Database, connect
 from app.settings import Settings
-from app.store.database import Database, connect
 
 # As the audit log names who is at the command line.
 ACTOR = "operator"

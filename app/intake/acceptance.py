@@ -11,32 +11,32 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from app.access.quota import too_many_jobs
+from app.cache.cache_keys import answer_key
+from app.cache.decoded import DecodedFiles
+from app.cache.results import reuse
+from app.db.blobs import Blobs, StoredBlob, unused
+from app.db.database import Database
+from app.db.method_options import Variant
+from app.db.models import Job, Stage
 from app.documents import ImageDocument, JobDocument, job_document
+from app.egress import check_url
 from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
-from app.intake.drawings import Drawings, roles
 from app.intake.options import Options, mistake
-from app.intake.seen import Seen
-from app.intake.selection import check_prior, select_sources
+from app.intake.reference_images import ReferenceImages, roles
+from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
-from app.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
-from app.outbound import check_url
-from app.questions import answer_key
+from app.jobs import idempotency
+from app.jobs.admission import fits
+from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs.snapshots import Snapshots
 from app.queue.messenger import Messenger
 from app.queue.steps import notify_step, stage_step
 from app.settings import OutboundSettings, Settings
-from app.store import idempotency
-from app.store.accepting import NewJob, NewSource, accept
-from app.store.admission import fits
-from app.store.answers import reuse
-from app.store.blobs import Blobs, StoredBlob, unused
-from app.store.database import Database
-from app.store.models import Job, Stage
-from app.store.snapshots import Snapshots
-from app.variant import Variant
-from app.webhook.receivers import receiver_rules
-from attribution.catalogue import Catalogue
+from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
+from app.webhooks.receivers import receiver_rules
+from attribution.catalog import Catalog
 
 # The role in which a job uses its image as it came.
 ORIGINAL = "original"
@@ -80,16 +80,16 @@ class Intake:
         database: Database,
         blobs: Blobs,
         messenger: Messenger,
-        catalogue: Catalogue,
+        catalog: Catalog,
         decoders: Decoders,
-        drawings: Drawings,
+        generated_images: ReferenceImages,
         snapshots: Snapshots,
         settings: Settings,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._messenger = messenger
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._decoders = decoders
         self._snapshots = snapshots
         self._cache = settings.cache
@@ -103,34 +103,36 @@ class Intake:
         self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
-        self._drawings = drawings
-        self._seen = Seen()
+        self._generated_images = generated_images
+        self._seen = DecodedFiles()
 
     async def accept(
         self,
         tenant_id: uuid.UUID,
         submission: Submission,
         cancel_after: timedelta | None = None,
-        key: idempotency.Claim | None = None,
+        key: idempotency.KeyClaim | None = None,
     ) -> JobDocument:
         """Decodes, stores and commits. Raises a RequestError the caller can mend, Unavailable, or Superseded.
 
-        The `key` is completed with the job; the workers hear of it from `hand_on`.
+        The `key` is completed with the job; the workers hear of it from `requeue`.
         """
         options = submission.options
         sources = select_sources(
-            self._catalogue,
+            self._catalog,
             options.sources,
             options.exclude,
             datetime.now(UTC).date(),
             brought=[each.source for each in submission.references],
             awaited=options.await_references,
         )
-        check_prior(self._catalogue, options.prior or ())
+        check_external_scores(self._catalog, options.external_scores or ())
         webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
         image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
-        drawings = await self._drawings.store(tenant_id, submission.references)
-        uses = {role: blob for source, stored in drawings.items() for role, blob in roles(source, stored).items()}
+        generated_images = await self._generated_images.store(tenant_id, submission.references)
+        uses = {
+            role: blob for source, stored in generated_images.items() for role, blob in roles(source, stored).items()
+        }
         try:
             image = await self._take(tenant_id, submission.image) if submission.image else _Image()
             uses |= image.uses
@@ -139,8 +141,8 @@ class Intake:
                 **image.values,
                 image_url=image_url,
                 stage=Stage.SCREENING if submission.image else Stage.FETCHING,
-                candidates=options.candidates or self._settings.candidates,
-                sources=[_with_drawings(source, drawings.get(source.source, ())) for source in sources],
+                images_per_source=options.images_per_source or self._settings.images_per_source,
+                sources=[_with_generated_images(source, generated_images.get(source.source, ())) for source in sources],
                 deadline=self._deadline(options),
                 prompt=options.prompt,
                 seed=options.seed,
@@ -149,14 +151,14 @@ class Intake:
                 labels=options.metadata,
                 cancel_after=cancel_after,
                 budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
-                usual_budget_usd=self._spend.budget_usd,
+                default_budget_usd=self._spend.budget_usd,
                 max_budget_usd=self._spend.max_budget_usd,
                 local_only=options.local_only,
-                usual_local_only=self._spend.local_only,
+                default_local_only=self._spend.local_only,
                 webhook_url=webhook_url,
                 webhook_events=options.webhook_events,
                 cache=options.cache,
-                prior=self._prior(options),
+                external_scores=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
                 new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
@@ -170,7 +172,7 @@ class Intake:
             await to_thread.run_sync(self._end, tenant_id, document)
         return document
 
-    def hand_on(self, accepted: Iterable[JobDocument]) -> None:
+    def requeue(self, accepted: Iterable[JobDocument]) -> None:
         """Has the workers told. Should that fail, the sweep does."""
         self._messenger.soon(
             stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
@@ -193,10 +195,10 @@ class Intake:
 
     def _prior(self, options: Options) -> dict[str, Any] | None:
         """As the row keeps it."""
-        if options.prior is None:
+        if options.external_scores is None:
             return None
-        weight = self._models.prior_weight if options.prior_weight is None else options.prior_weight
-        return {"scores": options.prior, "weight": weight}
+        weight = self._models.fusion_weight if options.fusion_weight is None else options.fusion_weight
+        return {"scores": options.external_scores, "weight": weight}
 
     def _variant(self, options: Options) -> dict[str, Any]:
         """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
@@ -219,7 +221,7 @@ class Intake:
             return timedelta(seconds=options.await_seconds)
         return self._settings.reference_deadline if options.await_references else self._settings.deadline
 
-    def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.Claim | None) -> JobDocument:
+    def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.KeyClaim | None) -> JobDocument:
         if self._blobs.is_folder and ORIGINAL in uses:  # here: a busy disk must not hold up the event loop
             self._blobs.put_all([uses[ORIGINAL]])
         with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
@@ -253,8 +255,8 @@ class Intake:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        asked = (new.candidates, new.seed, new.prompt, new.variant, new.prior)
-        return answer_key(new.image["sha256"], new.sources, self._catalogue, *asked)
+        asked = (new.images_per_source, new.seed, new.prompt, new.variant, new.external_scores)
+        return answer_key(new.image["sha256"], new.sources, self._catalog, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         CACHE_REQUESTS.labels("answer", "hit").inc()
@@ -266,9 +268,10 @@ class Intake:
             self._blobs.delete_all(unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
 
 
-def _with_drawings(source: NewSource, drawings: Sequence[StoredBlob]) -> NewSource:
+def _with_generated_images(source: NewSource, generated_images: Sequence[StoredBlob]) -> NewSource:
     return replace(
-        source, drawings=tuple({"k": k, "seed": None, "blob": blob.sha256} for k, blob in enumerate(drawings))
+        source,
+        generated_images=tuple({"k": k, "seed": None, "blob": blob.sha256} for k, blob in enumerate(generated_images)),
     )
 
 

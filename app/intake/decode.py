@@ -65,12 +65,12 @@ def inspect(upload: Path, limits: DecodeLimits) -> Decoded:
 def derive(
     upload: Path, canonical: Path, limits: DecodeLimits, trust_list: Path | None, evidence_seconds: float
 ) -> list[dict[str, Any]]:
-    """`canonicalise` and `read_evidence` in one go."""
-    canonicalise(upload, canonical, limits)
+    """`canonicalize` and `read_evidence` in one go."""
+    canonicalize(upload, canonical, limits)
     return read_evidence(upload, trust_list, limits.memory_bytes, evidence_seconds)
 
 
-def canonicalise(upload: Path, canonical: Path, limits: DecodeLimits) -> None:
+def canonicalize(upload: Path, canonical: Path, limits: DecodeLimits) -> None:
     """Writes the canonical BMP of `upload` to `canonical`. Raises, and ends the process, as `inspect` does."""
     with limited(limits.memory_bytes, limits.cpu_seconds):
         from attribution.image import encode_bmp
@@ -79,18 +79,18 @@ def canonicalise(upload: Path, canonical: Path, limits: DecodeLimits) -> None:
 
 
 def decode_reference(upload: Path, canonical: Path, limits: DecodeLimits) -> str:
-    """Writes the canonical BMP of a drawing that a caller brings, and returns its SHA-256. Raises as `inspect` does.
+    """Writes the canonical BMP of a generated image that a caller brings, and returns its SHA-256. Raises as `inspect` does.
 
-    One that is blank, as safety filters leave it, is an UndecodableImage: nothing was drawn that could be compared.
+    One that is blank, as safety filters leave it, is an UndecodableImage: nothing was generated that could be compared.
     """
     with limited(limits.memory_bytes, limits.cpu_seconds):
         from attribution.errors import UndecodableImage
         from attribution.image import encode_bmp
-        from attribution.resynthesise.blank import is_blank
+        from attribution.resynthesis.blank import is_blank
 
         image = _load(upload, limits, limits.canonical_side).image
         if is_blank(image):
-            raise UndecodableImage("It is blank: all of one colour, as safety filters leave it.")
+            raise UndecodableImage("It is blank: all of one color, as safety filters leave it.")
         bmp = encode_bmp(image)
         canonical.write_bytes(bmp)
         return hashlib.sha256(bmp).hexdigest()

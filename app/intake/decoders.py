@@ -10,18 +10,18 @@ import structlog
 from anyio import BrokenWorkerProcess, CapacityLimiter, fail_after, to_process
 
 from app.errors import (
-    ImageTooLarge,
+    ImageTooLargeProblem,
     MalformedRequest,
     Overloaded,
     RequestError,
     StorageUnavailable,
-    UndecodableImage,
-    UnsupportedImage,
+    UndecodableImageProblem,
+    UnsupportedImageProblem,
 )
 from app.intake.decode import (
     Decoded,
     DecodeLimits,
-    canonicalise,
+    canonicalize,
     decode_reference,
     derive,
     inspect,
@@ -37,9 +37,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
-    errors.UnsupportedImage: UnsupportedImage,
-    errors.UndecodableImage: UndecodableImage,
-    errors.ImageTooLarge: ImageTooLarge,
+    errors.UnsupportedImageProblem: UnsupportedImageProblem,
+    errors.UndecodableImageProblem: UndecodableImageProblem,
+    errors.ImageTooLargeProblem: ImageTooLargeProblem,
 }
 
 
@@ -87,7 +87,7 @@ class Decoders:
             raise _PROBLEMS[type(error)](str(error)) from error
         # Whatever broke the child, the image is judged by itself: evidence that cannot be read does not cost it.
         with self._judging():
-            await self._run(self._patience, canonicalise, upload, canonical, self._limits)
+            await self._run(self._patience, canonicalize, upload, canonical, self._limits)
         return await self._evidence(upload)
 
     async def _run(self, patience: float, task: Callable[..., T], *arguments: Any) -> T:
@@ -104,7 +104,7 @@ class Decoders:
         except errors.ImageError as error:
             raise _PROBLEMS[type(error)](str(error)) from error
         except MemoryError as error:
-            raise ImageTooLarge("Decoding this image would take more memory than is allowed.") from error
+            raise ImageTooLargeProblem("Decoding this image would take more memory than is allowed.") from error
         except TimeoutError as error:
             log.warning("decoder_killed", reason="timeout")
             raise Overloaded(
@@ -114,7 +114,7 @@ class Decoders:
         except (BrokenWorkerProcess, ProcessLookupError) as error:
             # The second is what anyio raises when the dead child was reaped before anyio came to kill it.
             log.warning("decoder_killed", reason="died")
-            raise UndecodableImage(
+            raise UndecodableImageProblem(
                 f"Decoding this image broke the decoder, or took more than {self._limits.cpu_seconds:g} seconds."
             ) from error
         except OSError as error:
@@ -122,7 +122,7 @@ class Decoders:
             raise StorageUnavailable("The image cannot be stored just now; try again in a minute.") from error
 
     async def decode_reference(self, upload: Path, canonical: Path) -> str:
-        """Writes a drawing's canonical BMP and returns its hash. Raises as `inspect` does, also for a blank one."""
+        """Writes a generated image's canonical BMP and returns its hash. Raises as `inspect` does, also for a blank one."""
         with self._judging():
             return await self._run(self._patience, decode_reference, upload, canonical, self._limits)
 

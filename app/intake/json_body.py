@@ -19,7 +19,7 @@ _OVERHEAD = 128 * 1024
 
 
 def body_limit(limits: IntakeSettings) -> int:
-    """How large a JSON body may be, with an image and drawings or with drawings alone.
+    """How large a JSON body may be, with an image and generated images or with generated images alone.
 
     Base64 takes a third more, and `/` may be written as `\\/`.
     """

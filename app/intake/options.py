@@ -25,7 +25,7 @@ from pydantic.config import JsonDict
 from app.errors import InvalidRequest
 from app.intake.strict_json import parse
 from app.settings import MAX_AWAITED
-from app.webhook.events import EventType
+from app.webhooks.events import EventType
 from attribution.offer import NAME_PATTERN
 from attribution.ports import Aggregate, DistanceName
 
@@ -36,11 +36,11 @@ MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
 MAX_BUDGET_USD = 100_000
 
 _LISTS = ("sources", "exclude", "await_references", "webhook_events")
-_NUMBERS = ("candidates", "seed", "await_seconds")
-_OBJECTS = ("metadata", "prior")
+_NUMBERS = ("images_per_source", "seed", "await_seconds")
+_OBJECTS = ("metadata", "external_scores")
 _SWITCHES = ("local_only", "cache")
 _AMOUNTS = ("budget_usd",)
-_SHARES = ("prior_weight",)
+_SHARES = ("fusion_weight",)
 # What `_speakable` asks for, for those who read the API's document.
 _SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -78,22 +78,23 @@ class Options(BaseModel):
     sources: tuple[str, ...] | None = Field(
         None,
         description="candidate sources by id, repeated or separated by commas; all enabled ones where not given. "
-        "Sources whose drawings you bring are there besides, so that with those this may be empty",
+        "Sources whose generated images you bring are there besides, so that with those this may be empty",
         examples=[["zoo-unet", "zoo-flow"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
-    candidates: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
-        None, description="γ, drawings asked of each source; the installation's default where not given"
+    images_per_source: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
+        None, description="γ, generated images asked of each source; the installation's default where not given"
     )
     distance: DistanceName | None = Field(
-        None, description="what an image and a drawing are compared by; the installation's default where not given"
+        None,
+        description="what an image and a generated image are compared by; the installation's default where not given",
     )
     aggregate: Aggregate | None = Field(
         None,
-        description="which similarity stands for a source: the mean over its drawings, that of the nearest (`max`), or "
+        description="which similarity stands for a source: the mean over its generated images, that of the nearest (`max`), or "
         "the median; the installation's default where not given",
     )
-    prior: (
+    external_scores: (
         Annotated[
             dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]],
             Field(min_length=1, max_length=MOST_PRIORS),
@@ -105,9 +106,9 @@ class Options(BaseModel):
         "fused with them, and its verdict is not calibrated then",
         examples=[{"zoo-unet": 0.7, "zoo-dit": 0.2}],
     )
-    prior_weight: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
+    fusion_weight: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
         None,
-        description="how much `prior` counts beside our own distances, from 0 to 1; the installation's default where "
+        description="how much `external_scores` counts beside our own distances, from 0 to 1; the installation's default where "
         "not given",
     )
     prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_speakable)] | None = Field(
@@ -130,17 +131,17 @@ class Options(BaseModel):
     )
     await_references: tuple[str, ...] = Field(
         (),
-        description="sources that are not asked: you have them draw the caption, which the job shows, and bring the "
-        "drawings to POST /attribute/{job_id}/references/{source}. Written like `sources`",
+        description="sources that are not asked: you have them generate the caption, which the job shows, and bring the "
+        "generated images to POST /attribute/{job_id}/references/{source}. Written like `sources`",
         examples=[["midjourney"]],
     )
     await_seconds: Annotated[int, Field(ge=60, le=MAX_AWAIT_SECONDS, strict=True)] | None = Field(
         None,
-        description="how long, from now on, the job may take because it waits for drawings; with `await_references` "
+        description="how long, from now on, the job may take because it waits for generated images; with `await_references` "
         "only. The installation's default where not given",
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
-        None, description="seeds the drawings; derived from caption and source where not given"
+        None, description="seeds the generated images; derived from caption and source where not given"
     )
     budget_usd: Annotated[float, Field(ge=0, le=MAX_BUDGET_USD, strict=True, allow_inf_nan=False)] | None = Field(
         None,
@@ -153,7 +154,7 @@ class Options(BaseModel):
     )
     cache: Annotated[bool, Field(strict=True)] = Field(
         True,
-        description="whether the answer, or drawings, may be taken from earlier jobs, and these may serve later ones",
+        description="whether the answer, or generated images, may be taken from earlier jobs, and these may serve later ones",
     )
     external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
         None,
@@ -184,15 +185,15 @@ class Options(BaseModel):
 
     @field_validator("await_seconds")
     @classmethod
-    def _for_drawings(cls, value: int | None, info: ValidationInfo) -> int | None:
+    def _for_generated_images(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and not info.data.get("await_references"):
             raise ValueError("needs await_references beside it")
         return value
 
-    @field_validator("prior_weight")
+    @field_validator("fusion_weight")
     @classmethod
     def _for_scores(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is not None and info.data.get("prior", ...) is None:
+        if value is not None and info.data.get("external_scores", ...) is None:
             raise ValueError("needs a prior beside it")
         return value
 

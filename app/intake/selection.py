@@ -1,23 +1,23 @@
-"""Which sources a job asks: the catalogue, less what the caller left out, as rows to be."""
+"""Which sources a job asks: the catalog, less what the caller left out, as rows to be."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
-from app.errors import InvalidRequest, UnknownSource
+from app.errors import InvalidRequest, UnknownSourceProblem
 from app.intake.options import mistake
+from app.jobs.insertion import NewSource
 from app.queue.steps import REFERENCE_QUEUE, queue_of
-from app.store.accepting import NewSource
 from attribution import errors
-from attribution.catalogue import Catalogue, Source
+from attribution.catalog import Catalog, Source
 from attribution.ports import BY_CALLER, Origin, SourceState
 
-_AWAITED = "Waits for drawings of the job's caption by this source, which its caller brings."
+_AWAITED = "Waits for generated images of the job's caption by this source, which its caller brings."
 # For screening what was brought of one source.
 _SCREENING = timedelta(minutes=5)
 
 
 def select_sources(
-    catalogue: Catalogue,
+    catalog: Catalog,
     include: Sequence[str] | None,
     exclude: Sequence[str],
     today: date,
@@ -25,16 +25,16 @@ def select_sources(
     brought: Collection[str] = (),
     awaited: Collection[str] = (),
 ) -> tuple[NewSource, ...]:
-    """The selected sources in catalogue order; one that no program can ask today says so and stays untested.
+    """The selected sources in catalog order; one that no program can ask today says so and stays untested.
 
-    Those of which drawings are `brought` or `awaited` are among them whatever they are, and nobody asks them.
+    Those of which generated images are `brought` or `awaited` are among them whatever they are, and nobody asks them.
     Raises UnknownSource, and InvalidRequest where nothing is left or a disabled source is asked for by name.
     """
     try:
-        selected = catalogue.select(include, exclude, (*brought, *awaited))
-    except errors.UnknownSource as error:
-        known = [source.id for source in catalogue.sources]
-        raise UnknownSource(f"{error} The sources here are: {', '.join(known)}.", known=known) from error
+        selected = catalog.select(include, exclude, (*brought, *awaited))
+    except errors.UnknownSourceProblem as error:
+        known = [source.id for source in catalog.sources]
+        raise UnknownSourceProblem(f"{error} The sources here are: {', '.join(known)}.", known=known) from error
     if not selected:
         wrong = (
             mistake("exclude", "Exclude fewer sources, or name some that are not excluded.")
@@ -64,15 +64,15 @@ def select_sources(
     return rows
 
 
-def check_prior(catalogue: Catalogue, prior: Collection[str]) -> None:
-    """Raises UnknownSource that points at every score of a source that the catalogue does not have."""
-    unknown = [name for name in prior if name not in catalogue]
+def check_external_scores(catalog: Catalog, external_scores: Collection[str]) -> None:
+    """Raises UnknownSource that points at every score of a source that the catalog does not have."""
+    unknown = [name for name in external_scores if name not in catalog]
     if unknown:
-        known = [source.id for source in catalogue.sources]
-        raise UnknownSource(
+        known = [source.id for source in catalog.sources]
+        raise UnknownSourceProblem(
             f"{errors.UnknownSource(unknown)} The sources here are: {', '.join(known)}.",
             known=known,
-            errors=[mistake("prior", "There is no such source.", name) for name in unknown],
+            errors=[mistake("external_scores", "There is no such source.", name) for name in unknown],
         )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest
-from app.intake.brought import Brought, Mistakes, check_sizes, read_references, too_large
 from app.intake.options import Options, mistake, read_form, read_members
 from app.intake.unpack import IMAGE, REFERENCES, ImageFile, NoImage
 from app.intake.upload import Upload
+from app.intake.uploaded_references import Mistakes, UploadedReference, check_sizes, read_references, too_large
 from app.settings import IntakeSettings
 
 IMAGE_URL = "image_url"
@@ -26,7 +26,7 @@ class Submission:
     options: Options
     image: Path | None = None
     image_url: str | None = None
-    references: tuple[Brought, ...] = ()
+    references: tuple[UploadedReference, ...] = ()
 
     def fingerprint(self, endpoint: str, cancel_after: timedelta | None) -> str:
         """The same for the same request, whether it came as form or as JSON. Reads the images."""
@@ -83,10 +83,10 @@ def from_json(value: Any, limits: IntakeSettings) -> Submission:
     return Submission(options, image=path, image_url=url, references=references)
 
 
-def _check_together(options: Options, references: Sequence[Brought], mistakes: Mistakes) -> None:
-    """Adds to the mistakes where options and drawings contradict each other."""
+def _check_together(options: Options, references: Sequence[UploadedReference], mistakes: Mistakes) -> None:
+    """Adds to the mistakes where options and generated images contradict each other."""
     if references and options.prompt is None:
-        detail = "is needed beside drawings: the text that they were drawn from, which all other sources are given, too"
+        detail = "is needed beside generated images: the text that they were generated from, which all other sources are given, too"
         mistakes.append(mistake("prompt", detail))
     for each in references:
         if each.source in (*options.exclude, *options.await_references):

@@ -17,9 +17,9 @@ from starlette.types import Receive
 
 from app.errors import InvalidRequest, MalformedRequest, UnsupportedMediaType, UploadTooLarge
 from app.intake.arrival import receive_body
-from app.intake.brought import Brought, too_large, too_large_together, too_many
 from app.intake.options import FIELDS, mistake
 from app.intake.unpack import ImageFile
+from app.intake.uploaded_references import UploadedReference, too_large, too_large_together, too_many
 from app.settings import IntakeSettings
 from attribution.ports import MOST_REFERENCES
 
@@ -37,18 +37,18 @@ class Upload:
 
     image: Path
     fields: tuple[tuple[str, str], ...]
-    references: tuple[Brought, ...] = ()
+    references: tuple[UploadedReference, ...] = ()
 
 
 async def read_upload(headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings) -> Upload:
-    """Writes the image, and the drawings that come with it, into the folder, never more of it than they may have.
+    """Writes the image, and the generated images that come with it, into the folder, never more of it than they may have.
 
     Raises UnsupportedMediaType, MalformedRequest, UploadTooLarge or InvalidRequest as soon as it can know.
     """
     form = _Form(folder, limits, (IMAGE_FIELD, f"{REFERENCE_FIELD}[SOURCE]", *FIELDS))
     most = limits.max_bytes + limits.max_reference_bytes
     refusal = UploadTooLarge(
-        f"An image may have at most {limits.max_bytes:,} bytes, and drawings besides {limits.max_reference_bytes:,}.",
+        f"An image may have at most {limits.max_bytes:,} bytes, and generated images besides {limits.max_reference_bytes:,}.",
         max_bytes=limits.max_bytes,
     )
     await _read(headers, receive, form, most, refusal)
@@ -57,19 +57,25 @@ async def read_upload(headers: Mapping[str, str], receive: Receive, folder: Path
             "An image is needed.",
             errors=[{"detail": "Send the image as the file field `image`.", "pointer": f"#/{IMAGE_FIELD}"}],
         )
-    brought = (Brought(source, tuple(files), (_field_of(source),)) for source, files in form.references.items())
+    brought = (
+        UploadedReference(source, tuple(files), (_field_of(source),)) for source, files in form.references.items()
+    )
     return Upload(form.image.path, tuple(form.fields), tuple(brought))
 
 
-async def read_drawings(headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings) -> Brought:
-    """Writes one source's drawings, and nothing else, into the folder. Raises as `read_upload` does."""
+async def read_reference_form(
+    headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings
+) -> UploadedReference:
+    """Writes one source's generated images, and nothing else, into the folder. Raises as `read_upload` does."""
     form = _Form(folder, limits, (REFERENCE_FIELD,))
     refusal = too_large_together(limits.max_reference_bytes)
     await _read(headers, receive, form, limits.max_reference_bytes, refusal)
     files = form.references.get("", ())
     if not files:
-        raise _invalid(REFERENCE_FIELD, f"Send 1 to {MOST_REFERENCES} drawings as file fields `{REFERENCE_FIELD}`.")
-    return Brought("", tuple(files), (REFERENCE_FIELD,))
+        raise _invalid(
+            REFERENCE_FIELD, f"Send 1 to {MOST_REFERENCES} generated images as file fields `{REFERENCE_FIELD}`."
+        )
+    return UploadedReference("", tuple(files), (REFERENCE_FIELD,))
 
 
 async def _read(
@@ -108,7 +114,7 @@ class _Form:
     _path: Path = field(default_factory=Path)
     _size: int = 0
     _files: int = 0
-    _brought_bytes: int = 0
+    _reference_bytes: int = 0
     _text: bytearray = field(default_factory=bytearray)
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
@@ -142,7 +148,7 @@ class _Form:
         elif self._source is not None:
             files = self.references.setdefault(self._source, [])
             if len(files) == MOST_REFERENCES:
-                raise _invalid(self._name, f"Bring at most {MOST_REFERENCES} drawings of a source.")
+                raise _invalid(self._name, f"Bring at most {MOST_REFERENCES} generated images of a source.")
             if sum(map(len, self.references.values())) == self.limits.max_references:
                 raise too_many(self._name, self.limits.max_references)
             self._open()
@@ -159,8 +165,8 @@ class _Form:
         if self._size > self.limits.max_bytes:
             raise too_large(self.limits.max_bytes)
         if self._source is not None:
-            self._brought_bytes += end - start
-            if self._brought_bytes > self.limits.max_reference_bytes:
+            self._reference_bytes += end - start
+            if self._reference_bytes > self.limits.max_reference_bytes:
                 raise too_large_together(self.limits.max_reference_bytes)
         # 64 kB into the page cache are 20 µs; a thread would take longer and keep the chunk meanwhile.
         self._file.write(memoryview(data)[start:end])
@@ -193,7 +199,7 @@ class _Form:
         self._file = self._path.open("wb", buffering=0)
 
     def _source_of(self, name: str) -> str | None:
-        """Whose drawing a field is; "" in a form that is about one source, None for other fields."""
+        """Whose generating a field is; "" in a form that is about one source, None for other fields."""
         if REFERENCE_FIELD in self.known:
             return "" if name == REFERENCE_FIELD else None
         found = _OF_A_SOURCE.fullmatch(name)

@@ -11,7 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app.queue.steps import Step
+from app.queue.steps import QueuedStep
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -52,8 +52,8 @@ class Broker:
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
 
-    def enqueue(self, steps: Iterable[Step]) -> bool:
-        """Sends the messages; False when the broker is away, which the sweep makes good."""
+    def enqueue(self, steps: Iterable[QueuedStep]) -> bool:
+        """Sends the messages; False when the broker is unavailable, which the sweep makes good."""
         steps = tuple(steps)
         if not steps:
             return True

@@ -18,7 +18,7 @@ class Heartbeats:
         self._redis = redis
 
     def beat(self, role: str, worker: str) -> None:
-        """Says that this worker is warm now. Silence while Redis is away is what a reader then sees."""
+        """Says that this worker is warm now. Silence while Redis is unavailable is what a reader then sees."""
         now = time.time()
         try:
             with self._redis.pipeline(transaction=False) as pipe:

@@ -1,6 +1,6 @@
 """Sends messages from a thread of its own: whoever accepts a job waits neither for the broker nor for a thread.
 
-What is lost when this process dies, or with a broker that is away, the sweep hands on.
+What is lost when this process dies, or with a broker that is unavailable, the sweep hands on.
 """
 
 import queue
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from threading import Thread
 
 from app.queue.broker import Broker
-from app.queue.steps import Step
+from app.queue.steps import QueuedStep
 
 # Sent over one connection before anybody looks whether it is time to stop.
 _AT_ONCE = 100
@@ -19,11 +19,11 @@ class Messenger:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._waiting: queue.SimpleQueue[tuple[Step, ...] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[QueuedStep, ...] | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._send, name="messenger", daemon=True)
         self._thread.start()
 
-    def soon(self, steps: Iterable[Step]) -> None:
+    def soon(self, steps: Iterable[QueuedStep]) -> None:
         """Returns at once. To be called after the commit that made the messages true."""
         self._waiting.put(tuple(steps))
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.store.models import Stage
-from app.tracing import carrier
-from attribution.catalogue import Source
+from app.db.models import Stage
+from app.telemetry.tracing import carrier
+from attribution.catalog import Source
 
 REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
-RESYNTHESISE_TASK = "workers.resynthesise"
-# Drawings that callers bring are screened by whoever screens query images, from a queue of their own.
+RESYNTHESIZE_TASK = "workers.resynthesize"
+# Reference images that the caller uploads are screened by whoever screens query images, from a queue of their own.
 REFERENCE_QUEUE = "references"
 REFERENCES_TASK = "workers.references"
 RESUME_TASK = "workers.resume"
@@ -44,7 +44,7 @@ STAGE_QUEUES = {stage: queue for stage, (_, queue) in _STAGES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class QueuedStep:
     """A message to be: a task's name, its queue, and ids. It belongs to the trace within which it was made."""
 
     task: str
@@ -53,10 +53,10 @@ class Step:
     trace: Mapping[str, str] = field(default_factory=carrier, compare=False)
 
 
-def stage_step(stage: Stage, job_id: uuid.UUID) -> Step:
-    """The message that has a job's stage worked on; resynthesising has one per queue of its sources instead."""
+def stage_step(stage: Stage, job_id: uuid.UUID) -> QueuedStep:
+    """The message that has a job's stage worked on; resynthesizing has one per queue of its sources instead."""
     task, queue = _STAGES[stage]
-    return Step(task, queue, (str(job_id),))
+    return QueuedStep(task, queue, (str(job_id),))
 
 
 def stage_task_name(stage: Stage) -> str:
@@ -64,21 +64,21 @@ def stage_task_name(stage: Stage) -> str:
     return _STAGES[stage][0]
 
 
-def sources_step(job_id: uuid.UUID, queue: str) -> Step:
-    """The message that has the sources of a job drawn that wait in one queue, or what was brought of them taken in."""
+def sources_step(job_id: uuid.UUID, queue: str) -> QueuedStep:
+    """The message that has the sources of a job generated that wait in one queue, or what was brought of them taken in."""
     if queue == REFERENCE_QUEUE:
-        return Step(REFERENCES_TASK, queue, (str(job_id),))
-    return Step(RESYNTHESISE_TASK, queue, (str(job_id), queue))
+        return QueuedStep(REFERENCES_TASK, queue, (str(job_id),))
+    return QueuedStep(RESYNTHESIZE_TASK, queue, (str(job_id), queue))
 
 
-def resume_step(source: str) -> Step:
+def resume_step(source: str) -> QueuedStep:
     """The message that jobs wait for a source and somebody should look whether there is room."""
-    return Step(RESUME_TASK, REMOTE_QUEUE, (source,))
+    return QueuedStep(RESUME_TASK, REMOTE_QUEUE, (source,))
 
 
-def notify_step() -> Step:
+def notify_step() -> QueuedStep:
     """The message that deliveries are due; which ones, their rows say."""
-    return Step(NOTIFY_TASK, NOTIFY_QUEUE, ())
+    return QueuedStep(NOTIFY_TASK, NOTIFY_QUEUE, ())
 
 
 def queue_of(source: Source) -> str:
@@ -98,5 +98,5 @@ def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:
 
 
 def is_local(queue: str) -> bool:
-    """Whether a queue is that of one source which this installation draws itself."""
+    """Whether a queue is that of one source which this installation generates itself."""
     return queue != REMOTE_QUEUE

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from app.errors import InvalidRequest
 
-# Below it an image has so few features that its hash says little; ThreatExchange's tools draw the line here, too.
+# Below it an image has so few features that its hash says little; ThreatExchange's tools generate the line here, too.
 MIN_QUALITY = 50
 DEFAULT_DISTANCE = 31  # of 256 bits; what ThreatExchange takes for a confident match
 MAX_DISTANCE = 64  # half of what unrelated images are apart

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.settings.egress import OutboundSettings, WebhookSettings
 from app.settings.group import MAX_AWAITED, Duration, Group
 from app.settings.jobs import Certificates, IntakeSettings, JobSettings, ScreeningSettings
-from app.settings.method import CatalogueSettings, ModelSettings
-from app.settings.outside import OutboundSettings, WebhookSettings
+from app.settings.method import CatalogSettings, ModelSettings
 from app.settings.stores import BlobSettings, CacheSettings, DatabaseSettings, RedisSettings, RetentionSettings
 from app.settings.telemetry import LogSettings, MetricsSettings, TracingSettings
 from app.settings.vendors import RemoteSettings, SpendSettings, VendorKeySettings
@@ -22,7 +22,7 @@ __all__ = [
     "ApiSettings",
     "BlobSettings",
     "CacheSettings",
-    "CatalogueSettings",
+    "CatalogSettings",
     "Certificates",
     "DatabaseSettings",
     "Duration",
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings
     redis: RedisSettings
     blobs: BlobSettings = BlobSettings()
-    catalogue: CatalogueSettings = CatalogueSettings()
+    catalog: CatalogSettings = CatalogSettings()
     models: ModelSettings = ModelSettings()
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()

@@ -30,7 +30,7 @@ def _positive(value: timedelta) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
 
 
-# Nobody may have a job wait for drawings any longer.
+# Nobody may have a job wait for generated images any longer.
 MAX_AWAITED = timedelta(days=7)
 
 

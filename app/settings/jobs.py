@@ -44,8 +44,10 @@ class IntakeSettings(Group):
     trust_list: Certificates | None = Field(
         None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
     )
-    max_references: PositiveInt = Field(64, description="drawings that one request may bring along, over all sources")
-    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these drawings together")
+    max_references: PositiveInt = Field(
+        64, description="generated images that one request may bring along, over all sources"
+    )
+    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these generated images together")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
     concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
     max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
@@ -61,29 +63,31 @@ class JobSettings(Group):
     reference_deadline: Duration = Field(
         timedelta(days=1),
         le=MAX_AWAITED,
-        description="the same for a job that waits for its caller's drawings, where that one does not say; 7 days at "
+        description="the same for a job that waits for its caller's generated images, where that one does not say; 7 days at "
         "most",
     )
     lease: Duration = Field(
         timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again"
     )
     attempts: PositiveInt = Field(5, description="claims of one step before it ends as an error")
-    step_timeout: Duration = Field(timedelta(minutes=5), description="of one stage other than resynthesising")
-    hand_on_after: Duration = Field(
+    step_timeout: Duration = Field(timedelta(minutes=5), description="of one stage other than resynthesizing")
+    requeue_after: Duration = Field(
         timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time"
     )
     sweep_every: Duration = Field(timedelta(seconds=1), description="how often what stands still is looked for")
-    candidates: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
+    images_per_source: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
     quorum_share: float = Field(
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
-    drain: PositiveInt = Field(8, description="jobs of one source drawn before a local worker looks at another source")
+    drain: PositiveInt = Field(
+        8, description="jobs of one source generated before a local worker looks at another source"
+    )
     max_open: PositiveInt = Field(10_000, description="jobs of all tenants that have not ended; more are answered 503")
     max_waiting: Duration = Field(
         timedelta(minutes=5), description="no more jobs are taken while one waits that long for anybody to begin it"
     )
-    hand_back_after: Duration = Field(
+    release_after: Duration = Field(
         timedelta(seconds=20), description="after SIGTERM: what a worker has not finished by then it gives to others"
     )
 
@@ -96,7 +100,7 @@ def _http_url(value: str) -> str:
 
 
 class ScreeningSettings(Group):
-    """What is asked before anything is drawn, besides the hash lists and text rules in the database."""
+    """What is asked before anything is generated, besides the hash lists and text rules in the database."""
 
     hooks: tuple[str, ...] = Field(
         (),

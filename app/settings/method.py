@@ -1,4 +1,4 @@
-"""What is asked and how it is compared: the catalogue and the models."""
+"""What is asked and how it is compared: the catalog and the models."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ from pydantic import (
 )
 
 from app.settings.group import Group
-from attribution.caption.spec import Spec, offered
+from attribution.caption.spec import CaptionerSpec, offered
 from attribution.embed.spec import EmbedderSpec
 from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
-from attribution.ports import PRIOR_WEIGHT, Aggregate, DistanceName
+from attribution.ports import FUSION_WEIGHT, Aggregate, DistanceName
 
 
-class CatalogueSettings(Group):
+class CatalogSettings(Group):
     """The sources this installation knows."""
 
     directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
@@ -29,7 +29,7 @@ class ModelSettings(Group):
 
     captioner: str = Field(
         "blip:zoo/models/captioner",
-        description="the usual one, as kind:which, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
+        description="the default, as kind:which, e.g. blip:Salesforce/blip-image-captioning-large@COMMIT",
     )
     captioners: dict[str, str] = Field(
         {},
@@ -38,7 +38,7 @@ class ModelSettings(Group):
     )
     embedder: str = Field(
         "open_clip:local-dir:zoo/models/clip",
-        description="the usual one, as kind:where, e.g. open_clip:ViT-L-14-336/openai or onnx:local-dir:DIRECTORY",
+        description="the default, as kind:where, e.g. open_clip:ViT-L-14-336/openai or onnx:local-dir:DIRECTORY",
     )
     embedders: dict[str, str] = Field(
         {},
@@ -47,10 +47,10 @@ class ModelSettings(Group):
     )
     distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
     aggregate: Aggregate = Field(
-        Aggregate.MEAN, description="of the distances of a source's drawings, where the caller does not say"
+        Aggregate.MEAN, description="of the distances of a source's generated images, where the caller does not say"
     )
-    prior_weight: float = Field(
-        PRIOR_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `prior`"
+    fusion_weight: float = Field(
+        FUSION_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `external_scores`"
     )
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
@@ -60,7 +60,7 @@ class ModelSettings(Group):
         None, description="overrides the sources' own dtype"
     )
     offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
-    batch_size: PositiveInt = Field(8, description="images drawn or embedded at once")
+    batch_size: PositiveInt = Field(8, description="images generated or embedded at once")
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")
@@ -73,11 +73,11 @@ class ModelSettings(Group):
         return self
 
     @property
-    def offered(self) -> Mapping[str, Spec]:
-        """The captioners that a job may name; the first is the usual one."""
+    def offered(self) -> Mapping[str, CaptionerSpec]:
+        """The captioners that a job may name; the first is the default."""
         return offered(self.captioner, self.captioners)
 
     @property
     def offered_embedders(self) -> Mapping[str, EmbedderSpec]:
-        """The embedders that a job may name; the first is the usual one."""
+        """The embedders that a job may name; the first is the default."""
         return offered_embedders(self.embedder, self.embedders)

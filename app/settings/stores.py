@@ -41,7 +41,9 @@ class BlobSettings(Group):
 class RetentionSettings(Group):
     """How long an ended job keeps what, for tenants that do not say otherwise. Enforced by beat."""
 
-    images: Duration = Field(timedelta(days=30), description="the query image as uploaded and as seen, and drawings")
+    images: Duration = Field(
+        timedelta(days=30), description="the query image as uploaded and as seen, and generated images"
+    )
     captions: Duration = Field(timedelta(days=90), description="captions, prompts and what files said of themselves")
     results: Duration = Field(timedelta(days=365), description="everything else; then only a tombstone is left")
     every: Duration = Field(timedelta(minutes=1), description="how often it is enforced")
@@ -51,16 +53,16 @@ class RetentionSettings(Group):
 
 
 class CacheSettings(Group):
-    """Drawings and answers that are used again. They are those of jobs and go with them; nothing is kept twice."""
+    """Generated images and answers that are used again. They are those of jobs and go with them; nothing is kept twice."""
 
     enabled: bool = Field(True, description="whether anything is used again")
     ttl: Duration = Field(timedelta(days=7), description="how long after it was made, however often it is used")
     max_entries: PositiveInt = Field(
-        100_000, description="drawings of one tenant that may be used again; the least recently used go first"
+        100_000, description="generated images of one tenant that may be used again; the least recently used go first"
     )
-    max_bytes: PositiveInt = Field(20_000_000_000, description="of these drawings, for each tenant")
+    max_bytes: PositiveInt = Field(20_000_000_000, description="of these generated images, for each tenant")
     shared: bool = Field(
         False,
-        description="whether tenants use each other's drawings, of which each keeps a copy of its own; answers never",
+        description="whether tenants use each other's generated images, of which each keeps a copy of its own; answers never",
     )
     every: Duration = Field(timedelta(minutes=15), description="how often the bounds are enforced")

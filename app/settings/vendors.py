@@ -14,7 +14,7 @@ from app.settings.group import Duration, Group
 
 
 class RemoteSettings(Group):
-    """Sources that somebody else serves: how they are asked. Their limits and prices are in the catalogue."""
+    """Sources that somebody else serves: how they are asked. Their limits and prices are in the catalog."""
 
     circuit_failures: PositiveInt = Field(
         5, description="in a row, after which a source is left alone; all workers count together"
@@ -39,7 +39,7 @@ class SpendSettings(Group):
         Decimal("0.25"),
         ge=0,
         le=1_000,
-        description="counted for an image of an external source whose price the catalogue does not know",
+        description="counted for an image of an external source whose price the catalog does not know",
     )
     local_only: bool = Field(False, description="ask no source that prompts would leave the house for")
 

@@ -112,7 +112,7 @@ class Circuits:
             self._leave_alone(error)
 
     def _leave_alone(self, error: RedisError) -> None:
-        log.warning("redis_away", error=type(error).__name__)
+        log.warning("redis_unavailable", error=type(error).__name__)
         self._ask_again_at = self._clock() + _LEFT_ALONE_SECONDS
 
 

@@ -17,7 +17,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from attribution.catalogue import Limits
+from attribution.catalog import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -189,13 +189,13 @@ class SourceLimits:
             self._leave_alone(error)
 
     def _leave_alone(self, error: RedisError) -> None:
-        log.warning("redis_away", error=type(error).__name__)
+        log.warning("redis_unavailable", error=type(error).__name__)
         self._ask_again_at = self._clock() + _LEFT_ALONE_SECONDS
 
 
 @dataclass(slots=True)
 class _Alone:
-    """What this process itself counts of a source while Redis is away."""
+    """What this process itself counts of a source while Redis is unavailable."""
 
     slots: dict[uuid.UUID, float] = field(default_factory=dict)
     last_start: float | None = None

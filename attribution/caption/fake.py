@@ -1,4 +1,4 @@
-"""A captioner that needs no model: it names the image's mean colour. For tests of whole services."""
+"""A captioner that needs no model: it names the image's mean color. For tests of whole services."""
 
 import os
 import time
@@ -10,11 +10,11 @@ from attribution.errors import AttributionError
 from attribution.ports import ModelRef
 
 CRASH_CODE = 70
-_USUAL = "a picture in"
-_COLOURS = {
+_DEFAULT = "an image in"
+_COLORS = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
-    "grey": (128, 128, 128),
+    "gray": (128, 128, 128),
     "red": (220, 30, 30),
     "green": (30, 160, 60),
     "blue": (30, 60, 220),
@@ -28,7 +28,7 @@ _COLOURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class FakeCaptionerBehaviour:
+class FakeCaptionerBehavior:
     """Sleeps first; takes the process down where the caption has the word `crash_on`; fails if `fail`.
 
     `say` begins every caption, and tells one fake from another.
@@ -37,29 +37,29 @@ class FakeCaptionerBehaviour:
     sleep_seconds: float = 0.0
     crash_on: str = ""
     fail: bool = False
-    say: str = _USUAL
+    say: str = _DEFAULT
 
 
 class FakeCaptioner:
     """The same image always gets the same sentence."""
 
-    def __init__(self, behaviour: FakeCaptionerBehaviour | None = None) -> None:
-        self._behaviour = behaviour or FakeCaptionerBehaviour()
+    def __init__(self, behavior: FakeCaptionerBehavior | None = None) -> None:
+        self._behavior = behavior or FakeCaptionerBehavior()
 
     @property
     def ref(self) -> ModelRef:
         """By what it says."""
-        said = self._behaviour.say
-        return ModelRef("fake-captioner", "1" if said == _USUAL else said.replace(" ", "-"))
+        said = self._behavior.say
+        return ModelRef("fake-captioner", "1" if said == _DEFAULT else said.replace(" ", "-"))
 
     def describe(self, image: Image) -> str:
-        """ "a picture in <colour>", or what else it is to say, and the named colour nearest to the mean."""
-        time.sleep(self._behaviour.sleep_seconds)
+        """ "an image in <color>", or what else it is to say, and the named color nearest to the mean."""
+        time.sleep(self._behavior.sleep_seconds)
         pixel = image.convert("RGB").resize((1, 1), Resampling.BOX).tobytes()
-        nearest = min(_COLOURS, key=lambda name: sum((a - b) ** 2 for a, b in zip(_COLOURS[name], pixel, strict=True)))
-        caption = f"{self._behaviour.say} {nearest}"
-        if self._behaviour.crash_on and self._behaviour.crash_on in caption:
+        nearest = min(_COLORS, key=lambda name: sum((a - b) ** 2 for a, b in zip(_COLORS[name], pixel, strict=True)))
+        caption = f"{self._behavior.say} {nearest}"
+        if self._behavior.crash_on and self._behavior.crash_on in caption:
             os._exit(CRASH_CODE)
-        if self._behaviour.fail:
+        if self._behavior.fail:
             raise AttributionError("The fake captioner failed, as it was asked to.")
         return caption

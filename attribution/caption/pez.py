@@ -157,7 +157,7 @@ class _Tokens:
         found = []
         for at in range(0, len(plain), _BATCH):
             part = plain[at : at + _BATCH]
-            # Twice: what joins its neighbour, or leans on it, is no word by itself.
+            # Twice: what joins its neighbor, or leans on it, is no word by itself.
             rows = self._rows([f"{text} {text}" for _, text in part])
             found += [
                 number

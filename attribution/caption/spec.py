@@ -36,7 +36,7 @@ class VlmOptions:
     timeout: float = 60.0
     attempts: int = 3
     prompt: str = (
-        "Describe this image in one sentence, as a prompt from which an image generator could draw it again. "
+        "Describe this image in one sentence, as a prompt from which an image generator could generate it again. "
         "Name the subject and its attributes, the composition, the background and the style. "
         "Use {words} words at most, and write nothing but the description."
     )
@@ -106,7 +106,7 @@ KINDS = tuple(_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class CaptionerSpec:
     """A specification that was read: `which` is a directory, a hub id or whatever the kind asks for."""
 
     text: str
@@ -132,21 +132,21 @@ class Spec:
         return None if self.options.price_usd < 0 else self.options.price_usd
 
 
-def parse(text: str) -> Spec:
+def parse(text: str) -> CaptionerSpec:
     """Raises ConfigurationError where the text is none."""
     head, _, query = text.partition("?")
     kind, colon, which = head.partition(":")
     if kind not in KINDS:
         raise ConfigurationError(f"There is no captioner {kind!r}; there are {', '.join(KINDS)}.")
     if kind == "fake":
-        return Spec(text, kind, which)
+        return CaptionerSpec(text, kind, which)
     if not which and (colon or kind not in SHIPPED):
         raise ConfigurationError(f"{text!r} does not say which {kind}: expected {kind}:WHICH.")
-    return Spec(text, kind, which or SHIPPED[kind], _options(text, kind, query))
+    return CaptionerSpec(text, kind, which or SHIPPED[kind], _options(text, kind, query))
 
 
-def offered(usual: str, others: Mapping[str, str]) -> dict[str, Spec]:
-    """The captioners of an installation by the names that jobs give; the first, called by its kind, is the usual one.
+def offered(usual: str, others: Mapping[str, str]) -> dict[str, CaptionerSpec]:
+    """The captioners of an installation by the names that jobs give; the first, called by its kind, is the default.
 
     Raises ConfigurationError.
     """

@@ -27,12 +27,12 @@ from attribution.errors import (
 )
 from attribution.image import encode_png
 from attribution.ports import Deadline, ModelRef, SourceState
-from attribution.resynthesise.remote.failure import UNKNOWN, retry_after
-from attribution.resynthesise.remote.gate import Gate, OpenGate
-from attribution.resynthesise.remote.keys import read_key, setting_of
-from attribution.resynthesise.remote.outside import Outside
-from attribution.resynthesise.remote.reading import find, items, text
-from attribution.resynthesise.remote.web import Answer, Request
+from attribution.resynthesis.remote.connections import Connections
+from attribution.resynthesis.remote.failure import UNKNOWN, retry_after
+from attribution.resynthesis.remote.gate import Gate, OpenGate
+from attribution.resynthesis.remote.keys import read_key, setting_of
+from attribution.resynthesis.remote.response_fields import find, items, text
+from attribution.resynthesis.remote.web import HttpResponse, Request
 
 _MOST_BYTES = 4_000_000
 _PAUSE = 1.0  # before the second attempt where nobody says, doubled each time
@@ -71,7 +71,7 @@ class _Failed(Exception):
 class VlmCaptioner:
     """One model at one address. Threads may share it: it holds nothing of an image."""
 
-    def __init__(self, model: str, options: VlmOptions, outside: Outside) -> None:
+    def __init__(self, model: str, options: VlmOptions, outside: Connections) -> None:
         self._model = model
         self._options = options
         self._outside = outside
@@ -142,7 +142,7 @@ class VlmCaptioner:
             raise CaptionerUnavailable(str(error)) from None
         return {"authorization": f"Bearer {key}"}
 
-    def _send(self, request: Request, headers: dict[str, str], deadline: Deadline) -> Answer:
+    def _send(self, request: Request, headers: dict[str, str], deadline: Deadline) -> HttpResponse:
         url = f"{self._options.base_url.rstrip('/')}/{request.to}"
         try:
             return self._outside.web.send(request, url, headers, deadline, _MOST_BYTES)
@@ -157,7 +157,7 @@ class VlmCaptioner:
             sentence = late if error.state is SourceState.TIMEOUT else wrong
             raise _Failed(sentence, error.state, billed=1) from None
 
-    def _read(self, answer: Answer) -> str:
+    def _read(self, answer: HttpResponse) -> str:
         """The caption in an answer of success. Raises _Failed."""
         document = answer.document_or_none()
         choice = find(document, "choices.0")
@@ -172,7 +172,7 @@ class VlmCaptioner:
             raise _Failed(sentence, SourceState.REFUSED_OUTPUT, billed=1, refused=True)
         return said
 
-    def _refuse(self, answer: Answer) -> str:
+    def _refuse(self, answer: HttpResponse) -> str:
         """Never returns: says what an answer without success means. Raises _Failed."""
         status, model = answer.status, self._model
         document = answer.document_or_none()

@@ -1,4 +1,4 @@
-"""Distances between a query and drawings, by the name that results and calibrations carry."""
+"""Distances between a query and generated images, by the name that results and calibrations carry."""
 
 from attribution.distance.pixelwise import compare_pixels
 from attribution.distance.registry import DISTANCES, HYBRIDS, PAIRWISE, PIXELWISE, distance_named

@@ -5,16 +5,16 @@ import numpy as np
 from attribution.distance.pairwise import Floats
 
 
-def cosine(queries: Floats, drawings: Floats, scratch: Floats) -> Floats:
-    """(m, n) distances of (m, n, d) drawings to their (m, d) queries."""
-    return one_minus_cosine(queries, drawings)
+def cosine(queries: Floats, generated_images: Floats, scratch: Floats) -> Floats:
+    """(m, n) distances of (m, n, d) generated images to their (m, d) queries."""
+    return one_minus_cosine(queries, generated_images)
 
 
-def one_minus_cosine(queries: Floats, drawings: Floats) -> Floats:
-    """The same, for whoever has centred both before."""
-    lengths = np.vecdot(drawings, drawings)
+def one_minus_cosine(queries: Floats, generated_images: Floats) -> Floats:
+    """The same, for whoever has centered both before."""
+    lengths = np.vecdot(generated_images, generated_images)
     lengths *= np.vecdot(queries, queries)[:, None]
-    distances: Floats = np.vecdot(drawings, queries[:, None])
+    distances: Floats = np.vecdot(generated_images, queries[:, None])
     distances /= np.sqrt(lengths, out=lengths)  # a zero vector becomes NaN, which the ranking reports by its source
     np.subtract(1, distances, out=distances)
     return np.clip(distances, 0, 2, out=distances)  # rounding can put a twin at −1e-16

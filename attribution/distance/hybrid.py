@@ -1,7 +1,7 @@
-"""Several distances in one: how far a drawing is by each of them beside all drawings of its job, on average.
+"""Several distances in one: how far a generated image is by each of them beside all generated images of its job, on average.
 
 In standard deviations, because distances have no common scale: 1 − cos of CLIP features moves by hundredths where
-1 − SSIM moves by tenths. So its values compare the drawings of one job and nothing beyond it; their mean is 0. Ranks,
+1 − SSIM moves by tenths. So its values compare the generated images of one job and nothing beyond it; their mean is 0. Ranks,
 which have no scale either, tied the two nearest of three real sources in a fifth of all queries at γ = 1.
 """
 
@@ -27,13 +27,13 @@ class Hybrid:
         return [each for part in self.parts for each in part.on_pixels]
 
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
-        """Per source, the (γ,) means of its drawings' z-scores among the job's drawings."""
+        """Per source, the (γ,) means of its generated images' z-scores among the job's generated images."""
         apart = [part.among(embedded) for part in self.parts]
-        sources = list(embedded.drawings)
+        sources = list(embedded.generated_images)
         if not sources:
             return {}
         rows = mean_z([np.concatenate([each[source] for source in sources]) for each in apart])
-        ends = np.cumsum([len(embedded.drawings[source]) for source in sources])
+        ends = np.cumsum([len(embedded.generated_images[source]) for source in sources])
         return dict(zip(sources, np.split(rows, ends[:-1]), strict=True))
 
 

@@ -1,7 +1,7 @@
 """Distances between feature vectors: one job at a time for the service, a whole dataset at once for the benchmark.
 
-Both go through the same kernel. A kernel meets one drawing after another with the same instructions, so that equal
-drawings have equal distances and a tie is a tie.
+Both go through the same kernel. A kernel meets one generated image after another with the same instructions, so that equal
+generated images have equal distances and a tie is a tie.
 """
 
 import os
@@ -20,38 +20,45 @@ from attribution.ports import DistanceName, Distances, Embedded, Vectors
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Kernel: TypeAlias = Callable[[Floats, Floats, Floats], Floats]
 
-_BLOCK_BYTES = 1 << 21  # of drawings: small enough for a cache, large enough that threads seldom meet at the GIL
+_BLOCK_BYTES = (
+    1 << 21
+)  # of generated images: small enough for a cache, large enough that threads seldom meet at the GIL
 _WORTH_THREADS = 1 << 23  # below 8 MB, starting threads costs more than they save
 
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """A named distance. `kernel` takes (m, d) queries, (m, n, d) drawings and scratch of the drawings' shape."""
+    """A named distance. `kernel` takes (m, d) queries, (m, n, d) generated images and scratch of the generated images' shape."""
 
     name: DistanceName
     kernel: Kernel
     on_pixels: tuple[()] = ()
 
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
-        """Per source, the (γ,) distances of its drawings' features."""
-        return {source: self(embedded.query, drawings) for source, drawings in embedded.drawings.items()}
+        """Per source, the (γ,) distances of its generated images' features."""
+        return {
+            source: self(embedded.query, generated_images)
+            for source, generated_images in embedded.generated_images.items()
+        }
 
-    def __call__(self, query: Vectors, drawings: Vectors) -> Distances:
-        """(γ,) distances of (γ, d) drawings to the (d,) query.
+    def __call__(self, query: Vectors, generated_images: Vectors) -> Distances:
+        """(γ,) distances of (γ, d) generated images to the (d,) query.
 
         In float64: two near-equal float32 features would otherwise differ by less than the rounding of 1 − x.
         """
-        return self.between(query.astype(np.float64), drawings.astype(np.float64)).astype(np.float64, copy=False)
+        return self.between(query.astype(np.float64), generated_images.astype(np.float64)).astype(
+            np.float64, copy=False
+        )
 
-    def between(self, queries: Floats, drawings: Floats, threads: int | None = None) -> Floats:
-        """(…, n) distances of (…, n, d) drawings to their (…, d) queries, in the precision they share.
+    def between(self, queries: Floats, generated_images: Floats, threads: int | None = None) -> Floats:
+        """(…, n) distances of (…, n, d) generated images to their (…, d) queries, in the precision they share.
 
         Blocks that fit the cache, shared out among `threads`, by default as many as there are cores.
         """
-        kind = np.result_type(queries, drawings)
+        kind = np.result_type(queries, generated_images)
         d = queries.shape[-1]
         rows = np.ascontiguousarray(queries, kind).reshape(-1, d)  # (m, d)
-        cube = np.ascontiguousarray(drawings, kind).reshape(len(rows), -1, d)  # (m, n, d)
+        cube = np.ascontiguousarray(generated_images, kind).reshape(len(rows), -1, d)  # (m, n, d)
         distances = np.empty(cube.shape[:2], kind)
         step = max(1, _BLOCK_BYTES // max(1, cube[:1].nbytes))
 
@@ -68,7 +75,7 @@ class Pairwise:
         else:
             edges = [len(rows) * share // workers for share in range(workers + 1)]
             list(_pool(workers).map(fill, edges, edges[1:]))
-        return distances.reshape(drawings.shape[:-1])
+        return distances.reshape(generated_images.shape[:-1])
 
 
 _own = threading.local()

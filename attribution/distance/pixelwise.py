@@ -1,4 +1,4 @@
-"""Distances between pictures themselves. They are taken at the embedding stage, where pixels are at hand."""
+"""Distances between images themselves. They are taken at the embedding stage, where pixels are at hand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from attribution.ports import Distance, DistanceName, Distances, Embedded, Pixel
 
 @dataclass(frozen=True, slots=True)
 class Pixelwise:
-    """A named distance. `compare` takes the query and its γ drawings, and gives (γ,)."""
+    """A named distance. `compare` takes the query and its γ generated images, and gives (γ,)."""
 
     name: DistanceName
     compare: Callable[[Image, Sequence[Image]], Distances]
@@ -21,20 +21,22 @@ class Pixelwise:
         """Itself."""
         return (self,)
 
-    def __call__(self, query: Image, drawings: Sequence[Image]) -> Distances:
-        """(γ,) distances of γ drawings to the query."""
-        return self.compare(query, drawings)
+    def __call__(self, query: Image, generated_images: Sequence[Image]) -> Distances:
+        """(γ,) distances of γ generated images to the query."""
+        return self.compare(query, generated_images)
 
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
         """What was taken. Raises AttributionError where it was not."""
-        if embedded.drawings and self.name not in embedded.pixels:
+        if embedded.generated_images and self.name not in embedded.pixels:
             raise AttributionError(f"The pixels were not compared by {self.name} when they were at hand.")
         return embedded.pixels.get(self.name, {})
 
 
 def compare_pixels(
-    distance: Distance, query: Image, drawings: Mapping[str, Sequence[Image]]
+    distance: Distance, query: Image, generated_images: Mapping[str, Sequence[Image]]
 ) -> Mapping[str, Mapping[str, Distances]]:
     """What goes into `Embedded.pixels` for this distance: nothing, for one that needs features alone."""
-    drawn = {source: images for source, images in drawings.items() if images}
-    return {each.name: {source: each(query, images) for source, images in drawn.items()} for each in distance.on_pixels}
+    generated = {source: images for source, images in generated_images.items() if images}
+    return {
+        each.name: {source: each(query, images) for source, images in generated.items()} for each in distance.on_pixels
+    }

@@ -28,7 +28,7 @@ def _dot(u: Sequence[float], v: Sequence[float]) -> float:
     return math.fsum(x * y for x, y in zip(u, v, strict=True))
 
 
-BY_HAND: Mapping[str, Callable[[Sequence[float], Sequence[float]], float]] = {
+BY_OPERATOR: Mapping[str, Callable[[Sequence[float], Sequence[float]], float]] = {
     "cosine": cosine,
     "euclidean": euclidean,
     "manhattan": manhattan,

@@ -1,6 +1,6 @@
-"""1 − SSIM, the structural similarity of two pictures (Wang et al. 2004): arXiv 2403.01489's distance on pixels.
+"""1 − SSIM, the structural similarity of two images (Wang et al. 2004): arXiv 2403.01489's distance on pixels.
 
-Of the luminance, with Wang's Gaussian window of 1.5 pixels. Pictures of different sizes are brought together as the
+Of the luminance, with Wang's Gaussian window of 1.5 pixels. Images of different sizes are brought together as the
 embedder does it: the shorter side becomes 256, which is what Wang's own scaling rule comes to, and of the longer one
 the middle is kept. From 0 to 2.
 """
@@ -19,7 +19,7 @@ from attribution.ports import Distances
 _SIDE = 256
 
 
-def ssim(query: Image, drawings: Sequence[Image]) -> Distances:
+def ssim(query: Image, generated_images: Sequence[Image]) -> Distances:
     """(γ,) distances. Raises ConfigurationError where scikit-image is missing: it comes with [ml] and [onnx]."""
     try:
         from skimage.metrics import structural_similarity
@@ -31,7 +31,9 @@ def ssim(query: Image, drawings: Sequence[Image]) -> Distances:
         structural_similarity, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     reference = luminance(query)
-    return np.array([1 - compare(reference, luminance(drawing)) for drawing in drawings], np.float64)
+    return np.array(
+        [1 - compare(reference, luminance(generated_image)) for generated_image in generated_images], np.float64
+    )
 
 
 def luminance(image: Image) -> NDArray[np.float32]:

@@ -60,7 +60,7 @@ def export(name: str, directory: Path, precision: str = "float32", samples: Sequ
                 _pack(beside / MODEL)
             else:
                 _graph(tower, Path(scratch) / MODEL, preprocessing)
-                _quantise(Path(scratch) / MODEL, beside / MODEL, precision, preprocessing, samples)
+                _quantize(Path(scratch) / MODEL, beside / MODEL, precision, preprocessing, samples)
             _strip(beside / MODEL)
         about = {
             "schema": SCHEMA,
@@ -124,7 +124,7 @@ def _strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _quantise(
+def _quantize(
     source: Path, target: Path, precision: str, preprocessing: Preprocessing, samples: Sequence[Image.Image]
 ) -> None:
     """Matrix products in int8, with a scale for each column of a weight; the patches' convolution stays in float32."""
@@ -152,7 +152,7 @@ def _quantise(
 
 
 class _Reader:
-    """Images one by one, as the quantiser asks for them."""
+    """Images one by one, as the quantizer asks for them."""
 
     def __init__(self, preprocessing: Preprocessing, samples: Sequence[Image.Image]) -> None:
         self._rows = iter([preprocessing.pixels(image)[None] for image in samples])
@@ -181,7 +181,7 @@ def _noise() -> list[Image.Image]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporter and quantiser print their progress and give advice on the root logger."""
+    """Exporter and quantizer print their progress and give advice on the root logger."""
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):

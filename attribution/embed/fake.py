@@ -1,4 +1,4 @@
-"""An embedder that needs no model: a colour histogram. For tests of whole services."""
+"""An embedder that needs no model: a color histogram. For tests of whole services."""
 
 import time
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ _SIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class FakeEmbedderBehaviour:
-    """`levels` of each of three colours: another number is another embedder."""
+class FakeEmbedderBehavior:
+    """`levels` of each of three colors: another number is another embedder."""
 
     levels: int = 4
     sleep_seconds: float = 0.0
@@ -26,31 +26,31 @@ class FakeEmbedderBehaviour:
 
 
 class FakeEmbedder:
-    """Sixty-four colour bins, smoothed so that no image is orthogonal to another."""
+    """Sixty-four color bins, smoothed so that no image is orthogonal to another."""
 
-    def __init__(self, behaviour: FakeEmbedderBehaviour | None = None) -> None:
-        self._behaviour = behaviour or FakeEmbedderBehaviour()
+    def __init__(self, behavior: FakeEmbedderBehavior | None = None) -> None:
+        self._behavior = behavior or FakeEmbedderBehavior()
 
     @property
     def ref(self) -> ModelRef:
-        """The usual one, or the number of levels."""
-        levels = self._behaviour.levels
-        return ModelRef("fake-embedder", "1" if levels == FakeEmbedderBehaviour().levels else f"{levels}-levels")
+        """The default, or the number of levels."""
+        levels = self._behavior.levels
+        return ModelRef("fake-embedder", "1" if levels == FakeEmbedderBehavior().levels else f"{levels}-levels")
 
     @property
     def dimension(self) -> int:
         """The number of bins."""
-        return self._behaviour.levels**3
+        return self._behavior.levels**3
 
     def embed(self, images: Sequence[Image]) -> Vectors:
         """(n, d) float32, rows of unit L2 norm."""
-        time.sleep(self._behaviour.sleep_seconds)
+        time.sleep(self._behavior.sleep_seconds)
         rows = np.stack([self._histogram(image) for image in images]) + 0.01
         unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
         return unit
 
     def _histogram(self, image: Image) -> Vectors:
-        levels = self._behaviour.levels
+        levels = self._behavior.levels
         pixels = np.asarray(image.convert("RGB").resize((_SIDE, _SIDE), Resampling.BOX)) // (256 // levels)
         bins = pixels.reshape(-1, 3).astype(np.int64) @ np.array([levels**2, levels, 1])
         counts = np.bincount(bins, minlength=self.dimension)

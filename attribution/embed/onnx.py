@@ -70,7 +70,7 @@ class OnnxEmbedder:
         return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
 
     def prepare(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """(n, 3, h, w): resized and normalised as the model was trained."""
+        """(n, 3, h, w): resized and normalized as the model was trained."""
         return self._preprocessing.prepare(images, self._threads)
 
     def forward(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

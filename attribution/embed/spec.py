@@ -34,7 +34,7 @@ def parse(text: str) -> EmbedderSpec:
 
 
 def offered(usual: str, others: Mapping[str, str]) -> dict[str, EmbedderSpec]:
-    """The embedders of an installation by the names that jobs give; the first, called by its kind, is the usual one.
+    """The embedders of an installation by the names that jobs give; the first, called by its kind, is the default.
 
     Raises ConfigurationError.
     """

@@ -1,4 +1,4 @@
-"""Embeds the query together with every drawing, so that no two of them ever meet different numerics."""
+"""Embeds the query together with every generated image, so that no two of them ever meet different numerics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,16 @@ from attribution.errors import AttributionError
 from attribution.ports import Embedded, Embedder, Vectors
 
 
-def embed_all(embedder: Embedder, query: Image, drawings: Mapping[str, Sequence["Image | Vectors"]]) -> Embedded:
-    """Features of the query (d,) and of each source's drawings (γ, d), unit norm; sources keep their order.
+def embed_all(
+    embedder: Embedder, query: Image, generated_images: Mapping[str, Sequence["Image | Vectors"]]
+) -> Embedded:
+    """Features of the query (d,) and of each source's generated images (γ, d), unit norm; sources keep their order.
 
-    Sources without drawings are left out: what was not drawn has no distance. A drawing that this embedder has seen
+    Sources without generated images are left out: what was not generated has no distance. A generated image that this embedder has seen
     before may be given as the features (d,) that it had then.
     """
-    drawn = {source: list(images) for source, images in drawings.items() if images}
-    batch = [query, *(each for images in drawn.values() for each in images if isinstance(each, Image))]
+    generated = {source: list(images) for source, images in generated_images.items() if images}
+    batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image))]
     vectors = embedder.embed(batch)  # (1 + n_sources · γ, d)
     if vectors.shape != (len(batch), embedder.dimension):
         raise AttributionError(f"The embedder {embedder.ref.name} returned {vectors.shape} for {len(batch)} images.")
@@ -25,6 +27,6 @@ def embed_all(embedder: Embedder, query: Image, drawings: Mapping[str, Sequence[
     new = iter(vectors[1:])
     by_source = {
         source: np.stack([next(new) if isinstance(each, Image) else each for each in images])
-        for source, images in drawn.items()
+        for source, images in generated.items()
     }
     return Embedded(embedder.ref, vectors[0], by_source)

@@ -1,4 +1,4 @@
-"""What image generators write about a drawing in text: AUTOMATIC1111, ComfyUI, InvokeAI and NovelAI.
+"""What image generators write about a generated image in text: AUTOMATIC1111, ComfyUI, InvokeAI and NovelAI.
 
 Read by keyword from PNG text, GIF and JPEG comments and EXIF alike. Prompts are noticed, never copied.
 """

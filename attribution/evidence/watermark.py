@@ -22,7 +22,7 @@ _MIN_PIXELS = 256 * 256  # the encoder leaves smaller images alone
 class Mark:
     """A message: who writes it, its bits, and how many must match to be no coincidence.
 
-    `offset` is what the writer's blue-difference plane is centred on: 128 for bytes, 0.5 for floats.
+    `offset` is what the writer's blue-difference plane is centered on: 128 for bytes, 0.5 for floats.
     """
 
     generator: str

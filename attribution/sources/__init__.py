@@ -1,1 +1,1 @@
-"""`python -m attribution sources …`: the catalogue looked at, checked, and tried out from the command line."""
+"""`python -m attribution sources …`: the catalog looked at, checked, and tried out from the command line."""

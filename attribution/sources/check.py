@@ -1,6 +1,6 @@
-"""Reads every file of a catalogue and says what is wrong with it, or soon will be, without asking or loading anything.
+"""Reads every file of a catalog and says what is wrong with it, or soon will be, without asking or loading anything.
 
-A file's own mistakes are `attribution.catalogue`'s to find, and what an adapter needs is the adapter's; here is what
+A file's own mistakes are `attribution.catalog`'s to find, and what an adapter needs is the adapter's; here is what
 can only be seen from outside: days that pass, successors that are missing, weights that are not there.
 """
 
@@ -8,29 +8,29 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from attribution.catalogue import LOCAL, LifecycleState, SeedSupport, Source, files_of, read_source
+from attribution.catalog import LOCAL, LifecycleState, SeedSupport, Source, files_of, read_source
 from attribution.errors import ConfigurationError
 from attribution.sources.adapter import examine
-from attribution.sources.finding import Finding, Severity
+from attribution.sources.finding import CheckFinding, Severity
 
 NEAR = timedelta(days=90)
 UNVERSIONED = "unversioned"  # the revision of what its vendor may change under the same name
 
 
-def check(directories: Sequence[Path], today: date) -> list[Finding]:
-    """Everything there is to say, file by file in catalogue order. Raises ConfigurationError for no such directory."""
+def check(directories: Sequence[Path], today: date) -> list[CheckFinding]:
+    """Everything there is to say, file by file in catalog order. Raises ConfigurationError for no such directory."""
     known: dict[str, Source] = {}
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     paths = list(_files(directories))
     for path in paths:
         try:
             source = read_source(path)
         except ConfigurationError as error:
-            findings.append(Finding(Severity.ERROR, path, "", str(error).removeprefix(f"{path}: ")))
+            findings.append(CheckFinding(Severity.ERROR, path, "", str(error).removeprefix(f"{path}: ")))
             continue
         if source.id in known:
             sentence = f"{source.id} is described in {known[source.id].file} too"
-            findings.append(Finding(Severity.ERROR, path, "id", sentence))
+            findings.append(CheckFinding(Severity.ERROR, path, "id", sentence))
         known.setdefault(source.id, source)
     for source in known.values():
         findings.extend(_lifecycle(source, known, today))
@@ -45,50 +45,52 @@ def check(directories: Sequence[Path], today: date) -> list[Finding]:
 def _files(directories: Sequence[Path]) -> Iterator[Path]:
     for directory in directories:
         if not directory.is_dir():
-            raise ConfigurationError(f"The catalogue directory {directory} does not exist.")
+            raise ConfigurationError(f"The catalog directory {directory} does not exist.")
         yield from files_of(directory)
 
 
-def _lifecycle(source: Source, known: dict[str, Source], today: date) -> Iterator[Finding]:
+def _lifecycle(source: Source, known: dict[str, Source], today: date) -> Iterator[CheckFinding]:
     life = source.lifecycle
     obstacle, warning = source.obstacle(today), source.warning(today)
     if life.successor is not None and life.successor not in known:
-        yield Finding(Severity.ERROR, source.file, "lifecycle.successor", f"there is no source {life.successor}")
+        yield CheckFinding(Severity.ERROR, source.file, "lifecycle.successor", f"there is no source {life.successor}")
     elif life.successor is not None and known[life.successor].obstacle(today) is not None:
         sentence = f"{life.successor} cannot be asked any more either"
-        yield Finding(Severity.WARNING, source.file, "lifecycle.successor", sentence)
+        yield CheckFinding(Severity.WARNING, source.file, "lifecycle.successor", sentence)
     if life.since is not None and life.since > today:
-        yield Finding(Severity.ERROR, source.file, "lifecycle.since", f"{life.since} has not come; use deprecated")
+        yield CheckFinding(Severity.ERROR, source.file, "lifecycle.since", f"{life.since} has not come; use deprecated")
     if life.state is LifecycleState.DEPRECATED and obstacle is not None:
         sentence = f"the day has passed: make it retired since then. {obstacle[1]}"
-        yield Finding(Severity.WARNING, source.file, "lifecycle.until", sentence)
+        yield CheckFinding(Severity.WARNING, source.file, "lifecycle.until", sentence)
     elif warning is not None and life.until is not None:
         near = life.until - today <= NEAR
-        yield Finding(Severity.WARNING if near else Severity.NOTE, source.file, "lifecycle.until", warning)
+        yield CheckFinding(Severity.WARNING if near else Severity.NOTE, source.file, "lifecycle.until", warning)
     if source.enabled and obstacle is not None:
         sentence = "every job reports it as not tested; false leaves it out unless it is named"
-        yield Finding(Severity.WARNING, source.file, "enabled", sentence)
+        yield CheckFinding(Severity.WARNING, source.file, "enabled", sentence)
 
 
-def _revision(source: Source) -> Iterator[Finding]:
+def _revision(source: Source) -> Iterator[CheckFinding]:
     if source.platform != LOCAL and source.revision == UNVERSIONED:
-        yield Finding(Severity.NOTE, source.file, "revision", "it may change under the same name")
+        yield CheckFinding(Severity.NOTE, source.file, "revision", "it may change under the same name")
 
 
-def _terms(source: Source) -> Iterator[Finding]:
+def _terms(source: Source) -> Iterator[CheckFinding]:
     if not source.external:
         return
     if source.terms is None:
-        yield Finding(Severity.WARNING, source.file, "terms", "prompts leave the house, under which terms is not said")
+        yield CheckFinding(
+            Severity.WARNING, source.file, "terms", "prompts leave the house, under which terms is not said"
+        )
     if source.price_usd is None:
         severity = Severity.WARNING if source.enabled else Severity.NOTE
-        yield Finding(severity, source.file, "price_usd", "is not known: budgets count SPEND__UNKNOWN_PRICE_USD")
-    if source.seed is not SeedSupport.YES and (source.candidates or 1) < 2:
-        sentence = "without seeds that repeat, one drawing says little: advise 2 or more"
-        yield Finding(Severity.WARNING, source.file, "candidates", sentence)
+        yield CheckFinding(severity, source.file, "price_usd", "is not known: budgets count SPEND__UNKNOWN_PRICE_USD")
+    if source.seed is not SeedSupport.YES and (source.images_per_source or 1) < 2:
+        sentence = "without seeds that repeat, one generated image says little: advise 2 or more"
+        yield CheckFinding(Severity.WARNING, source.file, "images_per_source", sentence)
 
 
-def _size(source: Source) -> Iterator[Finding]:
+def _size(source: Source) -> Iterator[CheckFinding]:
     given = source.parameters
     sized = "width" in given and "height" in given
     names = ("size", "aspect_ratio", "aspectRatio")
@@ -98,4 +100,6 @@ def _size(source: Source) -> Iterator[Finding]:
     if asked is None or not listed or "any" in listed or not isinstance(asked, str):
         return
     if asked not in listed:
-        yield Finding(Severity.ERROR, source.file, "parameters", f"{asked} is none of its sizes: {', '.join(listed)}")
+        yield CheckFinding(
+            Severity.ERROR, source.file, "parameters", f"{asked} is none of its sizes: {', '.join(listed)}"
+        )

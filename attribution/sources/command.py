@@ -1,6 +1,6 @@
 """The arguments of `sources list`, `sources check` and `sources probe`, and their exit codes.
 
-0: all is well; 1: what was looked at is not (a mistake in a file, a source that did not draw); 2: nothing could be
+0: all is well; 1: what was looked at is not (a mistake in a file, a source that did not generate); 2: nothing could be
 looked at.
 """
 
@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from attribution.build import Placement, build_generator
-from attribution.catalogue import load_catalogue
+from attribution.catalog import load_catalog
 from attribution.errors import AttributionError
-from attribution.resynthesise.pool import GeneratorPool
+from attribution.resynthesis.pool import GeneratorPool
 from attribution.sources.check import check
 from attribution.sources.finding import Severity
 from attribution.sources.listing import as_json, as_table
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    catalogue, today = load_catalogue(_directories(options)), datetime.now(UTC).date()
-    print(as_json(catalogue, today) if options.json else as_table(catalogue, today))
+    catalog, today = load_catalog(_directories(options)), datetime.now(UTC).date()
+    print(as_json(catalog, today) if options.json else as_table(catalog, today))
     return 0
 
 
@@ -49,7 +49,7 @@ def _check(options: argparse.Namespace) -> int:
 def _probe(options: argparse.Namespace) -> int:
     placement = Placement(device=options.device, memory_mb=options.memory_mb)
     pool = GeneratorPool(partial(build_generator, placement=placement), placement.memory_mb)
-    chosen = choose(load_catalogue(_directories(options)), options.ids)
+    chosen = choose(load_catalog(_directories(options)), options.ids)
     width = max((len(source.id) for source in chosen), default=0)
     asked = []
     for source in chosen:
@@ -59,11 +59,11 @@ def _probe(options: argparse.Namespace) -> int:
     spent = sum(answer.cost_usd or 0 for answer in asked)
     unknown = [answer.source for answer in asked if answer.cost_usd is None]
     print(f"spent ${spent:.3f}" + (f", and what {', '.join(unknown)} took" if unknown else ""))
-    return 0 if asked and all(answer.drew for answer in asked) else 1
+    return 0 if asked and all(answer.generated for answer in asked) else 1
 
 
 def _directories(options: argparse.Namespace) -> list[Path]:
-    return options.catalogue or [Path("sources")]
+    return options.catalog or [Path("sources")]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIRECTORY",
         help="of *.toml, can be given more than once; default: sources",
     )
-    listing = commands.add_parser("list", parents=[common], help="show what the catalogue knows")
+    listing = commands.add_parser("list", parents=[common], help="show what the catalog knows")
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     listing.set_defaults(run=_list)
     checking = commands.add_parser("check", parents=[common], help="read every file and say what is wrong in it")
@@ -87,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     probing.add_argument("ids", nargs="*", metavar="ID", help="sources to ask, enabled or not")
     probing.add_argument("--prompt", default=PROMPT, help=f"default: {PROMPT!r}")
-    probing.add_argument("--save", type=Path, metavar="DIRECTORY", help="keep what they draw, as ID.png")
-    probing.add_argument("--timeout", type=float, help="seconds per source, instead of the catalogue's")
+    probing.add_argument("--save", type=Path, metavar="DIRECTORY", help="keep what they generate, as ID.png")
+    probing.add_argument("--timeout", type=float, help="seconds per source, instead of the catalog's")
     probing.add_argument("--device", default="cpu")
     probing.add_argument("--memory-mb", type=int, default=Placement().memory_mb)
     probing.set_defaults(run=_probe)

@@ -1,4 +1,4 @@
-"""The catalogue as a table for people and as JSON for programs."""
+"""The catalog as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -6,23 +6,23 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from attribution.catalogue import Catalogue, LifecycleState, Source
+from attribution.catalog import Catalog, LifecycleState, Source
 
 _HEAD = ("source", "lifecycle", "adapter", "enabled", "seed", "price", "prompts")
 
 
-def as_table(catalogue: Catalogue, today: date) -> str:
+def as_table(catalog: Catalog, today: date) -> str:
     """A row for each source; below it, why some cannot be asked or soon cannot."""
-    rows = [_HEAD, *(_row(source, today) for source in catalogue.sources)]
+    rows = [_HEAD, *(_row(source, today) for source in catalog.sources)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    notes = [f"{source.id}: {note}" for source in catalogue.sources if (note := _note(source, today))]
+    notes = [f"{source.id}: {note}" for source in catalog.sources if (note := _note(source, today))]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def as_json(catalogue: Catalogue, today: date) -> str:
+def as_json(catalog: Catalog, today: date) -> str:
     """A list of objects with everything the files say, and today's obstacle or warning."""
-    return json.dumps([_document(source, today) for source in catalogue.sources], indent=2, default=str)
+    return json.dumps([_document(source, today) for source in catalog.sources], indent=2, default=str)
 
 
 def _row(source: Source, today: date) -> Sequence[str]:

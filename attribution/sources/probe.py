@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from attribution.catalogue import Catalogue, Source
+from attribution.catalog import Catalog, Source
 from attribution.errors import AttributionError
 from attribution.ports import Caption, Deadline, Generator, ModelRef, SourceState
-from attribution.resynthesise.seeds import derive_seeds
-from attribution.resynthesise.stage import resynthesise
-from attribution.sources.till import Counted, Ordered, Till
+from attribution.resynthesis.seeds import derive_seeds
+from attribution.resynthesis.stage import resynthesize
+from attribution.sources.billing_counter import BillingCounter, Counted, Ordered
 
 PROMPT = "a red apple on a wooden table"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """What one source did. `cost_usd` is None where it is billed and nobody knows the price."""
 
     source: str
@@ -28,7 +28,7 @@ class Answer:
     reason: str | None
 
     @property
-    def drew(self) -> bool:
+    def generated(self) -> bool:
         """Whether there is an image."""
         return self.state is SourceState.DONE
 
@@ -40,9 +40,9 @@ class Answer:
         return f"{self.source:<{width}}  {self.state:<14}  {self.seconds:6.1f} s  {size:>9}  {cost}{told}"
 
 
-def choose(catalogue: Catalogue, ids: list[str]) -> tuple[Source, ...]:
+def choose(catalog: Catalog, ids: list[str]) -> tuple[Source, ...]:
     """The sources named, or else the enabled ones. Raises UnknownSource."""
-    return catalogue.select(ids or None, ())
+    return catalog.select(ids or None, ())
 
 
 def probe(
@@ -52,22 +52,22 @@ def probe(
     today: date,
     save: Path | None = None,
     timeout: float | None = None,
-) -> Answer:
+) -> ProbeResult:
     """One source's answer; it never raises what the source did wrong. Loading a model does not count as its time."""
     obstacle = source.obstacle(today)
     if obstacle is not None:
-        return Answer(source.id, obstacle[0], 0.0, None, 0.0, obstacle[1])
+        return ProbeResult(source.id, obstacle[0], 0.0, None, 0.0, obstacle[1])
     began = time.monotonic()
     try:
         generator = build(source)
     except AttributionError as error:
-        return Answer(source.id, SourceState.UNAVAILABLE, time.monotonic() - began, None, 0.0, str(error))
+        return ProbeResult(source.id, SourceState.UNAVAILABLE, time.monotonic() - began, None, 0.0, str(error))
     unforeseen: list[Exception] = []
-    till: Till | None = None
+    till: BillingCounter | None = None
     if isinstance(generator, Ordered):
-        till = Till()
+        till = BillingCounter()
         generator = Counted(generator, till)
-    drawn = resynthesise(
+    generated = resynthesize(
         generator,
         Caption(prompt, ModelRef("given", "")),
         derive_seeds(prompt, source.id, source.revision, 1),
@@ -75,15 +75,15 @@ def probe(
         unforeseen.append,
     )
     # Its kind alone: what it says may quote a request.
-    reason = f"{drawn.reason} ({type(unforeseen[0]).__name__})" if unforeseen else drawn.reason
-    cost = _cost(source, till.images if till is not None else len(drawn.drawings))
-    if not drawn.drawings:
-        return Answer(source.id, drawn.state, drawn.seconds, None, cost, reason)
-    image = drawn.drawings[0].image
+    reason = f"{generated.reason} ({type(unforeseen[0]).__name__})" if unforeseen else generated.reason
+    cost = _cost(source, till.images if till is not None else len(generated.generated_images))
+    if not generated.generated_images:
+        return ProbeResult(source.id, generated.state, generated.seconds, None, cost, reason)
+    image = generated.generated_images[0].image
     if save is not None:
         save.mkdir(parents=True, exist_ok=True)
         image.save(save / f"{source.id}.png")
-    return Answer(source.id, drawn.state, drawn.seconds, image.size, cost, reason)
+    return ProbeResult(source.id, generated.state, generated.seconds, image.size, cost, reason)
 
 
 def _cost(source: Source, images: int) -> float | None:

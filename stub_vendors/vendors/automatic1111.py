@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import authorization, document
 from stub_vendors.scenario import Scenario
 
@@ -43,15 +43,15 @@ def routes(desk: Desk) -> APIRouter:
     router = APIRouter()
 
     @router.post("/sdapi/v1/txt2img")
-    async def draw(request: Request) -> JSONResponse:
+    async def generate(request: Request) -> JSONResponse:
         body = await document(request) or {}
         settings = body.get("override_settings", {})
         wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
         wrong += [name for name in settings if name not in _SETTINGS]
         if wrong:
             detail = [{"loc": ["body", name], "msg": "not valid", "type": "value_error"} for name in wrong]
-            raise Said(JSONResponse({"detail": detail}, 422))
-        order = await desk.draw(request, _password(request, desk), body.get("prompt", ""), body.get("seed"))
+            raise StubResponse(JSONResponse({"detail": detail}, 422))
+        order = await desk.generate(request, _password(request, desk), body.get("prompt", ""), body.get("seed"))
         wished = settings.get("sd_model_checkpoint", "")
         used = wished.removesuffix(".safetensors") if wished in _CHECKPOINTS else _LOADED
         info = {"prompt": order.prompt, "seed": order.seed, "all_seeds": [order.seed], "sd_model_name": used}

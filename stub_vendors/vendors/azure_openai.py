@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -75,7 +75,7 @@ def routes(desk: Desk) -> APIRouter:
             raise _invalid("Missing required parameter: 'model'.")
         if "user" in body:
             desk.ledger.safety_identifiers.add(body["user"])
-        order = await desk.draw(request, key, body["prompt"])
+        order = await desk.generate(request, key, body["prompt"])
         return JSONResponse(
             {
                 "created": 1_795_000_000,
@@ -99,11 +99,11 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/openai/deployments/{deployment}/images/generations")
     async def by_path(request: Request, deployment: str) -> JSONResponse:
         if not request.query_params.get("api-version"):
-            raise Said(JSONResponse(_error("404", "Resource not found"), 404))
+            raise StubResponse(JSONResponse(_error("404", "Resource not found"), 404))
         return await generate(request, request.headers.get("api-key"), deployment)
 
     return router
 
 
-def _invalid(message: str) -> Said:
-    return Said(JSONResponse(_error("invalid_request", message, type="invalid_request_error"), 400))
+def _invalid(message: str) -> StubResponse:
+    return StubResponse(JSONResponse(_error("invalid_request", message, type="invalid_request_error"), 400))

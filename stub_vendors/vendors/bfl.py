@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import document
 from stub_vendors.scenario import Scenario
 
@@ -64,7 +64,7 @@ def routes(desk: Desk) -> APIRouter:
         wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
         if wrong or not body.get("prompt"):
             detail = [{"loc": ["body", *(wrong or ["prompt"])], "msg": "Field required or not valid", "type": "value"}]
-            raise Said(JSONResponse({"detail": detail}, 422))
+            raise StubResponse(JSONResponse({"detail": detail}, 422))
         order = desk.submit(request.headers.get("x-key"), body["prompt"], body.get("seed"))
         return {
             "id": order.id,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -73,7 +73,7 @@ def routes(desk: Desk) -> APIRouter:
         desk.ledger.downloads += 1
         desk.check(_key(request, desk))
         task = filename.removesuffix(".png")
-        order: Order | None = desk.orders.get(task)
+        order: PlacedOrder | None = desk.orders.get(task)
         if order is None or order.scenario is Scenario.EXPIRED or ends[task][1] != type or subfolder:
             return Response(status_code=404)
         return Response(desk.image(order), media_type="image/png")
@@ -121,6 +121,6 @@ def _at(graph: dict[str, Any], link: list[Any]) -> dict[str, Any]:
     return inputs
 
 
-def _refused(kind: str, message: str) -> Said:
+def _refused(kind: str, message: str) -> StubResponse:
     error = {"type": kind, "message": message, "details": "", "extra_info": {}}
-    return Said(JSONResponse({"error": error, "node_errors": {}}, 400))
+    return StubResponse(JSONResponse({"error": error, "node_errors": {}}, 400))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import authorization, document
 from stub_vendors.scenario import Scenario
 
@@ -33,13 +33,13 @@ def routes(desk: Desk) -> APIRouter:
     """Its paths."""
     router = APIRouter()
 
-    def found(request: Request, task: str) -> Order:
+    def found(request: Request, task: str) -> PlacedOrder:
         order = desk.task(authorization(request, "Key"), task)
         if order is None:
-            raise Said(JSONResponse({"detail": "Request not found"}, 404))
+            raise StubResponse(JSONResponse({"detail": "Request not found"}, 404))
         return order
 
-    def addresses(request: Request, order: Order, app: str) -> dict[str, str]:
+    def addresses(request: Request, order: PlacedOrder, app: str) -> dict[str, str]:
         at = f"{desk.vendor}/{app}/requests/{order.id}"
         paths = {"status_url": f"{at}/status", "response_url": at, "cancel_url": f"{at}/cancel"}
         return {name: desk.address(request, order, path) for name, path in paths.items()}
@@ -60,11 +60,11 @@ def routes(desk: Desk) -> APIRouter:
     def response(request: Request, owner: str, app: str, task: str) -> JSONResponse:
         order = found(request, task)
         if order.scenario is Scenario.REFUSED_PROMPT:
-            raise Said(JSONResponse({"detail": [_flagged(order.prompt)]}, 422, {"x-fal-retryable": "false"}))
+            raise StubResponse(JSONResponse({"detail": [_flagged(order.prompt)]}, 422, {"x-fal-retryable": "false"}))
         if not order.ready:
-            raise Said(JSONResponse({"detail": "Request is still in progress"}, 400))
+            raise StubResponse(JSONResponse({"detail": "Request is still in progress"}, 400))
         address = f"{str(request.base_url).rstrip('/')}/{desk.vendor}/files/{task}.png"
-        side = desk.behaviour.side
+        side = desk.behavior.side
         return JSONResponse(
             {
                 "images": [{"url": address, "width": side, "height": side, "content_type": "image/png"}],
@@ -80,12 +80,12 @@ def routes(desk: Desk) -> APIRouter:
     async def submit(request: Request, owner: str, app: str, path: str = "") -> dict[str, Any]:
         known = _KNOWN.get(f"{owner}/{app}/{path}".rstrip("/"))
         if known is None:
-            raise Said(JSONResponse({"detail": f"Application {app} not found"}, 404))
+            raise StubResponse(JSONResponse({"detail": f"Application {app} not found"}, 404))
         body = await document(request) or {}
         wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
         if wrong or not body.get("prompt"):
             at = ["body", *(wrong or ["prompt"])]
-            raise Said(JSONResponse({"detail": [{"loc": at, "msg": "not valid", "type": "value_error"}]}, 422))
+            raise StubResponse(JSONResponse({"detail": [{"loc": at, "msg": "not valid", "type": "value_error"}]}, 422))
         order = desk.submit(authorization(request, "Key"), body["prompt"], body.get("seed"))
         named = addresses(request, order, f"{owner}/{app}")
         return {"status": "IN_QUEUE", "request_id": order.id, "queue_position": 0, **named}

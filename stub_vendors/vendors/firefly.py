@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -55,9 +55,9 @@ def routes(desk: Desk) -> APIRouter:
     async def token(request: Request) -> dict[str, Any]:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         if form.get("client_id") != CLIENT or form.get("client_secret") != desk.key:
-            raise Said(JSONResponse({"error": "invalid_client"}, 401))
+            raise StubResponse(JSONResponse({"error": "invalid_client"}, 401))
         if form.get("grant_type") != "client_credentials" or "firefly_api" not in form.get("scope", "").split(","):
-            raise Said(JSONResponse({"error": "invalid_scope"}, 400))
+            raise StubResponse(JSONResponse({"error": "invalid_scope"}, 400))
         return {"access_token": traded, "token_type": "bearer", "expires_in": 86_399}
 
     @router.get("/presigned/{task}.png")
@@ -67,7 +67,7 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/v3/images/generate")
     async def at_once(request: Request) -> dict[str, Any]:
         body = _check(await document(request))
-        order = await desk.draw(request, key(request), body["prompt"], _seed(body))
+        order = await desk.generate(request, key(request), body["prompt"], _seed(body))
         return _result(request, order, body)
 
     @router.post("/v3/images/generate-async", status_code=202)
@@ -90,12 +90,12 @@ def routes(desk: Desk) -> APIRouter:
     def status(request: Request, job: str) -> dict[str, Any]:
         order = desk.task(key(request), job.rpartition(":")[2])
         if order is None:
-            raise Said(JSONResponse({"error_code": "not_found"}, 404))
+            raise StubResponse(JSONResponse({"error_code": "not_found"}, 404))
         if not order.ready:
             return {"jobId": job, "status": "running", "progress": 50}
         return {"jobId": job, "status": "succeeded", "result": _result(request, order, asked[order.id])}
 
-    def _result(request: Request, order: Order, body: dict[str, Any]) -> dict[str, Any]:
+    def _result(request: Request, order: PlacedOrder, body: dict[str, Any]) -> dict[str, Any]:
         address = desk.address(request, order, f"{desk.vendor}/presigned/{order.id}.png?X-Amz-Expires=3600")
         denied = {"promptHasDeniedWords": True} if "[denied]" in order.prompt else {}
         return {
@@ -114,7 +114,7 @@ def _seed(body: dict[str, Any]) -> int | None:
 
 def _check(body: dict[str, Any] | None) -> dict[str, Any]:
     if body is None:
-        raise Said(JSONResponse({"error_code": "bad_request"}, 400))
+        raise StubResponse(JSONResponse({"error_code": "bad_request"}, 400))
     for name, value in body.items():
         if name not in _KNOWN or type(value) is not _KNOWN[name]:
             raise _invalid(f"{name}: extra field or wrong type")
@@ -131,6 +131,6 @@ def _check(body: dict[str, Any] | None) -> dict[str, Any]:
     return body
 
 
-def _invalid(message: str) -> Said:
+def _invalid(message: str) -> StubResponse:
     error = {"loc": ["body"], "msg": message, "type": "value_error"}
-    return Said(JSONResponse({"error_code": "validation_error", "validation_errors": [error]}, 422))
+    return StubResponse(JSONResponse({"error_code": "validation_error", "validation_errors": [error]}, 422))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import document
 from stub_vendors.scenario import Scenario
 
@@ -48,14 +48,14 @@ def routes(desk: Desk) -> APIRouter:
         wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
         if wrong or not body.get("prompt"):
             fields = [{"field": name, "reason": "is missing, unknown or not valid"} for name in wrong or ["prompt"]]
-            raise Said(JSONResponse({"message": "Validation error", "invalid_params": fields}, 400))
+            raise StubResponse(JSONResponse({"message": "Validation error", "invalid_params": fields}, 400))
         order = desk.submit(_key(request), body["prompt"], body.get("seed"))
         return {"data": {"task_id": order.id, "status": "CREATED", "generated": []}}
 
     def answered(request: Request, task: str, flagged: bool) -> dict[str, Any]:
         order = desk.task(_key(request), task)
         if order is None:
-            raise Said(JSONResponse({"message": "Task not found"}, 404))
+            raise StubResponse(JSONResponse({"message": "Task not found"}, 404))
         data: dict[str, Any] = {"task_id": task, "status": "IN_PROGRESS", "generated": []}
         if order.ready:
             address = desk.address(request, order, f"{desk.vendor}/statics/{task}.png?token=exp~hmac")
@@ -90,5 +90,5 @@ def _key(request: Request) -> str | None:
     return next((request.headers[name] for name in _HEADERS if name in request.headers), None)
 
 
-def _flag(order: Order) -> bool:
+def _flag(order: PlacedOrder) -> bool:
     return order.scenario is Scenario.REFUSED_OUTPUT

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -38,15 +38,17 @@ def routes(desk: Desk) -> APIRouter:
     """Its paths."""
     router = APIRouter()
 
-    async def drawn(request: Request, body: dict[str, Any], prompt: str, known: dict[str, type]) -> Order:
+    async def generated(request: Request, body: dict[str, Any], prompt: str, known: dict[str, type]) -> PlacedOrder:
         wrong = [name for name, value in body.items() if type(value) is not known.get(name)]
         if wrong or not prompt:
-            raise Said(JSONResponse({"error": f"{(wrong or ['prompt'])[0]} is missing, unknown or not valid"}, 422))
-        return await desk.draw(request, bearer(request), prompt, body.get("seed"))
+            raise StubResponse(
+                JSONResponse({"error": f"{(wrong or ['prompt'])[0]} is missing, unknown or not valid"}, 422)
+            )
+        return await desk.generate(request, bearer(request), prompt, body.get("seed"))
 
-    async def drawn_as(request: Request, known: dict[str, type]) -> Order:
+    async def generated_as(request: Request, known: dict[str, type]) -> PlacedOrder:
         body = await document(request) or {}
-        return await drawn(request, body, body.get("prompt", ""), known)
+        return await generated(request, body, body.get("prompt", ""), known)
 
     @router.get("/files/{task}.png")
     def deliver(request: Request, task: str) -> Response:
@@ -60,20 +62,20 @@ def routes(desk: Desk) -> APIRouter:
         body = await document(request) or {}
         wrong = [name for name in body if name not in ("inputs", "parameters")]
         if wrong:
-            raise Said(JSONResponse({"error": f"{wrong[0]} is unknown"}, 422))
-        order = await drawn(request, body.get("parameters", {}), body.get("inputs", ""), _PARAMETERS)
+            raise StubResponse(JSONResponse({"error": f"{wrong[0]} is unknown"}, 422))
+        order = await generated(request, body.get("parameters", {}), body.get("inputs", ""), _PARAMETERS)
         return Response(desk.image(order), media_type="image/png")
 
     @router.post("/fal-ai/{model:path}")
     async def fal(request: Request, model: str) -> JSONResponse:
-        order = await drawn_as(request, _FAL)
+        order = await generated_as(request, _FAL)
         address = desk.address(request, order, f"{desk.vendor}/files/{order.id}.png")
         flags = [order.scenario is Scenario.REFUSED_OUTPUT]
         return JSONResponse({"images": [{"url": address}], "seed": order.seed, "has_nsfw_concepts": flags})
 
     @router.post("/{provider}/v1/images/generations")
     async def openai_like(request: Request, provider: str) -> JSONResponse:
-        order = await drawn_as(request, {"together": _TOGETHER, "nscale": _NSCALE}[provider])
+        order = await generated_as(request, {"together": _TOGETHER, "nscale": _NSCALE}[provider])
         return JSONResponse({"data": [{"b64_json": b64encode(desk.image(order)).decode()}]})
 
     return router

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.scenario import Scenario
 
 _SHARED = ("resolution", "rendering_speed")
@@ -45,7 +45,7 @@ def routes(desk: Desk) -> APIRouter:
         seed = fields.get("seed")
         if seed is not None and not (seed.isdigit() and int(seed) <= _LARGEST_SEED):
             raise _invalid("Invalid seed.")
-        order = await _drawn(request, fields["prompt"], None if seed is None else int(seed))
+        order = await _generated(request, fields["prompt"], None if seed is None else int(seed))
         told = order.prompt if fields.get("magic_prompt") == "OFF" else f"A magical {order.prompt}"
         return _answer(request, order, told)
 
@@ -55,18 +55,18 @@ def routes(desk: Desk) -> APIRouter:
         if ("text_prompt" in fields) == ("json_prompt" in fields):
             raise _invalid("Supply exactly one of text_prompt and json_prompt.")
         if "text_prompt" in fields:
-            order = await _drawn(request, fields["text_prompt"], None)
+            order = await _generated(request, fields["text_prompt"], None)
             return _answer(request, order, f"A magical {order.prompt}")
         try:
             caption = json.loads(fields["json_prompt"])["high_level_description"]
         except (ValueError, KeyError, TypeError):
             raise _invalid("json_prompt is no structured prompt.") from None
-        return _answer(request, await _drawn(request, caption, None), fields["json_prompt"])
+        return _answer(request, await _generated(request, caption, None), fields["json_prompt"])
 
-    async def _drawn(request: Request, prompt: str, seed: int | None) -> Order:
-        return await desk.draw(request, request.headers.get("api-key"), prompt, seed)
+    async def _generated(request: Request, prompt: str, seed: int | None) -> PlacedOrder:
+        return await desk.generate(request, request.headers.get("api-key"), prompt, seed)
 
-    def _answer(request: Request, order: Order, prompt: str) -> dict[str, Any]:
+    def _answer(request: Request, order: PlacedOrder, prompt: str) -> dict[str, Any]:
         safe = order.scenario is not Scenario.REFUSED_OUTPUT
         address = desk.address(request, order, f"{desk.vendor}/ephemeral/{order.id}.png?exp=1795000000&sig=x")
         image = {
@@ -95,5 +95,5 @@ async def _form(request: Request, known: tuple[str, ...]) -> dict[str, str]:
     return fields
 
 
-def _invalid(message: str) -> Said:
-    return Said(JSONResponse({"error": message}, 400))
+def _invalid(message: str) -> StubResponse:
+    return StubResponse(JSONResponse({"error": message}, 400))

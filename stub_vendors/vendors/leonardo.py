@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -70,7 +70,7 @@ def routes(desk: Desk) -> APIRouter:
         order = desk.task(bearer(request), task)
         return {"generations_by_pk": None if order is None else _generation(request, order)}
 
-    def _generation(request: Request, order: Order) -> dict[str, Any]:
+    def _generation(request: Request, order: PlacedOrder) -> dict[str, Any]:
         body = asked[order.id]
         images = []
         if order.ready:
@@ -107,5 +107,5 @@ def _check(body: dict[str, Any]) -> None:
             raise _invalid(f"{name}: must be a multiple of 8 between 32 and 1536")
 
 
-def _invalid(message: str) -> Said:
-    return Said(JSONResponse(_error(message, "bad-request"), 400))
+def _invalid(message: str) -> StubResponse:
+    return StubResponse(JSONResponse(_error(message, "bad-request"), 400))

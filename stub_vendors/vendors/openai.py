@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from stub_vendors.chat import chat
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -76,7 +76,7 @@ def routes(desk: Desk) -> APIRouter:
             raise _invalid("Missing required parameter: 'prompt'.", "prompt", "missing_required_parameter")
         if "safety_identifier" in body:
             desk.ledger.safety_identifiers.add(body["safety_identifier"])
-        order = await desk.draw(request, bearer(request), body["prompt"])
+        order = await desk.generate(request, bearer(request), body["prompt"])
         return JSONResponse(
             {
                 "created": 1_795_000_000,
@@ -97,5 +97,5 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-def _invalid(message: str, param: str | None, code: str | None = None) -> Said:
-    return Said(JSONResponse(_error("invalid_request_error", code, message, param), 400))
+def _invalid(message: str, param: str | None, code: str | None = None) -> StubResponse:
+    return StubResponse(JSONResponse(_error("invalid_request_error", code, message, param), 400))

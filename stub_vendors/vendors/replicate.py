@@ -1,4 +1,4 @@
-"""Replicate's API: predictions, of which the drawing is an address on another host, and failure is a sentence."""
+"""Replicate's API: predictions, of which the generated image is an address on another host, and failure is a sentence."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Order, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -48,7 +48,7 @@ def routes(desk: Desk) -> APIRouter:
     inputs: dict[str, dict[str, Any]] = {}
     models: dict[str, str] = {}
 
-    def prediction(request: Request, order: Order) -> dict[str, Any]:
+    def prediction(request: Request, order: PlacedOrder) -> dict[str, Any]:
         ended = order.ready or order.scenario is Scenario.REFUSED_PROMPT
         failed = ended and order.scenario in (Scenario.REFUSED_OUTPUT, Scenario.REFUSED_PROMPT)
         status = "failed" if failed else "succeeded" if ended else "processing"
@@ -98,7 +98,9 @@ def routes(desk: Desk) -> APIRouter:
     def poll(request: Request, task: str) -> dict[str, Any]:
         order = desk.task(bearer(request), task)
         if order is None:
-            raise Said(JSONResponse(_error(404, "Not found", "The requested resource could not be found."), 404))
+            raise StubResponse(
+                JSONResponse(_error(404, "Not found", "The requested resource could not be found."), 404)
+            )
         return prediction(request, order)
 
     return router
@@ -114,4 +116,4 @@ def _check(body: dict[str, Any], versioned: bool) -> None:
     else:
         wrong += [f"- input.{name}: not valid" for name, value in given.items() if type(value) is not _INPUT.get(name)]
     if wrong:
-        raise Said(JSONResponse(_error(422, "Input validation failed", "\n".join(wrong)), 422))
+        raise StubResponse(JSONResponse(_error(422, "Input validation failed", "\n".join(wrong)), 422))

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import bearer
 from stub_vendors.scenario import Scenario
 
@@ -48,12 +48,12 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/v2beta/stable-image/generate/{route}")
     async def generate(request: Request, route: str) -> Response:
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise Said(JSONResponse(_error("bad_request", "content-type: must be multipart/form-data"), 400))
+            raise StubResponse(JSONResponse(_error("bad_request", "content-type: must be multipart/form-data"), 400))
         async with request.form() as form:
             fields = {name: value for name, value in form.items() if isinstance(value, str)}
         _check(route, fields)
         seed = int(fields.get("seed", "0")) or None
-        order = await desk.draw(request, bearer(request), fields["prompt"], seed)
+        order = await desk.generate(request, bearer(request), fields["prompt"], seed)
         filtered = order.scenario is Scenario.REFUSED_OUTPUT
         finished = "CONTENT_FILTERED" if filtered else "SUCCESS"
         image = desk.image(order)
@@ -67,7 +67,7 @@ def routes(desk: Desk) -> APIRouter:
 def _check(route: str, fields: dict[str, str]) -> None:
     wrong = [f"{name}: unknown" for name in fields if name not in _KNOWN]
     if route not in _ROUTES:
-        raise Said(JSONResponse(_error("not_found", "No such route."), 404))
+        raise StubResponse(JSONResponse(_error("not_found", "No such route."), 404))
     if not 0 < len(fields.get("prompt", "")) <= 10_000:
         wrong.append("prompt: must have 1 to 10000 characters")
     if not fields.get("seed", "0").isdigit() or int(fields.get("seed", "0")) > _LARGEST_SEED:
@@ -75,4 +75,4 @@ def _check(route: str, fields: dict[str, str]) -> None:
     if "model" in fields and (route != "sd3" or fields["model"] not in _SD3_MODELS):
         wrong.append("model: unknown")
     if wrong:
-        raise Said(JSONResponse({**_error("bad_request", wrong[0]), "errors": wrong}, 400))
+        raise StubResponse(JSONResponse({**_error("bad_request", wrong[0]), "errors": wrong}, 400))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import document
 from stub_vendors.scenario import Scenario
 
@@ -43,7 +43,7 @@ def routes(desk: Desk) -> APIRouter:
         body = await document(request) or {}
         wrong = [name for name, value in body.items() if type(value) is not _KNOWN.get(name)]
         if wrong or not body.get("prompt") or body.get("aspectRatio", "square") not in _RATIOS:
-            raise Said(JSONResponse({"message": f"Invalid: {wrong or 'prompt or aspectRatio'}"}, 400))
+            raise StubResponse(JSONResponse({"message": f"Invalid: {wrong or 'prompt or aspectRatio'}"}, 400))
         order = desk.submit(request.headers.get("x-api-key"), body["prompt"], body.get("seed"))
         return {"id": _number(order.id), "status": "submitted", "expired": False, "images": []}
 
@@ -51,7 +51,7 @@ def routes(desk: Desk) -> APIRouter:
     def poll(request: Request, number: int) -> dict[str, Any]:
         order = desk.task(request.headers.get("x-api-key"), f"{desk.vendor}-{number}")
         if order is None:
-            raise Said(JSONResponse({"message": "Not found"}, 404))
+            raise StubResponse(JSONResponse({"message": "Not found"}, 404))
         address = desk.address(request, order, f"{desk.vendor}/images/{order.id}.png")
         return {
             "id": number,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Said, Says
+from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
 from stub_vendors.reading import bearer, document
 from stub_vendors.scenario import Scenario
 
@@ -58,8 +58,8 @@ def routes(desk: Desk) -> APIRouter:
         wrong += [name for name in ("model", "prompt") if not body.get(name)]
         if wrong:
             message = f"{wrong[0]} is missing, unknown or not valid"
-            raise Said(JSONResponse(_error("invalid_request_error", None, message, wrong[0]), 400))
-        order = await desk.draw(request, bearer(request), body["prompt"], body.get("seed"))
+            raise StubResponse(JSONResponse(_error("invalid_request_error", None, message, wrong[0]), 400))
+        order = await desk.generate(request, bearer(request), body["prompt"], body.get("seed"))
         if body.get("response_format") == "base64":
             one = {"index": 0, "type": "b64_json", "b64_json": b64encode(desk.image(order)).decode()}
         else:

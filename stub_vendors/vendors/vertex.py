@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import Desk, Said, Says
+from stub_vendors.desk import Desk, Says, StubResponse
 from stub_vendors.google import error, generate, says
 from stub_vendors.reading import bearer
 
@@ -50,14 +50,16 @@ def routes(desk: Desk) -> APIRouter:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         wrong = "invalid_request" if form.get("grant_type") != _GRANT else None
         if wrong or not _holds(form.get("assertion", "")):
-            raise Said(JSONResponse({"error": wrong or "invalid_grant", "error_description": "Invalid JWT."}, 400))
+            raise StubResponse(
+                JSONResponse({"error": wrong or "invalid_grant", "error_description": "Invalid JWT."}, 400)
+            )
         return {"access_token": traded, "expires_in": 3599, "token_type": "Bearer"}
 
     @router.post("/{version}/projects/{project}/locations/{location}/publishers/google/models/{called}")
     async def called(request: Request, version: str, project: str, called: str) -> dict[str, Any]:
         if version not in ("v1", "v1beta1") or project != PROJECT:
             denied = error(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied.")
-            raise Said(JSONResponse(denied, 403))
+            raise StubResponse(JSONResponse(denied, 403))
         key = bearer(request)
         return await generate(desk, request, desk.key if key == traded else key, called)
 

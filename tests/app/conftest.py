@@ -1,4 +1,4 @@
-"""The API over real Postgres, Valkey and blobs, with a catalogue of fake sources; tables are emptied after a test."""
+"""The API over real Postgres, Valkey and blobs, with a catalog of fake sources; tables are emptied after a test."""
 
 import json
 import time
@@ -11,14 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-import embedded
-from app.access.keys import make_key
+import devstack
+from app.access import key_repository
+from app.access.key_format import make_key
 from app.access.scopes import Scope
 from app.api import create_app
+from app.db.database import Database, connect
+from app.db.models import DEFAULT_TENANT
 from app.settings import Settings
-from app.store import keys
-from app.store.database import Database, connect
-from app.store.models import DEFAULT_TENANT
 from tests.conftest import clear
 
 SOURCE = """
@@ -30,7 +30,7 @@ family = "fake"
 platform = "local"
 model = "fake"
 revision = "1"
-licence = "none"
+license = "none"
 memory_mb = 1
 adapter = "fake"
 [lifecycle]
@@ -40,7 +40,7 @@ adapter = "fake"
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A catalogue: three live sources, one disabled, one retired, one that no program can call."""
+    """A catalog: three live sources, one disabled, one retired, one that no program can call."""
     folder = tmp_path / "sources"
     folder.mkdir()
     for name, enabled, lifecycle in (
@@ -56,13 +56,13 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(migrated: embedded.Servers, sources: Path, tmp_path: Path) -> Settings:
+def settings(migrated: devstack.Servers, sources: Path, tmp_path: Path) -> Settings:
     """The settings of one test's API."""
     return Settings(
         database={"url": migrated.database_url},
         redis={"url": migrated.redis_url},
         blobs={"url": (tmp_path / "blobs").as_uri()},
-        catalogue={"directories": [sources]},
+        catalog={"directories": [sources]},
     )
 
 
@@ -76,7 +76,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def redis(migrated: embedded.Servers) -> Iterator[Redis]:
+def redis(migrated: devstack.Servers) -> Iterator[Redis]:
     """The test's Valkey, empty before and after."""
     client = Redis.from_url(migrated.redis_url)
     client.flushall()
@@ -103,7 +103,7 @@ def key(database: Database) -> str:
     """A key of the default tenant, good for everything."""
     new = make_key()
     with database.transaction() as session:
-        keys.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+        key_repository.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     return new.text
 
 

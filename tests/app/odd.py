@@ -73,9 +73,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, pixels: bytes, depth: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
+def png(width: int, height: int, pixels: bytes, depth: int = 8, color: int = 0, extra: bytes = b"") -> bytes:
     """A PNG that says what it is told to say."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + extra + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
@@ -120,7 +120,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
 
 
 def _animations() -> Iterator[tuple[str, bytes]]:
-    frames = [noise(4, 4, "L", seed=index) for index in range(1_001)]  # equal neighbours would be merged
+    frames = [noise(4, 4, "L", seed=index) for index in range(1_001)]  # equal neighbors would be merged
     yield "gif-1001-frames", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     pages = [Image.new("L", (4, 4), index) for index in range(30)]
     yield "tiff-30-pages", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import text
 
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, Job
 from app.documents import job_document
-from app.store import accepting, jobs
-from app.store.accepting import NewJob, NewSource
-from app.store.calls import spent
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, Job
-from app.store.snapshots import Snapshots
+from app.jobs import insertion, repository
+from app.jobs.insertion import NewJob, NewSource
+from app.jobs.snapshots import Snapshots
+from app.vendors.budget import spent
 
 SOURCES = ("ant", "bee", "cat")
 RESULT: dict[str, Any] = {
@@ -23,7 +23,7 @@ RESULT: dict[str, Any] = {
     "captioner": "given",
     "embedder": None,
     "distance": "cosine",
-    "candidates": 1,
+    "images_per_source": 1,
     "quorum": 2,
     "temperature": 1.0,
     "calibrated": False,
@@ -41,9 +41,9 @@ def accept(database: Database, tenant_id: uuid.UUID = DEFAULT_TENANT, **options:
         )
         for name in SOURCES
     ]
-    given = {"image": None, "candidates": 1, "deadline": timedelta(hours=1)} | options
+    given = {"image": None, "images_per_source": 1, "deadline": timedelta(hours=1)} | options
     with database.transaction(durable=False) as session:
-        return accepting.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
+        return insertion.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
 
 
 def move(database: Database, job_id: uuid.UUID, stage: str | None, **states: str) -> None:
@@ -70,17 +70,17 @@ def end(
     status: str = "succeeded",
     values: Mapping[str, Any] | None = None,
 ) -> None:
-    """Ends a job and, unless snapshots are away, says so as a worker does."""
+    """Ends a job and, unless snapshots are unavailable, says so as a worker does."""
     with database.transaction(durable=False) as session:
         job = session.get_one(Job, job_id)
         session.execute(
             text(
-                f"UPDATE jobs SET {jobs.setting(jobs.ENDING)}, status = :status, "
+                f"UPDATE jobs SET {repository.setting(repository.ENDING)}, status = :status, "
                 "result = CASE WHEN :status = 'succeeded' THEN CAST(:result AS jsonb) END WHERE id = :id"
             ),
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, jobs.sources_of(session, job_id), spent(session, job))
+        document = job_document(job, repository.sources_of(session, job_id), spent(session, job))
     if snapshots is not None:
         snapshots.end(job.tenant_id, document)

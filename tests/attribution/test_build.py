@@ -1,4 +1,4 @@
-"""Building adapters: catalogue entries and specifications become what they name, or a sentence."""
+"""Building adapters: catalog entries and specifications become what they name, or a sentence."""
 
 import builtins
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
-from attribution.catalogue import Limits, Source
+from attribution.catalog import Limits, Source
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Deadline
 from attribution.weights import digest_of_directory
@@ -25,7 +25,7 @@ def test_a_fake_source() -> None:
     """Parameters of the entry reach the fake."""
     generator = build_generator(FAKE, PLACEMENT)
     assert (generator.source, str(generator.ref)) == ("fake", "fake/model@1")
-    assert generator.draw("a hat", (1,), Deadline.after(9))[0].image.size == (32, 32)
+    assert generator.generate("a hat", (1,), Deadline.after(9))[0].image.size == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_fake_source() -> None:
     ],
 )
 def test_a_fake_knows_its_parameters(parameters: dict[str, Any], message: str) -> None:
-    """A misspelt behaviour is an error, not a fake that behaves."""
+    """A misspelt behavior is an error, not a fake that behaves."""
     with pytest.raises(ConfigurationError, match=message):
         build_generator(replace(FAKE, parameters=parameters), PLACEMENT)
 
@@ -49,7 +49,7 @@ def test_whole_numbers_are_numbers() -> None:
 
 
 def test_an_unknown_adapter_lists_those_there_are() -> None:
-    """A catalogue entry for another version says what this one has."""
+    """A catalog entry for another version says what this one has."""
     with pytest.raises(ConfigurationError, match="diffusers, fake"):
         build_generator(replace(FAKE, adapter="telepathy"), PLACEMENT)
 
@@ -68,8 +68,8 @@ def test_missing_weights_say_where_they_belong(tmp_path: Path) -> None:
         build_generator(source, PLACEMENT)
 
 
-def test_other_weights_than_the_catalogue_says_are_refused(tmp_path: Path) -> None:
-    """Retrained weights under an old revision would serve stale drawings from caches."""
+def test_other_weights_than_the_catalog_says_are_refused(tmp_path: Path) -> None:
+    """Retrained weights under an old revision would serve stale generated images from caches."""
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "model_index.json").write_text("{}")
     source = replace(HUB, model="unet", revision="sha256:" + "0" * 16, root=tmp_path)
@@ -117,7 +117,7 @@ def test_missing_wheels_say_what_to_install(tmp_path: Path, monkeypatch: pytest.
     """A process without ML wheels tells the operator about the extra, whatever it was to build."""
     (tmp_path / "unet").mkdir()
     source = replace(HUB, model="unet", revision=digest_of_directory(tmp_path / "unet"), root=tmp_path)
-    for module in ("resynthesise.diffusers", "caption.blip", "embed.open_clip"):
+    for module in ("resynthesize.diffusers", "caption.blip", "embed.open_clip"):
         monkeypatch.delitem(sys.modules, f"attribution.{module}", raising=False)
     real = builtins.__import__
 
@@ -136,9 +136,9 @@ def test_missing_wheels_say_what_to_install(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_importing_costs_nothing() -> None:
-    """The package, the catalogue and `build` load without any ML wheel."""
+    """The package, the catalog and `build` load without any ML wheel."""
     script = (
-        "import sys, attribution, attribution.build, attribution.catalogue, attribution.image, attribution.__main__\n"
+        "import sys, attribution, attribution.build, attribution.catalog, attribution.image, attribution.__main__\n"
         "heavy = {'torch', 'torchvision', 'diffusers', 'transformers', 'open_clip', 'timm', 'accelerate'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )
@@ -147,7 +147,7 @@ def test_importing_costs_nothing() -> None:
 
 def test_limits_and_placement_reach_the_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the operator decides overrides the entry; loading words do not go into the call."""
-    from attribution.resynthesise.diffusers import DiffusersGenerator
+    from attribution.resynthesis.diffusers import DiffusersGenerator
 
     (tmp_path / "unet").mkdir()
     seen: list[Any] = []

@@ -29,19 +29,23 @@ OURS = _ranking(a=0.1, b=0.2, c=0.6)
     st.dictionaries(st.sampled_from("abcdefgh"), SCORES),
     st.floats(0, 1),
 )
-def test_what_every_fusion_promises(distances: dict[str, float], prior: dict[str, float], weight: float) -> None:
+def test_what_every_fusion_promises(
+    distances: dict[str, float], external_scores: dict[str, float], weight: float
+) -> None:
     """Finite fused scores, descending; distances and margin as they were; whom nobody tested stays out."""
     ranking = _ranking(**distances)
-    fused = fuse(ranking, prior, "abcdefgh", weight)
+    fused = fuse(ranking, external_scores, "abcdefgh", weight)
     scores = [entry.fused for entry in fused.entries]
     assert all(map(math.isfinite, scores))
     assert scores == sorted(scores, reverse=True)
     assert {e.source: (e.distance, e.distances, e.score) for e in fused.entries} == {
         e.source: (e.distance, e.distances, e.score) for e in ranking.entries
     }
-    assert {e.source: e.prior for e in fused.entries} == {source: prior.get(source) for source in distances}
+    assert {e.source: e.external_scores for e in fused.entries} == {
+        source: external_scores.get(source) for source in distances
+    }
     assert fused.margin == ranking.margin
-    assert set(fused.fusion.unused) == prior.keys() - distances.keys()
+    assert set(fused.fusion.unused) == external_scores.keys() - distances.keys()
     assert fused.fusion.margin is None or fused.fusion.margin >= 0
 
 
@@ -57,9 +61,9 @@ def test_it_is_the_weighted_sum_of_z_scores() -> None:
 
 def test_the_scale_of_scores_does_not_count() -> None:
     """Probabilities, logits and percentages of one method are the same."""
-    prior = {"a": 0.1, "b": 0.7, "c": 0.2}
-    plain = fuse(OURS, prior, "abc", 0.5)
-    moved = fuse(OURS, {source: 1e6 * score - 40 for source, score in prior.items()}, "abc", 0.5)
+    external_scores = {"a": 0.1, "b": 0.7, "c": 0.2}
+    plain = fuse(OURS, external_scores, "abc", 0.5)
+    moved = fuse(OURS, {source: 1e6 * score - 40 for source, score in external_scores.items()}, "abc", 0.5)
     assert [e.fused for e in moved.entries] == pytest.approx([e.fused for e in plain.entries])
 
 
@@ -69,13 +73,15 @@ def test_who_has_no_score_counts_as_average() -> None:
     assert [(e.source, e.fused) for e in fused.entries] == [("c", 0.5), ("b", 0.0), ("a", -0.5)]
 
 
-@pytest.mark.parametrize("prior", [{}, {"b": 3.0}, {"a": 2.0, "b": 2.0, "c": 2.0}, {"elsewhere": 1.0, "a": 5.0}])
-def test_scores_that_tell_nothing_change_nothing(prior: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "external_scores", [{}, {"b": 3.0}, {"a": 2.0, "b": 2.0, "c": 2.0}, {"elsewhere": 1.0, "a": 5.0}]
+)
+def test_scores_that_tell_nothing_change_nothing(external_scores: dict[str, float]) -> None:
     """None, one alone, all equal, or of sources that were not tested: our order stands."""
-    assert [e.source for e in fuse(OURS, prior, "abc", 0.5).entries] == ["a", "b", "c"]
+    assert [e.source for e in fuse(OURS, external_scores, "abc", 0.5).entries] == ["a", "b", "c"]
 
 
-def test_equal_ones_stand_in_catalogue_order() -> None:
+def test_equal_ones_stand_in_catalog_order() -> None:
     """As in any ranking."""
     fused = fuse(_ranking(a=0.5, b=0.5), {}, "ba", 0.5)
     assert [e.source for e in fused.entries] == ["b", "a"]

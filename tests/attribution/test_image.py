@@ -48,7 +48,7 @@ def _near(found: tuple[int, ...], wanted: tuple[int, ...], by: int = 3) -> bool:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_accepted_format_decodes(kind: str) -> None:
-    """Format, size and colours survive in each of the seven."""
+    """Format, size and colors survive in each of the seven."""
     lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 95}}.get(kind, {})
     loaded = _load(_bytes(_picture(), kind, **lossless))
 
@@ -102,7 +102,7 @@ def test_an_empty_file_is_undecodable() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
-    """Cutting a file anywhere never gives a grey-bottomed picture."""
+    """Cutting a file anywhere never gives a gray-bottomed image."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = _bytes(noise, kind)
     with pytest.raises(UndecodableImage):
@@ -111,7 +111,7 @@ def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
 
 @given(st.sampled_from(FORMATS), st.integers(0, 400), st.binary(min_size=1, max_size=8))
 def test_damage_raises_nothing_else(kind: str, where: int, damage: bytes) -> None:
-    """Whatever bytes are overwritten, the answer is a picture or one of the three errors."""
+    """Whatever bytes are overwritten, the answer is an image or one of the three errors."""
     data = bytearray(_bytes(_picture(), kind))
     where = min(where, len(data) - 1)
     data[where : where + len(damage)] = damage
@@ -163,7 +163,7 @@ def test_frames_are_counted_and_capped() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied(kind: str, orientation: int) -> None:
-    """However a camera was held, the picture comes out as it is meant to be seen."""
+    """However a camera was held, the image comes out as it is meant to be seen."""
     upright = _picture((32, 16))
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that undoes each
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(back[orientation]))
@@ -195,37 +195,37 @@ def _palette_with_alpha() -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
 def test_alpha_becomes_white(kind: str) -> None:
-    """What is see-through stands on white, not on whatever colour hides below."""
+    """What is see-through stands on white, not on whatever color hides below."""
     lossless = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
     loaded = _load(_bytes(_with_alpha(), kind, **lossless))
     assert _near(_pixel(loaded, 0, 3), (255, 255, 255), 6)
-    if kind != "AVIF":  # its colour is subsampled
+    if kind != "AVIF":  # its color is subsampled
         assert _near(_pixel(loaded, 1, 3), (127, 127, 127), 3)
 
 
 LAYOUTS: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
     "palette": (lambda: _bytes(_picture((8, 8)).quantize(8), "PNG"), (200, 30, 40)),
     "palette with alpha": (lambda: _bytes(_palette_with_alpha(), "PNG"), (255, 255, 255)),
-    "gif with a see-through colour": (
+    "gif with a see-through color": (
         lambda: _bytes(Image.new("P", (8, 8), 0), "GIF", transparency=0),
         (255, 255, 255),
     ),
-    "one see-through colour in RGB": (
+    "one see-through color in RGB": (
         lambda: _bytes(Image.new("RGB", (8, 8), (1, 2, 3)), "PNG", transparency=(1, 2, 3)),
         (255, 255, 255),
     ),
-    "grey": (lambda: _bytes(Image.new("L", (8, 8), 90), "PNG"), (90, 90, 90)),
-    "grey with alpha": (lambda: _bytes(Image.new("LA", (8, 8), (0, 128)), "PNG"), (127, 127, 127)),
+    "gray": (lambda: _bytes(Image.new("L", (8, 8), 90), "PNG"), (90, 90, 90)),
+    "gray with alpha": (lambda: _bytes(Image.new("LA", (8, 8), (0, 128)), "PNG"), (127, 127, 127)),
     "one bit": (lambda: _bytes(Image.new("1", (8, 8), 1), "PNG"), (255, 255, 255)),
     "one bit tiff": (lambda: _bytes(Image.new("1", (8, 8), 1), "TIFF", compression="group4"), (255, 255, 255)),
-    "16-bit grey png": (lambda: _bytes(_grey16(32896), "PNG"), (128, 128, 128)),
-    "16-bit grey tiff": (lambda: _bytes(_grey16(32896), "TIFF"), (128, 128, 128)),
-    "16-bit grey tiff, big-endian": (lambda: _tiff16_big_endian(32896), (128, 128, 128)),
-    "32-bit grey tiff": (lambda: _bytes(Image.new("I", (8, 8), 32896), "TIFF"), (128, 128, 128)),
+    "16-bit gray png": (lambda: _bytes(_grey16(32896), "PNG"), (128, 128, 128)),
+    "16-bit gray tiff": (lambda: _bytes(_grey16(32896), "TIFF"), (128, 128, 128)),
+    "16-bit gray tiff, big-endian": (lambda: _tiff16_big_endian(32896), (128, 128, 128)),
+    "32-bit gray tiff": (lambda: _bytes(Image.new("I", (8, 8), 32896), "TIFF"), (128, 128, 128)),
     "float tiff, 0 to 1": (lambda: _bytes(Image.new("F", (8, 8), 0.5), "TIFF"), (128, 128, 128)),
     "float tiff, 0 to 255": (lambda: _bytes(Image.new("F", (8, 8), 128.0), "TIFF"), (128, 128, 128)),
     "float tiff of no numbers": (lambda: _bytes(Image.new("F", (8, 8), float("nan")), "TIFF"), (0, 0, 0)),
-    "16-bit colour png": (lambda: _png16((51400, 7710, 10280)), (200, 30, 40)),
+    "16-bit color png": (lambda: _png16((51400, 7710, 10280)), (200, 30, 40)),
     "cmyk tiff": (lambda: _bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
     "cmyk jpeg, inverted as Adobe does": (
         lambda: _bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100),
@@ -247,17 +247,17 @@ def _tiff16_big_endian(value: int) -> bytes:
     return head.ljust(134, b"\0") + struct.pack(">H", value) * 64
 
 
-def _png16(colour: tuple[int, int, int]) -> bytes:
+def _png16(color: tuple[int, int, int]) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0))
-    rows = (b"\x00" + struct.pack(">3H", *colour) * 8) * 8
+    rows = (b"\x00" + struct.pack(">3H", *color) * 8) * 8
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def _lab(colour: tuple[int, int, int]) -> Image.Image:
-    image = Image.new("RGB", (8, 8), colour)
+def _lab(color: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("RGB", (8, 8), color)
     transform = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None
@@ -266,7 +266,7 @@ def _lab(colour: tuple[int, int, int]) -> Image.Image:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_pixel_layout_becomes_rgb(layout: str) -> None:
-    """Palettes, depths and colour models end in the same 8-bit picture a viewer would show."""
+    """Palettes, depths and color models end in the same 8-bit image a viewer would show."""
     make, wanted = LAYOUTS[layout]
     loaded = _load(make())
     y = 3 if layout == "palette with alpha" else 7
@@ -286,8 +286,8 @@ def _wide_profile() -> bytes:
     return bytes(profile).replace("sRGB built-in".encode("utf-16-be"), "odd! built-in".encode("utf-16-be"))
 
 
-def test_a_colour_profile_is_applied() -> None:
-    """A picture in another colour space comes out as sRGB."""
+def test_a_color_profile_is_applied() -> None:
+    """An image in another color space comes out as sRGB."""
     plain = Image.new("RGB", (8, 8), (255, 0, 0))
     assert _near(_pixel(_load(_bytes(plain, "PNG", icc_profile=_wide_profile()))), (0, 255, 0), 4)
 

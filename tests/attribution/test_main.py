@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from attribution.__main__ import main
 from attribution.image import encode_png
 from attribution.ports import Deadline, ModelRef
-from attribution.resynthesise.fake import FakeGenerator
+from attribution.resynthesis.fake import FakeGenerator
 
 ENTRY = """
 schema = 1
@@ -23,7 +23,7 @@ family = "fake"
 platform = "local"
 model = "fake/{id}"
 revision = "1"
-licence = "Apache-2.0"
+license = "Apache-2.0"
 memory_mb = 1
 adapter = "fake"
 [lifecycle]
@@ -35,7 +35,7 @@ adapter = "fake"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with a query that fake b drew, and a catalogue of fakes."""
+    """A folder with a query that fake b generated, and a catalog of fakes."""
     (tmp_path / "sources").mkdir()
     for name, enabled, lifecycle, parameters in [
         ("a", "true", "", ""),
@@ -45,7 +45,7 @@ def place(tmp_path: Path) -> Path:
     ]:
         text = ENTRY.format(id=name, enabled=enabled, lifecycle=lifecycle, parameters=parameters)
         (tmp_path / "sources" / f"{name}.toml").write_text(text)
-    query = FakeGenerator("b", ModelRef("b", "1")).draw("a hat", (99,), Deadline.after(9))[0].image
+    query = FakeGenerator("b", ModelRef("b", "1")).generate("a hat", (99,), Deadline.after(9))[0].image
     (tmp_path / "query.jpg").write_bytes(encode_png(query))
     return tmp_path
 
@@ -61,7 +61,7 @@ def test_the_table_names_the_nearest(place: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert printed.err == ""
-    assert lines[0].startswith("caption   a picture in")
+    assert lines[0].startswith("caption   an image in")
     assert [line.split()[1] for line in lines if line.strip()[:2] in ("1.", "2.")] == ["b", "a"]
     assert "verdict   inconclusive (uncalibrated)" in lines
 
@@ -76,7 +76,10 @@ def test_untested_sources_say_why(place: Path, capsys: pytest.CaptureFixture[str
 
 def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Caption, models, revisions, seeds, distances and verdict, as one JSON document."""
-    assert _run(place, "--json", "--candidates", "2", "--prompt", "a hat", "--seed", "7", "--exclude", "broken") == 0
+    assert (
+        _run(place, "--json", "--images-per-source", "2", "--prompt", "a hat", "--seed", "7", "--exclude", "broken")
+        == 0
+    )
     document = json.loads(capsys.readouterr().out)
     assert document["caption"] == {"text": "a hat", "captioner": "given@by-caller"}
     assert document["embedder"] == "fake-embedder@1"
@@ -87,30 +90,30 @@ def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.Capture
 
 
 @pytest.fixture
-def drawn(place: Path) -> Path:
-    """A folder of what somebody had the retired source draw, in the manner of b."""
-    folder = place / "drawn"
+def generated(place: Path) -> Path:
+    """A folder of what somebody had the retired source generate, in the manner of b."""
+    folder = place / "generated"
     folder.mkdir()
-    for drawing in FakeGenerator("b", ModelRef("b", "1")).draw("a hat", (1, 2, 3), Deadline.after(9)):
-        (folder / f"{drawing.seed}.png").write_bytes(encode_png(drawing.image))
+    for generated_image in FakeGenerator("b", ModelRef("b", "1")).generate("a hat", (1, 2, 3), Deadline.after(9)):
+        (folder / f"{generated_image.seed}.png").write_bytes(encode_png(generated_image.image))
     return folder
 
 
-def test_folders_of_drawings_stand_beside_generators(
-    place: Path, drawn: Path, capsys: pytest.CaptureFixture[str]
+def test_folders_of_generated_images_stand_beside_generators(
+    place: Path, generated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A source that no program can call is ranked by what was brought, and marked so; others are asked as ever."""
-    assert _run(place, "--reference", f"gone={drawn}", "--exclude", "b") == 0
+    assert _run(place, "--reference", f"gone={generated}", "--exclude", "b") == 0
     lines = capsys.readouterr().out.splitlines()
     ranked = [line for line in lines if line.strip()[:2] in ("1.", "2.")]
     assert [line.split()[1] for line in ranked] == ["gone", "a"]
-    assert [line.endswith("(your drawings)") for line in ranked] == [True, False]
+    assert [line.endswith("(your generated images)") for line in ranked] == [True, False]
     assert "verdict   inconclusive (uncalibrated)" in lines
 
 
-def test_a_run_may_consist_of_references_only(place: Path, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are named are not asked but brought; in JSON each says whose its drawings are."""
-    brought = ["--reference", f"gone={drawn}", "--reference", f"broken={drawn}"]
+def test_a_run_may_consist_of_references_only(place: Path, generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are named are not asked but brought; in JSON each says whose its generated images are."""
+    brought = ["--reference", f"gone={generated}", "--reference", f"broken={generated}"]
     assert _run(place, "--json", "--sources", "gone,broken", *brought) == 0
     document = json.loads(capsys.readouterr().out)
     assert [(each["source"], each["origin"], each["state"], each["seeds"]) for each in document["sources"]] == [
@@ -119,7 +122,7 @@ def test_a_run_may_consist_of_references_only(place: Path, drawn: Path, capsys: 
     assert document["verdict"]["reason"] == "tie"
 
 
-def test_the_caption_alone_is_for_people_to_draw(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_caption_alone_is_for_people_to_generate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same sentence that a whole run gives, and nothing else."""
     assert _run(place, "--caption-only") == 0
     caption = capsys.readouterr().out
@@ -176,7 +179,12 @@ def test_mistakes_are_one_sentence(
 
 def test_options_are_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """argparse refuses what makes no sense, with the same exit code."""
-    for wrong in (["--reference", "drawings"], ["--candidates", "0"], ["--distance", "far"], ["--batch-size", "x"]):
+    for wrong in (
+        ["--reference", "generated_images"],
+        ["--images-per-source", "0"],
+        ["--distance", "far"],
+        ["--batch-size", "x"],
+    ):
         with pytest.raises(SystemExit) as caught:
             _run(place, *wrong)
         assert caught.value.code == 2
@@ -187,7 +195,7 @@ def test_a_source_nobody_foresaw_is_told_on_stderr(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table keeps internals out; stderr helps the operator."""
-    monkeypatch.setattr(FakeGenerator, "draw", lambda *_: 1 / 0)
+    monkeypatch.setattr(FakeGenerator, "generate", lambda *_: 1 / 0)
     assert _run(place) == 0
     printed = capsys.readouterr()
     assert "ZeroDivisionError" in printed.err
@@ -197,4 +205,4 @@ def test_a_source_nobody_foresaw_is_told_on_stderr(
 def test_it_is_a_command(place: Path) -> None:
     """`python -m attribution` is what the README types."""
     command = [sys.executable, "-W", "error", "-m", "attribution", "--help"]
-    assert "--candidates" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--images-per-source" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -20,9 +20,9 @@ from attribution.ports import (
     Attribution,
     Deadline,
     DistanceName,
-    Drawing,
     Embedded,
     Fusion,
+    GeneratedImage,
     ModelRef,
     Reason,
     SourceState,
@@ -30,15 +30,15 @@ from attribution.ports import (
     VerdictKind,
 )
 from attribution.rank import rank
-from attribution.resynthesise import derive_seeds, resynthesise
-from attribution.resynthesise.fake import FakeBehaviour, FakeGenerator
+from attribution.resynthesis import derive_seeds, resynthesize
+from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
 from attribution.verdict import Calibration, judge
 
 COSINE = distance_named("cosine")
 
 
-def _fake(name: str, **behaviour: object) -> FakeGenerator:
-    return FakeGenerator(name, ModelRef(f"fake/{name}", "1"), FakeBehaviour(**behaviour))  # type: ignore[arg-type]
+def _fake(name: str, **behavior: object) -> FakeGenerator:
+    return FakeGenerator(name, ModelRef(f"fake/{name}", "1"), FakeBehavior(**behavior))  # type: ignore[arg-type]
 
 
 FAKES = [_fake(name) for name in ("a", "b", "c", "d")]
@@ -46,8 +46,8 @@ FAKES = [_fake(name) for name in ("a", "b", "c", "d")]
 
 @pytest.fixture
 def query() -> Image.Image:
-    """A picture that fake c drew."""
-    return FAKES[2].draw("a hat", (99,), Deadline.after(9))[0].image
+    """An image that fake c generated."""
+    return FAKES[2].generate("a hat", (99,), Deadline.after(9))[0].image
 
 
 def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **more: object) -> Attribution:
@@ -71,19 +71,21 @@ def _npy(vectors: np.ndarray) -> np.ndarray:
 
 def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
     """Workers that store images as PNG and vectors as npy between stages reach exactly the same ranking."""
-    whole = _attribute(query, candidates=3)
+    whole = _attribute(query, images_per_source=3)
 
     stored = encode_png(query)
     caption = describe(FakeCaptioner(), decode_own(stored))
-    drawn: dict[str, list[bytes]] = {}
+    generated: dict[str, list[bytes]] = {}
     for generator in FAKES:
         seeds = derive_seeds(caption.text, generator.source, generator.ref.revision, 3, None)
-        result = resynthesise(generator, caption, seeds, Deadline.after(60))
-        drawn[result.source] = [encode_png(drawing.image) for drawing in result.drawings]
-    images = {source: [decode_own(data) for data in pictures] for source, pictures in drawn.items()}
+        result = resynthesize(generator, caption, seeds, Deadline.after(60))
+        generated[result.source] = [encode_png(generated_image.image) for generated_image in result.generated_images]
+    images = {source: [decode_own(data) for data in pictures] for source, pictures in generated.items()}
     embedded = embed_all(FakeEmbedder(), decode_own(stored), images)
     embedded = Embedded(
-        embedded.embedder, _npy(embedded.query), {source: _npy(rows) for source, rows in embedded.drawings.items()}
+        embedded.embedder,
+        _npy(embedded.query),
+        {source: _npy(rows) for source, rows in embedded.generated_images.items()},
     )
     ranking = rank(embedded, COSINE, [generator.source for generator in FAKES])
 
@@ -92,26 +94,26 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
     assert caption == whole.caption
 
 
-def test_the_one_who_drew_it_is_nearest(query: Image.Image) -> None:
+def test_the_one_who_generated_it_is_nearest(query: Image.Image) -> None:
     """The ranking names the right fake; without a calibration nobody is accused."""
     answer = _attribute(query)
     assert answer.ranking.entries[0].source == "c"
     assert (answer.verdict.kind, answer.verdict.reason) == (VerdictKind.INCONCLUSIVE, Reason.UNCALIBRATED)
-    assert answer.seconds.keys() == {"captioning", "resynthesising", "embedding", "ranking"}
+    assert answer.seconds.keys() == {"captioning", "resynthesizing", "embedding", "ranking"}
 
 
 def test_the_same_question_gives_the_same_answer(query: Image.Image) -> None:
-    """Two runs agree in everything but their timings; another seed draws other pictures."""
+    """Two runs agree in everything but their timings; another seed generates other images."""
     first, second, other = (_attribute(query, seed=seed) for seed in (None, None, 5))
     assert first.ranking == second.ranking
-    seeds, others = ([d.seed for r in answer.resyntheses for d in r.drawings] for answer in (first, other))
+    seeds, others = ([d.seed for r in answer.resyntheses for d in r.generated_images] for answer in (first, other))
     assert set(seeds).isdisjoint(others)
 
 
 @pytest.mark.parametrize("name", list(DistanceName))
 def test_every_distance_ranks_a_whole_job(query: Image.Image, name: DistanceName) -> None:
-    """On features, pixels or both: a finite distance for each drawing, and the answer says which distance it was."""
-    ranking = _attribute(query, distance=distance_named(name), candidates=3, aggregate=Aggregate.MEDIAN).ranking
+    """On features, pixels or both: a finite distance for each generated image, and the answer says which distance it was."""
+    ranking = _attribute(query, distance=distance_named(name), images_per_source=3, aggregate=Aggregate.MEDIAN).ranking
     assert (ranking.distance, ranking.aggregate) == (name, "median")
     assert [len(entry.distances) for entry in ranking.entries] == [3] * 4
     assert all(entry.distance == sorted(entry.distances)[1] for entry in ranking.entries)
@@ -126,7 +128,7 @@ def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
             return Threshold(2.0, 0.0)
 
     plain = _attribute(query, calibration=Lenient())
-    fused = _attribute(query, calibration=Lenient(), prior={"a": 9.0, "elsewhere": 1.0}, prior_weight=1.0)
+    fused = _attribute(query, calibration=Lenient(), external_scores={"a": 9.0, "elsewhere": 1.0}, fusion_weight=1.0)
     assert plain.verdict.source == "c"
     assert fused.ranking.fusion == Fusion(1.0, 0.0, ("elsewhere",))
     assert {e.source: e.distance for e in fused.ranking.entries} == {
@@ -135,29 +137,29 @@ def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
     assert fused.ranking.margin == plain.ranking.margin
     assert fused.verdict.reason is Reason.TIE  # one score alone stands out from nothing
     others = dict.fromkeys("bcd", 0.0)
-    turned = _attribute(query, calibration=Lenient(), prior={"a": 9.0, **others}, prior_weight=1.0)
+    turned = _attribute(query, calibration=Lenient(), external_scores={"a": 9.0, **others}, fusion_weight=1.0)
     assert turned.ranking.entries[0].source == "a"
     assert turned.verdict.reason is Reason.UNCALIBRATED
 
 
 @pytest.mark.parametrize(
-    ("prior", "weight"), [({"a": float("inf")}, 0.5), ({"a": 1.0}, 1.5), ({"a": 1.0}, float("nan"))]
+    ("external_scores", "weight"), [({"a": float("inf")}, 0.5), ({"a": 1.0}, 1.5), ({"a": 1.0}, float("nan"))]
 )
-def test_scores_that_are_none_are_refused_before_anything_is_drawn(
-    query: Image.Image, prior: dict[str, float], weight: float
+def test_scores_that_are_none_are_refused_before_anything_is_generated(
+    query: Image.Image, external_scores: dict[str, float], weight: float
 ) -> None:
     """A sentence, and no generator was asked."""
 
     class Untouched(FakeGenerator):
-        def draw(self, *_: object) -> list[object]:  # type: ignore[override]
+        def generate(self, *_: object) -> list[object]:  # type: ignore[override]
             raise AssertionError
 
     with pytest.raises(AttributionError, match="other method's score"):
-        _attribute(query, [Untouched("a", ModelRef("a", "1"))], prior=prior, prior_weight=weight)
+        _attribute(query, [Untouched("a", ModelRef("a", "1"))], external_scores=external_scores, fusion_weight=weight)
 
 
 def test_a_prompt_skips_the_captioner(query: Image.Image) -> None:
-    """The caller's words are drawn, and the answer says whose they are."""
+    """The caller's words are generated, and the answer says whose they are."""
     answer = _attribute(query, prompt="a hat")
     assert (answer.caption.text, answer.caption.captioner.name) == ("a hat", "given")
 
@@ -167,7 +169,7 @@ def test_failing_sources_are_reported_and_not_ranked(query: Image.Image) -> None
     seen: list[tuple[str, Exception]] = []
 
     class Broken(FakeGenerator):
-        def draw(self, *_: object) -> list[object]:  # type: ignore[override]
+        def generate(self, *_: object) -> list[object]:  # type: ignore[override]
             raise ZeroDivisionError
 
     refusing, black = _fake("x", fail="refused_prompt"), _fake("y", fail="black")
@@ -207,17 +209,19 @@ def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
             return Threshold(2.0, 0.0)
 
     calibration = Recording()
-    answer = _attribute(query, [FAKES[0], FAKES[2], _fake("x", fail="error")], candidates=2, calibration=calibration)
+    answer = _attribute(
+        query, [FAKES[0], FAKES[2], _fake("x", fail="error")], images_per_source=2, calibration=calibration
+    )
     assert (answer.verdict.kind, answer.verdict.source) == (VerdictKind.ATTRIBUTED, "c")
     assert calibration.asked == (FakeEmbedder().ref, "cosine", 2, {"a": "1", "c": "1"}, Aggregate.MEAN)
 
 
-def test_a_source_short_of_drawings_is_another_setting(query: Image.Image) -> None:
-    """A threshold for γ drawings does not serve a mean over fewer."""
+def test_a_source_short_of_generated_images_is_another_setting(query: Image.Image) -> None:
+    """A threshold for γ generated images does not serve a mean over fewer."""
 
     class Short(FakeGenerator):
-        def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
-            return super().draw(prompt, seeds[1:], deadline)
+        def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
+            return super().generate(prompt, seeds[1:], deadline)
 
     class Lenient(Calibration):
         def find(self, *question: object) -> Threshold:  # type: ignore[override]
@@ -229,13 +233,13 @@ def test_a_source_short_of_drawings_is_another_setting(query: Image.Image) -> No
 
 
 def test_the_order_of_generators_decides_ties(query: Image.Image) -> None:
-    """Two sources that draw the same stand in the order they were given, and the verdict is a tie."""
+    """Two sources that generate the same stand in the order they were given, and the verdict is a tie."""
 
     class Twin(FakeGenerator):
-        def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
-            return FAKES[2].draw(prompt, (1, 2), deadline)
+        def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
+            return FAKES[2].generate(prompt, (1, 2), deadline)
 
     generators = [Twin(name, ModelRef("twin", "1")) for name in ("second", "first")]
-    answer = _attribute(query, generators, candidates=2)
+    answer = _attribute(query, generators, images_per_source=2)
     assert [entry.source for entry in answer.ranking.entries] == ["second", "first"]
     assert answer.verdict.reason is Reason.TIE

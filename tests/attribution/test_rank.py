@@ -10,7 +10,7 @@ from attribution.distance import distance_named
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate, Embedded, ModelRef, Vectors
 from attribution.rank import rank
-from attribution.rank_reference import rank_by_hand
+from attribution.rank_reference import rank_in_plain_loops
 
 COSINE = distance_named("cosine")
 REF = ModelRef("embedder", "1")
@@ -22,20 +22,20 @@ def _unit(rows: Vectors) -> Vectors:
 
 
 @st.composite
-def _embedded(draw: st.DrawFn) -> tuple[Embedded, list[str]]:
+def _embedded(draw: st.GenerateFn) -> tuple[Embedded, list[str]]:
     """Up to six sources, tested or not, with a γ each, in some dimension; some of them twins."""
     d = draw(st.integers(2, 8))
     values = st.floats(-1, 1, width=32).filter(lambda x: abs(x) > 1e-3)
     names = draw(st.lists(st.sampled_from("abcdef"), unique=True))
-    drawings = {
+    generated_images = {
         name: _unit(draw(arrays(np.float32, (draw(st.integers(1, 4)), d), elements=values)))
         for name in names
         if draw(st.booleans())
     }
-    if len(drawings) > 1 and draw(st.booleans()):
-        first, second, *_ = drawings
-        drawings[second] = drawings[first].copy()
-    return Embedded(REF, _unit(draw(arrays(np.float32, d, elements=values))), drawings), names
+    if len(generated_images) > 1 and draw(st.booleans()):
+        first, second, *_ = generated_images
+        generated_images[second] = generated_images[first].copy()
+    return Embedded(REF, _unit(draw(arrays(np.float32, d, elements=values))), generated_images), names
 
 
 @given(_embedded(), st.floats(0.05, 5), st.sampled_from(Aggregate))
@@ -45,12 +45,12 @@ def test_it_agrees_with_the_reference(
     """Same distances, scores and margin; the same order, except between sources that rounding cannot tell apart."""
     embedded, order = case
     fast = rank(embedded, COSINE, order, temperature, aggregate)
-    slow = rank_by_hand(embedded, order, temperature, aggregate)
+    slow = rank_in_plain_loops(embedded, order, temperature, aggregate)
 
-    by_hand = {entry.source: entry for entry in slow.entries}
-    assert by_hand.keys() == {entry.source for entry in fast.entries} == set(embedded.drawings)
+    by_operator = {entry.source: entry for entry in slow.entries}
+    assert by_operator.keys() == {entry.source for entry in fast.entries} == set(embedded.generated_images)
     for entry, other in zip(fast.entries, slow.entries, strict=True):
-        twin = by_hand[entry.source]
+        twin = by_operator[entry.source]
         assert entry.distance == pytest.approx(twin.distance, abs=1e-9)
         assert entry.score == pytest.approx(twin.score, abs=1e-9)
         assert entry.distances == pytest.approx(twin.distances, abs=1e-9)
@@ -73,22 +73,22 @@ def test_what_every_ranking_promises(case: tuple[Embedded, list[str]]) -> None:
     assert not ranking.calibrated
 
 
-def _of(**drawings: list[list[float]]) -> Embedded:
-    rows = {name: np.array(values, np.float32) for name, values in drawings.items()}
+def _of(**generated_images: list[list[float]]) -> Embedded:
+    rows = {name: np.array(values, np.float32) for name, values in generated_images.items()}
     return Embedded(REF, np.array([1, 0], np.float32), rows)
 
 
 @pytest.mark.parametrize("order", [["b", "a", "c"], ["c", "a", "b"], ["a", "b", "c"]])
-def test_ties_stand_in_catalogue_order(order: list[str]) -> None:
-    """Equal means keep the order of the catalogue, not of the features."""
+def test_ties_stand_in_catalog_order(order: list[str]) -> None:
+    """Equal means keep the order of the catalog, not of the features."""
     twins = _of(a=[[0.6, 0.8]], b=[[0.6, 0.8]], c=[[0.6, 0.8]])
     ranking = rank(twins, COSINE, order)
     assert [entry.source for entry in ranking.entries] == order
     assert ranking.margin == 0
 
 
-def test_the_mean_over_drawings_decides() -> None:
-    """One lucky drawing does not win against two good ones."""
+def test_the_mean_over_generated_images_decides() -> None:
+    """One lucky generating does not win against two good ones."""
     ranking = rank(_of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]]), COSINE, ["lucky", "good"])
     first, second = ranking.entries
     assert (first.source, second.source) == ("good", "lucky")
@@ -99,8 +99,8 @@ def test_the_mean_over_drawings_decides() -> None:
 
 def test_the_greatest_similarity_is_the_smallest_distance() -> None:
     """By `max` the lucky one wins."""
-    drawings = _of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]])
-    first, second = rank(drawings, COSINE, ["lucky", "good"], aggregate=Aggregate.MAX).entries
+    generated_images = _of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]])
+    first, second = rank(generated_images, COSINE, ["lucky", "good"], aggregate=Aggregate.MAX).entries
     assert (first.source, first.distance, second.distance) == ("lucky", pytest.approx(0), pytest.approx(0.2))
 
 

@@ -17,7 +17,7 @@ EMBEDDER = ModelRef("clip", "sha256:1")
 ENTRY: dict[str, Any] = {
     "embedder": "clip@sha256:1",
     "distance": "cosine",
-    "candidates": 4,
+    "images_per_source": 4,
     "sources": {"a": "r1", "b": "r2"},
     "max_distance": 0.3,
     "min_margin": 0.05,
@@ -40,21 +40,21 @@ def test_a_fused_ranking_has_no_threshold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("candidates", "entry", "asked", "found"),
+    ("images_per_source", "entry", "asked", "found"),
     [
         (4, {}, Aggregate.MEAN, True),
         (4, {}, Aggregate.MAX, False),
         (4, {"aggregate": "max"}, Aggregate.MAX, True),
         (4, {"aggregate": "max"}, Aggregate.MEAN, False),
-        (1, {"candidates": 1}, Aggregate.MEDIAN, True),
+        (1, {"images_per_source": 1}, Aggregate.MEDIAN, True),
     ],
 )
 def test_an_aggregate_is_part_of_the_setting(
-    tmp_path: Path, candidates: int, entry: dict[str, Any], asked: Aggregate, found: bool
+    tmp_path: Path, images_per_source: int, entry: dict[str, Any], asked: Aggregate, found: bool
 ) -> None:
-    """Mean where a calibration says nothing; of one drawing all of them are the same."""
+    """Mean where a calibration says nothing; of one generated image all of them are the same."""
     calibration = Calibration.load([_write(tmp_path, ENTRY | entry)])
-    assert (calibration.find(EMBEDDER, "cosine", candidates, ENTRY["sources"], asked) is not None) is found
+    assert (calibration.find(EMBEDDER, "cosine", images_per_source, ENTRY["sources"], asked) is not None) is found
 
 
 def _write(path: Path, *entries: object, schema: int = 1) -> Path:
@@ -97,7 +97,7 @@ def test_a_calibration_is_found_for_its_own_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("embedder", "distance", "candidates", "sources"),
+    ("embedder", "distance", "images_per_source", "sources"),
     [
         (ModelRef("clip", "sha256:2"), "cosine", 4, {"a": "r1", "b": "r2"}),
         (EMBEDDER, "euclidean", 4, {"a": "r1", "b": "r2"}),
@@ -108,10 +108,10 @@ def test_a_calibration_is_found_for_its_own_setting(tmp_path: Path) -> None:
     ],
 )
 def test_any_other_setting_is_uncalibrated(
-    tmp_path: Path, embedder: ModelRef, distance: str, candidates: int, sources: dict[str, str]
+    tmp_path: Path, embedder: ModelRef, distance: str, images_per_source: int, sources: dict[str, str]
 ) -> None:
     """A threshold never serves a setting it was not measured on."""
-    assert Calibration.load([_write(tmp_path, ENTRY)]).find(embedder, distance, candidates, sources) is None
+    assert Calibration.load([_write(tmp_path, ENTRY)]).find(embedder, distance, images_per_source, sources) is None
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_any_other_setting_is_uncalibrated(
     [
         {"schema": 2},
         {"max_distance": "near"},
-        {"candidates": None},
+        {"images_per_source": None},
         {"sources": ["a"]},
         {"measured": {"precision": "good"}},
         {"max_distanze": 0.3},

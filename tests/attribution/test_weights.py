@@ -52,7 +52,7 @@ def test_matching(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_it(tmp_path: Path) -> None:
-    """An operator gets the line for a catalogue entry from the command line."""
+    """An operator gets the line for a catalog entry from the command line."""
     directory = _model(tmp_path / "a")
     command = [sys.executable, "-m", "attribution.weights", str(directory)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

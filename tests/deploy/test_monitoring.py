@@ -12,11 +12,11 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import app.metrics
-from app.gauges import PoolGauges, StoreGauges
+import app.telemetry.metrics
+from app.api.store_gauges import PoolGauges, StoreGauges
+from app.db.database import Database, connect
 from app.queue.steps import Role
 from app.settings import DatabaseSettings
-from app.store.database import Database, connect
 
 REPOSITORY = Path(__file__).parents[2]
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
@@ -59,7 +59,9 @@ def exported() -> dict[str, set[str]]:
     gauges = [*StoreGauges(database, None, ()).describe(), *PoolGauges(database).describe()]
     found = {family.name: set(family._labelnames) for family in gauges}
     counters = {
-        collector._name: set(collector._labelnames) for collector in vars(app.metrics).values() if is_metric(collector)
+        collector._name: set(collector._labelnames)
+        for collector in vars(app.telemetry.metrics).values()
+        if is_metric(collector)
     }
     for family in REGISTRY.collect():
         for suffix in SAMPLES.get(family.type, ("",)):

@@ -11,8 +11,8 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from attribution.resynthesise.remote.vendor import Wish
-from attribution.resynthesise.remote.vendors.firefly import Firefly
+from attribution.resynthesis.remote.vendor import ImageRequest
+from attribution.resynthesis.remote.vendors.firefly import Firefly
 from stub_vendors import Stub
 
 FACTS = json.loads(Path(__file__).with_name("firefly.schema.json").read_text())
@@ -48,7 +48,7 @@ def ask(stub: Stub, body: Any, token: str | None = None) -> httpx.Response:
 @pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "with everything"])
 def test_our_requests(model: str, options: dict[str, Any], stub: Stub) -> None:
     """With every option that a source's file may give; and the stub takes what the document takes."""
-    body = json.loads(Firefly(model, options).order(Wish("a hat" * 200, 2**31 - 1)).body)
+    body = json.loads(Firefly(model, options).order(ImageRequest("a hat" * 200, 2**31 - 1)).body)
     hold(body, "request")
     assert ask(stub, body).status_code == 200
 
@@ -84,7 +84,7 @@ def test_the_stubs_errors(scenario: str, status: int, code: str, stub: Stub) -> 
         {"prompt": "x" * 1_025},
         {"prompt": "a hat", "seeds": [1, 2]},
         {"prompt": "a hat", "size": {"width": 2048}},
-        {"prompt": "a hat", "contentClass": "drawing"},
+        {"prompt": "a hat", "contentClass": "generated_image"},
         {"prompt": "a hat", "model": "image3"},
     ],
 )

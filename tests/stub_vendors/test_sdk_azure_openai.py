@@ -25,25 +25,25 @@ def client(stub: Stub) -> Iterator[openai.AzureOpenAI]:
         yield client
 
 
-def drawn(answer: openai.types.ImagesResponse) -> Image.Image:
+def generated(answer: openai.types.ImagesResponse) -> Image.Image:
     """The image, and nothing in the answer's head that the client's types do not know."""
     assert answer.data is not None
     assert answer.model_extra == {}
     return Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
 
 
-def test_a_drawing_by_deployment(client: openai.AzureOpenAI, stub: Stub) -> None:
+def test_a_generated_image_by_deployment(client: openai.AzureOpenAI, stub: Stub) -> None:
     """The client puts the model's name into the path."""
     answer = client.images.generate(model="our-deployment", prompt="a hat", n=1, size="1024x1024", user="tenant")
-    assert drawn(answer).size == (128, 128)
+    assert generated(answer).size == (128, 128)
     assert stub.billed()["azure_openai"] == 1
 
 
-def test_a_drawing_by_v1(stub: Stub) -> None:
+def test_a_generated_image_by_v1(stub: Stub) -> None:
     """The plain client is all that is needed."""
     base_url = stub.base_url("azure_openai", "/openai/v1")
     with openai.OpenAI(api_key=KEY, base_url=base_url, max_retries=0) as client:
-        assert drawn(client.images.generate(model="our-deployment", prompt="a hat")).size == (128, 128)
+        assert generated(client.images.generate(model="our-deployment", prompt="a hat")).size == (128, 128)
 
 
 @pytest.mark.parametrize(

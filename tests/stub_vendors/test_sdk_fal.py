@@ -25,7 +25,7 @@ def client(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[fal_client.S
     client._client.close()
 
 
-def test_a_drawing(client: fal_client.SyncClient, stub: Stub) -> None:
+def test_a_generated_image(client: fal_client.SyncClient, stub: Stub) -> None:
     """Submitted, watched, and taken from the address that was named."""
     stub.behave("fal", latency=0.2)
     handle = client.submit(MODEL, WANTED)

@@ -12,7 +12,7 @@ from PIL import Image
 from stub_vendors import Stub
 
 MODEL = "gemini-3.1-flash-image"
-DRAWING = types.GenerateContentConfig(
+GENERATED_IMAGE = types.GenerateContentConfig(
     response_modalities=["IMAGE"], seed=7, image_config=types.ImageConfig(aspect_ratio="1:1", image_size="1K")
 )
 
@@ -33,7 +33,7 @@ def made(stub: Stub, key: str) -> Iterator[genai.Client]:
     client.close()
 
 
-def drawn(answer: types.GenerateContentResponse) -> Image.Image:
+def generated(answer: types.GenerateContentResponse) -> Image.Image:
     """The image of the first part."""
     assert answer.candidates
     content = answer.candidates[0].content
@@ -44,12 +44,12 @@ def drawn(answer: types.GenerateContentResponse) -> Image.Image:
     return Image.open(BytesIO(blob.data or b""))
 
 
-def test_a_drawing(client: genai.Client, stub: Stub) -> None:
-    """The same seed is the same drawing, and the client finds it where it looks."""
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
-    again = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
-    assert drawn(answer).size == (128, 128)
-    assert drawn(answer).tobytes() == drawn(again).tobytes()
+def test_a_generated_image(client: genai.Client, stub: Stub) -> None:
+    """The same seed is the same generated image, and the client finds it where it looks."""
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
+    again = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
+    assert generated(answer).size == (128, 128)
+    assert generated(answer).tobytes() == generated(again).tobytes()
     assert answer.model_version == MODEL
     assert answer.usage_metadata is not None
     assert stub.billed()["gemini"] == 2
@@ -58,11 +58,11 @@ def test_a_drawing(client: genai.Client, stub: Stub) -> None:
 def test_refusals_are_known_to_the_client(client: genai.Client, stub: Stub) -> None:
     """Both have status 200, and the client has a name for each."""
     stub.behave("gemini", scenario="refused_prompt")
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
     assert answer.prompt_feedback is not None
     assert answer.prompt_feedback.block_reason is types.BlockedReason.PROHIBITED_CONTENT
     stub.behave("gemini", scenario="refused_output")
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
     assert answer.candidates
     assert answer.candidates[0].finish_reason is types.FinishReason.IMAGE_SAFETY
 
@@ -79,14 +79,14 @@ def test_errors(scenario: str, code: int, status: str, client: genai.Client, stu
     """The client reads code and status."""
     stub.behave("gemini", scenario=scenario)
     with pytest.raises(errors.APIError) as raised:
-        client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+        client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
     assert (raised.value.code, raised.value.status) == (code, status)
 
 
 def test_a_wrong_key(stub: Stub) -> None:
     """A bad request, as with the real one."""
     with made(stub, "another") as client, pytest.raises(errors.ClientError) as raised:
-        client.models.generate_content(model=MODEL, contents="a hat", config=DRAWING)
+        client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
     assert raised.value.code == 400
 
 

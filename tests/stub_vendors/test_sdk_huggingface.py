@@ -37,7 +37,7 @@ def through(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Infe
     return client
 
 
-def test_a_drawing(own: InferenceClient, stub: Stub) -> None:
+def test_a_generated_image(own: InferenceClient, stub: Stub) -> None:
     """The image's bytes, whole."""
     image = own.text_to_image("a hat", seed=5, width=1024, height=1024, guidance_scale=5.0, num_inference_steps=30)
     assert image.size == (128, 128)

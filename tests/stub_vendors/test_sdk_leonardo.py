@@ -23,7 +23,7 @@ def client(stub: Stub) -> Iterator[LeonardoAiSDK]:
         yield client
 
 
-def test_a_drawing(client: LeonardoAiSDK, stub: Stub) -> None:
+def test_a_generated_image(client: LeonardoAiSDK, stub: Stub) -> None:
     """Ordered, polled and downloaded as the client does it; the request it makes is one that the stub takes whole."""
     ordered = client.image.create_generation(request=HAT).object
     assert ordered is not None

@@ -18,7 +18,7 @@ def client(stub: Stub) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_a_drawing(client: openai.OpenAI, stub: Stub) -> None:
+def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
     """Every field of the answer is one that the client's types know."""
     answer = client.images.generate(
         model="gpt-image-2",

@@ -40,7 +40,7 @@ def test_a_description(client: openai.OpenAI) -> None:
     """Every field of the answer is one that the client's types know, down to the message."""
     answer = ask(client)
     choice = answer.choices[0]
-    assert (choice.message.content, choice.message.refusal, choice.finish_reason) == ("a picture in red", None, "stop")
+    assert (choice.message.content, choice.message.refusal, choice.finish_reason) == ("an image in red", None, "stop")
     assert (answer.model_extra, choice.model_extra, choice.message.model_extra) == ({}, {}, {})
     assert answer.usage is not None
     assert answer.usage.model_extra == {}

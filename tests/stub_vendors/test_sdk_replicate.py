@@ -24,7 +24,7 @@ def client(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[replicate.Cl
     client._client.close()
 
 
-def test_a_drawing(client: replicate.Client, stub: Stub) -> None:
+def test_a_generated_image(client: replicate.Client, stub: Stub) -> None:
     """Created, waited for, and an address (of which the client makes a file only where it is https)."""
     stub.behave("replicate", latency=0.1)
     prediction = client.models.predictions.create(MODEL, WANTED)

@@ -23,7 +23,7 @@ def client(stub: Stub) -> Iterator[together.Together]:
         yield client
 
 
-def test_a_drawing(client: together.Together, stub: Stub) -> None:
+def test_a_generated_image(client: together.Together, stub: Stub) -> None:
     """Every field of the answer is one that the client's types know, and none is missing."""
     answer = client.images.generate(**WANTED, width=1024, height=1024, response_format="base64")
     (one,) = answer.data

@@ -23,7 +23,7 @@ def client_of(stub: Stub, credentials: Credentials | service_account.Credentials
     )
 
 
-def test_a_service_account_draws(stub: Stub) -> None:
+def test_a_service_account_generates(stub: Stub) -> None:
     """The assertion is Google's own, so the stub's check of it is not one mind's guess."""
     info = httpx.get(stub.base_url("vertex", "/service-account.json")).json()
     credentials = service_account.Credentials.from_service_account_info(

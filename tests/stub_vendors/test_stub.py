@@ -17,7 +17,7 @@ def order(stub: Stub, prompt: str = "a hat", seed: int = 5) -> httpx.Response:
     )
 
 
-def test_a_drawing_follows_from_prompt_and_seed(stub: Stub) -> None:
+def test_a_generated_image_follows_from_prompt_and_seed(stub: Stub) -> None:
     """The same question gets the same bytes, another gets others."""
     first = order(stub).content
     assert order(stub).content == first
@@ -72,7 +72,7 @@ def test_who_belongs_nowhere_is_remembered(stub: Stub) -> None:
     assert (stranger["path"], stranger["x-key"]) == ("/nowhere", "secret")
 
 
-def test_a_misspelt_behaviour_is_an_error(stub: Stub) -> None:
+def test_a_misspelt_behavior_is_an_error(stub: Stub) -> None:
     """Not a vendor that behaves."""
     with pytest.raises(httpx.HTTPStatusError):
         stub.behave("stability", scenaro="quota")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import embedded
+import devstack
 from app.settings import IntakeSettings, Settings
 from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
@@ -23,7 +23,7 @@ family = "fake"
 platform = "{platform}"
 model = "fake"
 revision = "1"
-licence = "none"
+license = "none"
 memory_mb = 1
 adapter = "fake"
 {header}
@@ -44,7 +44,7 @@ def children() -> Iterator[Children]:
 
 
 @pytest.fixture
-def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Iterator[Callable[..., Bench]]:
+def bench(migrated: devstack.Servers, tmp_path: Path, children: Children) -> Iterator[Callable[..., Bench]]:
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
@@ -56,20 +56,20 @@ def bench(migrated: embedded.Servers, tmp_path: Path, children: Children) -> Ite
         limits: str = "",
         **groups: Any,
     ) -> Bench:
-        catalogue = tmp_path / "sources"
-        catalogue.mkdir(exist_ok=True)
+        catalog = tmp_path / "sources"
+        catalog.mkdir(exist_ok=True)
         for name, parameters in sources.items():
             enabled = str(name not in disabled).lower()
             text = SOURCE.format(
                 id=name, parameters=parameters, platform=platform, enabled=enabled, header=header, limits=limits
             )
-            (catalogue / f"{name}.toml").write_text(text)
+            (catalog / f"{name}.toml").write_text(text)
         settings = Settings(
             **{
                 "database": {"url": migrated.database_url},
                 "redis": {"url": migrated.redis_url},
                 "blobs": {"url": (tmp_path / "blobs").as_uri()},
-                "catalogue": {"directories": [catalogue]},
+                "catalog": {"directories": [catalog]},
                 "models": {"captioner": "fake:", "embedder": "fake:", "calibrations": []},
             }
             | groups

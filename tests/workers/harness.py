@@ -9,26 +9,27 @@ from typing import Any
 from PIL import Image
 from sqlalchemy import text
 
-from app import tracing
+from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
 from app.documents import JobDocument, job_document
+from app.jobs import repository
+from app.jobs.insertion import NewJob, NewSource, accept
 from app.queue.broker import Broker
 from app.queue.steps import (
     NOTIFY_TASK,
     REFERENCES_TASK,
     RESUME_TASK,
-    RESYNTHESISE_TASK,
-    Step,
+    RESYNTHESIZE_TASK,
+    QueuedStep,
     queue_of,
     stage_step,
     stage_task_name,
 )
-from app.store import calls, jobs
-from app.store.accepting import NewJob, NewSource, accept
-from app.store.models import DEFAULT_TENANT, Job, JobSource, Stage
+from app.telemetry import tracing
+from app.vendors import budget
 from attribution.image import encode_png
 from workers.process import Process
 from workers.references import take_in
-from workers.resynthesise import resume, resynthesise
+from workers.resynthesize import resume, resynthesize
 from workers.stage import run_stage
 from workers.stages import STAGES
 from workers.sweep import sweep
@@ -38,11 +39,11 @@ class HeldBroker(Broker):
     """Keeps messages until the test delivers, drops or doubles them."""
 
     def __init__(self) -> None:
-        self.steps: deque[Step] = deque()
+        self.steps: deque[QueuedStep] = deque()
         self.away = False
 
-    def enqueue(self, steps: Iterable[Step]) -> bool:
-        """Remembers the messages, unless it is away."""
+    def enqueue(self, steps: Iterable[QueuedStep]) -> bool:
+        """Remembers the messages, unless it is unavailable."""
         if not self.away:
             self.steps.extend(steps)
         return not self.away
@@ -57,13 +58,13 @@ class Bench:
 
     def submit(
         self,
-        colour: tuple[int, int, int] = (200, 40, 40),
+        color: tuple[int, int, int] = (200, 40, 40),
         image: Image.Image | None = None,
         file: bytes | None = None,
         **options: Any,
     ) -> uuid.UUID:
-        """Accepts a job on every source of the catalogue, and enqueues its first stage."""
-        data = file or encode_png(image or Image.new("RGB", (64, 48), colour))
+        """Accepts a job on every source of the catalog, and enqueues its first stage."""
+        data = file or encode_png(image or Image.new("RGB", (64, 48), color))
         stored = self.process.blobs.put(DEFAULT_TENANT, data, "image/png")
         new = NewJob(
             tenant_id=DEFAULT_TENANT,
@@ -76,7 +77,7 @@ class Bench:
                 "size": stored.size,
             },
             sources=self._sources(),
-            **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
+            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
             job_id = accept(session, new, {"original": stored}).job.id
@@ -91,7 +92,7 @@ class Bench:
             image_url=url,
             stage=Stage.FETCHING,
             sources=self._sources(),
-            **{"candidates": 2, "deadline": timedelta(minutes=5)} | options,
+            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
             job_id = accept(session, new).job.id
@@ -110,41 +111,41 @@ class Bench:
                 timeout=timedelta(seconds=source.limits.timeout_seconds),
                 external=source.external,
             )
-            for source in self.process.catalogue.sources
+            for source in self.process.catalog.sources
         ]
 
-    def deliver(self, step: Step) -> None:
+    def deliver(self, step: QueuedStep) -> None:
         """Runs one message as its task would."""
         with tracing.continued(step.trace), tracing.span(step.task):
             self._deliver(step)
 
-    def _deliver(self, step: Step) -> None:
+    def _deliver(self, step: QueuedStep) -> None:
         if step.task == NOTIFY_TASK:
             return self.process.couriers.send_due()
         if step.task == RESUME_TASK:
             return resume(self.process, step.arguments[0])
-        if step.task == RESYNTHESISE_TASK:
-            return resynthesise(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
+        if step.task == RESYNTHESIZE_TASK:
+            return resynthesize(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
         if step.task == REFERENCES_TASK:
             return take_in(self.process, uuid.UUID(step.arguments[0]))
         stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
         return run_stage(self.process, STAGES, stage, uuid.UUID(step.arguments[0]))
 
-    def run(self, until: Callable[[Step], bool] = lambda step: False) -> None:
+    def run(self, until: Callable[[QueuedStep], bool] = lambda step: False) -> None:
         """Delivers messages, oldest first, until none is left or the next one is as asked."""
         while self.broker.steps and not until(self.broker.steps[0]):
             self.deliver(self.broker.steps.popleft())
 
     def sweep(self) -> None:
-        """One round of the night watch."""
+        """One round of the sweep."""
         sweep(self.process)
 
     def pass_time(self, seconds: float) -> None:
         """Moves everything that is written in the rows into the past."""
         with self.process.database.transaction() as session:
             for table, columns in (
-                ("jobs", ("handed_on_at", "lease_until", "deadline_at", "stage_since")),
-                ("job_sources", ("handed_on_at", "lease_until", "timeout_at", "next_attempt_at")),
+                ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_since")),
+                ("job_sources", ("requeued_at", "lease_until", "timeout_at", "next_attempt_at")),
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
                 session.execute(text(f"UPDATE {table} SET {moved}"), {"seconds": seconds})
@@ -152,7 +153,7 @@ class Bench:
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""
         with self.process.database.transaction() as session:
-            found = jobs.find(session, DEFAULT_TENANT, job_id)
+            found = repository.find(session, DEFAULT_TENANT, job_id)
         assert found is not None
         return found
 
@@ -165,10 +166,10 @@ class Bench:
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.database.transaction() as session:
-            return {row.source: row for row in jobs.sources_of(session, job_id)}
+            return {row.source: row for row in repository.sources_of(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
         with self.process.database.transaction() as session:
-            return job_document(job, jobs.sources_of(session, job_id), calls.spent(session, job))
+            return job_document(job, repository.sources_of(session, job_id), budget.spent(session, job))

@@ -31,7 +31,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "DATABASE__URL": settings.database.url.get_secret_value(),
         "REDIS__URL": settings.redis.url.get_secret_value(),
         "BLOBS__URL": settings.blobs.url,
-        "CATALOGUE__DIRECTORIES": f'["{settings.catalogue.directories[0]}"]',
+        "CATALOG__DIRECTORIES": f'["{settings.catalog.directories[0]}"]',
         "MODELS__CAPTIONER": "fake:",
         "MODELS__EMBEDDER": "fake:",
         "MODELS__CALIBRATIONS": "[]",

@@ -58,7 +58,7 @@ class Message:
 
 # What to do with a message: a status with headers, or something done to the connection.
 Answer = tuple[int, dict[str, str]]
-Behaviour = Callable[["Receiver", Message, socket.socket], Answer | None]
+Behavior = Callable[["Receiver", Message, socket.socket], Answer | None]
 
 
 def accept(receiver: "Receiver", message: Message, connection: socket.socket) -> Answer | None:
@@ -79,7 +79,7 @@ class Receiver(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behavior) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behave = behave
         self.secrets: dict[str, str] = {}  # by path
@@ -151,7 +151,7 @@ class _Quiet(Receiver):
 
 
 @contextmanager
-def receive(behave: Behaviour = accept) -> Iterator[Receiver]:
+def receive(behave: Behavior = accept) -> Iterator[Receiver]:
     """A receiver that is up."""
     with _Quiet(behave) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})

@@ -15,16 +15,16 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text, update
+from tests.app.outbound.site import reply, serve
+from tests.workers.test_reuse import asked, drop, stored
 
 from app.api import create_app
+from app.cache import results, reusable_jobs
+from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from app.queue.steps import Role, stage_step
-from app.store import answers, usable
-from app.store.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
-from tests.app.outbound.site import reply, serve
 from tests.workers.harness import Bench
 from tests.workers.screening.conftest import Screened, picture
-from tests.workers.test_reuse import asked, drop, stored
-from workers.in_force import put_in_force
+from workers.active_pipeline import activate_pipeline
 from workers.retain import retain
 
 Make = Callable[..., Bench]
@@ -42,7 +42,7 @@ class Service:
         settings = bench.process.settings
         access = settings.access.model_copy(update={"anonymous": True, "requests_per_minute": 1_000_000})
         self.http = TestClient(create_app(settings.model_copy(update={"access": access})))
-        put_in_force(bench.process, [Role.CAPTION, Role.EMBED])
+        activate_pipeline(bench.process, [Role.CAPTION, Role.EMBED])
 
     def post(self, image: Image.Image = PICTURE, headers: dict[str, str] | None = None, **options: str) -> Document:
         """What acceptance answers."""
@@ -100,7 +100,7 @@ def test_the_same_file_has_its_answer_at_once(service: Callable[..., Service]) -
     assert here.http.get(f"/attribute/{second['id']}").json() == second
     here.bench.process.redis.flushall()
     assert here.http.get(f"/attribute/{second['id']}").json() == second
-    for path in [second["query_image"], *(each for source in second["sources"] for each in source["drawings"])]:
+    for path in [second["query_image"], *(each for source in second["sources"] for each in source["generated_images"])]:
         assert here.http.get(path).status_code == 200
     told = here.http.get(f"/attribute/{second['id']}/events").text
     assert "event: completed" in told
@@ -131,8 +131,8 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
 @pytest.mark.parametrize(
     "differs",
     [
-        *({"candidates": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}),
-        *({"distance": "ssim"}, {"aggregate": "max"}, {"prior": '{"a": 1}'}, {"cache": "false"}),
+        *({"images_per_source": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}),
+        *({"distance": "ssim"}, {"aggregate": "max"}, {"external_scores": '{"a": 1}'}, {"cache": "false"}),
     ],
     ids=str,
 )
@@ -158,36 +158,36 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        answers.put_in_force(session, usable.caption_part({"captioner": "other"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.caption_part({"captioner": "other"}), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
 
 def test_what_is_sent_is_fitted_and_told(service: Callable[..., Service]) -> None:
-    """A source that takes few characters draws the first words, and the answer says which; also from the cache."""
+    """A source that takes few characters generates the first words, and the answer says which; also from the cache."""
     here = service(limits="max_prompt_chars = 12")
     for _ in range(2):
         job = here.ended()
-        assert job["caption"].startswith("a picture in ")
-        assert [source["prompts"] for source in job["sources"]] == [["a picture in"] * job["candidates"]] * 2
+        assert job["caption"].startswith("an image in ")
+        assert [source["prompts"] for source in job["sources"]] == [["an image in"] * job["images_per_source"]] * 2
 
 
-def test_embedders_share_drawings_and_not_answers(service: Callable[..., Service]) -> None:
-    """Each answers its own jobs, from drawings that were made once, with vectors of its own."""
+def test_embedders_share_generated_images_and_not_answers(service: Callable[..., Service]) -> None:
+    """Each answers its own jobs, from generated images that were made once, with vectors of its own."""
     here = service(models=FAKES | {"embedders": {"coarse": "fake:levels=2"}})
     usual, coarse = here.ended(), here.ended(embedder="coarse")
     assert (usual["result"]["embedder"], coarse["result"]["embedder"]) == (
         "fake-embedder@1",
         "fake-embedder@2-levels",
     )
-    assert coarse["cached"] == "drawings"
+    assert coarse["cached"] == "generated_images"
     assert [len(each["result"]["ranking"]) for each in (usual, coarse)] == [2, 2]
     assert usual["result"]["ranking"] != coarse["result"]["ranking"]
     for options, first in (({}, usual), ({"embedder": "coarse"}, coarse)):
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        answers.put_in_force(session, usable.rank_part({"embedder": "coarse"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.rank_part({"embedder": "coarse"}), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 
@@ -204,12 +204,18 @@ def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Ser
 
 def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], tmp_path: Path) -> None:
     """With another one's captions nobody has measured how near is near enough; a prompt is what it was before."""
-    entry = {"embedder": "fake-embedder@1", "distance": "cosine", "candidates": 1, "max_distance": 2, "min_margin": 0}
+    entry = {
+        "embedder": "fake-embedder@1",
+        "distance": "cosine",
+        "images_per_source": 1,
+        "max_distance": 2,
+        "min_margin": 0,
+    }
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
     here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}, "calibrations": [file]})
     said = [
-        here.ended(candidates="1", **options)["result"]["verdict"]
+        here.ended(images_per_source="1", **options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
     ]
     assert [verdict["reason"] for verdict in said] == [None, None, "uncalibrated", None]
@@ -230,25 +236,25 @@ def test_another_file_is_another_question(service: Callable[..., Service]) -> No
     here = service()
     here.ended()
     again = here.ended(PICTURE.resize((160, 120)))
-    assert again["cached"] == "drawings"
+    assert again["cached"] == "generated_images"
     assert again["result"]["ranking"] != here.post()["result"]["ranking"]
 
 
-@pytest.mark.parametrize("part", [usable.CAPTION, usable.RANK])
+@pytest.mark.parametrize("part", [reusable_jobs.CAPTION, reusable_jobs.RANK])
 def test_after_another_model_nothing_is_given_again(service: Callable[..., Service], part: str) -> None:
     """Whatever the workers say that they describe or rank with now must be what the answer came of."""
     here = service()
     here.ended()
     with here.bench.process.database.transaction() as session:
-        answers.put_in_force(session, part, "another")
-    assert here.ended()["cached"] == "drawings"
-    if part == usable.CAPTION:
+        results.activate_pipeline(session, part, "another")
+    assert here.ended()["cached"] == "generated_images"
+    if part == reusable_jobs.CAPTION:
         here.ended(prompt="a goat")
         assert here.post(prompt="a goat")["cached"] == "answer"  # nothing was captioned
 
 
 def test_after_its_time_it_is_computed_anew(service: Callable[..., Service]) -> None:
-    """Counted from the first time, and from the oldest drawing in it, not from when it was last given."""
+    """Counted from the first time, and from the oldest generating in it, not from when it was last given."""
     here = service(cache={"ttl": timedelta(hours=1)})
     here.ended()
     age(here, 40)
@@ -262,22 +268,22 @@ def age(here: Service, minutes: int) -> None:
     by = timedelta(minutes=minutes)
     with here.bench.process.database.transaction() as session:
         session.execute(update(Job).values(completed_at=Job.completed_at - by, answered_at=Job.answered_at - by))
-        session.execute(update(BlobReference).values(drawn_at=BlobReference.drawn_at - by))
+        session.execute(update(BlobReference).values(generated_at=BlobReference.generated_at - by))
 
 
-def test_an_answer_of_old_drawings_is_as_old_as_they_are(service: Callable[..., Service]) -> None:
+def test_an_answer_of_old_generated_images_is_as_old_as_they_are(service: Callable[..., Service]) -> None:
     """A copy that used them shortly before their time was over does not prolong it."""
     here = service(cache={"ttl": timedelta(hours=1)})
     here.ended()
     age(here, 40)
     small = PICTURE.resize((160, 120))
-    assert here.ended(small)["cached"] == "drawings"
+    assert here.ended(small)["cached"] == "generated_images"
     age(here, 40)
     assert here.ended(small)["cached"] is None
 
 
 def test_a_job_that_lacks_a_source_does_not_lend_its_answer(service: Callable[..., Service]) -> None:
-    """What was only away may be there now; the drawings of the others are used."""
+    """What was only away may be there now; the generated images of the others are used."""
     here = service({"a": "", "b": "flaky = 1"})
     assert [source["state"] for source in here.ended()["sources"]] == ["done", "unavailable"]
     again = here.ended()
@@ -335,7 +341,7 @@ def test_after_a_change_of_screening_a_worker_gives_the_answer(service: Callable
 
 def screened(here: Service) -> Screened:
     """What a test of screening does to a service."""
-    return Screened(here.bench, here.bench.process.catalogue.sources[0].file)
+    return Screened(here.bench, here.bench.process.catalog.sources[0].file)
 
 
 class Passing:
@@ -372,7 +378,7 @@ def test_a_file_that_is_fetched_has_its_answer_once_it_is_there(service: Callabl
     PICTURE.save(buffer, "PNG")
     with serve() as site:
         site.answers["/a.png"] = reply(buffer.getvalue())
-        job_id = here.bench.submit_url(site.url("/a.png"), candidates=4)
+        job_id = here.bench.submit_url(site.url("/a.png"), images_per_source=4)
         before = asked()
         here.bench.run()
     document = here.bench.document(job_id)
@@ -433,7 +439,7 @@ def test_each_job_is_erased_by_itself(service: Callable[..., Service]) -> None:
     assert second["cached"] == "answer"
     assert here.http.delete(f"/attribute/{first['id']}").status_code == 204
     assert here.http.get(f"/attribute/{second['id']}").json()["result"] == first["result"]
-    for path in [second["query_image"], *(each for source in second["sources"] for each in source["drawings"])]:
+    for path in [second["query_image"], *(each for source in second["sources"] for each in source["generated_images"])]:
         assert here.http.get(path).status_code == 200
     third = here.post()
     assert (third["cached"], third["cached_from"]) == ("answer", second["id"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.store.models import JobStatus
+from app.db.models import JobStatus
 from tests.app.images import encoded, noise
 from tests.attribution.evidence.files import chunk, png_texts, png_with
 from tests.attribution.evidence.signing import Authority

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-
-from app.store import jobs
-from app.store.models import BlobReference, JobStatus, Stage
-from tests.app.images import encoded, noise
 from tests.app.outbound.site import Site, reply, serve
+
+from app.db.models import BlobReference, JobStatus, Stage
+from app.jobs import repository
+from tests.app.images import encoded, noise
 from tests.workers.harness import Bench
 from tests.workers.test_story import THREE, Make
 
@@ -26,7 +26,7 @@ PICTURE = encoded(noise(80, 60), "JPEG")
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A server on loopback that holds a picture."""
+    """A server on loopback that holds an image."""
     with serve() as running:
         running.answers["/picture"] = reply(PICTURE, content_type="text/plain")
         yield running
@@ -179,7 +179,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_so(here: Bench, site: S
 
     def cancel_meanwhile(channel: socket.socket) -> None:
         with here.process.database.transaction() as session:
-            assert jobs.cancel(session, here.job(job_id).tenant_id, job_id) is not None
+            assert repository.cancel(session, here.job(job_id).tenant_id, job_id) is not None
         channel.sendall(reply(PICTURE))
 
     site.answers["/slow"] = cancel_meanwhile

@@ -10,12 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-from app.access.keys import make_key
+from app.access import key_repository
+from app.access.key_format import make_key
 from app.access.scopes import Scope
 from app.api import create_app
+from app.db.models import DEFAULT_TENANT, Stage
 from app.queue.steps import Role, stage_step
-from app.store import keys
-from app.store.models import DEFAULT_TENANT, Stage
 from tests.app.images import encoded
 from tests.workers.harness import Bench
 from workers.warm import warm_up
@@ -39,10 +39,10 @@ def here(bench: Callable[..., Bench]) -> Bench:
 
 @contextmanager
 def api(here: Bench) -> Iterator[TestClient]:
-    """The API over the worker's stores and catalogue."""
+    """The API over the worker's stores and catalog."""
     new = make_key()
     with here.process.database.transaction() as session:
-        keys.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+        key_repository.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     with TestClient(create_app(here.process.settings), headers={"Authorization": f"Bearer {new.text}"}) as client:
         yield client
 
@@ -59,8 +59,8 @@ def answered(here: Bench, **options: Any) -> dict[str, Any]:
 
 
 def test_who_names_a_source_that_is_gone_hears_why_it_was_not_tested(here: Bench):
-    """Disabled or not; it has no drawings and no place in the ranking, and the others are ranked."""
-    job = answered(here, sources="here,gone,shut,going", candidates="1")
+    """Disabled or not; it has no generated images and no place in the ranking, and the others are ranked."""
+    job = answered(here, sources="here,gone,shut,going", images_per_source="1")
     assert job["status"] == "succeeded"
     told = {source["source"]: (source["state"], source["reason"], source["warning"]) for source in job["sources"]}
     assert told == {
@@ -70,12 +70,12 @@ def test_who_names_a_source_that_is_gone_hears_why_it_was_not_tested(here: Bench
         "shut": ("no_api", "Shut works in a browser only.", None),
     }
     assert {entry["source"] for entry in job["result"]["ranking"]} == {"going", "here"}
-    assert all(source["drawings"] == [] for source in job["sources"] if source["state"] != "done")
+    assert all(source["generated_images"] == [] for source in job["sources"] if source["state"] != "done")
 
 
 def test_a_disabled_source_that_is_gone_is_in_no_job_that_does_not_name_it(here: Bench):
     """It would take its part of the quorum, and say the same in every answer."""
-    job = answered(here, candidates="1")
+    job = answered(here, images_per_source="1")
     assert [source["source"] for source in job["sources"]] == ["going", "here"]
     assert job["result"]["quorum"] == 2
 
@@ -111,7 +111,7 @@ def test_nothing_is_loaded_for_a_local_source_that_is_gone(bench: Callable[..., 
 
 
 def test_only_sources_that_can_be_asked_need_workers(bench: Callable[..., Bench]):
-    """An enabled source without an API does not make a service wait for a worker that draws remotely."""
+    """An enabled source without an API does not make a service wait for a worker that generates remotely."""
     here = bench({"shut": f"[lifecycle]\n{LIFE['shut']}"})
     with api(here) as client:
         warm = client.get("/readyz").json()["checks"]["workers"]["warm"]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import embedded
+import devstack
 from app.queue.steps import Role
 from workers.roles import pool_of
 
 
-def run(servers: embedded.Servers, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(servers: devstack.Servers, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m workers …` until it ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "workers", *arguments],
@@ -23,14 +23,14 @@ def run(servers: embedded.Servers, *arguments: str, **environment: str) -> subpr
     )
 
 
-def test_a_worker_that_cannot_load_its_models_does_not_start(servers: embedded.Servers, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_load_its_models_does_not_start(servers: devstack.Servers, tmp_path: Path) -> None:
     """A captioner that is not there ends the process, so that nobody counts it as warm."""
     ended = run(servers, "caption", MODELS__CAPTIONER=f"blip:{tmp_path}/nowhere")
     assert ended.returncode != 0
     assert "nowhere" in ended.stderr
 
 
-def test_roles_of_different_pools_cannot_share_a_process(servers: embedded.Servers) -> None:
+def test_roles_of_different_pools_cannot_share_a_process(servers: devstack.Servers) -> None:
     """Asking for threads and for one task at a time in one process is refused with a sentence."""
     ended = run(servers, "light", "caption")
     assert ended.returncode == 2

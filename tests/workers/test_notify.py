@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text, update
 
-from app.queue.steps import NOTIFY_TASK, RESYNTHESISE_TASK
-from app.store import jobs
-from app.store.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.webhook import deliveries, endpoints
-from app.webhook.events import EventType
-from app.webhook.schedule import JITTER, SCHEDULE, DeliveryState
+from app.db.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.jobs import repository
+from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
+from app.webhooks import deliveries, endpoints
+from app.webhooks.events import EventType
+from app.webhooks.schedule import JITTER, SCHEDULE, DeliveryState
 from tests.workers.harness import Bench
 from tests.workers.receiver import Answer, Clock, Message, Receiver, accept, receive, reset
 from tests.workers.test_story import THREE, Make
@@ -143,7 +143,7 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
         written = session.execute(
             text(
                 """
-                SELECT d.type, d.xmin::text AS told, j.xmin::text AS ended, s.xmin::text AS drawn
+                SELECT d.type, d.xmin::text AS told, j.xmin::text AS ended, s.xmin::text AS generated
                 FROM webhook_deliveries d JOIN jobs j ON j.id = d.job_id
                 LEFT JOIN job_sources s ON s.job_id = d.job_id
                      AND s.source = d.payload::jsonb #>> '{data,source,source}'
@@ -154,7 +154,7 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
         ).all()
     assert len(written) == 5
     assert all(row.told == row.ended for row in written if row.type == EventType.COMPLETED)
-    assert all(row.told == row.drawn for row in written if row.type == EventType.SOURCE_FINISHED)
+    assert all(row.told == row.generated for row in written if row.type == EventType.SOURCE_FINISHED)
 
 
 @pytest.mark.parametrize("end", ["refused", "sweep", "canceled"])
@@ -173,8 +173,8 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
         here.sweep()
     else:
         with here.process.database.transaction() as session:
-            assert jobs.cancel(session, DEFAULT_TENANT, job_id) is not None
-            assert jobs.cancel(session, DEFAULT_TENANT, job_id) is None
+            assert repository.cancel(session, DEFAULT_TENANT, job_id) is not None
+            assert repository.cancel(session, DEFAULT_TENANT, job_id) is None
     last = rows(here)[-1]
     wanted = EventType.CANCELED if end == "canceled" else EventType.FAILED
     assert (last.type, last.job_id) == (wanted, job_id)
@@ -182,10 +182,10 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
 
 
 def test_sources_that_the_sweep_ends_are_told(bench: Make) -> None:
-    """Those that were never drawn in time finish, too."""
+    """Those that were never generated in time finish, too."""
     here = bench(THREE)
     here.submit(webhook_url="https://receiver.example/", webhook_events=["attribution.source_finished"])
-    here.run(until=lambda step: step.task == RESYNTHESISE_TASK)
+    here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
     here.pass_time(400)
     here.sweep()
     told = rows(here)
@@ -232,9 +232,9 @@ def test_each_receiver_is_told_what_it_asked_for_and_counts_that(bench: Make) ->
 def test_sources_that_end_at_the_same_time_are_counted_one_by_one(bench: Make) -> None:
     """Workers of twelve sources finish together: the sequence has neither gaps nor doubles."""
     here = bench({f"s{n:02}": "" for n in range(12)}, platform="local")
-    here.submit(webhook_url="https://receiver.example/", candidates=1)
-    here.run(until=lambda step: step.task == RESYNTHESISE_TASK)
-    leaves = [step for step in here.broker.steps if step.task == RESYNTHESISE_TASK]
+    here.submit(webhook_url="https://receiver.example/", images_per_source=1)
+    here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
+    leaves = [step for step in here.broker.steps if step.task == RESYNTHESIZE_TASK]
     here.broker.steps.clear()
     with ThreadPoolExecutor(len(leaves)) as workers:
         list(workers.map(here.deliver, leaves))
@@ -324,7 +324,8 @@ def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
     with receive(moody) as receiver:
         add_endpoint(here, receiver)
         accepted = [
-            here.submit((n, 10, 10), candidates=1, webhook_url=own_url(here, receiver, f"/own/{n}")) for n in range(10)
+            here.submit((n, 10, 10), images_per_source=1, webhook_url=own_url(here, receiver, f"/own/{n}"))
+            for n in range(10)
         ]
         run_silently(here)
         assert states(here) == {"pending": 1_000}
@@ -410,7 +411,7 @@ def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, hire: Callabl
 KILLED = """
 import time
 from app.settings import load_settings
-from app.store.database import Database, connect
+from app.db.database import Database, connect
 from workers.notify import Couriers
 settings = load_settings()
 Couriers(Database(connect(settings.database)), settings).send_due()

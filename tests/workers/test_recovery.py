@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from app.store import jobs, sources
-from app.store.models import DEFAULT_TENANT, Job, JobSource, JobStatus, Stage
-from app.store.sources import Outcome
+from app.db.models import DEFAULT_TENANT, Job, JobSource, JobStatus, Stage
+from app.jobs import repository, source_repository
+from app.jobs.source_repository import SourceOutcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_leaf
 from workers.stage import run_stage
@@ -38,12 +38,12 @@ def test_lost_messages_are_handed_on_again(bench: Make) -> None:
 
 
 def test_an_absent_broker_costs_time_and_nothing_else(bench: Make) -> None:
-    """While Redis is away stages still save; when it is back the sweep goes on from there."""
+    """While Redis is unavailable stages still save; when it is back the sweep goes on from there."""
     here = bench(THREE)
     job_id = here.submit()
     here.broker.away = True
     here.run()
-    assert here.job(job_id).stage == Stage.RESYNTHESISING
+    assert here.job(job_id).stage == Stage.RESYNTHESIZING
     here.broker.away = False
     here.pass_time(60)
     here.sweep()
@@ -59,8 +59,8 @@ def test_what_is_fresh_or_held_is_left_alone(bench: Make) -> None:
     here.sweep()
     assert not here.broker.steps
     with here.process.database.transaction() as session:
-        session.execute(update(Job).values(handed_on_at=Job.created_at - timedelta(hours=1)))
-        assert jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+        session.execute(update(Job).values(requeued_at=Job.created_at - timedelta(hours=1)))
+        assert repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
     here.sweep()
     assert not here.broker.steps
 
@@ -70,14 +70,14 @@ def test_handing_on_becomes_rarer(bench: Make) -> None:
     here = bench(THREE)
     here.submit()
     here.broker.steps.clear()
-    handed_on = []
+    requeued = []
     for second in range(200):
         here.pass_time(1)
         here.sweep()
         if here.broker.steps:
-            handed_on.append(second)
+            requeued.append(second)
             here.broker.steps.clear()
-    pauses = [later - earlier for earlier, later in itertools.pairwise(handed_on)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(requeued)]
     assert len(pauses) >= 3
     assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(pauses))
 
@@ -88,16 +88,16 @@ def test_a_late_result_of_an_older_attempt_is_fenced_off(bench: Make) -> None:
     job_id = here.submit()
     database = here.process.database
     with database.transaction() as session:
-        old = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        old = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     here.pass_time(60)
     with database.transaction() as session:
-        new = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        new = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     assert old is not None
     assert new is not None
     with database.transaction() as session:
-        assert not jobs.advance(session, old, Stage.CAPTIONING)[0]
-        assert jobs.advance(session, new, Stage.CAPTIONING)[0]
-        assert not jobs.advance(session, new, Stage.CAPTIONING)[0]
+        assert not repository.advance(session, old, Stage.CAPTIONING)[0]
+        assert repository.advance(session, new, Stage.CAPTIONING)[0]
+        assert not repository.advance(session, new, Stage.CAPTIONING)[0]
 
 
 def test_a_claim_is_given_once(bench: Make) -> None:
@@ -107,7 +107,7 @@ def test_a_claim_is_given_once(bench: Make) -> None:
 
     def claim(_: int) -> bool:
         with here.process.database.transaction() as session:
-            return jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+            return repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(claim, range(8))) == 1
@@ -134,7 +134,7 @@ def test_a_stage_that_always_crashes_fails_the_job(bench: Make) -> None:
     job_id = here.submit()
     for attempt in range(3):
         with here.process.database.transaction() as session:
-            assert jobs.claim(session, job_id, Stage.SCREENING, LEASE, 3) is not None, attempt
+            assert repository.claim(session, job_id, Stage.SCREENING, LEASE, 3) is not None, attempt
         here.pass_time(60)
         here.sweep()
     document = here.document(job_id)
@@ -153,7 +153,7 @@ def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
     here.broker.steps = type(here.broker.steps)(step for step in here.broker.steps if step.arguments[1] != "local.b")
     for _ in range(2):
         with here.process.database.transaction() as session:
-            assert sources.claim(session, job_id, "local.b", LEASE, 2)
+            assert source_repository.claim(session, job_id, "local.b", LEASE, 2)
         here.pass_time(15)
     here.run()
     here.sweep()
@@ -165,27 +165,27 @@ def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
-def test_a_hanging_source_is_timed_out_and_its_late_drawing_ignored(bench: Make) -> None:
+def test_a_hanging_source_is_timed_out_and_its_late_generated_image_ignored(bench: Make) -> None:
     """Past its limit a source ends as `timeout` though its worker lives; what it brings later is not taken."""
     here = bench(THREE, platform="local")
     job_id = here.submit()
     here.run(until=is_leaf)
     with here.process.database.transaction() as session:
-        (hung,) = sources.claim(session, job_id, "local.b", LEASE, ATTEMPTS)
+        (hung,) = source_repository.claim(session, job_id, "local.b", LEASE, ATTEMPTS)
     here.run()
     here.pass_time(25)
     with here.process.leases.hold(hung.row, timedelta(seconds=20)):
         here.process.leases.renew()
         here.sweep()
     with here.process.database.transaction() as session:
-        assert sources.finish(session, job_id, [Outcome(hung.row, SourceState.DONE)]) == (set(), None)
+        assert source_repository.finish(session, job_id, [SourceOutcome(hung.row, SourceState.DONE)]) == (set(), None)
     here.run()
     assert here.sources(job_id)["b"].state == SourceState.TIMEOUT
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
-def test_at_the_deadline_what_was_drawn_is_ranked(bench: Make) -> None:
-    """A job whose deadline passes while sources draw is answered on those that have drawn."""
+def test_at_the_deadline_what_was_generated_is_ranked(bench: Make) -> None:
+    """A job whose deadline passes while sources generate is answered on those that have generated."""
     here = bench(THREE, platform="local")
     job_id = here.submit(deadline=timedelta(seconds=30))
     here.run(until=is_leaf)
@@ -204,7 +204,7 @@ def test_at_the_deadline_what_was_drawn_is_ranked(bench: Make) -> None:
     }
 
 
-def test_before_anything_is_drawn_the_deadline_fails_the_job(bench: Make) -> None:
+def test_before_anything_is_generated_the_deadline_fails_the_job(bench: Make) -> None:
     """A job that nobody captioned in time fails as such instead of staying for ever."""
     here = bench(THREE)
     job_id = here.submit(deadline=timedelta(seconds=30))
@@ -246,7 +246,7 @@ def test_a_held_lease_is_renewed(bench: Make) -> None:
     here = bench(THREE)
     job_id = here.submit()
     with here.process.database.transaction() as session:
-        job = jobs.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        job = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     assert job is not None
     first = here.job(job_id).lease_until
     with here.process.leases.hold(job, timedelta(minutes=1)):
@@ -263,7 +263,7 @@ HANG = """
 import time
 from datetime import timedelta
 import workers.leases as leases
-from app.store.models import Job
+from app.db.models import Job
 leases.GRACE_SECONDS = 0.0
 held = leases.Leases(None, timedelta(seconds=0.3))
 held.start()
@@ -296,5 +296,5 @@ def test_source_rows_are_ended_once(bench: Make) -> None:
     job_id = here.submit()
     here.run()
     with here.process.database.transaction() as session:
-        assert not sources.claim(session, job_id, "local.a", LEASE, ATTEMPTS)
+        assert not source_repository.claim(session, job_id, "local.a", LEASE, ATTEMPTS)
         assert session.get_one(JobSource, (job_id, "a")).state == SourceState.DONE

@@ -1,4 +1,4 @@
-"""Drawings that callers bring, on their way through a job: waited for, taken in, ranked beside the others."""
+"""Reference images that the caller uploads, on their way through a job: waited for, taken in, ranked beside the others."""
 
 import io
 import json
@@ -15,23 +15,23 @@ from PIL import Image
 from sqlalchemy import select, text
 
 from app.api import create_app
+from app.db.models import DEFAULT_TENANT, BlobReference, JobStatus, Stage, WebhookDelivery
 from app.documents import JobDocument
+from app.jobs import source_repository
 from app.queue.steps import NOTIFY_TASK, REFERENCE_QUEUE, REFERENCES_TASK, sources_step, stage_step
 from app.settings import AccessSettings
-from app.store import sources
-from app.store.models import DEFAULT_TENANT, BlobReference, JobStatus, Stage, WebhookDelivery
-from app.webhook.events import EventType
+from app.webhooks.events import EventType
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
 from attribution.image import load
 from attribution.method import attribute
 from attribution.ports import Deadline, ModelRef, Origin, Reason, SourceState, VerdictKind
-from attribution.resynthesise import References
-from attribution.resynthesise.fake import FakeGenerator
+from attribution.resynthesis import References
+from attribution.resynthesis.fake import FakeGenerator
 from tests.workers.harness import Bench
 from workers.retain import retain
-from workers.screening import Caption, QueryImage, Screening
+from workers.screening import QueryImage, ScreenedCaption, Screening
 
 THREE = {"a": "", "b": "", "c": ""}
 RECEIVER = "https://receiver.example/"
@@ -44,13 +44,15 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def drawn(source: str, seed: int) -> bytes:
-    """What a fake source draws."""
-    drawing = FakeGenerator(source, ModelRef("fake", "1")).draw("a red square", (seed,), Deadline.after(9))[0]
-    return png(drawing.image)
+def generated(source: str, seed: int) -> bytes:
+    """What a fake source generates."""
+    generated_image = FakeGenerator(source, ModelRef("fake", "1")).generate("a red square", (seed,), Deadline.after(9))[
+        0
+    ]
+    return png(generated_image.image)
 
 
-QUERY = drawn("b", 99)
+QUERY = generated("b", 99)
 
 
 class Story:
@@ -78,7 +80,7 @@ class Story:
                 self.here.deliver(step)
 
     def bring(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
-        """Brings drawings, and the API's message likewise; the status of the answer."""
+        """Brings generated images, and the API's message likewise; the status of the answer."""
         sent = [("reference", file) for file in files]
         status = self.api.post(f"/attribute/{job_id}/references/{source}", files=sent).status_code
         if status == 200:
@@ -99,8 +101,8 @@ def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
     """Makes an API and a worker process: `story(THREE, job={"attempts": 1})`."""
     made: list[Story] = []
 
-    def make(catalogue: dict[str, str] = THREE, **groups: Any) -> Story:
-        told = Story(bench(catalogue, **groups))
+    def make(catalog: dict[str, str] = THREE, **groups: Any) -> Story:
+        told = Story(bench(catalog, **groups))
         told.api.__enter__()
         made.append(told)
         return told
@@ -112,12 +114,12 @@ def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
 
 
 def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
-    """A source's drawings as they come with an image."""
-    return [(f"reference[{source}]", drawn(source, seed)) for seed in seeds]
+    """A source's generated images as they come with an image."""
+    return [(f"reference[{source}]", generated(source, seed)) for seed in seeds]
 
 
 def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> None:
-    """It is ranked at once, without the stage in which sources draw; the sources that are there would crash."""
+    """It is ranked at once, without the stage in which sources generate; the sources that are there would crash."""
     told = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
     job_id = told.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
     told.run()
@@ -136,11 +138,11 @@ def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> No
 def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Story]) -> None:
     """Beside generators, with the very distances that `attribute` gives in one go."""
     told = story()
-    job_id = told.submit(*given("b", 3, 4, 5), prompt="a red square", candidates="2")
+    job_id = told.submit(*given("b", 3, 4, 5), prompt="a red square", images_per_source="2")
     told.run()
     document = told.document(job_id)
     models = told.here.process.models
-    generators = {source.id: models.generator(source) for source in told.here.process.catalogue.sources}
+    generators = {source.id: models.generator(source) for source in told.here.process.catalog.sources}
     brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
     whole = attribute(
         load(io.BytesIO(QUERY)).image,
@@ -148,7 +150,7 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
         generators=[generators["a"], References("b", brought), generators["c"]],
         embedder=FakeEmbedder(),
         distance=distance_named("cosine"),
-        candidates=2,
+        images_per_source=2,
         prompt="a red square",
     )
     assert document.result is not None
@@ -166,26 +168,32 @@ def test_nothing_is_calibrated_for_references(
     story: Callable[..., Story], tmp_path: Path, brought: bool, kind: VerdictKind
 ) -> None:
     """Even where a calibration seems to fit: how the caller picked them, nobody has measured."""
-    entry = {"embedder": "fake-embedder@1", "distance": "cosine", "candidates": 1, "max_distance": 2, "min_margin": 0}
+    entry = {
+        "embedder": "fake-embedder@1",
+        "distance": "cosine",
+        "images_per_source": 1,
+        "max_distance": 2,
+        "min_margin": 0,
+    }
     entries = [entry | {"sources": {"a": "1", "b": revision, "c": "1"}} for revision in ("1", "by-caller")]
     (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
     models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
     told = story(models=models)
-    job_id = told.submit(*(given("b", 3) if brought else []), prompt="a red square", candidates="1")
+    job_id = told.submit(*(given("b", 3) if brought else []), prompt="a red square", images_per_source="1")
     told.run()
     result = told.document(job_id).result
     assert result is not None
     assert (result.verdict.kind, result.ranking[0].source) == (kind, "b")
 
 
-def test_a_job_waits_for_awaited_drawings_and_no_longer(story: Callable[..., Story]) -> None:
+def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[..., Story]) -> None:
     """It shows its caption; no sweep hands the source on or counts an attempt; when it is there, the job goes on."""
     told = story()
-    job_id = told.submit(await_references="a,b", candidates="2", webhook_url=RECEIVER)
+    job_id = told.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
     told.run()
     waiting = told.document(job_id)
     assert (waiting.stage, told.states(job_id)) == (
-        Stage.RESYNTHESISING,
+        Stage.RESYNTHESIZING,
         {"a": "awaiting_reference", "b": "awaiting_reference", "c": "done"},
     )
     assert waiting.caption is not None
@@ -194,11 +202,11 @@ def test_a_job_waits_for_awaited_drawings_and_no_longer(story: Callable[..., Sto
         told.here.sweep()
         assert [step for step in told.here.broker.steps if step.arguments] == []
     assert told.here.sources(job_id)["a"].attempt == 0
-    assert told.bring(job_id, "a", drawn("a", 1), drawn("a", 2), drawn("a", 3)) == 200
+    assert told.bring(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
     told.run()
     assert told.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
-    assert told.document(job_id).stage == Stage.RESYNTHESISING
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.document(job_id).stage == Stage.RESYNTHESIZING
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     told.run()
     document = told.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
@@ -240,13 +248,13 @@ def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) 
     assert document.status is JobStatus.SUCCEEDED, document.error
     late = next(source for source in document.sources if source.source == "b")
     assert (late.state, late.references) == (SourceState.TIMEOUT, None)
-    assert late.reason == "Nobody brought drawings of this source before the job's deadline."
+    assert late.reason == "Nobody reference images of this source before the job's deadline."
     assert document.result is not None
     assert {entry.source for entry in document.result.ranking} == {"a", "c"}
     with told.here.process.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == EventType.SOURCE_FINISHED)).all()
     assert "b" in [json.loads(row.payload)["data"]["source"]["source"] for row in rows]
-    assert told.bring(job_id, "b", drawn("b", 1)) == 409
+    assert told.bring(job_id, "b", generated("b", 1)) == 409
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(1, SourceState.DONE), (25, SourceState.TIMEOUT)])
@@ -257,7 +265,7 @@ def test_what_came_in_time_may_still_be_screened(
     told = story()
     job_id = told.submit(await_references="b,c")
     told.run()
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     past_deadline(told, seconds)
     told.here.sweep()
     assert told.states(job_id)["c"] == SourceState.TIMEOUT
@@ -273,13 +281,13 @@ def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> Non
     job_id = told.submit(await_references="b")
     told.run()
     told.here.broker.steps.clear()
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     told.here.broker.steps.clear()
     told.here.pass_time(60)
     told.here.sweep()
     settings = told.here.process.settings.job
     with told.here.process.database.statement() as session:
-        assert sources.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+        assert source_repository.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     told.run()
     assert told.states(job_id)["b"] == SourceState.RUNNING
     told.here.pass_time(60)
@@ -291,30 +299,30 @@ def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> Non
 
 
 def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Story]) -> None:
-    """Unlike drawings of a vendor that were made before its source ended badly: nobody has looked at these."""
+    """Unlike generated images of a vendor that were made before its source ended badly: nobody has looked at these."""
     told = story(job={"attempts": 1})
     job_id = told.submit(await_references="b")
     told.run()
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     told.here.broker.steps.clear()
     with told.here.process.database.statement() as session:  # by a worker that dies over it
-        assert sources.claim(session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1)
+        assert source_repository.claim(session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1)
     told.here.pass_time(60)
     told.here.sweep()
     told.run()
     row = told.here.sources(job_id)["b"]
-    assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its drawings ended abnormally 1 times.")
+    assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its generated images ended abnormally 1 times.")
     assert told.document(job_id).status is JobStatus.SUCCEEDED
 
 
 class Failing:
-    """A hook that cannot judge drawings of a job that has a caption."""
+    """A hook that cannot judge generated images of a job that has a caption."""
 
     def check_image(self, query: QueryImage) -> None:
         """Fails."""
         raise RuntimeError("away")
 
-    def check_caption(self, caption: Caption) -> None:
+    def check_caption(self, caption: ScreenedCaption) -> None:
         """Has no opinion."""
 
 
@@ -324,7 +332,7 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
     job_id = told.submit(await_references="b")
     told.run()
     object.__setattr__(told.here.process, "screening", Screening([Failing()]))
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     told.run()
     assert told.states(job_id)["b"] == SourceState.PENDING
     told.here.pass_time(60)
@@ -334,7 +342,7 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
     row = next(source for source in document.sources if source.source == "b")
     assert (row.state, row.reason) == (
         SourceState.ERROR,
-        "Its drawings could not be screened; the operator's log says why. Submit the image again later.",
+        "Its generated images could not be screened; the operator's log says why. Submit the image again later.",
     )
     assert document.status is JobStatus.SUCCEEDED
     assert document.result is not None
@@ -346,7 +354,7 @@ def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
     told = story()
     job_id = told.submit(await_references="b,c")
     told.run()
-    assert told.bring(job_id, "b", drawn("b", 1)) == 200
+    assert told.bring(job_id, "b", generated("b", 1)) == 200
     assert told.api.post(f"/attribute/{job_id}/cancel").status_code == 200
     told.run()
     assert told.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
@@ -365,10 +373,10 @@ def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Call
     first = told.submit(*given("b", 1), prompt="a red square", await_references="c")
     second = told.submit(*given("b", 1), prompt="a red square", sources="")
     told.run()
-    assert told.bring(first, "c", drawn("c", 1)) == 200
+    assert told.bring(first, "c", generated("c", 1)) == 200
     told.run()
     assert told.api.delete(f"/attribute/{first}").status_code == 204
-    shared = told.here.sources(second)["b"].drawings[0]["blob"]
+    shared = told.here.sources(second)["b"].generated_images[0]["blob"]
     assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
     with told.here.process.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))
@@ -388,14 +396,14 @@ def test_references_are_forgotten_with_the_other_images(story: Callable[..., Sto
     with told.here.process.database.transaction() as session:
         assert session.scalars(select(BlobReference.role)).all() == ["features"]
     document = told.document(job_id)
-    assert [source.drawings for source in document.sources] == [[], [], []]
+    assert [source.generated_images for source in document.sources] == [[], [], []]
     assert document.result is not None
     assert [entry.origin for entry in document.result.ranking if entry.source == "b"] == [Origin.REFERENCE]
 
 
 def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
     """Whoever comes first: what was taken is ranked, what was refused is not, and every job ends."""
-    told = story(job={"hand_on_after": 3_600})
+    told = story(job={"requeue_after": 3_600})
     for number in range(20):
         job_id = told.submit(await_references="b", prompt=f"square {number}")
         told.run()
@@ -408,7 +416,7 @@ def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) 
 
         def bring(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
             start.wait()
-            return told.bring(job_id, "b", drawn("b", 1))
+            return told.bring(job_id, "b", generated("b", 1))
 
         def pass_deadline(job_id: uuid.UUID = job_id, start: Barrier = start) -> None:
             start.wait()

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-import embedded
+import devstack
+from app.db.models import JobStatus, Stage
+from app.jobs import repository
 from app.queue.broker import Broker, make_celery
 from app.queue.steps import stage_step
-from app.store import jobs
-from app.store.models import JobStatus, Stage
 from attribution.ports import SourceState
 from tests.workers.harness import Bench
 from tests.workers.processes import Processes, environment_of, until
-from workers.stop import hand_back
+from workers.stop import release_steps
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def here(bench: Callable[..., Bench], migrated: embedded.Servers) -> Iterator[Bench]:
+def here(bench: Callable[..., Bench], migrated: devstack.Servers) -> Iterator[Bench]:
     """Jobs over one slow local source, whose messages go to the real broker."""
     made = bench({"slow": "sleep_seconds = 3.0"}, platform="local", job={"quorum_min": 1})
     made.process.redis.flushall()
@@ -38,22 +38,22 @@ def here(bench: Callable[..., Bench], migrated: embedded.Servers) -> Iterator[Be
 def start(here: Bench, tmp_path: Path) -> Iterator[Start]:
     """Starts worker processes: `start("local", JOB__LEASE="60")`."""
     # Long, so that nothing is owed to a lease that ran out, or to the sweep.
-    patient = {"JOB__QUORUM_MIN": "1", "JOB__LEASE": "60", "JOB__HAND_ON_AFTER": "60"}
+    patient = {"JOB__QUORUM_MIN": "1", "JOB__LEASE": "60", "JOB__REQUEUE_AFTER": "60"}
     with ExitStack() as stack:
         yield Processes(stack, environment_of(here.process.settings) | patient, tmp_path).worker
 
 
-def drawing(here: Bench, job_id: uuid.UUID) -> bool:
-    """Whether the slow source is being drawn."""
+def generated_image(here: Bench, job_id: uuid.UUID) -> bool:
+    """Whether the slow source is being generated."""
     return here.sources(job_id)["slow"].state == SourceState.RUNNING
 
 
-def test_a_drawing_that_fits_into_the_grace_is_finished(here: Bench, start: Start) -> None:
-    """The worker takes nothing new, ends the drawing it is at, saves it, and goes."""
+def test_a_generated_image_that_fits_into_the_grace_is_finished(here: Bench, start: Start) -> None:
+    """The worker takes nothing new, ends the generated image it is at, saves it, and goes."""
     start("caption", "embed")
     local = start("local")
     job_id = here.submit()
-    until(lambda: drawing(here, job_id))
+    until(lambda: generated_image(here, job_id))
     local.send_signal(signal.SIGTERM)
     assert local.wait(20) == 0
     assert here.sources(job_id)["slow"].state == SourceState.DONE
@@ -61,12 +61,12 @@ def test_a_drawing_that_fits_into_the_grace_is_finished(here: Bench, start: Star
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["after the grace", "at a second signal"])
-def test_a_drawing_that_does_not_is_another_workers_at_once(here: Bench, start: Start, again: bool) -> None:
+def test_a_generated_image_that_does_not_is_another_workers_at_once(here: Bench, start: Start, again: bool) -> None:
     """It is handed back without its lease running out and without costing an attempt, and the job ends."""
     start("caption", "embed")
-    leaving = start("local", JOB__HAND_BACK_AFTER="30" if again else "0.5")
+    leaving = start("local", JOB__RELEASE_AFTER="30" if again else "0.5")
     job_id = here.submit()
-    until(lambda: drawing(here, job_id))
+    until(lambda: generated_image(here, job_id))
     leaving.send_signal(signal.SIGTERM)
     if again:
         time.sleep(0.2)
@@ -89,21 +89,21 @@ def test_an_idle_worker_goes_at_once(here: Bench, start: Start) -> None:
     until(lambda: not any(here.process.heartbeats.warm(list(running)).values()), 5)
 
 
-def test_a_stage_is_handed_back_like_a_drawing(bench: Callable[..., Bench]) -> None:
+def test_a_stage_is_handed_back_like_a_generated_image(bench: Callable[..., Bench]) -> None:
     """Its message is sent again, its attempt is not counted, and what its worker still brings is not taken."""
     here = bench({"a": ""})
     job_id = here.submit()
     here.broker.steps.clear()
     with here.process.database.transaction() as session:
-        job = jobs.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
+        job = repository.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
     assert job is not None
     with here.process.leases.hold(job, timedelta(minutes=1)):
-        hand_back(here.process)
-        hand_back(here.process)
+        release_steps(here.process)
+        release_steps(here.process)
     assert list(here.broker.steps) == [stage_step(Stage.SCREENING, job_id)]
     assert (here.job(job_id).attempt, here.job(job_id).lease_until) == (0, None)
     with here.process.database.transaction() as session:
-        assert jobs.advance(session, job, Stage.CAPTIONING)[0] is None
+        assert repository.advance(session, job, Stage.CAPTIONING)[0] is None
     here.run()
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 

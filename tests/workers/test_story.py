@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
-from app.queue.steps import RESYNTHESISE_TASK, Step, stage_step
-from app.store.models import JobStatus, Stage
+from app.db.models import JobStatus, Stage
+from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep, stage_step
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
@@ -26,13 +26,13 @@ Make = Callable[..., Bench]
 THREE = {"a": "", "b": "", "c": ""}
 
 
-def is_leaf(step: Step) -> bool:
-    """Whether a message is for sources to be drawn."""
-    return step.task == RESYNTHESISE_TASK
+def is_leaf(step: QueuedStep) -> bool:
+    """Whether a message is for sources to be generated."""
+    return step.task == RESYNTHESIZE_TASK
 
 
 @pytest.mark.parametrize(
-    ("distance", "aggregate", "prior"),
+    ("distance", "aggregate", "external_scores"),
     [
         ("cosine", "mean", None),
         ("ssim", "max", None),
@@ -40,12 +40,12 @@ def is_leaf(step: Step) -> bool:
     ],
 )
 def test_the_stages_give_what_the_method_gives(
-    bench: Make, distance: str, aggregate: str, prior: dict[str, Any] | None
+    bench: Make, distance: str, aggregate: str, external_scores: dict[str, Any] | None
 ) -> None:
     """The workers' stages, with blobs and rows in between, rank exactly as attribute() does in one go."""
     here = bench(THREE)
     variant = {"distance": distance, "aggregate": aggregate}
-    job_id = here.submit((30, 160, 60), seed=7, variant=variant, prior=prior, candidates=3)
+    job_id = here.submit((30, 160, 60), seed=7, variant=variant, external_scores=external_scores, images_per_source=3)
     here.run()
     document = here.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
@@ -53,28 +53,28 @@ def test_the_stages_give_what_the_method_gives(
     whole = attribute(
         read_image(here.process.blobs, job.tenant_id, job.query_blob),
         captioner=FakeCaptioner(),
-        generators=[here.process.models.generator(source) for source in here.process.catalogue.sources],
+        generators=[here.process.models.generator(source) for source in here.process.catalog.sources],
         embedder=FakeEmbedder(),
         distance=distance_named(distance),
         aggregate=Aggregate(aggregate),
-        prior=prior and prior["scores"],
-        prior_weight=prior["weight"] if prior else 0.5,
-        candidates=3,
+        external_scores=external_scores and external_scores["scores"],
+        fusion_weight=external_scores["weight"] if external_scores else 0.5,
+        images_per_source=3,
         seed=7,
     )
     assert document.result is not None
     assert document.result.caption == whole.caption.text
-    assert [(each.source, each.distances, each.prior, each.fused) for each in document.result.ranking] == [
-        (each.source, list(each.distances), each.prior, each.fused) for each in whole.ranking.entries
+    assert [(each.source, each.distances, each.external_scores, each.fused) for each in document.result.ranking] == [
+        (each.source, list(each.distances), each.external_scores, each.fused) for each in whole.ranking.entries
     ]
     assert document.result.margin == whole.ranking.margin
     assert (document.result.distance, document.result.aggregate) == (distance, aggregate)
-    assert (document.result.fusion is None) == (prior is None)
-    if prior:
+    assert (document.result.fusion is None) == (external_scores is None)
+    if external_scores:
         assert document.result.fusion.margin == whole.ranking.fusion.margin
     assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
     assert {row.source: row.seeds for row in document.sources} == {
-        each.source: [drawing.seed for drawing in each.drawings] for each in whole.resyntheses
+        each.source: [generated_image.seed for generated_image in each.generated_images] for each in whole.resyntheses
     }
 
 
@@ -141,7 +141,7 @@ def test_too_few_tested_sources_make_no_verdict(bench: Make) -> None:
     assert [entry.source for entry in document.result.ranking] == ["ok"]
 
 
-def test_nothing_drawn_at_all_still_ends_with_an_answer(bench: Make) -> None:
+def test_nothing_generated_at_all_still_ends_with_an_answer(bench: Make) -> None:
     """With every source failing there is nothing to embed, and the answer says so."""
     here = bench({"broken": 'fail = "error"', "broken2": 'fail = "error"'})
     job_id = here.submit()
@@ -170,7 +170,7 @@ def test_every_message_may_come_twice(bench: Make) -> None:
 
 
 def test_a_source_that_cannot_be_asked_is_reported_and_not_ranked(bench: Make) -> None:
-    """A source whose catalogue entry has changed since acceptance is not drawn with another revision."""
+    """A source whose catalog entry has changed since acceptance is not generated with another revision."""
     here = bench(THREE)
     job_id = here.submit()
     here.run(until=is_leaf)
@@ -184,7 +184,7 @@ def test_a_source_that_cannot_be_asked_is_reported_and_not_ranked(bench: Make) -
 
 
 def test_jobs_of_one_local_source_are_drained_together(bench: Make) -> None:
-    """One message of a local source draws the waiting jobs of that source before the worker looks elsewhere."""
+    """One message of a local source generates the waiting jobs of that source before the worker looks elsewhere."""
     here = bench({"a": "", "b": ""}, platform="local")
     ids = [here.submit((50 * k, 10, 10)) for k in range(3)]
     here.run(until=lambda step: all(is_leaf(each) for each in here.broker.steps))

@@ -10,12 +10,12 @@ from celery.contrib.testing.worker import start_worker
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app import tracing
+from app.db.models import JobStatus, Stage
 from app.queue.broker import Broker, make_celery
 from app.queue.steps import stage_step
-from app.store.models import JobStatus, Stage
+from app.telemetry import tracing
 from tests.workers.harness import Bench
-from workers.traced import TracedTask
+from workers.task_tracing import TracingTask
 
 REPOSITORY = Path(__file__).parents[2]
 TWO = {"a": "", "b": ""}
@@ -39,7 +39,7 @@ def job_of(span: ReadableSpan) -> object:
 
 
 def test_a_job_is_one_trace(bench: Callable[..., Bench], spans: InMemorySpanExporter) -> None:
-    """From the request through every stage; sources that are drawn in threads of their own included."""
+    """From the request through every stage; sources that are generated in threads of their own included."""
     here = bench(TWO)
     with tracing.span("request"):
         job_id = here.submit()
@@ -52,10 +52,10 @@ def test_a_job_is_one_trace(bench: Callable[..., Bench], spans: InMemorySpanExpo
         "workers.screen": "request",
         "screening": "workers.screen",
         "captioning": "workers.screen",
-        "workers.resynthesise": "captioning",
-        "draw a": "workers.resynthesise",
-        "draw b": "workers.resynthesise",
-        "workers.embed": "workers.resynthesise",
+        "workers.resynthesize": "captioning",
+        "generate a": "workers.resynthesize",
+        "generate b": "workers.resynthesize",
+        "workers.embed": "workers.resynthesize",
         "embedding": "workers.embed",
         "ranking": "workers.embed",
     }
@@ -87,7 +87,7 @@ def test_a_real_message_carries_the_trace(bench: Callable[..., Bench], spans: In
     here = bench(TWO)
     here.process.redis.flushall()
     celery = make_celery(here.process.settings)
-    celery.Task = TracedTask
+    celery.Task = TracingTask
 
     def caption(job_id: str) -> None:
         assert job_id
@@ -108,5 +108,5 @@ def test_a_real_message_carries_the_trace(bench: Callable[..., Bench], spans: In
 
 def test_the_service_needs_no_sdk() -> None:
     """Without the extra everything can be imported."""
-    script = "import sys; sys.modules['opentelemetry.sdk'] = None; import app.api, workers.stage, workers.traced"
+    script = "import sys; sys.modules['opentelemetry.sdk'] = None; import app.api, workers.stage, workers.task_tracing"
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY).returncode == 0

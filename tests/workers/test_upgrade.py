@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from psycopg import sql
 
-import embedded
-from app.store.migrations import current
-from app.store.models import DEFAULT_TENANT, JobStatus
+import devstack
+from app.db.migrations import current
+from app.db.models import DEFAULT_TENANT, JobStatus
 from attribution.image import encode_png
 from tests.conftest import alembic
 from tests.workers.harness import Bench
@@ -27,7 +27,7 @@ NAME = "upgrade"
 
 
 @pytest.fixture
-def url(servers: embedded.Servers) -> Iterator[str]:
+def url(servers: devstack.Servers) -> Iterator[str]:
     """A database of its own, as the previous version left it."""
     url = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{NAME}"))
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
@@ -41,7 +41,12 @@ def accept_as_before(process: Process, url: str, **columns: Any) -> uuid.UUID:
     """Inserts a job over the sources a and b in the words of the previous version: columns it did not know are left."""
     stored = process.blobs.put(DEFAULT_TENANT, encode_png(Image.new("RGB", (64, 48), (200, 40, 40))), "image/png")
     image = {"format": "PNG", "width": 64, "height": 48, "frames": 1, "sha256": stored.sha256, "size": stored.size}
-    given = {"tenant_id": DEFAULT_TENANT, "image": json.dumps(image), "query_blob": stored.sha256, "candidates": 1}
+    given = {
+        "tenant_id": DEFAULT_TENANT,
+        "image": json.dumps(image),
+        "query_blob": stored.sha256,
+        "images_per_source": 1,
+    }
     given |= columns
     with psycopg.connect(url) as connection:
         row = connection.execute(
@@ -84,12 +89,12 @@ def results(url: str) -> dict[uuid.UUID, Any]:
         return dict(connection.execute("SELECT id, result FROM jobs WHERE status = 'succeeded'").fetchall())
 
 
-def test_jobs_survive_the_migration(url: str, bench: Callable[..., Bench], servers: embedded.Servers) -> None:
+def test_jobs_survive_the_migration(url: str, bench: Callable[..., Bench], servers: devstack.Servers) -> None:
     """Queued, half worked on and ended ones, and one that the old version accepts while the schema is ahead of it."""
     here = bench({"a": "", "b": ""}, database={"url": url})
     queued = accept_as_before(here.process, url)
     half = accept_as_before(
-        here.process, url, status="processing", stage="resynthesising", caption="a red thing", captioner="fake@1"
+        here.process, url, status="processing", stage="resynthesizing", caption="a red thing", captioner="fake@1"
     )
     with psycopg.connect(url) as connection:  # its worker has gone meanwhile
         connection.execute(
@@ -105,7 +110,7 @@ def test_jobs_survive_the_migration(url: str, bench: Callable[..., Bench], serve
     assert here.sources(half)["a"].attempt == 2
 
 
-def test_ended_jobs_survive_the_way_back(url: str, bench: Callable[..., Bench], servers: embedded.Servers) -> None:
+def test_ended_jobs_survive_the_way_back(url: str, bench: Callable[..., Bench], servers: devstack.Servers) -> None:
     """Down to the previous schema and up again: what was answered is still there, to the letter."""
     alembic(servers, "upgrade", "head", database_url=url)
     here = bench({"a": "", "b": ""}, database={"url": url})

@@ -16,9 +16,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert, select, text, update
 
 from app.api import create_app
+from app.db import blobs
+from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
+from app.jobs import repository
 from app.settings import AccessSettings
-from app.store import blobs, jobs
-from app.store.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
 from tests.workers.harness import Bench
 from workers.retain import retain
 from workers.stage import end_snapshot
@@ -57,7 +58,7 @@ def test_a_canceled_job_is_not_worked_on(bench: Make, api: Callable[[Bench], Tes
     here = bench(THREE)
     client = api(here)
     job_id = here.submit()
-    here.run(until=lambda step: step.task == "workers.resynthesise")
+    here.run(until=lambda step: step.task == "workers.resynthesize")
     canceled = client.post(f"/attribute/{job_id}/cancel")
     assert canceled.status_code == 200
     assert (canceled.json()["status"], canceled.json()["stage"]) == ("canceled", None)
@@ -93,10 +94,10 @@ def test_a_job_is_canceled_after_the_time_its_caller_set(bench: Make) -> None:
 
 
 def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
-    """A drawing that comes late leaves no bytes behind."""
+    """A generated image that comes late leaves no bytes behind."""
     here = bench({"a": ""})
     job_id = here.submit()
-    here.run(until=lambda step: step.task == "workers.resynthesise")
+    here.run(until=lambda step: step.task == "workers.resynthesize")
     put = type(here.process.blobs).put
     before = stored(here)
 
@@ -106,7 +107,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
         def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> blobs.StoredBlob:
             blob = put(self, tenant_id, data, media_type)
             with here.process.database.transaction() as session:
-                jobs.cancel(session, DEFAULT_TENANT, job_id)
+                repository.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
     object.__setattr__(here.process, "blobs", Late(here.process.settings.blobs.url))
@@ -174,7 +175,7 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
     here = bench(THREE)
     process = here.process
     data = b"the same pixels"
-    users = [here.submit(colour=(k, 0, 0)) for k in range(8)]
+    users = [here.submit(color=(k, 0, 0)) for k in range(8)]
     random.seed(7)
 
     def use(job_id: uuid.UUID) -> bool:
@@ -205,7 +206,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
     won: set[str] = set()
     with ThreadPoolExecutor(3) as threads:
         for turn in range(200):
-            job_id = here.submit(colour=(turn, 9, 9))
+            job_id = here.submit(color=(turn, 9, 9))
             here.run(until=lambda step: step.task == "workers.embed")
             start = Barrier(3)
 
@@ -267,7 +268,7 @@ def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None
     here = bench(THREE, retention={"images": 60, "captions": NEVER, "results": NEVER})
     job_id = here.submit(prompt="a red square")
     here.run()
-    fresh = here.submit(colour=(1, 2, 3))
+    fresh = here.submit(color=(1, 2, 3))
     here.run()
     with here.process.database.transaction() as session:
         aged = update(Job).where(Job.id == job_id).values(completed_at=Job.completed_at - timedelta(hours=1))
@@ -318,10 +319,10 @@ def test_a_claimed_stage_of_an_erased_job_is_fenced_off(bench: Make, api: Callab
     client = api(here)
     job_id = here.submit()
     with here.process.database.transaction() as session:
-        claimed = jobs.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 3)
+        claimed = repository.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 3)
     assert claimed is not None
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     with here.process.database.transaction() as session:
-        assert jobs.advance(session, claimed, Stage.CAPTIONING, values={"caption": "late"})[0] is None
+        assert repository.advance(session, claimed, Stage.CAPTIONING, values={"caption": "late"})[0] is None
     end_snapshot(here.process, DEFAULT_TENANT, job_id)
     assert client.get(f"/attribute/{job_id}").status_code == 410

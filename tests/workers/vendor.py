@@ -1,4 +1,4 @@
-"""A vendor that does as a test says, asked drawing by drawing through the gate, as a real one's adapter does it."""
+"""A vendor that does as a test says, asked generating by generating through the gate, as a real one's adapter does it."""
 
 import uuid
 from collections import Counter
@@ -9,24 +9,24 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from app.store.models import Job
-from attribution.catalogue import Source
+from app.db.models import Job
+from attribution.catalog import Source
 from attribution.errors import SourceError
-from attribution.ports import Deadline, Drawing, ModelRef, SourceState
-from attribution.resynthesise.remote.gate import Gate, Permit
+from attribution.ports import Deadline, GeneratedImage, ModelRef, SourceState
+from attribution.resynthesis.remote.gate import Gate, Reservation
 from tests.workers.harness import Bench
 from workers.models import Models
 
-Act = Callable[[int, Permit], None]
+Act = Callable[[int, Reservation], None]
 
 
-def nothing(k: int, permit: Permit) -> None:
-    """Draws as it should."""
+def nothing(k: int, permit: Reservation) -> None:
+    """Generates as it should."""
 
 
 @dataclass(slots=True)
 class Vendor:
-    """Counts what it was asked; `act` may raise, wait, or kill whoever asks, before the drawing is made."""
+    """Counts what it was asked; `act` may raise, wait, or kill whoever asks, before the generated image is made."""
 
     id: str
     act: Act = nothing
@@ -36,7 +36,7 @@ class Vendor:
     billed: int = 0
     under_way: int = 0
     most_under_way: int = 0
-    rewrites: dict[int, str] = field(default_factory=dict)  # what it draws instead of the caption, by k
+    rewrites: dict[int, str] = field(default_factory=dict)  # what it generates instead of the caption, by k
     identifiers: set[str | None] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
 
@@ -47,17 +47,17 @@ class Vendor:
 
     @property
     def ref(self) -> ModelRef:
-        """As the catalogue has it."""
+        """As the catalog has it."""
         return ModelRef("fake", self.revision)
 
-    def draw(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[Drawing]:
-        """Vendors are asked for one drawing at a time."""
-        raise AssertionError("a leaf asks for all drawings at once")
+    def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
+        """Vendors are asked for one generated image at a time."""
+        raise AssertionError("a leaf asks for all generated images at once")
 
-    def draw_one(
+    def generate_one(
         self, prompt: str, k: int, seed: int, deadline: Deadline, gate: Gate, safety_identifier: str | None = None
-    ) -> Drawing:
-        """The k-th drawing: noise that its seed decides."""
+    ) -> GeneratedImage:
+        """The k-th generating: noise that its seed decides."""
         permit = gate.open(k, 1)
         with self.lock:
             self.identifiers.add(safety_identifier)
@@ -82,7 +82,7 @@ class Vendor:
                 self.under_way -= 1
         permit.close(SourceState.DONE, 1)
         pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        return Drawing(Image.fromarray(pixels), seed, self.rewrites.get(k))
+        return GeneratedImage(Image.fromarray(pixels), seed, self.rewrites.get(k))
 
 
 class Vendors(Models):
@@ -93,7 +93,7 @@ class Vendors(Models):
         self._vendors = vendors
 
     def generator(self, source: Source) -> object:
-        """The vendor of that name, or what the catalogue says."""
+        """The vendor of that name, or what the catalog says."""
         return self._vendors.get(source.id) or super().generator(source)
 
 

@@ -1,15 +1,15 @@
-"""The colour probe: it reads colours, and says so when they are not the caption's."""
+"""The color probe: it reads colors, and says so when they are not the caption's."""
 
 import numpy as np
 import pytest
 
 from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Split, sample
-from zoo.data import Drawings
+from zoo.data import Avatars
 from zoo.probe import PAPER, Probe
 
 
-def painted(count: int) -> Drawings:
-    """Three flat areas in the colours of a caption, with noise."""
+def painted(count: int) -> Avatars:
+    """Three flat areas in the colors of a caption, with noise."""
     rng = np.random.default_rng(3)
     palette = {name: rng.integers(0, 256, 3) for name in (*HAIRS, *SKINS)}
     faces = sample(Split.TRAIN, count, seed=1)
@@ -20,15 +20,15 @@ def painted(count: int) -> Drawings:
         image[24:48, 20:44] = palette[face.skin]
     pixels += rng.normal(0, 6, pixels.shape)
     captions = [face.caption for face in faces]
-    return Drawings(pixels.clip(0, 255).astype(np.uint8), captions, np.zeros(count, dtype=np.int64))
+    return Avatars(pixels.clip(0, 255).astype(np.uint8), captions, np.zeros(count, dtype=np.int64))
 
 
 def test_it_reads_what_was_painted_and_notices_other_captions() -> None:
     """Right on images held out; against the captions of other images no better than chance allows."""
-    drawings = painted(1500)
-    probe = Probe.learn(drawings, held_out=300)
+    generated_images = painted(1500)
+    probe = Probe.learn(generated_images, held_out=300)
     assert min(probe.ceiling.values()) > 0.95
     others = sample(Split.TEST, 300, seed=9)
-    wrong = probe.right(drawings.pixels[:300], others)
+    wrong = probe.right(generated_images.pixels[:300], others)
     for key, values in (("background", BACKGROUNDS), ("hair", HAIRS), ("skin", SKINS)):
         assert wrong[key] == pytest.approx(1 / len(values), abs=0.1)

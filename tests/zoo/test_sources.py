@@ -1,4 +1,4 @@
-"""The fourteen sources as they are shipped: frozen, small, overlapping, and drawn with as the catalogue says."""
+"""The fourteen sources as they are shipped: frozen, small, overlapping, and generated with as the catalog says."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ def test_core_and_extension() -> None:
 
 
 def test_no_style_belongs_to_one_source() -> None:
-    """Whatever a source learned to draw, another learned too; every mix is whole."""
+    """Whatever a source learned to generate, another learned too; every mix is whole."""
     learned = Counter(style for mix in MIXES.values() for style in mix)
     assert set(MIXES) >= set(KEYS)
     assert min(learned.values()) >= 2
@@ -31,7 +31,7 @@ def test_no_style_belongs_to_one_source() -> None:
 
 
 def test_weights_are_the_frozen_ones_and_small() -> None:
-    """Hashes and catalogue entries are those of the files; all together weigh at most 80 MB."""
+    """Hashes and catalog entries are those of the files; all together weigh at most 80 MB."""
     for path, content in freeze.files().items():
         assert path.read_text() == content, path.name
     weights = [path for path in MODELS.rglob("*.safetensors") if not path.is_symlink()]
@@ -64,12 +64,12 @@ def test_shared_files_are_links_that_stay_inside() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_an_image_depends_on_caption_and_seed_alone(key: str) -> None:
-    """64×64 pixels, the same ones whatever is drawn beside them, others for another seed."""
+    """64×64 pixels, the same ones whatever is generated beside them, others for another seed."""
     source = freeze.generator(key)
     caption = sample(Split.CALIBRATION, 1, seed=2)[0].caption
-    alone, *_ = source.draw(caption, [7], Deadline.after(300))
-    beside, other = source.draw(caption, [7, 8], Deadline.after(300))
-    pixels = [np.asarray(drawing.image).astype(int) for drawing in (alone, beside, other)]
+    alone, *_ = source.generate(caption, [7], Deadline.after(300))
+    beside, other = source.generate(caption, [7, 8], Deadline.after(300))
+    pixels = [np.asarray(generated_image.image).astype(int) for generated_image in (alone, beside, other)]
     assert pixels[0].shape == (64, 64, 3)
     assert np.abs(pixels[0] - pixels[1]).mean() < 1.0
     assert np.abs(pixels[0] - pixels[2]).mean() > 1.0

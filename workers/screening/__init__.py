@@ -1,6 +1,6 @@
-"""What sees a query image and its caption before anything is drawn: lists and rules in the database, and hooks."""
+"""What sees a query image and its caption before anything is generated: lists and rules in the database, and hooks."""
 
-from workers.screening.hooks import Caption, Hit, Hook, QueryImage
-from workers.screening.screening import Screening, build_screening
+from workers.screening.chain import Screening, build_screening
+from workers.screening.hooks import Hit, Hook, QueryImage, ScreenedCaption
 
-__all__ = ["Caption", "Hit", "Hook", "QueryImage", "Screening", "build_screening"]
+__all__ = ["ScreenedCaption", "Hit", "Hook", "QueryImage", "Screening", "build_screening"]

@@ -1,4 +1,4 @@
-"""Compares the query image with perceptual hashes (PDQ) of images that are not to be drawn after.
+"""Compares the query image with perceptual hashes (PDQ) of images that are not to be generated after.
 
 Davis and Rosen, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019. The image's eight
 rotations and reflections are compared, so that a list holds each image once.
@@ -15,12 +15,12 @@ from cachetools import LRUCache, TTLCache, cached
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from app.db.database import Database
+from app.db.models import HashList
 from app.errors import StepFailed
 from app.screening.hash_csv import MIN_QUALITY
-from app.store.database import Database
-from app.store.models import HashList
-from app.store.screening import LISTS_STATE, hashes_of, lists_for, state_of
-from workers.screening.hooks import Caption, Hit, QueryImage
+from app.screening.repository import LISTS_STATE, hashes_of, lists_for, state_of
+from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _TENANTS = 1_000
 # Kept in memory over all lists, 32 bytes each.
@@ -63,7 +63,7 @@ class HashLists:
                 return Hit("hash_list", each.name, f"The image is on the hash list `{each.name}`.")
         return None
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Has no opinion."""
         return None
 

@@ -32,7 +32,7 @@ class QueryImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class ScreenedCaption:
     """The text that a job's sources would be given: the captioner's, or the caller's prompt."""
 
     tenant_id: uuid.UUID
@@ -59,7 +59,7 @@ class Hook(Protocol):
         """Judges the query image."""
         ...
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Judges the text."""
         ...
 

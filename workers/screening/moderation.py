@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from app.egress import Outbound, check_url
 from app.errors import AddressRefused, AddressUnavailable
-from app.outbound import Outbound, check_url
 from app.settings import OutboundSettings, ScreeningSettings
-from workers.screening.hooks import Caption, Hit, QueryImage
+from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _MAX_REASON = 200
 
@@ -49,11 +49,11 @@ class Moderation:
         image = base64.b64encode(query.png).decode("ascii")
         return self._ask({"image": image}, query)
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Sends the text. Raises ModerationFailed."""
         return self._ask({"caption": caption.text}, caption)
 
-    def _ask(self, subject: dict[str, Any], of: QueryImage | Caption) -> Hit | None:
+    def _ask(self, subject: dict[str, Any], of: QueryImage | ScreenedCaption) -> Hit | None:
         question = {"tenant_id": str(of.tenant_id), "job_id": str(of.job_id)} | subject
         try:
             answer = self._outbound.post(self._url, json.dumps(question).encode(), self._headers, self._timeout)

@@ -4,10 +4,11 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from app.access import audit
+from app.db import blobs
+from app.db.blobs import Blobs
+from app.db.models import Job
 from app.errors import Screened
-from app.store import blobs, idempotency
-from app.store.blobs import Blobs
-from app.store.models import Job
+from app.jobs import idempotency
 
 ACTOR = "screening"
 
@@ -21,6 +22,6 @@ def forget(session: Session, store: Blobs, job: Job, error: Screened) -> None:
     store.delete_all(blobs.forget(session, job.id))
     idempotency.blank(session, [job.id])
     job.prompt = job.caption = job.captioner = job.evidence = job.image_url = job.answer_key = None
-    job.prior = None
+    job.external_scores = None
     job.images_erased_at = job.captions_erased_at = func.clock_timestamp()
     audit.record(session, job.tenant_id, ACTOR, "job.screened", str(job.id), **error.extensions.get("screening", {}))

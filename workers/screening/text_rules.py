@@ -6,12 +6,12 @@ from threading import Lock
 
 from cachetools import TTLCache, cached
 
+from app.db.database import Database
+from app.db.models import TextRule
 from app.errors import InvalidRequest, StepFailed
 from app.screening.patterns import Judge, compile_rule
-from app.store.database import Database
-from app.store.models import TextRule
-from app.store.screening import RULES_STATE, rules_for, state_of
-from workers.screening.hooks import Caption, Hit, QueryImage
+from app.screening.repository import RULES_STATE, rules_for, state_of
+from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _TENANTS = 1_000
 
@@ -29,7 +29,7 @@ class TextRules:
         """Has no opinion."""
         return None
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """A hit at the first rule that the text meets. Raises StepFailed for a rule that cannot be applied."""
         for name, meets in self._rules(caption.tenant_id)[1]:
             if meets(caption.text):

@@ -1,9 +1,9 @@
-"""Draws the sample image of `make demo`: `python -m zoo.samples.draw`. Who drew it is told here, not in the file."""
+"""Generates the sample image of `make demo`: `python -m zoo.samples.generate`. Who generated it is told here, not in the file."""
 
 from pathlib import Path
 
 from attribution.build import Placement, build_generator
-from attribution.catalogue import load_catalogue
+from attribution.catalog import load_catalog
 from attribution.image import encode_png
 from attribution.ports import Deadline
 from zoo.captions import Split, sample
@@ -17,9 +17,9 @@ NUMBER = 1  # a face of the test split whose nearest source is the right one
 def main() -> None:
     """Writes sample.png beside this file."""
     face = sample(Split.TEST, NUMBER + 1, seed=0)[NUMBER]
-    generator = build_generator(load_catalogue([SOURCES]).get(SOURCE), Placement())
-    (drawing,) = generator.draw(face.caption, [QUERY_SEEDS + NUMBER], Deadline.after(60))
-    Path(__file__).with_name("sample.png").write_bytes(encode_png(drawing.image))
+    generator = build_generator(load_catalog([SOURCES]).get(SOURCE), Placement())
+    (generated_image,) = generator.generate(face.caption, [QUERY_SEEDS + NUMBER], Deadline.after(60))
+    Path(__file__).with_name("sample.png").write_bytes(encode_png(generated_image.image))
     print(face.caption)
 
 

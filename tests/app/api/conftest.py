@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from redis import Redis
 
 from app.api import create_app
+from app.jobs.snapshots import Snapshots, connect_redis
 from app.settings import Settings
-from app.store.snapshots import Snapshots, connect_redis
 
 
 @dataclass(frozen=True, slots=True)

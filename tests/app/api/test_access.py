@@ -13,13 +13,13 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.access.keys import make_key
+from app.access import key_repository
+from app.access.key_format import make_key
 from app.access.scopes import Scope
 from app.api.access import is_open
 from app.api.rules import Undeclared, describe_access, rules
-from app.store import keys
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, Tenant
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, Tenant
 from tests.app.images import encoded
 
 S, R, A = Scope.SUBMIT, Scope.READ, Scope.ADMIN
@@ -69,9 +69,9 @@ ASKS: dict[str, tuple[Scope | None, dict[str, Any]]] = {
     "GET /sources/{source_id}": (None, {}),
 }
 OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/{slug}"}
-# Ids that belong to somebody; the catalogue is everybody's.
+# Ids that belong to somebody; the catalog is everybody's.
 OWNED = ("{job_id}", "{delivery_id}", "{endpoint_id}", "{list_id}", "{rule_id}", "{key_id}")
-# What else a path takes: that of the one drawing there is.
+# What else a path takes: that of the one generated image there is.
 REST = {"{source}": "ant", "{k}": "0", "{source_id}": "ant"}
 PROBLEM = {"type", "title", "status", "detail", "instance"}
 
@@ -83,7 +83,7 @@ def make(database: Database) -> Callable[..., str]:
     def made(tenant_id: uuid.UUID = DEFAULT_TENANT, scopes: Any = Scope, **changed: Any) -> str:
         new = make_key()
         with database.transaction() as session:
-            row = keys.create(session, tenant_id, new, "made", scopes, None, None)
+            row = key_repository.create(session, tenant_id, new, "made", scopes, None, None)
             for name, value in changed.items():
                 setattr(row, name, value)
         return new.text
@@ -189,8 +189,8 @@ def test_a_key_is_good_for_its_scopes_only(client: TestClient, make: Callable[..
 def owned(client: TestClient, database: Database, make: Callable[..., str]) -> dict[str, str]:
     """One thing of each kind that the default tenant has, by the name of its id in paths."""
     endpoint = client.post("/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
-    with_a_drawing = {"image": encoded(), "reference[ant]": encoded()}
-    job = client.post("/attribute", files=with_a_drawing, data={"prompt": "noise"}).json()["id"]
+    with_a_generated_image = {"image": encoded(), "reference[ant]": encoded()}
+    job = client.post("/attribute", files=with_a_generated_image, data={"prompt": "noise"}).json()["id"]
     with database.transaction() as session:  # what a worker would have made
         session.execute(
             text("INSERT INTO blob_references SELECT job_id, 'query', tenant_id, sha256 FROM blob_references "

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 from sqlalchemy import func, select, update
 
-from app.store.database import Database
-from app.store.models import Job, Tenant
+from app.db.database import Database
+from app.db.models import Job, Tenant
 from attribution.ports import Aggregate, DistanceName
 from tests.app.images import encoded, noise
 
@@ -37,12 +37,12 @@ def test_without_options_every_enabled_source_is_asked(client: TestClient):
     assert reasons["elk"] == "Elk was switched off."
     assert reasons["fox"].endswith(".")
     assert reasons["ant"] is None
-    assert answer.json()["candidates"] == 4
+    assert answer.json()["images_per_source"] == 4
 
 
 @pytest.mark.parametrize("given", [["cat", "ant"], "cat,ant", ["cat", " ant ,"], "cat, ant,cat"])
 def test_sources_are_repeated_or_separated_by_commas(client: TestClient, given: Any):
-    """However they are written, they come in catalogue order, once."""
+    """However they are written, they come in catalog order, once."""
     assert list(states(post(client, sources=given))) == ["ant", "cat"]
 
 
@@ -67,11 +67,11 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"sources": "dog"}, "#/sources"),
         ({"sources": " , "}, "#/sources"),
         ({"sources": "ant", "exclude": "ant"}, "#/exclude"),
-        ({"candidates": "0"}, "#/candidates"),
-        ({"candidates": "17"}, "#/candidates"),
-        ({"candidates": "4.0"}, "#/candidates"),
-        ({"candidates": ""}, "#/candidates"),
-        ({"candidates": ["3", "4"]}, "#/candidates"),
+        ({"images_per_source": "0"}, "#/images_per_source"),
+        ({"images_per_source": "17"}, "#/images_per_source"),
+        ({"images_per_source": "4.0"}, "#/images_per_source"),
+        ({"images_per_source": ""}, "#/images_per_source"),
+        ({"images_per_source": ["3", "4"]}, "#/images_per_source"),
         ({"seed": "-1"}, "#/seed"),
         ({"seed": str(2**32)}, "#/seed"),
         ({"seed": "9" * 5_000}, "#/seed"),
@@ -85,15 +85,15 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"prompt": b"\xff\xfe"}, "#/prompt"),
         ({"distance": "manhatan"}, "#/distance"),
         ({"aggregate": "min"}, "#/aggregate"),
-        ({"prior": "0.5"}, "#/prior"),
-        ({"prior": "{}"}, "#/prior"),
-        ({"prior": '{"ant": "likely"}'}, "#/prior/ant"),
-        ({"prior": '{"ant": 1e999}'}, "#/prior"),
-        ({"prior": '{"ant": true}'}, "#/prior/ant"),
-        ({"prior": '{"ant": 1}', "prior_weight": "1.5"}, "#/prior_weight"),
-        ({"prior": '{"ant": 1}', "prior_weight": "5e-1"}, "#/prior_weight"),
-        ({"prior_weight": "0.5"}, "#/prior_weight"),
-        ({"colour": "red"}, "#/colour"),
+        ({"external_scores": "0.5"}, "#/external_scores"),
+        ({"external_scores": "{}"}, "#/external_scores"),
+        ({"external_scores": '{"ant": "likely"}'}, "#/external_scores/ant"),
+        ({"external_scores": '{"ant": 1e999}'}, "#/external_scores"),
+        ({"external_scores": '{"ant": true}'}, "#/external_scores/ant"),
+        ({"external_scores": '{"ant": 1}', "fusion_weight": "1.5"}, "#/fusion_weight"),
+        ({"external_scores": '{"ant": 1}', "fusion_weight": "5e-1"}, "#/fusion_weight"),
+        ({"fusion_weight": "0.5"}, "#/fusion_weight"),
+        ({"color": "red"}, "#/color"),
         ({"a/b~c d": "red"}, "#/a~1b~0c%20d"),
     ],
 )
@@ -116,18 +116,21 @@ def test_a_name_that_there_is_not_lists_those_there_are(client: TestClient, name
 
 def test_scores_of_unknown_sources_are_pointed_at(client: TestClient):
     """All of them, with the sources that there are; one that this job does not ask is none of them."""
-    prior = json.dumps({"gnu": 1, "ant": 2, "a/b": 3})
-    answer = post(client, prior=prior, sources="ant")
+    external_scores = json.dumps({"gnu": 1, "ant": 2, "a/b": 3})
+    answer = post(client, external_scores=external_scores, sources="ant")
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-source")
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/prior/gnu", "#/prior/a~1b"]
+    assert [error["pointer"] for error in answer.json()["errors"]] == [
+        "#/external_scores/gnu",
+        "#/external_scores/a~1b",
+    ]
     assert "elk" in answer.json()["known"]
-    assert post(client, prior=json.dumps({"bee": 1, "ant": 2}), sources="ant").status_code == 202
+    assert post(client, external_scores=json.dumps({"bee": 1, "ant": 2}), sources="ant").status_code == 202
 
 
 def test_all_mistakes_are_told_at_once(client: TestClient):
     """A caller need not mend one to learn of the next."""
-    answer = post(client, candidates="99", seed="-4", prompt=" ")
-    assert {error["pointer"] for error in answer.json()["errors"]} == {"#/candidates", "#/seed", "#/prompt"}
+    answer = post(client, images_per_source="99", seed="-4", prompt=" ")
+    assert {error["pointer"] for error in answer.json()["errors"]} == {"#/images_per_source", "#/seed", "#/prompt"}
 
 
 @pytest.mark.parametrize("value", ["0", str(2**32 - 1)])

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
 from app.api.batch import BatchDocument
-from app.store.database import Database
-from app.store.models import Job
+from app.db.database import Database
+from app.db.models import Job
 from tests.app.api.test_idempotency import losing_connections
 from tests.app.images import encoded, noise
 
@@ -47,8 +47,8 @@ def test_each_item_is_answered_in_its_place(
     """As it would have been by itself: a job, or a problem whose pointers begin at the item."""
     batch = post(
         client,
-        {"image": picture(0), "external_id": "first", "candidates": 1},
-        {"image": picture(1), "candidates": 99},
+        {"image": picture(0), "external_id": "first", "images_per_source": 1},
+        {"image": picture(1), "images_per_source": 99},
         {"image_url": "https://images.example/a.png", "external_id": "third"},
         {"image": base64.b64encode(b"words").decode()},
         "nonsense",
@@ -59,7 +59,7 @@ def test_each_item_is_answered_in_its_place(
     assert [item["status"] for item in found] == [202, 422, 202, 415, 422, 422, 422]
     assert (found[0]["job"]["external_id"], found[2]["job"]["external_id"]) == ("first", "third")
     assert (found[0]["job"]["stage"], found[2]["job"]["stage"]) == ("screening", "fetching")
-    assert found[1]["problem"]["errors"][0]["pointer"] == "#/candidates"
+    assert found[1]["problem"]["errors"][0]["pointer"] == "#/images_per_source"
     assert [item["problem"]["type"] for item in found[3:]] == [
         "/problems/unsupported-image",
         "/problems/invalid-request",

@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from app.store.database import Database
+from app.db.database import Database
 from tests.app.api.test_process import Api, api  # noqa: F401 - a fixture
 from tests.app.worker import accept
 

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from app.api.events import accepts
-from app.store.database import Database
-from app.store.snapshots import Snapshots
+from app.db.database import Database
+from app.jobs.snapshots import Snapshots
 from tests.app.api.conftest import Served
 from tests.app.worker import SOURCES, accept, end, move
 
@@ -66,8 +66,8 @@ def test_a_job_is_followed_from_its_start_to_its_end(
     def work() -> None:
         for stage, states in (
             ("captioning", {}),
-            ("resynthesising", {"ant": "running"}),
-            ("resynthesising", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
+            ("resynthesizing", {"ant": "running"}),
+            ("resynthesizing", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
             ("embedding", {}),
         ):
             time.sleep(1)
@@ -80,7 +80,7 @@ def test_a_job_is_followed_from_its_start_to_its_end(
     found = follow(served, job_id)
     worker.join()
     assert brief(found) == [
-        *("screening", *PENDING, "captioning", "resynthesising", "ant=running"),
+        *("screening", *PENDING, "captioning", "resynthesizing", "ant=running"),
         *("ant=done", "bee=refused_prompt", "cat=timeout", "embedding", "completed"),
     ]
     assert json.loads(found[-1]["data"]) == served.client.get(f"/attribute/{job_id}").json()
@@ -117,11 +117,11 @@ def test_another_process_goes_on_where_the_connection_broke(
     first = follow(one, job_id, many=2)
     assert brief(first) == ["screening", "ant=pending"]
     move(database, job_id, "captioning")
-    move(database, job_id, "resynthesising", ant="done")
+    move(database, job_id, "resynthesizing", ant="done")
     move(database, job_id, "embedding", bee="done", cat="error")
     redis.flushall()
     second = follow(other, job_id, last=first[-1]["id"], many=4)
-    assert brief(second) == ["captioning", "resynthesising", "ant=done", "bee=done"]
+    assert brief(second) == ["captioning", "resynthesizing", "ant=done", "bee=done"]
     end(database, snapshots, job_id)
     redis.flushall()
     assert brief(follow(one, job_id, last=second[-1]["id"])) == ["cat=error", "embedding", "completed"]

@@ -9,13 +9,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
 from app.__main__ import main
-from app.store.database import Database
-from app.store.models import Feedback
+from app.db.database import Database
+from app.db.models import Feedback
 from tests.app.worker import accept, end
 
 
 def test_what_is_told_last_counts(client: TestClient, database: Database):
-    """A catalogue's id or a name of the caller's own; the job's answer stays as it is."""
+    """A catalog's id or a name of the caller's own; the job's answer stays as it is."""
     job_id = accept(database)
     before = client.get(f"/attribute/{job_id}").content
     url = f"/attribute/{job_id}/feedback"
@@ -41,7 +41,7 @@ def test_what_is_told_last_counts(client: TestClient, database: Database):
         ({"source": 7}, "#/source"),
         ({"source": "ant", "note": "x" * 2_001}, "#/note"),
         ({"source": "ant", "note": "\0"}, "#/note"),
-        ({"source": "ant", "colour": "red"}, "#/colour"),
+        ({"source": "ant", "color": "red"}, "#/color"),
     ],
 )
 def test_a_mistake_is_pointed_at(client: TestClient, database: Database, body: dict[str, Any], pointer: str):

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import text
 
+from app.db import migrations
+from app.db.database import Database
 from app.queue.heartbeats import Heartbeats
-from app.store import migrations
-from app.store.database import Database
 
 NOWHERE = SecretStr("redis://127.0.0.1:1/0")
 REPOSITORY = Path(__file__).parents[3]

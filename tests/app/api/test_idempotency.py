@@ -14,13 +14,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event, func, select, text
 
-from app.access.keys import make_key
+from app.access import key_repository
+from app.access.key_format import make_key
 from app.access.scopes import Scope
-from app.store import erasure, idempotency, keys, retention
-from app.store.accepting import accept
-from app.store.blobs import Blobs
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
+from app.db.blobs import Blobs
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
+from app.jobs import deletion, idempotency, retention
+from app.jobs.insertion import accept
 from tests.app.api.conftest import Served
 from tests.app.images import encoded, noise
 
@@ -54,8 +55,8 @@ def test_the_same_request_gets_the_same_answer(client: TestClient, database: Dat
 
 def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestClient, database: Database):
     """What counts is the key, the options and the image, not how they are written down."""
-    options = {"candidates": 3, "prompt": "a goat", "metadata": {"a": 1, "b": 2}}
-    first = post(client, candidates="3", prompt="a goat", metadata='{"b": 2, "a": 1}')
+    options = {"images_per_source": 3, "prompt": "a goat", "metadata": {"a": 1, "b": 2}}
+    first = post(client, images_per_source="3", prompt="a goat", metadata='{"b": 2, "a": 1}')
     bare = {"Idempotency-Key": KEY["Idempotency-Key"].strip('"')}
     second = client.post("/attribute", json={"image": base64.b64encode(FILE).decode()} | options, headers=bare)
     assert second.headers["idempotency-replayed"] == "true"
@@ -67,7 +68,7 @@ def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestCl
     "change",
     [
         {"image": OTHER},
-        {"candidates": "3"},
+        {"images_per_source": "3"},
         {"metadata": '{"a": 1}'},
         {"headers": KEY | {"Cancel-After": "1m"}},
     ],
@@ -113,7 +114,7 @@ def test_tenants_do_not_meet(client: TestClient, database: Database):
     with database.transaction() as session:
         session.add(Tenant(id=other, name="other"))
         session.flush()
-        keys.create(session, other, new, "test", Scope, None, None)
+        key_repository.create(session, other, new, "test", Scope, None, None)
     mine = post(client)
     theirs = post(client, image=OTHER, headers=KEY | {"Authorization": f"Bearer {new.text}"})
     assert mine.status_code == theirs.status_code == 202
@@ -278,7 +279,7 @@ def test_an_erased_job_is_not_made_again_by_a_late_retry(client: TestClient, dat
     """The replay says that it is gone."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]
-    assert erasure.erase(
+    assert deletion.erase(
         database, Blobs(settings.blobs.url), snapshots, DEFAULT_TENANT, uuid.UUID(first.json()["id"]), "test"
     )
     again = post(client, prompt="a secret goat")

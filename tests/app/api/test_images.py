@@ -1,4 +1,4 @@
-"""GET /attribute/{id}/images: what the models saw and what the sources drew, for its tenant's people, audited."""
+"""GET /attribute/{id}/images: what the models saw and what the sources generated, for its tenant's people, audited."""
 
 import io
 import uuid
@@ -8,18 +8,18 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text
 
+from app.db.blobs import Blobs, refer
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, AuditEntry
 from app.settings import Settings
-from app.store.blobs import Blobs, refer
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, AuditEntry
 from attribution.image import encode_bmp
 from tests.app.images import encoded, noise
 from tests.app.worker import accept
 
 
 @pytest.fixture
-def drawing(client: TestClient, database: Database, settings: Settings) -> str:
-    """Where to look at the only drawing of an uploaded image's job, which has been screened."""
+def generated_image(client: TestClient, database: Database, settings: Settings) -> str:
+    """Where to look at the only generating of an uploaded image's job, which has been screened."""
     location: str = client.post("/attribute", files={"image": encoded(noise(300, 200), "JPEG")}).headers["location"]
     job_id = uuid.UUID(location.rpartition("/")[2])
     blobs = Blobs(settings.blobs.url)
@@ -31,17 +31,19 @@ def drawing(client: TestClient, database: Database, settings: Settings) -> str:
             text("UPDATE jobs SET query_blob = :query WHERE id = :id"), {"id": job_id, "query": query.sha256}
         )
         session.execute(
-            text("UPDATE job_sources SET drawings = '[{\"seed\": 1}]' WHERE source = 'ant' AND job_id = :id"),
+            text("UPDATE job_sources SET generated_images = '[{\"seed\": 1}]' WHERE source = 'ant' AND job_id = :id"),
             {"id": job_id},
         )
-    (link,) = next(each["drawings"] for each in client.get(location).json()["sources"] if each["source"] == "ant")
+    (link,) = next(
+        each["generated_images"] for each in client.get(location).json()["sources"] if each["source"] == "ant"
+    )
     return str(link)
 
 
-def test_the_links_of_a_job_lead_to_its_images(client: TestClient, drawing: str):
+def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_image: str):
     """Ours, for the caller only, and harmless if they were not."""
-    job = client.get(drawing.partition("/images")[0]).json()
-    for link, kind, size in ((job["query_image"], "BMP", (300, 200)), (drawing, "PNG", (64, 64))):
+    job = client.get(generated_image.partition("/images")[0]).json()
+    for link, kind, size in ((job["query_image"], "BMP", (300, 200)), (generated_image, "PNG", (64, 64))):
         answer = client.get(link)
         assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{kind.lower()}")
         image = Image.open(io.BytesIO(answer.content))
@@ -55,15 +57,15 @@ def test_the_links_of_a_job_lead_to_its_images(client: TestClient, drawing: str)
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", answer.headers["etag"])
 
 
-def test_who_looked_is_written_down(client: TestClient, database: Database, drawing: str):
+def test_who_looked_is_written_down(client: TestClient, database: Database, generated_image: str):
     """Once per look, with which image it was; a look in vain leaves nothing."""
-    client.get(drawing, headers={"X-Request-Id": "look-1"})
-    client.get(drawing + "7")
+    client.get(generated_image, headers={"X-Request-Id": "look-1"})
+    client.get(generated_image + "7")
     with database.transaction() as session:
         entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "job.image_read")).all()
         (entry,) = entries
         assert (entry.subject, entry.request_id, entry.detail) == (
-            drawing.split("/")[2],
+            generated_image.split("/")[2],
             "look-1",
             {"image": "ant/0"},
         )
@@ -84,9 +86,9 @@ def test_who_looked_is_written_down(client: TestClient, database: Database, draw
         ("query/0", 404),
     ],
 )
-def test_there_is_nothing_else_to_look_at(client: TestClient, drawing: str, path: str, status: int):
-    """Neither the upload as it came, nor vectors, nor what was not drawn."""
-    assert client.get(f"{drawing.partition('/images')[0]}/images/{path}").status_code == status
+def test_there_is_nothing_else_to_look_at(client: TestClient, generated_image: str, path: str, status: int):
+    """Neither the upload as it came, nor vectors, nor what was not generated."""
+    assert client.get(f"{generated_image.partition('/images')[0]}/images/{path}").status_code == status
 
 
 def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Database):
@@ -97,24 +99,24 @@ def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Data
     assert client.get(f"/attribute/{uuid.uuid4()}/images/query").status_code == 404
 
 
-def test_erased_images_are_gone(client: TestClient, database: Database, drawing: str):
+def test_erased_images_are_gone(client: TestClient, database: Database, generated_image: str):
     """410 after retention, with the links gone from a job that stays, and 410 after the job itself was erased."""
-    location = drawing.partition("/images")[0]
+    location = generated_image.partition("/images")[0]
     with database.transaction() as session:
         session.execute(text("DELETE FROM blob_references"))
         session.execute(text("UPDATE jobs SET images_erased_at = now()"))
     client.app_state["snapshots"]._redis.flushall()
     job = client.get(location).json()
-    assert (job["query_image"], {link for each in job["sources"] for link in each["drawings"]}) == (None, set())
-    assert client.get(drawing).status_code == 410
+    assert (job["query_image"], {link for each in job["sources"] for link in each["generated_images"]}) == (None, set())
+    assert client.get(generated_image).status_code == 410
     client.delete(location)
-    for link in (drawing, f"{location}/images/query", location):
+    for link in (generated_image, f"{location}/images/query", location):
         assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/erased")
 
 
-def test_bytes_that_go_in_between_are_gone_too(client: TestClient, drawing: str, tmp_path):
+def test_bytes_that_go_in_between_are_gone_too(client: TestClient, generated_image: str, tmp_path):
     """The row was there, the file is not: erasing deletes it first."""
     for file in (tmp_path / "blobs").rglob("*"):
         if file.is_file():
             file.unlink()
-    assert client.get(drawing).status_code == 410
+    assert client.get(generated_image).status_code == 410

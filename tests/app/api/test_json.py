@@ -10,9 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
+from app.db.database import Database
+from app.db.models import Job, Stage
 from app.intake.options import MAX_METADATA_BYTES
-from app.store.database import Database
-from app.store.models import Job, Stage
 from tests.app.images import encoded, noise
 
 FILE = encoded()
@@ -91,18 +91,18 @@ def test_options_are_those_of_the_form(client: TestClient, database: Database):
     options = {
         "sources": ["ant", "bee"],
         "exclude": ["bee"],
-        "candidates": 3,
+        "images_per_source": 3,
         "prompt": "a goat",
         "seed": 7,
         "distance": "hybrid",
         "aggregate": "max",
-        "prior": {"ant": 0.5, "bee": -1e300},
-        "prior_weight": 0.25,
+        "external_scores": {"ant": 0.5, "bee": -1e300},
+        "fusion_weight": 0.25,
         "external_id": "upload 4711",
         "metadata": {"queue": "appeals", "nested": [{"é": 1.5}, None]},
     }
     as_json = client.post("/attribute", json={"image": TEXT} | options)
-    form = options | {name: json.dumps(options[name]) for name in ("metadata", "prior")}
+    form = options | {name: json.dumps(options[name]) for name in ("metadata", "external_scores")}
     as_form = client.post("/attribute", files={"image": FILE}, data=form)
     for answer in (as_json, as_form):
         document = answer.json()
@@ -120,7 +120,7 @@ def test_what_is_null_is_not_given(client: TestClient):
 
 def test_an_address_is_accepted_at_once(client: TestClient, database: Database, messages: Callable[[str], list[Any]]):
     """Nothing is fetched by the API: the job waits for a worker, and says so."""
-    answer = client.post("/attribute", json={"image_url": "https://images.example/a.png#top", "candidates": 1})
+    answer = client.post("/attribute", json={"image_url": "https://images.example/a.png#top", "images_per_source": 1})
     assert answer.status_code == 202, answer.text
     assert (answer.json()["status"], answer.json()["stage"], answer.json()["image"]) == ("queued", "fetching", None)
     job = row(database, answer)
@@ -164,9 +164,9 @@ def test_an_address_that_is_plainly_not_public_is_refused_at_once(client: TestCl
         ({"image": "data:image/png,%89PNG"}, "#/image"),
         ({"image_url": 7}, "#/image_url"),
         ({"image_url": "https://images.example/" + "a" * 5_000}, "#/image_url"),
-        ({"image": TEXT, "candidates": "4"}, "#/candidates"),
-        ({"image": TEXT, "candidates": True}, "#/candidates"),
-        ({"image": TEXT, "candidates": 4.0}, "#/candidates"),
+        ({"image": TEXT, "images_per_source": "4"}, "#/images_per_source"),
+        ({"image": TEXT, "images_per_source": True}, "#/images_per_source"),
+        ({"image": TEXT, "images_per_source": 4.0}, "#/images_per_source"),
         ({"image": TEXT, "seed": -1}, "#/seed"),
         ({"image": TEXT, "sources": "ant"}, "#/sources"),
         ({"image": TEXT, "sources": [7]}, "#/sources"),
@@ -180,7 +180,7 @@ def test_an_address_that_is_plainly_not_public_is_refused_at_once(client: TestCl
         ({"image": TEXT, "metadata": []}, "#/metadata"),
         ({"image": TEXT, "metadata": {"a": "x" * MAX_METADATA_BYTES}}, "#/metadata"),
         ({"image": TEXT, "metadata": {"a": [1e300] * 14}}, "#/metadata"),
-        ({"image": TEXT, "colour": "red"}, "#/colour"),
+        ({"image": TEXT, "color": "red"}, "#/color"),
         ({"image": TEXT, "a/b": "red"}, "#/a~1b"),
         ([], "#"),
         (7, "#"),
@@ -195,8 +195,8 @@ def test_a_wrong_member_is_pointed_at(client: TestClient, database: Database, bo
 
 def test_all_mistakes_are_told_at_once(client: TestClient):
     """Those of the image and those of the options."""
-    body = {"image": "?", "candidates": 0, "prompt": "", "colour": 1}
-    assert pointers(client.post("/attribute", json=body)) == {"#/image", "#/candidates", "#/prompt", "#/colour"}
+    body = {"image": "?", "images_per_source": 0, "prompt": "", "color": 1}
+    assert pointers(client.post("/attribute", json=body)) == {"#/image", "#/images_per_source", "#/prompt", "#/color"}
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import event, select, update
 
+from app.access.key_format import digest_of
 from app.access.keyring import Keyring
-from app.access.keys import digest_of
-from app.store.database import Database
-from app.store.models import ApiKey, AuditEntry, Tenant
+from app.db.database import Database
+from app.db.models import ApiKey, AuditEntry, Tenant
 
 NEW = {"name": "moderation queue", "scopes": ["submit", "read"]}
 

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, ApiKey, Job, Tenant
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, ApiKey, Job, Tenant
 from tests.app.images import encoded
 
 IMAGE = {"image": encoded()}
@@ -32,10 +32,12 @@ def test_every_answer_says_the_limits(start: Callable[..., TestClient]):
     assert "ratelimit" not in client.get("/livez").headers
 
 
-@pytest.mark.parametrize("redis_away", [False, True])
-def test_a_key_that_made_its_requests_waits(start: Callable[..., TestClient], database: Database, redis_away: bool):
+@pytest.mark.parametrize("redis_unavailable", [False, True])
+def test_a_key_that_made_its_requests_waits(
+    start: Callable[..., TestClient], database: Database, redis_unavailable: bool
+):
     """429 of the registered type, `Retry-After` that agrees, and not even a body is looked at; with Redis away, too."""
-    groups: dict[str, Any] = {"redis": {"url": SecretStr("redis://127.0.0.1:9/0")}} if redis_away else {}
+    groups: dict[str, Any] = {"redis": {"url": SecretStr("redis://127.0.0.1:9/0")}} if redis_unavailable else {}
     client = start(**groups)
     with database.transaction() as session:
         session.execute(update(ApiKey).values(requests_per_minute=3))

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from app.store.database import Database
-from app.store.listing import Position, Wanted, page
-from app.store.models import DEFAULT_TENANT, JobStatus, Tenant
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, JobStatus, Tenant
+from app.jobs.listing import ListingFilter, Position, page
 from tests.app.worker import accept, end, move
 
 
@@ -152,17 +152,19 @@ def test_the_ends_of_time_are_times(client: TestClient):
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted(),
-        Wanted((JobStatus.SUCCEEDED,)),
-        Wanted((JobStatus.FAILED,)),
-        Wanted((JobStatus.FAILED, JobStatus.PROCESSING, JobStatus.SUCCEEDED)),
-        Wanted(external_id="rare"),
-        Wanted(external_id="common"),
-        Wanted(created_before=datetime(2026, 1, 1, tzinfo=UTC)),
+        ListingFilter(),
+        ListingFilter((JobStatus.SUCCEEDED,)),
+        ListingFilter((JobStatus.FAILED,)),
+        ListingFilter((JobStatus.FAILED, JobStatus.PROCESSING, JobStatus.SUCCEEDED)),
+        ListingFilter(external_id="rare"),
+        ListingFilter(external_id="common"),
+        ListingFilter(created_before=datetime(2026, 1, 1, tzinfo=UTC)),
     ],
 )
 @pytest.mark.parametrize("start", [None, Position(datetime(2026, 1, 1, 5, tzinfo=UTC), uuid.UUID(int=2**128 - 1))])
-def test_a_page_costs_the_same_however_long_the_list_is(database: Database, wanted: Wanted, start: Position | None):
+def test_a_page_costs_the_same_however_long_the_list_is(
+    database: Database, wanted: ListingFilter, start: Position | None
+):
     """Of thirty thousand jobs, among them ten thousand tombstones at the far end, a page reads a few dozen blocks."""
     with database.engine.connect() as connection, Session(connection) as session:  # rolled back at the end
         session.execute(_MANY, {"tenant": DEFAULT_TENANT})
@@ -184,7 +186,7 @@ def test_a_page_costs_the_same_however_long_the_list_is(database: Database, want
 # A job a second; the oldest third is erased. Failed ones, and a caller's rare id, are among the oldest that are left.
 _MANY = text(
     """
-    INSERT INTO jobs (tenant_id, status, stage, candidates, deadline_at, created_at, completed_at, erased_at,
+    INSERT INTO jobs (tenant_id, status, stage, images_per_source, deadline_at, created_at, completed_at, erased_at,
                       external_id)
     SELECT :tenant, CASE WHEN n < 10020 THEN 'failed' ELSE 'succeeded' END, NULL, 1, now(),
            timestamptz '2026-01-01Z' + n * interval '1 second', now(), CASE WHEN n < 10000 THEN now() END,

@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from app.gauges import JOBS_SQL, StoreGauges
+from app.api.store_gauges import JOBS_SQL, StoreGauges
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT
 from app.queue.heartbeats import Heartbeats
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT
 from tests.app.images import encoded
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -88,7 +88,7 @@ def test_ended_jobs_cost_nothing(database: Database) -> None:
     with database.transaction() as session:
         session.execute(
             text(
-                "INSERT INTO jobs (tenant_id, status, stage, candidates, deadline_at, completed_at) "
+                "INSERT INTO jobs (tenant_id, status, stage, images_per_source, deadline_at, completed_at) "
                 "SELECT :tenant, 'succeeded', NULL, 1, now(), now() FROM generate_series(1, 20000)"
             ),
             {"tenant": DEFAULT_TENANT},

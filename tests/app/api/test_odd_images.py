@@ -48,7 +48,7 @@ def test_every_format_is_taken_whatever_its_name(client: TestClient, kind: str):
     ],
 )  # fmt: skip
 def test_every_pixel_layout_is_taken(client: TestClient, mode: str, kind: str):
-    """Grey, palette, alpha, sixteen bits, CMYK, LAB and floats all become a job."""
+    """Gray, palette, alpha, sixteen bits, CMYK, LAB and floats all become a job."""
     image = noise().convert("L").convert(mode) if mode in ("F", "I;16") else noise().convert(mode)
     answer = client.post("/attribute", files={"image": ("x", encoded(image, kind))})
     assert answer.status_code == 202, answer.text

@@ -15,7 +15,7 @@ from app.api.openapi import Problem
 from app.api.problems import problem_types
 from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument
-from app.webhook.events import PING, EventType
+from app.webhooks.events import PING, EventType
 from tests.app.images import encoded
 
 _IMAGES = {"image/png", "image/bmp"}
@@ -108,11 +108,11 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         "exclude",
         "await_references",
         "await_seconds",
-        "candidates",
+        "images_per_source",
         "distance",
         "aggregate",
-        "prior",
-        "prior_weight",
+        "external_scores",
+        "fusion_weight",
         "prompt",
         "captioner",
         "embedder",
@@ -126,7 +126,7 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         "webhook_events",
     }
     assert fields["image"]["format"] == "binary"
-    assert (fields["candidates"]["minimum"], fields["candidates"]["maximum"]) == (1, 16)
+    assert (fields["images_per_source"]["minimum"], fields["images_per_source"]["maximum"]) == (1, 16)
     assert fields["seed"]["maximum"] == 2**32 - 1
     assert (fields["await_seconds"]["minimum"], fields["await_seconds"]["maximum"]) == (60, 7 * 24 * 3_600)
     assert fields["prompt"]["maxLength"] == 2_000
@@ -134,7 +134,7 @@ def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict
         ("sources", "ant"),
         ("exclude", "ant"),
         ("await_references", "fox"),
-        ("candidates", "16"),
+        ("images_per_source", "16"),
         ("prompt", fields["prompt"]["examples"][0]),
         ("captioner", fields["captioner"]["examples"][0]),
         ("embedder", fields["embedder"]["examples"][0]),

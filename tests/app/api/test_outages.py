@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import event
 
-from app.store.database import Database
-from app.store.jobs import find, sources_of
-from app.store.models import DEFAULT_TENANT, JobStatus, Stage
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, JobStatus, Stage
+from app.jobs.repository import find, sources_of
 from tests.app.images import encoded
 
 IMAGE = {"image": encoded()}

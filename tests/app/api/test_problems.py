@@ -47,16 +47,16 @@ def test_every_type_explains_itself(client: TestClient):
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    """Each class is drawn, with its status where it has one of its own."""
-    drawn = dict(re.findall(r"[├└]── (\w+) +(\d{3})?", inspect.getdoc(errors) or ""))
-    classes = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and name in drawn}
-    assert set(drawn) == {
+    """Each class is generated, with its status where it has one of its own."""
+    generated = dict(re.findall(r"[├└]── (\w+) +(\d{3})?", inspect.getdoc(errors) or ""))
+    classes = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and name in generated}
+    assert set(generated) == {
         name
         for name, kind in vars(errors).items()
         if inspect.isclass(kind) and issubclass(kind, errors.ServiceError) and kind is not errors.ServiceError
     }
-    assert {name: int(status) for name, status in drawn.items() if status} == {
-        name: kind.status for name, kind in classes.items() if drawn[name]
+    assert {name: int(status) for name, status in generated.items() if status} == {
+        name: kind.status for name, kind in classes.items() if generated[name]
     }
 
 

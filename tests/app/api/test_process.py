@@ -51,7 +51,7 @@ def api(settings: Settings, key: str, tmp_path: Path) -> Iterator[Api]:
         "DATABASE__URL": settings.database.url.get_secret_value(),
         "REDIS__URL": settings.redis.url.get_secret_value(),
         "BLOBS__URL": settings.blobs.url,
-        "CATALOGUE__DIRECTORIES": f'["{settings.catalogue.directories[0]}"]',
+        "CATALOG__DIRECTORIES": f'["{settings.catalog.directories[0]}"]',
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
     with (
@@ -90,7 +90,7 @@ def test_fifty_of_the_largest_uploads_in_base64_stay_small_too(api: Api, setting
     """The text of an image is never in this process: it goes to a file, and a child makes the image of it."""
     small = encoded()
     image = base64.b64encode(small + bytes(settings.intake.max_bytes - len(small))).decode()
-    body = json.dumps({"image": image, "candidates": 1}).encode()
+    body = json.dumps({"image": image, "images_per_source": 1}).encode()
     headers = api.headers | {"Content-Type": "application/json"}
 
     def upload(_: int) -> int:

@@ -1,4 +1,4 @@
-"""Drawings that a caller brings, with the image or while the job waits for them: what is taken, and what is not."""
+"""Reference images that the caller uploads, with the image or while the job waits for them: what is taken, and what is not."""
 
 import asyncio
 import base64
@@ -16,8 +16,8 @@ from PIL import Image
 from redis import Redis
 from sqlalchemy import func, select, text
 
-from app.store.database import Database
-from app.store.models import Blob, BlobReference, Job, JobStatus
+from app.db.database import Database
+from app.db.models import Blob, BlobReference, Job, JobStatus
 from tests.app.images import encoded, noise
 from tests.app.worker import move
 
@@ -51,7 +51,7 @@ def nothing_is_kept(database: Database, folder: Path) -> bool:
     return counted == [0, 0, 0] and not [file for file in (folder / "blobs").rglob("*") if file.is_file()]
 
 
-def test_drawings_come_with_the_image(client: TestClient):
+def test_generated_images_come_with_the_image(client: TestClient):
     """They are done as they come, marked as the caller's, and to be looked at; every other source is asked."""
     answer = client.post("/attribute", files=form(fox=(ONE, TWO), ant=(THREE,)), data={"prompt": "a goat"})
     sources = by_id(answer)
@@ -65,14 +65,14 @@ def test_drawings_come_with_the_image(client: TestClient):
     fox = sources["fox"]
     assert (fox["revision"], fox["seeds"], fox["reason"]) == ("by-caller", [None, None], None)
     assert fox["completed_at"] == answer.json()["created_at"]
-    looked_at = client.get(fox["drawings"][1])
+    looked_at = client.get(fox["generated_images"][1])
     assert (looked_at.status_code, looked_at.headers["content-type"]) == (200, "image/bmp")
     assert client.get(answer.headers["location"]).json() == answer.json()
 
 
 def test_json_says_the_same(client: TestClient, database: Database):
     """Base64 by source; under one key it is the same request as the form."""
-    key = {"Idempotency-Key": "drawn-1"}
+    key = {"Idempotency-Key": "generated-1"}
     first = client.post("/attribute", files=form(fox=(ONE, TWO)), data={"prompt": "a goat"}, headers=key)
     body = {"image": base(IMAGE)[0], "references": {"fox": base(ONE, TWO)}, "prompt": "a goat"}
     second = client.post("/attribute", json=body, headers=key)
@@ -118,7 +118,7 @@ def test_sources_without_anything_are_none(client: TestClient):
         ({"fox": (ONE,) * 3, "elk": (ONE,) * 3}, {}, "#/reference%5Belk%5D"),
     ],
 )
-def test_what_is_wrong_with_drawings_in_a_form_is_pointed_at(
+def test_what_is_wrong_with_generated_images_in_a_form_is_pointed_at(
     start: Callable[..., TestClient], database: Database, tmp_path: Path, references: Any, options: Any, pointer: str
 ):
     """Which one it is, and why; nothing is accepted and nothing kept."""
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_drawings_in_a_form_is_pointed_at(
         ("fox", "#/references"),
     ],
 )
-def test_what_is_wrong_with_drawings_in_json_is_pointed_at(
+def test_what_is_wrong_with_generated_images_in_json_is_pointed_at(
     client: TestClient, database: Database, tmp_path: Path, references: Any, pointer: str
 ):
     """By source and number."""
@@ -165,7 +165,7 @@ def test_a_body_with_thousands_of_images_is_not_unpacked(client: TestClient):
     assert "2,000" in answer.json()["detail"]
 
 
-def test_drawings_of_what_the_catalogue_does_not_know_are_refused(client: TestClient):
+def test_generated_images_of_what_the_catalog_does_not_know_are_refused(client: TestClient):
     """A misspelt source would stand in no ranking, and one that is awaited would be so in vain."""
     for options in ({"references": {"gnu": base(ONE)}, "prompt": "a goat"}, {"await_references": ["gnu"]}):
         answer = client.post("/attribute", json={"image": base(IMAGE)[0]} | options)
@@ -173,7 +173,7 @@ def test_drawings_of_what_the_catalogue_does_not_know_are_refused(client: TestCl
         assert "gnu" in answer.json()["detail"]
 
 
-def test_an_image_that_cannot_be_taken_leaves_no_drawings_behind(
+def test_an_image_that_cannot_be_taken_leaves_no_generated_images_behind(
     client: TestClient, database: Database, tmp_path: Path
 ):
     """They were stored before it was looked at."""
@@ -183,7 +183,7 @@ def test_an_image_that_cannot_be_taken_leaves_no_drawings_behind(
 
 
 @pytest.mark.parametrize("way", ["form", "json"])
-def test_drawings_have_caps_each_and_together(start: Callable[..., TestClient], way: str):
+def test_generated_images_have_caps_each_and_together(start: Callable[..., TestClient], way: str):
     """413 with what the cap is; just as much is taken."""
 
     def post(client: TestClient) -> Any:
@@ -238,9 +238,9 @@ def test_what_is_wrong_with_waiting_is_pointed_at(client: TestClient, options: d
 
 @pytest.fixture
 def waiting(client: TestClient, database: Database) -> str:
-    """The path of a job that shows its caption and waits for drawings of `fox`, among others."""
+    """The path of a job that shows its caption and waits for generated images of `fox`, among others."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,dog"})
-    move(database, uuid.UUID(answer.json()["id"]), "resynthesising")
+    move(database, uuid.UUID(answer.json()["id"]), "resynthesizing")
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET caption = 'a goat'"))
     client.app_state["snapshots"]._redis.flushall()
@@ -248,7 +248,7 @@ def waiting(client: TestClient, database: Database) -> str:
 
 
 def bring(client: TestClient, job: str, *files: bytes, source: str = "fox") -> Any:
-    """Brings drawings in a form."""
+    """Brings generated images in a form."""
     return client.post(f"{job}/references/{source}", files=[("reference", file) for file in files])
 
 
@@ -257,7 +257,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
-def test_the_caption_is_shown_and_its_drawings_are_taken(client: TestClient, waiting: str, redis: Redis):
+def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestClient, waiting: str, redis: Redis):
     """The source goes on to be screened, by a message of its own; polling sees it at once."""
     assert client.get(waiting).json()["caption"] == "a goat"
     answer = bring(client, waiting, ONE, TWO)
@@ -265,7 +265,7 @@ def test_the_caption_is_shown_and_its_drawings_are_taken(client: TestClient, wai
     assert (fox["state"], fox["reason"], fox["references"]) == ("pending", None, None)
     assert redis.brpop(["references"], timeout=10) is not None
     assert client.get(waiting).json() == answer.json()
-    assert client.get(fox["drawings"][1]).status_code == 200
+    assert client.get(fox["generated_images"][1]).status_code == 200
 
 
 def test_json_brings_them_too(client: TestClient, waiting: str):
@@ -277,7 +277,7 @@ def test_json_brings_them_too(client: TestClient, waiting: str):
 
 
 def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
-    """Whatever became of the job since; other drawings, or another order, are a 409 and are not kept."""
+    """Whatever became of the job since; other generated images, or another order, are a 409 and are not kept."""
     first = bring(client, waiting, ONE, TWO)
     assert bring(client, waiting, ONE, TWO).json() == first.json()
     assert bring(client, waiting, THREE, source="dog").status_code == 200
@@ -425,7 +425,7 @@ def test_of_two_callers_at_once_one_comes_first(client: TestClient, database: Da
             answers = list(callers.map(race, (ONE, ONE if same else TWO)))
         assert sorted(answer.status_code for answer in answers) == ([200, 200] if same else [200, 409])
         won = next(answer for answer in answers if answer.status_code == 200)
-        assert client.get(by_id(won)[source]["drawings"][0]).status_code == 200
+        assert client.get(by_id(won)[source]["generated_images"][0]).status_code == 200
     with database.transaction() as session:
         used = session.scalars(select(BlobReference.sha256).distinct()).all()
         assert set(session.scalars(select(Blob.sha256).where(Blob.gone_at.is_(None)))) == set(used)

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from app.access.scopes import Scope
 from app.api.dependencies import Identity, get_caller
-from app.store.database import Database
-from app.store.models import AuditEntry, Tenant, TextRule
+from app.db.database import Database
+from app.db.models import AuditEntry, Tenant, TextRule
 
 A, B = ("a" * 64, "b" * 64)
 CSV = {"Content-Type": "text/csv; charset=utf-8"}
@@ -184,7 +184,7 @@ def test_wrong_requests_for_a_list(
         {"pattern": "a\0b"},
         {"pattern": "x" * 4_001},
         {"name": "a\0b"},
-        {"colour": "red"},
+        {"color": "red"},
     ],
 )
 def test_wrong_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:

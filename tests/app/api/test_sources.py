@@ -1,20 +1,20 @@
-"""GET /sources: the catalogue as data."""
+"""GET /sources: the catalog as data."""
 
 from fastapi.testclient import TestClient
 
 
-def test_all_sources_are_listed_in_catalogue_order(client: TestClient):
+def test_all_sources_are_listed_in_catalog_order(client: TestClient):
     """Disabled and retired ones too: a caller may want to know of them."""
     listed = client.get("/sources").json()["sources"]
     assert [source["id"] for source in listed] == ["ant", "bee", "cat", "dog", "elk", "fox"]
     assert [source["id"] for source in listed if not source["enabled"]] == ["dog"]
-    assert {key: listed[4][key] for key in ("name", "family", "platform", "model", "revision", "licence")} == {
+    assert {key: listed[4][key] for key in ("name", "family", "platform", "model", "revision", "license")} == {
         "name": "Source elk",
         "family": "fake",
         "platform": "local",
         "model": "fake",
         "revision": "1",
-        "licence": "none",
+        "license": "none",
     }
     assert listed[4]["lifecycle"] == {
         "state": "retired",
@@ -24,12 +24,13 @@ def test_all_sources_are_listed_in_catalogue_order(client: TestClient):
         "successor": None,
     }
     assert {
-        key: listed[0][key] for key in ("external", "seed", "sizes", "candidates", "price_usd", "terms", "warning")
+        key: listed[0][key]
+        for key in ("external", "seed", "sizes", "images_per_source", "price_usd", "terms", "warning")
     } == {
         "external": False,
         "seed": "yes",
         "sizes": [],
-        "candidates": None,
+        "images_per_source": None,
         "price_usd": None,
         "terms": None,
         "warning": None,

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
-from app.store.database import Database
+from app.db.database import Database
 from tests.app.api.test_access import ASKS, OWNED, REST
 from tests.app.images import encoded
 
@@ -43,7 +43,7 @@ def cut_off(client: TestClient) -> None:
 
 
 def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient], subtests: pytest.Subtests):
-    """503 as a problem with Retry-After; the catalogue alone is read without it."""
+    """503 as a problem with Retry-After; the catalog alone is read without it."""
     client = start(access={"key_cache": timedelta(seconds=10)})
     assert client.get("/sources").status_code == 200  # the caller is known from now on
     cut_off(client)

@@ -9,10 +9,10 @@ import obstore
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from app.db.blobs import open_store
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, BlobReference, Job
 from app.settings import Settings
-from app.store.blobs import open_store
-from app.store.database import Database
-from app.store.models import DEFAULT_TENANT, BlobReference, Job
 from tests.app.images import encoded, noise
 
 
@@ -24,13 +24,13 @@ def test_an_upload_becomes_a_job_that_can_be_polled(
     answer = client.post(
         "/attribute",
         files={"image": ("holiday.png", data, "image/png")},
-        data={"sources": "ant,cat", "candidates": "2", "prompt": "a goat", "seed": "7"},
+        data={"sources": "ant,cat", "images_per_source": "2", "prompt": "a goat", "seed": "7"},
     )
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert answer.headers["location"] == f"/attribute/{job['id']}"
     assert answer.headers["retry-after"] == "1"
-    assert (job["status"], job["stage"], job["candidates"], job["prompt"], job["seed"]) == (
+    assert (job["status"], job["stage"], job["images_per_source"], job["prompt"], job["seed"]) == (
         "queued",
         "screening",
         2,

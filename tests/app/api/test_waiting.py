@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.store.database import Database
-from app.store.snapshots import Snapshots
+from app.db.database import Database
+from app.jobs.snapshots import Snapshots
 from tests.app.api.conftest import Served
 from tests.app.images import encoded
 from tests.app.worker import accept, end, move
@@ -171,7 +171,7 @@ def test_a_post_that_waits_answers_with_the_end(serve: Callable[..., Served], da
     ],
 )
 def test_a_post_whose_job_goes_on_is_a_202(serve: Callable[..., Served], prefer: str | None, applied: str | None):
-    """With what was honoured of its preferences."""
+    """With what was honored of its preferences."""
     headers = {"prefer": prefer} if prefer else {}
     answer = serve().client.post("/attribute", files=IMAGE, headers=headers, timeout=30)
     assert (answer.status_code, answer.headers.get("preference-applied")) == (202, applied)

@@ -13,9 +13,9 @@ from standardwebhooks import Webhook
 
 from app.access.scopes import Scope
 from app.api.dependencies import Identity, get_caller
-from app.store.database import Database
-from app.store.models import AuditEntry, Job, Tenant, WebhookDelivery, WebhookEndpoint
-from app.webhook.events import EventType
+from app.db.database import Database
+from app.db.models import AuditEntry, Job, Tenant, WebhookDelivery, WebhookEndpoint
+from app.webhooks.events import EventType
 from tests.app.images import encoded
 
 URL = "https://receiver.example/hook"

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 
 from app.__main__ import main
+from app.db.database import Database
+from app.db.models import AuditEntry, HashList, HashListEntry, Tenant, TextRule
 from app.settings import Settings, load_settings
-from app.store.database import Database
-from app.store.models import AuditEntry, HashList, HashListEntry, Tenant, TextRule
 
 Run = Callable[..., tuple[int, str, str]]
 A, B, C = (digit * 64 for digit in "abc")
@@ -75,8 +75,8 @@ def test_a_bad_file_changes_nothing(run: Run, database: Database, tmp_path: Path
     run("import", "--list", "house list", str(file))
     with database.transaction() as session:
         before = session.scalars(select(HashList)).one()
-    draw = random.Random(1)
-    file.write_text("".join(f"{draw.randbytes(32).hex()}\n" for _ in range(10_000)) + "oops\n")
+    generate = random.Random(1)
+    file.write_text("".join(f"{generate.randbytes(32).hex()}\n" for _ in range(10_000)) + "oops\n")
     status, out, complaint = run("import", "--list", "house list", str(file))
     assert (status, out) == (2, "")
     assert f"{file}: line 10001: 'oops' is not a PDQ hash" in complaint

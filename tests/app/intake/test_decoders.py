@@ -16,7 +16,13 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from app.errors import ImageTooLarge, Overloaded, StorageUnavailable, UndecodableImage, UnsupportedImage
+from app.errors import (
+    ImageTooLargeProblem,
+    Overloaded,
+    StorageUnavailable,
+    UndecodableImageProblem,
+    UnsupportedImageProblem,
+)
 from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
 from app.settings import IntakeSettings
@@ -82,7 +88,7 @@ def test_a_jpeg_that_is_cut_off_anywhere_is_found_at_a_glance(upload: Path, prog
         for share in (0.3, 0.7, 0.95, 0.999):
             upload.write_bytes(whole[: int(len(whole) * share)])
             for judge in (decoders.inspect(upload), decoders.derive(upload, upload.with_name("canonical"))):
-                with pytest.raises(UndecodableImage):
+                with pytest.raises(UndecodableImageProblem):
                     await judge
         upload.write_bytes(whole)
         await decoders.inspect(upload)
@@ -134,7 +140,7 @@ def test_a_decoder_that_dies_takes_nobody_with_it(upload: Path):
         decoders = Decoders(DEFAULTS)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kill)
-            with pytest.raises(UndecodableImage, match="broke the decoder"):
+            with pytest.raises(UndecodableImageProblem, match="broke the decoder"):
                 await decoders.inspect(upload)
         await decoders.inspect(upload)
 
@@ -149,7 +155,7 @@ def test_memory_is_limited_in_the_child_and_only_there(upload: Path):
         decoders = Decoders(DEFAULTS.model_copy(update={"decode_memory_mb": 260, "decoders": 1}))
         await decoders.inspect(upload)
         upload.write_bytes(encoded(Image.new("RGBA", (7_000, 7_000)), "PNG", compress_level=1))
-        with pytest.raises(ImageTooLarge, match="memory"):
+        with pytest.raises(ImageTooLargeProblem, match="memory"):
             await decoders.inspect(upload)
         upload.write_bytes(good)
         await decoders.inspect(upload)
@@ -166,11 +172,11 @@ def test_the_methods_errors_become_problems(upload: Path):
         upload.write_bytes(data)
         await Decoders(DEFAULTS).inspect(upload)
 
-    with pytest.raises(UnsupportedImage, match="accepted"):
+    with pytest.raises(UnsupportedImageProblem, match="accepted"):
         anyio.run(run, b"words")
-    with pytest.raises(UndecodableImage, match="empty"):
+    with pytest.raises(UndecodableImageProblem, match="empty"):
         anyio.run(run, b"")
-    with pytest.raises(ImageTooLarge, match="pixels"):
+    with pytest.raises(ImageTooLargeProblem, match="pixels"):
         anyio.run(run, png(9_000, 9_000, b""))
 
 

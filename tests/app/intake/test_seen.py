@@ -6,8 +6,8 @@ from pathlib import Path
 
 import anyio
 
+from app.cache.decoded import DecodedFiles
 from app.intake.decode import Decoded
-from app.intake.seen import Seen
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
 
@@ -17,14 +17,14 @@ def decoded(content: bytes) -> Decoded:
     return Decoded("PNG", 2, 3, 1, hashlib.sha256(content).hexdigest(), len(content))
 
 
-def look(seen: Seen, tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
+def look(seen: DecodedFiles, tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
     """Looks in an event loop."""
     return anyio.run(seen.look, tenant_id, upload)
 
 
 def test_a_file_is_known_to_its_tenant_alone(tmp_path: Path):
     """Another tenant that sends the same bytes has them decoded, and learns nothing from how long it takes."""
-    seen, upload = Seen(), tmp_path / "upload"
+    seen, upload = DecodedFiles(), tmp_path / "upload"
     upload.write_bytes(b"bytes")
     assert look(seen, OURS, upload) is None
     seen.add(OURS, decoded(b"bytes"))
@@ -34,7 +34,7 @@ def test_a_file_is_known_to_its_tenant_alone(tmp_path: Path):
 
 def test_a_file_is_more_than_its_size(tmp_path: Path):
     """Files of one size are told apart by their hash; one that has gone is nothing that is known."""
-    seen, upload = Seen(), tmp_path / "upload"
+    seen, upload = DecodedFiles(), tmp_path / "upload"
     for content in (b"first", b"other"):
         seen.add(OURS, decoded(content))
     upload.write_bytes(b"third")
@@ -47,7 +47,7 @@ def test_a_file_is_more_than_its_size(tmp_path: Path):
 
 def test_of_many_files_of_one_size_the_newest_are_kept(tmp_path: Path):
     """Nobody fills the memory with files of one size."""
-    seen, upload = Seen(), tmp_path / "upload"
+    seen, upload = DecodedFiles(), tmp_path / "upload"
     for number in range(40):
         seen.add(OURS, decoded(b"%03d" % number))
     upload.write_bytes(b"000")

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.intake.selection import select_sources
-from attribution.catalogue import load_catalogue
+from attribution.catalog import load_catalog
 from attribution.ports import SourceState
 
 TODAY = date(2026, 11, 27)
@@ -16,12 +16,12 @@ TODAY = date(2026, 11, 27)
 def test_a_source_on_request_is_asked_where_it_is_named(sources: Path) -> None:
     """No job asks it unasked; without `on_request`, naming a disabled source is an error that says where to look."""
     with pytest.raises(InvalidRequest, match="`on_request` in /sources"):
-        select_sources(load_catalogue([sources]), ["dog"], (), TODAY)
+        select_sources(load_catalog([sources]), ["dog"], (), TODAY)
 
     file = sources / "dog.toml"
     file.write_text(file.read_text().replace("enabled = false", "enabled = false\non_request = true"))
-    catalogue = load_catalogue([sources])
-    (row,) = select_sources(catalogue, ["dog"], (), TODAY)
+    catalog = load_catalog([sources])
+    (row,) = select_sources(catalog, ["dog"], (), TODAY)
     assert (row.source, row.state, row.queue) == ("dog", SourceState.PENDING, "local.dog")
-    assert "dog" not in [row.source for row in select_sources(catalogue, None, (), TODAY)]
-    assert "dog" not in [source.id for source in catalogue.askable(TODAY)]  # what a worker loads when it starts
+    assert "dog" not in [row.source for row in select_sources(catalog, None, (), TODAY)]
+    assert "dog" not in [source.id for source in catalog.askable(TODAY)]  # what a worker loads when it starts

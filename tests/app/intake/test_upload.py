@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest, UploadTooLarge
-from app.intake.upload import read_drawings, read_upload
+from app.intake.upload import read_reference_form, read_upload
 from app.settings import IntakeSettings
 
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}
@@ -21,7 +21,7 @@ BODY = (
 
 
 def limits(cap: int) -> IntakeSettings:
-    """A cap on the image, and as much on drawings besides."""
+    """A cap on the image, and as much on generated images besides."""
     return IntakeSettings(max_bytes=cap, max_reference_bytes=cap)
 
 
@@ -56,7 +56,7 @@ def part(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [3, 64, 100_000])
-def test_drawings_are_files_of_their_own(tmp_path: Path, size: int):
+def test_generated_images_are_files_of_their_own(tmp_path: Path, size: int):
     """By source and in their order, wherever the image stands among them."""
     named = [("reference[b]", IMAGE), ("reference[a]", b"2"), ("image", IMAGE[::-1]), ("reference[b]", b"3" * 5_000)]
     body = b"\r\n".join([part(name, content) for name, content in named] + [b"--cut--\r\n"])
@@ -68,13 +68,13 @@ def test_drawings_are_files_of_their_own(tmp_path: Path, size: int):
     assert len({file.path for each in upload.references for file in each.files} | {upload.image}) == 4
 
 
-def test_a_form_of_drawings_has_nothing_else(tmp_path: Path):
+def test_a_form_of_generated_images_has_nothing_else(tmp_path: Path):
     """Those of one source, which the form need not name."""
     body = part("reference", b"1") + b"\r\n" + part("reference", b"2") + b"\r\n--cut--\r\n"
-    brought = read([body], tmp_path / "upload", into=read_drawings)
+    brought = read([body], tmp_path / "upload", into=read_reference_form)
     assert [file.path.read_bytes() for file in brought.files] == [b"1", b"2"]
     with pytest.raises(InvalidRequest):
-        read([part("image", b"1") + b"\r\n--cut--\r\n"], tmp_path / "upload", into=read_drawings)
+        read([part("image", b"1") + b"\r\n--cut--\r\n"], tmp_path / "upload", into=read_reference_form)
 
 
 def test_a_body_cut_off_anywhere_is_malformed(tmp_path: Path):

@@ -65,7 +65,7 @@ def test_lines_about_something_else_are_left_out_and_counted() -> None:
         ("", ["there is no PDQ hash in it"]),
         ("hash\n", ["there is no PDQ hash in it"]),
         ("type,hash\nmd5,abc\n", ["there is no PDQ hash in it"]),
-        ("name,colour\nsky,blue\n", ["line 1: this is neither a hash nor a header"]),
+        ("name,color\nsky,blue\n", ["line 1: this is neither a hash nor a header"]),
         (f"{A[1:]}\n{B}\n", ["line 1: this is neither a hash nor a header"]),
         (f"{A}\n{B}0\n{C}\nnonsense\n", ["line 2: 'bbb", "line 4: 'nonsense' is not a PDQ hash"]),
         (f"hash,quality\n{A},good\n", ["line 2: 'good' is not a quality"]),

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
+from app.jobs.snapshots import connect_redis
 from app.settings import RedisSettings, RemoteSettings
-from app.store.snapshots import connect_redis
 from app.vendors.circuit import Circuits, Open, Report, which_are_open
 
 OPEN_FOR = 0.08

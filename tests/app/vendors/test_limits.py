@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
+from app.jobs.snapshots import connect_redis
 from app.settings import RedisSettings, Settings
-from app.store.snapshots import connect_redis
 from app.vendors.limits import Slot, SourceLimits, Wait
-from attribution.catalogue import Limits
+from attribution.catalog import Limits
 
 NOBODY = "redis://127.0.0.1:9/0"
 Make = Callable[..., SourceLimits]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from attribution.caption import describe
-from attribution.caption.fake import CRASH_CODE, FakeCaptioner, FakeCaptionerBehaviour
+from attribution.caption.fake import CRASH_CODE, FakeCaptioner, FakeCaptionerBehavior
 from attribution.caption.given import GIVEN, GivenCaptioner
 from attribution.errors import AttributionError
 from attribution.ports import Caption
@@ -32,25 +32,25 @@ def test_no_words_are_an_error() -> None:
         describe(GivenCaptioner(" \n"), RED)
 
 
-def test_the_fake_names_the_colour() -> None:
-    """The same image gets the same sentence, another colour another."""
-    assert describe(FakeCaptioner(), RED).text == "a picture in red"
-    assert describe(FakeCaptioner(), Image.new("RGB", (9, 9), (0, 0, 250))).text == "a picture in blue"
+def test_the_fake_names_the_color() -> None:
+    """The same image gets the same sentence, another color another."""
+    assert describe(FakeCaptioner(), RED).text == "an image in red"
+    assert describe(FakeCaptioner(), Image.new("RGB", (9, 9), (0, 0, 250))).text == "an image in blue"
 
 
 def test_the_fake_fails_when_told_to() -> None:
     """A job whose captioner fails can be tested."""
     with pytest.raises(AttributionError, match="as it was asked to"):
-        describe(FakeCaptioner(FakeCaptionerBehaviour(fail=True)), RED)
+        describe(FakeCaptioner(FakeCaptionerBehavior(fail=True)), RED)
 
 
-def test_the_fake_crashes_on_its_colour_only() -> None:
+def test_the_fake_crashes_on_its_color_only() -> None:
     """One kind of image takes the worker down, others do not."""
-    behaviour = FakeCaptionerBehaviour(crash_on="red")
-    assert describe(FakeCaptioner(behaviour), Image.new("RGB", (9, 9), (0, 0, 250))).text == "a picture in blue"
+    behavior = FakeCaptionerBehavior(crash_on="red")
+    assert describe(FakeCaptioner(behavior), Image.new("RGB", (9, 9), (0, 0, 250))).text == "an image in blue"
     script = (
-        "import PIL.Image; from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour\n"
+        "import PIL.Image; from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehavior\n"
         "red = PIL.Image.new('RGB', (8, 8), (210, 20, 20))\n"
-        "FakeCaptioner(FakeCaptionerBehaviour(crash_on='red')).describe(red)"
+        "FakeCaptioner(FakeCaptionerBehavior(crash_on='red')).describe(red)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == CRASH_CODE

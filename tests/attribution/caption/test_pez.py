@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from attribution.build import Placement, build_captioner
 from attribution.caption import describe
-from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehaviour
+from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehavior
 from attribution.caption.pez import PezCaptioner
 from attribution.caption.spec import PezOptions, RefineOptions
 from attribution.errors import AttributionError, ConfigurationError
@@ -64,7 +64,7 @@ def test_time_is_kept() -> None:
 
 def test_a_caption_is_refined() -> None:
     """It begins at the caption's words, ends no further from the image than they were, and says whose they were."""
-    said = FakeCaptioner(FakeCaptionerBehaviour(say="a pale skinned person with short"))
+    said = FakeCaptioner(FakeCaptionerBehavior(say="a pale skinned person with short"))
     captioner = PezCaptioner(ZOO, RefineOptions(steps=80), start=said)
     first, (text, similarity) = said.describe(FACE), captioner.search(FACE)
     assert similarity > cosine(captioner, first, FACE)
@@ -77,7 +77,7 @@ def test_a_caption_is_refined() -> None:
 
 def test_nothing_said_is_nothing_to_refine() -> None:
     """An empty caption is not made up for."""
-    silent = FakeCaptioner(FakeCaptionerBehaviour(say=""))
+    silent = FakeCaptioner(FakeCaptionerBehavior(say=""))
     silent.describe = lambda image: " "  # type: ignore[method-assign]
     with pytest.raises(AttributionError, match="no words"):
         PezCaptioner(ZOO, RefineOptions(), start=silent).describe(FACE)

@@ -14,9 +14,9 @@ from attribution.caption.spec import VlmOptions, parse
 from attribution.caption.vlm import VlmCaptioner
 from attribution.errors import CaptionError, CaptionerUnavailable, CaptionRefused, ConfigurationError, NotReached
 from attribution.ports import Deadline, SourceState
-from attribution.resynthesise.remote.client import Client
-from attribution.resynthesise.remote.outside import Outside
-from attribution.resynthesise.remote.web import Answer, Request
+from attribution.resynthesis.remote.connections import Connections
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.web import HttpResponse, Request
 from stub_vendors import Stub, serve
 
 RED = Image.new("RGB", (16, 16), (210, 20, 20))
@@ -31,9 +31,9 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
+def client() -> Iterator[HttpClient]:
     """The library's own."""
-    made = Client()
+    made = HttpClient()
     yield made
     made.close()
 
@@ -50,14 +50,14 @@ class Slept:
 
 
 @pytest.fixture
-def made(stub: Stub, client: Client) -> Callable[..., tuple[VlmCaptioner, Slept]]:
+def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Slept]]:
     """A captioner at the stub, which behaves, and what it slept."""
     stub.forget()
     stub.behave()
 
     def make(key: str = KEY, **options: Any) -> tuple[VlmCaptioner, Slept]:
         slept = Slept()
-        outside = Outside(client, client.fetch, {"vlm": key}.get, slept)
+        outside = Connections(client, client.fetch, {"vlm": key}.get, slept)
         asked = VlmOptions(base_url=stub.base_url("openai", "/v1"), **options)
         return VlmCaptioner("gpt-5-mini", asked, outside), slept
 
@@ -88,7 +88,7 @@ def test_it_describes(made: Callable[..., Any], stub: Stub) -> None:
     """One call, with the image; the caption names model and question."""
     captioner, _ = made()
     caption = describe(captioner, RED)
-    assert caption.text == "a picture in red"
+    assert caption.text == "an image in red"
     assert caption.captioner.name == "vlm/gpt-5-mini"
     assert stub.seen("openai")["orders"] == 1
     other, _ = made(prompt="What is this?")
@@ -168,12 +168,12 @@ class Says:
 
     def send(
         self, request: Request, url: str, headers: Mapping[str, str], deadline: Deadline, max_bytes: int
-    ) -> Answer:
+    ) -> HttpResponse:
         """See `Web`."""
         self.seen.append((request, headers))
         if self.fails is not None:
             raise self.fails
-        return Answer(self.status, {}, json.dumps(self.body).encode())
+        return HttpResponse(self.status, {}, json.dumps(self.body).encode())
 
 
 def asked(says: Says, **options: Any) -> str:
@@ -182,7 +182,7 @@ def asked(says: Says, **options: Any) -> str:
     def nowhere(url: str, max_bytes: int, deadline: Deadline) -> bytes:
         raise AssertionError(url)
 
-    outside = Outside(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
+    outside = Connections(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
     return VlmCaptioner("m", VlmOptions("http://vlm.internal/v1", **options), outside).describe(RED)
 
 

@@ -11,8 +11,8 @@ from attribution.ports import DistanceName
 def test_known_angles() -> None:
     """Same, orthogonal, opposite, and lengths that do not matter."""
     query = np.array([2, 0], np.float32)
-    drawings = np.array([[3, 0], [0, 5], [-1, 0], [1, 1]], np.float32)
-    assert PAIRWISE["cosine"](query, drawings) == pytest.approx([0, 1, 2, 1 - np.sqrt(0.5)])
+    generated_images = np.array([[3, 0], [0, 5], [-1, 0], [1, 1]], np.float32)
+    assert PAIRWISE["cosine"](query, generated_images) == pytest.approx([0, 1, 2, 1 - np.sqrt(0.5)])
 
 
 def test_a_twin_is_at_zero() -> None:

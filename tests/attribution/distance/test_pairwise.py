@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import distance as scipy_distance
 
 from attribution.distance import PAIRWISE
-from attribution.distance.reference import BY_HAND
+from attribution.distance.reference import BY_OPERATOR
 
 SCIPY = {
     "cosine": scipy_distance.cosine,
@@ -21,14 +21,14 @@ NAMES = pytest.mark.parametrize("name", sorted(PAIRWISE))
 
 
 @st.composite
-def _features(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(s, p, d) queries and (s, p, s, d) drawings that are neither constant nor tiny, which no direction survives."""
+def _features(draw: st.GenerateFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(s, p, d) queries and (s, p, s, d) generated images that are neither constant nor tiny, which no direction survives."""
     s, p, d = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(2, 9))
     values = st.floats(-4, 4).filter(lambda x: abs(x) > 1e-3)
     slope = np.linspace(1, 2, d) * np.where(np.arange(d) % 2, 7.0, -7.0)  # no vector is its own mean
     queries = draw(arrays(np.float64, (s, p, d), elements=values)) + slope
-    drawings = draw(arrays(np.float64, (s, p, s, d), elements=values)) + slope
-    return queries, drawings
+    generated_images = draw(arrays(np.float64, (s, p, s, d), elements=values)) + slope
+    return queries, generated_images
 
 
 @NAMES
@@ -37,27 +37,27 @@ def test_the_fast_path_agrees_with_the_reference(
     name: str, case: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> None:
     """Every pair of a whole array, to 1e-9 in float64; and one query by itself gets the same."""
-    queries, drawings = case
-    fast = PAIRWISE[name].between(queries, drawings)
-    assert fast.shape == drawings.shape[:-1]
+    queries, generated_images = case
+    fast = PAIRWISE[name].between(queries, generated_images)
+    assert fast.shape == generated_images.shape[:-1]
     for i, p, j in np.ndindex(*fast.shape):
-        assert fast[i, p, j] == pytest.approx(BY_HAND[name](queries[i, p], drawings[i, p, j]), abs=1e-9)
-    assert PAIRWISE[name](queries[0, 0], drawings[0, 0]) == pytest.approx(fast[0, 0], abs=1e-12)
+        assert fast[i, p, j] == pytest.approx(BY_OPERATOR[name](queries[i, p], generated_images[i, p, j]), abs=1e-9)
+    assert PAIRWISE[name](queries[0, 0], generated_images[0, 0]) == pytest.approx(fast[0, 0], abs=1e-12)
 
 
 @pytest.fixture(scope="module")
 def unit() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Queries and drawings of twelve sources and thirty characters, large enough for blocks and threads."""
+    """Queries and generated images of twelve sources and thirty characters, large enough for blocks and threads."""
     random = np.random.default_rng(4)
-    queries, drawings = random.normal(size=(12, 30, 512)), random.normal(size=(12, 30, 12, 512))
-    drawings += queries[:, :, None] / 2
-    return tuple(rows / np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (queries, drawings))
+    queries, generated_images = random.normal(size=(12, 30, 512)), random.normal(size=(12, 30, 12, 512))
+    generated_images += queries[:, :, None] / 2
+    return tuple(rows / np.linalg.norm(rows, axis=-1, keepdims=True) for rows in (queries, generated_images))
 
 
-def _by_scipy(name: str, queries: NDArray[np.floating], drawings: NDArray[np.floating]) -> NDArray[np.float64]:
-    distances = np.zeros(drawings.shape[:-1])
+def _by_scipy(name: str, queries: NDArray[np.floating], generated_images: NDArray[np.floating]) -> NDArray[np.float64]:
+    distances = np.zeros(generated_images.shape[:-1])
     for i, p, j in np.ndindex(*distances.shape):
-        distances[i, p, j] = SCIPY[name](drawings[i, p, j], queries[i, p])
+        distances[i, p, j] = SCIPY[name](generated_images[i, p, j], queries[i, p])
     return distances
 
 
@@ -80,11 +80,11 @@ def test_float32_predicts_the_same(name: str, unit: tuple[NDArray[np.float64], N
 
 @NAMES
 def test_twins_tie(name: str) -> None:
-    """Equal drawings have equal distances wherever they stand, so that the first of them wins."""
+    """Equal generated images have equal distances wherever they stand, so that the first of them wins."""
     random = np.random.default_rng(8)
     for kind in (np.float32, np.float64):
-        drawings = np.repeat(random.normal(size=(40, 1, 771)).astype(kind), 13, axis=1)
-        distances = PAIRWISE[name].between(random.normal(size=(40, 771)).astype(kind), drawings)
+        generated_images = np.repeat(random.normal(size=(40, 1, 771)).astype(kind), 13, axis=1)
+        distances = PAIRWISE[name].between(random.normal(size=(40, 771)).astype(kind), generated_images)
         assert (distances == distances[:, :1]).all()
 
 

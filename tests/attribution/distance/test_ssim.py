@@ -25,7 +25,7 @@ def picture() -> Image.Image:
 
 
 def test_more_change_is_further_away(picture: Image.Image) -> None:
-    """Nothing for itself; a little blur is nearer than much, and that nearer than another picture."""
+    """Nothing for itself; a little blur is nearer than much, and that nearer than another image."""
     blurred = [picture.filter(ImageFilter.GaussianBlur(radius)) for radius in (0.5, 3)]
     distances = SSIM(picture, [picture, *blurred, picture.transpose(Image.Transpose.ROTATE_180)])
     assert distances[0] == pytest.approx(0, abs=1e-6)
@@ -35,9 +35,9 @@ def test_more_change_is_further_away(picture: Image.Image) -> None:
 
 
 def test_it_is_wangs_formula(picture: Image.Image) -> None:
-    """Written out for flat pictures, where only the luminance term is left: (2xy + c) / (x² + y² + c), c = 0.01²."""
+    """Written out for flat images, where only the luminance term is left: (2xy + c) / (x² + y² + c), c = 0.01²."""
     x, y = 51 / 255, 204 / 255
-    flat = [Image.new("RGB", (40, 30), (grey, grey, grey)) for grey in (51, 204)]
+    flat = [Image.new("RGB", (40, 30), (gray, gray, gray)) for gray in (51, 204)]
     assert SSIM(flat[0], flat[1:])[0] == pytest.approx(1 - (2 * x * y + 1e-4) / (x * x + y * y + 1e-4), abs=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_only_what_a_distance_needs_is_compared(picture: Image.Image) -> None:
 
 
 def test_a_hybrid_is_the_mean_of_z_scores() -> None:
-    """SciPy's, over all drawings of the job; a part that tells nothing apart counts nothing."""
+    """SciPy's, over all generated images of the job; a part that tells nothing apart counts nothing."""
     random = np.random.default_rng(3)
     one, other = random.normal(size=(2, 3, 7))
     assert mean_z([one, 9 * other + 4]) == pytest.approx((zscore(one, axis=1) + zscore(other, axis=1)) / 2)

@@ -35,18 +35,18 @@ def test_everything_goes_in_one_batch() -> None:
     embedder = Recording()
     embedded = embed_all(embedder, IMAGES[0], {"b": IMAGES[1:4], "a": IMAGES[4:]})
     assert embedder.batches == [6]
-    assert list(embedded.drawings) == ["b", "a"]
+    assert list(embedded.generated_images) == ["b", "a"]
     each = FakeEmbedder().embed(IMAGES)
     assert (embedded.query == each[0]).all()
-    assert (embedded.drawings["b"] == each[1:4]).all()
-    assert (embedded.drawings["a"] == each[4:]).all()
+    assert (embedded.generated_images["b"] == each[1:4]).all()
+    assert (embedded.generated_images["a"] == each[4:]).all()
     assert embedded.embedder == embedder.ref
 
 
-def test_sources_without_drawings_are_left_out() -> None:
-    """What was not drawn has no features, not empty ones."""
-    assert list(embed_all(FakeEmbedder(), IMAGES[0], {"a": [], "b": IMAGES[1:2]}).drawings) == ["b"]
-    assert embed_all(FakeEmbedder(), IMAGES[0], {}).drawings == {}
+def test_sources_without_generated_images_are_left_out() -> None:
+    """What was not generated has no features, not empty ones."""
+    assert list(embed_all(FakeEmbedder(), IMAGES[0], {"a": [], "b": IMAGES[1:2]}).generated_images) == ["b"]
+    assert embed_all(FakeEmbedder(), IMAGES[0], {}).generated_images == {}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_embedder_that_miscounts_is_an_error(answer: Vectors) -> None:
 
 
 def test_the_fake_returns_unit_rows() -> None:
-    """float32, unit norm, and equal only for equal colours."""
+    """float32, unit norm, and equal only for equal colors."""
     rows = FakeEmbedder().embed(IMAGES)
     assert rows.dtype == np.float32
     assert np.linalg.norm(rows, axis=1) == pytest.approx(1)

@@ -49,7 +49,7 @@ assert embedder.embed([Image.new("RGB", (70, 50), "red")]).shape == (1, 192)
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
 
 
-def test_a_model_is_exported_quantised_and_compared(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_model_is_exported_quantized_and_compared(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """The command writes a directory that embeds like the layer it was made of; a second time it is not overwritten."""
     target = tmp_path / "layer"
     assert main(["export-onnx", f"local-dir:{clip}#layer=1,pool=mean", str(target), "--precision", "int8-dynamic"]) == 0

@@ -51,7 +51,7 @@ def test_nothing_to_embed(clip: Path) -> None:
 
 
 def test_features_without_direction_are_an_error(clip: Path) -> None:
-    """A zero or a NaN cannot be normalised, and is not passed on."""
+    """A zero or a NaN cannot be normalized, and is not passed on."""
     embedder = OpenClipEmbedder(f"local-dir:{clip}")
     for value in (0.0, float("nan")):
         with pytest.raises(AttributionError, match="without a direction"):

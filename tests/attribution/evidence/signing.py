@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DRAWN = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
 class Authority:
@@ -24,11 +24,11 @@ class Authority:
         key = signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         self._info = c2pa.C2paSignerInfo(b"es256", chain.encode(), key.encode(), None)
 
-    def sign(self, image: bytes, media_type: str, source_type: str = DRAWN, remote: str | None = None) -> bytes:
-        """The image with a manifest that says it was created by Draw Machine 3; `remote`: with its address only."""
+    def sign(self, image: bytes, media_type: str, source_type: str = GENERATED, remote: str | None = None) -> bytes:
+        """The image with a manifest that says it was created by Generate Machine 3; `remote`: with its address only."""
         action = {
             "action": "c2pa.created",
-            "softwareAgent": {"name": "Draw Machine", "version": "3"},
+            "softwareAgent": {"name": "Generate Machine", "version": "3"},
             "digitalSourceType": source_type,
         }
         manifest = {

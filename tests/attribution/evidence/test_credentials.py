@@ -27,7 +27,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="module")
 def signed(authority: Authority) -> bytes:
-    """A JPEG that its credentials say was drawn."""
+    """A JPEG that its credentials say was generated."""
     return authority.sign(encoded(noise(), "JPEG"), "image/jpeg")
 
 
@@ -48,10 +48,10 @@ def test_an_intact_signature_of_an_unknown_issuer_is_called_that(authority: Auth
     """In every format that can carry one: what it says is told, and that anybody could have said it."""
     finding = only(authority.sign(encoded(noise(), kind), f"image/{kind.lower()}"))
     assert finding.trust is Trust.UNTRUSTED_ISSUER
-    assert finding.claim == "Says that the image was created by a generative AI model, and names Draw Machine 3."
+    assert finding.claim == "Says that the image was created by a generative AI model, and names Generate Machine 3."
     assert finding.caveat.startswith("The signature is intact, but its issuer is not on a list")
     assert (finding.generator, finding.source_type, finding.says_ai) == (
-        "Draw Machine 3",
+        "Generate Machine 3",
         "trainedAlgorithmicMedia",
         True,
     )
@@ -77,7 +77,7 @@ def test_a_camera_is_no_ai(authority: Authority):
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        (b"Draw Machine", b"Real Machine", "assertion.hashedURI.mismatch"),
+        (b"Generate Machine", b"Real Machine", "assertion.hashedURI.mismatch"),
         (b"Test Claims", b"Real Claims", "claimSignature.mismatch"),
     ],
 )

@@ -57,8 +57,10 @@ def test_googles_credit_line_is_known():
 
 def test_iptcs_properties_for_ai_are_read_and_the_prompt_is_not_copied():
     """The system is named, the prompt is only noticed."""
-    finding = only(with_xmp('Iptc4xmpExt:AISystemUsed="Draw Machine" Iptc4xmpExt:AIPromptInformation="a secret wish"'))
-    assert (finding.generator, finding.says_ai, finding.prompt_present) == ("Draw Machine", True, True)
+    finding = only(
+        with_xmp('Iptc4xmpExt:AISystemUsed="Generate Machine" Iptc4xmpExt:AIPromptInformation="a secret wish"')
+    )
+    assert (finding.generator, finding.says_ai, finding.prompt_present) == ("Generate Machine", True, True)
     assert "secret" not in repr(finding)
 
 

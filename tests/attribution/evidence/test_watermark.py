@@ -13,9 +13,9 @@ from tests.attribution.evidence.marking import mark
 
 
 def picture(width: int = 512, height: int = 512) -> Image.Image:
-    """Soft colours with much grain, far from black and white: clipping loses the mark, also the real one."""
+    """Soft colors with much grain, far from black and white: clipping loses the mark, also the real one."""
     soft = noise(9, 9).resize((width, height), Image.Resampling.BICUBIC)
-    mild = Image.blend(soft, Image.new("RGB", soft.size, "grey"), 0.6)
+    mild = Image.blend(soft, Image.new("RGB", soft.size, "gray"), 0.6)
     return Image.blend(mild, noise(width, height, seed=1), 0.4)
 
 
@@ -49,10 +49,10 @@ def test_other_messages_are_not_taken_for_known_ones():
             assert watermark(mark(picture(256, 256), bits, known.offset)) == ()
 
 
-@pytest.mark.parametrize("colour", ["black", "white", "red", "blue", (0, 0, 200)])
-def test_flat_images_have_none(colour: str | tuple[int, int, int]):
+@pytest.mark.parametrize("color", ["black", "white", "red", "blue", (0, 0, 200)])
+def test_flat_images_have_none(color: str | tuple[int, int, int]):
     """All their blocks say the same."""
-    assert watermark(Image.new("RGB", (512, 512), colour)) == ()
+    assert watermark(Image.new("RGB", (512, 512), color)) == ()
 
 
 def test_sizes_that_cannot_hold_one_are_left_alone():
@@ -64,7 +64,7 @@ def test_sizes_that_cannot_hold_one_are_left_alone():
 
 
 @pytest.mark.real_data
-def test_real_drawings_carry_none(real_data: Path):
+def test_real_generated_images_carry_none(real_data: Path):
     """Images of other generators, as they are and in the size in which such marks are written."""
     files = sorted(real_data.rglob("*.png"))
     assert len(files) > 100

@@ -1,4 +1,4 @@
-"""Catalogues on disk, entry by entry."""
+"""Catalogs on disk, entry by entry."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ family = "fake"
 platform = "{platform}"
 model = "fake/{id}"
 revision = "{revision}"
-licence = "none"
+license = "none"
 memory_mb = 1
 adapter = "{adapter}"
 {top}
@@ -27,7 +27,7 @@ adapter = "{adapter}"
 
 @pytest.fixture
 def add(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an entry, `add("a", lifecycle='state = "no_api"')`, and returns the catalogue's directory."""
+    """Writes an entry, `add("a", lifecycle='state = "no_api"')`, and returns the catalog's directory."""
     directory = tmp_path / "sources"
     directory.mkdir()
 

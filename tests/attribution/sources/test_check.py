@@ -1,4 +1,4 @@
-"""`sources check`: what is wrong with a catalogue, or soon will be, is said with file and key."""
+"""`sources check`: what is wrong with a catalog, or soon will be, is said with file and key."""
 
 from collections.abc import Callable
 from datetime import date
@@ -30,7 +30,7 @@ def test_nothing_is_said_of_what_is_well(add: Add) -> None:
     [
         ({"adapter": "teleport"}, "error", "", "there is no adapter 'teleport'"),
         ({"parameters": 'fail = "often"'}, "error", "", "parameters.fail cannot be 'often'"),
-        ({"parameters": "colour = 3"}, "error", "", "a fake knows no 'colour'"),
+        ({"parameters": "color = 3"}, "error", "", "a fake knows no 'color'"),
         ({"adapter": "diffusers"}, "error", "revision", "is not a commit of fake/a"),
         ({"adapter": "diffusers", "enabled": "false"}, "note", "revision", "is not a commit of fake/a"),
         ({"adapter": "diffusers", "revision": "sha256:0123456789abcdef"}, "error", "revision", "which does not exist"),
@@ -68,7 +68,12 @@ def test_nothing_is_said_of_what_is_well(add: Add) -> None:
         ),
         ({"platform": "elsewhere", "top": FAIR.replace("terms", "#")}, "warning", "terms", "which terms is not said"),
         ({"platform": "elsewhere", "top": FAIR.replace("price", "#")}, "warning", "price_usd", "budgets count"),
-        ({"platform": "elsewhere", "top": FAIR.replace('"yes"', '"no"')}, "warning", "candidates", "advise 2 or more"),
+        (
+            {"platform": "elsewhere", "top": FAIR.replace('"yes"', '"no"')},
+            "warning",
+            "images_per_source",
+            "advise 2 or more",
+        ),
         (
             {"top": 'sizes = ["512x512", "1:1"]', "adapter": "diffusers", "parameters": "width = 64\nheight = 64"},
             "error",
@@ -91,21 +96,21 @@ def test_a_successor_that_is_gone_itself_helps_nobody(add: Add) -> None:
 
 
 def test_all_files_are_read_whatever_is_wrong_with_some(add: Add) -> None:
-    """In catalogue order, the file in each line; an id that is there twice is one of the mistakes."""
-    add("a", top="colour = 3")
+    """In catalog order, the file in each line; an id that is there twice is one of the mistakes."""
+    add("a", top="color = 3")
     add("b", adapter="teleport")
     directory = add("c")
     (directory / "d.toml").write_text((directory / "c.toml").read_text())
     findings = check([directory], TODAY)
     assert [str(finding).partition(directory.as_posix())[2].partition("; there are")[0] for finding in findings] == [
-        "/a.toml: colour is not a key this version knows",
+        "/a.toml: color is not a key this version knows",
         "/b.toml: there is no adapter 'teleport'",
         f"/d.toml: id: c is described in {directory}/c.toml too",
     ]
     assert {finding.severity for finding in findings} == {Severity.ERROR}
 
 
-def test_a_directory_that_is_not_there_is_no_catalogue(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_no_catalog(tmp_path: Path) -> None:
     """It would pass every check."""
     with pytest.raises(ConfigurationError, match="does not exist"):
         check([tmp_path / "nowhere"], TODAY)

@@ -1,11 +1,11 @@
-"""`sources list`: what people and programs see of the catalogue."""
+"""`sources list`: what people and programs see of the catalog."""
 
 import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from attribution.catalogue import load_catalogue
+from attribution.catalog import load_catalog
 from attribution.sources.listing import as_json, as_table
 
 TODAY = date(2026, 11, 27)
@@ -21,7 +21,7 @@ def _five(add: Callable[..., Path]) -> Path:
 
 def test_the_table_has_a_row_for_each(add: Callable[..., Path]) -> None:
     """And below it a sentence for each that cannot be asked, or soon cannot."""
-    table = as_table(load_catalogue([_five(add)]), TODAY)
+    table = as_table(load_catalog([_five(add)]), TODAY)
     assert table.splitlines() == [
         "source  lifecycle         adapter  enabled  seed         price    prompts",
         "a       live              fake     yes      yes          –        stay",
@@ -38,14 +38,14 @@ def test_the_table_has_a_row_for_each(add: Callable[..., Path]) -> None:
 
 def test_a_deprecated_source_is_gone_after_its_day(add: Callable[..., Path]) -> None:
     """The table follows the calendar, not the file."""
-    table = as_table(load_catalogue([_five(add)]), date(2026, 12, 2))
+    table = as_table(load_catalog([_five(add)]), date(2026, 12, 2))
     assert "c       gone 2026-12-01" in table
     assert "c: Fake c was switched off on 2026-12-01. In its place there is b." in table
 
 
 def test_json_says_everything(add: Callable[..., Path]) -> None:
     """What the file says, and what that means today."""
-    a, _, c, d, _ = json.loads(as_json(load_catalogue([_five(add)]), TODAY))
+    a, _, c, d, _ = json.loads(as_json(load_catalog([_five(add)]), TODAY))
     assert (a["id"], a["external"], a["obstacle"], a["warning"]) == ("a", False, None, None)
     assert c["lifecycle"]["until"] == "2026-12-01"
     assert c["warning"].startswith("Fake c is to be switched off")

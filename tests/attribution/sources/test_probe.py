@@ -21,22 +21,22 @@ def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[s
     add("b", platform="elsewhere", top="price_usd = 0.25")
     add("c", platform="elsewhere")
     directory = add("d", enabled="false", parameters='fail = "error"')
-    assert _probe(directory, "--save", str(tmp_path / "drawn")) == 0
+    assert _probe(directory, "--save", str(tmp_path / "generated")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["a", "b", "c", "spent"]
     assert lines[0].split()[1:] == ["done", "0.0", "s", "32×32", "$0.000"]
     assert lines[1].endswith("$0.250")
     assert lines[2].endswith("price unknown")
     assert lines[3] == "spent $0.250, and what c took"
-    with Image.open(tmp_path / "drawn" / "a.png") as drawn:
-        assert drawn.size == (32, 32)
-    assert not (tmp_path / "drawn" / "d.png").exists()
+    with Image.open(tmp_path / "generated" / "a.png") as generated:
+        assert generated.size == (32, 32)
+    assert not (tmp_path / "generated" / "d.png").exists()
 
 
 @pytest.mark.parametrize(
     ("entry", "state", "sentence"),
     [
-        ({"parameters": 'fail = "refused_prompt"'}, "refused_prompt", "will not draw this"),
+        ({"parameters": 'fail = "refused_prompt"'}, "refused_prompt", "will not generate this"),
         ({"parameters": 'fail = "black"'}, "refused_output", "blank"),
         ({"parameters": "sleep_seconds = 60"}, "timeout", "its time was over"),
         ({"adapter": "teleport"}, "unavailable", "there is no adapter"),
@@ -44,7 +44,7 @@ def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[s
         ({"lifecycle": 'state = "retired"\nsince = 2026-01-01'}, "retired", "switched off"),
     ],
 )
-def test_what_did_not_draw_says_why(
+def test_what_did_not_generate_says_why(
     add: Add, capsys: pytest.CaptureFixture[str], entry: dict[str, str], state: str, sentence: str
 ) -> None:
     """In the words of a job; the exit code tells a script."""
@@ -76,9 +76,9 @@ def test_what_nobody_foresaw_is_named_and_not_quoted(add: Add, capsys: pytest.Ca
 def test_an_unknown_source_cannot_be_asked(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence and exit code 2."""
     assert _probe(add("a"), "b") == 2
-    assert capsys.readouterr().err == "attribution: The catalogue knows no source called b.\n"
+    assert capsys.readouterr().err == "attribution: The catalog knows no source called b.\n"
 
 
 def test_nothing_to_ask_is_no_success(add: Add) -> None:
-    """A script that probes an empty catalogue should hear of it."""
+    """A script that probes an empty catalog should hear of it."""
     assert _probe(add("a", enabled="false")) == 1

@@ -1,4 +1,4 @@
-"""The catalogue that ships: whole, without mistakes, and with all of the papers' sources."""
+"""The catalog that ships: whole, without mistakes, and with all of the papers' sources."""
 
 from datetime import date
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from attribution.__main__ import main
-from attribution.catalogue import LifecycleState, SeedSupport, load_catalogue
+from attribution.catalog import LifecycleState, SeedSupport, load_catalog
 from attribution.sources.check import check
 from attribution.sources.finding import Severity
 
 SOURCES = Path(__file__).parents[3] / "sources"
 TODAY = date(2026, 11, 27)
-CATALOGUE = load_catalogue([SOURCES])
+CATALOG = load_catalog([SOURCES])
 
 # Each source of the papers (arXiv 2403.01489 and 2510.24278): its files, of which the first is the source itself.
 PAPERS = {
@@ -47,7 +47,7 @@ def test_no_file_has_a_mistake() -> None:
 
 def test_files_are_called_as_their_sources() -> None:
     """Who reads an id in a job finds its file."""
-    assert [source.file.stem for source in CATALOGUE.sources] == [source.id for source in CATALOGUE.sources]
+    assert [source.file.stem for source in CATALOG.sources] == [source.id for source in CATALOG.sources]
 
 
 def test_the_papers_have_eighteen_sources() -> None:
@@ -58,7 +58,7 @@ def test_the_papers_have_eighteen_sources() -> None:
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name: str) -> None:
     """And what stands in for one can be asked itself."""
-    sources = [CATALOGUE.get(each) for each in PAPERS[name]]
+    sources = [CATALOG.get(each) for each in PAPERS[name]]
     if sources[0].obstacle(TODAY) is None:
         return
     successors = [source.lifecycle.successor for source in sources]
@@ -68,7 +68,7 @@ def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name:
         assert sources[0].lifecycle.note
         assert successors == [None]
     else:
-        assert all(each and CATALOGUE.get(each).obstacle(TODAY) is None for each in successors)
+        assert all(each and CATALOG.get(each).obstacle(TODAY) is None for each in successors)
 
 
 def test_the_papers_sources_are_documented() -> None:
@@ -77,30 +77,30 @@ def test_the_papers_sources_are_documented() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for name, files in PAPERS.items():
         assert any(all(f"`{each}`" in row for each in files) for row in rows), name
-    shipped = [source.id for source in CATALOGUE.sources if not source.id.startswith("zoo-")]
+    shipped = [source.id for source in CATALOG.sources if not source.id.startswith("zoo-")]
     assert [each for each in shipped if f"`{each}`" not in text] == []
 
 
 def test_only_the_zoo_is_enabled() -> None:
     """Nobody's prompts leave the house, and nobody is billed, before somebody decides it."""
-    assert {source.id for source in CATALOGUE.sources if source.enabled and not source.id.startswith("zoo-")} == set()
+    assert {source.id for source in CATALOG.sources if source.enabled and not source.id.startswith("zoo-")} == set()
 
 
 def test_vendors_are_described_in_full() -> None:
     """Who can be asked and serves from outside has terms and a bound on calls at once; without seeds, advice on γ."""
-    asked = [source for source in CATALOGUE.sources if source.external and source.obstacle(TODAY) is None]
+    asked = [source for source in CATALOG.sources if source.external and source.obstacle(TODAY) is None]
     assert len({source.adapter for source in asked}) >= 14
     for source in asked:
         assert source.terms, source.id
         assert source.limits.concurrency, source.id
-        assert (source.seed is SeedSupport.YES) or (source.candidates or 0) > 1, source.id
+        assert (source.seed is SeedSupport.YES) or (source.images_per_source or 0) > 1, source.id
 
 
 def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) -> None:
     """As an operator reads it."""
     assert main(["sources", "list", "--catalogue", str(SOURCES)]) == 0
     printed = capsys.readouterr().out
-    assert all(source.id in printed for source in CATALOGUE.sources)
+    assert all(source.id in printed for source in CATALOG.sources)
     assert "midjourney: Midjourney offers no API" in printed
     assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. In its place there is gpt-image-2." in printed
 

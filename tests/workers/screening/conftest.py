@@ -1,4 +1,4 @@
-"""A worker process, pictures with features to compare, and lists and rules as an operator would set them up."""
+"""A worker process, images with features to compare, and lists and rules as an operator would set them up."""
 
 import io
 import uuid
@@ -12,20 +12,20 @@ import numpy as np
 import pdqhash
 import pytest
 from PIL import Image, ImageFilter
-
-from app.queue.steps import queue_of, stage_step
-from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
-from app.store import jobs
-from app.store import screening as store
-from app.store.accepting import NewJob, NewSource, accept
-from app.store.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
-from attribution.ports import SourceState
 from tests.app.outbound.site import Site, serve
+
+from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
+from app.jobs import repository
+from app.jobs.insertion import NewJob, NewSource, accept
+from app.queue.steps import queue_of, stage_step
+from app.screening import repository as store
+from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
+from attribution.ports import SourceState
 from tests.workers.harness import Bench
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Coloured shapes that no other seed has: enough features for a perceptual hash."""
+    """Colored shapes that no other seed has: enough features for a perceptual hash."""
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(1))
 
@@ -65,9 +65,9 @@ class Screened:
                     queue=queue_of(source),
                     timeout=timedelta(seconds=20),
                 )
-                for source in process.catalogue.sources
+                for source in process.catalog.sources
             ],
-            **{"candidates": 1, "deadline": timedelta(minutes=5)} | options,
+            **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
         )
         with process.database.transaction() as session:
             job_id = accept(session, new, uses).job.id
@@ -124,12 +124,12 @@ class Screened:
             return session.query(AuditEntry).order_by(AuditEntry.id).all()
 
     def assert_refused(self, job: Job, kind: str, name: str) -> None:
-        """Never drawn, nothing kept, the reason said, and written down."""
+        """Never generated, nothing kept, the reason said, and written down."""
         assert (job.status, job.stage) == (JobStatus.FAILED, None)
         assert job.error is not None
         assert job.error["type"] == "/problems/screened"
         assert job.error["screening"] == {"kind": kind, "name": name}
-        self.assert_never_drawn(job)
+        self.assert_never_generated(job)
         assert (job.prompt, job.caption, job.evidence) == (None, None, None)
         assert job.images_erased_at is not None
         assert job.captions_erased_at is not None
@@ -139,10 +139,10 @@ class Screened:
         assert (entry.tenant_id, entry.actor, entry.action) == (job.tenant_id, "screening", "job.screened")
         assert entry.detail == {"kind": kind, "name": name}
 
-    def assert_never_drawn(self, job: Job) -> None:
+    def assert_never_generated(self, job: Job) -> None:
         """No source was ever asked."""
         with self.bench.process.database.transaction() as session:
-            rows = jobs.sources_of(session, job.id)
+            rows = repository.sources_of(session, job.id)
         assert {(row.state, row.attempt) for row in rows} == {(SourceState.PENDING, 0)}
 
 

@@ -14,12 +14,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from app.db.blobs import Blobs
+from app.db.database import Database, connect
+from app.db.models import DEFAULT_TENANT, JobStatus
 from app.errors import StorageUnavailable
+from app.screening import repository as store
 from app.settings import DatabaseSettings
-from app.store import screening as store
-from app.store.blobs import Blobs
-from app.store.database import Database, connect
-from app.store.models import DEFAULT_TENANT, JobStatus
 from tests.workers.screening.conftest import Screened, pdq, picture
 from workers.screening import QueryImage
 from workers.screening.hash_lists import HashLists, hash_variants, matches
@@ -146,7 +146,7 @@ def test_hashes_are_loaded_once_per_change(screened: Screened) -> None:
 
 
 def query(screened: Screened, seed: int) -> QueryImage:
-    """A picture as a hook sees it."""
+    """An image as a hook sees it."""
     buffer = io.BytesIO()
     picture(seed).save(buffer, "PNG")
     return QueryImage(DEFAULT_TENANT, DEFAULT_TENANT, buffer.getvalue)
@@ -165,7 +165,7 @@ def test_without_lists_nobody_reads_the_image(screened: Screened) -> None:
 
 
 def test_without_the_library_a_list_lets_nothing_pass(screened: Screened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation that cannot compare says so, and draws nothing; with no list it needs no library."""
+    """An installation that cannot compare says so, and generates nothing; with no list it needs no library."""
     monkeypatch.setitem(sys.modules, "pdqhash", None)
     assert screened.ended(picture(77)).status == JobStatus.SUCCEEDED
     with screened.bench.process.database.transaction() as session:
@@ -174,7 +174,7 @@ def test_without_the_library_a_list_lets_nothing_pass(screened: Screened, monkey
     assert job.status == JobStatus.FAILED
     assert job.error is not None
     assert "pdqhash" in job.error["detail"]
-    screened.assert_never_drawn(job)
+    screened.assert_never_generated(job)
 
 
 def test_without_the_database_nothing_passes(screened: Screened) -> None:

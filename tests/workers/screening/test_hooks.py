@@ -4,21 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from app.store.models import JobStatus
+from app.db.models import JobStatus
 from tests.workers.screening.conftest import Screened, picture
-from workers.screening import Caption, Hit, QueryImage
+from workers.screening import Hit, QueryImage, ScreenedCaption
 
 MakeScreened = Callable[..., Screened]
 
 
 class NoLandscapes:
-    """A hook that takes no wide pictures, nor the word."""
+    """A hook that takes no wide images, nor the word."""
 
     def check_image(self, query: QueryImage) -> Hit | None:
         """Looks at the canonical image."""
-        return Hit("shape", "wide", "Wide pictures are not taken.") if query.image.width > query.image.height else None
+        return Hit("shape", "wide", "Wide images are not taken.") if query.image.width > query.image.height else None
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Looks for the word."""
         return Hit("wording", "wide", "Do not say landscape.") if "landscape" in caption.text else None
 
@@ -30,7 +30,7 @@ class Broken:
         """Raises."""
         raise RuntimeError("whatever it looked into is not there")
 
-    def check_caption(self, caption: Caption) -> Hit | None:
+    def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Has no opinion."""
         return None
 
@@ -57,11 +57,11 @@ def test_a_hook_of_ones_own(
 
 
 def test_a_hook_that_breaks_lets_nothing_through(make_screened: MakeScreened) -> None:
-    """Screening fails closed: with a hook that raises, the job ends without a drawing."""
+    """Screening fails closed: with a hook that raises, the job ends without a generated image."""
     screened = make_screened(screening={"hooks": ["tests.workers.screening.test_hooks:BROKEN"]}, job={"attempts": 1})
     job = screened.ended(picture(1))
     assert job.status == JobStatus.FAILED
-    screened.assert_never_drawn(job)
+    screened.assert_never_generated(job)
 
 
 def test_a_hook_that_is_not_there_stops_the_start(make_screened: MakeScreened) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from tests.app.outbound.site import Site, reply
 
+from app.db.models import DEFAULT_TENANT, Job, JobStatus
 from app.errors import AddressRefused
 from app.settings import ScreeningSettings
-from app.store.models import DEFAULT_TENANT, Job, JobStatus
-from tests.app.outbound.site import Site, reply
 from tests.workers.screening.conftest import Screened, picture
 
 MakeScreened = Callable[..., Screened]
@@ -91,7 +91,7 @@ def test_what_it_flags_is_refused(make_screened: MakeScreened, site: Site, reaso
     ],
 )
 def test_anything_else_lets_nothing_pass(make_screened: MakeScreened, site: Site, answer: bytes) -> None:
-    """Whatever is not an answer is tried again, and then the job ends: failed, and never drawn."""
+    """Whatever is not an answer is tried again, and then the job ends: failed, and never generated."""
     site.answers["/moderate"] = answer
     site.answers["/elsewhere"] = FINE
     screened = moderated(make_screened, site)
@@ -100,7 +100,7 @@ def test_anything_else_lets_nothing_pass(make_screened: MakeScreened, site: Site
     assert job.status == JobStatus.FAILED
     assert job.error is not None
     assert job.error["type"] == "/problems/step-failed"
-    screened.assert_never_drawn(job)
+    screened.assert_never_generated(job)
 
 
 def test_a_service_that_is_down_lets_nothing_pass(make_screened: MakeScreened) -> None:
@@ -110,7 +110,7 @@ def test_a_service_that_is_down_lets_nothing_pass(make_screened: MakeScreened) -
     screened = make_screened(screening={"endpoint": f"http://127.0.0.1:{port}/moderate"}, job={"attempts": 2})
     job = ended_in_the_end(screened)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 0)
-    screened.assert_never_drawn(job)
+    screened.assert_never_generated(job)
 
 
 def test_a_service_that_comes_back_is_believed(make_screened: MakeScreened, site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Drawings that callers bring are screened as the image is: a hit ends the job, and nothing of it is kept."""
+"""Reference images that the caller uploads are screened as the image is: a hit ends the job, and nothing of it is kept."""
 
 import io
 import uuid
@@ -9,11 +9,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.api import create_app
+from app.db.blobs import Blobs
+from app.db.models import JobStatus, Stage
 from app.errors import StorageUnavailable
 from app.queue.steps import REFERENCE_QUEUE, sources_step, stage_step
 from app.settings import AccessSettings
-from app.store.blobs import Blobs
-from app.store.models import JobStatus, Stage
 from attribution.ports import SourceState
 from tests.workers.screening.conftest import Screened, picture
 
@@ -36,7 +36,7 @@ def api(screened: Screened) -> Iterator[TestClient]:
 
 
 def submit(screened: Screened, api: TestClient, *files: tuple[str, bytes], **options: str) -> uuid.UUID:
-    """Hands a picture in and lets the workers work."""
+    """Hands an image in and lets the workers work."""
     answer = api.post("/attribute", files=[("image", png(picture(1))), *files], data=options)
     assert answer.status_code == 202, answer.text
     job_id = uuid.UUID(answer.json()["id"])
@@ -46,7 +46,7 @@ def submit(screened: Screened, api: TestClient, *files: tuple[str, bytes], **opt
 
 
 def bring(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *images: Image.Image) -> None:
-    """Brings drawings that the job waits for, and lets the workers work."""
+    """Brings generated images that the job waits for, and lets the workers work."""
     files = [("reference", png(image)) for image in images]
     assert api.post(f"/attribute/{job_id}/references/{source}", files=files).status_code == 200
     screened.bench.broker.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
@@ -54,7 +54,7 @@ def bring(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *
 
 
 def test_what_comes_with_the_image_is_screened_with_it(screened: Screened, api: TestClient) -> None:
-    """Before anything is drawn, whichever of the drawings it is."""
+    """Before anything is generated, whichever of the generated images it is."""
     screened.ban(picture(3))
     files = [("reference[b]", png(picture(2))), ("reference[b]", png(picture(3)))]
     job = screened.job(submit(screened, api, *files, prompt="a secret"))
@@ -86,7 +86,7 @@ def test_what_is_awaited_is_screened_when_it_comes(screened: Screened, api: Test
 
 
 def test_what_passes_is_ranked(screened: Screened, api: TestClient) -> None:
-    """Other lists and other pictures do not matter."""
+    """Other lists and other images do not matter."""
     screened.ban(picture(9))
     job_id = submit(screened, api, await_references="a,b")
     bring(screened, api, job_id, "a", picture(2))

@@ -1,8 +1,8 @@
-"""Captions and prompts that meet a text rule are never drawn from, and not kept."""
+"""Captions and prompts that meet a text rule are never generated from, and not kept."""
 
 import pytest
 
-from app.store.models import DEFAULT_TENANT, JobStatus
+from app.db.models import DEFAULT_TENANT, JobStatus
 from tests.workers.screening.conftest import Screened, picture
 
 
@@ -15,8 +15,8 @@ def test_a_prompt_that_meets_a_rule_is_refused(screened: Screened) -> None:
 
 
 def test_a_caption_that_meets_a_rule_is_refused(screened: Screened) -> None:
-    """So are the captioner's, which every picture here meets, and they never reach the row."""
-    screened.rule("regex", "^a picture in ", name="all")
+    """So are the captioner's, which every image here meets, and they never reach the row."""
+    screened.rule("regex", "^an image in ", name="all")
     job = screened.ended(picture(1))
     screened.assert_refused(job, "text_rule", "all")
     assert "captioning" in job.timings
@@ -49,4 +49,4 @@ def test_a_rule_that_cannot_be_read_lets_nothing_pass(screened: Screened, kind: 
     assert job.status == JobStatus.FAILED
     assert job.error is not None
     assert "`broken`" in job.error["detail"]
-    screened.assert_never_drawn(job)
+    screened.assert_never_generated(job)

@@ -1,0 +1,44 @@
+"""The repository of tenants: whom things belong to, how much they may ask for, and how long theirs is kept."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.db.models import Tenant
+from app.errors import InvalidRequest, NotFound
+
+
+def create(session: Session, name: str) -> Tenant:
+    """A new tenant. Raises InvalidRequest where the name is taken."""
+    if session.scalars(select(Tenant).where(Tenant.name == name)).one_or_none() is not None:
+        raise InvalidRequest(f"There is a tenant {name!r} already.")
+    tenant = Tenant(name=name)
+    session.add(tenant)
+    session.flush()
+    return tenant
+
+
+def named(session: Session, name: str) -> Tenant:
+    """The tenant of that name. Raises NotFound."""
+    tenant = session.scalars(select(Tenant).where(Tenant.name == name)).one_or_none()
+    if tenant is None:
+        raise NotFound(f"There is no tenant {name!r}; `tenants list` shows them.")
+    return tenant
+
+
+def every(session: Session) -> Sequence[Tenant]:
+    """All tenants by name."""
+    return session.scalars(select(Tenant).order_by(Tenant.name)).all()
+
+
+def change(session: Session, tenant_id: uuid.UUID, values: dict[str, Any]) -> None:
+    """Sets limits, spending and retention; null is the installation's default."""
+    session.execute(update(Tenant).where(Tenant.id == tenant_id).values(values))
+
+
+def switch(session: Session, tenant_id: uuid.UUID, on: bool) -> None:
+    """Switches all keys of a tenant off, or on again. What it has is kept, and its jobs end."""
+    session.execute(update(Tenant).where(Tenant.id == tenant_id).values(disabled_at=None if on else func.now()))

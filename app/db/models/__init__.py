@@ -1,0 +1,53 @@
+"""The tables. Every row belongs to a tenant."""
+
+from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
+from app.db.models.base import Base
+from app.db.models.calls import IMAGE, PROMPT, SourceCall
+from app.db.models.feedback import Feedback
+from app.db.models.jobs import (
+    ENDED,
+    OPEN_JOB,
+    RESULT_SCHEMA_VERSION,
+    WAITING,
+    Blob,
+    BlobReference,
+    ClaimableStep,
+    Job,
+    JobSource,
+    JobStatus,
+    Stage,
+)
+from app.db.models.pipelines import ActivePipeline
+from app.db.models.screening import HashList, HashListEntry, TextRule
+from app.db.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+
+__all__ = [
+    "DEFAULT_TENANT",
+    "ENDED",
+    "IMAGE",
+    "OPEN_JOB",
+    "PROMPT",
+    "RESULT_SCHEMA_VERSION",
+    "WAITING",
+    "ApiKey",
+    "AuditEntry",
+    "Base",
+    "Blob",
+    "BlobReference",
+    "Feedback",
+    "HashList",
+    "HashListEntry",
+    "IdempotencyKey",
+    "Job",
+    "JobSource",
+    "JobStatus",
+    "ActivePipeline",
+    "SourceCall",
+    "Stage",
+    "ClaimableStep",
+    "Tenant",
+    "TextRule",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]

@@ -1,0 +1,90 @@
+"""How many jobs are open, and whether one more may be: a tenant's own limit, exactly, and everybody's, roughly.
+
+All of it reads the index of open jobs, so that a million ended ones cost nothing.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """What waits: jobs that have not ended, the oldest that nobody has begun in seconds, and tenants by open jobs."""
+
+    open_jobs: int
+    oldest_seconds: float
+    by_tenant: dict[uuid.UUID, int]
+
+
+def measure(session: Session) -> OpenJobs:
+    """The load as it stands."""
+    rows = session.execute(_LOAD).all()
+    return OpenJobs(
+        open_jobs=sum(row.jobs for row in rows),
+        oldest_seconds=max((row.oldest or 0.0 for row in rows), default=0.0),
+        by_tenant={row.tenant_id: row.jobs for row in rows},
+    )
+
+
+_LOAD = text(
+    """
+    SELECT tenant_id, count(*) AS jobs,
+           CAST(extract(epoch FROM now() - min(created_at) FILTER (WHERE status = 'queued')) AS float) AS oldest
+    FROM jobs WHERE status IN ('queued', 'processing') GROUP BY tenant_id
+    """
+)
+
+
+def is_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
+    """Whether a tenant has as many open jobs as it may; somebody may be adding one right now."""
+    return _count(session, tenant_id, limit) >= limit
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many open jobs a tenant may have, and has."""
+
+    allowed: int
+    open_jobs: int
+
+
+def fits(session: Session, tenant_id: uuid.UUID, default: int, seen: Share) -> bool:
+    """Whether a tenant's open jobs, those of this transaction among them, are no more than it may have.
+
+    Near the limit no other transaction of the tenant gets past this line until the commit, so ask last. Far from it,
+    as `seen` says, they need not wait for each other's disk: those that cannot be seen yet are fewer than the distance.
+    """
+    if seen.open_jobs < seen.allowed - _UNSEEN:
+        return True
+    session.execute(_ALONE, {"tenant_id": str(tenant_id)})
+    allowed, jobs = session.execute(_SHARE, {"tenant_id": tenant_id, "concurrent_jobs": default}).one()
+    return bool(jobs <= allowed)
+
+
+def _count(session: Session, tenant_id: uuid.UUID, up_to: int) -> int:
+    return int(session.execute(_OPEN, {"tenant_id": tenant_id, "up_to": up_to}).scalar_one())
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('open jobs ' || :tenant_id, 0))")
+# More transactions than Postgres has connections for cannot be under way.
+_UNSEEN = 500
+# `allowed` and `open_jobs` of :tenant_id, whose default is :concurrent_jobs.
+SHARE = """
+    SELECT allowed, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM jobs WHERE tenant_id = :tenant_id AND status IN ('queued', 'processing') LIMIT allowed + 1
+        ) AS own
+    ) AS open_jobs
+    FROM (SELECT coalesce(concurrent_jobs, :concurrent_jobs) AS allowed FROM tenants WHERE id = :tenant_id) AS tenant
+    """
+_SHARE = text(SHARE)
+_OPEN = text(
+    """
+    SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE tenant_id = :tenant_id AND status IN ('queued', 'processing') LIMIT :up_to
+    ) AS open_jobs
+    """
+)

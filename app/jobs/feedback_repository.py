@@ -1,0 +1,44 @@
+"""The repository of what images turned out to be. Kept for evaluation; nothing here learns from it."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.db.models import Feedback, Job
+
+_AT_ONCE = 500
+
+
+def give(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, known: bool, note: str | None
+) -> Feedback:
+    """Records what the image of a job turned out to be, in place of what was said before."""
+    told = {"source": source, "known": known, "note": note, "created_at": func.now()}
+    statement = insert(Feedback).values(job_id=job_id, tenant_id=tenant_id, **told)
+    return session.scalars(
+        statement.on_conflict_do_update(index_elements=[Feedback.job_id], set_=told).returning(Feedback),
+        execution_options={"populate_existing": True},
+    ).one()
+
+
+def given(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback | None:
+    """What was said about a job."""
+    return session.scalars(_GIVEN, {"job_id": job_id, "tenant_id": tenant_id}).one_or_none()
+
+
+_GIVEN = select(Feedback).where(Feedback.job_id == bindparam("job_id"), Feedback.tenant_id == bindparam("tenant_id"))
+
+
+def export(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]:
+    """Everything that was said about jobs that have a result, with that result, in the order of the jobs."""
+    statement = (
+        select(Feedback, Job.result)
+        .join(Job, Job.id == Feedback.job_id)
+        .where(Job.result.is_not(None))
+        .order_by(Feedback.job_id)
+    )
+    yield from session.execute(statement.execution_options(yield_per=_AT_ONCE))

@@ -1,0 +1,120 @@
+"""The repository of reference images that the caller uploads while a job waits for them: one source's are taken together, once.
+
+What a job does with them later (screening them, counting them among the done) is a step like generating: a claim of the
+source's row, and the join. Here the row only leaves the hands of the caller.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.db.models import Job, JobSource, JobStatus, Stage
+from app.errors import (
+    Erased,
+    NotFound,
+    ReferencesDiffer,
+    ReferencesRefused,
+    ReferencesTooEarly,
+    ReferencesTooLate,
+    ReferencesUnawaited,
+)
+from app.jobs.repository import find
+from attribution.ports import Origin, SourceState
+
+_BEFORE_THE_CAPTION = (Stage.FETCHING, Stage.SCREENING, Stage.CAPTIONING)
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedSource:
+    """A job and its source, as somebody who brings generated images finds them."""
+
+    job: Job
+    row: JobSource
+    late: bool  # the job's deadline has passed, whether or not the sweep has seen it
+
+
+def look(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> AwaitedSource:
+    """Raises NotFound, Erased, and ReferencesRefused where no generated images of the source would be taken now."""
+    asked = _find(session, tenant_id, job_id, source, lock=False)
+    if not asked.row.generated_images:
+        _check(asked)
+    return asked
+
+
+def take(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, blobs: Sequence[str]
+) -> tuple[Job, bool]:
+    """Gives a source its generated images; whether they are new: bringing the same again changes nothing.
+
+    Holds the job's row lock, so that of two callers, and of a caller and the deadline, one comes first. Raises as
+    `look` does, and ReferencesDiffer where the source has others.
+    """
+    asked = _find(session, tenant_id, job_id, source, lock=True)
+    had = [generated_image["blob"] for generated_image in asked.row.generated_images]
+    if asked.row.origin == Origin.REFERENCE and had == list(blobs):
+        return asked.job, False
+    _check(asked)
+    generated_images = [{"k": k, "seed": None, "blob": blob} for k, blob in enumerate(blobs)]
+    session.execute(_TAKE, {"job_id": job_id, "source": source, "generated_images": json.dumps(generated_images)})
+    session.expire(asked.row)
+    return asked.job, True
+
+
+_TAKE = text(
+    """
+    UPDATE job_sources SET state = 'pending', reason = NULL, generated_images = CAST(:generated_images AS jsonb),
+                           requeued_at = clock_timestamp()
+    WHERE job_id = :job_id AND source = :source
+    """
+)
+
+
+def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, *, lock: bool) -> AwaitedSource:
+    job = find(session, tenant_id, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if lock:
+        session.refresh(job, with_for_update=True)
+    if job.erased_at is not None:
+        raise Erased(f"Job {job_id} was erased.")
+    row = None if "\0" in source else session.scalars(_ROW, {"job_id": job_id, "source": source}).one_or_none()
+    if row is None:
+        raise NotFound(f"Job {job_id} has no such source.")
+    return AwaitedSource(job, row, bool(session.scalar(_LATE, {"job_id": job_id})))
+
+
+_ROW = select(JobSource).from_statement(text("SELECT * FROM job_sources WHERE job_id = :job_id AND source = :source"))
+_LATE = text("SELECT deadline_at <= clock_timestamp() FROM jobs WHERE id = :job_id")
+
+
+def _check(asked: AwaitedSource) -> None:
+    """Raises the ReferencesRefused that fits, unless the source's generated images are being waited for."""
+    refused = _refusal(asked)
+    if refused is not None:
+        raise refused
+
+
+def _refusal(asked: AwaitedSource) -> ReferencesRefused | None:
+    job, row = asked.job, asked.row
+    if row.origin != Origin.REFERENCE:
+        return ReferencesUnawaited(
+            f"This job generates with {row.source} itself; name a source in `await_references` when you submit an image."
+        )
+    if row.generated_images:
+        return ReferencesDiffer(
+            f"This job has other generated images of {row.source}; submit the image again to compare both."
+        )
+    if job.status in (JobStatus.CANCELED, JobStatus.FAILED):
+        return ReferencesUnawaited(f"The job {'was canceled' if job.status == JobStatus.CANCELED else 'has failed'}.")
+    if asked.late or row.state != SourceState.AWAITING_REFERENCE:
+        return ReferencesTooLate("The job's deadline has passed; it goes on with what it had by then.")
+    if job.status == JobStatus.QUEUED or job.stage in _BEFORE_THE_CAPTION:
+        return ReferencesTooEarly(
+            "The job does not show its caption yet; read it first, and have that generated.",
+            headers={"Retry-After": "1"},
+        )
+    return None

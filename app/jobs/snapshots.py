@@ -1,0 +1,90 @@
+"""What polling reads: a job's document in Redis. Losing it costs a query, never a wrong answer.
+
+A worker that ends a job writes its document plainly and says so on a channel. A reader that found nothing fills in
+what Postgres says, only where nothing is, so that a slow reader never covers an end; and what it fills in for a
+running job expires at once. An erased job is covered by a tombstone, so that a slow reader cannot bring it back.
+"""
+
+import contextlib
+import uuid
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.db.models import ENDED
+from app.documents import JobDocument
+from app.settings import RedisSettings
+from app.telemetry.metrics import job_ended
+
+TOMBSTONE = b""
+# Carries the ids of jobs, each as soon as its end can be read.
+ENDED_CHANNEL = "jobs:ended"
+
+_SETTLE = """
+if redis.call('GET', KEYS[1]) ~= '' then
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    redis.call('PUBLISH', ARGV[3], ARGV[4])
+end
+"""
+
+
+def connect_redis(settings: RedisSettings) -> Redis:
+    """A client with a pool of its own; nothing connects yet. No retries: every caller has another way to its answer."""
+    timeout = settings.timeout.total_seconds()
+    return Redis.from_url(
+        settings.url.get_secret_value(), socket_timeout=timeout, socket_connect_timeout=timeout, retry=None
+    )
+
+
+class Snapshots:
+    """Documents as JSON bytes, by tenant and job. Redis being away reads as nothing stored."""
+
+    def __init__(self, redis: Redis, settings: RedisSettings) -> None:
+        self._redis = redis
+        self._ended = round(settings.snapshot_ttl.total_seconds() * 1000)
+        self._running = max(1, round(settings.progress_ttl.total_seconds() * 1000))
+
+    def read(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes | None:
+        """The stored document; TOMBSTONE for an erased job."""
+        try:
+            data = self._redis.get(snapshot_key(tenant_id, job_id))
+        except RedisError:
+            return None
+        return data if isinstance(data, bytes) else None
+
+    def fill(self, tenant_id: uuid.UUID, document: JobDocument) -> bytes:
+        """Stores what Postgres said unless something is there; returns the JSON."""
+        data = document.model_dump_json().encode()
+        ttl = self._ended if document.status in ENDED else self._running
+        with contextlib.suppress(RedisError):
+            self._redis.set(snapshot_key(tenant_id, document.id), data, px=ttl, nx=True)
+        return data
+
+    def end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
+        """Stores the document of a job that has ended, and wakes those who wait for it.
+
+        Over whatever is there but a tombstone: whoever ended the job may be slower than whoever erased it since.
+        """
+        job_ended(document)
+        self._settle(tenant_id, document.id, document.model_dump_json().encode())
+
+    def erase(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:
+        """Puts a tombstone over whatever is there; False when Redis is unavailable, and may still hold what was erased."""
+        return self._settle(tenant_id, job_id, TOMBSTONE)
+
+    def drop(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
+        """Forgets a document that says more than Postgres still does."""
+        with contextlib.suppress(RedisError):
+            self._redis.delete(snapshot_key(tenant_id, job_id))
+
+    def _settle(self, tenant_id: uuid.UUID, job_id: uuid.UUID, data: bytes) -> bool:
+        try:
+            self._redis.eval(_SETTLE, 1, snapshot_key(tenant_id, job_id), data, self._ended, ENDED_CHANNEL, str(job_id))
+        except RedisError:
+            return False
+        return True
+
+
+def snapshot_key(tenant_id: uuid.UUID, job_id: uuid.UUID) -> str:
+    """Where in Redis a job's document lies."""
+    return f"job:{tenant_id}:{job_id}"

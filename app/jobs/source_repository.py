@@ -1,0 +1,353 @@
+"""The repository of a job's sources: fan-out, claims, and the join.
+
+The join is a fact in the database: whoever ends the last open source of a job moves the job on, in the same
+transaction and under the job's row lock, so that of two that finish together exactly one does.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Executable,
+    Interval,
+    SmallInteger,
+    Text,
+    and_,
+    column,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from app.db.models import Job, JobSource, Stage
+from app.jobs.repository import AFTER_SOURCES, LEAVING, STILL_OPEN, setting
+from app.webhooks import deliveries
+from attribution.ports import SourceState
+
+# In which workers have something to do. A source that awaits references is open, too, but nobody's.
+OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSource:
+    """A source that is to be generated, with what its questions are made of."""
+
+    tenant_id: uuid.UUID
+    source: str
+    revision: str
+    queue: str
+    position: int
+    caption: str
+    images_per_source: int
+    seed: int | None
+    cache: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClaim:
+    """A source's row as claimed, with what generating needs of its job."""
+
+    row: JobSource
+    caption: str
+    images_per_source: int
+    seed: int | None
+    cache: bool
+    notify: bool  # whether anybody is to be told
+    remaining: timedelta  # until the job's deadline
+
+    @property
+    def source(self) -> str:
+        """The source's id."""
+        return self.row.source
+
+    @property
+    def revision(self) -> str:
+        """What it was accepted with."""
+        return self.row.revision
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOutcome:
+    """How a claimed source ends. `generated_images` are {"k", "seed", "blob"} in the order of k."""
+
+    row: JobSource
+    state: SourceState
+    reason: str | None = None
+    generated_images: Sequence[Mapping[str, Any]] = ()
+
+
+def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[WaitingSource]:
+    """The sources to be generated now, in catalog order; starts the sweep's clock for them."""
+    rows = [WaitingSource(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
+    return sorted(rows, key=lambda row: row.position)
+
+
+_FAN_OUT = text(
+    """
+    UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
+    WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
+    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.images_per_source,
+              j.seed, j.cache
+    """
+)
+
+
+def claim(session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the sources of one job that wait in one queue; none when there is nothing to do."""
+    return _claim(session, _CLAIM, {"job_id": job_id, "queue": queue, "lease": lease, "attempts": attempts})
+
+
+def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the oldest waiting job of a queue whose model is loaded already; none when none waits."""
+    return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
+
+
+def claim_waiting(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+    """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
+    return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
+
+
+def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
+    found = session.execute(statement, given, execution_options={"populate_existing": True})
+    return [
+        SourceClaim(row, caption or "", images_per_source, seed, cache, notify, remaining)
+        for row, caption, images_per_source, seed, cache, notify, remaining in found
+    ]
+
+
+def _claiming(which: str) -> Executable:
+    """The claim of sources; which ones, `which` says in SQL."""
+    own = JobSource.__table__.columns
+    statement = f"""
+        UPDATE job_sources s SET
+            state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
+            timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds), next_attempt_at = NULL
+        FROM jobs j
+        WHERE {which} AND j.id = s.job_id
+              AND j.status = 'processing' AND j.stage = 'resynthesizing'
+              AND s.state IN ('pending', 'running') AND s.attempt < :attempts
+              AND (s.lease_until IS NULL OR s.lease_until < now())
+        RETURNING {", ".join(f"s.{each.name}" for each in own)},
+                  j.caption AS job_caption, j.images_per_source AS job_images_per_source, j.seed AS job_seed, j.cache AS job_cache,
+                  j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
+        """  # noqa: S608 - our own words
+    of_job = (
+        column("job_caption", Text),
+        column("job_images_per_source", SmallInteger),
+        column("job_seed", BigInteger),
+        column("job_cache", Boolean),
+        column("job_notify", Boolean),
+        column("job_remaining", Interval),
+    )
+    return select(JobSource, *of_job).from_statement(text(statement).columns(*own, *of_job))
+
+
+_CLAIM = _claiming(
+    "s.job_id = :job_id AND s.queue = :queue AND (s.next_attempt_at IS NULL OR s.next_attempt_at <= now())"
+)
+_CLAIM_NEXT = _claiming(
+    """s.queue = :queue AND s.job_id = (
+        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
+        WHERE o.queue = :queue AND o.state = 'pending' AND o.attempt < :attempts
+              AND (o.lease_until IS NULL OR o.lease_until < now())
+              AND oj.status = 'processing' AND oj.stage = 'resynthesizing'
+        ORDER BY o.requeued_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+    )"""
+)
+_CLAIM_WAITING = _claiming(
+    """s.source = :source AND s.job_id = (
+        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
+        WHERE o.source = :source AND o.state = 'pending' AND o.next_attempt_at <= now() AND o.attempt < :attempts
+              AND oj.status = 'processing' AND oj.stage = 'resynthesizing'
+        ORDER BY o.job_id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+    )"""
+)
+
+
+def running(claimed: JobSource) -> ColumnElement[bool]:
+    """The fence: the row is still running under the attempt that this claim took."""
+    return and_(
+        JobSource.job_id == claimed.job_id,
+        JobSource.source == claimed.source,
+        JobSource.state == SourceState.RUNNING,
+        JobSource.attempt == claimed.attempt,
+    )
+
+
+def still_held(session: Session, claimed: JobSource) -> Job | None:
+    """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
+    if lock(session, claimed.job_id) is None:
+        return None
+    if session.scalar(select(JobSource.source).where(running(claimed))) is None:
+        return None
+    return session.get_one(Job, claimed.job_id, populate_existing=True)
+
+
+def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> tuple[set[str], Stage | None]:
+    """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
+    notify = lock(session, job_id)
+    if notify is None:
+        return set(), None
+    ends = [
+        {
+            "source": outcome.row.source,
+            "attempt": outcome.row.attempt,
+            "state": outcome.state.value,
+            "reason": outcome.reason,
+            "generated_images": list(outcome.generated_images),
+        }
+        for outcome in outcomes
+    ]
+    stood = set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
+    if notify:
+        deliveries.sources_finished(session, job_id, stood)
+    return stood, join(session, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenReferences:
+    """A waiting source's generated images that were made before, as its row has them, with what was remarked; all or some."""
+
+    source: str
+    generated_images: Sequence[Mapping[str, Any]]
+    reason: str | None
+    whole: bool
+
+
+def begin_with(
+    session: Session, job_id: uuid.UUID, taken: Sequence[TakenReferences]
+) -> tuple[set[str], Stage | None, bool]:
+    """Gives sources that nobody has claimed yet generated images that were made before; those that have all are done.
+
+    Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
+    """
+    notify = lock(session, job_id)
+    if notify is None:
+        return set(), None, False
+    begins = [
+        {
+            "source": each.source,
+            "state": SourceState.DONE if each.whole else SourceState.PENDING,
+            "reason": each.reason if each.whole else None,
+            "generated_images": list(each.generated_images),
+        }
+        for each in taken
+    ]
+    stood = set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
+    ended = {each.source for each in taken if each.whole and each.source in stood}
+    if not ended:
+        return stood, None, False
+    told = notify and deliveries.sources_finished(session, job_id, ended)
+    return stood, join(session, job_id), told
+
+
+_BEGIN_WITH = text(
+    """
+    UPDATE job_sources s SET state = b.state, reason = b.reason, generated_images = b.generated_images,
+                             started_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END,
+                             completed_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END
+    FROM jsonb_to_recordset(CAST(:begins AS jsonb)) AS b (source text, state text, reason text, generated_images jsonb)
+    WHERE s.job_id = :job_id AND s.source = b.source AND s.state = 'pending' AND s.attempt = 0
+    RETURNING s.source
+    """
+)
+
+
+_FINISH = text(
+    """
+    UPDATE job_sources s SET state = e.state, reason = e.reason, generated_images = e.generated_images,
+                             lease_until = NULL, completed_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:ends AS jsonb))
+        AS e (source text, attempt smallint, state text, reason text, generated_images jsonb)
+    WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
+    RETURNING s.source
+    """
+)
+
+
+def keep(session: Session, claimed: JobSource, generated_images: Sequence[Mapping[str, Any]]) -> bool:
+    """Writes down what a claimed source has generated so far, and gives it its time anew; False when it was fenced off."""
+    given = {**_fence(claimed), "generated_images": json.dumps(list(generated_images))}
+    return session.scalar(_KEEP, given) is not None
+
+
+_KEEP = text(
+    """
+    UPDATE job_sources SET generated_images = CAST(:generated_images AS jsonb),
+                           timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
+    """
+)
+
+
+def park(session: Session, claimed: JobSource, wait: timedelta) -> bool:
+    """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
+    return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
+
+
+_PARK = text(
+    """
+    UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, requeues = 0,
+                           requeued_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    RETURNING source
+    """
+)
+
+
+def _fence(claimed: JobSource) -> dict[str, Any]:
+    return {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
+
+
+def release(session: Session, claimed: JobSource) -> None:
+    """Gives a claim back after an error that may pass; the sweep hands the source on again."""
+    session.execute(_RELEASE, _fence(claimed))
+
+
+_RELEASE = text(
+    """
+    UPDATE job_sources SET state = 'pending', lease_until = NULL, requeued_at = clock_timestamp()
+    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    """
+)
+
+
+def lock(session: Session, job_id: uuid.UUID) -> bool | None:
+    """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
+
+    None when it is not being resynthesized (any more).
+    """
+    notify: bool | None = session.scalar(_LOCK, {"job_id": job_id})
+    return notify
+
+
+_LOCK = text(
+    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesizing' FOR UPDATE"
+)
+
+
+def join(session: Session, job_id: uuid.UUID) -> Stage | None:
+    """Moves a locked job on if none of its sources is open; returns the stage it entered."""
+    to = session.scalar(_JOIN, {"job_id": job_id})
+    return None if to is None else Stage(to)
+
+
+_JOIN = text(
+    f"""
+    UPDATE jobs SET {setting(LEAVING)}, stage = s.next
+    FROM (
+        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
+        FROM job_sources WHERE job_id = :job_id
+    ) s
+    WHERE id = :job_id AND NOT s.waiting
+    RETURNING stage
+    """  # noqa: S608 - our own words
+)

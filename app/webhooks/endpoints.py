@@ -1,0 +1,101 @@
+"""The repository of endpoints and secrets: where a tenant is told of its jobs, and what that is signed with."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Text, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.db.models import Tenant, WebhookDelivery, WebhookEndpoint
+from app.webhooks.events import EventType
+from app.webhooks.schedule import DeliveryState
+from app.webhooks.signing import new_secret
+
+
+def create(
+    session: Session, tenant_id: uuid.UUID, url: str, events: Sequence[EventType], description: str | None
+) -> WebhookEndpoint:
+    """An endpoint with a secret of its own."""
+    return session.scalars(
+        insert(WebhookEndpoint)
+        .values(
+            tenant_id=tenant_id,
+            url=url,
+            events=list(events),
+            description=description,
+            secrets=[{"secret": new_secret(), "expires_at": None}],
+        )
+        .returning(WebhookEndpoint)
+    ).one()
+
+
+def find(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> WebhookEndpoint | None:
+    """The endpoint, if it is this tenant's; locked, so that two who change it do so one after the other."""
+    return session.scalars(
+        select(WebhookEndpoint)
+        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.tenant_id == tenant_id)
+        .with_for_update()
+    ).one_or_none()
+
+
+def of_tenant(session: Session, tenant_id: uuid.UUID) -> Sequence[WebhookEndpoint]:
+    """The tenant's endpoints, oldest first."""
+    return session.scalars(
+        select(WebhookEndpoint).where(WebhookEndpoint.tenant_id == tenant_id).order_by(WebhookEndpoint.id)
+    ).all()
+
+
+def move(session: Session, endpoint: WebhookEndpoint, url: str) -> None:
+    """Changes where it is; what still has to be delivered goes to the new address."""
+    endpoint.url = url
+    session.execute(update(WebhookDelivery).where(_pending(endpoint.id)).values(url=url))
+
+
+def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> None:
+    """Sends nothing there any more, and drops what was still to be sent."""
+    session.execute(
+        update(WebhookEndpoint)
+        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
+        .values(disabled_at=func.clock_timestamp(), disabled_reason=reason)
+    )
+    session.execute(
+        update(WebhookDelivery)
+        .where(_pending(endpoint_id))
+        .values(state=DeliveryState.DROPPED, lease_until=None, completed_at=func.clock_timestamp())
+    )
+
+
+def rotate(endpoint: WebhookEndpoint, now: datetime, overlap: timedelta) -> str:
+    """Gives the endpoint a new secret and returns it; the former one goes on signing, too, during the overlap."""
+    secret = new_secret()
+    before = endpoint.secrets[0] | {"expires_at": (now + overlap).isoformat()}
+    endpoint.secrets = [{"secret": secret, "expires_at": None}, before]
+    return secret
+
+
+def signing_secrets(stored: Sequence[dict[str, Any]], now: datetime) -> tuple[str, ...]:
+    """Of an endpoint's stored secrets those that sign now, newest first."""
+    return tuple(
+        each["secret"]
+        for each in stored
+        if each["expires_at"] is None or datetime.fromisoformat(each["expires_at"]) > now
+    )
+
+
+def default_secret(session: Session, tenant_id: uuid.UUID) -> str:
+    """The secret that signs what goes to the `webhook_url` of the tenant's jobs; made when it is first asked for."""
+    found = session.scalar(select(Tenant.webhook_secret).where(Tenant.id == tenant_id))
+    if found is not None:
+        return found
+    # Two may ask for the first time at once: both get what the first of them wrote.
+    written = func.coalesce(Tenant.webhook_secret, new_secret(), type_=Text)
+    made: str = session.scalars(
+        update(Tenant).where(Tenant.id == tenant_id).values(webhook_secret=written).returning(written)
+    ).one()
+    return made
+
+
+def _pending(endpoint_id: uuid.UUID) -> Any:
+    return (WebhookDelivery.endpoint_id == endpoint_id) & (WebhookDelivery.state == DeliveryState.PENDING)

@@ -1,0 +1,31 @@
+"""The candidate sources that an installation knows, read from `sources/*.toml`. Data only: no adapter, no torch."""
+
+from attribution.catalog.catalog import Catalog
+from attribution.catalog.reading import files_of, load_catalog, read_source
+from attribution.catalog.source import (
+    DEFAULT_TIMEOUT_SECONDS,
+    LOCAL,
+    NO_ADAPTER,
+    Lifecycle,
+    LifecycleState,
+    Limits,
+    Parameter,
+    SeedSupport,
+    Source,
+)
+
+__all__ = [
+    "DEFAULT_TIMEOUT_SECONDS",
+    "LOCAL",
+    "NO_ADAPTER",
+    "Catalog",
+    "Lifecycle",
+    "LifecycleState",
+    "Limits",
+    "Parameter",
+    "SeedSupport",
+    "Source",
+    "files_of",
+    "load_catalog",
+    "read_source",
+]

@@ -1,0 +1,56 @@
+"""The caller's own images in a generator's place, for sources that no program can call.
+
+They stand for what the source generated from the caption; whether it did, only the caller knows.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL.Image import Image
+
+from attribution.errors import ConfigurationError, ImageError
+from attribution.image import load
+from attribution.ports import BY_CALLER, MOST_REFERENCES, Deadline, GeneratedImage, ModelRef
+
+
+class References:
+    """Brings the same images, however many are asked for; no seed of theirs is known."""
+
+    def __init__(self, source: str, images: Sequence[Image]) -> None:
+        self._source = source
+        self._generated_images = tuple(GeneratedImage(image, None) for image in images)
+
+    @property
+    def source(self) -> str:
+        """The source's id in the catalog."""
+        return self._source
+
+    @property
+    def ref(self) -> ModelRef:
+        """Not the catalog's revision: which one generated them, nobody here knows."""
+        return ModelRef("reference", BY_CALLER)
+
+    def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> tuple[GeneratedImage, ...]:
+        """All of them."""
+        return self._generated_images
+
+
+def load_references(folder: Path) -> tuple[Image, ...]:
+    """The 1 to 16 images of a folder in canonical form, by file name; hidden files do not count.
+
+    Raises ConfigurationError where there are fewer or more, ImageError that names a file which is no image, and
+    OSError.
+    """
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    if not 1 <= len(files) <= MOST_REFERENCES:
+        raise ConfigurationError(
+            f"{folder} has {len(files)} files; bring 1 to {MOST_REFERENCES} generated images of a source."
+        )
+    return tuple(map(_load, files))
+
+
+def _load(file: Path) -> Image:
+    try:
+        return load(file).image
+    except ImageError as error:
+        raise type(error)(f"{file}: {error}") from error

@@ -1,0 +1,133 @@
+"""The method's own HTTP client, one per process: connections are kept and shared by its threads.
+
+On httpcore, like the service's guarded one: there are no redirects, cookies or proxies from the environment that
+would have to be switched off. Unlike that one it goes where it is told; `fetch` is for https addresses alone.
+"""
+
+import ssl
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+import httpcore
+import httpx
+
+from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
+from attribution.ports import Deadline
+from attribution.resynthesis.remote.key_scope import scheme_of
+from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.timed import TimedStream, time_left, time_limit
+
+CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 15.0
+_IDLE_CONNECTIONS = 64
+_MAX_REDIRECTS = 3
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class HttpClient:
+    """Calls and fetches, within the deadline, never reading more than asked for."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls or httpx.create_ssl_context(),
+            max_connections=None,  # as many as there are threads; one slow vendor must not keep others waiting
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=_Backend(),
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._pool.close()
+
+    def send(
+        self, request: Request, url: str, headers: Mapping[str, str], deadline: Deadline, max_bytes: int
+    ) -> HttpResponse:
+        """See `Web`."""
+        sent = {
+            "accept": "*/*",
+            "accept-encoding": "identity",  # a few compressed kilobytes can be gigabytes
+            "user-agent": "whodrew",
+            **request.headers,
+            **headers,
+        }
+        parsed = httpx.URL(url)
+        sent["host"] = parsed.netloc.decode("ascii")
+        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+        try:
+            with (
+                time_limit(timedelta(seconds=max(0.0, deadline.remaining()))),
+                self._pool.stream(
+                    request.method,
+                    target,
+                    headers=list(sent.items()) + ([("content-length", str(len(request.body)))] if request.body else []),
+                    content=request.body or None,
+                ) as response,
+            ):
+                return _read(response, max_bytes)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise NotReached("The source cannot be reached.") from error
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            if deadline.passed():
+                raise SourceTimeout("The source had not answered when its time was over.") from error
+            raise AnswerLost("The connection to the source broke before it had answered.") from error
+
+    def fetch(self, url: str, max_bytes: int, deadline: Deadline) -> bytes:
+        """What an https address holds, without a key; see `Fetch`."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            if scheme_of(url) != "https":
+                raise SourceError("The source says that its generated image is at an address which is not https.")
+            answer = self.send(Request.get(url), url, {}, deadline, max_bytes)
+            if answer.status == 200:
+                return answer.body
+            if answer.status not in _REDIRECTS:
+                raise fetch_failure(answer.status)
+            try:
+                url = str(httpx.URL(url).join(answer.headers.get("location", "")))
+            except httpx.InvalidURL:
+                raise fetch_failure(answer.status) from None
+        raise SourceError("The address of the generated image redirects too often.")
+
+
+def fetch_failure(status: int) -> SourceError:
+    """What a generated image's address said instead of giving it."""
+    if status in (401, 403, 404, 410):
+        return SourceError(
+            f"The address of the generated image no longer holds it (status {status}); such addresses expire."
+        )
+    if status in (408, 425, 429) or status >= 500:
+        return SourceUnavailable(f"The address of the generated image answered with status {status}.")
+    return SourceError(f"The address of the generated image answered with status {status}.")
+
+
+def _read(response: httpcore.Response, max_bytes: int) -> HttpResponse:
+    headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise SourceError("The source answered with a compressed body although none was asked for.")
+    body = bytearray()
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise SourceError(f"The source answered with more than {max_bytes:,} bytes.")
+    return HttpResponse(response.status, headers, bytes(body))
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects as httpcore does, and never waits beyond the deadline."""
+
+    def __init__(self) -> None:
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        try:
+            left = min(CONNECT_SECONDS, time_left())
+        except httpcore.ReadTimeout as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        return TimedStream(self._network.connect_tcp(host, port, timeout=left, socket_options=socket_options))

@@ -1,1 +1,0 @@
-"""Datasets, evaluation and calibration of the method, by the papers' procedure: `python -m benchmark --help`."""

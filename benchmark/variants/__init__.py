@@ -1,1 +1,0 @@
-"""The variants of the method side by side, on a dataset or on real images: `python -m benchmark variants --help`."""

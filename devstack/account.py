@@ -1,0 +1,67 @@
+"""Who the servers run as: Postgres refuses root, so root hands both to an ordinary account."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.errors import EmbeddedError
+
+# Postgres looks its uid up, so only accounts with a passwd entry will do.
+IMAGES_PER_SOURCE = ("postgres", "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that root can step down to."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def can_run(self, argv: Sequence[str | Path]) -> bool:
+        """Whether this account can execute a command: tried for real, which covers modes, ACLs and mounts."""
+        try:
+            done = subprocess.run(
+                [os.fspath(part) for part in argv],
+                user=self.uid, group=self.gid, extra_groups=[], cwd="/", env={"LC_ALL": "C"},
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+        except OSError:
+            return False
+        return done.returncode == 0
+
+    def can_enter(self, directory: Path) -> bool:
+        """Whether every directory from the root down to this one lets the account through."""
+        return self.can_run(["/bin/sh", "-c", 'cd -- "$1"', "sh", directory])
+
+
+def server_account(data: Path) -> Account | None:
+    """The account for the servers, or None to run them as ourselves.
+
+    Root leaves existing data with its owner: the checkout may have been used by an ordinary user before.
+    """
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (uid := data.stat().st_uid) != 0:
+        return _account(pwd.getpwuid(uid))
+    for name in IMAGES_PER_SOURCE:
+        try:
+            return _account(pwd.getpwnam(name))
+        except KeyError:
+            continue
+    raise EmbeddedError(f"Postgres does not run as root, and there is none of {IMAGES_PER_SOURCE} to step down to")
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def give(path: Path, account: Account | None) -> None:
+    """Hand a path over to the account the servers run as (nothing to do when that is ourselves)."""
+    if account is not None:
+        os.chown(path, account.uid, account.gid)

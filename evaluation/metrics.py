@@ -1,0 +1,66 @@
+"""Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of who generated each query."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.intp]
+RESAMPLES = 10_000
+
+
+def nearest(distances: Floats) -> Indices:
+    """(n, S) indices of sources, nearest first; ties stand in catalog order, as in attribution.rank."""
+    return np.argsort(distances, axis=1, kind="stable")
+
+
+def softmax(distances: Floats) -> NDArray[np.float64]:
+    """(n, S) scores exp(−d), of sum one along a row: attribution.rank's with τ = 1."""
+    shifted = np.exp(-(distances - distances.min(axis=1, keepdims=True)).astype(np.float64))
+    scores: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores
+
+
+def top(order: Indices, truth: Indices, k: int) -> NDArray[np.bool_]:
+    """(n,) whether the right source is among the first k of (n, S) `order`."""
+    return np.asarray((order[:, :k] == truth[:, None]).any(axis=1))
+
+
+def confusion(predicted: Indices, truth: Indices, count: int) -> Indices:
+    """(S, S) counts: rows who generated it, columns who was nearest."""
+    table = np.zeros((count, count), np.intp)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def auroc(positive: Floats, negative: Floats) -> float:
+    """How often a positive's score is above a negative's, a tie counting half; NaN where either is missing."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left").sum()
+    up_to = np.searchsorted(ordered, positive, "right").sum()
+    return float((int(below) + int(up_to)) / (2 * len(positive) * len(negative)))
+
+
+def macro_auroc(scores: Floats, truth: Indices) -> float:
+    """One source against the rest, by its own column of (n, S) scores, averaged over sources."""
+    each = [auroc(scores[truth == s, s], scores[truth != s, s]) for s in range(scores.shape[1])]
+    return float(np.mean(each))
+
+
+def interval(values: NDArray[Any], groups: Sequence[int] | Indices | None = None, seed: int = 0) -> list[float]:
+    """The middle 95 % of means of (…, P) values when columns, characters say, are generated with replacement.
+
+    Columns that share their difficulty, such as images of one prompt, are generated together: `groups` says which do, (P,).
+    Of a difference between two methods, on the same queries, it is the paired interval.
+    """
+    columns = values.reshape(-1, values.shape[-1]).sum(axis=0, dtype=np.float64)
+    rows = values.size // values.shape[-1]
+    _, group = np.unique(np.arange(len(columns)) if groups is None else groups, return_inverse=True)
+    sums, sizes = np.bincount(group, columns), np.bincount(group) * rows
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    low, high = np.quantile(sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1), [0.025, 0.975])
+    return [float(low), float(high)]

@@ -1,0 +1,6 @@
+"""Everything that is measured, as data: steps that are commands of this benchmark, and a run of what is missing."""
+
+from evaluation.plan.sizes import FULL, SIZES, SMALL, Real, Size
+from evaluation.plan.steps import PlanStep, steps
+
+__all__ = ["FULL", "SIZES", "SMALL", "Real", "Size", "PlanStep", "steps"]

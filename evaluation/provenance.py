@@ -1,0 +1,115 @@
+"""What a figure must be able to say of itself: by which command it came, when, on what machine, with which versions.
+
+A command's output carries it as `made`. No paths of this machine: a folder elsewhere is only named.
+"""
+
+import os
+import platform
+import re
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from evaluation.paths import ROOT
+from evaluation.store import digest
+
+LIBRARIES = (
+    "whodrew", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "open_clip_torch", "transformers",
+    "diffusers", "peft", "timm", "onnxruntime", "matplotlib",
+)  # fmt: skip
+_PATH = re.compile(r"(?<![^:,=])/[^:,#?]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    arguments: tuple[str, ...] = ()
+    started: float = field(default_factory=time.monotonic)
+
+
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
+
+
+@contextmanager
+def running(arguments: Sequence[str]) -> Iterator[None]:
+    """What is written meanwhile was made by `python -m evaluation` with these arguments."""
+    token = _run.set(_Run(tuple(arguments)))
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def made() -> dict[str, Any]:
+    """Command, time in UTC, seconds since the command began, machine and versions."""
+    run = _run.get() or _Run()
+    return {
+        "command": command(run.arguments),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - run.started, 1),
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def command(arguments: Sequence[str]) -> str:
+    """As somebody would type it in the repository."""
+    return shlex.join(["python", "-m", "benchmark", *map(_portable, arguments)])
+
+
+def _portable(argument: str) -> str:
+    """Also within a specification such as onnx:local-dir:DIRECTORY#layer=2."""
+    return _PATH.sub(lambda found: _named(Path(found[0])), argument)
+
+
+def _named(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else f"…/{path.name}"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory in GiB and operating system."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": _system(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
+
+
+def weights(directory: Path) -> dict[str, str]:
+    """sha256 of every file of weights below a directory, by path."""
+    files = sorted(path for path in directory.rglob("*") if path.suffix in {".safetensors", ".onnx"})
+    return {path.relative_to(directory).as_posix(): digest(path) for path in files}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what measures; a library that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

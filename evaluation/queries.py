@@ -1,0 +1,87 @@
+"""What is asked about, whether a dataset's originals or images by real generators: files, features, and groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.ports import Embedder
+from evaluation.dataset import MANIFEST, Dataset
+from evaluation.evaluate import rankings
+from evaluation.features import Features, embed
+from evaluation.metrics import RESAMPLES, nearest
+from evaluation.real import Gallery, RealImage
+from evaluation.split import Side
+from evaluation.store import Store
+
+
+@dataclass(frozen=True)
+class Queries:
+    """(S, P) images with their features, and (P,) what they have in common: a character, a prompt."""
+
+    pictures: Sequence[Sequence[RealImage]]
+    groups: Sequence[int]
+    features: Features
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of them: of a dataset some sources and sides, of a folder so many images of each model and prompt."""
+
+    sources: Sequence[str] | None = None
+    sides: Sequence[Side] | None = None
+    pictures: int | None = None
+
+
+def open_queries(directory: Path, embedder: Embedder, store: Store, part: Part) -> Queries:
+    """Of a dataset, or else of a folder of MODEL/PROMPT__NUMBER.png. Raises ConfigurationError where it is neither."""
+    if (directory / MANIFEST).is_file():
+        dataset = Dataset.open(directory)
+        features = embed(dataset, embedder, store).of(part.sources, part.sides)
+        return Queries(_originals(dataset, features), features.characters, features)
+    gallery = Gallery.open(directory)
+    features = gallery.features(embedder, store)
+    count = len(gallery.pictures[0][0])
+    asked = [at for at in range(len(gallery.groups)) if at % count < (part.pictures or count)]
+    return Queries(
+        [[row[at] for at in asked] for row in gallery.queries],
+        [gallery.groups[at] for at in asked],
+        replace(
+            features,
+            characters=tuple(features.characters[at] for at in asked),
+            originals=features.originals[:, asked],
+            resyntheses=features.resyntheses[:, asked],
+        ),
+    )
+
+
+def answers(features: Features, distance: str, images_per_source: int) -> NDArray[np.intp]:
+    """(S, P) the nearest source."""
+    found = rankings(features, distance, images_per_source)
+    nearby: NDArray[np.intp] = nearest(found.flat)[:, 0].reshape(found.distances.shape[:2])
+    return nearby
+
+
+def ratio_interval(
+    part: NDArray[np.bool_], whole: NDArray[np.bool_], groups: NDArray[np.intp], seed: int = 0
+) -> list[float]:
+    """The middle 95 % of Σ part / Σ whole over (S, P) queries when groups, of columns, are generated with replacement."""
+    names, column = np.unique(groups, return_inverse=True)
+    sums = np.zeros((2, len(names)))
+    for at, values in enumerate((part, whole)):
+        np.add.at(sums[at], column, values.sum(axis=0))
+    chosen = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    generated = sums[:, chosen].sum(axis=2)  # (2, RESAMPLES)
+    low, high = np.quantile(generated[0] / np.maximum(generated[1], 1), [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def _originals(dataset: Dataset, features: Features) -> list[list[RealImage]]:
+    originals = {
+        (item.of, item.character): RealImage(dataset.directory / item.file, item.sha256)
+        for item in dataset.items
+        if item.source is None
+    }
+    return [[originals[source, number] for number in features.characters] for source in features.sources]

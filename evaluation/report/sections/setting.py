@@ -1,0 +1,93 @@
+"""Where and with what it was measured: machine, versions, weights, and the command behind each result."""
+
+from evaluation.report.gather import Results
+from evaluation.report.html import Html, code, element, table
+from evaluation.report.section import Missing, Part, Section, text
+
+_SHOWN = 16  # digits of a hash; the whole is in the results
+_SHARED = {"captioner", "clip", "clip-onnx"}  # of all sources
+
+
+def setting(results: Results) -> Section:
+    """Everything that a repetition needs."""
+    parts: list[Part] = [
+        text(
+            "Every result is a file in ",
+            code("results/"),
+            " beside this page, which says by which command it was made. ",
+            code("make benchmark"),
+            " does all of it, and what is there is not done again.",
+        ),
+        _commands(results),
+        _machines(results),
+        *_dataset(results),
+    ]
+    return Section("setting", "Machine, versions, weights and commands", parts)
+
+
+def _commands(results: Results) -> Html:
+    rows = []
+    for name in results.documents:
+        made = results.made(name)
+        rows.append(
+            [
+                element("span", name, id=f"made-{name}"),
+                made.get("at", "not noted").replace("T", " ").removesuffix("+00:00"),
+                f"{made['seconds']:.0f}" if "seconds" in made else "not noted",
+                code(made["command"]) if "command" in made else "not noted",
+            ]
+        )
+    return table(
+        ["result", "made, UTC", "seconds", "command"],
+        rows,
+        "Seconds are those of the run that wrote the file; what had been done before came from the store.",
+    )
+
+
+def _machines(results: Results) -> Html:
+    """A column for each machine, and each set of versions, that results name."""
+    seen: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name in results.documents:
+        made = results.made(name)
+        if "machine" in made:
+            told = {
+                **{key.replace("_gib", ", GiB"): str(value) for key, value in made["machine"].items()},
+                **made["versions"],
+            }
+            seen.setdefault(tuple(told.items()), []).append(name)
+    keys = list(dict.fromkeys(key for told in seen for key, _ in told))
+    head = ["", *(f"{len(names)} results" if len(seen) > 1 else "all results that note it" for names in seen.values())]
+    return table(head, [[key, *(dict(told).get(key, "–") for told in seen)] for key in keys])
+
+
+def _dataset(results: Results) -> list[Part]:
+    if "dataset" not in results:
+        return [Missing("dataset", "what the dataset is made of, and the hashes of all weights")]
+    document = results["dataset"]
+    sides: dict[str, int] = {}
+    for character in document["characters"]:
+        sides[character["side"]] = sides.get(character["side"], 0) + 1
+    told = (
+        f"The dataset: {len(document['characters'])} characters ("
+        + ", ".join(f"{count} {side}" for side, count in sides.items())
+        + f"), {document['originals']} originals, {document['resyntheses']} resyntheses, γ = {document['images_per_source']}, "
+        f"captions by {document['captioner']}."
+    )
+    rows = [
+        [source["id"], source["family"], source["part"], source["revision"], _hashes(source["weights"])]
+        for source in document["sources"]
+    ]
+    others = [[name, _short(value)] for name, value in document["weights"].items() if name.partition("/")[0] in _SHARED]
+    return [
+        text(told),
+        table(["source", "family", "part", "revision", "sha256 of its weights"], rows),
+        table(["captioner and embedder", "sha256"], others),
+    ]
+
+
+def _hashes(weights: dict[str, str]) -> Html:
+    return Html(element("div", *(element("div", f"{name} ", _short(value)) for name, value in weights.items())))
+
+
+def _short(value: str) -> Html:
+    return element("code", value[:_SHOWN], title=value)

@@ -1,0 +1,157 @@
+"""What the measurements say, in sentences made of their figures."""
+
+from collections.abc import Sequence
+
+from evaluation.report.gather import Document, Results
+from evaluation.report.html import Html, element
+from evaluation.report.section import Part, Section, text
+from evaluation.report.sections.shots import FORMS
+from evaluation.report.words import listed, number, percent, points
+
+
+def summary(results: Results) -> Section:
+    """One point for each thing that was measured."""
+    found = [
+        sentence
+        for tell in (_accuracy, _left_out, _t1, _plugin, _candidates, _distances, _captions, _distortions, _real)
+        for sentence in tell(results)
+    ]
+    parts: list[Part] = [
+        text(
+            "The method of arXiv 2510.24278 and arXiv 2403.01489, measured: an image is captioned, every candidate "
+            "source generates the caption, and the image goes to the source whose generating is nearest. “Demo models” are "
+            "the small generators, captioner and CLIP that ship with this project; figures of the papers' own sources "
+            "need those sources. In brackets are 95 % intervals."
+        ),
+        Html(element("ul", *(element("li", sentence) for sentence in found))),
+    ]
+    return Section("summary", "What the measurements say", parts)
+
+
+def _accuracy(results: Results) -> list[str]:
+    runs = [results[name]["runs"][0] for name in results.fitting("zoo-evaluate-*")]
+    told = [
+        f"{len(run['sources'])} classes {percent(run['accuracy'], run['accuracy_interval_95'])}, "
+        f"chance {percent(run['chance'])}"
+        for run in runs
+    ]
+    return [f"The right source is nearest: {'; '.join(told)}."] if told else []
+
+
+def _left_out(results: Results) -> list[str]:
+    names = results.fitting("zoo-evaluate-*")
+    row = results[names[-1]]["runs"][0].get("leave_one_out", {}).get("all") if names else None
+    if row is None:
+        return []
+    told = number(row["auroc_distance"], row.get("auroc_distance_interval_95"))
+    return [f"Whether the right source was asked at all, the nearest distance tells with an AUROC of {told}."]
+
+
+def _t1(results: Results) -> list[str]:
+    if "zoo-t1" not in results:
+        return []
+    told = []
+    for run in results["zoo-t1"]["runs"]:
+        apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
+        there = {name: at for name, at in run["crosses_at"].items() if name not in FORMS and name not in apart}
+        crossing = [f"{_said(name)} from {at} shots on" for name, at in there.items() if at]
+        never = [_said(name) for name, at in there.items() if not at and run["settled"][name]]
+        told.append(
+            f"{len(run['sources'])} classes: "
+            + (f"{listed(crossing)} at or above resynthesis" if crossing else _nobody(run, never))
+            + (f"; {listed(never)} never up to {run['shots'][-1]}." if crossing and never else ".")
+        )
+    return told
+
+
+def _nobody(run: Document, never: Sequence[str]) -> str:
+    if not never:
+        return "whether a baseline reaches resynthesis is not known"
+    return f"with up to {run['shots'][-1]} shots {listed(never)} stay{'s' * (len(never) == 1)} below resynthesis"
+
+
+def _said(name: str) -> str:
+    return "the best CLIP classifier" if name == "best" else name
+
+
+def _plugin(results: Results) -> list[str]:
+    rows = _comparable(results["zoo-t1"]["runs"][0]) if "zoo-t1" in results else []
+    rows = rows or (results["zoo-prior"]["rows"] if "zoo-prior" in results else [])
+    if not rows:
+        return []
+    low, high = min(rows, key=lambda row: row["gain"]), max(rows, key=lambda row: row["gain"])
+    return [
+        f"As a plug-in, resynthesis adds between {points(low['gain'], low['gain_interval_95'])} points "
+        f"({_learned(low)}) and {points(high['gain'], high['gain_interval_95'])} points ({_learned(high)}) to a "
+        "trained method; beside resynthesis alone the two together are "
+        f"{points(min(row['gain_over_resynthesis'] for row in rows))} to "
+        f"{points(max(row['gain_over_resynthesis'] for row in rows))} points."
+    ]
+
+
+def _comparable(run: Document) -> list[Document]:
+    apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
+    return [row for row in run["plugin"] if row["method"] not in apart]
+
+
+def _learned(row: Document) -> str:
+    return f"{row['method']}, {row['shots']} shot{'s' * (row['shots'] > 1)}"
+
+
+def _candidates(results: Results) -> list[str]:
+    if "zoo-candidates" not in results:
+        return []
+    rows = [row for row in results["zoo-candidates"]["rows"] if row["aggregate"] == "mean"]
+    first, last = rows[0], rows[-1]
+    return [
+        f"{last['images_per_source']} generated images of each source instead of {first['images_per_source']}, "
+        f"{_sources(results['zoo-candidates'])}: "
+        f"{percent(last['accuracy'], last['interval_95'])} instead of "
+        f"{percent(first['accuracy'], first['interval_95'])}, for {last['images']} images a query instead of "
+        f"{first['images']}."
+    ]
+
+
+def _distances(results: Results) -> list[str]:
+    if "zoo-distances" not in results:
+        return []
+    rows = results["zoo-distances"]["rows"]
+    best = max(rows, key=lambda row: row["accuracy"])
+    cosine = next(row for row in rows if row["distance"] == "cosine")
+    told = [f"{row['distance']} {percent(row['accuracy'], row['interval_95'])}" for row in (best, cosine)]
+    return [f"By distance, {_sources(results['zoo-distances'])}: {', '.join(dict.fromkeys(told))}."]
+
+
+def _captions(results: Results) -> list[str]:
+    if "zoo-captions" not in results:
+        return []
+    told = [
+        f"{row['captioner'].partition(':')[0]} {percent(row['accuracy'], row['interval_95'])}"
+        for row in results["zoo-captions"]["captioners"]
+    ]
+    return [f"By captioner, {_sources(results['zoo-captions'])}: {', '.join(told)}."]
+
+
+def _distortions(results: Results) -> list[str]:
+    if "zoo-distortions" not in results:
+        return []
+    rows = [row for run in results["zoo-distortions"]["runs"] for row in run["rows"]]
+    worst = sorted(rows, key=lambda row: row["share_of_clean"])[:3]
+    told = [f"{row['distortion']} {percent(row['share_of_clean'], row['share_interval_95'])}" for row in worst]
+    return [f"What the three worst distortions leave of the accuracy: {', '.join(told)}."]
+
+
+def _sources(document: Document) -> str:
+    return f"{len(document['about']['sources'])} sources"
+
+
+def _real(results: Results) -> list[str]:
+    if "real-candidates" not in results:
+        return []
+    document = results["real-candidates"]
+    rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
+    told = [
+        f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])
+    ]
+    chance = percent(1 / len(document["about"]["sources"]))
+    return [f"Real images of three models, natural prompt: {', '.join(told)}; chance {chance}."]

@@ -1,0 +1,121 @@
+"""What variants are compared on: the features and images of a dataset, or of real images of the same prompts.
+
+Names of axes are those of `evaluation.features`. Queries that share their difficulty, by character or by prompt, have
+a group in common: intervals generate groups, and nothing is trained on the group that it is tested on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.distance import HYBRIDS, PAIRWISE, PIXELWISE
+from attribution.distance.hybrid import mean_z
+from attribution.errors import ConfigurationError
+from attribution.ports import Aggregate, Embedder
+from attribution.rank import over_generated_images
+from evaluation.dataset import Dataset
+from evaluation.evaluate import Rankings
+from evaluation.features import Features, embed
+from evaluation.metrics import Indices
+from evaluation.pixels import compare
+from evaluation.real import Gallery, RealImage
+from evaluation.split import Side
+from evaluation.store import Store
+
+
+@dataclass(frozen=True)
+class Subject:
+    """(S, P) images and the (S, P, S, K) generated images of each, with features of both and (P,) groups."""
+
+    name: str
+    over: str  # what the groups are
+    features: Features
+    groups: Indices
+    queries: Sequence[Sequence[RealImage]]
+    generated_images: Sequence[Sequence[Sequence[Sequence[RealImage]]]]
+    store: Store
+    _pixels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, embedder: Embedder, store: Store) -> "Subject":
+        """Every original, and what was generated after it."""
+        features = embed(dataset, embedder, store).of()
+        pictures = {
+            (item.of, item.character, item.source, item.k): RealImage(dataset.directory / item.file, item.sha256)
+            for item in dataset.items
+        }
+        names, numbers, ks = features.sources, features.characters, range(features.images_per_source)
+        return cls(
+            dataset.directory.name,
+            "characters",
+            features,
+            np.arange(len(numbers)),
+            [[pictures[of, number, None, None] for number in numbers] for of in names],
+            [[[[pictures[of, number, by, k] for k in ks] for by in names] for number in numbers] for of in names],
+            store,
+        )
+
+    @classmethod
+    def of_gallery(cls, folder: Path, embedder: Embedder, store: Store) -> "Subject":
+        """Real images of the same prompts: see `evaluation.real`."""
+        gallery = Gallery.open(folder)
+        count = len(gallery.pictures[0][0])
+        generated_images = [
+            [
+                [[of_prompt[(i + 1 + k) % count] for k in range(count - 1)] for of_prompt in by_model]
+                for by_model in zip(*gallery.pictures, strict=True)
+                for i in range(count)
+            ]
+        ] * len(gallery.models)
+        return cls(
+            folder.name,
+            "prompts",
+            gallery.features(embedder, store),
+            np.asarray(gallery.groups),
+            gallery.queries,
+            generated_images,
+            store,
+        )
+
+    def columns(self, side: Side) -> Indices:
+        """The places of a side's characters; none where there are no sides."""
+        side_of = self.features.side
+        return np.flatnonzero([side_of.get(number) is side for number in self.features.characters])
+
+    def apart(self, distance: str, images_per_source: int) -> NDArray[np.float64]:
+        """(S, P, S, γ) distances, as the service computes them, of the first γ generated images."""
+        if images_per_source > self.features.images_per_source:
+            raise ConfigurationError(
+                f"{self.name} has {self.features.images_per_source} generated images of each, not {images_per_source}."
+            )
+        if distance in HYBRIDS:
+            parts = [self.apart(part.name, images_per_source) for part in HYBRIDS[distance].parts]
+            s, p, _, k = parts[0].shape
+            return mean_z([part.reshape(s, p, s * k) for part in parts]).reshape(s, p, s, k)
+        if distance in PIXELWISE:
+            return self._on_pixels(distance)[..., :images_per_source]
+        return self._on_features(distance)[..., :images_per_source]
+
+    def rankings(self, distance: str, images_per_source: int, aggregate: Aggregate = Aggregate.MEAN) -> Rankings:
+        """The rankings of all queries."""
+        return Rankings(
+            self.features.sources, over_generated_images(self.apart(distance, images_per_source), aggregate)
+        )
+
+    def _on_features(self, distance: str) -> NDArray[np.float64]:
+        generated = self.features.resyntheses
+        s, p, _, k, d = generated.shape
+        rows = generated.reshape(s, p, s * k, d).astype(np.float64)
+        apart = PAIRWISE[distance].between(self.features.originals.astype(np.float64), rows)
+        return apart.reshape(s, p, s, k).astype(np.float64, copy=False)
+
+    def _on_pixels(self, distance: str) -> NDArray[np.float64]:
+        if distance not in self._pixels:
+            shape = self.features.resyntheses.shape[:4]
+            queries = [query for row in self.queries for query in row]
+            after = [[each for of in by for each in of] for row in self.generated_images for by in row]
+            self._pixels[distance] = compare(distance, queries, after, self.store).reshape(shape)
+        return self._pixels[distance]

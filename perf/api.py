@@ -1,0 +1,210 @@
+"""`make bench-api`: what the service's HTTP side costs beside a bare FastAPI, from a thousand jobs to a million.
+
+Everything is measured in turn in one run, on one API process, fsync on: POST of a 1024×1024 JPEG at concurrency 16;
+polling from Redis, from the moment on at which it is emptied, and each job once from Postgres; listing; and ten times
+more than can be done.
+"""
+
+import io
+import itertools
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import redis
+from PIL import Image
+
+from devstack.stack import Stack
+from perf.fakes import fake_service
+from perf.job_client import authorization
+from perf.load import LoadFigures, closed_loop, multipart, request
+from perf.overload import overload
+from perf.report import Bound, finish
+from perf.seed import seed
+
+CONNECTIONS = 16
+SECONDS = 4.0
+ROUNDS = 5
+SIZES = (1_000, 1_000_000)
+POST_BOUND, POLL_BOUND = 0.6, 0.7
+FLAT_RATE, FLAT_P99 = 1.25, 1.5
+ENDLESS = "1000000000"
+
+
+def pictures(count: int = 32) -> list[bytes]:
+    """JPEGs of 1024×1024, soft with some grain, as photographs and generated images are; each another."""
+    made = []
+    for number in range(count):
+        dice = np.random.default_rng(number)
+        soft = Image.fromarray(dice.integers(0, 256, (24, 24, 3), dtype=np.uint8)).resize((1024, 1024), 3)
+        grain = dice.normal(0, 4, (1024, 1024, 1))
+        image = Image.fromarray(np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=90)
+        made.append(buffer.getvalue())
+    return made
+
+
+def never_twice(images: Sequence[bytes], headers: dict[str, str], path: str = "/attribute") -> Iterator[bytes]:
+    """Uploads of the images in turn, each with another number after it and of another size, as different files are.
+
+    A file that was sent before is neither decoded nor stored again.
+    """
+    for number, image in enumerate(itertools.cycle(images)):
+        yield multipart(b"%s%08d%s" % (image, number, bytes(number * 7 % 4096)), headers, path)
+
+
+@contextmanager
+def bare(service: Stack) -> Iterator[int]:
+    """The yardstick's process, as the API's is run; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    arguments = ("--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning")
+    process = subprocess.Popen([sys.executable, "-m", "uvicorn", "perf.bare:app", *arguments], env=service.environment)  # noqa: S603 - our own words
+    try:
+        _until_it_listens(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _until_it_listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            closed_loop(port, iter([request("GET", "/docs")]), 1, 1)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("the bare app did not start")
+
+
+Measure = Callable[[], LoadFigures]
+
+
+def beside(ours: Measure, theirs: Measure, rounds: int = ROUNDS) -> tuple[float, float, float]:
+    """Median rates of both, and the median of their ratios, measured in turn after one round to warm up."""
+    ours(), theirs()
+    pairs = [(_clean(ours()).rate, _clean(theirs()).rate) for _ in range(rounds)]
+    return (
+        statistics.median(our for our, _ in pairs),
+        statistics.median(their for _, their in pairs),
+        statistics.median(our / their for our, their in pairs),
+    )
+
+
+def _clean(load: LoadFigures) -> LoadFigures:
+    """A load in which everything was answered as it should be. Raises RuntimeError."""
+    if not set(load.statuses) <= {200, 202}:
+        raise RuntimeError(f"answers other than 200 and 202: {dict(load.statuses)}")
+    return load
+
+
+class PollingFigures:
+    """Polling over some thousand jobs, of which those with these ids are asked for."""
+
+    def __init__(self, service: Stack, bare_port: int, key: dict[str, str], ids: Sequence[uuid.UUID]) -> None:
+        self._port, self._bare = httpx.URL(service.base_url).port or 0, bare_port
+        self._key = key
+        self._redis = redis.Redis.from_url(service.servers.redis_url)
+        self._requests = [request("GET", f"/attribute/{job_id}", key) for job_id in ids]
+        random.Random(1).shuffle(self._requests)
+
+    def from_redis(self) -> LoadFigures:
+        """The same few jobs again and again."""
+        return closed_loop(self._port, itertools.cycle(self._requests[:CONNECTIONS]), CONNECTIONS, SECONDS)
+
+    def emptied(self) -> LoadFigures:
+        """The same, from the moment on at which Redis has lost everything."""
+        self._redis.flushdb()
+        return self.from_redis()
+
+    def from_postgres(self) -> LoadFigures:
+        """Each job once, none of them in Redis."""
+        self._redis.flushdb()
+        return closed_loop(self._port, iter(self._requests), CONNECTIONS, 60)
+
+    def bare(self) -> LoadFigures:
+        """As many bytes from Redis, and nothing else."""
+        self._redis.set("document", b"x" * 6_000)
+        return closed_loop(
+            self._bare, itertools.repeat(request("GET", "/answer/document", self._key)), CONNECTIONS, SECONDS
+        )
+
+
+def listing(port: int, key: dict[str, str]) -> float:
+    """The median of p99s of listing: first pages, deep pages, and filters, in seconds."""
+    moments = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age)) for age in (10, 500, 900)]
+    paths = [
+        "/attribute?limit=20",
+        "/attribute?limit=20&status=succeeded",
+        "/attribute?limit=20&status=failed",
+        "/attribute?limit=20&external_id=seed-500",
+        *(f"/attribute?limit=20&created_before={moment}" for moment in moments),
+    ]
+    requests = [request("GET", path, key) for path in paths]
+    loads = [_clean(closed_loop(port, itertools.cycle(requests), 4, SECONDS)) for _ in range(ROUNDS)]
+    return statistics.median(load.percentile(99) for load in loads)
+
+
+def main() -> int:
+    """Measures, prints, and returns the exit code."""
+    environment = {
+        "ACCESS__REQUESTS_PER_MINUTE": ENDLESS,
+        "ACCESS__CONCURRENT_JOBS": ENDLESS,
+        "JOB__MAX_OPEN": ENDLESS,
+        "JOB__MAX_WAITING": "1000000",
+        "JOB__DEADLINE": "1000000",
+    }
+    figures: dict[str, float] = {}
+    bounds: list[Bound] = []
+    with fake_service({"one": ""}, workers={}, environment=environment) as service, bare(service) as bare_port:
+        key = authorization(service)
+        port = httpx.URL(service.base_url).port or 0
+        images = pictures()
+        posts = never_twice(images, key)
+        uploads = never_twice(images, key, "/upload")
+        ours, theirs, ratio = beside(
+            lambda: closed_loop(port, posts, CONNECTIONS, SECONDS),
+            lambda: closed_loop(bare_port, uploads, CONNECTIONS, SECONDS),
+        )
+        figures |= {"post_per_s": ours, "bare_upload_per_s": theirs, "post_ratio": ratio}
+        bounds.append(Bound("POST beside a bare upload-and-decode", ratio, at_least=POST_BOUND))
+        print(f"POST: {ours:.0f}/s, bare {theirs:.0f}/s, ratio {ratio:.2f}")
+        by_size: dict[str, list[float]] = {}
+        for size in SIZES:
+            started = time.perf_counter()
+            polling = PollingFigures(service, bare_port, key, seed(service.servers.database_url, size))
+            print(f"{size:,} jobs after {time.perf_counter() - started:.0f} s")
+            for name, measure in (
+                ("poll", polling.from_redis),
+                ("poll_emptied", polling.emptied),
+                ("poll_postgres", polling.from_postgres),
+            ):
+                ours, theirs, ratio = beside(measure, polling.bare)
+                print(f"{name}: {ours:.0f}/s, bare {theirs:.0f}/s, ratio {ratio:.2f}")
+                figures |= {f"{name}_per_s_{size}": ours, f"{name}_ratio_{size}": ratio}
+                by_size.setdefault(name, []).append(ratio)
+                if name != "poll_postgres":  # what each job costs that is in Redis no more is only to be flat
+                    bounds.append(Bound(f"{name} beside a bare GET, {size:,} jobs", ratio, at_least=POLL_BOUND))
+            figures[f"listing_p99_ms_{size}"] = 1000 * listing(port, key)
+            print(f"listing: p99 {figures[f'listing_p99_ms_{size}']:.1f} ms")
+    # Ratios to the yardstick are compared, so that a busy neighbor does not look like a slope.
+    bounds += [Bound(f"{name}: slower with more jobs", few / many, FLAT_RATE) for name, (few, many) in by_size.items()]
+    few, many = (figures[f"listing_p99_ms_{size}"] for size in SIZES)
+    bounds.append(Bound("listing's p99: slower with more jobs", many / few, FLAT_P99))
+    more_figures, more_bounds = overload()
+    figures |= more_figures
+    return finish("api", {name: round(value, 3) for name, value in figures.items()}, bounds + more_bounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

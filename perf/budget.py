@@ -1,0 +1,210 @@
+"""`make bench-budget`: what vendors billed is never more than what is recorded, and that never more than the budget.
+
+Two hundred jobs with budgets that not all of their generated images fit into, at vendors that fail, refuse, ask for time and
+send rubbish at random, while the workers that ask them are killed. Looked at all the time, and exactly at the end: what
+was settled was billed, and the difference to what is recorded are calls in the middle of which a worker died. First
+the same without kills, where both must be equal.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+
+from devstack.stack import Stack
+from perf.job_client import connect, picture, submit, wait
+from perf.report import Bound, finish
+from perf.vendors import Halls, Served, vendor_service
+
+WORKERS = {
+    "worker-light": ("light",),
+    "worker-models": ("caption", "embed"),
+    "remote-1": ("remote",),
+    "remote-2": ("remote",),
+}
+CENTS = 4  # an image, at every vendor
+VENDORS = tuple(
+    Served(vendor, hall, latency, concurrency=8, price=CENTS / 100, timeout=10.0)
+    for vendor, hall, latency in (
+        ("openai", "a", 0.4),
+        ("openai", "b", 0.8),
+        ("stability", "a", 0.3),
+        ("stability", "b", 0.9),
+        ("bfl", "a", 0.5),
+        ("bfl", "b", 1.2),
+    )
+)
+CHANCES = {
+    "server_error": 0.08,
+    "refused_prompt": 0.04,
+    "refused_output": 0.04,
+    "rate_limited": 0.04,
+    "html": 0.02,
+    "broken": 0.03,
+}
+BUDGETS = ("0", "0.12", "0.30", "0.44", "5")
+SETTINGS = {"JOB__LEASE": "3", "REMOTE__CIRCUIT_OPEN_FOR": "2"}
+_RECORDED = """
+    SELECT source, round(100 * sum(coalesce(settled_usd, reserved_usd))), round(100 * coalesce(sum(settled_usd), 0)),
+           count(*) FILTER (WHERE settled_at IS NULL)
+    FROM source_calls GROUP BY source
+"""
+_OVER = """
+    SELECT count(*) FROM jobs j WHERE spent_usd > budget_usd OR spent_usd <> (
+        SELECT coalesce(sum(coalesce(settled_usd, reserved_usd)), 0) FROM source_calls WHERE job_id = j.id
+    )
+"""
+
+
+@dataclass(slots=True)
+class Books:
+    """What was found whenever the books were compared."""
+
+    looks: int = 0
+    more_billed: int = 0  # times that a vendor had billed more than was recorded of it
+    over: int = 0  # times that a job had spent more than its budget, or its sum was not that of its calls
+    kills: list[str] = field(default_factory=list)
+
+
+def main() -> int:
+    """Runs undisturbed, then with kills; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m perf.budget", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=4.0, help="least seconds between two kills")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**16))
+    options = parser.parse_args()
+    print(f"seed {options.seed}")
+    calm = run(options.jobs, options.seed, None)
+    disturbed = run(options.jobs, options.seed, options.pause)
+    bounds = [
+        Bound("undisturbed: cents recorded and not billed", calm["recorded"] - calm["billed"], 0, 0),
+        Bound("undisturbed: calls whose end nobody knows", calm["unsettled"], 0),
+        Bound("killed: cents billed and not recorded", max(0, disturbed["billed"] - disturbed["recorded"]), 0),
+        Bound("killed: cents settled and not billed", max(0, disturbed["settled"] - disturbed["billed"]), 0),
+        Bound(
+            "killed: cents recorded and not billed, beyond calls that nobody knows the end of",
+            disturbed["recorded"] - disturbed["billed"] - CENTS * disturbed["unsettled"],
+            0,
+        ),
+        Bound("looks at which a vendor had billed more than was recorded", calm["wrong"] + disturbed["wrong"], 0),
+        Bound("looks at which a job had passed its budget", calm["over"] + disturbed["over"], 0),
+        Bound("jobs that did not end with an answer", calm["unended"] + disturbed["unended"], 0),
+        Bound("kills", disturbed["kills"], at_least=3),
+    ]
+    figures = {"jobs": options.jobs, "seed": options.seed, "undisturbed": calm, "killed": disturbed}
+    return finish("budget", figures, bounds)
+
+
+def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
+    """All jobs, with kills if there is a pause between them; what the books say, in cents."""
+    dice = random.Random(seed)
+    books = Books()
+    started = time.monotonic()
+    with vendor_service(VENDORS, WORKERS, SETTINGS) as (service, halls), connect(service, timeout=30) as http:
+        for each in VENDORS:
+            halls.behave(each, chances=chances_of(each), chance_seed=seed, retry_after=0.3)
+        with comparing(service, halls, books), killing(service, pause, dice, books):
+            locations = [
+                submit(http, picture(), images_per_source="2", prompt=f"image {k}", budget_usd=dice.choice(BUDGETS))
+                for k in range(jobs)
+            ]
+            ended = [wait(http, location, every=0.2, patience=500) for location in locations]
+        # A worker that was killed just now may have left an order that a vendor is only about to take.
+        time.sleep(2)
+        compare(service, halls, books)
+        recorded, settled, unsettled = totals(service)
+        billed = sum(CENTS * seen["billed"] for seen in halls.seen().values())
+    found = {
+        "recorded": recorded,
+        "settled": settled,
+        "billed": billed,
+        "unsettled": unsettled,
+        "looks": books.looks,
+        "wrong": books.more_billed,
+        "over": books.over,
+        "kills": len(books.kills),
+        "unended": sum(job["status"] != "succeeded" for job in ended),
+        "done": sum(row["state"] == "done" for job in ended for row in job["sources"]),
+        "quota": sum(row["state"] == "quota" for job in ended for row in job["sources"]),
+        "seconds": round(time.monotonic() - started),
+    }
+    print(found, flush=True)
+    return found
+
+
+def chances_of(served: Served) -> dict[str, float]:
+    """Stability wants a minute of silence after each 429: one job could then take as long as all the others."""
+    return {name: chance for name, chance in CHANCES.items() if (served.vendor, name) != ("stability", "rate_limited")}
+
+
+def totals(service: Stack) -> tuple[int, int, int]:
+    """Cents recorded, cents settled, and calls that are not."""
+    with psycopg.connect(service.servers.database_url) as connection:
+        rows = connection.execute(_RECORDED).fetchall()
+    return sum(int(row[1]) for row in rows), sum(int(row[2]) for row in rows), sum(row[3] for row in rows)
+
+
+def compare(service: Stack, halls: Halls, books: Books) -> None:
+    """Looks at the vendors' books first, then at ours: what is billed meanwhile was recorded before."""
+    billed = {source: CENTS * seen["billed"] for source, seen in halls.seen().items()}
+    with psycopg.connect(service.servers.database_url) as connection:
+        recorded = {row[0]: int(row[1]) for row in connection.execute(_RECORDED)}
+        row = connection.execute(_OVER).fetchone()
+    assert row is not None
+    books.looks += 1
+    books.more_billed += sum(cents > recorded.get(source, 0) for source, cents in billed.items())
+    books.over += row[0]
+
+
+@contextmanager
+def comparing(service: Stack, halls: Halls, books: Books) -> Iterator[None]:
+    """Compares the books twice a second."""
+    stop = Event()
+
+    def look() -> None:
+        while not stop.wait(0.5):
+            compare(service, halls, books)
+
+    with _thread(look, stop):
+        yield
+
+
+@contextmanager
+def killing(service: Stack, pause: float | None, dice: random.Random, books: Books) -> Iterator[None]:
+    """Kills the workers that ask vendors, in turn."""
+    stop = Event()
+
+    def kill() -> None:
+        while pause is not None and not stop.wait(pause + dice.uniform(0, 2)):
+            name = dice.choice(["remote-1", "remote-2"])
+            pid = service.supervisor.pid(name)
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                books.kills.append(name)
+
+    with _thread(kill, stop):
+        yield
+
+
+@contextmanager
+def _thread(work: Any, stop: Event) -> Iterator[None]:
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

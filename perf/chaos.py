@@ -1,0 +1,180 @@
+"""`make chaos`: jobs run while processes are killed, and every one must end with the ranking of an undisturbed run.
+
+A random process (a worker, the API, beat, Valkey or Postgres) gets `kill -9` every 15 s or later; the supervisor
+restarts it. Then an image that takes its worker down each time must end as failed instead of doing so for ever.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import psycopg
+
+from devstack.stack import Stack, stack
+from devstack.state import remove
+from perf.fakes import fake_service
+from perf.job_client import Job, connect, picture, states, submit, wait
+from perf.query_images import face
+from perf.report import Bound, finish
+
+Answer = list[tuple[str, list[float]]]
+# Two runs on the same machine generate the same bits; a difference this small would still be the same generated image.
+SAME_DISTANCE = 1e-4
+
+
+def main() -> int:
+    """Runs undisturbed, then disturbed, then with the crashing image; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m perf.chaos", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=30)
+    parser.add_argument("--pause", type=float, default=15.0, help="least seconds between two kills")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(2**16), help="whom and when to kill"
+    )
+    options = parser.parse_args()
+    print(f"seed {options.seed}")
+    images = [face(k) for k in range(options.jobs)]
+    with zoo_service() as service:
+        calm = run(service, images, pace=0.0)
+    expected = [answer(job) for job in calm]
+    print(f"undisturbed: {len(calm)} jobs")
+    kills: list[str] = []
+    with zoo_service() as service, killing(service, options.pause, random.Random(options.seed), kills):
+        # Spread out, so that kills meet jobs in every stage.
+        disturbed = run(service, images, pace=5.0)
+        unended = count_unended(service)
+    wrong = [k for k, job in enumerate(disturbed) if not same(answer(job), expected[k])]
+    for k in wrong:
+        print(f"job {k}: {disturbed[k]['status']} {states(disturbed[k])} {disturbed[k].get('error')}")
+    crash_type = crashing_image()
+    figures = {
+        "jobs": len(disturbed),
+        "kills": {name: kills.count(name) for name in sorted(set(kills))},
+        "seed": options.seed,
+        "other_rankings": len(wrong),
+        "not_ended": unended,
+        "crashing_image": crash_type,
+    }
+    bounds = [
+        Bound("jobs with another ranking than undisturbed", len(wrong), 0),
+        Bound("jobs that did not end", unended, 0),
+        Bound("crashing images that did not end as failed", float(crash_type != "/problems/step-crashed"), 0),
+        Bound("runs in which nothing was killed", float(not kills), 0),
+    ]
+    return finish("chaos", figures, bounds)
+
+
+@contextmanager
+def zoo_service() -> Iterator[Stack]:
+    """The service with the small models, on a state directory of its own."""
+    with TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        state = Path(folder) / "state"
+        with stack(state) as service:
+            service.wait_until_warm()
+            yield service
+        remove(state)
+
+
+def run(service: Stack, images: list[bytes], pace: float) -> list[Job]:
+    """Submits the images, one every `pace` seconds, and waits for all; whatever fails on the way is tried again."""
+    with connect(service, timeout=10) as http:
+        locations = []
+        for image in images:
+            locations.append(persist(partial(submit, http, image, images_per_source="2")))
+            time.sleep(pace)
+        return [persist(partial(wait, http, at, every=0.2, patience=600)) for at in locations]
+
+
+def persist(act: Callable[[], Any], patience: float = 600) -> Any:
+    """Does what a careful client does: tries again while the service is unavailable. Raises when it stays away."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return act()
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            gone = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
+            if gone or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+@contextmanager
+def killing(service: Stack, pause: float, dice: random.Random, kills: list[str]) -> Iterator[None]:
+    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends, each in its turn."""
+    stop = Event()
+
+    def kill() -> None:
+        deck: list[str] = []
+        while not stop.wait(pause + dice.uniform(0, 5)):
+            deck = deck or dice.sample(service.supervisor.names(), len(service.supervisor.names()))
+            name = deck.pop()
+            pid = service.supervisor.pid(name)
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                kills.append(name)
+                print(f"killed {name}", flush=True)
+
+    thread = Thread(target=kill, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def count_unended(service: Stack) -> int:
+    """Jobs that Postgres still calls queued or processing, also those whose 202 was lost on the way."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with psycopg.connect(service.servers.database_url) as connection:
+                row = connection.execute("SELECT count(*) FROM jobs WHERE completed_at IS NULL").fetchone()
+        except psycopg.OperationalError:
+            row = None
+        if row is not None and (row[0] == 0 or time.monotonic() > deadline):
+            return int(row[0])
+        time.sleep(1)
+
+
+def answer(job: Job) -> Answer:
+    """The ranking: sources with their distances; empty for a job without one."""
+    result = job.get("result") or {"ranking": []}
+    return [(entry["source"], entry["distances"]) for entry in result["ranking"]]
+
+
+def same(one: Answer, other: Answer) -> bool:
+    """The same sources in the same order, at the same distances."""
+    return [source for source, _ in one] == [source for source, _ in other] and all(
+        abs(a - b) < SAME_DISTANCE
+        for (_, ours), (_, theirs) in zip(one, other, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def crashing_image() -> str | None:
+    """How a job ends whose image kills its worker each time, while another one goes through."""
+    sources = {"a": "", "b": ""}
+    with (
+        fake_service(sources, captioner="fake:crash_on=magenta", environment={"JOB__ATTEMPTS": "3"}) as service,
+        connect(service) as http,
+    ):
+        crashing = submit(http, picture((255, 0, 255)))
+        harmless = submit(http, picture((30, 60, 220)))
+        ended = wait(http, crashing, every=0.2, patience=180)
+        assert wait(http, harmless, every=0.2, patience=180)["status"] == "succeeded"
+    return (ended["error"] or {}).get("type")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Fetching: what comes back, and every way of being given too much, too slowly, or something else."""
+
+import gzip
+import io
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.app.outbound.conftest import MakeClient
+from tests.app.outbound.site import Script, Site, reply
+
+from app.egress import Fetched, Outbound
+from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
+
+
+def fetch(client: Outbound, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:
+    """The bytes, and what is said about them."""
+    into = io.BytesIO()
+    fetched = client.fetch(url, into, max_bytes=max_bytes)
+    return into.getvalue(), fetched
+
+
+def test_an_image_is_fetched(client: Outbound, site: Site) -> None:
+    """Bytes, type and place; and the request carries nothing but what it must."""
+    site.answers["/cat?size=1"] = reply(b"meow", content_type="Image/PNG; q=1", set_cookie="a=b")
+    url = site.url("/cat?size=1")
+    assert fetch(client, url + "#top") == (b"meow", Fetched(4, "image/png", url))
+    fetch(client, url)
+    first, second = site.requests
+    assert first.line == "GET /cat?size=1 HTTP/1.1"
+    assert {name.lower() for name in second.headers} == {
+        "host",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+        "connection",
+    }
+    assert second.headers["host"] == f"127.0.0.1:{site.port}"
+
+
+def test_a_host_of_ours_is_allowed_by_name(make_client: MakeClient, site: Site) -> None:
+    """And only that name: another one for the same address is not."""
+    client = make_client(lambda host, port: ["127.0.0.1"], allow=["Inside.example"])
+    assert fetch(client, site.url(host="inside.example."))[0] == b"a secret"
+    with pytest.raises(AddressUnavailable):
+        fetch(client, site.url(host="other.example"))
+    assert site.connections == 1
+
+
+def test_the_next_address_is_tried(make_client: MakeClient, site: Site) -> None:
+    """A name may have an address that does not answer."""
+    client = make_client(lambda host, port: ["::1", "127.0.0.1"], allow=["::1", "127.0.0.1"])
+    assert fetch(client, site.url(host="images.example"))[0] == b"a secret"
+
+
+def test_the_environment_names_no_proxy(make_client: MakeClient, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would connect where it likes, unjudged."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert fetch(make_client(allow=["127.0.0.1"]), site.url())[0] == b"a secret"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(client: Outbound, site: Site, status: int) -> None:
+    """Relative and absolute, and none of their cookies or bodies come along."""
+    site.answers["/a"] = reply(b"x" * 5_000, status, location="b?c=d#e", set_cookie="a=b")
+    site.answers["/b?c=d"] = reply(b"", status, location=site.url("/cat"))
+    site.answers["/cat"] = reply(b"meow")
+    assert fetch(client, site.url("/a")) == (b"meow", Fetched(4, "", site.url("/cat")))
+    assert all(request.headers["cookie"] is None for request in site.requests)
+
+
+def test_redirects_end(client: Outbound, site: Site) -> None:
+    """A loop is left after as many as the setting says."""
+    site.answers["/"] = reply(status=302, location="/")
+    with pytest.raises(FetchFailed, match="more than 5 times"):
+        fetch(client, site.url())
+    assert len(site.requests) == 6
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 403, 404, 410, 418])
+def test_a_refusal_is_final(client: Outbound, site: Site, status: int) -> None:
+    """Asking again would be answered the same."""
+    site.answers["/"] = reply(status=status)
+    with pytest.raises(FetchFailed, match=str(status)) as refused:
+        fetch(client, site.url())
+    assert refused.value.permanent
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_bad_moment_may_pass(client: Outbound, site: Site, status: int) -> None:
+    """The stage may be tried again."""
+    site.answers["/"] = reply(b"later", status)
+    with pytest.raises(AddressUnavailable, match=str(status)) as refused:
+        fetch(client, site.url())
+    assert not refused.value.permanent
+
+
+def test_the_cap_is_the_last_byte_taken(client: Outbound, site: Site) -> None:
+    """Exactly as many as allowed are fine; one more is announced in vain."""
+    site.answers["/"] = reply(b"x" * 1_000)
+    assert fetch(client, site.url())[1].size == 1_000
+    with pytest.raises(FetchTooLarge) as refused:
+        fetch(client, site.url(), max_bytes=999)
+    assert refused.value.permanent
+    assert refused.value.extensions == {"max_bytes": 999}
+
+
+@pytest.mark.parametrize("head", [b"", b"Content-Length: 99999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_bytes_without_end_are_cut_off(client: Outbound, site: Site, head: bytes) -> None:
+    """Whatever length is announced, or none: no more than the cap is kept, and the rest is not listened to."""
+
+    def pour(channel: socket.socket) -> None:
+        channel.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        while True:
+            channel.sendall(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+
+    site.answers["/"] = pour
+    into = io.BytesIO()
+    with pytest.raises(FetchTooLarge):
+        client.fetch(site.url(), into, max_bytes=100_000)
+    assert into.tell() <= 100_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"",
+    ],
+)
+def test_broken_answers_are_no_images(client: Outbound, site: Site, answer: bytes) -> None:
+    """A body that ends early or a server that does not speak HTTP."""
+    site.answers["/"] = lambda channel: channel.sendall(answer)
+    with pytest.raises(AddressUnavailable):
+        fetch(client, site.url())
+
+
+def test_a_length_that_is_too_short_is_believed(client: Outbound, site: Site) -> None:
+    """What follows belongs to no answer, least of all to the next request's."""
+    site.answers["/"] = reply(b"image and smuggled", content_length="5")
+    site.answers["/next"] = reply(b"next")
+    assert fetch(client, site.url())[0] == b"image"
+    assert fetch(client, site.url("/next"))[0] == b"next"
+    assert site.connections == 2
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
+def test_a_bomb_is_not_unpacked(client: Outbound, site: Site, encoding: str) -> None:
+    """A megabyte of zeros in a kilobyte: compressed bodies are not asked for, and not taken."""
+    site.answers["/"] = reply(gzip.compress(bytes(1_000_000)), content_encoding=encoding)
+    with pytest.raises(FetchFailed, match="compressed"):
+        fetch(client, site.url(), max_bytes=10_000_000)
+    assert site.requests[0].headers["accept-encoding"] == "identity"
+
+
+def drip(beginning: bytes) -> Script:
+    """A script that sends this, then a byte now and then, for ever."""
+
+    def script(channel: socket.socket) -> None:
+        channel.sendall(beginning)
+        while True:
+            channel.sendall(b"x")
+            time.sleep(0.02)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Slow: ",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nX-Slow: ",
+    ],
+)
+def test_a_drip_is_not_listened_to_for_ever(make_client: MakeClient, site: Site, beginning: bytes) -> None:
+    """The time is for the whole request: a byte now and then does not prolong it."""
+    site.answers["/"] = drip(beginning)
+    client = make_client(allow=["127.0.0.1"], total_timeout=0.4)
+    began = time.monotonic()
+    with pytest.raises(AddressUnavailable):
+        fetch(client, site.url())
+    assert 0.35 < time.monotonic() - began < 2
+
+
+def test_the_time_is_for_all_hops(make_client: MakeClient, site: Site) -> None:
+    """Redirects that are each quick enough are together too slow."""
+
+    def slowly(channel: socket.socket) -> None:
+        time.sleep(0.25)
+        channel.sendall(reply(status=302, location="/"))
+
+    site.answers["/"] = slowly
+    client = make_client(allow=["127.0.0.1"], total_timeout=0.6)
+    began = time.monotonic()
+    with pytest.raises(AddressUnavailable):
+        fetch(client, site.url())
+    assert 0.55 < time.monotonic() - began < 2
+    assert len(site.requests) <= 3
+
+
+def test_dns_that_hangs_costs_no_more_than_the_time(make_client: MakeClient, site: Site) -> None:
+    """The operating system's resolver takes no timeout; ours does, and others are not held up meanwhile."""
+    answered = threading.Event()
+
+    def resolve(host: str, port: int) -> list[str]:
+        if host == "slow.example":
+            answered.wait(10)
+        return ["127.0.0.1"]
+
+    client = make_client(resolve, allow=["127.0.0.1"], total_timeout=0.4)
+    began = time.monotonic()
+    try:
+        with pytest.raises(AddressUnavailable):
+            fetch(client, site.url(host="slow.example"))
+        assert fetch(client, site.url(host="quick.example"))[0] == b"a secret"
+        assert time.monotonic() - began < 2
+    finally:
+        answered.set()
+
+
+def test_threads_share_a_client(make_client: MakeClient, site: Site) -> None:
+    """Each has its own time: one that is held up ends alone."""
+    site.answers["/slow"] = drip(b"HTTP/1.1 200 OK\r\n\r\n")
+    client = make_client(allow=["127.0.0.1"], total_timeout=1)
+    with ThreadPoolExecutor(16) as threads:
+        slow = [threads.submit(fetch, client, site.url("/slow")) for _ in range(4)]
+        quick = [threads.submit(fetch, client, site.url("/quick")) for _ in range(100)]
+        assert all(future.result()[0] == b"a secret" for future in quick)
+        assert all(isinstance(future.exception(), AddressUnavailable) for future in slow)

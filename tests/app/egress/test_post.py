@@ -1,0 +1,139 @@
+"""Posting, as webhooks and moderation hooks do."""
+
+import socket
+import time
+from datetime import timedelta
+
+import httpcore
+import pytest
+from tests.app.outbound.conftest import MakeClient
+from tests.app.outbound.site import Site, reply
+
+from app.egress import Answer, Outbound
+from app.errors import AddressRefused, AddressUnavailable
+
+SECOND = timedelta(seconds=1)
+
+
+def post(client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str) -> Answer:
+    """The answer."""
+    return client.post(url, content, headers, timeout)
+
+
+def test_what_is_posted_arrives(client: Outbound, site: Site) -> None:
+    """Content and headers as given; the caller's own ones win, except for the host."""
+    site.answers["/hook"] = reply(b"thanks", 202, retry_after="7")
+    answer = client.post(
+        site.url("/hook"),
+        b'{"type":"ping"}',
+        {"Content-Type": "application/json", "webhook-id": "msg_1", "User-Agent": "ours", "Host": "other.example"},
+        SECOND,
+    )
+    assert (answer.status, answer.body, answer.headers["retry-after"]) == (202, b"thanks", "7")
+    assert timedelta(0) < answer.duration < SECOND
+    (request,) = site.requests
+    assert request.line == "POST /hook HTTP/1.1"
+    assert request.body == b'{"type":"ping"}'
+    assert request.headers.get_all("user-agent") == ["ours"]
+    assert request.headers.get_all("host") == [f"127.0.0.1:{site.port}"]
+    assert request.headers["webhook-id"] == "msg_1"
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 303, 307, 308, 404, 410, 429, 500, 503])
+def test_every_status_is_an_answer(client: Outbound, site: Site, status: int) -> None:
+    """A redirect too: it is not followed."""
+    site.answers["/"] = reply(status=status, location="/elsewhere")
+    assert post(client, site.url()).status == status
+    assert len(site.requests) == 1
+
+
+def test_a_connection_is_used_again(make_client: MakeClient, site: Site) -> None:
+    """It is the judged one: a receiver of many events is looked up once, whatever the DNS would say later."""
+    answers = iter([["127.0.0.1"]])
+    client = make_client(lambda host, port: next(answers), allow=["127.0.0.1"])
+    for _ in range(5):
+        assert post(client, site.url(host="hooks.example")).status == 200
+    assert site.connections == 1
+    assert {request.headers["host"] for request in site.requests} == {f"hooks.example:{site.port}"}
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used(client: Outbound, site: Site) -> None:
+    """A receiver may close when it likes."""
+    site.answers["/"] = lambda channel: channel.sendall(reply(b"bye"))
+    for _ in range(3):
+        assert post(client, site.url()).body == b"bye"
+        time.sleep(0.05)
+    assert site.connections == 3
+
+
+def test_a_long_answer_is_cut(client: Outbound, site: Site) -> None:
+    """A kilobyte says enough, and nobody waits for the rest."""
+
+    def pour(channel: socket.socket) -> None:
+        channel.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            channel.sendall(b"x" * 4_096)
+
+    site.answers["/"] = pour
+    assert post(client, site.url()).body == b"x" * 1_024
+
+
+def reset(channel: socket.socket) -> None:
+    """Ends the connection rudely."""
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    channel.close()
+
+
+def hang(channel: socket.socket) -> None:
+    """Says nothing until the other side leaves."""
+    channel.recv(1)
+
+
+def half(channel: socket.socket) -> None:
+    """Stops in the middle."""
+    channel.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+
+@pytest.mark.parametrize("script", [reset, hang, half])
+def test_no_answer_is_an_error_that_may_pass(client: Outbound, site: Site, script: object) -> None:
+    """Reset, hung or half sent: the same class, within the time."""
+    site.answers["/"] = script
+    began = time.monotonic()
+    with pytest.raises(AddressUnavailable) as failed:
+        post(client, site.url(), timeout=timedelta(seconds=0.3))
+    assert not failed.value.permanent
+    assert time.monotonic() - began < 2
+
+
+def test_a_receiver_that_does_not_read(client: Outbound) -> None:
+    """More than the buffers hold, to somebody who accepts and never reads: the time ends that as well."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with pytest.raises(AddressUnavailable):
+            post(client, f"http://127.0.0.1:{deaf.getsockname()[1]}/", bytes(30_000_000), timedelta(seconds=0.4))
+        assert time.monotonic() - began < 2
+
+
+def test_a_closed_port_is_no_answer(client: Outbound) -> None:
+    """Nobody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(AddressUnavailable):
+        post(client, f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
+def test_a_header_cannot_hold_another(client: Outbound, site: Site, value: str) -> None:
+    """Our own mistake if it happens, so it is loud; nothing is sent."""
+    with pytest.raises(httpcore.LocalProtocolError):
+        post(client, site.url(), webhook=value)
+    assert site.requests == []
+
+
+def test_a_path_cannot_hold_a_header(client: Outbound, site: Site) -> None:
+    """Line breaks are refused, and encoded ones stay encoded."""
+    with pytest.raises(AddressRefused):
+        post(client, site.url("/ HTTP/1.1\r\nX-Injected: 1\r\n"))
+    post(client, site.url("/%0d%0aX-Injected:%201"))
+    assert [request.line for request in site.requests] == ["POST /%0d%0aX-Injected:%201 HTTP/1.1"]
+    assert site.requests[0].headers["x-injected"] is None

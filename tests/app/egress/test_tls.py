@@ -1,0 +1,84 @@
+"""https: the certificate must be for the name in the URL, although it is the judged address that is connected to."""
+
+import io
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import trustme
+from tests.app.outbound.conftest import MakeClient
+from tests.app.outbound.site import Site, serve
+
+from app.errors import AddressUnavailable
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Somebody who signs certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[Site]:
+    """A site with a certificate for good.example."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("good.example").configure_cert(context)
+    with serve(context) as running:
+        yield running
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authority is trusted, as an operator's own is."""
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_name_is_verified(make_client: MakeClient, secure: Site) -> None:
+    """The right name is served, also with a dot at its end; every other name and the bare address are not."""
+    client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
+    for host in ("good.example", "good.example."):
+        assert client.fetch(secure.url(host=host, scheme="https"), io.BytesIO(), max_bytes=100).size == 8
+    for host in ("other.example", "sub.good.example", "127.0.0.1"):
+        with pytest.raises(AddressUnavailable):
+            client.fetch(secure.url(host=host, scheme="https"), io.BytesIO(), max_bytes=100)
+        with pytest.raises(AddressUnavailable):
+            client.post(secure.url(host=host, scheme="https"), b"{}", {}, timedelta(seconds=2))
+    assert {request.headers["host"] for request in secure.requests} == {f"good.example:{secure.port}"}
+
+
+def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> None:
+    """A certificate that nobody we know has signed."""
+    client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
+    with pytest.raises(AddressUnavailable):
+        client.fetch(secure.url(host="good.example", scheme="https"), io.BytesIO(), max_bytes=100)
+    assert secure.requests == []
+
+
+class Silence(ssl.SSLContext):
+    """A side that listens to the greeting and never answers."""
+
+    def wrap_socket(self, channel: socket.socket, **_: Any) -> NoReturn:  # type: ignore[override]
+        """Waits until the other side leaves."""
+        while channel.recv(4_096):
+            pass
+        raise ConnectionError("the other side has left")
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_greeting_that_hangs_ends(make_client: MakeClient, site: Site) -> None:
+    """A server that accepts and says nothing while TLS is agreed upon."""
+    site.tls = Silence(ssl.PROTOCOL_TLS_SERVER)
+    client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"], total_timeout=0.3)
+    began = time.monotonic()
+    with pytest.raises(AddressUnavailable):
+        client.fetch(site.url(host="good.example", scheme="https"), io.BytesIO(), max_bytes=100)
+    assert 0.25 < time.monotonic() - began < 2
+    assert site.requests == []

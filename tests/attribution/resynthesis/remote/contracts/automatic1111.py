@@ -1,0 +1,19 @@
+"""AUTOMATIC1111."""
+
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+
+CONTRACT = Contract(
+    adapter="automatic1111",
+    title="AUTOMATIC1111 (web UI)",
+    path="",
+    model="v1-5-pruned-emaonly.safetensors",
+    parameters={"steps": 30, "cfg_scale": 7.5, "width": 512, "height": 512, "sampler_name": "DDIM"},
+    not_applicable={
+        Case.REFUSED_PROMPT: "it generates every prompt",
+        Case.REFUSED_OUTPUT: "it has no filter of its own",
+        Case.RATE_LIMITED: "it keeps all waiting and limits nobody",
+        Case.QUOTA: "a server of one's own has no account",
+        Case.EXPIRED_URL: "the image is in the answer itself",
+        Case.FOREIGN_URL: "the answer names no address",
+    },
+)

@@ -1,0 +1,16 @@
+"""Hugging Face's router, with hf-inference behind it; the other providers are in vendors/test_huggingface.py."""
+
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+
+CONTRACT = Contract(
+    adapter="huggingface",
+    title="Hugging Face Inference Providers",
+    path="",
+    model="stabilityai/stable-diffusion-xl-base-1.0",
+    parameters={"provider": "hf-inference", "width": 1024, "height": 1024, "num_inference_steps": 30},
+    not_applicable={
+        Case.REFUSED_PROMPT: "it looks at no prompts; a provider's filter blackens the image",
+        Case.EXPIRED_URL: "hf-inference answers with the image's bytes",
+        Case.FOREIGN_URL: "hf-inference answers with the image's bytes",
+    },
+)

@@ -1,0 +1,17 @@
+"""OpenAI images."""
+
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+
+CONTRACT = Contract(
+    adapter="openai",
+    title="OpenAI images",
+    path="/v1",
+    model="gpt-image-2",
+    parameters={"size": "1024x1024", "quality": "medium", "moderation": "low"},
+    not_applicable={
+        Case.SEED: "GPT image models take no seed",
+        Case.EXPIRED_URL: "the image is in the answer itself",
+        Case.FOREIGN_URL: "the answer names no address",
+    },
+    unbilled=frozenset({Case.REFUSED_OUTPUT}),
+)

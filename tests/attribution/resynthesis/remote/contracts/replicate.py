@@ -1,0 +1,14 @@
+"""Replicate."""
+
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+
+CONTRACT = Contract(
+    adapter="replicate",
+    title="Replicate",
+    path="/v1",
+    model="black-forest-labs/flux-dev",
+    parameters={"aspect_ratio": "1:1", "num_inference_steps": 28, "guidance": 3.5, "output_format": "png"},
+    not_applicable={
+        Case.REFUSED_PROMPT: "models say that something was flagged, not whether the prompt; a refused output",
+    },
+)

@@ -1,0 +1,16 @@
+"""Stability AI."""
+
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+
+CONTRACT = Contract(
+    adapter="stability",
+    title="Stability AI (v2beta)",
+    path="/v2beta",
+    model="sd3.5-large",
+    parameters={"aspect_ratio": "1:1", "output_format": "png"},
+    not_applicable={
+        Case.EXPIRED_URL: "the image is in the answer itself",
+        Case.FOREIGN_URL: "the answer names no address",
+    },
+    retry_after=60.0,  # its answer does not say; its documents do
+)

@@ -1,0 +1,91 @@
+"""Every adapter in every case, against stubs that speak the vendors' contracts over real HTTP."""
+
+from itertools import product
+
+import pytest
+from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesize.remote.contracts import NAMES, contracts
+from tests.attribution.resynthesize.remote.generated_image import SECONDS, RecordingGate, generate, generator_of
+
+from attribution.errors import RateLimited, SourceError
+from attribution.ports import GeneratedImage, SourceState
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.vendors import NAMES as ADAPTERS
+from stub_vendors import Stub
+from stub_vendors.application import NAMES as STUBS
+
+HANG_SECONDS = 0.7
+WRONG = "a-key-of-somebody-else"
+ALL = [pytest.param(c, case, id=f"{c.adapter}-{case}") for c, case in product(contracts(), Case) if case in c.cases]
+
+
+def test_every_adapter_has_a_stub_and_a_contract() -> None:
+    """A vendor is three modules of one name, each of which is found by it."""
+    assert ADAPTERS == STUBS == NAMES == tuple(contract.adapter for contract in contracts())
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
+def test_what_is_not_tested_has_a_reason(contract: Contract) -> None:
+    """A reason is a sentence's worth of words, and no vendor can do without the cases that need no contract of it."""
+    assert all(len(reason.split()) >= 3 for reason in contract.not_applicable.values())
+    assert not set(contract.not_applicable) & {Case.OK, Case.TIMEOUT, Case.SLOW, Case.BROKEN_IMAGE, Case.HTML}
+
+
+@pytest.mark.parametrize(("contract", "case"), ALL)
+def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, client: HttpClient) -> None:
+    """The right state before anything could be embedded, what was billed, no second order, and the key with nobody."""
+    expected = contract.expected(case)
+    elsewhere = stranger.url.replace("127.0.0.1", "localhost") + "/elsewhere"  # a path that no stub of a vendor has
+    stub.behave(contract.adapter, scenario=expected.scenario, foreign=elsewhere)
+    generator = generator_of(contract, stub, client, WRONG if case is Case.WRONG_KEY else None)
+    gate = RecordingGate()
+    result = generate(generator, gate, seconds=HANG_SECONDS if case is Case.TIMEOUT else SECONDS)
+
+    state = result.state if isinstance(result, SourceError) else SourceState.DONE
+    assert state == expected.state, result
+    seen = stub.seen(contract.adapter)
+    ordered = not (contract.trades_key and case is Case.WRONG_KEY)
+    assert seen["orders"] == (1 if ordered else 0)
+    assert gate.closed == ([(expected.state, expected.billed)] if ordered else [])
+    assert seen["billed"] == expected.billed
+    assert seen["keys_leaked"] == 0
+    assert not stranger.strangers()
+    if isinstance(result, SourceError):
+        sentence = str(result)
+        assert sentence.endswith(".")
+        assert WRONG not in sentence
+        assert "stub-key" not in sentence
+    if isinstance(result, RateLimited):
+        assert result.retry_after == contract.retry_after
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
+def test_seeds(contract: Contract, stub: Stub, client: HttpClient) -> None:
+    """The same seed is the same generated image and is recorded; without seeds nothing is recorded that would promise that."""
+    generator = generator_of(contract, stub, client)
+    one, again, other = (generate(generator, RecordingGate(), seed) for seed in (5, 5, 2**32 - 1))
+    assert isinstance(one, GeneratedImage)
+    assert isinstance(again, GeneratedImage)
+    assert isinstance(other, GeneratedImage)
+    if Case.SEED in contract.not_applicable:
+        assert {one.seed, again.seed, other.seed} == {None}
+        return
+    assert (one.seed, again.seed) == (5, 5)
+    assert one.image.tobytes() == again.image.tobytes() != other.image.tobytes()
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
+def test_an_unmarked_black_image_is_a_refused_output(contract: Contract, stub: Stub, client: HttpClient) -> None:
+    """Whatever a vendor's answer says: a blank is never handed on."""
+    stub.behave(contract.adapter, scenario="black")
+    result = generate(generator_of(contract, stub, client), RecordingGate())
+    assert isinstance(result, SourceError)
+    assert result.state is SourceState.REFUSED_OUTPUT
+
+
+@pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
+def test_the_caption_goes_out_unchanged(contract: Contract, stub: Stub, client: HttpClient) -> None:
+    """A caption that fits is generated as it is, so no other prompt is recorded."""
+    result = generate(generator_of(contract, stub, client), RecordingGate())
+    assert isinstance(result, GeneratedImage)
+    assert result.prompt is None

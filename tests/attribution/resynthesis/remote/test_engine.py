@@ -1,0 +1,253 @@
+"""What the engine does between a vendor's answers: retries, resuming, waiting, cutting prompts, closing permits."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesize.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesize.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesize.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesize.remote.generated_image import (
+    CAPTION,
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
+
+from attribution.catalog import Limits, SeedSupport
+from attribution.errors import (
+    ConfigurationError,
+    KeyRefused,
+    NotReached,
+    OutputRefused,
+    PromptRefused,
+    QuotaExhausted,
+    RateLimited,
+    SourceTimeout,
+)
+from attribution.ports import Deadline, GeneratedImage, SourceState
+from attribution.resynthesis.remote.build import build_remote
+from attribution.resynthesis.remote.connections import Connections
+from attribution.resynthesis.remote.gate import OpenGate, Reservation
+from attribution.resynthesis.remote.http_client import HttpClient
+from stub_vendors import Stub
+
+
+class ClosedGate:
+    """Our own limit is reached."""
+
+    def open(self, k: int, images: int) -> Reservation:
+        """No."""
+        raise RateLimited("Our own limit.", 3.0)
+
+
+def test_a_gate_that_says_no_sends_nothing(stub: Stub, client: HttpClient) -> None:
+    """The caller gets the gate's own word on how long to wait, and the vendor hears nothing."""
+    with pytest.raises(RateLimited) as raised:
+        generator_of(BFL, stub, client).generate_one(CAPTION, 0, 1, Deadline.after(9), ClosedGate())
+    assert raised.value.retry_after == 3.0
+    assert stub.seen("bfl")["orders"] == 0
+
+
+def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, client: HttpClient) -> None:
+    """A worker that died after ordering leaves a task; whoever comes next polls it, and nothing is ordered twice."""
+    generator = generator_of(BFL, stub, client)
+    stub.behave("bfl", latency=0.8)
+    gate = RecordingGate()
+    result = generate(generator, gate, seconds=0.4)
+    assert isinstance(result, SourceTimeout)
+    assert gate.closed == [(SourceState.TIMEOUT, 1)]
+    (task,) = gate.submitted_tasks
+
+    later = RecordingGate(task)
+    result = generate(generator, later)
+    assert isinstance(result, GeneratedImage)
+    assert result.seed == 5
+    assert (later.submitted_tasks, later.closed) == ([], [(SourceState.DONE, 1)])
+    assert (stub.seen("bfl")["orders"], stub.billed()["bfl"]) == (1, 1)
+
+
+def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, stranger: Stub, client: HttpClient) -> None:
+    """What is read back from storage is trusted as little as what came over the wire."""
+    gate = RecordingGate(f"{stranger.url}/elsewhere?id=1")
+    result = generate(generator_of(BFL, stub, client), gate)
+    assert "not its own" in str(result)
+    assert not stranger.strangers()
+    assert gate.closed == [(SourceState.ERROR, 1)]
+
+
+def test_nobody_there_is_tried_twice_and_costs_nothing(stub: Stub, client: HttpClient) -> None:
+    """No connection, no order: one more try, then `unavailable` with nothing billed."""
+    source = replace(source_of(OPENAI, stub), parameters={"base_url": "http://127.0.0.1:9", "key": "openai"})
+    pauses: list[float] = []
+    world = outside(client, {"openai": "k"})
+    generator = build_remote(source, Connections(world.web, world.fetch, world.secrets, pauses.append))
+    gate = RecordingGate()
+    assert isinstance(generate(generator, gate), NotReached)
+    assert gate.closed == [(SourceState.UNAVAILABLE, 0)]
+    assert len(pauses) == 1
+
+
+def test_a_refusal_is_asked_once_for_all_generated_images(stub: Stub, client: HttpClient) -> None:
+    """γ generated images of a refused caption are one order, not γ."""
+    stub.behave("openai", scenario="refused_prompt")
+    with pytest.raises(PromptRefused):
+        generator_of(OPENAI, stub, client).generate(CAPTION, [1, 2, 3, 4], Deadline.after(9))
+    assert stub.seen("openai")["orders"] == 1
+
+
+def test_generated_images_come_in_the_order_of_their_seeds(stub: Stub, client: HttpClient) -> None:
+    """One after the first, the rest together."""
+    stub.behave("stability", latency=0.1)
+    generated_images = generator_of(STABILITY, stub, client).generate(CAPTION, [4, 3, 2, 1], Deadline.after(20))
+    assert [generated_image.seed for generated_image in generated_images] == [4, 3, 2, 1]
+    assert stub.seen("stability")["peak_concurrency"] == 3
+
+
+def test_refused_outputs_leave_the_others(stub: Stub, client: HttpClient) -> None:
+    """A filter that takes some generated images leaves fewer; one that takes all leaves a refused output."""
+    stub.behave("stability", chances={"refused_output": 0.5}, chance_seed=3)
+    seeds = list(range(1, 9))
+    generated_images = generator_of(STABILITY, stub, client).generate(CAPTION, seeds, Deadline.after(20))
+    assert 0 < len(generated_images) < len(seeds)
+    stub.behave("stability", scenario="refused_output")
+    with pytest.raises(OutputRefused):
+        generator_of(STABILITY, stub, client).generate(CAPTION, seeds, Deadline.after(20))
+
+
+def test_the_library_waits_for_a_limit_that_fits(stub: Stub, client: HttpClient) -> None:
+    """`generate` sits the vendor's own Retry-After out; `generate_one` never does."""
+    stub.behave("bfl", scenario="rate_limited", retry_after=2.5)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        stub.behave("bfl")
+
+    world = outside(client, {"bfl": "stub-key-of-bfl"})
+    generator = build_remote(source_of(BFL, stub), replace(world, sleep=sleep))
+    assert len(generator.generate(CAPTION, [1], Deadline.after(20))) == 1
+    assert pauses[0] == 2.5
+
+
+def test_the_library_does_not_wait_beyond_the_deadline(stub: Stub, client: HttpClient) -> None:
+    """A limit that ends too late is the answer."""
+    stub.behave("bfl", scenario="rate_limited", retry_after=60)
+    with pytest.raises(RateLimited):
+        generator_of(BFL, stub, client).generate(CAPTION, [1], Deadline.after(20))
+    assert stub.seen("bfl")["orders"] == 1
+
+
+def test_a_missing_key_names_its_setting_and_orders_nothing(stub: Stub, client: HttpClient) -> None:
+    """Before the gate is asked: a budget is not for calls that cannot be made."""
+    generator = build_remote(source_of(BFL, stub), outside(client, {}))
+    gate = RecordingGate()
+    result = generate(generator, gate)
+    assert isinstance(result, KeyRefused)
+    assert "VENDOR_KEYS__BFL" in str(result)
+    assert (result.permanent, result.state) == (True, SourceState.UNAVAILABLE)
+    assert gate.opened == []
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "ключ", "tail ", "nul\0"])
+def test_a_key_that_no_header_can_carry_is_not_quoted(key: str, stub: Stub, client: HttpClient) -> None:
+    """The HTTP library would repeat it in its error, and that error may be logged."""
+    result = generate(generator_of(BFL, stub, client, key), RecordingGate())
+    assert isinstance(result, KeyRefused)
+    assert key not in f"{result!r} {result.__cause__!r} {result.__context__!r}"
+
+
+def test_keys_are_in_no_representation(stub: Stub, client: HttpClient) -> None:
+    """Whatever of it a log may show."""
+    generator = generator_of(BFL, stub, client)
+    generate(generator, RecordingGate())
+    shown = repr(vars(generator)) + repr(vars(generator._door)) + repr(vars(generator._vendor))
+    assert "stub-key" not in shown
+
+
+def test_a_prompt_is_cut_to_what_the_source_takes(stub: Stub, client: HttpClient) -> None:
+    """Between words; what was generated is recorded, and the remark says so."""
+    source = replace(source_of(BFL, stub), limits=Limits(max_prompt_chars=12))
+    generator = build_remote(source, outside(client, {"bfl": "stub-key-of-bfl"}))
+    result = generate(generator, RecordingGate())
+    assert isinstance(result, GeneratedImage)
+    assert result.prompt == "a red hat on"
+    assert "12 characters" in (generator.remark(CAPTION) or "")
+    assert generator.remark("a red hat") is None
+
+
+def test_a_source_without_seeds_is_sent_none(stub: Stub, client: HttpClient) -> None:
+    """The catalog may know better than the vendor's module: then nothing is promised."""
+    source = replace(source_of(OPENAI, stub), seed=SeedSupport.NO)
+    result = generate(build_remote(source, outside(client, {"openai": "stub-key-of-openai"})), RecordingGate())
+    assert isinstance(result, GeneratedImage)
+    assert result.seed is None
+
+
+def test_the_safety_identifier_reaches_vendors_that_have_one(stub: Stub, client: HttpClient) -> None:
+    """And no others: their contracts know no such field, and the stubs would say so."""
+    generate(generator_of(OPENAI, stub, client), RecordingGate())
+    assert stub.seen("openai")["safety_identifiers"] == ["tenant-hash"]
+    assert isinstance(generate(generator_of(STABILITY, stub, client), RecordingGate()), GeneratedImage)
+
+
+def test_a_passed_deadline_asks_nobody(stub: Stub, client: HttpClient) -> None:
+    """The gate included."""
+    gate = RecordingGate()
+    assert isinstance(generate(generator_of(OPENAI, stub, client), gate, seconds=0), SourceTimeout)
+    assert (gate.opened, stub.seen("openai")["orders"]) == ([], 0)
+
+
+def test_threads_share_a_generator(stub: Stub, client: HttpClient) -> None:
+    """Eight at once generate what each asked for."""
+    generator = generator_of(STABILITY, stub, client)
+    found: dict[int, int | None] = {}
+
+    def one(seed: int) -> None:
+        found[seed] = generator.generate_one(CAPTION, 0, seed, Deadline.after(20), OpenGate()).seed
+
+    threads = [threading.Thread(target=one, args=(seed,)) for seed in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {seed: seed for seed in range(1, 9)}
+
+
+@pytest.mark.parametrize(
+    ("contract", "parameters", "message"),
+    [
+        (BFL, {"widht": 3}, "widht.*base_url, key, width"),
+        (BFL, {"width": "wide"}, "width.*int"),
+        (BFL, {"base_url": "ftp://x"}, "http"),
+        (BFL, {"key": "no-such/name"}, "name of a key"),
+    ],
+)
+def test_mistakes_in_an_entry_are_sentences(
+    contract: Contract, parameters: dict[str, str | int], message: str, stub: Stub, client: HttpClient
+) -> None:
+    """Building an adapter reads no key and calls nobody, and tells what is wrong with the file."""
+    with pytest.raises(ConfigurationError, match=message):
+        build_remote(source_of(contract, stub, parameters), outside(client, {}))
+
+
+def test_a_base_url_of_ones_own_gets_no_vendor_key_unasked(stub: Stub, client: HttpClient) -> None:
+    """Somebody's OpenAI-compatible server is not sent the key to OpenAI."""
+    source = source_of(OPENAI, stub)
+    own = {name: value for name, value in source.parameters.items() if name != "key"}
+    asked: list[str] = []
+    world = replace(outside(client, {}), secrets=lambda name: asked.append(name) or "secret")  # type: ignore[func-returns-value]
+    result = generate(build_remote(replace(source, parameters=own), world), RecordingGate())
+    assert isinstance(result, KeyRefused)
+    assert "without a key" in str(result)
+    assert asked == []
+
+
+def test_an_empty_account_is_no_matter_of_patience(stub: Stub, client: HttpClient) -> None:
+    """OpenAI says it with 429, and it is still not a rate limit."""
+    stub.behave("openai", scenario="quota")
+    with pytest.raises(QuotaExhausted):
+        generator_of(OPENAI, stub, client).generate(CAPTION, [1, 2], Deadline.after(20))

@@ -1,0 +1,55 @@
+"""Where a web UI of one's own differs from the rest."""
+
+from dataclasses import replace
+
+import pytest
+from tests.attribution.resynthesize.remote.contracts.automatic1111 import CONTRACT
+from tests.attribution.resynthesize.remote.generated_image import (
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
+
+from attribution.errors import KeyRefused, SourceError
+from attribution.ports import GeneratedImage
+from attribution.resynthesis.remote.build import build_remote
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.vendors.automatic1111 import _stem
+from stub_vendors import Stub
+
+
+def test_without_a_password(stub: Stub, client: HttpClient) -> None:
+    """As it is started usually: no key is named, none is looked for."""
+    source = source_of(CONTRACT, stub)
+    open_to_all = {name: value for name, value in source.parameters.items() if name != "key"}
+    result = generate(build_remote(replace(source, parameters=open_to_all), outside(client, {})), RecordingGate())
+    assert isinstance(result, GeneratedImage)
+
+
+def test_a_wrong_password_names_its_setting(stub: Stub, client: HttpClient) -> None:
+    """And is nowhere in the sentence."""
+    result = generate(generator_of(CONTRACT, stub, client, "user:wrong"), RecordingGate())
+    assert isinstance(result, KeyRefused)
+    assert "VENDOR_KEYS__AUTOMATIC1111" in str(result)
+    assert "wrong" not in str(result)
+
+
+def test_another_checkpoints_generated_image_is_never_handed_on(stub: Stub, client: HttpClient) -> None:
+    """The server generates with what is loaded when it does not have what was asked for, and tells only in `info`."""
+    source = replace(source_of(CONTRACT, stub), model="gone.safetensors")
+    result = generate(
+        build_remote(source, outside(client, {"automatic1111": "stub-key-of-automatic1111"})), RecordingGate()
+    )
+    assert isinstance(result, SourceError)
+    assert "another checkpoint" in str(result)
+    assert stub.billed()["automatic1111"] == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["v1-5", "v1-5.safetensors", "v1-5.ckpt", "SD/v1-5.safetensors [6ce0161689]", "SD\\v1-5.ckpt [6ce0]"]
+)
+def test_names_of_one_checkpoint(name: str) -> None:
+    """In a file of ours, in its list, in `info`, on Windows."""
+    assert _stem(name) == "v1-5"

@@ -1,0 +1,96 @@
+"""Firefly's two routes, its token, and images that are not of the whole caption."""
+
+import json
+
+import pytest
+from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesize.remote.contracts.firefly import CONTRACT
+from tests.attribution.resynthesize.remote.generated_image import (
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
+
+from attribution.errors import KeyRefused, OutputRefused, PromptRefused, SourceError
+from attribution.ports import GeneratedImage
+from attribution.resynthesis.remote.build import build_remote
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.vendor import ImageRequest, StillGenerating
+from attribution.resynthesis.remote.vendors.firefly import Firefly
+from attribution.resynthesis.remote.web import HttpResponse
+from stub_vendors import Stub
+
+AT_ONCE = Contract("firefly", "Image 3", "/v3", "image3", CONTRACT.parameters, key=CONTRACT.key)
+
+
+@pytest.mark.parametrize("contract", [AT_ONCE, CONTRACT], ids=["at once", "later"])
+def test_both_routes_generate(contract: Contract, stub: Stub, client: HttpClient) -> None:
+    """With the seed that was asked for."""
+    gate = RecordingGate()
+    result = generate(generator_of(contract, stub, client), gate, 7)
+    assert isinstance(result, GeneratedImage), result
+    assert (result.seed, result.prompt) == (7, None)
+    assert len(gate.submitted_tasks) == (0 if contract is AT_ONCE else 1)
+
+
+@pytest.mark.parametrize("contract", [AT_ONCE, CONTRACT], ids=["at once", "later"])
+def test_an_image_of_half_the_caption_is_none(contract: Contract, stub: Stub, client: HttpClient) -> None:
+    """It would be compared with a query that shows the whole; it is billed all the same."""
+    gate = RecordingGate()
+    result = generate(generator_of(contract, stub, client), gate, caption="a hat [denied]")
+    assert isinstance(result, OutputRefused)
+    assert "left words of the caption out" in str(result)
+    assert gate.closed == [("refused_output", 1)]
+    assert stub.billed()["firefly"] == 1
+
+
+def test_blocked_artists() -> None:
+    """The other of the two flags."""
+    document = {"outputs": [{"seed": 1, "image": {"url": "https://x/y"}}], "promptHasBlockedArtists": True}
+    with pytest.raises(OutputRefused):
+        Firefly("image3").read(HttpResponse(200, {}, json.dumps(document).encode()))
+
+
+@pytest.mark.parametrize("key", ["client-of-ours", "client-of-ours:wrong", "client-of-others:stub-key-of-firefly"])
+def test_a_wrong_key_orders_nothing(key: str, stub: Stub, client: HttpClient) -> None:
+    """The gate is not asked, and no half of the key is repeated."""
+    gate = RecordingGate()
+    result = generate(build_remote(source_of(CONTRACT, stub), outside(client, {"firefly": key})), gate)
+    assert isinstance(result, KeyRefused)
+    assert (gate.opened, stub.seen("firefly")["orders"]) == ([], 0)
+    assert key not in str(result)
+
+
+def test_the_model_is_named_where_the_route_has_a_place_for_it() -> None:
+    """Nowhere else: the one that answers at once generates Image 3."""
+    later = Firefly("image4_ultra").order(ImageRequest("a hat"))
+    assert (later.to, later.headers["x-model-version"]) == ("images/generate-async", "image4_ultra")
+    at_once = Firefly("image3").order(ImageRequest("a hat"))
+    assert at_once.to == "images/generate"
+    assert "x-model-version" not in at_once.headers
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"status": "failed", "error_code": "prompt_unsafe"}, PromptRefused),
+        ({"status": "failed", "result": {"error_code": "output_media_unsafe"}}, OutputRefused),
+        ({"status": "failed", "errors": [{"code": "prompt_unsafe"}]}, PromptRefused),
+        ({"status": "failed", "error_code": "runtime_error"}, SourceError),
+        ({"status": "canceled"}, SourceError),
+    ],
+)
+def test_jobs_that_fail(document: object, kind: type[SourceError]) -> None:
+    """Wherever the word is."""
+    with pytest.raises(SourceError) as raised:
+        Firefly("image4_standard").read_task(HttpResponse(200, {}, json.dumps(document).encode()), "t")
+    assert type(raised.value) is kind
+
+
+def test_jobs_that_go_on() -> None:
+    """Whatever the status is called."""
+    for status in ("pending", "running", "something new"):
+        body = json.dumps({"status": status}).encode()
+        assert Firefly("image4_standard").read_task(HttpResponse(200, {}, body), "t") == StillGenerating("t")

@@ -1,0 +1,40 @@
+"""What starryai's orders end with."""
+
+import json
+
+import pytest
+
+from attribution.errors import SourceError
+from attribution.resynthesis.remote.vendor import StillGenerating, VendorImage
+from attribution.resynthesis.remote.vendors.starryai import Starryai
+from attribution.resynthesis.remote.web import HttpResponse
+
+STARRYAI = Starryai("lyra")
+
+
+def answer(**document: object) -> HttpResponse:
+    """As it comes over the wire."""
+    return HttpResponse(200, {}, json.dumps(document).encode())
+
+
+def test_an_order_has_a_number() -> None:
+    """Which is asked for by it; without one there is nothing to ask for."""
+    assert STARRYAI.read(answer(id=41, status="submitted")) == StillGenerating("41")
+    assert STARRYAI.ask("41").to == "creations/41"
+    with pytest.raises(SourceError, match="lacks id"):
+        STARRYAI.read(answer(status="submitted"))
+
+
+@pytest.mark.parametrize("document", [{"status": "failed"}, {"status": "expired"}, {"status": "x", "expired": True}])
+def test_bad_ends(document: dict[str, object]) -> None:
+    """None of them is waited for."""
+    with pytest.raises(SourceError):
+        STARRYAI.read_task(answer(**document), "41")
+
+
+def test_completed() -> None:
+    """With an image, or with none, which counts as refused."""
+    assert STARRYAI.read_task(answer(status="in progress", images=[]), "41") == StillGenerating("41")
+    images = [{"url": "https://x/y.png"}, {"url": None}]
+    assert STARRYAI.read_task(answer(status="completed", images=images), "41") == [VendorImage("https://x/y.png")]
+    assert STARRYAI.read_task(answer(status="completed", images=[]), "41") == []

@@ -1,0 +1,276 @@
+"""The catalog: what a source's file may say, and that every mistake in it is named."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from attribution.catalog import Catalog, LifecycleState, Limits, SeedSupport, Source, load_catalog
+from attribution.errors import ConfigurationError, UnknownSource
+from attribution.ports import SourceState
+
+ENTRY = """
+schema = 1
+id = "zoo-unet"
+name = "Zoo UNet"
+enabled = true
+family = "latent-diffusion"
+platform = "local"
+model = "zoo/models/unet"
+revision = "sha256:abcd"
+license = "Apache-2.0"
+memory_mb = 200
+adapter = "diffusers"
+price_usd = 0
+[lifecycle]
+state = "live"
+[parameters]
+steps = 20
+guidance = 3.0
+dtype = "float32"
+safe = true
+[limits]
+timeout_seconds = 60
+max_prompt_chars = 200
+"""
+
+REMOTE = """
+schema = 1
+id = "flux"
+name = "FLUX"
+enabled = false
+family = "rectified-flow-transformer"
+platform = "bfl"
+model = "flux-2-pro"
+revision = "undated"
+license = "terms of service"
+terms = "https://example.com/terms"
+adapter = "bfl"
+price_usd = 0.03
+seed = "yes"
+sizes = ["1024x1024", "16:9", "any"]
+candidates = 2
+[lifecycle]
+state = "deprecated"
+until = 2026-12-01
+successor = "flux-3"
+[limits]
+concurrency = 24
+per_minute = 0.5
+"""
+
+
+def _write(directory: Path, name: str = "a.toml", text: str = ENTRY) -> Path:
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(text)
+    return directory
+
+
+def _only(directory: Path) -> Source:
+    (source,) = load_catalog([directory]).sources
+    return source
+
+
+def _three(directory: Path) -> Catalog:
+    for name, source, enabled in [("2", "b", "true"), ("1", "z", "true"), ("3", "a", "false")]:
+        text = ENTRY.replace("zoo-unet", source).replace("enabled = true", f"enabled = {enabled}")
+        _write(directory, f"{name}.toml", text)
+    return load_catalog([directory])
+
+
+def test_an_entry_is_read_as_written(tmp_path: Path) -> None:
+    """Every key arrives with its type."""
+    source = _only(_write(tmp_path / "sources"))
+    assert (source.id, source.enabled, source.memory_mb, source.price_usd) == ("zoo-unet", True, 200, 0.0)
+    assert source.parameters == {"steps": 20, "guidance": 3.0, "dtype": "float32", "safe": True}
+    assert (source.limits.timeout_seconds, source.limits.max_prompt_chars) == (60.0, 200)
+    assert source.lifecycle.state is LifecycleState.LIVE
+
+
+def test_what_a_remote_entry_says_arrives(tmp_path: Path) -> None:
+    """It needs no memory here, its prompts leave the house, and it has limits, terms and a successor."""
+    source = _only(_write(tmp_path, text=REMOTE))
+    assert (source.memory_mb, source.external, source.directory) == (0, True, None)
+    assert source.limits == Limits(concurrency=24, per_minute=0.5)
+    assert (source.seed, source.sizes, source.images_per_source) == (SeedSupport.YES, ("1024x1024", "16:9", "any"), 2)
+    assert (source.terms, source.lifecycle.successor) == ("https://example.com/terms", "flux-3")
+
+
+@pytest.mark.parametrize(
+    ("text", "external", "seed"),
+    [
+        (ENTRY, False, SeedSupport.YES),
+        (REMOTE.replace('seed = "yes"', ""), True, SeedSupport.UNCONFIRMED),
+        (REMOTE.replace("[lifecycle]", "external = false\n[lifecycle]"), False, SeedSupport.YES),
+    ],
+)
+def test_what_an_entry_leaves_out(tmp_path: Path, text: str, external: bool, seed: SeedSupport) -> None:
+    """Another platform is outside and its seeds unproven, unless the file says otherwise."""
+    source = _only(_write(tmp_path, text=text))
+    assert (source.external, source.seed) == (external, seed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('platform = "bfl"', 'platform = "local"', "memory_mb is missing"),
+        ('seed = "yes"', 'seed = "maybe"', "seed must be one of yes, unconfirmed, no"),
+        ('"16:9"', '"wide"', "sizes must hold sizes such as 1024x1024"),
+        ('"16:9"', "9", "sizes must be a list of strings"),
+        ('"https://example.com/terms"', '"see there"', "terms must be the https address"),
+        ("candidates = 2", "candidates = 0", "candidates must be above zero"),
+        ("concurrency = 24", "concurrency = 1.5", "limits.concurrency must be a int"),
+        ("per_minute = 0.5", "per_minute = -1", "limits.per_minute must be above zero"),
+        ('adapter = "bfl"', 'adapter = "none"', "adapter can be 'none' only for a source that is retired"),
+        ('"flux-3"', "3", "lifecycle.successor must be a str"),
+    ],
+)
+def test_mistakes_in_a_remote_entry_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """File and key stand in the message."""
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load_catalog([_write(tmp_path, "flux.toml", REMOTE.replace(old, new))])
+    assert "flux.toml: " in str(raised.value)
+
+
+def test_what_stays_in_the_house_cannot_be_external(tmp_path: Path) -> None:
+    """A local source whose prompts leave would be two contradicting words."""
+    with pytest.raises(ConfigurationError, match="external cannot be true"):
+        load_catalog([_write(tmp_path, text=ENTRY.replace("[lifecycle]", "external = true\n[lifecycle]"))])
+
+
+def test_a_deprecated_source_warns_until_its_day(tmp_path: Path) -> None:
+    """The day and what comes after it; from the next day on it is retired instead."""
+    source = _only(_write(tmp_path, text=REMOTE))
+    said = "FLUX is to be switched off on 2026-12-01. In its place there is flux-3."
+    assert (source.warning(date(2026, 12, 1)), source.obstacle(date(2026, 12, 1))) == (said, None)
+    gone = "FLUX was switched off on 2026-12-01. In its place there is flux-3."
+    assert source.warning(date(2026, 12, 2)) is None
+    assert source.obstacle(date(2026, 12, 2)) == (SourceState.RETIRED, gone)
+
+
+def test_a_directory_is_relative_to_the_parent_of_the_catalog(tmp_path: Path) -> None:
+    """Weights lie beside `sources/`, whatever the process's own directory is; a hub id has no directory."""
+    source = _only(_write(tmp_path / "sources"))
+    assert source.directory == tmp_path / "zoo/models/unet"
+    _write(tmp_path / "sources", text=ENTRY.replace("zoo/models/unet", "o/hub").replace("sha256:abcd", "0" * 40))
+    assert _only(tmp_path / "sources").directory is None
+
+
+def test_tables_may_be_left_out(tmp_path: Path) -> None:
+    """A source is live, without parameters and with the usual limits, unless it says otherwise."""
+    source = _only(_write(tmp_path, text=ENTRY.split("price_usd")[0]))
+    assert source.lifecycle.state is LifecycleState.LIVE
+    assert (source.parameters, source.price_usd, source.limits.max_prompt_chars) == ({}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema = 1", "schema = 2", "schema must be 1"),
+        ('id = "zoo-unet"', 'id = "Zoo Unet"', "id must be lower-case"),
+        ('id = "zoo-unet"', "", "id is missing"),
+        ('license = "Apache-2.0"', 'license = ""', "license must be a str"),
+        ("memory_mb = 200", "memory_mb = 0", "memory_mb must be above zero"),
+        ("memory_mb = 200", "memory_mb = true", "memory_mb must be a int"),
+        ("enabled = true", "enabled = 1", "enabled must be a bool"),
+        ("price_usd = 0", "price_usd = -1", "price_usd must not be negative"),
+        ("price_usd = 0", "prize_usd = 0", "prize_usd is not a key"),
+        ('state = "live"', 'state = "dead"', "lifecycle.state must be one of live"),
+        ('state = "live"', 'state = "deprecated"', "lifecycle.until is needed"),
+        ('state = "live"', 'state = "retired"', "lifecycle.since is needed"),
+        ('state = "live"', 'state = "retired"\nsince = "2026"', "lifecycle.since must be a date"),
+        ('state = "live"', 'stat = "live"', "lifecycle.stat is not a key"),
+        ("steps = 20", "steps = [20]", "parameters.steps must be a string"),
+        ("timeout_seconds = 60", "timeout_seconds = inf", "limits.timeout_seconds must be above zero"),
+        ("timeout_seconds = 60", "timeout = 60", "limits.timeout is not a key"),
+        ("schema = 1", "schema = ", "not readable as TOML"),
+    ],
+)
+def test_every_mistake_names_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """An operator finds the line from the sentence alone."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load_catalog([_write(tmp_path, text=ENTRY.replace(old, new))])
+    assert "a.toml" in str(caught.value)
+
+
+def test_a_table_must_be_one(tmp_path: Path) -> None:
+    """A plain value in a table's place is a mistake too."""
+    text = ENTRY.split("[lifecycle]")[0] + "limits = 3\n"
+    with pytest.raises(ConfigurationError, match="limits must be a table"):
+        load_catalog([_write(tmp_path, text=text)])
+
+
+def test_two_files_cannot_share_an_id(tmp_path: Path) -> None:
+    """The second file of an id is a mistake, not a replacement."""
+    _write(tmp_path)
+    with pytest.raises(ConfigurationError, match="zoo-unet"):
+        load_catalog([_write(tmp_path, "b.toml")])
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """An empty catalog by a typing error is not accepted."""
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        load_catalog([tmp_path / "nowhere"])
+
+
+def test_order_is_by_file_name_within_each_directory(tmp_path: Path) -> None:
+    """Catalog order decides ties, so it must not depend on the file system."""
+    _three(tmp_path / "one")
+    _write(tmp_path / "two", "0.toml")
+    catalog = load_catalog([tmp_path / "one", tmp_path / "two"])
+    assert [source.id for source in catalog.sources] == ["z", "b", "a", "zoo-unet"]
+
+
+def test_selection(tmp_path: Path) -> None:
+    """Enabled ones by default; named ones even if disabled; always in catalog order."""
+    catalog = _three(tmp_path)
+
+    def chosen(include: list[str] | None, exclude: list[str]) -> list[str]:
+        return [source.id for source in catalog.select(include, exclude)]
+
+    assert chosen(None, []) == ["z", "b"]
+    assert chosen(None, ["z"]) == ["b"]
+    assert chosen(["a", "b"], []) == ["b", "a"]
+    assert chosen([], []) == []
+    besides = [source.id for source in catalog.select([], [], ["a", "b"])]
+    assert besides == ["b", "a"]
+    assert [source.id for source in catalog.select(None, [], ["a"])] == ["z", "b", "a"]
+    assert catalog.get("a").id == "a"
+
+
+def test_unknown_ids_are_all_named(tmp_path: Path) -> None:
+    """One answer for all of a caller's mistakes."""
+    catalog = _three(tmp_path)
+    with pytest.raises(UnknownSource) as caught:
+        catalog.select(["a", "x"], ["y"])
+    assert caught.value.ids == ("x", "y")
+    with pytest.raises(UnknownSource):
+        catalog.get("x")
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "state"),
+    [
+        ('state = "live"', None),
+        ('state = "deprecated"\nuntil = 2026-12-31', None),
+        ('state = "deprecated"\nuntil = 2026-01-31', SourceState.RETIRED),
+        ('state = "retired"\nsince = 2026-01-31', SourceState.RETIRED),
+        ('state = "no_api"', SourceState.NO_API),
+        ('state = "no_api"\nnote = "Only in a browser."', SourceState.NO_API),
+    ],
+)
+def test_obstacles(tmp_path: Path, lifecycle: str, state: SourceState | None) -> None:
+    """A source that cannot be asked says so with a sentence, and a deprecated one is retired by its own date."""
+    source = _only(_write(tmp_path, text=ENTRY.replace('state = "live"', lifecycle)))
+    obstacle = source.obstacle(date(2026, 11, 22))
+    assert (obstacle and obstacle[0]) == state
+    assert obstacle is None or obstacle[1].endswith(".")
+
+
+def test_the_shipped_catalog_reads() -> None:
+    """Every file in `sources/` is well-formed, and no hub model is enabled without a pinned commit."""
+    catalog = load_catalog([Path(__file__).parents[2] / "sources"])
+    ids = {source.id for source in catalog.sources}
+    assert {"sd-1-5", "sd-2-1", "sdxl", "sd-3-5-medium", "flux-1-dev", "pixart-sigma"} <= ids
+    for source in catalog.sources:
+        assert not source.enabled or source.revision != "main", source.id

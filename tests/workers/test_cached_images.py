@@ -1,0 +1,445 @@
+"""Generated images that are used again: by whom, for how long, and what is left of them when a job is erased."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.db import blobs
+from app.db.database import Database
+from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobSource, JobStatus, Stage, Tenant, WebhookDelivery
+from app.jobs import repository
+from app.jobs.deletion import erase
+from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep
+from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQUESTS
+from app.webhooks import endpoints
+from app.webhooks.events import EventType
+from tests.workers.harness import Bench
+from workers.retain import evict, retain
+
+Make = Callable[..., Bench]
+TWO = {"a": "", "b": ""}
+OTHER = uuid.UUID("00000000-0000-7000-8000-000000000002")
+# The fake captioner calls all of these red.
+RED, REDDER, REDDEST = (200, 40, 40), (210, 40, 40), (220, 40, 40)
+
+
+def grainy() -> Image.Image:
+    """And this one, in which the fake embedder sees other colors, too."""
+    image = Image.new("RGB", (64, 48), RED)
+    noise = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    image.paste(Image.fromarray(noise))
+    return image
+
+
+def asked() -> float:
+    """How often sources have been asked to draw."""
+    return sum(each.value for metric in GENERATOR_REQUESTS.collect() for each in metric.samples)
+
+
+def embedded() -> float:
+    """How many images have been embedded."""
+    return next(each.value for metric in EMBEDDING_BATCH.collect() for each in metric.samples if "_sum" in each.name)
+
+
+def hits() -> float:
+    """How many generated images were found in the cache."""
+    return CACHE_REQUESTS.labels("generated_image", "hit")._value.get()
+
+
+def stored(here: Bench) -> list[Path]:
+    """The files in the blob store."""
+    folder = Path(here.process.settings.blobs.url.removeprefix("file://"))
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def drop(here: Bench, job_id: uuid.UUID) -> None:
+    """Erases a job as its caller does."""
+    assert erase(here.process.database, here.process.blobs, here.process.snapshots, DEFAULT_TENANT, job_id, "test")
+
+
+def generated(here: Bench, **options: Any) -> tuple[uuid.UUID, float]:
+    """A job that has succeeded, and how often sources were asked for it."""
+    before = asked()
+    job_id = here.submit(**options)
+    here.run()
+    assert here.job(job_id).status == JobStatus.SUCCEEDED
+    return job_id, asked() - before
+
+
+def is_leaf(step: QueuedStep) -> bool:
+    """A message that has sources generated."""
+    return step.task == RESYNTHESIZE_TASK
+
+
+def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
+    """Another image of the same caption: no source has a message, the generated images are the same, the distances its own."""
+    here = bench(TWO)
+    first, times = generated(here, color=RED)
+    assert times == 2
+    found, looked_at = hits(), embedded()
+    second = here.submit(image=grainy())
+    here.run(until=is_leaf)
+    assert not here.broker.steps
+    assert hits() - found == 4
+    assert embedded() - looked_at == 1  # the query
+    one, two = here.document(first), here.document(second)
+    assert one.result is not None
+    assert two.result is not None
+    assert (one.cached, two.cached, two.cached_from) == (None, "generated_images", None)
+    assert [each.cached for each in one.sources] == [False, False]
+    assert [each.cached for each in two.sources] == [True, True]
+    assert [each.seeds for each in one.sources] == [each.seeds for each in two.sources]
+    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
+        each["blob"] for row in here.sources(second).values() for each in row.generated_images
+    }
+    assert [each.distances for each in one.result.ranking] != [each.distances for each in two.result.ranking]
+    compared, times = generated(here, color=RED, variant={"distance": "hybrid", "aggregate": "max"})
+    assert times == 0  # the generated images are the same, whatever they are compared by
+    assert here.document(compared).result.distance == "hybrid"
+    third, _ = generated(here, image=grainy(), cache=False)
+    apart = {each.source: each.distances for each in here.document(third).result.ranking}
+    for each in two.result.ranking:
+        assert each.distances == pytest.approx(apart[each.source], abs=1e-6)
+
+
+def test_what_is_missing_is_generated(bench: Make) -> None:
+    """More generated images of each source: those that are there are kept, in their places; only then it is not `cached`."""
+    here = bench(TWO)
+    few, _ = generated(here, images_per_source=2)
+    many, times = generated(here, images_per_source=4)
+    assert times == 2
+    for source, row in here.sources(many).items():
+        assert [each["k"] for each in row.generated_images] == [0, 1, 2, 3]
+        assert [each["blob"] for each in row.generated_images[:2]] == [
+            each["blob"] for each in here.sources(few)[source].generated_images
+        ]
+        assert ["generated_at" in each for each in row.generated_images] == [True, True, False, False]
+    assert here.document(many).cached is None
+    assert not any(each.cached for each in here.document(many).sources)
+    again, times = generated(here, images_per_source=3)
+    assert times == 0
+    assert here.document(again).cached == "generated_images"
+
+
+@pytest.mark.parametrize("differs", [{"seed": 1}, {"prompt": "something else"}, {"cache": False}])
+def test_another_question_is_asked(bench: Make, differs: dict[str, Any]) -> None:
+    """And a job that wants nothing from the cache gives nothing to it."""
+    here = bench(TWO)
+    generated(here)
+    assert generated(here, **differs)[1] == 2
+    assert generated(here, **differs)[1] == (2 if differs == {"cache": False} else 0)
+
+
+def test_another_revision_or_parameter_is_another_question(bench: Make, tmp_path: Path) -> None:
+    """What the catalog says of the source counts, as the job was accepted with it."""
+    here = bench(TWO)
+    generated(here)
+    changed = bench({"a": "size = 32", "b": ""})
+    job_id, times = generated(changed)
+    assert times == 1
+    assert not changed.document(job_id).sources[0].cached
+    assert changed.document(job_id).sources[1].cached
+
+
+def test_without_a_cache_nothing_is_used_again(bench: Make) -> None:
+    """The setting switches all of it off."""
+    here = bench(TWO, cache={"enabled": False})
+    generated(here)
+    assert generated(here)[1] == 2
+    with here.process.database.transaction() as session:
+        assert set(session.scalars(select(BlobReference.cache_key))) == {None}
+
+
+def test_a_leaf_that_waited_looks_again(bench: Make) -> None:
+    """Two jobs of one caption wait for the same device: the second uses what the first has generated meanwhile."""
+    here = bench(TWO, platform="local")
+    first, second = here.submit(color=RED), here.submit(color=REDDER)
+    here.run(until=is_leaf)
+    while not is_leaf(here.broker.steps[-1]):
+        here.broker.steps.rotate(-1)
+        here.run(until=is_leaf)
+    before = asked()
+    here.pass_time(1)
+    here.run()
+    assert asked() - before == 2
+    assert {here.document(first).cached, here.document(second).cached} == {None, "generated_images"}
+
+
+def test_a_refusal_is_not_kept(bench: Make) -> None:
+    """A source that refused is asked again by the next job, beside those whose generated images are there."""
+    here = bench({"a": "", "b": 'fail = "refused_prompt"'})
+    generated(here)
+    job_id, times = generated(here)
+    assert times == 1
+    assert [each.cached for each in here.document(job_id).sources] == [True, False]
+    assert here.document(job_id).cached == "generated_images"
+
+
+def test_an_entry_lasts_as_long_as_a_job_that_used_it(bench: Make) -> None:
+    """Whoever generated it may be erased before; with the last one nothing is left, neither of bytes nor of the question."""
+    here = bench(TWO)
+    first, _ = generated(here, color=RED)
+    second, _ = generated(here, color=REDDER)
+    drop(here, first)
+    looked_at = embedded()
+    third, times = generated(here, color=REDDEST)
+    assert times == 0
+    assert embedded() - looked_at == 1  # the second one has the vectors, too
+    drop(here, second)
+    drop(here, third)
+    assert stored(here) == []
+    with here.process.database.transaction() as session:
+        assert session.scalars(select(BlobReference)).all() == []
+    assert generated(here)[1] == 2
+
+
+def test_the_same_bytes_under_another_question_do_not_keep_an_entry(bench: Make) -> None:
+    """An erased job's question is forgotten, whoever else happens to use the same bytes."""
+    here = bench(TWO)
+    first, _ = generated(here)
+    other, _ = generated(here, cache=False)
+    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
+        each["blob"] for row in here.sources(other).values() for each in row.generated_images
+    }
+    drop(here, first)
+    assert generated(here)[1] == 2
+
+
+def test_features_that_went_with_their_job_are_computed_again(bench: Make) -> None:
+    """The generated images are there, the vectors are not: they are embedded beside the query."""
+    here = bench(TWO)
+    first, _ = generated(here)
+    with here.process.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == first).values(features_blob=None))
+    looked_at = embedded()
+    second, times = generated(here, color=REDDER)
+    assert (times, embedded() - looked_at) == (0, 5)
+    assert here.document(second).cached == "generated_images"
+
+
+@pytest.mark.parametrize("forgotten", ["images", "captions"])
+def test_retention_ends_it(bench: Make, forgotten: str) -> None:
+    """Neither pixels nor the question, which was made of a caption, outlast what the tenant wants."""
+    never = timedelta(days=10_000)
+    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {forgotten: timedelta(minutes=1)}
+    here = bench(TWO, retention=spans)
+    first, _ = generated(here)
+    with here.process.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == first).values(completed_at=Job.completed_at - timedelta(minutes=2)))
+    retain(here.process)
+    assert generated(here)[1] == 2
+
+
+def test_after_its_time_a_generated_image_is_made_anew(bench: Make) -> None:
+    """Counted from when it was generated, however often it was used; eviction forgets the question."""
+    here = bench(TWO, cache={"ttl": timedelta(hours=1)})
+    generated(here)
+    age(here, timedelta(minutes=40))
+    assert generated(here)[1] == 0
+    age(here, timedelta(minutes=40))
+    evict(here.process)
+    with here.process.database.transaction() as session:
+        assert set(session.scalars(select(BlobReference.cache_key))) == {None}
+    assert generated(here)[1] == 2
+    age(here, timedelta(minutes=70))
+    assert generated(here)[1] == 2
+
+
+def age(here: Bench, by: timedelta) -> None:
+    """Lets all generated images be older."""
+    with here.process.database.transaction() as session:
+        session.execute(update(BlobReference).values(generated_at=BlobReference.generated_at - by))
+
+
+@pytest.mark.parametrize("bound", ["max_entries", "max_bytes"])
+def test_the_least_recently_used_leave_first(bench: Make, bound: str) -> None:
+    """With room for two jobs' generated images the one that was not used again goes; its job keeps its images."""
+    here = bench({"a": ""})
+    green, blue = (30, 160, 60), (30, 60, 220)
+    kept = [generated(here, color=color)[0] for color in (RED, green, blue)]
+    generated(here, color=REDDER)
+    room = 4
+    if bound == "max_bytes":
+        with here.process.database.transaction() as session:
+            sizes = (
+                "SELECT sum(size) FROM blobs WHERE sha256 IN (SELECT sha256 FROM blob_references WHERE role LIKE 'a/%'"
+            )
+            ids = {"red": kept[0], "blue": kept[2]}
+            room = session.execute(text(f"{sizes} AND job_id IN (:red, :blue))"), ids).scalar_one()
+    object.__setattr__(
+        here.process,
+        "settings",
+        here.process.settings.model_copy(
+            update={"cache": here.process.settings.cache.model_copy(update={bound: room})}
+        ),
+    )
+    evict(here.process)
+    assert [generated(here, color=color)[1] for color in (blue, REDDEST)] == [0, 0]
+    assert generated(here, color=green)[1] == 1
+    row = here.sources(kept[1])["a"]
+    assert all(here.process.blobs.exists(DEFAULT_TENANT, each["blob"]) for each in row.generated_images)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_tenants_share_only_where_that_is_switched_on(bench: Make, shared: bool) -> None:
+    """Then each has a copy of its own: erasing one tenant's job leaves the other's generated images, and tells nothing."""
+    here = bench(TWO, cache={"shared": shared})
+    with here.process.database.transaction() as session:
+        session.execute(insert(Tenant).values(id=OTHER, name="other"))
+    first, _ = generated(here)
+    before = asked()
+    theirs = submit_for(here, OTHER)
+    here.run()
+    assert asked() - before == (0 if shared else 2)
+    drop(here, first)
+    with here.process.database.transaction() as session:
+        job = session.get_one(Job, theirs)
+        rows = repository.sources_of(session, theirs)
+        assert job.status == JobStatus.SUCCEEDED
+        assert str(first) not in repr([job.result, [row.generated_images for row in rows]])
+        for row in rows:
+            assert [("generated_at" in each) for each in row.generated_images] == [shared, shared]
+            assert all(here.process.blobs.exists(OTHER, each["blob"]) for each in row.generated_images)
+        assert {path.parts[-3] for path in stored(here)} == {str(OTHER)}
+
+
+def submit_for(here: Bench, tenant_id: uuid.UUID) -> uuid.UUID:
+    """A job of another tenant, over the same image."""
+    job_id = here.submit()
+    with here.process.database.transaction() as session:
+        moved = update(Job).where(Job.id == job_id).values(tenant_id=tenant_id).returning(Job.image)
+        data = here.process.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
+        session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
+        session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": job_id})
+        blobs.refer(session, job_id, {"original": here.process.blobs.put(tenant_id, data, "image/png")})
+    return job_id
+
+
+def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> None:
+    """Each source has ended, and so has the job, in the order and count of any other job."""
+    here = bench(TWO)
+    with here.process.database.transaction() as session:
+        endpoints.create(session, DEFAULT_TENANT, "https://receiver.example/", list(EventType), None)
+
+    def told(job_id: uuid.UUID) -> list[tuple[str, int]]:
+        with here.process.database.transaction() as session:
+            rows = session.scalars(
+                select(WebhookDelivery).where(WebhookDelivery.job_id == job_id).order_by(WebhookDelivery.sequence)
+            )
+            return [(row.type, row.sequence) for row in rows]
+
+    def until(step: QueuedStep) -> bool:
+        return step.task == "workers.notify"
+
+    first = here.submit()
+    second = None
+    for _ in range(60):
+        here.run(until=until)
+        if here.broker.steps:
+            here.broker.steps.popleft()  # nobody listens there
+        elif second is None:
+            second = here.submit(color=REDDER)
+    assert second is not None
+    assert here.document(second).cached == "generated_images"
+    assert told(second) == told(first)
+    assert [name for name, _ in told(second)] == [
+        "attribution.started",
+        "attribution.source_finished",
+        "attribution.source_finished",
+        "attribution.completed",
+    ]
+
+
+def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(bench: Make) -> None:
+    """A hundred times: the job that generated is erased while another is about to use its generated images. Both sides win some."""
+    here = bench(TWO)
+    won = set()
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(100):
+            first, _ = generated(here, seed=turn)
+            second = here.submit(color=REDDER, seed=turn)
+            here.run(until=lambda step: step.task == "workers.caption")
+            start = Barrier(2)
+
+            def erase_first(first: uuid.UUID = first, start: Barrier = start) -> None:
+                start.wait()
+                drop(here, first)
+
+            def use(start: Barrier = start) -> None:
+                start.wait()
+                here.run()
+
+            for future in [threads.submit(erase_first), threads.submit(use)]:
+                future.result()
+            assert here.job(second).status == JobStatus.SUCCEEDED
+            won.add(here.document(second).cached)
+            for row in here.sources(second).values():
+                assert len(row.generated_images) == 2
+                for each in row.generated_images:
+                    assert here.process.blobs.exists(DEFAULT_TENANT, each["blob"])
+            drop(here, second)
+            assert stored(here) == []
+    assert won >= {"generated_images"}
+
+
+class Erasing(Database):
+    """A database whose first transaction after generated images of a job were found comes too late: they are erased before."""
+
+    def __init__(self, here: Bench, finding: uuid.UUID, generated: uuid.UUID) -> None:
+        super().__init__(here.process.database.engine)
+        self.done = False
+        self._here, self._finding, self._generated = here, finding, generated
+        self._real = here.process.database
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[Session]:
+        """Erases first, once, where the job is being resynthesized."""
+        if not self.done and self._is_being_resynthesized():
+            self.done = True
+            drop(self._here, self._generated)
+        with self._real.transaction(durable=durable) as session:
+            yield session
+
+    def _is_being_resynthesized(self) -> bool:
+        with self._real.statement() as session:
+            return session.scalar(select(Job.stage).where(Job.id == self._finding)) == Stage.RESYNTHESIZING
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_erased_between_finding_and_using_is_generated(bench: Make, late: bool) -> None:
+    """The commit that would use it does not happen, at fan-out or at a leaf, and the sources are asked."""
+    here = bench(TWO, platform="local")
+    first, _ = generated(here)
+    second = here.submit(color=REDDER)
+    real = here.process.database
+    if late:  # at fan-out there was nothing to be found yet
+        with real.transaction() as session:
+            keys = dict(session.execute(select(BlobReference.role, BlobReference.cache_key)).all())
+            session.execute(update(BlobReference).values(cache_key=None))
+        here.run(until=is_leaf)
+        with real.transaction() as session:
+            for role, key in keys.items():
+                session.execute(update(BlobReference).where(BlobReference.role == role).values(cache_key=key))
+        here.pass_time(1)
+    erasing = Erasing(here, second, first)
+    object.__setattr__(here.process, "database", erasing)
+    before = asked()
+    here.run()
+    object.__setattr__(here.process, "database", real)
+    assert erasing.done
+    assert asked() - before == 2
+    document = here.document(second)
+    assert (document.status, document.cached) == (JobStatus.SUCCEEDED, None)
+    drop(here, second)
+    assert stored(here) == []

@@ -1,0 +1,37 @@
+"""What a source takes over from an earlier one, frozen, as real ones share CLIP: `unet`'s text encoder.
+
+`mmdit`'s T5 was tried: what it says of a color and its noun was not plain enough for 600 steps.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from zoo.diffuse import Batch
+from zoo.paths import MODELS
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def clip() -> CLIPTextModelWithProjection:
+    """`unet`'s text encoder. It looks backwards only, so that padding changes nothing before it."""
+    return _frozen(CLIPTextModelWithProjection.from_pretrained(MODELS / "unet" / "text_encoder_2", dtype=torch.float32))
+
+
+def plain_clip() -> CLIPTextModel:
+    """The same without its projection, the class that some pipelines ask for."""
+    return _frozen(CLIPTextModel.from_pretrained(MODELS / "unet" / "text_encoder_2", dtype=torch.float32))
+
+
+def ids_and_mask(batch: Batch, tokenizer: CLIPTokenizer, empty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The captions' ids, those dropped being empty, and which of them the pipelines' tokenizer calls real."""
+    ids = torch.where(batch.dropped[:, None], empty, batch.ids)
+    lengths = (ids == tokenizer.eos_token_id).int().argmax(1) + 1
+    return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+
+
+def _frozen(model: Model) -> Model:
+    return model.requires_grad_(False).eval()
