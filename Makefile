@@ -79,11 +79,11 @@ benchmark-evaluate: installed-all ## How well are ten, twelve and fourteen sourc
 	@$(PY) -m evaluation all --steps 'zoo-evaluate-*' $(ARGS)
 
 benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
-	@$(PY) -m evaluation dataset make evaluation/.work/calibration --split calibration --candidates 4 --seed 11 --characters 60
-	@$(PY) -m evaluation calibrate evaluation/.work/calibration --candidates 1,2,4 --out zoo/models/calibration.json $(ARGS)
+	@$(PY) -m evaluation dataset make evaluation/.work/calibration --split calibration --images-per-source 4 --seed 11 --characters 60
+	@$(PY) -m evaluation calibrate evaluation/.work/calibration --images-per-source 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
 benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side
-	@$(PY) -m evaluation all --steps zoo-distances,zoo-candidates,zoo-prior $(ARGS)
+	@$(PY) -m evaluation all --steps zoo-distances,zoo-images-per-source,zoo-fusion $(ARGS)
 
 benchmark-captions: installed-all ## Captioners side by side on the test characters, and what a caption's likeness to the truth is worth
 	@$(PY) -m evaluation all --steps zoo-captions $(ARGS)
@@ -129,7 +129,7 @@ clean: ## Remove state (databases, images, logs) and caches; .venv stays
 	@find . -name __pycache__ -not -path './.venv/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 installed-demo:
-	@$(INSTALL) ml embedded
+	@$(INSTALL) ml devstack
 
 installed-all:
-	@$(INSTALL) ml onnx onnx-export screening otel embedded zoo benchmark dev
+	@$(INSTALL) ml onnx onnx-export screening otel devstack zoo evaluation dev

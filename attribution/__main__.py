@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, help="another, equally repeatable stream of generated images")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--catalogue", type=Path, default=Path("sources"), help="directory of *.toml")
+    parser.add_argument("--catalog", type=Path, default=Path("sources"), help="directory of *.toml")
     parser.add_argument("--calibration", type=Path, help=f"measured thresholds; default: {_CALIBRATION}, if any")
     parser.add_argument(
         "--captioner", default="blip", help="blip, pez, blip+pez or vlm, with details: docs/captions.md"

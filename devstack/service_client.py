@@ -23,7 +23,7 @@ class ServiceClient:
     """Uploads an image and follows its job."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        self._http = httpx.ServiceClient(base_url=base_url, timeout=30, headers={"Authorization": f"Bearer {key}"})
+        self._http = httpx.Client(base_url=base_url, timeout=30, headers={"Authorization": f"Bearer {key}"})
 
     def __enter__(self) -> ServiceClient:
         return self

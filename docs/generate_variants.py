@@ -19,21 +19,21 @@ HEAD = """\
 # Variants, measured
 
 Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this.
-[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by plotting
+[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by resampling
 characters, or prompts, with replacement.
 
-**Demo models**: the small models that ship with the project plot characters of 64×64 pixels, from captions by the
+**Demo models**: the small models that ship with the project generate characters of 64×64 pixels, from captions by the
 small BLIP that ships with them, compared by the small CLIP.
 
 **Real images**: 189 images by DALL·E mini, GLID-3-XL and Latent Diffusion after seven prompts (from the public
 repository dcsan/imagen), compared by a real CLIP, ViT-B/16 in eight bits. Images of the same prompt stand for each
-other's plots, so that there is no caption in between: the papers' natural prompt. A method that is trained has seen
+other's generated images, so that there is no caption in between: the papers' natural prompt. A method that is trained has seen
 no picture of the prompt that it is tested on.
 """
 PARTS: Sequence[tuple[str, str]] = (
     ("distances", "Distances"),
-    ("images_per_source", "γ and aggregates"),
-    ("external_scores", "As a plug-in"),
+    ("images-per-source", "γ and aggregates"),
+    ("external-scores", "As a plug-in"),
 )
 SUBJECTS = {"zoo": "Demo models", "real": "Real images"}
 COLORS = {"zoo": "#0969da", "real": "#bc4c00"}
@@ -50,7 +50,7 @@ def document() -> str:
     parts = [HEAD]
     for part, title in PARTS:
         parts.append(f"## {title}\n")
-        if part != "external_scores":
+        if part != "external-scores":
             parts.append(f"![{title}](figures/{part}.svg)\n")
         for subject, name in SUBJECTS.items():
             found = read(subject, part)
@@ -62,7 +62,7 @@ def _about(found: Mapping[str, Any]) -> str:
     about = found["about"]
     setting = [f"γ = {found['images_per_source']}"] if "images_per_source" in found else []
     setting += [str(found["distance"])] if "distance" in found else []
-    setting += [f"{found['plots']} choices of shots"] if "plots" in found else []
+    setting += [f"{found['shot_choices']} choices of shots"] if "shot_choices" in found else []
     return (
         f"{len(about['sources'])} sources, {about['queries']} queries, {about['groups']} {about['intervals_over']}; "
         f"chance {100 / len(about['sources']):.1f} %; {', '.join(setting)}."
@@ -72,8 +72,8 @@ def _about(found: Mapping[str, Any]) -> str:
 def _table(part: str, found: Mapping[str, Any]) -> str:
     if part == "distances":
         return show.distances(found["rows"])
-    if part == "images_per_source":
-        return show.plots(found["rows"], {int(count): row for count, row in found["seconds"].items()})
+    if part == "images-per-source":
+        return show.images_per_source(found["rows"], {int(count): row for count, row in found["seconds"].items()})
     weight = f"The weight chosen on other queries is {found['weight']:.2f} on average."
     return f"{show.external_scores(found['rows'])}\n\n{weight}"
 
@@ -81,7 +81,7 @@ def _table(part: str, found: Mapping[str, Any]) -> str:
 def figures() -> Iterator[tuple[str, str]]:
     """(name, SVG) of each figure."""
     yield "distances.svg", _distances()
-    yield "images_per_source.svg", _candidates()
+    yield "images-per-source.svg", _images_per_source()
 
 
 WIDE, HIGH, LEFT, BASE = 760, 320, 50, 262
@@ -140,11 +140,11 @@ def _distances() -> str:
     return _frame(f"Images attributed rightly, by distance, γ = {images_per_source}", [*body, *_legend(names, LEFT)])
 
 
-def _candidates() -> str:
+def _images_per_source() -> str:
     body = []
     dashes = {"mean": "", "max": ' stroke-dasharray="6 4"'}
     for at, (subject, color) in enumerate(COLORS.items()):
-        rows = read(subject, "images_per_source")["rows"]
+        rows = read(subject, "images-per-source")["rows"]
         counts = sorted({row["images_per_source"] for row in rows})
         for aggregate, dash in dashes.items():
             found = {row["images_per_source"]: row for row in rows if row["aggregate"] in (aggregate, "mean")}
@@ -159,7 +159,7 @@ def _candidates() -> str:
             body += [_text(LEFT + 60 + place * 190, BASE + 18, f"γ = {count}") for place, count in enumerate(counts)]
     names = {f"{name} (chance {_chance(subject)})": COLORS[subject] for subject, name in SUBJECTS.items()}
     body += [*_legend(names, LEFT), _text(WIDE - 20, HIGH - 12, "whole lines: mean, dashed: max", anchor="end")]
-    return _frame("Images attributed rightly, by the number of plots of each source (cosine)", body)
+    return _frame("Images attributed rightly, by the number of images per source, of each source (cosine)", body)
 
 
 def _chance(subject: str) -> str:

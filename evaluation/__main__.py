@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with running(sys.argv[1:] if arguments is None else arguments):
             return int(options.run(options))
     except (AttributionError, OSError, ValueError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+        print(f"evaluation: {error}", file=sys.stderr)
         return 2
 
 
@@ -225,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
         "--captioner", default="blip:zoo/models/captioner", help="or 'given': the descriptions themselves"
     )
     made.add_argument("--seed", type=int, default=0, help="other characters, other originals")
-    made.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml")
+    made.add_argument("--catalog", type=Path, nargs="+", default=[Path("sources")], help="directories of *.toml")
     made.add_argument("--processes", type=_positive, default=os.cpu_count() or 1, help="1 for a GPU")
     made.add_argument("--out", type=Path, help="JSON of what it is made of, with the hashes of all weights")
     made.add_argument("--batch", type=_positive, default=8, help="images of one source generated at once")

@@ -3,6 +3,6 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "benchmark" / ".work"
+WORK = ROOT / "evaluation" / ".work"
 STORE = WORK / "store"
 MODELS = ROOT / "zoo" / "models"

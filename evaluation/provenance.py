@@ -60,7 +60,7 @@ def made() -> dict[str, Any]:
 
 def command(arguments: Sequence[str]) -> str:
     """As somebody would type it in the repository."""
-    return shlex.join(["python", "-m", "benchmark", *map(_portable, arguments)])
+    return shlex.join(["python", "-m", "evaluation", *map(_portable, arguments)])
 
 
 def _portable(argument: str) -> str:

@@ -25,9 +25,9 @@ def caption(process: Process, job: Job) -> Advance:
     query = read_query(process.blobs, job)
     try:
         described = describe(captioner, query)
-    except errors.CaptionRefusedProblem as error:
+    except errors.CaptionRefused as error:
         raise CaptionRefusedProblem(str(error)) from error
-    except errors.CaptionerUnavailableProblem as error:
+    except errors.CaptionerUnavailable as error:
         raise CaptionerUnavailableProblem(str(error)) from error
     if job.prompt is None:  # a prompt was judged with the image
         process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, described.text))

@@ -26,7 +26,7 @@ def main() -> None:
     cells = []
     for entry in ENTRIES:
         source = generator(entry.key)
-        generated = [source.draw(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
+        generated = [source.generate(face.caption, [SEED + n], Deadline.after(600))[0] for n, face in enumerate(faces)]
         cells += [np.asarray(generated_image.image) for generated_image in generated]
         print(entry.key, flush=True)
     rows = sheet(cells, CAPTIONS, zoom=1)

@@ -37,9 +37,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PROBLEMS: dict[type[errors.ImageError], type[RequestError]] = {
-    errors.UnsupportedImageProblem: UnsupportedImageProblem,
-    errors.UndecodableImageProblem: UndecodableImageProblem,
-    errors.ImageTooLargeProblem: ImageTooLargeProblem,
+    errors.UnsupportedImage: UnsupportedImageProblem,
+    errors.UndecodableImage: UndecodableImageProblem,
+    errors.ImageTooLarge: ImageTooLargeProblem,
 }
 
 

@@ -32,7 +32,7 @@ def select_sources(
     """
     try:
         selected = catalog.select(include, exclude, (*brought, *awaited))
-    except errors.UnknownSourceProblem as error:
+    except errors.UnknownSource as error:
         known = [source.id for source in catalog.sources]
         raise UnknownSourceProblem(f"{error} The sources here are: {', '.join(known)}.", known=known) from error
     if not selected:

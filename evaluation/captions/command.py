@@ -48,7 +48,7 @@ def add(commands: Any, embedder: str, models: Callable[[argparse.ArgumentParser]
     command.add_argument("--images-per-source", type=int, default=1, help="γ")
     command.add_argument("--embedder", default=embedder)
     command.add_argument("--clip", default="local-dir:zoo/models/clip", help="whose text features compare captions")
-    command.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")])
+    command.add_argument("--catalog", type=Path, nargs="+", default=[Path("sources")])
     command.add_argument("--work", type=Path, default=WORK / "captions", help="where the images go")
     command.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     command.add_argument("--batch-size", type=int, default=32, help="images generated at once")

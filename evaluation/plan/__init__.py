@@ -3,4 +3,4 @@
 from evaluation.plan.sizes import FULL, SIZES, SMALL, Real, Size
 from evaluation.plan.steps import PlanStep, steps
 
-__all__ = ["FULL", "SIZES", "SMALL", "Real", "Size", "PlanStep", "steps"]
+__all__ = ["FULL", "SIZES", "SMALL", "PlanStep", "Real", "Size", "steps"]

@@ -58,7 +58,7 @@ def _run(main: Main, options: argparse.Namespace) -> int:
     if options.steps == ["*"] and main(["report", str(results), "--out", str(size.work / "report")]):
         failed.append("report")
     if failed:
-        print(f"benchmark: not done: {', '.join(failed)}", file=sys.stderr)
+        print(f"evaluation: not done: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -28,7 +28,7 @@ class Size:
     timed: int
     shots: tuple[int, ...]
     plugged: tuple[int, ...]  # shots of what resynthesis is plugged into
-    generates: int
+    shot_choices: int
     repeats: int
     steps: int | None  # of a training at most; None: what each baseline takes by itself
     captioners: tuple[str, ...]
@@ -56,7 +56,7 @@ FULL = Size(
     timed=2,
     shots=(1, 2, 3, 5, 8, 10, 20, 40, 80),
     plugged=(1, 5, 10),
-    generates=20,
+    shot_choices=20,
     repeats=5,
     steps=None,
     captioners=("given", "blip", "pez", "blip+pez"),
@@ -78,7 +78,7 @@ SMALL = Size(
     timed=1,
     shots=(1, 2),
     plugged=(1,),
-    generates=2,
+    shot_choices=2,
     repeats=2,
     steps=2,
     captioners=(

@@ -52,7 +52,7 @@ def _zoo(size: Size) -> Sequence[PlanStep]:
     if size.check:
         evaluations[0] = replace(evaluations[0], arguments=(*evaluations[0].arguments, "--check"))
     shots, plugged = ",".join(map(str, size.shots)), ",".join(map(str, size.plugged))
-    external_scores = ("--shots", plugged, "--draws", str(size.generates))
+    external_scores = ("--shots", plugged, "--shot-choices", str(size.shot_choices))
     captions = ("--captioners", ",".join(size.captioners), "--work", str(size.work / "captions"))
     classes = ("--sources", ",".join(size.order), "--classes", ",".join(map(str, size.classes)))
     capped = ("--steps", str(size.steps)) if size.steps else ()
@@ -62,11 +62,11 @@ def _zoo(size: Size) -> Sequence[PlanStep]:
         *_core(size),
         PlanStep("zoo-distances", ("variants", "distances", papers), (DATASET,)),
         PlanStep(
-            "zoo-candidates",
-            ("variants", "images_per_source", generated_images, "--timed", str(size.timed)),
+            "zoo-images-per-source",
+            ("variants", "images-per-source", generated_images, "--timed", str(size.timed)),
             (GENERATED_IMAGES,),
         ),
-        PlanStep("zoo-prior", ("variants", "external_scores", papers, *external_scores), (DATASET,)),
+        PlanStep("zoo-external-scores", ("variants", "external-scores", papers, *external_scores), (DATASET,)),
         PlanStep("zoo-captions", ("captions", papers, *captions), (DATASET,)),
         PlanStep("zoo-distortions", ("distortions", papers, "--sides", "test", "--captioner", "blip"), (DATASET,)),
         PlanStep("zoo-embedders", ("embedders", papers, *size.embedders), (DATASET,)),
@@ -91,8 +91,8 @@ def _real(real: Real) -> Sequence[PlanStep]:
     folder, embedder = str(real.folder), ("--embedder", real.embedder)
     return (
         PlanStep("real-distances", ("variants", "distances", folder, *embedder)),
-        PlanStep("real-candidates", ("variants", "images_per_source", folder, *embedder)),
-        PlanStep("real-prior", ("variants", "external_scores", folder, *embedder)),
+        PlanStep("real-images-per-source", ("variants", "images-per-source", folder, *embedder)),
+        PlanStep("real-external-scores", ("variants", "external-scores", folder, *embedder)),
         PlanStep(
             "real-distortions", ("distortions", folder, *embedder, "--queries", "3", "--images-per-source", "1,8")
         ),

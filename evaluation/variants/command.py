@@ -26,27 +26,27 @@ def add(commands: Any, embedder: str, models: Callable[[argparse.ArgumentParser]
     numbers = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
     for name, run, says in (
         ("distances", _distances, "every distance on the same generated images"),
-        ("images_per_source", _candidates, "γ and aggregates, with what a query costs"),
-        ("external_scores", _prior, "another method's scores fused with ours; chooses MODELS__FUSION_WEIGHT"),
+        ("images-per-source", _images_per_source, "γ and aggregates, with what a query costs"),
+        ("external-scores", _external_scores, "another method's scores fused with ours; chooses MODELS__FUSION_WEIGHT"),
     ):
         command = variants.add_parser(name, help=says)
         command.add_argument("directory", type=Path, help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")
         command.add_argument("--embedder", default=embedder)
         command.add_argument("--out", type=Path, help="JSON; default: printed")
         models(command)
-        if name == "images_per_source":
+        if name == "images-per-source":
             command.add_argument("--images-per-source", type=numbers, help="γ, separated by commas; default: 1,2,4,8")
             command.add_argument(
                 "--timed", type=int, default=0, help="queries that are generated anew to take the time"
             )
-            command.add_argument("--catalogue", type=Path, nargs="+", default=[Path("sources")])
+            command.add_argument("--catalog", type=Path, nargs="+", default=[Path("sources")])
         else:
             command.add_argument("--images-per-source", type=int, default=1, help="γ")
         if name != "distances":
             command.add_argument("--distance", default="cosine", choices=list(DISTANCES))
-        if name == "external_scores":
+        if name == "external-scores":
             command.add_argument("--shots", type=numbers, default=[1, 5, 10], help="images of each source to train on")
-            command.add_argument("--draws", type=int, default=20, help="choices of these images")
+            command.add_argument("--shot-choices", type=int, default=20, help="choices of these images")
         command.set_defaults(run=partial(_run, run, write))
 
 
@@ -85,7 +85,7 @@ def _distances(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     return {"images_per_source": options.images_per_source, "rows": rows}
 
 
-def _candidates(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
+def _images_per_source(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     most = subject.features.images_per_source
     counts = options.images_per_source or [count for count in (1, 2, 4, 8) if count <= most]
     rows = generated_images(subject, counts, options.distance)
@@ -94,20 +94,20 @@ def _candidates(subject: Subject, options: argparse.Namespace) -> dict[str, Any]
         placement = Placement(options.device, threads=options.threads)
         dataset, catalog = Dataset.open(options.directory), load_catalog(options.catalog)
         spent = seconds(dataset, catalog, options.embedder, placement, counts, options.timed)
-    print(show.generated_images(rows, spent), end="\n\n")
+    print(show.images_per_source(rows, spent), end="\n\n")
     return {"distance": options.distance, "rows": rows, "seconds": spent, "timed": options.timed}
 
 
-def _prior(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
+def _external_scores(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     from evaluation.variants.external_scores import external_scores  # scikit-learn takes a second to load
 
-    rows = external_scores(subject, options.shots, options.distance, options.images_per_source, options.generates)
+    rows = external_scores(subject, options.shots, options.distance, options.images_per_source, options.shot_choices)
     print(show.external_scores(rows), end="\n\n")
     weight = sum(row["weight"] for row in rows) / len(rows)
     print(f"The weight chosen on other queries is {weight:.2f} on average.\n")
     setting = {
         "distance": options.distance,
         "images_per_source": options.images_per_source,
-        "generates": options.generates,
+        "shot_choices": options.shot_choices,
     }
     return setting | {"weight": weight, "rows": rows}

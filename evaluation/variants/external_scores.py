@@ -33,16 +33,17 @@ class Fold:
 
 
 def external_scores(
-    subject: Subject, shots: Sequence[int], distance: str, images_per_source: int, generates: int, seed: int = 0
+    subject: Subject, shots: Sequence[int], distance: str, images_per_source: int, shot_choices: int, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """A row for each method and number of shots, averaged over `generates` choices of the shots."""
+    """A row for each method and number of shots, averaged over `shot_choices` choices of the shots."""
     own = z_scores(-subject.rankings(distance, images_per_source, Aggregate.MEAN).distances)  # (S, P, S)
     folds = list(_folds(subject))
     most = min(len(pool) for fold in folds for pool, _ in (*fold.choosing, fold.counted))
     if max(shots) > most:
         raise ConfigurationError(f"{subject.name} has {most} images of each source to train on, not {max(shots)}.")
     return [
-        {"method": name, "shots": count} | _row(subject, _Trained(subject, method, count, generates, seed), own, folds)
+        {"method": name, "shots": count}
+        | _row(subject, _Trained(subject, method, count, shot_choices, seed), own, folds)
         for name, method in METHODS.items()
         for count in shots
     ]
@@ -68,19 +69,20 @@ class _Trained:
     subject: Subject
     method: Method
     count: int
-    generates: int
+    shot_choices: int
     seed: int
 
     def scores(self, pool: Indices, columns: Indices) -> NDArray[np.float64]:
-        """(generates, S, columns, S) z-scores of queries, each generate trained on other shots out of the pool."""
+        """(shot_choices, S, columns, S) z-scores of queries, each generate trained on other shots out of the pool."""
         rows = self.subject.features.originals.astype(np.float64)
         s, _, d = rows.shape
         random = np.random.default_rng([self.seed, self.count])
         asked = rows[:, columns].reshape(-1, d)
         found = [
-            self.method(rows[:, random.choice(pool, self.count, replace=False)], asked) for _ in range(self.generates)
+            self.method(rows[:, random.choice(pool, self.count, replace=False)], asked)
+            for _ in range(self.shot_choices)
         ]
-        return z_scores(np.stack(found)).reshape(self.generates, s, len(columns), s)
+        return z_scores(np.stack(found)).reshape(self.shot_choices, s, len(columns), s)
 
 
 def _row(subject: Subject, trained: _Trained, own: NDArray[np.float64], folds: Sequence[Fold]) -> dict[str, Any]:

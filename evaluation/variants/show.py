@@ -23,7 +23,7 @@ def distances(rows: Sequence[Row]) -> str:
     )
 
 
-def generated_images(rows: Sequence[Row], seconds: Mapping[int, Row]) -> str:
+def images_per_source(rows: Sequence[Row], seconds: Mapping[int, Row]) -> str:
     """γ and aggregates side by side."""
     names = [name for name in ("mean", "max", "median") if any(row["aggregate"] == name for row in rows)]
     found: dict[int, dict[str, Row]] = {}

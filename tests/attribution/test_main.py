@@ -51,7 +51,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def _run(place: Path, *more: str, image: str = "query.jpg") -> int:
-    fakes = ["--captioner", "fake:", "--embedder", "fake:", "--catalogue", str(place / "sources")]
+    fakes = ["--captioner", "fake:", "--embedder", "fake:", "--catalog", str(place / "sources")]
     return main([str(place / image), *fakes, *more])
 
 
@@ -159,7 +159,7 @@ def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixt
         ([], "nowhere.png", "nowhere.png"),
         (["--sources", "a,zzz"], "query.jpg", "zzz"),
         (["--captioner", "blimp:x"], "query.jpg", "blimp"),
-        (["--catalogue", "/no/such/place"], "query.jpg", "/no/such/place"),
+        (["--catalog", "/no/such/place"], "query.jpg", "/no/such/place"),
         (["--calibration", "/no/such/file"], "query.jpg", "/no/such/file"),
         (["--reference", "gone=/no/such/folder"], "query.jpg", "/no/such/folder"),
         (["--reference", "zzz=sources"], "query.jpg", "sources"),

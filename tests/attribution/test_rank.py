@@ -22,7 +22,7 @@ def _unit(rows: Vectors) -> Vectors:
 
 
 @st.composite
-def _embedded(draw: st.GenerateFn) -> tuple[Embedded, list[str]]:
+def _embedded(draw: st.DrawFn) -> tuple[Embedded, list[str]]:
     """Up to six sources, tested or not, with a γ each, in some dimension; some of them twins."""
     d = draw(st.integers(2, 8))
     values = st.floats(-1, 1, width=32).filter(lambda x: abs(x) > 1e-3)

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.app.webhook.test_events import make_job, result
+from tests.app.webhooks.test_events import make_job, result
 
 from app.api import create_app
 from app.db.models import Job, JobSource, JobStatus

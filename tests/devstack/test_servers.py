@@ -129,7 +129,7 @@ def test_root_finds_a_place_its_servers_can_reach(tmp_path: Path, monkeypatch: p
         assert data_of(state_dir)[0].stat().st_uid != 0
     finally:
         done = subprocess.run(
-            [sys.executable, "-m", "embedded", "clean"], env={**os.environ, "STATE_DIR": str(state_dir)}
+            [sys.executable, "-m", "devstack", "clean"], env={**os.environ, "STATE_DIR": str(state_dir)}
         )
     assert done.returncode == 0
     assert data_of(state_dir) == []

@@ -41,7 +41,7 @@ def test_the_demo_prints_a_ranking_and_leaves_nothing_running(state_dir: Path, t
         "MODELS__CALIBRATIONS": "[]",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "embedded", "demo", str(image)],
+        [sys.executable, "-m", "devstack", "demo", str(image)],
         env={**os.environ, **settings},
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ def test_two_starts_are_kept_apart(state_dir: Path) -> None:
     """The second start is told who has the directory and what to do, and the first is not disturbed."""
     with StateDirectory(state_dir):
         second = subprocess.run(
-            [sys.executable, "-m", "embedded", "run", "true"],
+            [sys.executable, "-m", "devstack", "run", "true"],
             env={**os.environ, "STATE_DIR": str(state_dir)},
             capture_output=True,
             text=True,

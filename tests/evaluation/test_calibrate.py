@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from tests.benchmark.test_evaluate import NAMES, features
+from tests.evaluation.test_evaluate import NAMES, features
 
 from attribution.ports import ModelRef, Ranked, Ranking, VerdictKind
 from attribution.verdict import Calibration, judge

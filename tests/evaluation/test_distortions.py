@@ -63,7 +63,9 @@ def test_the_command_says_how_often_and_how_surely(
     """Grayscale takes from a color histogram all it has, a smaller copy nothing; both as JSON and as a table."""
     out, table, store = tmp_path / "out.json", tmp_path / "out.md", tmp_path / "store"
     common = f"distortions {folder} --embedder fake: --store {store} --out {out} --markdown {table}"
-    assert main(f"{common} --candidates 1,2 --distortions grayscale,size-50 --captioner fake:say=it".split()) == 0
+    assert (
+        main(f"{common} --images-per-source 1,2 --distortions grayscale,size-50 --captioner fake:say=it".split()) == 0
+    )
     runs = json.loads(out.read_text())["runs"]
     assert [(run["images_per_source"], run["rows"][0]["distortion"]) for run in runs] == [
         (1, "grayscale"), (1, "size-50"), (2, "grayscale"), (2, "size-50"),

@@ -13,14 +13,14 @@ from evaluation.__main__ import main
 def made(fakes: Path, tmp_path: Path) -> Path:
     """A dataset by the command."""
     common = f"--catalog {fakes} --store {tmp_path / 'store'} --captioner fake: --processes 1 --sources fake-*"
-    assert main(f"dataset make {tmp_path / 'set'} --characters 12 --candidates 2 {common}".split()) == 0
+    assert main(f"dataset make {tmp_path / 'set'} --characters 12 --images-per-source 2 {common}".split()) == 0
     return tmp_path / "set"
 
 
 def test_from_nothing_to_a_calibration(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Make, check, calibrate on one part of the characters, evaluate with the thresholds on another."""
     assert main(["dataset", "check", str(made)]) == 0
-    common = f"{made} --store {tmp_path / 'store'} --embedder fake: --candidates 1,2"
+    common = f"{made} --store {tmp_path / 'store'} --embedder fake: --images-per-source 1,2"
     calibration, report = tmp_path / "calibration.json", tmp_path / "report.json"
     assert main(f"calibrate {common} --sides train,validation --out {calibration}".split()) == 0
     entries = json.loads(calibration.read_text())["entries"]
@@ -92,7 +92,7 @@ def test_too_few_sources_or_generated_images(made: Path, tmp_path: Path, capsys:
     """Two sources leave no margin once one is left out; γ is at most what was generated."""
     common = f"{made} --store {tmp_path / 'store'} --embedder fake:"
     assert main(f"calibrate {common} --sources fake-a,fake-b".split()) == 2
-    assert main(f"evaluate {common} --candidates 9".split()) == 2
+    assert main(f"evaluate {common} --images-per-source 9".split()) == 2
     said = capsys.readouterr().err
     assert "three sources" in said
     assert "γ = 9" in said

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.benchmark.conftest import write_fakes
+from tests.evaluation.conftest import write_fakes
 
 from attribution.build import Placement
 from attribution.catalog import load_catalog

@@ -129,16 +129,16 @@ def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
     """The sides are used as such; what a query costs is taken by asking anew."""
     common = f"--store {tmp_path / 'store'}"
     made = f"--catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b,fake-c"
-    assert main(f"dataset make {tmp_path / 'set'} --characters 20 --candidates 2 {common} {made}".split()) == 0
+    assert main(f"dataset make {tmp_path / 'set'} --characters 20 --images-per-source 2 {common} {made}".split()) == 0
     common += f" {tmp_path / 'set'} --embedder fake: --out {tmp_path / 'o.json'}"
-    assert main(f"variants prior {common} --shots 1,3 --generates 3".split()) == 0
+    assert main(f"variants external-scores {common} --shots 1,3 --repeats 3".split()) == 0
     told = json.loads((tmp_path / "o.json").read_text())
     asked = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
     assert [(row["method"], row["shots"]) for row in told["rows"]] == asked
     for row in told["rows"]:
         assert row["gain"] == pytest.approx(row["fused"]["accuracy"] - row["alone"]["accuracy"])
         assert 0 <= row["weight"] <= 1
-    assert main(f"variants candidates {common} --candidates 1,2 --timed 1 --catalog {fakes}".split()) == 0
+    assert main(f"variants images-per-source {common} --images-per-source 1,2 --timed 1 --catalog {fakes}".split()) == 0
     spent = json.loads((tmp_path / "o.json").read_text())["seconds"]
     assert all(0 < spent[name]["generated_image"] < spent[name]["all"] for name in ("1", "2"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.benchmark.report.reading import Reading
+from tests.evaluation.report.reading import Reading
 
 from evaluation.__main__ import main
 from evaluation.paths import ROOT

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text, update
-from tests.app.outbound.site import reply, serve
+from tests.app.egress.site import reply, serve
 from tests.workers.test_reuse import asked, drop, stored
 
 from app.api import create_app

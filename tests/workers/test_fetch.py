@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.app.outbound.site import Site, reply, serve
+from tests.app.egress.site import Site, reply, serve
 
 from app.db.models import BlobReference, JobStatus, Stage
 from app.jobs import repository

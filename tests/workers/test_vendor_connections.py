@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from tests.app.outbound.site import Site, reply, serve
+from tests.app.egress.site import Site, reply, serve
 
 from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable

@@ -3,4 +3,4 @@
 from workers.screening.chain import Screening, build_screening
 from workers.screening.hooks import Hit, Hook, QueryImage, ScreenedCaption
 
-__all__ = ["ScreenedCaption", "Hit", "Hook", "QueryImage", "Screening", "build_screening"]
+__all__ = ["Hit", "Hook", "QueryImage", "ScreenedCaption", "Screening", "build_screening"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.baselines.crossing import said
 from evaluation.report.figures.curves import CurvePanel, Flat, Point, curves
-from evaluation.report.figures.forest import CurvePanel as Rows
+from evaluation.report.figures.forest import ForestPanel as Rows
 from evaluation.report.figures.forest import Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import Html, table
@@ -151,10 +151,10 @@ def plugin(results: Results) -> Section:
     parts += [_gain_table(title, rows) for _, title, rows in subjects]
     if "zoo-t1" not in results:
         parts.append(Missing("zoo-t1", "the gain of every trained baseline"))
-    if "zoo-prior" not in results:
-        parts.append(Missing("zoo-prior", "the gain of two simple methods"))
-    if "real-prior" not in results:
-        parts.append(Missing("real-prior", "the same on real images"))
+    if "zoo-external-scores" not in results:
+        parts.append(Missing("zoo-external-scores", "the gain of two simple methods"))
+    if "real-external-scores" not in results:
+        parts.append(Missing("real-external-scores", "the same on real images"))
     return Section("plug-in", "As a plug-in to a trained method", parts)
 
 
@@ -164,7 +164,7 @@ def _plugged(results: Results) -> list[tuple[str, str, Sequence[Document]]]:
     for run in results["zoo-t1"]["runs"] if "zoo-t1" in results else ():
         if run.get("plugin"):
             found.append(("zoo-t1", f"{len(run['sources'])} classes", run["plugin"]))
-    for name, title in (("zoo-prior", "demo models"), ("real-prior", "real images")):
+    for name, title in (("zoo-external-scores", "demo models"), ("real-external-scores", "real images")):
         if name in results:
             found.append((name, f"{len(results[name]['about']['sources'])} classes, {title}", results[name]["rows"]))
     return found

@@ -76,7 +76,7 @@ def _said(name: str) -> str:
 
 def _plugin(results: Results) -> list[str]:
     rows = _comparable(results["zoo-t1"]["runs"][0]) if "zoo-t1" in results else []
-    rows = rows or (results["zoo-prior"]["rows"] if "zoo-prior" in results else [])
+    rows = rows or (results["zoo-external-scores"]["rows"] if "zoo-external-scores" in results else [])
     if not rows:
         return []
     low, high = min(rows, key=lambda row: row["gain"]), max(rows, key=lambda row: row["gain"])
@@ -99,13 +99,13 @@ def _learned(row: Document) -> str:
 
 
 def _candidates(results: Results) -> list[str]:
-    if "zoo-candidates" not in results:
+    if "zoo-images-per-source" not in results:
         return []
-    rows = [row for row in results["zoo-candidates"]["rows"] if row["aggregate"] == "mean"]
+    rows = [row for row in results["zoo-images-per-source"]["rows"] if row["aggregate"] == "mean"]
     first, last = rows[0], rows[-1]
     return [
         f"{last['images_per_source']} generated images of each source instead of {first['images_per_source']}, "
-        f"{_sources(results['zoo-candidates'])}: "
+        f"{_sources(results['zoo-images-per-source'])}: "
         f"{percent(last['accuracy'], last['interval_95'])} instead of "
         f"{percent(first['accuracy'], first['interval_95'])}, for {last['images']} images a query instead of "
         f"{first['images']}."
@@ -146,9 +146,9 @@ def _sources(document: Document) -> str:
 
 
 def _real(results: Results) -> list[str]:
-    if "real-candidates" not in results:
+    if "real-images-per-source" not in results:
         return []
-    document = results["real-candidates"]
+    document = results["real-images-per-source"]
     rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
     told = [
         f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])

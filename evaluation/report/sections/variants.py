@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evaluation.report.figures.curves import ForestPanel as Lines
+from evaluation.report.figures.curves import CurvePanel as Lines
 from evaluation.report.figures.curves import Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results

@@ -16,7 +16,7 @@ def test_the_api_imports_no_machine_learning():
     """Nor arrays and images, nor the workers, nor the migrations' tool, nor the embedded servers."""
     modules = imported_by("import app.api")
     assert "fastapi" in modules
-    assert not modules & (ML | {"workers", "embedded", "alembic", "c2pa", "numpy", "PIL"})
+    assert not modules & (ML | {"workers", "devstack", "alembic", "c2pa", "numpy", "PIL"})
 
 
 def test_a_decoding_child_imports_nothing_of_the_service():

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from tests.app.outbound.site import Site, serve
+from tests.app.egress.site import Site, serve
 
 from app.egress import Outbound
 from app.settings import OutboundSettings

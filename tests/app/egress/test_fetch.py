@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.app.outbound.conftest import MakeClient
-from tests.app.outbound.site import Script, Site, reply
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Script, Site, reply
 
 from app.egress import Fetched, Outbound
 from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge

@@ -12,8 +12,8 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from tests.app.outbound.conftest import MakeClient
-from tests.app.outbound.site import Site, reply
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, reply
 
 from app.egress import Outbound
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, ServiceError

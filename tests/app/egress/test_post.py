@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import httpcore
 import pytest
-from tests.app.outbound.conftest import MakeClient
-from tests.app.outbound.site import Site, reply
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, reply
 
 from app.egress import Answer, Outbound
 from app.errors import AddressRefused, AddressUnavailable

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 import trustme
-from tests.app.outbound.conftest import MakeClient
-from tests.app.outbound.site import Site, serve
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, serve
 
 from app.errors import AddressUnavailable
 

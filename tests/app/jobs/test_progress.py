@@ -58,7 +58,7 @@ def job(status: JobStatus, stage: Stage | None, left: list[Stage], states: list[
 
 
 @st.composite
-def histories(draw: st.GenerateFn) -> list[JobDocument]:
+def histories(draw: st.DrawFn) -> list[JobDocument]:
     """All that a job ever was: it goes through stages from some first one on, its sources through states, and ends."""
     first = draw(st.integers(0, 1))
     count = draw(st.integers(0, 4))

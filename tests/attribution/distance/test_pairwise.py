@@ -21,7 +21,7 @@ NAMES = pytest.mark.parametrize("name", sorted(PAIRWISE))
 
 
 @st.composite
-def _features(draw: st.GenerateFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _features(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(s, p, d) queries and (s, p, s, d) generated images that are neither constant nor tiny, which no direction survives."""
     s, p, d = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(2, 9))
     values = st.floats(-4, 4).filter(lambda x: abs(x) > 1e-3)

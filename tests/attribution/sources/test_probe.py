@@ -12,7 +12,7 @@ Add = Callable[..., Path]
 
 
 def _probe(directory: Path, *more: str) -> int:
-    return main(["sources", "probe", "--catalogue", str(directory), *more])
+    return main(["sources", "probe", "--catalog", str(directory), *more])
 
 
 def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_vendors_are_described_in_full() -> None:
 
 def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) -> None:
     """As an operator reads it."""
-    assert main(["sources", "list", "--catalogue", str(SOURCES)]) == 0
+    assert main(["sources", "list", "--catalog", str(SOURCES)]) == 0
     printed = capsys.readouterr().out
     assert all(source.id in printed for source in CATALOG.sources)
     assert "midjourney: Midjourney offers no API" in printed
@@ -107,7 +107,7 @@ def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_check_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     """As an operator runs it."""
-    code = main(["sources", "check", "--catalogue", str(SOURCES)])
+    code = main(["sources", "check", "--catalog", str(SOURCES)])
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("0 errors, ")
     assert last.endswith(" notes")

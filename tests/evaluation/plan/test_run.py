@@ -46,7 +46,7 @@ def plan(commands: Commands, tmp_path: Path, characters: str = "10", shots: str 
     steps = (
         PlanStep("dataset", ("make", str(data), characters), makes=data),
         PlanStep("zoo-t1", ("t1", str(data), shots), ("dataset",)),
-        PlanStep("zoo-prior", ("external_scores", str(data)), ("dataset",)),
+        PlanStep("zoo-external-scores", ("external_scores", str(data)), ("dataset",)),
     )
     return Run(steps, tmp_path / "results", commands, {"t1": ("--threads", "1")})
 
@@ -60,7 +60,7 @@ def test_only_what_is_stale_is_done(commands: Commands, tmp_path: Path) -> None:
     assert commands.asked[3:] == ["t1"]
     assert plan(commands, tmp_path, characters="20", shots="2").do(["*"]) == []
     assert commands.asked[4:] == ["make", "t1", "external_scores"]
-    assert plan(commands, tmp_path, characters="20", shots="2").do(["zoo-prior"], again=True) == []
+    assert plan(commands, tmp_path, characters="20", shots="2").do(["zoo-external-scores"], again=True) == []
     assert commands.asked[7:] == ["make", "external_scores"]
     (tmp_path / "set" / "manifest.json").unlink()
     assert plan(commands, tmp_path, characters="20", shots="2").do(["*"]) == []
@@ -86,7 +86,7 @@ def test_failures(commands: Commands, tmp_path: Path) -> None:
     assert plan(commands, tmp_path).do(["*"]) == ["zoo-t1"]
     assert commands.asked == ["make", "t1", "external_scores"]
     commands.failing = {"make"}
-    assert plan(commands, tmp_path, characters="5").do(["*"]) == ["dataset", "zoo-t1", "zoo-prior"]
+    assert plan(commands, tmp_path, characters="5").do(["*"]) == ["dataset", "zoo-t1", "zoo-external-scores"]
     with pytest.raises(ConfigurationError, match="no step zoo-x"):
         plan(commands, tmp_path).do(["zoo-x"])
 
@@ -100,4 +100,4 @@ def test_the_plan_says_what_there_is_to_do(tmp_path: Path, capsys: pytest.Captur
     assert lines[2].endswith("zoo-amused,zoo-pixel --check")
     assert main(["all", "--real", str(tmp_path)]) == 2
     assert main(["all", "--list", "--real", str(tmp_path), "--real-embedder", "onnx"]) == 0
-    assert "real-candidates" in capsys.readouterr().out
+    assert "real-images-per-source" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.benchmark.report.reading import Reading
+from tests.evaluation.report.reading import Reading
 
 from evaluation.__main__ import main
 from evaluation.paths import ROOT
@@ -84,7 +84,7 @@ def test_what_was_not_run_is_named(measured: Path, tmp_path: Path) -> None:
     assert len(read.pictures) == 1
     for missing in ("zoo-captions", "zoo-evaluate-*", "zoo-examples", "zoo-distortions", "dataset"):
         assert f"python -m evaluation all --steps '{missing}'" in read.words
-    assert "--steps real-prior --real FOLDER" in read.words
+    assert "--steps real-external-scores --real FOLDER" in read.words
     assert "Measured on 2026-11-27." in read.words
     assert "python -m evaluation t1 '<set>'" in read.words
     assert "slow & deep, untrained start" in read.words
@@ -128,10 +128,10 @@ def test_of_two_results_the_first_counts(measured: Path, tmp_path: Path) -> None
     other = tmp_path / "other"
     other.mkdir()
     (other / "zoo-t1.json").write_text("{}")
-    (other / "zoo-prior.json").write_text('{"a": 1}')
+    (other / "zoo-external-scores.json").write_text('{"a": 1}')
     found = Results.read([measured, other])
     assert found["zoo-t1"]["runs"]
-    assert found["zoo-prior"] == {"a": 1}
+    assert found["zoo-external-scores"] == {"a": 1}
     assert Results.read([other, measured])["zoo-t1"] == {}
 
 

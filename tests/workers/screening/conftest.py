@@ -12,7 +12,7 @@ import numpy as np
 import pdqhash
 import pytest
 from PIL import Image, ImageFilter
-from tests.app.outbound.site import Site, serve
+from tests.app.egress.site import Site, serve
 
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
 from app.jobs import repository

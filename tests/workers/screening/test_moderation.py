@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.app.outbound.site import Site, reply
+from tests.app.egress.site import Site, reply
 
 from app.db.models import DEFAULT_TENANT, Job, JobStatus
 from app.errors import AddressRefused

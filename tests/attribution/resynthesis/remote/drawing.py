@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contract import Contract
 
 from attribution.catalog import Source
 from attribution.catalog.source import Parameter

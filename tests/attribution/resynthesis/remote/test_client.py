@@ -4,7 +4,7 @@ import socket
 import time
 
 import pytest
-from tests.app.outbound.site import Site, reply, serve
+from tests.app.egress.site import Site, reply, serve
 
 from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline

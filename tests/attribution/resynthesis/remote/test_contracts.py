@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-from tests.attribution.resynthesize.remote.contract import Case, Contract
-from tests.attribution.resynthesize.remote.contracts import NAMES, contracts
-from tests.attribution.resynthesize.remote.generated_image import SECONDS, RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
+from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
 
 from attribution.errors import RateLimited, SourceError
 from attribution.ports import GeneratedImage, SourceState

@@ -4,11 +4,11 @@ import threading
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesize.remote.contract import Contract
-from tests.attribution.resynthesize.remote.contracts.bfl import CONTRACT as BFL
-from tests.attribution.resynthesize.remote.contracts.openai import CONTRACT as OPENAI
-from tests.attribution.resynthesize.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesize.remote.generated_image import (
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesis.remote.drawing import (
     CAPTION,
     RecordingGate,
     generate,

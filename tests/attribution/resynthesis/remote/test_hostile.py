@@ -4,11 +4,11 @@ from dataclasses import replace
 from io import BytesIO
 
 from PIL import Image
-from tests.attribution.resynthesize.remote.contract import Contract
-from tests.attribution.resynthesize.remote.contracts.bfl import CONTRACT as BFL
-from tests.attribution.resynthesize.remote.contracts.openai import CONTRACT as OPENAI
-from tests.attribution.resynthesize.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesize.remote.generated_image import outside, source_of
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesis.remote.drawing import outside, source_of
 
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named

@@ -45,7 +45,7 @@ def place(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_a_source_without_its_key_is_not_asked(place: Path, stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     """The line names the setting; the other one generates, and is paid for."""
-    assert main(["sources", "probe", "--catalogue", str(place)]) == 1
+    assert main(["sources", "probe", "--catalog", str(place)]) == 1
     bfl, stability, spent = capsys.readouterr().out.splitlines()
     assert bfl.split()[1] == "unavailable"
     assert "set VENDOR_KEYS__MINE_BFL." in bfl
@@ -69,7 +69,7 @@ def test_a_probe_says_what_a_failure_cost(
     place: Path, capsys: pytest.CaptureFixture[str], scenario: str, state: str, cost: str
 ) -> None:
     """A vendor bills what it generated and withheld; what nobody can know is counted as billed."""
-    code = main(["sources", "probe", "stability", "--catalogue", str(place), "--prompt", f"a hat [{scenario}]"])
+    code = main(["sources", "probe", "stability", "--catalog", str(place), "--prompt", f"a hat [{scenario}]"])
     line = capsys.readouterr().out.splitlines()[0]
     assert (code, line.split()[1]) == (1, state)
     assert cost in line
@@ -78,14 +78,14 @@ def test_a_probe_says_what_a_failure_cost(
 
 def test_a_check_names_the_key_that_is_missing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An error where the source is enabled, a note where it is not yet; nobody is called."""
-    assert main(["sources", "check", "--catalogue", str(place)]) == 1
+    assert main(["sources", "check", "--catalog", str(place)]) == 1
     errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
     assert len(errors) == 1
     assert "bfl.toml: parameters.key: " in errors[0]
     assert "set VENDOR_KEYS__MINE_BFL." in errors[0]
     file = place / "bfl.toml"
     file.write_text(file.read_text().replace("enabled = true", "enabled = false"))
-    assert main(["sources", "check", "--catalogue", str(place)]) == 0
+    assert main(["sources", "check", "--catalog", str(place)]) == 0
     assert "note     " in capsys.readouterr().out
 
 
@@ -95,5 +95,5 @@ def test_a_check_names_a_parameter_that_its_vendor_does_not_have(
     """In a disabled file, too: it would be a mistake on the day that it is enabled."""
     file = place / "bfl.toml"
     file.write_text(file.read_text().replace("enabled = true", "enabled = false") + "color = 3\n")
-    assert main(["sources", "check", "--catalogue", str(place)]) == 1
+    assert main(["sources", "check", "--catalog", str(place)]) == 1
     assert "has no parameter 'color'" in capsys.readouterr().out

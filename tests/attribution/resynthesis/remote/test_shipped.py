@@ -5,8 +5,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts import contracts
-from tests.attribution.resynthesize.remote.generated_image import key_of, leading, outside
+from tests.attribution.resynthesis.remote.contracts import contracts
+from tests.attribution.resynthesis.remote.drawing import key_of, leading, outside
 
 from attribution.build import Placement, build_generator
 from attribution.catalog import SeedSupport, Source, load_catalog

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contract import Contract
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in iter_modules(__path__)))
 

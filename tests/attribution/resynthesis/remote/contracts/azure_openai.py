@@ -1,6 +1,6 @@
 """Azure OpenAI, by the v1 route; the other one is in test_azure_openai.py."""
 
-from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contract import Case, Contract
 
 CONTRACT = Contract(
     adapter="azure_openai",

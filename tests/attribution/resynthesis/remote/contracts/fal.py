@@ -1,6 +1,6 @@
 """fal."""
 
-from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contract import Contract
 
 CONTRACT = Contract(
     adapter="fal",

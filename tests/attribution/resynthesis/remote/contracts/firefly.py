@@ -1,6 +1,6 @@
 """Adobe Firefly, by the route that answers later; the one that answers at once is in test_firefly.py."""
 
-from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contract import Case, Contract
 
 CONTRACT = Contract(
     adapter="firefly",

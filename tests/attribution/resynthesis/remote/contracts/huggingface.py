@@ -1,6 +1,6 @@
 """Hugging Face's router, with hf-inference behind it; the other providers are in vendors/test_huggingface.py."""
 
-from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contract import Case, Contract
 
 CONTRACT = Contract(
     adapter="huggingface",

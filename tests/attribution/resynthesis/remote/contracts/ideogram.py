@@ -1,6 +1,6 @@
 """Ideogram 3.0, which takes a seed; 4.0 is in test_ideogram.py."""
 
-from tests.attribution.resynthesize.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contract import Contract
 
 CONTRACT = Contract(
     adapter="ideogram",

@@ -1,6 +1,6 @@
 """Replicate."""
 
-from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contract import Case, Contract
 
 CONTRACT = Contract(
     adapter="replicate",

@@ -1,6 +1,6 @@
 """Vertex AI, called with a token; service accounts are in test_vertex.py."""
 
-from tests.attribution.resynthesize.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contract import Case, Contract
 
 CONTRACT = Contract(
     adapter="vertex",

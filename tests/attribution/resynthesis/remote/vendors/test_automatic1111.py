@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts.automatic1111 import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import (
+from tests.attribution.resynthesis.remote.contracts.automatic1111 import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
     RecordingGate,
     generate,
     generator_of,

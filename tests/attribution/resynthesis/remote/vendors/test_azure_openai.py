@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts.azure_openai import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import KeyRefused, OutputRefused, SourceError
 from attribution.ports import GeneratedImage

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.attribution.resynthesize.remote.contract import Contract
-from tests.attribution.resynthesize.remote.contracts.comfyui import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import CAPTION, RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, generate, outside, source_of
 
 from attribution.catalog.source import Parameter
 from attribution.errors import ConfigurationError, SourceError

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts.fal import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
 
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError, SourceTimeout
 from attribution.ports import GeneratedImage

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.attribution.resynthesize.remote.contract import Contract
-from tests.attribution.resynthesize.remote.contracts.firefly import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import (
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.firefly import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
     RecordingGate,
     generate,
     generator_of,

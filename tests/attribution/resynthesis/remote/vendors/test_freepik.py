@@ -3,8 +3,8 @@
 import json
 from dataclasses import replace
 
-from tests.attribution.resynthesize.remote.contracts.freepik import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.contracts.freepik import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote

@@ -1,8 +1,8 @@
 """The router's providers, each in its own words."""
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts.huggingface import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import ConfigurationError, OutputRefused, SourceError, SourceUnavailable
 from attribution.ports import GeneratedImage

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import pytest
-from tests.attribution.resynthesize.remote.contract import Contract
-from tests.attribution.resynthesize.remote.contracts.ideogram import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import (
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.ideogram import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
     CAPTION,
     RecordingGate,
     generate,

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesize.remote.contracts.replicate import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import (
+from tests.attribution.resynthesis.remote.contracts.replicate import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
     RecordingGate,
     generate,
     generator_of,

@@ -4,8 +4,8 @@ import json
 
 import httpx
 import pytest
-from tests.attribution.resynthesize.remote.contracts.vertex import CONTRACT
-from tests.attribution.resynthesize.remote.generated_image import RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.contracts.vertex import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import KeyRefused
 from attribution.ports import GeneratedImage
