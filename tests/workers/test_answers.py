@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text, update
 from tests.app.egress.site import reply, serve
-from tests.workers.test_reuse import asked, drop, stored
+from tests.workers.test_cached_images import asked, drop, stored
 
 from app.api import create_app
 from app.cache import results, reusable_jobs

@@ -9,13 +9,13 @@ import pytest
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Site, reply
 
-from app.egress import Answer, Outbound
+from app.egress import EgressResponse, Outbound
 from app.errors import AddressRefused, AddressUnavailable
 
 SECOND = timedelta(seconds=1)
 
 
-def post(client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str) -> Answer:
+def post(client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str) -> EgressResponse:
     """The answer."""
     return client.post(url, content, headers, timeout)
 
