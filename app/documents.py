@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.models import Job, JobSource, JobStatus, Stage
-from app.vendors.budget import Spent
+from app.vendors.budget import SourceSpend
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
 
@@ -77,7 +77,7 @@ class SourceDocument(Document):
         description="of the generated images, in the order of k; null where it is not known"
     )
     generated_images: list[str] = Field(
-        [], description="where to look at the generated images, in the order of k, until erased"
+        [], description="where to look at the generated images, in the order of k, until deleted"
     )
     prompts: list[str | None] = Field(
         [], description="what was generated instead of the caption, in the order of k: cut, or rewritten by the vendor"
@@ -189,7 +189,7 @@ class JobDocument(Document):
     started_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime
-    query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or erased")
+    query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or deleted")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     images_per_source: int
     distance: DistanceName | None = Field(None, description="null for jobs of before it could be chosen")
@@ -220,14 +220,14 @@ class JobDocument(Document):
         description="`answer`: the same file was asked about in the same way before, and this is that answer; "
         "`generated_images`: nothing had to be generated, but the distances are this image's own; null: something was generated",
     )
-    cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be erased since")
+    cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be deleted since")
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] = ()) -> JobDocument:
+def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> JobDocument:
     """The document of a job, its sources in catalog order, and what was spent on it."""
     return JobDocument(
         id=job.id,
@@ -237,18 +237,18 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[Spent] 
         started_at=job.started_at,
         completed_at=job.completed_at,
         deadline_at=job.deadline_at,
-        query_image=f"{_images(job)}/query" if job.query_blob and not job.images_erased_at else None,
+        query_image=f"{_images(job)}/query" if job.query_blob and not job.images_deleted_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         images_per_source=job.images_per_source,
-        distance=(job.variant or {}).get("distance"),
-        aggregate=(job.variant or {}).get("aggregate"),
+        distance=(job.method_options or {}).get("distance"),
+        aggregate=(job.method_options or {}).get("aggregate"),
         external_scores=(job.external_scores or {}).get("scores"),
         fusion_weight=(job.external_scores or {}).get("weight"),
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
-        captioner=(job.variant or {}).get("captioner"),
-        embedder=(job.variant or {}).get("embedder"),
+        captioner=(job.method_options or {}).get("captioner"),
+        embedder=(job.method_options or {}).get("embedder"),
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),
@@ -268,7 +268,7 @@ def references_path(job_id: uuid.UUID, source: str) -> str:
     return f"/attribute/{job_id}/references/{source}"
 
 
-def _spend_document(job: Job, spent: Sequence[Spent]) -> SpendDocument:
+def _spend_document(job: Job, spent: Sequence[SourceSpend]) -> SpendDocument:
     return SpendDocument(
         budget_usd=None if job.budget_usd is None else float(job.budget_usd),
         usd=float(job.spent_usd),
@@ -322,7 +322,7 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         reason=row.reason,
         warning=row.warning,
         seeds=[generated_image["seed"] for generated_image in row.generated_images],
-        generated_images=[] if job.images_erased_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        generated_images=[] if job.images_deleted_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
         prompts=_resynthesized(row),
         cached=_taken(row),
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,

@@ -11,21 +11,21 @@ ServiceError
 │   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
 │   ├── EndpointDisabled        409  a webhook endpoint that is switched off
 │   ├── ReferencesRefused       409  generated images were brought that a job does not take
-│   │   ├── ReferencesUnawaited      it does not wait for generated images of this source, or has ended
+│   │   ├── ReferencesNotExpected    it does not wait for generated images of this source, or has ended
 │   │   ├── ReferencesTooEarly       the caption that they are to be generated from is not there yet
 │   │   ├── ReferencesTooLate        the job's deadline has passed
-│   │   └── ReferencesDiffer         it has others of this source
+│   │   └── ReferencesConflict       it has others of this source
 │   ├── UploadTimeout           408  the body did not arrive in time
 │   ├── KeyInUse                409  the first request with this idempotency key is being worked on
-│   ├── Erased                  410  it was there, and was erased
+│   ├── Deleted                  410  it was there, and was deleted
 │   ├── UploadTooLarge          413  more bytes than the cap
-│   ├── ImageTooLarge           422  more pixels or frames than the cap
+│   ├── ImageTooLargeProblem    422  more pixels or frames than the cap
 │   ├── UnsupportedMediaType    415  the body is of a media type that the endpoint does not take
-│   ├── UnsupportedImage        415  decodes as none of the accepted formats
-│   ├── UndecodableImage        422  truncated, empty, broken, or too costly to decode
+│   ├── UnsupportedImageProblem 415  decodes as none of the accepted formats
+│   ├── UndecodableImageProblem 422  truncated, empty, broken, or too costly to decode
 │   ├── InvalidRequest          422  an option has a wrong value; `errors` lists them
 │   ├── KeyReused               422  the idempotency key belongs to another request
-│   ├── UnknownSource           422  a source that the catalog does not have
+│   ├── UnknownSourceProblem    422  a source that the catalog does not have
 │   ├── UnknownCaptioner        422  a captioner that this installation does not offer
 │   ├── UnknownEmbedder         422  an embedder that this installation does not offer
 │   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
@@ -36,12 +36,12 @@ ServiceError
 │   ├── NotReady                     Postgres is unavailable or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
 └── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
-    ├── Screened                     a screening hook refused the image or the caption
+    ├── ScreeningRefused             a screening hook refused the image or the caption
     ├── FetchFailed                  a caller's address answered, but not with an image: 404, endless redirects
     │   └── FetchTooLarge            more bytes than the cap
     ├── AddressUnavailable           a caller's address did not answer, or asks to be called later
-    ├── CaptionRefused               the captioner will not describe the image
-    ├── CaptionerUnavailable         the captioner gave no answer, as often as it was asked
+    ├── CaptionRefusedProblem        the captioner will not describe the image
+    ├── CaptionerUnavailableProblem  the captioner gave no answer, as often as it was asked
     ├── StepFailed                   a stage raised an error that trying again will not mend
     ├── StepCrashed                  a stage killed its worker, or lost it, too often
     └── DeadlineExceeded             the job's deadline passed before there was anything to rank
@@ -165,10 +165,10 @@ class ReferencesRefused(RequestError):
     status = 409
 
 
-class ReferencesUnawaited(ReferencesRefused):
+class ReferencesNotExpected(ReferencesRefused):
     """The job does not wait for generated images of this source, or has ended otherwise."""
 
-    slug = "references-unawaited"
+    slug = "references-not-expected"
     title = "The job does not wait for generated images of this source"
 
 
@@ -187,10 +187,10 @@ class ReferencesTooLate(ReferencesRefused):
     title = "The generated images came too late"
 
 
-class ReferencesDiffer(ReferencesRefused):
+class ReferencesConflict(ReferencesRefused):
     """The job has other generated images of this source already."""
 
-    slug = "references-differ"
+    slug = "references-conflict"
     title = "Other generated images of this source were brought before"
 
 
@@ -228,12 +228,12 @@ class UploadTimeout(RequestError):
     permanent = False
 
 
-class Erased(RequestError):
-    """It was there, and was erased."""
+class Deleted(RequestError):
+    """It was there, and was deleted."""
 
     status = 410
-    slug = "erased"
-    title = "Erased"
+    slug = "deleted"
+    title = "Deleted"
 
 
 class UploadTooLarge(RequestError):
@@ -358,11 +358,11 @@ class JobFailure(ServiceError):
     status = 500
 
 
-class Screened(JobFailure):
+class ScreeningRefused(JobFailure):
     """A screening hook refused the image or the caption."""
 
     status = 422
-    slug = "screened"
+    slug = "screening-refused"
     title = "Refused by screening"
 
 

@@ -21,7 +21,7 @@ from app.db.blobs import StoredBlob
 from app.db.models import Stage
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
-from app.jobs.source_repository import SourceClaim, TakenReferences, WaitingSource
+from app.jobs.source_repository import ExistingImages, PendingSource, SourceClaim
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.errors import UnknownSource
 from attribution.resynthesis import derive_seeds
@@ -36,7 +36,7 @@ LOOK_AGAIN_AFTER = timedelta(milliseconds=100)
 
 
 class Gone(Exception):
-    """What was to be used again has been erased since it was found. The transaction must not commit."""
+    """What was to be used again has been deleted since it was found. The transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ Questions = Mapping[str, Mapping[int, str]]
 AllFound = Mapping[str, Mapping[int, Found]]
 
 
-def questions(process: Process, of: WaitingSource | SourceClaim) -> dict[int, str]:
+def questions(process: Process, of: PendingSource | SourceClaim) -> dict[int, str]:
     """The questions to be asked of a source, by k; none where nothing is to be used again."""
     if not (process.settings.cache.enabled and of.cache):
         return {}
@@ -76,7 +76,7 @@ def roles(process: Process, claim: SourceClaim) -> dict[str, str]:
 
 
 def at_fan_out(
-    process: Process, job_id: uuid.UUID, waiting: Sequence[WaitingSource]
+    process: Process, job_id: uuid.UUID, waiting: Sequence[PendingSource]
 ) -> tuple[set[str], Stage | None, bool]:
     """Ends the sources whose generated images are all there; which, the stage the job entered, and whether somebody is told.
 
@@ -86,14 +86,12 @@ def at_fan_out(
     if not found:
         return set(), None, False
     taken = [
-        TakenReferences(
-            source, _documents(each), each[min(each)].kept.reason, len(each) == waiting[0].images_per_source
-        )
+        ExistingImages(source, _documents(each), each[min(each)].kept.reason, len(each) == waiting[0].images_per_source)
         for source, each in found.items()
     ]
     try:
         with process.database.transaction(durable=False) as session:
-            stood, stage, told = source_repository.begin_with(session, job_id, taken)
+            stood, stage, told = source_repository.insert_existing_images(session, job_id, taken)
             used = {source: found[source] for source in stood}
             lost = _record(session, job_id, used)
     except Gone:
@@ -118,8 +116,8 @@ def _use(process: Process, claim: SourceClaim, found: Mapping[int, Found]) -> No
     )
     try:
         with process.database.transaction(durable=False) as session:
-            # The job's lock comes first everywhere: an erasure takes it, and then those of everything else.
-            ours = source_repository.lock(session, job_id) is not None and source_repository.keep(
+            # The job's lock comes first everywhere: a deletion takes it, and then those of everything else.
+            ours = source_repository.lock_job(session, job_id) is not None and source_repository.save_generated_images(
                 session, row, generated_images
             )
             used = {row.source: found} if ours else {}
@@ -184,13 +182,13 @@ def _record(session: Session, job_id: uuid.UUID, used: AllFound) -> list[StoredB
     if images.adopt(session, job_id, own) != own.keys():
         raise Gone
     asked = {role: found[role].kept.key for role in copies}
-    return blobs.refer(
+    return blobs.insert_references(
         session, job_id, copies, asked, {role: found[role].kept.generated_image["generated_at"] for role in copies}
     )
 
 
 def _settle(process: Process, lost: Sequence[StoredBlob], found: AllFound, used: AllFound) -> None:
-    """After the commit: what an erasure took along is put again, copies that nobody uses are deleted, hits counted."""
+    """After the commit: what a deletion took along is put again, copies that nobody uses are deleted, hits counted."""
     process.blobs.put_all(lost)
     unused = [each.copy for source in found if source not in used for each in found[source].values()]
     discard(process, filter(None, unused))

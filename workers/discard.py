@@ -12,4 +12,4 @@ def discard(process: Process, stored: Iterable[StoredBlob]) -> None:
     addresses = {(blob.tenant_id, blob.sha256) for blob in stored}
     if addresses:
         with process.database.transaction() as session:
-            process.blobs.delete_all(blobs.unused(session, addresses))
+            process.blobs.delete_all(blobs.mark_unreferenced_deleted(session, addresses))

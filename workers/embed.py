@@ -11,7 +11,7 @@ from functools import partial
 
 from app.cache import images
 from app.cache.images import KeptVector
-from app.db.method_options import Variant
+from app.db.method_options import MethodOptions
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
 from app.jobs import repository
@@ -28,11 +28,11 @@ from workers.stage import Advance
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was generated; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = repository.sources_of(session, job.id)
+        rows = repository.list_sources(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
-    embedder = process.models.embedder((job.variant or {}).get("embedder"))
+    embedder = process.models.embedder((job.method_options or {}).get("embedder"))
     known = _known(process, job, done, embedder.ref)
-    distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
+    distance = distance_named(MethodOptions.of(process.settings.models, job.method_options).distance)
     generated = {row.source: [str(generated_image["blob"]) for generated_image in row.generated_images] for row in done}
     wanted = {sha256 for hashes in generated.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
     query = read_query(process.blobs, job)
@@ -76,7 +76,7 @@ def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: Mode
 def _read(process: Process, job: Job, file: str, kept: Sequence[KeptVector], embedder: ModelRef) -> dict[str, Vectors]:
     try:
         vectors = unpack(process.blobs.get(job.tenant_id, file), embedder).generated_images
-    except StorageUnavailable:  # its job was erased just now
+    except StorageUnavailable:  # its job was deleted just now
         return {}
     return {
         each.sha256: vectors[each.source][each.place]

@@ -37,10 +37,10 @@ class Models:
             lambda source: build_generator(source, self._placement, outside), settings.memory_mb
         )
 
-    def captioning(self, variant: Mapping[str, Any] | None = None) -> tuple[str, CaptionerSpec]:
+    def captioning(self, method_options: Mapping[str, Any] | None = None) -> tuple[str, CaptionerSpec]:
         """Who describes the image of a job that wants this, by name. Raises ConfigurationError."""
         offered = self._settings.offered
-        name = (variant or {}).get("captioner") or next(iter(offered))
+        name = (method_options or {}).get("captioner") or next(iter(offered))
         if name not in offered:
             raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
         return name, offered[name]

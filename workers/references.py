@@ -11,9 +11,9 @@ from functools import partial
 import structlog
 
 from app.db.models import JobSource
-from app.errors import Screened, StorageUnavailable
+from app.errors import ScreeningRefused, StorageUnavailable
 from app.jobs import repository, source_repository
-from app.jobs.release import release_source
+from app.jobs.release import release_source_uncounted
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from attribution.ports import SourceState
@@ -31,7 +31,7 @@ def take_in(process: Process, job_id: uuid.UUID) -> None:
     """Screens what was brought of a job's sources, and counts those as done. Doing so twice changes nothing."""
     settings = process.settings.job
     with process.database.statement() as session:
-        claims = source_repository.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+        claims = source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
         for claim in claims:
             _take_in(process, claim)
@@ -42,17 +42,17 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
     try:
         with process.leases.hold(row, timedelta(seconds=row.timeout_seconds)):
             screen_references(process, row)
-    except Screened as error:
+    except ScreeningRefused as error:
         try:
             _refuse(process, claim, error)
         except StorageUnavailable:  # however often it takes: what is refused is not kept
             with process.database.statement() as session:
-                release_source(session, row)
+                release_source_uncounted(session, row)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < process.settings.job.attempts:
             with process.database.statement() as session:
-                source_repository.release(session, row)
+                source_repository.release_claim(session, row)
         else:
             _save(process, claim, SourceOutcome(row, SourceState.ERROR, _UNSCREENED, row.generated_images))
     else:
@@ -60,7 +60,7 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
 
 
 def screen_references(process: Process, row: JobSource) -> None:
-    """Raises Screened at the first generated image that a hook says no to, and what the hooks raise."""
+    """Raises ScreeningRefused at the first generated image that a hook says no to, and what the hooks raise."""
     for generated_image in row.generated_images:
         read = partial(process.blobs.get, row.tenant_id, generated_image["blob"])
         process.screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
@@ -69,7 +69,7 @@ def screen_references(process: Process, row: JobSource) -> None:
 def _save(process: Process, claim: SourceClaim, outcome: SourceOutcome) -> None:
     job_id = claim.row.job_id
     with process.database.transaction(durable=False) as session:
-        _, stage = source_repository.finish(session, job_id, [outcome])
+        _, stage = source_repository.mark_ended(session, job_id, [outcome])
     log.info("references_taken_in", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         process.broker.enqueue([notify_step()])
@@ -77,14 +77,14 @@ def _save(process: Process, claim: SourceClaim, outcome: SourceOutcome) -> None:
         requeue(process, job_id, stage)
 
 
-def _refuse(process: Process, claim: SourceClaim, error: Screened) -> None:
+def _refuse(process: Process, claim: SourceClaim, error: ScreeningRefused) -> None:
     """Ends the job, and keeps nothing of it. Raises StorageUnavailable where that cannot be done now."""
     row = claim.row
     with process.database.transaction() as session:
-        job = source_repository.still_held(session, row)
-        ended = None if job is None else repository.fail(session, job, error)
+        job = source_repository.get_job_of_claim(session, row)
+        ended = None if job is None else repository.mark_failed(session, job, error)
         if ended is not None:
-            repository.skip_sources(session, row.job_id, "The job ended before this source had generated.")
+            repository.mark_open_sources_skipped(session, row.job_id, "The job ended before this source had generated.")
             forget(session, process.blobs, ended, error)
     if ended is not None:
         log.warning("references_refused", source=row.source)

@@ -74,7 +74,7 @@ class _RemoteSource:
     ) -> None:
         row = claim.row
         with process.database.statement() as session:
-            earlier = budget.of_source(session, row.job_id, row.source)
+            earlier = budget.list_for_source(session, row.job_id, row.source)
         self._process = process
         self._claim = claim
         self._entry = entry
@@ -178,9 +178,9 @@ class _RemoteSource:
         with self._lock:  # one at a time: each writes them all
             generated_images = [each for _, each in sorted({**self._kept, k: said}.items())]
             with self._process.database.transaction(durable=False) as session:
-                ours = source_repository.keep(session, row, generated_images)
+                ours = source_repository.save_generated_images(session, row, generated_images)
                 asked = {role: self._questions[k]} if k in self._questions else {}
-                lost = blobs.refer(session, row.job_id, {role: stored}, asked) if ours else []
+                lost = blobs.insert_references(session, row.job_id, {role: stored}, asked) if ours else []
             if ours:
                 self._kept[k] = said
             else:
@@ -193,7 +193,7 @@ class _RemoteSource:
     def _park(self, seconds: float) -> None:
         row = self._claim.row
         with self._process.database.statement() as session:
-            parked = source_repository.park(session, row, timedelta(seconds=seconds))
+            parked = source_repository.delay_claim(session, row, timedelta(seconds=seconds))
         if parked:
             self._wake(seconds)
 

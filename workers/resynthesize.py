@@ -61,7 +61,7 @@ def resynthesize(process: Process, job_id: uuid.UUID, queue: str) -> None:
     """Generates the sources of a job that wait in a queue, then waiting jobs of the same queue if it is a local one."""
     settings = process.settings.job
     with process.database.statement() as session:
-        claims = source_repository.claim(session, job_id, queue, settings.lease, settings.attempts)
+        claims = source_repository.claim_in_queue(session, job_id, queue, settings.lease, settings.attempts)
     jobs_generated = 0
     while claims:
         _generate_all(process, claims)
@@ -69,7 +69,7 @@ def resynthesize(process: Process, job_id: uuid.UUID, queue: str) -> None:
         if not is_local(queue) or jobs_generated >= settings.drain or process.leases.ending:
             return
         with process.database.statement() as session:
-            claims = source_repository.claim_next(session, queue, settings.lease, settings.attempts)
+            claims = source_repository.claim_next_in_queue(session, queue, settings.lease, settings.attempts)
 
 
 def resume(process: Process, source: str) -> None:
@@ -93,7 +93,7 @@ def resume(process: Process, source: str) -> None:
     spare = [place]
     try:
         with process.database.statement() as session:
-            claims = source_repository.claim_waiting(session, source, settings.lease, settings.attempts)
+            claims = source_repository.claim_next_delayed(session, source, settings.lease, settings.attempts)
         if claims:
             _wake(process, source, 0.0)
             _generate_all(process, claims, spare)
@@ -168,7 +168,7 @@ def _generate(process: Process, claim: SourceClaim, spare: list[Slot]) -> Genera
         # A store that is unavailable, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
         log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
         with process.database.statement() as session:
-            source_repository.release(session, row)
+            source_repository.release_claim(session, row)
         return None
     places = _places(claim, generated_image.generated_images, missing)
     fresh = [
@@ -230,10 +230,12 @@ def _save(process: Process, job_id: uuid.UUID, generated: Sequence[GeneratedBatc
     if not generated:
         return
     with process.database.transaction(durable=False) as session:
-        stood, stage = source_repository.finish(session, job_id, [each.outcome for each in generated])
+        stood, stage = source_repository.mark_ended(session, job_id, [each.outcome for each in generated])
         ours = [each for each in generated if each.outcome.row.source in stood]
         used = {role: blob for each in ours for role, blob in each.stored.items()}
-        lost = blobs.refer(session, job_id, used, {role: key for each in ours for role, key in each.questions.items()})
+        lost = blobs.insert_references(
+            session, job_id, used, {role: key for each in ours for role, key in each.questions.items()}
+        )
     process.blobs.put_all(lost)
     discard(process, (blob for each in generated if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in generated})

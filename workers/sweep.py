@@ -24,14 +24,14 @@ def sweep(process: Process) -> None:
     _end_sources(process)
     _cancel(process)
     with process.database.transaction() as session:
-        ended = [*watch.end_crashed_jobs(session, settings.attempts), *watch.end_overdue_jobs(session)]
+        ended = [*watch.fail_crashed_jobs(session, settings.attempts), *watch.fail_overdue_jobs(session)]
     for job in ended:
         log.warning("job_ended_by_sweep", job_id=str(job.job_id))
         end_snapshot(process, job.tenant_id, job.job_id)
     with process.database.transaction(durable=False) as session:
-        waiting = watch.requeue_sources(session, settings.requeue_after)
-        standing = watch.requeue_jobs(session, settings.requeue_after)
-        forgotten = watch.waited_for(session)
+        waiting = watch.requeue_stale_sources(session, settings.requeue_after)
+        standing = watch.requeue_stale_jobs(session, settings.requeue_after)
+        forgotten = watch.list_sources_with_overdue_waits(session)
     steps = [sources_step(job_id, queue) for job_id, queue in waiting]
     steps += [resume_step(source) for source in forgotten]
     steps += [stage_step(job.stage, job.job_id) for job in standing if job.stage is not None]
@@ -47,10 +47,10 @@ def sweep(process: Process) -> None:
 def _cancel(process: Process) -> None:
     """Ends the jobs whose callers said after how long they lose interest."""
     with process.database.transaction(durable=False) as session:
-        due = repository.to_cancel(session, watch.BATCH)
+        due = repository.list_due_for_cancellation(session, watch.BATCH)
     for tenant_id, job_id in due:
         with process.database.transaction() as session:
-            canceled = repository.cancel(session, tenant_id, job_id)
+            canceled = repository.mark_canceled(session, tenant_id, job_id)
         if canceled is not None:
             log.info("job_canceled", job_id=str(job_id))
             end_snapshot(process, tenant_id, job_id)
@@ -59,8 +59,8 @@ def _cancel(process: Process) -> None:
 def _end_sources(process: Process) -> None:
     attempts = process.settings.job.attempts
     with process.database.transaction(durable=False) as session:
-        overdue = watch.overdue_jobs(session)
-        crashed = watch.crashed_sources(session, attempts)
+        overdue = watch.list_jobs_with_overdue_sources(session)
+        crashed = watch.list_crashed_sources(session, attempts)
     for job_id in overdue:
         with process.database.transaction(durable=False) as session:
             stage = watch.end_overdue_sources(session, job_id)

@@ -1,6 +1,6 @@
-"""Writes and reads the audit log: who read or erased what, and who changed the rules. Ids only, never what was in it.
+"""Writes and reads the audit log: who read or deleted what, and who changed the rules. Ids only, never what was in it.
 
-Noted are reading the images of a job, erasing, and whatever an administrator or operator does. Polling a job is not:
+Noted are reading the images of a job, deleting, and whatever an administrator or operator does. Polling a job is not:
 it would drown the rest, and the log of requests has it.
 """
 
@@ -31,7 +31,7 @@ def record(
     )
 
 
-def entries(
+def list_entries(
     session: Session, tenant_id: uuid.UUID | None, subject: str | None, before: uuid.UUID | None, limit: int
 ) -> Sequence[AuditEntry]:
     """Entries newest first, from the one before `before` on: a tenant's, or everybody's where no tenant is given."""

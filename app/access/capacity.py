@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.access.identity import Identity
 from app.access.quota import queues_too_long, too_many_jobs
 from app.db.database import Database
-from app.jobs.admission import OpenJobs, is_full, measure
+from app.jobs.admission import OpenJobs, is_tenant_full, measure_open_jobs
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -62,8 +62,8 @@ class Capacity:
 
     def _measure(self) -> OpenJobs:
         with self._database.statement() as session:
-            return measure(session)
+            return measure_open_jobs(session)
 
     def _is_full(self, tenant_id: uuid.UUID, limit: int) -> bool:
         with self._database.statement() as session:
-            return is_full(session, tenant_id, limit)
+            return is_tenant_full(session, tenant_id, limit)

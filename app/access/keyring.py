@@ -94,11 +94,11 @@ class Keyring:
 
     def _fetch(self, digest: str) -> _KnownKey | None:
         with self._database.statement() as session:
-            found = key_repository.find_by_digest(session, digest)
+            found = key_repository.get_by_digest(session, digest)
             if found is None:
                 return None
             key, tenant = found
-            key_repository.note_use(session, key)
+            key_repository.update_last_used(session, key)
         refusal = None
         if key.revoked_at is not None:
             refusal = "The key was revoked; ask for a new one."

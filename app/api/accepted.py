@@ -11,7 +11,7 @@ from app.api.long_polling import LongPolling
 from app.api.preferences import read_preferences
 from app.documents import JobDocument
 from app.errors import ServiceError
-from app.jobs.idempotency import Answered
+from app.jobs.idempotency import StoredResponse
 
 # Says that nothing new was made: the answer is that of an earlier request with the same Idempotency-Key.
 REPLAYED = "Idempotency-Replayed"
@@ -44,14 +44,14 @@ async def answer_accepted(request: Request, waiting: LongPolling, tenant_id: uui
     return answer(request, document, applied, status, {"Location": f"/attribute/{job.id}"})
 
 
-async def replay(request: Request, waiting: LongPolling, tenant_id: uuid.UUID, before: Answered) -> Response:
+async def replay(request: Request, waiting: LongPolling, tenant_id: uuid.UUID, before: StoredResponse) -> Response:
     """What was answered when the job was accepted; what it is now, where that is not kept any more."""
     document = await replayed_document(waiting, tenant_id, before)
     return answer(request, document, (), before.status, {**before.headers, REPLAYED: "true"})
 
 
-async def replayed_document(waiting: LongPolling, tenant_id: uuid.UUID, before: Answered) -> bytes:
-    """The document of `replay`. Raises Erased for a job that was."""
+async def replayed_document(waiting: LongPolling, tenant_id: uuid.UUID, before: StoredResponse) -> bytes:
+    """The document of `replay`. Raises Deleted for a job that was."""
     if before.body is not None:
         return before.body.encode()
     assert before.job_id is not None

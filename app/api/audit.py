@@ -1,4 +1,4 @@
-"""GET /audit: who read or erased what of the tenant's, and who changed its rules."""
+"""GET /audit: who read or deleted what of the tenant's, and who changed its rules."""
 
 import uuid
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.access.audit import entries
+from app.access.audit import list_entries
 from app.api.dependencies import Administrator, Database
 from app.api.openapi import problems
 from app.documents import Document
@@ -45,7 +45,7 @@ def list_audit(
 ) -> AuditDocument:
     """List what was done, newest first; with `subject` only what was done to that job, key, endpoint or list."""
     with database.statement() as session:
-        rows = entries(session, caller.tenant_id, subject, cursor, limit + 1)
+        rows = list_entries(session, caller.tenant_id, subject, cursor, limit + 1)
     page = rows[:limit]
     return AuditDocument(
         entries=[

@@ -62,7 +62,7 @@ async def get_answers(request: Request) -> answers.Answers:
 
 
 async def get_snapshots(request: Request) -> snapshots.Snapshots:
-    """Job documents in Redis, for who ends or erases a job."""
+    """Job documents in Redis, for who ends or deletes a job."""
     return cast(snapshots.Snapshots, request.state.snapshots)
 
 

@@ -19,7 +19,7 @@ from app.api.answers import is_unfinished
 from app.api.dependencies import Reader, Settings, Waiting
 from app.api.openapi import EVENT_STREAM, problems
 from app.documents import JobDocument
-from app.errors import Erased, NotAcceptable, NotFound, Overloaded, StorageUnavailable
+from app.errors import Deleted, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.jobs.progress import ReaderPosition, events
 
 router = APIRouter(tags=["attribution"])
@@ -41,7 +41,7 @@ async def get_place(waiting: Waiting) -> AsyncIterator[None]:
 @router.get(
     "/attribute/{job_id:uuid}/events",
     response_class=StreamingResponse,
-    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Erased, Overloaded, StorageUnavailable),
+    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Deleted, Overloaded, StorageUnavailable),
     dependencies=[Depends(get_place)],
 )
 async def get_events(
@@ -55,7 +55,7 @@ async def get_events(
     """Follow a job: `stage`, `source`, and at the end `completed`, `failed` or `canceled` with the job's document.
 
     After a broken connection `Last-Event-ID` goes on behind that event; 204 says that it was the last one. Should the
-    job be erased meanwhile, the event `erased` ends the stream.
+    job be deleted meanwhile, the event `deleted` ends the stream.
     """
     if not accepts(request.headers.get("accept", ""), _MEDIA_TYPE):
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
@@ -87,8 +87,8 @@ async def _stream(
             await waiting.pause(ended)
             try:
                 document = await waiting.answers.read(tenant_id, job_id)
-            except (Erased, NotFound) as error:
-                yield format_sse_event(event="erased", data_str=json.dumps(error.document()))
+            except (Deleted, NotFound) as error:
+                yield format_sse_event(event="deleted", data_str=json.dumps(error.document()))
                 return
             except SQLAlchemyError:
                 pass  # neither Redis nor Postgres answers: there is nothing to tell until they do

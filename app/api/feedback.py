@@ -12,10 +12,10 @@ from app.api.dependencies import Catalog, Database, Reader, Submitter
 from app.api.openapi import problems
 from app.db.models import Feedback
 from app.documents import Document
-from app.errors import Erased, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import Deleted, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.intake.arrival import receive_body
 from app.jobs import feedback_repository
-from app.jobs.job_lookup import read_job
+from app.jobs.job_lookup import get_existing_job
 
 router = APIRouter(tags=["attribution"])
 
@@ -38,7 +38,7 @@ class FeedbackDocument(Document):
     """What was said last."""
 
     source: str
-    known: bool = Field(description="whether the catalog has a source of this id")
+    in_catalog: bool = Field(description="whether the catalog has a source of this id")
     note: str | None
     created_at: datetime
 
@@ -63,7 +63,7 @@ Told = Annotated[NewFeedback, Depends(read_feedback)]
 
 @router.post(
     "/attribute/{job_id:uuid}/feedback",
-    responses=problems(MalformedRequest, NotFound, Erased, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=problems(MalformedRequest, NotFound, Deleted, UploadTooLarge, InvalidRequest, StorageUnavailable),
     openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
@@ -73,22 +73,24 @@ def give_feedback(
 
     It is kept beside the job to measure attribution by, and changes no answer.
     """
-    known = any(source.id == told.source for source in catalog.sources)
+    in_catalog = any(source.id == told.source for source in catalog.sources)
     with database.transaction() as session:
-        read_job(session, caller.tenant_id, job_id, keep=True)
-        return _document(feedback_repository.give(session, caller.tenant_id, job_id, told.source, known, told.note))
+        get_existing_job(session, caller.tenant_id, job_id, keep=True)
+        return _document(
+            feedback_repository.upsert(session, caller.tenant_id, job_id, told.source, in_catalog, told.note)
+        )
 
 
-@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Erased, StorageUnavailable))
+@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Deleted, StorageUnavailable))
 def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
     """Read what was told last; a 404 where nothing was."""
     with database.transaction(durable=False) as session:
-        read_job(session, caller.tenant_id, job_id)
-        found = feedback_repository.given(session, caller.tenant_id, job_id)
+        get_existing_job(session, caller.tenant_id, job_id)
+        found = feedback_repository.get_by_job(session, caller.tenant_id, job_id)
         if found is None:
             raise NotFound(f"Nothing was told about job {job_id} yet.")
         return _document(found)
 
 
 def _document(row: Feedback) -> FeedbackDocument:
-    return FeedbackDocument(source=row.source, known=row.known, note=row.note, created_at=row.created_at)
+    return FeedbackDocument(source=row.source, in_catalog=row.in_catalog, note=row.note, created_at=row.created_at)

@@ -16,14 +16,14 @@ from app.api.dependencies import Blobs, Database, Identity, Reader
 from app.api.openapi import IMAGE, problems
 from app.db import blobs as stored
 from app.db import database
-from app.errors import Erased, NotFound, StorageUnavailable
-from app.jobs.job_lookup import read_job
+from app.errors import Deleted, NotFound, StorageUnavailable
+from app.jobs.job_lookup import get_existing_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
-_RESPONSES = IMAGE | problems(NotFound, Erased, StorageUnavailable)
+_RESPONSES = IMAGE | problems(NotFound, Deleted, StorageUnavailable)
 _HEADERS = {
-    "Cache-Control": "private, no-cache",  # asked for each time, so that erasing and the audit log see it
+    "Cache-Control": "private, no-cache",  # asked for each time, so that deleting and the audit log see it
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
@@ -54,10 +54,10 @@ def _image(
     request: Request, caller: Identity, database: database.Database, blobs: stored.Blobs, job_id: uuid.UUID, role: str
 ) -> Response:
     with database.transaction() as session:
-        job = read_job(session, caller.tenant_id, job_id)
-        blob = None if "\0" in role else stored.used_by(session, job_id, role)
-        if blob is None and job.images_erased_at is not None:
-            raise Erased(f"The images of job {job_id} were erased; the rest of it is still there.")
+        job = get_existing_job(session, caller.tenant_id, job_id)
+        blob = None if "\0" in role else stored.get_by_role(session, job_id, role)
+        if blob is None and job.images_deleted_at is not None:
+            raise Deleted(f"The images of job {job_id} were deleted; the rest of it is still there.")
         if blob is None:
             raise NotFound(f"Job {job_id} has no such image, or not yet.")
         request_id = getattr(request.state, "request_id", None)
@@ -68,7 +68,7 @@ def _image(
     try:
         pieces = blobs.open(caller.tenant_id, blob.sha256)
     except FileNotFoundError:
-        raise Erased(f"The images of job {job_id} were erased just now.") from None
+        raise Deleted(f"The images of job {job_id} were deleted just now.") from None
     name = _UNNAMEABLE.sub("-", f"{job_id}-{role}.{blob.media_type.rpartition('/')[2]}")
     headers |= {"Content-Length": str(blob.size), "Content-Disposition": f'inline; filename="{name}"'}
     return StreamingResponse(pieces, media_type=blob.media_type, headers=headers)

@@ -120,7 +120,7 @@ def list_keys(
 ) -> KeysDocument:
     """List the tenant's keys, also those that were revoked or have expired."""
     with database.statement() as session:
-        rows = key_repository.of_tenant(session, caller.tenant_id, cursor, limit + 1)
+        rows = key_repository.list_for_tenant(session, caller.tenant_id, cursor, limit + 1)
     page = rows[:limit]
     return KeysDocument(
         keys=[KeyDocument(**_fields(row)) for row in page],
@@ -132,7 +132,7 @@ def list_keys(
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
     """Show a key, without what makes it one."""
     with database.statement() as session:
-        key = key_repository.find(session, caller.tenant_id, key_id)
+        key = key_repository.get_by_id(session, caller.tenant_id, key_id)
     if key is None:
         raise NotFound(f"There is no key {key_id}.")
     return KeyDocument(**_fields(key))
@@ -142,7 +142,7 @@ def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> Key
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Revoke a key for good, also the one that is being used. A few seconds later it opens nothing any more."""
     with database.transaction() as session:
-        key = key_repository.find(session, caller.tenant_id, key_id)
+        key = key_repository.get_by_id(session, caller.tenant_id, key_id)
         if key is None:
             raise NotFound(f"There is no key {key_id}.")
         issuing.revoke(session, key, caller.actor, request.state.request_id)

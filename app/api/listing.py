@@ -20,7 +20,7 @@ from app.api.openapi import LINK, headers, problems
 from app.db.models import JobStatus, Stage
 from app.documents import Document
 from app.errors import InvalidRequest, StorageUnavailable
-from app.jobs.listing import ListingFilter, Position, page
+from app.jobs.listing import ListingFilter, Position, list_for_tenant
 from attribution.ports import Reason, VerdictKind
 
 router = APIRouter(tags=["attribution"])
@@ -85,11 +85,11 @@ def list_attributions(
     created_after: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
     created_before: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
 ) -> JobsDocument:
-    """List your jobs, newest first; erased ones are not among them. `Link: rel="next"` is there if more follow."""
+    """List your jobs, newest first; deleted ones are not among them. `Link: rel="next"` is there if more follow."""
     wanted = ListingFilter(tuple(sorted(set(status))), external_id, created_after, created_before)
     after = None if cursor is None else _position(cursor, caller.tenant_id, wanted)
     with database.transaction(durable=False) as session:
-        rows = page(session, caller.tenant_id, wanted, after, limit + 1)
+        rows = list_for_tenant(session, caller.tenant_id, wanted, after, limit + 1)
     more = len(rows) > limit
     rows = rows[:limit]
     next_cursor = _cursor(Position(rows[-1].created_at, rows[-1].id), caller.tenant_id, wanted) if more else None

@@ -96,7 +96,7 @@ EVENT: dict[str, Any] = {
     "description": "one event of the stream, by its fields",
     "required": ["event", "data"],
     "properties": {
-        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "erased"]},
+        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "deleted"]},
         "data": {"type": "string", "description": "JSON"},
         "id": {"type": "string", "description": "what to send as `Last-Event-ID` to go on from here"},
     },

@@ -10,7 +10,7 @@ from app.api.lean import lean
 from app.api.openapi import ANSWER_HEADERS, NOT_MODIFIED, PREFER, headers, problems
 from app.api.preferences import read_preferences
 from app.documents import JobDocument
-from app.errors import Erased, NotFound, StorageUnavailable
+from app.errors import Deleted, NotFound, StorageUnavailable
 
 
 async def _poll(request: Request) -> Response:
@@ -25,7 +25,7 @@ router = APIRouter(tags=["attribution"], route_class=lean(_poll))
     "/attribute/{job_id:uuid}",
     response_model=JobDocument,
     response_description="the job as it stands",
-    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Erased, StorageUnavailable),
+    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Deleted, StorageUnavailable),
     openapi_extra={"parameters": [PREFER]},
 )
 async def get_attribution(job_id: uuid.UUID, request: Request, caller: Reader, waiting: Waiting) -> Response:

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from app.api.dependencies import Blobs, Broker, Database, Snapshots, Submitter
 from app.api.openapi import problems
 from app.documents import JobDocument, job_document
-from app.errors import Erased, NotFound, StorageUnavailable
+from app.errors import Deleted, NotFound, StorageUnavailable
 from app.jobs import repository
-from app.jobs.deletion import erase
+from app.jobs.deletion import delete_job
 from app.queue.steps import notify_step
-from app.vendors.budget import spent
+from app.vendors.budget import sum_by_source
 
 router = APIRouter(tags=["attribution"])
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["attribution"])
     "/attribute/{job_id:uuid}/cancel",
     response_model=JobDocument,
     response_description="the job: canceled, or as it had ended before",
-    responses=problems(NotFound, Erased, StorageUnavailable),
+    responses=problems(NotFound, Deleted, StorageUnavailable),
 )
 def cancel_attribution(
     job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots, broker: Broker
@@ -30,15 +30,15 @@ def cancel_attribution(
     Doing so again, or after the job has ended, changes nothing and answers with the job as it is.
     """
     with database.transaction() as session:
-        canceled = repository.cancel(session, caller.tenant_id, job_id)
-        job = canceled or repository.find(session, caller.tenant_id, job_id)
+        canceled = repository.mark_canceled(session, caller.tenant_id, job_id)
+        job = canceled or repository.get_by_id(session, caller.tenant_id, job_id)
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
-        if job.erased_at is not None:
-            raise Erased(f"Job {job_id} was erased.")
-        document = job_document(job, repository.sources_of(session, job_id), spent(session, job))
+        if job.deleted_at is not None:
+            raise Deleted(f"Job {job_id} was deleted.")
+        document = job_document(job, repository.list_sources(session, job_id), sum_by_source(session, job))
     if canceled is not None:
-        snapshots.end(caller.tenant_id, document)
+        snapshots.store_ended(caller.tenant_id, document)
         if canceled.notify:
             broker.enqueue([notify_step()])
     return Response(document.model_dump_json(), media_type="application/json")
@@ -47,18 +47,18 @@ def cancel_attribution(
 @router.delete(
     "/attribute/{job_id:uuid}",
     status_code=204,
-    response_description="erased, now or before",
+    response_description="deleted, now or before",
     responses=problems(NotFound, StorageUnavailable),
 )
-def erase_attribution(
+def delete_attribution(
     job_id: uuid.UUID, request: Request, caller: Submitter, database: Database, blobs: Blobs, snapshots: Snapshots
 ) -> None:
-    """Erase a job: its images, vectors, captions and texts, whatever repeats them, and every copy in the cache.
+    """Delete a job: its images, vectors, captions and texts, whatever repeats them, and every copy in the cache.
 
     A job that has not ended is canceled first. What remains is that there was one, and when: asking for it is then
     a 410. Images that other jobs use, too, stay with those.
     """
-    if not erase(
+    if not delete_job(
         database, blobs, snapshots, caller.tenant_id, job_id, caller.actor, getattr(request.state, "request_id", None)
     ):
         raise NotFound(f"There is no job {job_id}.")

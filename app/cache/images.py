@@ -1,6 +1,6 @@
 """The repository of generated images that are used again. An entry is a job's own reference to the generated image's bytes.
 
-So an entry lasts as long as some job that used it, and no longer: whatever erases the reference erases the entry.
+So an entry lasts as long as some job that used it, and no longer: whatever deletes the reference deletes the entry.
 Whoever uses one refers to it under the same question, with the time at which it was first generated.
 """
 
@@ -74,7 +74,7 @@ _LOOK_EVERYWHERE = text(_looking("true", "ORDER BY r.tenant_id <> :tenant_id"))
 def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[str]:
     """Records that a job uses these generated images of its own tenant, by role. Returns the roles for which that is true.
 
-    The others were erased meanwhile. The generated images' rows are locked: an erasure waits, and then sees another user; or
+    The others were deleted meanwhile. The generated images' rows are locked: a deletion waits, and then sees another user; or
     it came first, and what it deleted is not used.
     """
     if not uses:
@@ -92,7 +92,7 @@ def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[
     return set(session.scalars(_ADOPT, {"job_id": job_id, "records": json.dumps(records)}))
 
 
-# In the order in which `blobs.refer` and `blobs.unused` take their locks.
+# In the order in which `blobs.insert_references` and `blobs.mark_unreferenced_deleted` take their locks.
 _ADOPT = text(
     """
     WITH uses AS (
@@ -100,7 +100,7 @@ _ADOPT = text(
             AS uses (role text, tenant_id uuid, sha256 text, cache_key text, generated_at timestamptz)
     ), alive AS (
         SELECT b.tenant_id, b.sha256 FROM blobs b
-        WHERE (b.tenant_id, b.sha256) IN (SELECT tenant_id, sha256 FROM uses) AND b.gone_at IS NULL
+        WHERE (b.tenant_id, b.sha256) IN (SELECT tenant_id, sha256 FROM uses) AND b.deleted_at IS NULL
         ORDER BY b.tenant_id, b.sha256 FOR SHARE
     )
     INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, generated_at)

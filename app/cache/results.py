@@ -1,7 +1,7 @@
 """The repository of answers that are used again: the same file, asked the same, by the same method, for one tenant.
 
 An answer is a job's own. A job that is answered from another gets rows of its own and refers to the same bytes, so
-that each can be erased without the other. The other is locked meanwhile: it is whole, or it is not used.
+that each can be deleted without the other. The other is locked meanwhile: it is whole, or it is not used.
 """
 
 import json
@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from app.cache.reusable_jobs import NEWEST, USABLE, caption_part, rank_part
 from app.db.models import Job, JobSource
-from app.jobs.repository import ENDING, setting
-from app.screening.repository import STATE
+from app.jobs.repository import ENDING, set_clause
+from app.screening.repository import SCREENING_FINGERPRINT
 from app.webhooks import deliveries
 from attribution.ports import SourceState
 
@@ -42,15 +42,15 @@ def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
     )
 
 
-def activate_pipeline(session: Session, part: str, identity: str) -> None:
+def activate_pipeline(session: Session, part: str, fingerprint: str) -> None:
     """Says what the workers of this installation describe, or rank, with from now on."""
-    session.execute(_PUT_IN_FORCE, {"part": part, "identity": identity})
+    session.execute(_UPSERT_PIPELINE, {"part": part, "fingerprint": fingerprint})
 
 
-_PUT_IN_FORCE = text(
+_UPSERT_PIPELINE = text(
     """
-    INSERT INTO active_pipelines AS m (part, identity) VALUES (:part, :identity)
-    ON CONFLICT (part) DO UPDATE SET identity = excluded.identity, since = now() WHERE m.identity <> excluded.identity
+    INSERT INTO active_pipelines AS m (part, fingerprint) VALUES (:part, :fingerprint)
+    ON CONFLICT (part) DO UPDATE SET fingerprint = excluded.fingerprint, activated_at = now() WHERE m.fingerprint <> excluded.fingerprint
     """
 )
 
@@ -65,7 +65,7 @@ class CachedJob:
 
 def find(session: Session, job: Job, ttl: timedelta) -> CachedJob | None:
     """Who has the answer to a job. It may be gone by the time it is used."""
-    row = session.execute(_FIND, _given(job) | {"answer_ttl": ttl}).one_or_none()
+    row = session.execute(_FIND, _given(job) | {"result_ttl": ttl}).one_or_none()
     return None if row is None else CachedJob(row.id, row.caption)
 
 
@@ -85,15 +85,15 @@ def reuse(
     None where the other may not be used any more, or the job is not where its caller thinks. A job that has not
     `passed` screening itself is only answered from one that passed exactly what is in force now.
     """
-    given = _given(job) | {"answer_ttl": ttl, "donor": donor_id}
-    given |= {"passed": passed is not None, "screened_by": passed and passed.state}
+    given = _given(job) | {"result_ttl": ttl, "donor": donor_id}
+    given |= {"passed": passed is not None, "screening_fingerprint": passed and passed.state}
     given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
     given |= {"stage": job.stage, "attempt": job.attempt or 0}
     ended = session.scalars(_END, given, execution_options={"populate_existing": True}).one_or_none()
     if ended is None:
         return None
     rows = session.scalars(_COPY_SOURCES, given, execution_options={"populate_existing": True}).all()
-    deliveries.ended(session, ended)
+    deliveries.insert_ended(session, ended)
     return ended, sorted(rows, key=lambda row: row.position)
 
 
@@ -106,11 +106,11 @@ def _given(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "tenant_id": job.tenant_id,
-        "answer_key": job.answer_key,
+        "result_key": job.result_key,
         "prompt": job.prompt,
         "local_only": job.local_only,
-        "caption_part": caption_part(job.variant),
-        "rank_part": rank_part(job.variant),
+        "caption_part": caption_part(job.method_options),
+        "rank_part": rank_part(job.method_options),
     }
 
 
@@ -122,16 +122,19 @@ _EVIDENCE = """
          ELSE donor_evidence END
 """
 _ANSWER = {
-    **{name: f"donor_{name}" for name in ("result", "caption", "captioner", "embedder", "features_blob", "method")},
+    **{
+        name: f"donor_{name}"
+        for name in ("result", "caption", "captioner", "embedder", "features_blob", "pipeline_fingerprint")
+    },
     "query_blob": "coalesce(query_blob, donor_query_blob)",
     "evidence": _EVIDENCE,
-    "screened_by": "CASE WHEN :passed THEN CAST(:screened_by AS text) ELSE donor_screened_by END",
-    "answered_at": "coalesce(donor_answered_at, donor_completed_at)",
+    "screening_fingerprint": "CASE WHEN :passed THEN CAST(:screening_fingerprint AS text) ELSE donor_screening_fingerprint END",
+    "result_computed_at": "coalesce(donor_result_computed_at, donor_completed_at)",
     "cached_from": "donor_id",
     "started_at": "coalesce(started_at, clock_timestamp())",
 }
-# Erasing, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it. A job
-# that was erased since this statement began is looked at again as its lock is taken, and is not usable then.
+# Deleting, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it. A job
+# that was deleted since this statement began is looked at again as its lock is taken, and is not usable then.
 # Of the references all but the upload, which the job has itself and is the same.
 _END = select(Job).from_statement(
     text(
@@ -139,10 +142,10 @@ _END = select(Job).from_statement(
         WITH donor AS (
             SELECT {", ".join(f"d.{column.name} AS donor_{column.name}" for column in Job.__table__.columns)}
             FROM jobs d
-            WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screened_by = {STATE})
+            WHERE d.id = :donor AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screening_fingerprint = {SCREENING_FINGERPRINT})
             FOR SHARE OF d SKIP LOCKED
         ), ended AS (
-            UPDATE jobs SET {setting({**ENDING, **_ANSWER})}, status = 'succeeded'
+            UPDATE jobs SET {set_clause({**ENDING, **_ANSWER})}, status = 'succeeded'
             FROM donor
             WHERE id = :id AND status IN ('queued', 'processing') AND stage = :stage AND attempt = :attempt
             RETURNING jobs.*

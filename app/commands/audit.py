@@ -1,11 +1,11 @@
-"""`python -m app audit list`: who read or erased what, and who changed the rules."""
+"""`python -m app audit list`: who read or deleted what, and who changed the rules."""
 
 import argparse
 import json
 from typing import Any
 
 from app.access import tenant_repository
-from app.access.audit import entries
+from app.access.audit import list_entries
 from app.commands.session import number, transaction
 from app.settings import Settings
 
@@ -24,7 +24,7 @@ def add_commands(groups: Any) -> None:
 def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per entry. Raises NotFound for an unknown tenant."""
     with transaction(settings) as session:
-        tenant_id = None if given.tenant is None else tenant_repository.named(session, given.tenant).id
-        for entry in entries(session, tenant_id, given.subject, None, given.limit):
+        tenant_id = None if given.tenant is None else tenant_repository.get_by_name(session, given.tenant).id
+        for entry in list_entries(session, tenant_id, given.subject, None, given.limit):
             detail = json.dumps(entry.detail, ensure_ascii=False) if entry.detail else ""
             print(f"{entry.at:%F %T}  {entry.actor}  {entry.action}  {entry.subject}  {detail}".rstrip())

@@ -22,12 +22,12 @@ def add_commands(groups: Any) -> None:
 def export(settings: Settings, _: argparse.Namespace) -> None:
     """Writes to standard output, of all tenants, in the order of the jobs."""
     with closing(Database(connect(settings.database))) as database, database.transaction(durable=False) as session:
-        for told, result in feedback_repository.export(session):
+        for told, result in feedback_repository.list_with_results(session):
             line = {
                 "job": str(told.job_id),
                 "tenant": str(told.tenant_id),
                 "source": told.source,
-                "known": told.known,
+                "in_catalog": told.in_catalog,
                 "note": told.note,
                 "told_at": told.created_at.isoformat(),
                 "result": result,

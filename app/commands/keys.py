@@ -48,7 +48,7 @@ def create(settings: Settings, given: argparse.Namespace) -> None:
     """Makes a key and prints it. Raises NotFound for an unknown tenant."""
     expires_at = None if given.expires is None else datetime.now(UTC) + given.expires
     with transaction(settings) as session:
-        tenant = tenant_repository.named(session, given.tenant)
+        tenant = tenant_repository.get_by_name(session, given.tenant)
         key, text = issuing.issue(
             session,
             tenant.id,
@@ -65,7 +65,9 @@ def create(settings: Settings, given: argparse.Namespace) -> None:
 def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per key, newest first."""
     with transaction(settings) as session:
-        for key in key_repository.of_tenant(session, tenant_repository.named(session, given.tenant).id, None, _MOST):
+        for key in key_repository.list_for_tenant(
+            session, tenant_repository.get_by_name(session, given.tenant).id, None, _MOST
+        ):
             scopes = ",".join(key.scopes)
             print("  ".join([str(key.id), key.prefix, scopes, key.name, *_state(key)]))
 

@@ -65,9 +65,9 @@ def import_list(settings: Settings, given: argparse.Namespace) -> None:
     try:
         with given.file.open("rb") as file, _opened(settings, given) as (session, tenant_id):
             hashes = HashFile(file)
-            list_id, _ = store.save_list(session, tenant_id, given.name, given.max_distance, hashes.rows())
+            list_id, _ = store.upsert_list(session, tenant_id, given.name, given.max_distance, hashes.rows())
             record(session, tenant_id, ACTOR, "hash_list.saved", str(list_id), name=given.name)
-            saved = store.find_list(session, tenant_id, list_id)
+            saved = store.get_hash_list(session, tenant_id, list_id)
     except OSError as error:
         raise InvalidRequest(f"{given.file} cannot be read: {error.strerror}.") from error
     except InvalidRequest as error:
@@ -85,17 +85,17 @@ def import_list(settings: Settings, given: argparse.Namespace) -> None:
 def show_lists(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per list."""
     with _opened(settings, given) as (session, tenant_id):
-        for each in store.lists_of(session, tenant_id):
-            print(f"{each.name}\t{each.hashes:,} hashes\tdistance {each.max_distance}\t{each.changed_at:%F %T} UTC")
+        for each in store.list_hash_lists_owned_by(session, tenant_id):
+            print(f"{each.name}\t{each.hashes:,} hashes\tdistance {each.max_distance}\t{each.updated_at:%F %T} UTC")
 
 
 def remove_list(settings: Settings, given: argparse.Namespace) -> None:
     """Removes the list of that name. Raises NotFound."""
     with _opened(settings, given) as (session, tenant_id):
-        found = [each.id for each in store.lists_of(session, tenant_id) if each.name == given.name]
+        found = [each.id for each in store.list_hash_lists_owned_by(session, tenant_id) if each.name == given.name]
         if not found:
             raise NotFound(f"There is no hash list {given.name!r}; `lists` shows them.")
-        store.remove_list(session, tenant_id, found[0])
+        store.delete_hash_list(session, tenant_id, found[0])
         record(session, tenant_id, ACTOR, "hash_list.removed", str(found[0]), name=given.name)
 
 
@@ -105,24 +105,24 @@ def add_rule(settings: Settings, given: argparse.Namespace) -> None:
     pattern = "\n".join(given.words) if given.words else given.regex
     compile_rule(kind, pattern)
     with _opened(settings, given) as (session, tenant_id):
-        rule, _ = store.save_rule(session, tenant_id, given.name, kind, pattern)
+        rule, _ = store.upsert_rule(session, tenant_id, given.name, kind, pattern)
         record(session, tenant_id, ACTOR, "text_rule.saved", str(rule.id), name=given.name)
 
 
 def show_rules(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per rule."""
     with _opened(settings, given) as (session, tenant_id):
-        for rule in store.rules_of(session, tenant_id):
+        for rule in store.list_rules_owned_by(session, tenant_id):
             print(f"{rule.name}\t{rule.kind}\t{', '.join(rule.pattern.splitlines())}")
 
 
 def remove_rule(settings: Settings, given: argparse.Namespace) -> None:
     """Removes the rule of that name. Raises NotFound."""
     with _opened(settings, given) as (session, tenant_id):
-        found = [rule.id for rule in store.rules_of(session, tenant_id) if rule.name == given.name]
+        found = [rule.id for rule in store.list_rules_owned_by(session, tenant_id) if rule.name == given.name]
         if not found:
             raise NotFound(f"There is no text rule {given.name!r}; `rules list` shows them.")
-        store.remove_rule(session, tenant_id, found[0])
+        store.delete_rule(session, tenant_id, found[0])
         record(session, tenant_id, ACTOR, "text_rule.removed", str(found[0]), name=given.name)
 
 

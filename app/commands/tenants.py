@@ -62,7 +62,7 @@ def _options(parser: argparse.ArgumentParser, members: dict[str, str], kind: Cal
 def create(settings: Settings, given: argparse.Namespace) -> None:
     """Adds a tenant. Raises InvalidRequest where there is one of that name."""
     with transaction(settings) as session:
-        tenant = tenant_repository.create(session, given.name)
+        tenant = tenant_repository.insert(session, given.name)
         record(session, tenant.id, ACTOR, "tenant.created", str(tenant.id), name=tenant.name)
     print(f"{tenant.id}  {tenant.name}")
 
@@ -70,7 +70,7 @@ def create(settings: Settings, given: argparse.Namespace) -> None:
 def show(settings: Settings, given: argparse.Namespace) -> None:
     """Prints a line per tenant, with what it has other than the default."""
     with transaction(settings) as session:
-        for tenant in tenant_repository.every(session):
+        for tenant in tenant_repository.list_all(session):
             own = {member: getattr(tenant, member) for member in (*_LIMITS, *_SPENT, *_KEPT_IN, *_RETAINED)}
             said = [f"{member}={_shown(value)}" for member, value in own.items() if value is not None]
             if tenant.disabled_at is not None:
@@ -88,9 +88,9 @@ def change(settings: Settings, given: argparse.Namespace) -> None:
     """Sets the limits, amounts or durations that are given, and leaves the others. Raises NotFound."""
     values = {member: getattr(given, member) for member in given.members if hasattr(given, member)}
     with transaction(settings) as session:
-        tenant = tenant_repository.named(session, given.name)
+        tenant = tenant_repository.get_by_name(session, given.name)
         if values:
-            tenant_repository.change(session, tenant.id, values)
+            tenant_repository.update_limits(session, tenant.id, values)
             detail = {member: None if value is None else str(value) for member, value in values.items()}
             record(session, tenant.id, ACTOR, given.action, str(tenant.id), **detail)
 
@@ -98,6 +98,6 @@ def change(settings: Settings, given: argparse.Namespace) -> None:
 def switch(settings: Settings, given: argparse.Namespace) -> None:
     """Refuses all keys of a tenant from now on, or accepts them again. Raises NotFound."""
     with transaction(settings) as session:
-        tenant = tenant_repository.named(session, given.name)
-        tenant_repository.switch(session, tenant.id, given.on)
+        tenant = tenant_repository.get_by_name(session, given.name)
+        tenant_repository.set_enabled(session, tenant.id, given.on)
         record(session, tenant.id, ACTOR, "tenant.enabled" if given.on else "tenant.disabled", str(tenant.id))

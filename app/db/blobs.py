@@ -86,7 +86,7 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
     def put_all(self, blobs: Iterable[StoredBlob]) -> None:
-        """Stores each, as what `refer` said is lost, after its commit. Raises StorageUnavailable."""
+        """Stores each, as what `insert_references` said is lost, after its commit. Raises StorageUnavailable."""
         for blob in blobs:
             if isinstance(blob.content, bytes):
                 self.put(blob.tenant_id, blob.content, blob.media_type)
@@ -144,7 +144,7 @@ class Blobs:
             raise StorageUnavailable("The image store does not answer; try again in a minute.") from error
 
 
-def refer(
+def insert_references(
     session: Session,
     job_id: uuid.UUID,
     uses: Mapping[str, StoredBlob],
@@ -154,27 +154,29 @@ def refer(
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob.
 
     `keys` name the questions of those that may be used again, by role; `generated_at` the times of those that were not
-    generated just now. Returns those that are to be put again after the commit: an erasure may have taken their bytes
+    generated just now. Returns those that are to be put again after the commit: a deletion may have taken their bytes
     along since they were put. From the commit on they count as used.
     """
     if not uses:
         return []
-    used = in_order(uses)
-    gone = set(session.scalars(_REFER, {"job_id": job_id, "records": records(used, keys or {}, generated_at or {})}))
+    used = sorted_by_hash(uses)
+    gone = set(
+        session.scalars(_REFER, {"job_id": job_id, "records": reference_records(used, keys or {}, generated_at or {})})
+    )
     return [blob for _, blob in used if blob.sha256 in gone]
 
 
-def in_order(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
+def sorted_by_hash(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
     """Sorted: two leaves that insert the same two blobs in opposite order would wait for each other."""
     return sorted(uses.items(), key=lambda use: use[1].sha256)
 
 
-def records(
+def reference_records(
     used: Iterable[tuple[str, StoredBlob]],
     keys: Mapping[str, str] = MappingProxyType({}),
     generated_at: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """What `referring` is given as :records."""
+    """What `references_cte` is given as :records."""
     return json.dumps(
         [
             {
@@ -191,10 +193,10 @@ def records(
     )
 
 
-def referring(job: str) -> str:
-    """`refer` as parts of a WITH clause, in which `stored` tells what is gone; `job` is SQL: something that has an id.
+def references_cte(job: str) -> str:
+    """`insert_references` as parts of a WITH clause, in which `stored` tells what is gone; `job` is SQL: something that has an id.
 
-    Where it has no row, nothing is recorded. Its row is locked before those of the blobs, as whoever erases does.
+    Where it has no row, nothing is recorded. Its row is locked before those of the blobs, as whoever deletes does.
     One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
     return f"""
@@ -208,8 +210,8 @@ def referring(job: str) -> str:
         SELECT DISTINCT ON (tenant_id, sha256) tenant_id, sha256, size, media_type FROM uses
         ORDER BY tenant_id, sha256
         ON CONFLICT (tenant_id, sha256)
-            DO UPDATE SET size = excluded.size, media_type = excluded.media_type, gone_at = NULL
-        RETURNING blobs.sha256, old.gone_at
+            DO UPDATE SET size = excluded.size, media_type = excluded.media_type, deleted_at = NULL
+        RETURNING blobs.sha256, old.deleted_at
     ), referred AS (
         INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, generated_at)
         SELECT job_id, role, tenant_id, sha256, cache_key, CASE WHEN cache_key IS NOT NULL
@@ -222,23 +224,23 @@ def referring(job: str) -> str:
 
 
 _THIS_JOB = "(SELECT CAST(:job_id AS uuid) AS id)"
-_REFER = text(f"WITH {referring(_THIS_JOB)} SELECT sha256 FROM stored WHERE gone_at IS NOT NULL")  # noqa: S608 - ours
+_REFER = text(f"WITH {references_cte(_THIS_JOB)} SELECT sha256 FROM stored WHERE deleted_at IS NOT NULL")  # noqa: S608 - ours
 
 
-def forget(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
+def delete_references(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
     """Drops a job's uses of blobs, and the blobs that nobody else uses: the bytes to delete before the commit."""
     used = session.execute(
         delete(BlobReference)
         .where(BlobReference.job_id == job_id, BlobReference.role.not_in(except_for))
         .returning(BlobReference.tenant_id, BlobReference.sha256)
     ).all()
-    return unused(session, {(tenant_id, sha256) for tenant_id, sha256 in used})
+    return mark_unreferenced_deleted(session, {(tenant_id, sha256) for tenant_id, sha256 in used})
 
 
-def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
+def mark_unreferenced_deleted(session: Session, addresses: Collection[Address]) -> list[Address]:
     """Those that no job uses. Their rows say that they are gone, and are locked: delete the bytes before the commit.
 
-    Whoever stores the same bytes meanwhile waits in `refer` for that commit, and then hears of it.
+    Whoever stores the same bytes meanwhile waits in `insert_references` for that commit, and then hears of it.
     """
     if not addresses:
         return []
@@ -249,7 +251,7 @@ def unused(session: Session, addresses: Collection[Address]) -> list[Address]:
     return [(tenant_id, sha256) for tenant_id, sha256 in session.execute(_DROP, given)]
 
 
-def unknown(session: Session, addresses: Collection[Address]) -> set[Address]:
+def list_unrecorded(session: Session, addresses: Collection[Address]) -> set[Address]:
     """Those that should not be there: a process died between storing the bytes and committing."""
     if not addresses:
         return set()
@@ -261,7 +263,7 @@ def unknown(session: Session, addresses: Collection[Address]) -> set[Address]:
 _ADDRESSES = "jsonb_to_recordset(CAST(:records AS jsonb)) AS a (tenant_id uuid, sha256 text)"
 _KNOWN = text(
     f"""
-    SELECT b.tenant_id, b.sha256 FROM blobs b JOIN {_ADDRESSES} USING (tenant_id, sha256) WHERE b.gone_at IS NULL
+    SELECT b.tenant_id, b.sha256 FROM blobs b JOIN {_ADDRESSES} USING (tenant_id, sha256) WHERE b.deleted_at IS NULL
     """  # noqa: S608 - our own words
 )
 _LOCK = text(
@@ -273,7 +275,7 @@ _LOCK = text(
 )
 _DROP = text(
     f"""
-    UPDATE blobs b SET gone_at = now() FROM {_ADDRESSES}
+    UPDATE blobs b SET deleted_at = now() FROM {_ADDRESSES}
     WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256 AND NOT EXISTS (
         SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
     )
@@ -282,21 +284,21 @@ _DROP = text(
 )
 
 
-def forget_gone(session: Session, longer_than: timedelta) -> None:
+def delete_old_tombstones(session: Session, longer_than: timedelta) -> None:
     """Drops the rows of bytes that are gone for so long that nobody can have stored them just before."""
     session.execute(_FORGET_GONE, {"span": longer_than})
 
 
 _FORGET_GONE = text(
     """
-    DELETE FROM blobs b WHERE gone_at < now() - :span AND NOT EXISTS (
+    DELETE FROM blobs b WHERE deleted_at < now() - :span AND NOT EXISTS (
         SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
     )
     """
 )
 
 
-def used_by(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None:
+def get_by_role(session: Session, job_id: uuid.UUID, role: str) -> StoredBlob | None:
     """What a job uses in a role."""
     row = session.execute(
         select(Blob)

@@ -1,4 +1,4 @@
-"""What a job is compared by: resolved when it is accepted, and kept in its row's `variant`."""
+"""What a job is compared by: resolved when it is accepted, and kept in its row's `method_options`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,14 +8,14 @@ from attribution.ports import Aggregate, DistanceName
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class MethodOptions:
     """What the caller chose of the method, or the settings where the caller did not."""
 
     distance: DistanceName
     aggregate: Aggregate
 
     @classmethod
-    def of(cls, settings: ModelSettings, chosen: dict[str, Any] | None) -> "Variant":
+    def of(cls, settings: ModelSettings, chosen: dict[str, Any] | None) -> "MethodOptions":
         """From a job's row, or from what was asked: what is missing there, or null, is as the settings say."""
         given = chosen or {}
         return cls(

@@ -19,7 +19,7 @@ class OpenJobs:
     by_tenant: dict[uuid.UUID, int]
 
 
-def measure(session: Session) -> OpenJobs:
+def measure_open_jobs(session: Session) -> OpenJobs:
     """The load as it stands."""
     rows = session.execute(_LOAD).all()
     return OpenJobs(
@@ -38,20 +38,20 @@ _LOAD = text(
 )
 
 
-def is_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
+def is_tenant_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
     """Whether a tenant has as many open jobs as it may; somebody may be adding one right now."""
     return _count(session, tenant_id, limit) >= limit
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class TenantShare:
     """How many open jobs a tenant may have, and has."""
 
     allowed: int
     open_jobs: int
 
 
-def fits(session: Session, tenant_id: uuid.UUID, default: int, seen: Share) -> bool:
+def fits_tenant_limit(session: Session, tenant_id: uuid.UUID, default: int, seen: TenantShare) -> bool:
     """Whether a tenant's open jobs, those of this transaction among them, are no more than it may have.
 
     Near the limit no other transaction of the tenant gets past this line until the commit, so ask last. Far from it,
@@ -72,7 +72,7 @@ _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('open jobs ' || :te
 # More transactions than Postgres has connections for cannot be under way.
 _UNSEEN = 500
 # `allowed` and `open_jobs` of :tenant_id, whose default is :concurrent_jobs.
-SHARE = """
+TENANT_SHARE = """
     SELECT allowed, (
         SELECT count(*) FROM (
             SELECT 1 FROM jobs WHERE tenant_id = :tenant_id AND status IN ('queued', 'processing') LIMIT allowed + 1
@@ -80,7 +80,7 @@ SHARE = """
     ) AS open_jobs
     FROM (SELECT coalesce(concurrent_jobs, :concurrent_jobs) AS allowed FROM tenants WHERE id = :tenant_id) AS tenant
     """
-_SHARE = text(SHARE)
+_SHARE = text(TENANT_SHARE)
 _OPEN = text(
     """
     SELECT count(*) FROM (

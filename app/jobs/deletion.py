@@ -1,7 +1,7 @@
-"""Erasing a job: its images, vectors, texts and everything that repeats them go; a tombstone with id and times stays.
+"""Deleting a job: its images, vectors, texts and everything that repeats them go; a tombstone with id and times stays.
 
-Rows first, bytes before the commit, the snapshot last. Whatever is unavailable in between leaves something to erase, and
-erasing again finishes it.
+Rows first, bytes before the commit, the snapshot last. Whatever is unavailable in between leaves something to delete, and
+deleting again finishes it.
 """
 
 import uuid
@@ -16,7 +16,7 @@ from app.db.database import Database
 from app.db.models import Feedback, JobSource
 from app.errors import StorageUnavailable
 from app.jobs import idempotency
-from app.jobs.repository import LEAVING, setting
+from app.jobs.repository import LEAVING, set_clause
 from app.jobs.snapshots import Snapshots
 from app.webhooks import deliveries
 
@@ -27,7 +27,7 @@ _TEXTS = (
         "image_url",
         "prompt",
         "seed",
-        "variant",
+        "method_options",
         "external_scores",
         "external_id",
         "metadata",
@@ -35,11 +35,11 @@ _TEXTS = (
         "webhook_events",
     ),
     *("evidence", "caption", "captioner", "embedder", "features_blob", "query_blob", "result", "error"),
-    *("answer_key", "method", "screened_by", "answered_at", "cached_from"),
+    *("result_key", "pipeline_fingerprint", "screening_fingerprint", "result_computed_at", "cached_from"),
 )
 
 
-def erase(
+def delete_job(
     database: Database,
     store: Blobs,
     snapshots: Snapshots,
@@ -48,48 +48,50 @@ def erase(
     actor: str,
     request_id: str | None = None,
 ) -> bool:
-    """Erases a job, canceling it if it is still open; False when the tenant has no such job.
+    """Deletes a job, canceling it if it is still open; False when the tenant has no such job.
 
-    Erasing again is fine. Raises StorageUnavailable when bytes or snapshot could not be erased: do it again then.
+    Deleting again is fine. Raises StorageUnavailable when bytes or snapshot could not be deleted: do it again then.
     """
     with database.transaction() as session:
         found = session.execute(_LOCK, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
         if found is None:
             return False
-        if found.erased_at is None:
-            _erase_rows(session, job_id)
-            audit.record(session, tenant_id, actor, "job.erased", str(job_id), request_id)
-            store.delete_all(blobs.forget(session, job_id))
-    if not snapshots.erase(tenant_id, job_id):
-        raise StorageUnavailable("The job is erased, but a copy of its answer may remain in the cache: erase it again.")
+        if found.deleted_at is None:
+            _delete_rows(session, job_id)
+            audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
+            store.delete_all(blobs.delete_references(session, job_id))
+    if not snapshots.store_tombstone(tenant_id, job_id):
+        raise StorageUnavailable(
+            "The job is deleted, but a copy of its answer may remain in the cache: delete it again."
+        )
     return True
 
 
-def _erase_rows(session: Session, job_id: uuid.UUID) -> None:
+def _delete_rows(session: Session, job_id: uuid.UUID) -> None:
     session.execute(_CLOSE, {"id": job_id})
     session.execute(_EMPTY, {"id": job_id})
     session.execute(_FORGET_TASKS, {"id": job_id})
-    idempotency.blank(session, [job_id])
+    idempotency.clear_bodies(session, [job_id])
     for table in (JobSource, Feedback):
         session.execute(delete(table).where(table.job_id == job_id))
-    deliveries.forget(session, job_id)
+    deliveries.delete_for_job(session, job_id)
 
 
-_LOCK = text("SELECT erased_at FROM jobs WHERE id = :id AND tenant_id = :tenant_id FOR UPDATE")
+_LOCK = text("SELECT deleted_at FROM jobs WHERE id = :id AND tenant_id = :tenant_id FOR UPDATE")
 _CLOSE = text(
     f"""
-    UPDATE jobs SET {setting(LEAVING)}, status = 'canceled', stage = NULL, completed_at = clock_timestamp()
+    UPDATE jobs SET {set_clause(LEAVING)}, status = 'canceled', stage = NULL, completed_at = clock_timestamp()
     WHERE id = :id AND status IN ('queued', 'processing')
     """  # noqa: S608 - our own words
 )
 # What was spent stays; the handles by which a vendor knows the generated images do not.
-_FORGET_TASKS = text("UPDATE source_calls SET task = NULL WHERE job_id = :id")
+_FORGET_TASKS = text("UPDATE source_calls SET vendor_task = NULL WHERE job_id = :id")
 _EMPTY = text(
     f"""
     UPDATE jobs SET {", ".join(f"{column} = NULL" for column in _TEXTS)}, notify = false,
-        erased_at = clock_timestamp(),
-        images_erased_at = coalesce(images_erased_at, clock_timestamp()),
-        captions_erased_at = coalesce(captions_erased_at, clock_timestamp())
+        deleted_at = clock_timestamp(),
+        images_deleted_at = coalesce(images_deleted_at, clock_timestamp()),
+        captions_deleted_at = coalesce(captions_deleted_at, clock_timestamp())
     WHERE id = :id
     """  # noqa: S608 - our own words
 )

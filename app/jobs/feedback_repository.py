@@ -13,11 +13,11 @@ from app.db.models import Feedback, Job
 _AT_ONCE = 500
 
 
-def give(
-    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, known: bool, note: str | None
+def upsert(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, in_catalog: bool, note: str | None
 ) -> Feedback:
     """Records what the image of a job turned out to be, in place of what was said before."""
-    told = {"source": source, "known": known, "note": note, "created_at": func.now()}
+    told = {"source": source, "in_catalog": in_catalog, "note": note, "created_at": func.now()}
     statement = insert(Feedback).values(job_id=job_id, tenant_id=tenant_id, **told)
     return session.scalars(
         statement.on_conflict_do_update(index_elements=[Feedback.job_id], set_=told).returning(Feedback),
@@ -25,7 +25,7 @@ def give(
     ).one()
 
 
-def given(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback | None:
+def get_by_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback | None:
     """What was said about a job."""
     return session.scalars(_GIVEN, {"job_id": job_id, "tenant_id": tenant_id}).one_or_none()
 
@@ -33,7 +33,7 @@ def given(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback
 _GIVEN = select(Feedback).where(Feedback.job_id == bindparam("job_id"), Feedback.tenant_id == bindparam("tenant_id"))
 
 
-def export(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]:
+def list_with_results(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]:
     """Everything that was said about jobs that have a result, with that result, in the order of the jobs."""
     statement = (
         select(Feedback, Job.result)

@@ -55,7 +55,7 @@ class NewJob:
     deadline: timedelta
     prompt: str | None = None
     seed: int | None = None
-    variant: dict[str, Any] | None = None
+    method_options: dict[str, Any] | None = None
     image_url: str | None = None
     external_id: str | None = None
     labels: dict[str, Any] | None = None
@@ -70,31 +70,31 @@ class NewJob:
     webhook_events: Sequence[str] | None = None
     cache: bool = True
     external_scores: dict[str, Any] | None = None
-    answer_key: str | None = None
-    answer_ttl: timedelta | None = None  # an answer that is younger may be used
+    result_key: str | None = None
+    result_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
     id: uuid.UUID | None = None  # Postgres makes one, ordered by time
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedJob:
     """The job and its sources as a caller would be shown them, and the bytes to be put again after the commit."""
 
     job: Job
     sources: Sequence[JobSource]
     lost: Sequence[StoredBlob]
-    share: admission.Share  # of the tenant, this job not counted
+    share: admission.TenantShare  # of the tenant, this job not counted
 
 
 def accept(
     session: Session, new: NewJob, uses: Mapping[str, StoredBlob] | None = None, concurrent_jobs: int = 10**9
-) -> Accepted:
-    """Inserts the job; `uses` are its blobs by role, see `blobs.refer`. The commit will wait for the disk.
+) -> AcceptedJob:
+    """Inserts the job; `uses` are its blobs by role, see `blobs.insert_references`. The commit will wait for the disk.
 
     `concurrent_jobs` is what a tenant may have open that has no limit of its own. Raises InvalidRequest for a budget
     that is more than the tenant may ask for: nothing may then be committed.
     """
-    used = blobs.in_order(uses or {})
+    used = blobs.sorted_by_hash(uses or {})
     given = {
         field: json.dumps(value) if field in JSON_COLUMNS and value is not None else value
         for field, value in ((name, getattr(new, name)) for name in _GIVEN)
@@ -104,8 +104,8 @@ def accept(
         | {"position": position, "timeout": source.timeout.total_seconds()}
         for position, source in enumerate(new.sources)
     ]
-    given |= {"rows": json.dumps(rows), "records": blobs.records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"caption_part": caption_part(new.variant), "rank_part": rank_part(new.variant)}
+    given |= {"rows": json.dumps(rows), "records": blobs.reference_records(used), "concurrent_jobs": concurrent_jobs}
+    given |= {"caption_part": caption_part(new.method_options), "rank_part": rank_part(new.method_options)}
     given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
@@ -124,11 +124,11 @@ def accept(
         timings={},
     )
     gone = set(made.gone or ())
-    return Accepted(
+    return AcceptedJob(
         job=job,
         sources=[_row(job, position, source) for position, source in enumerate(new.sources)],
         lost=[blob for _, blob in used if blob.sha256 in gone],
-        share=admission.Share(made.allowed, made.open_jobs),
+        share=admission.TenantShare(made.allowed, made.open_jobs),
     )
 
 
@@ -142,13 +142,13 @@ _AS_GIVEN = (
         "images_per_source",
         "prompt",
         "seed",
-        "variant",
+        "method_options",
         "image_url",
         "image",
         "external_id",
         "labels",
     ),
-    *("cache", "answer_key", "external_scores"),
+    *("cache", "result_key", "external_scores"),
 )
 _TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
@@ -185,17 +185,17 @@ _ACCEPT = text(
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
-        INSERT INTO jobs (id, tenant_id, stage, images_per_source, prompt, seed, variant, image_url, image, external_id,
+        INSERT INTO jobs (id, tenant_id, stage, images_per_source, prompt, seed, method_options, image_url, image, external_id,
                           metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
-                          cache, answer_key, cached_from, external_scores)
+                          cache, result_key, cached_from, external_scores)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :images_per_source, :prompt, :seed,
-               CAST(:variant AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
+               CAST(:method_options AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
                :webhook_url, CAST(:webhook_events AS jsonb),
-               CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.WANTED},
+               CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.HAS_ENDPOINT},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :default_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :default_budget_usd), asked.most)),
-               :cache, :answer_key, {NEWEST_ID}, CAST(:external_scores AS jsonb)
+               :cache, :result_key, {NEWEST_ID}, CAST(:external_scores AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
@@ -214,9 +214,9 @@ _ACCEPT = text(
             timeout float, state text, reason text, warning text, external boolean,
             origin text, generated_images jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
-    ), {blobs.referring("job")}
-    SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
-    FROM job, durable, ({admission.SHARE}) AS share
+    ), {blobs.references_cte("job")}
+    SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
+    FROM job, durable, ({admission.TENANT_SHARE}) AS share
     """.split()  # noqa: S608 - our own words
     )
 )

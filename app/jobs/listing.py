@@ -33,7 +33,7 @@ class ListingFilter:
     created_before: datetime | None = None
 
 
-def page(
+def list_for_tenant(
     session: Session, tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None, limit: int
 ) -> Sequence[Row[Any]]:
     """At most `limit` jobs, newest first, from behind a position on: what a summary needs of them. No tombstones."""
@@ -58,7 +58,7 @@ def _literal(status: JobStatus) -> ColumnElement[str]:
 
 
 def _jobs(tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None) -> Select[Any]:
-    conditions = [Job.tenant_id == tenant_id, Job.erased_at.is_(None)]
+    conditions = [Job.tenant_id == tenant_id, Job.deleted_at.is_(None)]
     if wanted.external_id is not None:
         conditions.append(Job.external_id == wanted.external_id)
     if wanted.created_after is not None:
@@ -78,7 +78,7 @@ def _jobs(tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None) -
     ).where(*conditions)
 
 
-def ended_among(session: Session, job_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+def list_ended_among(session: Session, job_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
     """Those that have ended or are gone, of any tenant."""
     wanted = select(func.unnest(list(job_ids)).label("id")).subquery()
     statement = (

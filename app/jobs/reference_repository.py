@@ -14,15 +14,15 @@ from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, Stage
 from app.errors import (
-    Erased,
+    Deleted,
     NotFound,
-    ReferencesDiffer,
+    ReferencesConflict,
+    ReferencesNotExpected,
     ReferencesRefused,
     ReferencesTooEarly,
     ReferencesTooLate,
-    ReferencesUnawaited,
 )
-from app.jobs.repository import find
+from app.jobs.repository import get_by_id
 from attribution.ports import Origin, SourceState
 
 _BEFORE_THE_CAPTION = (Stage.FETCHING, Stage.SCREENING, Stage.CAPTIONING)
@@ -37,21 +37,21 @@ class AwaitedSource:
     late: bool  # the job's deadline has passed, whether or not the sweep has seen it
 
 
-def look(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> AwaitedSource:
-    """Raises NotFound, Erased, and ReferencesRefused where no generated images of the source would be taken now."""
+def get_awaited(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> AwaitedSource:
+    """Raises NotFound, Deleted, and ReferencesRefused where no generated images of the source would be taken now."""
     asked = _find(session, tenant_id, job_id, source, lock=False)
     if not asked.row.generated_images:
         _check(asked)
     return asked
 
 
-def take(
+def accept_references(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, blobs: Sequence[str]
 ) -> tuple[Job, bool]:
     """Gives a source its generated images; whether they are new: bringing the same again changes nothing.
 
     Holds the job's row lock, so that of two callers, and of a caller and the deadline, one comes first. Raises as
-    `look` does, and ReferencesDiffer where the source has others.
+    `get_awaited` does, and ReferencesConflict where the source has others.
     """
     asked = _find(session, tenant_id, job_id, source, lock=True)
     had = [generated_image["blob"] for generated_image in asked.row.generated_images]
@@ -74,13 +74,13 @@ _TAKE = text(
 
 
 def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, *, lock: bool) -> AwaitedSource:
-    job = find(session, tenant_id, job_id)
+    job = get_by_id(session, tenant_id, job_id)
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     if lock:
         session.refresh(job, with_for_update=True)
-    if job.erased_at is not None:
-        raise Erased(f"Job {job_id} was erased.")
+    if job.deleted_at is not None:
+        raise Deleted(f"Job {job_id} was deleted.")
     row = None if "\0" in source else session.scalars(_ROW, {"job_id": job_id, "source": source}).one_or_none()
     if row is None:
         raise NotFound(f"Job {job_id} has no such source.")
@@ -101,15 +101,15 @@ def _check(asked: AwaitedSource) -> None:
 def _refusal(asked: AwaitedSource) -> ReferencesRefused | None:
     job, row = asked.job, asked.row
     if row.origin != Origin.REFERENCE:
-        return ReferencesUnawaited(
+        return ReferencesNotExpected(
             f"This job generates with {row.source} itself; name a source in `await_references` when you submit an image."
         )
     if row.generated_images:
-        return ReferencesDiffer(
+        return ReferencesConflict(
             f"This job has other generated images of {row.source}; submit the image again to compare both."
         )
     if job.status in (JobStatus.CANCELED, JobStatus.FAILED):
-        return ReferencesUnawaited(f"The job {'was canceled' if job.status == JobStatus.CANCELED else 'has failed'}.")
+        return ReferencesNotExpected(f"The job {'was canceled' if job.status == JobStatus.CANCELED else 'has failed'}.")
     if asked.late or row.state != SourceState.AWAITING_REFERENCE:
         return ReferencesTooLate("The job's deadline has passed; it goes on with what it had by then.")
     if job.status == JobStatus.QUEUED or job.stage in _BEFORE_THE_CAPTION:

@@ -23,8 +23,8 @@ from app.webhooks import deliveries
 
 # What every update sets that ends a stage: its duration is noted, its claim is over.
 LEAVING: Mapping[str, str] = {
-    "timings": "timings || jsonb_build_object(stage, extract(epoch FROM clock_timestamp() - stage_since))",
-    "stage_since": "clock_timestamp()",
+    "timings": "timings || jsonb_build_object(stage, extract(epoch FROM clock_timestamp() - stage_entered_at))",
+    "stage_entered_at": "clock_timestamp()",
     "attempt": "0",
     "lease_until": "NULL",
     "requeues": "0",
@@ -34,7 +34,7 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "variant", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
+JSON_COLUMNS = ("image", "method_options", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
 
 
 OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
@@ -45,12 +45,12 @@ def returning_jobs(statement: str) -> Executable:
     return select(Job).from_statement(text(statement).columns(*Job.__table__.columns))
 
 
-def setting(values: Mapping[str, str]) -> str:
+def set_clause(values: Mapping[str, str]) -> str:
     """The SET clause of SQL expressions by column."""
     return ", ".join(f"{column} = {expression}" for column, expression in values.items())
 
 
-def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+def get_by_id(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
     """The job, if it is this tenant's."""
     return session.scalars(_FIND, {"tenant_id": tenant_id, "id": job_id}).one_or_none()
 
@@ -58,7 +58,7 @@ def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | Non
 _FIND = select(Job).where(Job.id == bindparam("id"), Job.tenant_id == bindparam("tenant_id"))
 
 
-def sources_of(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
+def list_sources(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
     """The job's sources in catalog order."""
     return session.scalars(_SOURCES, {"job_id": job_id}).all()
 
@@ -71,12 +71,12 @@ _SOURCES = select(JobSource).from_statement(
 )
 
 
-def unheld(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
+def unleased(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
     """Nobody holds a lease on the step, or its holder went silent."""
     return or_(step.lease_until.is_(None), step.lease_until < func.now())
 
 
-def held(job: Job) -> ColumnElement[bool]:
+def job_claim_fence(job: Job) -> ColumnElement[bool]:
     """The fence as an expression, for statements that are not run for every job."""
     return and_(
         Job.id == job.id,
@@ -86,7 +86,7 @@ def held(job: Job) -> ColumnElement[bool]:
     )
 
 
-def claim(session: Session, job_id: uuid.UUID, stage: Stage, lease: timedelta, attempts: int) -> Job | None:
+def claim_stage(session: Session, job_id: uuid.UUID, stage: Stage, lease: timedelta, attempts: int) -> Job | None:
     """Takes the stage for this worker; None when it is done, held by another or used up its attempts."""
     given = {"id": job_id, "stage": stage, "lease": lease, "attempts": attempts}
     return session.scalars(_CLAIM, given, execution_options={"populate_existing": True}).one_or_none()
@@ -113,7 +113,7 @@ def advance(
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """Moves a claimed job to its next stage; None when the claim was fenced off, and nothing was recorded.
 
-    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blobs.refer`.
+    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blobs.insert_references`.
     With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
     source is to be waited for, resynthesizing is passed over: the returned job says which stage it entered.
     """
@@ -124,7 +124,7 @@ def advance(
         given["lease"] = claim_for
     if not uses:
         return _leave(session, job, sets, given, values or {}), ()
-    return _leave_using(session, job, sets, given, values or {}, blobs.in_order(uses))
+    return _leave_using(session, job, sets, given, values or {}, blobs.sorted_by_hash(uses))
 
 
 # With nothing generated there is nothing to embed; ranking then says which sources were not tested, and why.
@@ -137,7 +137,9 @@ _PAST_SOURCES = f"""(
 )"""  # noqa: S608 - our own words
 
 
-def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None) -> Job | None:
+def mark_succeeded(
+    session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None
+) -> Job | None:
     """Ends a claimed job with its answer, and returns it; None when the claim was fenced off.
 
     The commit waits for the disk by itself: where nobody is to be told, this may be a transaction of one statement.
@@ -146,7 +148,7 @@ def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[
     return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True))
 
 
-def fail(session: Session, job: Job, error: ServiceError) -> Job | None:
+def mark_failed(session: Session, job: Job, error: ServiceError) -> Job | None:
     """Ends a claimed job without an answer, and returns it; None when the claim was fenced off."""
     return _told(session, _leave(session, job, {**ENDING, "status": "'failed'"}, {}, {"error": error.document()}))
 
@@ -154,7 +156,7 @@ def fail(session: Session, job: Job, error: ServiceError) -> Job | None:
 def _told(session: Session, ended: Job | None) -> Job | None:
     """An end and the rows that tell receivers of it are one transaction."""
     if ended is not None:
-        deliveries.ended(session, ended)
+        deliveries.insert_ended(session, ended)
     return ended
 
 
@@ -179,7 +181,7 @@ def _leave_using(
     used: Sequence[tuple[str, StoredBlob]],
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """One statement: a transaction of its own cost every stage that stores something three round trips."""
-    given = _held(job, given, values) | {"records": blobs.records(used)}
+    given = _held(job, given, values) | {"records": blobs.reference_records(used)}
     statement = _leaving_using(tuple(sets.items()), tuple(values))
     row = session.execute(statement, given, execution_options=_ANEW).one_or_none()
     if row is None:
@@ -208,22 +210,22 @@ def _moving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durable
 def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durable: bool = False) -> str:
     values = {name: f"CAST(:{name} AS jsonb)" if name in JSON_COLUMNS else f":{name}" for name in columns}
     also = "FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable" if durable else ""
-    return f"UPDATE jobs SET {setting({**dict(sets), **values})} {also} WHERE {_HELD} RETURNING {OF_JOBS}"  # noqa: S608 - ours
+    return f"UPDATE jobs SET {set_clause({**dict(sets), **values})} {also} WHERE {_HELD} RETURNING {OF_JOBS}"  # noqa: S608 - ours
 
 
 @lru_cache
 def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
     gone = column("gone", ARRAY(Text))
     statement = f"""
-        WITH moved AS ({_leaving(sets, columns)}), {blobs.referring("moved")}
+        WITH moved AS ({_leaving(sets, columns)}), {blobs.references_cte("moved")}
         SELECT {", ".join(f"moved.{each.name}" for each in Job.__table__.columns)},
-               (SELECT array_agg(sha256) FROM stored WHERE gone_at IS NOT NULL) AS gone
+               (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
         FROM moved
         """  # noqa: S608 - our own words
     return select(Job, gone).from_statement(text(statement).columns(*Job.__table__.columns, gone))
 
 
-def release(session: Session, job: Job) -> bool:
+def release_claim(session: Session, job: Job) -> bool:
     """Gives a claim back after an error that may pass; the sweep hands the stage on again."""
     given = {"id": job.id, "held_stage": job.stage, "held_attempt": job.attempt}
     return session.execute(_RELEASE, given).one_or_none() is not None
@@ -232,27 +234,27 @@ def release(session: Session, job: Job) -> bool:
 _RELEASE = text(f"UPDATE jobs SET lease_until = NULL, requeued_at = clock_timestamp() WHERE {_HELD} RETURNING id")  # noqa: S608 - our own words
 
 
-def cancel(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+def mark_canceled(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
     """Ends a job that has not ended, and its open sources; None when there was nothing to end.
 
     Whoever works on it is fenced off: what comes late is dropped.
     """
     job = session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
     if job is not None:
-        skip_sources(session, job_id, "The job was canceled before this source had generated.")
+        mark_open_sources_skipped(session, job_id, "The job was canceled before this source had generated.")
     return _told(session, job)
 
 
 _CANCEL = returning_jobs(
     f"""
-        UPDATE jobs SET {setting(ENDING)}, status = 'canceled'
+        UPDATE jobs SET {set_clause(ENDING)}, status = 'canceled'
         WHERE id = :id AND tenant_id = :tenant_id AND status IN ('queued', 'processing')
         RETURNING {OF_JOBS}
         """  # noqa: S608 - our own words
 )
 
 
-def skip_sources(session: Session, job_id: uuid.UUID, reason: str) -> None:
+def mark_open_sources_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:
     """Ends what was still waited for of a job that this session has ended."""
     session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
 
@@ -265,7 +267,7 @@ _SKIP_SOURCES = text(
 )
 
 
-def to_cancel(session: Session, limit: int) -> Sequence[tuple[uuid.UUID, uuid.UUID]]:
+def list_due_for_cancellation(session: Session, limit: int) -> Sequence[tuple[uuid.UUID, uuid.UUID]]:
     """(tenant, job) of open jobs whose caller asked for them to be canceled by now."""
     return [(tenant_id, job_id) for tenant_id, job_id in session.execute(_TO_CANCEL, {"limit": limit})]
 

@@ -16,15 +16,15 @@ from app.db.blobs import Address
 from app.jobs import idempotency
 
 BATCH = 200
-Owned = tuple[uuid.UUID, uuid.UUID]  # tenant, job
+JobRef = tuple[uuid.UUID, uuid.UUID]  # tenant, job
 
 
-def _overdue(span: str, erased: str) -> str:
+def _overdue(span: str, deleted: str) -> str:
     """Jobs whose tenant's span has passed: per tenant a walk along an index, however many jobs others have."""
     return f"""
         SELECT t.id AS tenant_id, j.id FROM tenants t CROSS JOIN LATERAL (
             SELECT id FROM jobs
-            WHERE tenant_id = t.id AND completed_at IS NOT NULL AND {erased} IS NULL
+            WHERE tenant_id = t.id AND completed_at IS NOT NULL AND {deleted} IS NULL
                   AND completed_at < now() - coalesce(t.{span}, :span)
             ORDER BY completed_at LIMIT {BATCH} FOR UPDATE SKIP LOCKED
         ) j
@@ -33,18 +33,18 @@ def _overdue(span: str, erased: str) -> str:
 
 _IMAGES = text(
     f"""
-    WITH overdue AS ({_overdue("retain_images", "images_erased_at")})
-    UPDATE jobs SET images_erased_at = clock_timestamp(), query_blob = NULL, image_url = NULL,
-        answer_key = NULL
+    WITH overdue AS ({_overdue("retain_images", "images_deleted_at")})
+    UPDATE jobs SET images_deleted_at = clock_timestamp(), query_blob = NULL, image_url = NULL,
+        result_key = NULL
     FROM overdue WHERE jobs.id = overdue.id
     RETURNING overdue.tenant_id, overdue.id
     """  # noqa: S608 - our own words
 )
 _CAPTIONS = text(
     f"""
-    WITH overdue AS ({_overdue("retain_captions", "captions_erased_at")})
-    UPDATE jobs SET captions_erased_at = clock_timestamp(), prompt = NULL, caption = NULL, evidence = NULL,
-        answer_key = NULL,
+    WITH overdue AS ({_overdue("retain_captions", "captions_deleted_at")})
+    UPDATE jobs SET captions_deleted_at = clock_timestamp(), prompt = NULL, caption = NULL, evidence = NULL,
+        result_key = NULL,
         result = CASE WHEN result IS NULL THEN NULL ELSE jsonb_set(result, '{{caption}}', 'null') END
     FROM overdue WHERE jobs.id = overdue.id
     RETURNING overdue.tenant_id, overdue.id
@@ -60,33 +60,33 @@ _RESYNTHESIZED = text(
     WHERE job_id = ANY(:jobs) AND generated_images @? '$[*].prompt'
     """
 )
-_RESULTS = text(_overdue("retain_results", "erased_at"))
+_RESULTS = text(_overdue("retain_results", "deleted_at"))
 
 
-def forget_images(session: Session, span: timedelta) -> tuple[Sequence[Owned], list[Address]]:
+def delete_expired_images(session: Session, span: timedelta) -> tuple[Sequence[JobRef], list[Address]]:
     """Lets go of pixels. Returns the jobs, and the bytes to delete before the commit. The vectors stay."""
     jobs = _owned(session, _IMAGES, span)
     used: list[Address] = []
     for _, job_id in jobs:
-        used += blobs.forget(session, job_id, except_for=["features"])
+        used += blobs.delete_references(session, job_id, except_for=["features"])
     return jobs, used
 
 
-def forget_captions(session: Session, span: timedelta) -> Sequence[Owned]:
+def delete_expired_captions(session: Session, span: timedelta) -> Sequence[JobRef]:
     """Lets go of captions, prompts and what files said of themselves."""
     jobs = _owned(session, _CAPTIONS, span)
     if jobs:
         session.execute(_RESYNTHESIZED, {"jobs": [job_id for _, job_id in jobs]})
         images.forget_questions(session, [job_id for _, job_id in jobs])
-    idempotency.blank(session, [job_id for _, job_id in jobs])
+    idempotency.clear_bodies(session, [job_id for _, job_id in jobs])
     return jobs
 
 
-def past_results(session: Session, span: timedelta) -> Sequence[Owned]:
-    """Jobs that are to be erased whole."""
+def list_expired_results(session: Session, span: timedelta) -> Sequence[JobRef]:
+    """Jobs that are to be deleted whole."""
     return _owned(session, _RESULTS, span)
 
 
-def _owned(session: Session, statement: object, span: timedelta) -> Sequence[Owned]:
+def _owned(session: Session, statement: object, span: timedelta) -> Sequence[JobRef]:
     rows = session.execute(statement, {"span": span})  # type: ignore[call-overload]
     return [(tenant_id, job_id) for tenant_id, job_id in rows]

@@ -2,7 +2,7 @@
 
 A worker that ends a job writes its document plainly and says so on a channel. A reader that found nothing fills in
 what Postgres says, only where nothing is, so that a slow reader never covers an end; and what it fills in for a
-running job expires at once. An erased job is covered by a tombstone, so that a slow reader cannot bring it back.
+running job expires at once. A deleted job is covered by a tombstone, so that a slow reader cannot bring it back.
 """
 
 import contextlib
@@ -44,15 +44,15 @@ class Snapshots:
         self._ended = round(settings.snapshot_ttl.total_seconds() * 1000)
         self._running = max(1, round(settings.progress_ttl.total_seconds() * 1000))
 
-    def read(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes | None:
-        """The stored document; TOMBSTONE for an erased job."""
+    def get(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes | None:
+        """The stored document; TOMBSTONE for a deleted job."""
         try:
             data = self._redis.get(snapshot_key(tenant_id, job_id))
         except RedisError:
             return None
         return data if isinstance(data, bytes) else None
 
-    def fill(self, tenant_id: uuid.UUID, document: JobDocument) -> bytes:
+    def insert_if_absent(self, tenant_id: uuid.UUID, document: JobDocument) -> bytes:
         """Stores what Postgres said unless something is there; returns the JSON."""
         data = document.model_dump_json().encode()
         ttl = self._ended if document.status in ENDED else self._running
@@ -60,19 +60,19 @@ class Snapshots:
             self._redis.set(snapshot_key(tenant_id, document.id), data, px=ttl, nx=True)
         return data
 
-    def end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
+    def store_ended(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         """Stores the document of a job that has ended, and wakes those who wait for it.
 
-        Over whatever is there but a tombstone: whoever ended the job may be slower than whoever erased it since.
+        Over whatever is there but a tombstone: whoever ended the job may be slower than whoever deleted it since.
         """
         job_ended(document)
         self._settle(tenant_id, document.id, document.model_dump_json().encode())
 
-    def erase(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:
-        """Puts a tombstone over whatever is there; False when Redis is unavailable, and may still hold what was erased."""
+    def store_tombstone(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:
+        """Puts a tombstone over whatever is there; False when Redis is unavailable, and may still hold what was deleted."""
         return self._settle(tenant_id, job_id, TOMBSTONE)
 
-    def drop(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    def delete(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
         """Forgets a document that says more than Postgres still does."""
         with contextlib.suppress(RedisError):
             self._redis.delete(snapshot_key(tenant_id, job_id))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, Stage
-from app.jobs.repository import AFTER_SOURCES, LEAVING, STILL_OPEN, setting
+from app.jobs.repository import AFTER_SOURCES, LEAVING, STILL_OPEN, set_clause
 from app.webhooks import deliveries
 from attribution.ports import SourceState
 
@@ -36,7 +36,7 @@ OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingSource:
+class PendingSource:
     """A source that is to be generated, with what its questions are made of."""
 
     tenant_id: uuid.UUID
@@ -83,9 +83,9 @@ class SourceOutcome:
     generated_images: Sequence[Mapping[str, Any]] = ()
 
 
-def fan_out(session: Session, job_id: uuid.UUID) -> Sequence[WaitingSource]:
+def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[PendingSource]:
     """The sources to be generated now, in catalog order; starts the sweep's clock for them."""
-    rows = [WaitingSource(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
+    rows = [PendingSource(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
     return sorted(rows, key=lambda row: row.position)
 
 
@@ -99,17 +99,19 @@ _FAN_OUT = text(
 )
 
 
-def claim(session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+def claim_in_queue(
+    session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int
+) -> Sequence[SourceClaim]:
     """Takes the sources of one job that wait in one queue; none when there is nothing to do."""
     return _claim(session, _CLAIM, {"job_id": job_id, "queue": queue, "lease": lease, "attempts": attempts})
 
 
-def claim_next(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+def claim_next_in_queue(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     """Takes the oldest waiting job of a queue whose model is loaded already; none when none waits."""
     return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
 
 
-def claim_waiting(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
+def claim_next_delayed(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
     return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
 
@@ -171,7 +173,7 @@ _CLAIM_WAITING = _claiming(
 )
 
 
-def running(claimed: JobSource) -> ColumnElement[bool]:
+def source_claim_fence(claimed: JobSource) -> ColumnElement[bool]:
     """The fence: the row is still running under the attempt that this claim took."""
     return and_(
         JobSource.job_id == claimed.job_id,
@@ -181,18 +183,18 @@ def running(claimed: JobSource) -> ColumnElement[bool]:
     )
 
 
-def still_held(session: Session, claimed: JobSource) -> Job | None:
+def get_job_of_claim(session: Session, claimed: JobSource) -> Job | None:
     """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
-    if lock(session, claimed.job_id) is None:
+    if lock_job(session, claimed.job_id) is None:
         return None
-    if session.scalar(select(JobSource.source).where(running(claimed))) is None:
+    if session.scalar(select(JobSource.source).where(source_claim_fence(claimed))) is None:
         return None
     return session.get_one(Job, claimed.job_id, populate_existing=True)
 
 
-def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> tuple[set[str], Stage | None]:
+def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> tuple[set[str], Stage | None]:
     """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
-    notify = lock(session, job_id)
+    notify = lock_job(session, job_id)
     if notify is None:
         return set(), None
     ends = [
@@ -207,12 +209,12 @@ def finish(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome
     ]
     stood = set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
     if notify:
-        deliveries.sources_finished(session, job_id, stood)
-    return stood, join(session, job_id)
+        deliveries.insert_sources_finished(session, job_id, stood)
+    return stood, advance_when_all_ended(session, job_id)
 
 
 @dataclass(frozen=True, slots=True)
-class TakenReferences:
+class ExistingImages:
     """A waiting source's generated images that were made before, as its row has them, with what was remarked; all or some."""
 
     source: str
@@ -221,14 +223,14 @@ class TakenReferences:
     whole: bool
 
 
-def begin_with(
-    session: Session, job_id: uuid.UUID, taken: Sequence[TakenReferences]
+def insert_existing_images(
+    session: Session, job_id: uuid.UUID, taken: Sequence[ExistingImages]
 ) -> tuple[set[str], Stage | None, bool]:
     """Gives sources that nobody has claimed yet generated images that were made before; those that have all are done.
 
     Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
     """
-    notify = lock(session, job_id)
+    notify = lock_job(session, job_id)
     if notify is None:
         return set(), None, False
     begins = [
@@ -244,8 +246,8 @@ def begin_with(
     ended = {each.source for each in taken if each.whole and each.source in stood}
     if not ended:
         return stood, None, False
-    told = notify and deliveries.sources_finished(session, job_id, ended)
-    return stood, join(session, job_id), told
+    told = notify and deliveries.insert_sources_finished(session, job_id, ended)
+    return stood, advance_when_all_ended(session, job_id), told
 
 
 _BEGIN_WITH = text(
@@ -272,7 +274,7 @@ _FINISH = text(
 )
 
 
-def keep(session: Session, claimed: JobSource, generated_images: Sequence[Mapping[str, Any]]) -> bool:
+def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[Mapping[str, Any]]) -> bool:
     """Writes down what a claimed source has generated so far, and gives it its time anew; False when it was fenced off."""
     given = {**_fence(claimed), "generated_images": json.dumps(list(generated_images))}
     return session.scalar(_KEEP, given) is not None
@@ -288,7 +290,7 @@ _KEEP = text(
 )
 
 
-def park(session: Session, claimed: JobSource, wait: timedelta) -> bool:
+def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
     """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
     return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
 
@@ -307,7 +309,7 @@ def _fence(claimed: JobSource) -> dict[str, Any]:
     return {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
 
 
-def release(session: Session, claimed: JobSource) -> None:
+def release_claim(session: Session, claimed: JobSource) -> None:
     """Gives a claim back after an error that may pass; the sweep hands the source on again."""
     session.execute(_RELEASE, _fence(claimed))
 
@@ -320,7 +322,7 @@ _RELEASE = text(
 )
 
 
-def lock(session: Session, job_id: uuid.UUID) -> bool | None:
+def lock_job(session: Session, job_id: uuid.UUID) -> bool | None:
     """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
 
     None when it is not being resynthesized (any more).
@@ -334,7 +336,7 @@ _LOCK = text(
 )
 
 
-def join(session: Session, job_id: uuid.UUID) -> Stage | None:
+def advance_when_all_ended(session: Session, job_id: uuid.UUID) -> Stage | None:
     """Moves a locked job on if none of its sources is open; returns the stage it entered."""
     to = session.scalar(_JOIN, {"job_id": job_id})
     return None if to is None else Stage(to)
@@ -342,7 +344,7 @@ def join(session: Session, job_id: uuid.UUID) -> Stage | None:
 
 _JOIN = text(
     f"""
-    UPDATE jobs SET {setting(LEAVING)}, stage = s.next
+    UPDATE jobs SET {set_clause(LEAVING)}, stage = s.next
     FROM (
         SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
         FROM job_sources WHERE job_id = :job_id

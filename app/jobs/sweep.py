@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from app.db.models import WAITING, Job, JobSource, JobStatus, Stage
 from app.errors import DeadlineExceeded, ServiceError, StepCrashed
 from app.jobs import source_repository
-from app.jobs.repository import ENDING, unheld
+from app.jobs.repository import ENDING, unleased
 from app.webhooks import deliveries
 from attribution.ports import Origin, SourceState
 
@@ -27,11 +27,11 @@ RANKING_GRACE = timedelta(minutes=1)
 # And generated images that were brought in time may still be screened.
 SCREENING_GRACE = timedelta(seconds=20)
 # How long a source's own process has for noticing that there is room.
-WAITED_FOR = timedelta(seconds=2)
+WAIT_GRACE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedJob:
     """A job that the sweep moved: to a stage that must be enqueued, or (None) to its end."""
 
     tenant_id: uuid.UUID
@@ -39,15 +39,15 @@ class Moved:
     stage: Stage | None
 
 
-def stale(step: type[Job] | type[JobSource], patience: timedelta) -> ColumnElement[bool]:
+def is_stale(step: type[Job] | type[JobSource], patience: timedelta) -> ColumnElement[bool]:
     """Unheld, and enqueued longer ago than the patience, which doubles each time up to 64-fold."""
     return and_(
-        unheld(step),
+        unleased(step),
         step.requeued_at + patience * func.power(2, func.least(step.requeues, 6)) < func.now(),
     )
 
 
-def overdue_jobs(session: Session) -> Sequence[uuid.UUID]:
+def list_jobs_with_overdue_sources(session: Session) -> Sequence[uuid.UUID]:
     """Jobs being resynthesized with a source that must be ended: past its timeout, or past the job's deadline."""
     return session.scalars(
         select(Job.id)
@@ -71,7 +71,7 @@ def overdue_jobs(session: Session) -> Sequence[uuid.UUID]:
 
 def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
     """Ends a job's overdue sources as `timeout`; returns the stage the job entered if none is open any more."""
-    notify = source_repository.lock(session, job_id)
+    notify = source_repository.lock_job(session, job_id)
     if notify is None:
         return None
     late, very_late = session.execute(
@@ -90,16 +90,18 @@ def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
         reason = "The source did not finish within its time limit."
     _end_sources(session, job_id, which, SourceState.TIMEOUT, reason, notify)
-    return source_repository.join(session, job_id)
+    return source_repository.advance_when_all_ended(session, job_id)
 
 
-def crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID, str]]:
+def list_crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID, str]]:
     """Sources whose last permitted attempt went silent."""
     return [
         (job_id, source)
         for job_id, source in session.execute(
             select(JobSource.job_id, JobSource.source)
-            .where(JobSource.state.in_(source_repository.OPEN_STATES), JobSource.attempt >= attempts, unheld(JobSource))
+            .where(
+                JobSource.state.in_(source_repository.OPEN_STATES), JobSource.attempt >= attempts, unleased(JobSource)
+            )
             .limit(BATCH)
         )
     ]
@@ -107,21 +109,21 @@ def crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID
 
 def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempts: int) -> Stage | None:
     """Ends a source that used up its attempts as `error`; returns the stage the job entered, if any."""
-    notify = source_repository.lock(session, job_id)
+    notify = source_repository.lock_job(session, job_id)
     if notify is None:
         return None
     which = and_(
         JobSource.source == source,
         JobSource.state.in_(source_repository.OPEN_STATES),
         JobSource.attempt >= attempts,
-        unheld(JobSource),
+        unleased(JobSource),
     )
     reason = case(
         (JobSource.origin == Origin.REFERENCE, f"Taking in its generated images ended abnormally {attempts} times."),
         else_=f"Generating with this source ended abnormally {attempts} times.",
     )
     _end_sources(session, job_id, which, SourceState.ERROR, reason, notify)
-    return source_repository.join(session, job_id)
+    return source_repository.advance_when_all_ended(session, job_id)
 
 
 _WAITS = and_(JobSource.state == SourceState.PENDING, JobSource.next_attempt_at.is_not(None))
@@ -152,10 +154,10 @@ def _end_sources(
         .returning(JobSource.source)
     ).all()
     if notify:
-        deliveries.sources_finished(session, job_id, ended)
+        deliveries.insert_sources_finished(session, job_id, ended)
 
 
-def requeue_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str]]:
+def requeue_stale_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str]]:
     """(job, queue) of sources that stand still; their clocks start anew."""
     waiting = (
         select(JobSource.job_id, JobSource.source)
@@ -165,7 +167,7 @@ def requeue_sources(session: Session, patience: timedelta) -> Sequence[tuple[uui
             Job.stage == Stage.RESYNTHESIZING,
             JobSource.state.in_(source_repository.OPEN_STATES),
             JobSource.next_attempt_at.is_(None),
-            stale(JobSource, patience),
+            is_stale(JobSource, patience),
         )
         .limit(BATCH)
         .with_for_update(of=JobSource, skip_locked=True)
@@ -180,24 +182,24 @@ def requeue_sources(session: Session, patience: timedelta) -> Sequence[tuple[uui
     return sorted({(job_id, queue) for job_id, queue in rows})
 
 
-def waited_for(session: Session) -> Sequence[str]:
+def list_sources_with_overdue_waits(session: Session) -> Sequence[str]:
     """Sources that jobs wait for whose time has come a while ago: whoever was to look for room may be gone."""
     return session.scalars(
         select(JobSource.source)
         .distinct()
-        .where(WAITING, JobSource.next_attempt_at < func.now() - WAITED_FOR)
+        .where(WAITING, JobSource.next_attempt_at < func.now() - WAIT_GRACE)
         .order_by(JobSource.source)
     ).all()
 
 
-def requeue_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:
+def requeue_stale_jobs(session: Session, patience: timedelta) -> Sequence[MovedJob]:
     """Jobs that stand still at a stage of their own; their clocks start anew."""
     waiting = (
         select(Job.id)
         .where(
             Job.status.in_(OPEN_STATUSES),
             Job.stage != Stage.RESYNTHESIZING,
-            stale(Job, patience),
+            is_stale(Job, patience),
         )
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -212,7 +214,7 @@ def requeue_jobs(session: Session, patience: timedelta) -> Sequence[Moved]:
     )
 
 
-def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
+def fail_crashed_jobs(session: Session, attempts: int) -> Sequence[MovedJob]:
     """Fails jobs whose stage used up its attempts and went silent, so that no image crashes workers for ever."""
     error = StepCrashed(f"A stage ended abnormally {attempts} times on this image and is not tried again; see the log.")
     return _ended(
@@ -222,14 +224,14 @@ def end_crashed_jobs(session: Session, attempts: int) -> Sequence[Moved]:
             Job.status.in_(OPEN_STATUSES),
             Job.stage != Stage.RESYNTHESIZING,
             Job.attempt >= attempts,
-            unheld(Job),
+            unleased(Job),
         )
         .values(_failing(error))
         .returning(Job),
     )
 
 
-def end_overdue_jobs(session: Session) -> Sequence[Moved]:
+def fail_overdue_jobs(session: Session) -> Sequence[MovedJob]:
     """Fails jobs past their deadline that have nothing to rank, or that cannot get to ranking it."""
     error = DeadlineExceeded(
         "The job's deadline passed before it could be answered. Submit it again, or ask fewer sources."
@@ -257,13 +259,13 @@ def _failing(error: ServiceError) -> dict[str, Any]:
     return {**ending, "status": JobStatus.FAILED, "error": error.document()}
 
 
-def _ended(session: Session, statement: ReturningUpdate[Job]) -> Sequence[Moved]:
+def _ended(session: Session, statement: ReturningUpdate[Job]) -> Sequence[MovedJob]:
     jobs = session.scalars(statement).all()
     for job in jobs:
-        deliveries.ended(session, job)
-    return [Moved(job.tenant_id, job.id, None) for job in jobs]
+        deliveries.insert_ended(session, job)
+    return [MovedJob(job.tenant_id, job.id, None) for job in jobs]
 
 
-def _moved(session: Session, statement: object) -> Sequence[Moved]:
+def _moved(session: Session, statement: object) -> Sequence[MovedJob]:
     rows = session.execute(statement)  # type: ignore[call-overload]
-    return [Moved(tenant_id, job_id, Stage(stage) if stage else None) for tenant_id, job_id, stage in rows]
+    return [MovedJob(tenant_id, job_id, Stage(stage) if stage else None) for tenant_id, job_id, stage in rows]

@@ -40,7 +40,7 @@ class BudgetRefusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SourceSpend:
     """What was sent to one source for a job, and what that cost; `unsettled` calls count with what they may cost."""
 
     source: str
@@ -82,12 +82,12 @@ _RESERVE = text(
 _LEFT = text(f"SELECT budget_usd - spent_usd AS left, budget_usd FROM jobs WHERE id = :job_id AND {_AT_IT}")  # noqa: S608
 
 
-def name_task(session: Session, call_id: uuid.UUID, task: str) -> None:
+def set_vendor_task(session: Session, call_id: uuid.UUID, task: str) -> None:
     """Keeps the vendor's handle of an order, so that whoever comes next asks after it."""
     session.execute(_NAME, {"id": call_id, "task": task})
 
 
-_NAME = text("UPDATE source_calls SET task = :task WHERE id = :id AND settled_at IS NULL")
+_NAME = text("UPDATE source_calls SET vendor_task = :task WHERE id = :id AND settled_at IS NULL")
 
 
 def settle(session: Session, call_id: uuid.UUID, outcome: SourceState, usd: Decimal) -> bool:
@@ -109,7 +109,7 @@ _SETTLE = text(
 )
 
 
-def of_source(session: Session, job_id: uuid.UUID, source: str) -> Sequence[SourceCall]:
+def list_for_source(session: Session, job_id: uuid.UUID, source: str) -> Sequence[SourceCall]:
     """The calls that earlier attempts made of a source for a job, oldest first."""
     return session.scalars(_OF_SOURCE, {"job_id": job_id, "source": source}).all()
 
@@ -121,11 +121,11 @@ _OF_SOURCE = (
 )
 
 
-def spent(session: Session, job: Job) -> Sequence[Spent]:
+def sum_by_source(session: Session, job: Job) -> Sequence[SourceSpend]:
     """What a job's calls were, by source; asks nothing where there were none."""
     if not job.calls:
         return ()
-    return [Spent(**row) for row in session.execute(_SPENT, {"job_id": job.id}).mappings()]
+    return [SourceSpend(**row) for row in session.execute(_SPENT, {"job_id": job.id}).mappings()]
 
 
 _SPENT = text(

@@ -15,18 +15,18 @@ from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.webhooks import events
-from app.webhooks.endpoints import default_secret, disable, signing_secrets
+from app.webhooks.endpoints import disable, get_or_create_default_secret, signing_secrets
 from app.webhooks.events import EventType, JobData, WebhookEvent
 from app.webhooks.schedule import Decision, DeliveryState
 
 # Rows looked at for each that may be claimed, because some belong to receivers that have enough for now.
 _LOOK_AHEAD = 4
 # Whether a tenant has an endpoint that is to be told, as SQL.
-WANTED = "EXISTS (SELECT FROM webhook_endpoints WHERE tenant_id = :tenant_id AND disabled_at IS NULL)"
+HAS_ENDPOINT = "EXISTS (SELECT FROM webhook_endpoints WHERE tenant_id = :tenant_id AND disabled_at IS NULL)"
 GONE_REASON = "The endpoint answered 410 Gone."
 
 
-def started(session: Session, job_id: uuid.UUID) -> bool:
+def insert_started(session: Session, job_id: uuid.UUID) -> bool:
     """Tells once that a job is being worked on; False where that was told, or the job has ended already."""
     job = session.scalars(
         select(Job).where(Job.id == job_id, Job.status == JobStatus.PROCESSING).with_for_update()
@@ -34,10 +34,10 @@ def started(session: Session, job_id: uuid.UUID) -> bool:
     told = exists().where(WebhookDelivery.job_id == job_id, WebhookDelivery.type == EventType.STARTED)
     if job is None or session.scalar(select(told)):
         return False
-    return emit(session, job, [events.started(job)])
+    return insert_for_receivers(session, job, [events.started(job)])
 
 
-def sources_finished(session: Session, job_id: uuid.UUID, sources: Collection[str]) -> bool:
+def insert_sources_finished(session: Session, job_id: uuid.UUID, sources: Collection[str]) -> bool:
     """Tells of sources that ended in this transaction, which holds the job's row lock."""
     if not sources:
         return False
@@ -48,15 +48,15 @@ def sources_finished(session: Session, job_id: uuid.UUID, sources: Collection[st
         .order_by(JobSource.completed_at, JobSource.position)
         .execution_options(populate_existing=True)
     )
-    return emit(session, job, [events.source_finished(job, row) for row in rows])
+    return insert_for_receivers(session, job, [events.source_finished(job, row) for row in rows])
 
 
-def ended(session: Session, job: Job) -> bool:
+def insert_ended(session: Session, job: Job) -> bool:
     """Tells of a job's end in the transaction that ended it. Asks nothing where nobody is to be told."""
-    return job.notify and emit(session, job, [events.ended(job)])
+    return job.notify and insert_for_receivers(session, job, [events.ended(job)])
 
 
-def emit(session: Session, job: Job, told: Sequence[WebhookEvent[JobData]]) -> bool:
+def insert_for_receivers(session: Session, job: Job, told: Sequence[WebhookEvent[JobData]]) -> bool:
     """A row for each event and each receiver that wants its type; whether there was any.
 
     The caller holds the job's row lock: the sequence goes on from what the receiver has of this job.
@@ -97,7 +97,7 @@ def emit(session: Session, job: Job, told: Sequence[WebhookEvent[JobData]]) -> b
     return bool(rows)
 
 
-def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> WebhookDelivery:
+def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> WebhookDelivery:
     """A delivery that only tries the endpoint."""
     event = events.ping(endpoint.id, now)
     return session.scalars(
@@ -114,8 +114,8 @@ def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> WebhookD
     ).one()
 
 
-def forget(session: Session, job_id: uuid.UUID) -> None:
-    """Deletes what was told of a job, and what was still to be told: payloads repeat what is being erased."""
+def delete_for_job(session: Session, job_id: uuid.UUID) -> None:
+    """Deletes what was told of a job, and what was still to be told: payloads repeat what is being deleted."""
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
 
 
@@ -144,12 +144,12 @@ def _due(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def any_due(session: Session, now: datetime) -> bool:
+def exists_due(session: Session, now: datetime) -> bool:
     """Whether anything waits to be sent."""
     return session.scalar(select(WebhookDelivery.id).where(_due(now)).limit(1)) is not None
 
 
-def claim(
+def claim_due(
     session: Session,
     now: datetime,
     lease: timedelta,
@@ -203,7 +203,7 @@ def _keys(session: Session, rows: Sequence[WebhookDelivery], now: datetime) -> d
     )
     keys = {endpoint_id: signing_secrets(stored, now) for endpoint_id, stored in session.execute(of_endpoints)}
     for tenant_id in sorted({row.tenant_id for row in rows if row.endpoint_id is None}):
-        keys[tenant_id] = (default_secret(session, tenant_id),)
+        keys[tenant_id] = (get_or_create_default_secret(session, tenant_id),)
     return keys
 
 
@@ -218,7 +218,7 @@ class Attempt:
     error: str | None
 
 
-def record(session: Session, claimed: DeliveryClaim, attempt: Attempt, decision: Decision) -> bool:
+def record_attempt(session: Session, claimed: DeliveryClaim, attempt: Attempt, decision: Decision) -> bool:
     """Writes down an attempt and what follows from it; False when the claim was fenced off meanwhile.
 
     One statement, unless the receiver is gone for good.
@@ -252,21 +252,21 @@ _RECORD = text(
 )
 
 
-def find(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> WebhookDelivery | None:
+def get_by_id(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> WebhookDelivery | None:
     """The delivery, if it is this tenant's."""
     return session.scalars(
         select(WebhookDelivery).where(WebhookDelivery.id == delivery_id, WebhookDelivery.tenant_id == tenant_id)
     ).one_or_none()
 
 
-def attempts_of(session: Session, delivery_id: uuid.UUID) -> Sequence[WebhookAttempt]:
+def list_attempts(session: Session, delivery_id: uuid.UUID) -> Sequence[WebhookAttempt]:
     """The attempts whose outcome is known, oldest first."""
     return session.scalars(
         select(WebhookAttempt).where(WebhookAttempt.delivery_id == delivery_id).order_by(WebhookAttempt.number)
     ).all()
 
 
-def listing(
+def list_for_tenant(
     session: Session,
     tenant_id: uuid.UUID,
     *,
@@ -290,7 +290,7 @@ def listing(
     return session.scalars(found.order_by(WebhookDelivery.id.desc()).limit(limit)).all()
 
 
-def redeliver(session: Session, row: WebhookDelivery, url: str) -> WebhookDelivery:
+def requeue(session: Session, row: WebhookDelivery, url: str) -> WebhookDelivery:
     """Makes a delivery due at once, whatever became of it; one that is being attempted just now is left alone.
 
     The count of attempts goes on: once the schedule is used up, every call of this is one more attempt.

@@ -14,7 +14,7 @@ from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import new_secret
 
 
-def create(
+def insert_endpoint(
     session: Session, tenant_id: uuid.UUID, url: str, events: Sequence[EventType], description: str | None
 ) -> WebhookEndpoint:
     """An endpoint with a secret of its own."""
@@ -31,7 +31,7 @@ def create(
     ).one()
 
 
-def find(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> WebhookEndpoint | None:
+def get_by_id_for_update(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> WebhookEndpoint | None:
     """The endpoint, if it is this tenant's; locked, so that two who change it do so one after the other."""
     return session.scalars(
         select(WebhookEndpoint)
@@ -40,14 +40,14 @@ def find(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> Webh
     ).one_or_none()
 
 
-def of_tenant(session: Session, tenant_id: uuid.UUID) -> Sequence[WebhookEndpoint]:
+def list_for_tenant(session: Session, tenant_id: uuid.UUID) -> Sequence[WebhookEndpoint]:
     """The tenant's endpoints, oldest first."""
     return session.scalars(
         select(WebhookEndpoint).where(WebhookEndpoint.tenant_id == tenant_id).order_by(WebhookEndpoint.id)
     ).all()
 
 
-def move(session: Session, endpoint: WebhookEndpoint, url: str) -> None:
+def update_url(session: Session, endpoint: WebhookEndpoint, url: str) -> None:
     """Changes where it is; what still has to be delivered goes to the new address."""
     endpoint.url = url
     session.execute(update(WebhookDelivery).where(_pending(endpoint.id)).values(url=url))
@@ -67,7 +67,7 @@ def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> None:
     )
 
 
-def rotate(endpoint: WebhookEndpoint, now: datetime, overlap: timedelta) -> str:
+def rotate_secret(endpoint: WebhookEndpoint, now: datetime, overlap: timedelta) -> str:
     """Gives the endpoint a new secret and returns it; the former one goes on signing, too, during the overlap."""
     secret = new_secret()
     before = endpoint.secrets[0] | {"expires_at": (now + overlap).isoformat()}
@@ -84,7 +84,7 @@ def signing_secrets(stored: Sequence[dict[str, Any]], now: datetime) -> tuple[st
     )
 
 
-def default_secret(session: Session, tenant_id: uuid.UUID) -> str:
+def get_or_create_default_secret(session: Session, tenant_id: uuid.UUID) -> str:
     """The secret that signs what goes to the `webhook_url` of the tenant's jobs; made when it is first asked for."""
     found = session.scalar(select(Tenant.webhook_secret).where(Tenant.id == tenant_id))
     if found is not None:

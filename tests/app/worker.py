@@ -14,7 +14,7 @@ from app.documents import job_document
 from app.jobs import insertion, repository
 from app.jobs.insertion import NewJob, NewSource
 from app.jobs.snapshots import Snapshots
-from app.vendors.budget import spent
+from app.vendors.budget import sum_by_source
 
 SOURCES = ("ant", "bee", "cat")
 RESULT: dict[str, Any] = {
@@ -75,12 +75,12 @@ def end(
         job = session.get_one(Job, job_id)
         session.execute(
             text(
-                f"UPDATE jobs SET {repository.setting(repository.ENDING)}, status = :status, "
+                f"UPDATE jobs SET {repository.set_clause(repository.ENDING)}, status = :status, "
                 "result = CASE WHEN :status = 'succeeded' THEN CAST(:result AS jsonb) END WHERE id = :id"
             ),
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, repository.sources_of(session, job_id), spent(session, job))
+        document = job_document(job, repository.list_sources(session, job_id), sum_by_source(session, job))
     if snapshots is not None:
-        snapshots.end(job.tenant_id, document)
+        snapshots.store_ended(job.tenant_id, document)

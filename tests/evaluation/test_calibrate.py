@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from tests.evaluation.test_evaluate import NAMES, features
 
 from attribution.ports import ModelRef, Ranked, Ranking, VerdictKind
 from attribution.verdict import Calibration, judge
@@ -25,6 +24,7 @@ from evaluation.calibrate import (
     with_intervals,
 )
 from evaluation.evaluate import Rankings, rankings
+from tests.evaluation.test_evaluate import NAMES, features
 
 REVISIONS = dict.fromkeys(NAMES, "1")
 

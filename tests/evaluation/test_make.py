@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.evaluation.conftest import write_fakes
 
 from attribution.build import Placement
 from attribution.catalog import load_catalog
@@ -23,6 +22,7 @@ from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, IncompleteDataset, make
 from evaluation.split import Side
+from tests.evaluation.conftest import write_fakes
 from zoo.captions import Split
 from zoo.paths import MODELS, SOURCES
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.evaluation.report.reading import Reading
 
 from evaluation.__main__ import main
 from evaluation.paths import ROOT
 from evaluation.plan import SMALL, steps
+from tests.evaluation.report.reading import Reading
 
 _PATIENCE = 120
 

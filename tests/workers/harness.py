@@ -144,7 +144,7 @@ class Bench:
         """Moves everything that is written in the rows into the past."""
         with self.process.database.transaction() as session:
             for table, columns in (
-                ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_since")),
+                ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_entered_at")),
                 ("job_sources", ("requeued_at", "lease_until", "timeout_at", "next_attempt_at")),
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
@@ -153,7 +153,7 @@ class Bench:
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""
         with self.process.database.transaction() as session:
-            found = repository.find(session, DEFAULT_TENANT, job_id)
+            found = repository.get_by_id(session, DEFAULT_TENANT, job_id)
         assert found is not None
         return found
 
@@ -166,10 +166,10 @@ class Bench:
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.database.transaction() as session:
-            return {row.source: row for row in repository.sources_of(session, job_id)}
+            return {row.source: row for row in repository.list_sources(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
         with self.process.database.transaction() as session:
-            return job_document(job, repository.sources_of(session, job_id), budget.spent(session, job))
+            return job_document(job, repository.list_sources(session, job_id), budget.sum_by_source(session, job))

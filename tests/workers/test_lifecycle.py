@@ -42,7 +42,7 @@ def api(here: Bench) -> Iterator[TestClient]:
     """The API over the worker's stores and catalog."""
     new = make_key()
     with here.process.database.transaction() as session:
-        key_repository.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+        key_repository.insert(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     with TestClient(create_app(here.process.settings), headers={"Authorization": f"Bearer {new.text}"}) as client:
         yield client
 

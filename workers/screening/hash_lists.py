@@ -19,7 +19,7 @@ from app.db.database import Database
 from app.db.models import HashList
 from app.errors import StepFailed
 from app.screening.hash_csv import MIN_QUALITY
-from app.screening.repository import LISTS_STATE, hashes_of, lists_for, state_of
+from app.screening.repository import LISTS_FINGERPRINT, get_fingerprint, list_hash_lists_applying_to, list_hashes
 from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _TENANTS = 1_000
@@ -36,7 +36,7 @@ Hashes = NDArray[np.uint64]
 class _Loaded:
     """A list's hashes as they were at a change."""
 
-    changed_at: datetime
+    updated_at: datetime
     hashes: Hashes
 
     def __len__(self) -> int:
@@ -73,13 +73,15 @@ class HashLists:
 
     def _load_lists(self, tenant_id: uuid.UUID) -> tuple[str, Sequence[HashList]]:
         with self._database.statement() as session:
-            return state_of(session, LISTS_STATE, tenant_id), lists_for(session, tenant_id)
+            return get_fingerprint(session, LISTS_FINGERPRINT, tenant_id), list_hash_lists_applying_to(
+                session, tenant_id
+            )
 
     def _hashes(self, of: HashList) -> Hashes:
         with self._loading:
             loaded = self._loaded.get(of.id)
-            if loaded is None or loaded.changed_at != of.changed_at:
-                loaded = _Loaded(of.changed_at, self._load_hashes(of.id))
+            if loaded is None or loaded.updated_at != of.updated_at:
+                loaded = _Loaded(of.updated_at, self._load_hashes(of.id))
                 if len(loaded) <= _HASHES:
                     self._loaded[of.id] = loaded
             return loaded.hashes
@@ -87,7 +89,7 @@ class HashLists:
     def _load_hashes(self, list_id: uuid.UUID) -> Hashes:
         packed = bytearray()
         with self._database.transaction(durable=False) as session:
-            for each in hashes_of(session, list_id):
+            for each in list_hashes(session, list_id):
                 packed += each
         return np.ascontiguousarray(np.frombuffer(packed, np.uint64).reshape(-1, 4).T)
 

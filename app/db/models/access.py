@@ -61,8 +61,8 @@ class IdempotencyKey(Base):
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    holder: Mapped[uuid.UUID]  # the request that works on it
-    held_until: Mapped[datetime]
+    owner: Mapped[uuid.UUID]  # the request that works on it
+    lease_until: Mapped[datetime]
     status: Mapped[int | None] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any] | None]
     body: Mapped[str | None]
@@ -81,7 +81,7 @@ class AuditEntry(Base):
     tenant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tenants.id"))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor: Mapped[str]  # key:<id>, command-line, or the part of the service that acted by itself
-    action: Mapped[str]  # job.read, job.erased, key.created, …
+    action: Mapped[str]  # job.read, job.deleted, key.created, …
     subject: Mapped[str]  # the id of what it was done to
     request_id: Mapped[str | None]
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))

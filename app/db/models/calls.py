@@ -28,7 +28,7 @@ class SourceCall(Base):
     images: Mapped[int] = mapped_column(SmallInteger)
     external: Mapped[bool]
     sent: Mapped[str] = mapped_column(server_default=text(f"'{PROMPT}'"))  # what left the house
-    task: Mapped[str | None]  # the vendor's handle: polled, and not ordered again, after a worker's death
+    vendor_task: Mapped[str | None]  # the vendor's handle: polled, and not ordered again, after a worker's death
     reserved_usd: Mapped[Decimal] = mapped_column(USD)
     settled_usd: Mapped[Decimal | None] = mapped_column(USD)
     outcome: Mapped[str | None]  # a state of sources; null where nobody knows (yet)

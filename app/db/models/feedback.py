@@ -17,6 +17,6 @@ class Feedback(Base):
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
     source: Mapped[str]  # an id of the catalog, or the caller's own name for what is not in it
-    known: Mapped[bool]  # whether the catalog had it
+    in_catalog: Mapped[bool]  # whether the catalog had it
     note: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -50,7 +50,7 @@ ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 OPEN_JOB = text("status IN ('queued', 'processing')")
 NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
 WAITING = text("state = 'pending' AND next_attempt_at IS NOT NULL")
-_ENDED_AND_KEPT = text("status IN ('succeeded', 'failed', 'canceled') AND erased_at IS NULL")
+_ENDED_AND_KEPT = text("status IN ('succeeded', 'failed', 'canceled') AND deleted_at IS NULL")
 
 
 def _ended_and(condition: str) -> TextClause:
@@ -78,7 +78,7 @@ class Job(ClaimableStep, Base):
         CheckConstraint(one_of("status", JobStatus), name="status"),
         CheckConstraint(one_of("stage", Stage), name="stage"),
         CheckConstraint("images_per_source BETWEEN 1 AND 16", name="images_per_source"),
-        Index("ix_jobs_listing", "tenant_id", *NEWEST_FIRST, postgresql_where=text("erased_at IS NULL")),
+        Index("ix_jobs_listing", "tenant_id", *NEWEST_FIRST, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_jobs_open", "tenant_id", *NEWEST_FIRST, postgresql_where=OPEN_JOB),
         Index("ix_jobs_ended", "tenant_id", "status", *NEWEST_FIRST, postgresql_where=_ENDED_AND_KEPT),
         Index(
@@ -88,15 +88,15 @@ class Job(ClaimableStep, Base):
             postgresql_where=text("external_id IS NOT NULL"),
         ),
         Index("ix_jobs_cancel", "cancel_at", postgresql_where=text("cancel_at IS NOT NULL AND " + OPEN_JOB.text)),
-        Index("ix_jobs_images", "tenant_id", "completed_at", postgresql_where=_ended_and("images_erased_at IS NULL")),
+        Index("ix_jobs_images", "tenant_id", "completed_at", postgresql_where=_ended_and("images_deleted_at IS NULL")),
         Index(
-            "ix_jobs_captions", "tenant_id", "completed_at", postgresql_where=_ended_and("captions_erased_at IS NULL")
+            "ix_jobs_captions", "tenant_id", "completed_at", postgresql_where=_ended_and("captions_deleted_at IS NULL")
         ),
-        Index("ix_jobs_results", "tenant_id", "completed_at", postgresql_where=_ended_and("erased_at IS NULL")),
+        Index("ix_jobs_results", "tenant_id", "completed_at", postgresql_where=_ended_and("deleted_at IS NULL")),
         Index(
-            "ix_jobs_answers",
-            *("tenant_id", "answer_key", text("completed_at DESC")),
-            postgresql_where=text("answer_key IS NOT NULL AND method IS NOT NULL"),
+            "ix_jobs_results_cached",
+            *("tenant_id", "result_key", text("completed_at DESC")),
+            postgresql_where=text("result_key IS NOT NULL AND pipeline_fingerprint IS NOT NULL"),
         ),
         Index("ix_jobs_sweep", "requeued_at", postgresql_where=OPEN_JOB),
         Index("ix_jobs_deadline", "deadline_at", postgresql_where=OPEN_JOB),
@@ -106,14 +106,14 @@ class Job(ClaimableStep, Base):
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     stage: Mapped[str | None] = mapped_column(server_default=Stage.SCREENING)
-    stage_since: Mapped[datetime] = mapped_column(server_default=func.now())
+    stage_entered_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # What was asked. An image that comes by URL is null until it is fetched.
     images_per_source: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
     # How it is to be answered: "distance" and "aggregate", see app.db.method_options; "captioner" and "embedder" where they are
     # named. What is not there is as the settings say.
-    variant: Mapped[dict[str, Any] | None]
+    method_options: Mapped[dict[str, Any] | None]
     # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
     external_scores: Mapped[dict[str, Any] | None]
     image_url: Mapped[str | None]
@@ -147,18 +147,18 @@ class Job(ClaimableStep, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
-    # The cache. `answer_key` names file and options, `method` how the answer came about; both until it may no longer be
+    # The cache. `result_key` names file and options, `pipeline_fingerprint` how the answer came about; both until it may no longer be
     # used again. `cached_from` is the job that may have the answer already, and has it once this one succeeded.
     cache: Mapped[bool] = mapped_column(server_default=text("true"))
-    answer_key: Mapped[str | None]
-    method: Mapped[str | None]
-    screened_by: Mapped[str | None]
-    answered_at: Mapped[datetime | None]  # where older than `completed_at`
+    result_key: Mapped[str | None]
+    pipeline_fingerprint: Mapped[str | None]
+    screening_fingerprint: Mapped[str | None]
+    result_computed_at: Mapped[datetime | None]  # where older than `completed_at`
     cached_from: Mapped[uuid.UUID | None]
-    # What was erased of it. A tombstone keeps the id and the times, nothing that was asked or answered.
-    images_erased_at: Mapped[datetime | None]
-    captions_erased_at: Mapped[datetime | None]
-    erased_at: Mapped[datetime | None]
+    # What was deleted of it. A tombstone keeps the id and the times, nothing that was asked or answered.
+    images_deleted_at: Mapped[datetime | None]
+    captions_deleted_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
 
 
 class JobSource(ClaimableStep, Base):
@@ -201,7 +201,7 @@ class Blob(Base):
     """A tenant's stored bytes, once however many jobs use them."""
 
     __tablename__ = "blobs"
-    __table_args__ = (Index("ix_blobs_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),)
+    __table_args__ = (Index("ix_blobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),)
 
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True)
@@ -209,7 +209,7 @@ class Blob(Base):
     media_type: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # When the bytes were deleted. The row stays for a while: who stored them just before must hear that they are gone.
-    gone_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
 
 
 class BlobReference(Base):

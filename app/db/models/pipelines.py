@@ -14,5 +14,5 @@ class ActivePipeline(Base):
     __tablename__ = "active_pipelines"
 
     part: Mapped[str] = mapped_column(primary_key=True)
-    identity: Mapped[str]
-    since: Mapped[datetime] = mapped_column(server_default=func.now())
+    fingerprint: Mapped[str]
+    activated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -21,7 +21,7 @@ class HashList(Base):
     name: Mapped[str]
     max_distance: Mapped[int] = mapped_column(SmallInteger)  # bits of 256
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class HashListEntry(Base):

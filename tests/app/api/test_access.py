@@ -83,7 +83,7 @@ def make(database: Database) -> Callable[..., str]:
     def made(tenant_id: uuid.UUID = DEFAULT_TENANT, scopes: Any = Scope, **changed: Any) -> str:
         new = make_key()
         with database.transaction() as session:
-            row = key_repository.create(session, tenant_id, new, "made", scopes, None, None)
+            row = key_repository.insert(session, tenant_id, new, "made", scopes, None, None)
             for name, value in changed.items():
                 setattr(row, name, value)
         return new.text

@@ -144,13 +144,13 @@ def test_silence_is_filled_with_comments(serve: Callable[..., Served], database:
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
 
 
-def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: Database):
+def test_an_deleted_job_ends_the_stream(serve: Callable[..., Served], database: Database):
     """With an event that says so; whoever comes back gets 410."""
     served, job_id = serve(waiting=FAST), accept(database)
     threading.Timer(0.5, served.client.delete, (f"/attribute/{job_id}",)).start()
     found = follow(served, job_id)
-    assert found[-1]["event"] == "erased"
-    assert json.loads(found[-1]["data"])["type"] == "/problems/erased"
+    assert found[-1]["event"] == "deleted"
+    assert json.loads(found[-1]["data"])["type"] == "/problems/deleted"
     assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
 
 

@@ -21,10 +21,10 @@ def test_what_is_told_last_counts(client: TestClient, database: Database):
     url = f"/attribute/{job_id}/feedback"
     assert client.get(url).status_code == 404
     told = client.post(url, json={"source": " ant ", "note": "The author said so.\nIn an email."})
-    assert (told.status_code, told.json()["source"], told.json()["known"]) == (200, "ant", True)
+    assert (told.status_code, told.json()["source"], told.json()["in_catalog"]) == (200, "ant", True)
     assert client.get(url).json() == told.json()
     again = client.post(url, json={"source": "a photograph"})
-    assert (again.json()["source"], again.json()["known"], again.json()["note"]) == ("a photograph", False, None)
+    assert (again.json()["source"], again.json()["in_catalog"], again.json()["note"]) == ("a photograph", False, None)
     assert again.json()["created_at"] > told.json()["created_at"]
     assert client.get(url).json() == again.json()
     assert client.get(f"/attribute/{job_id}").content == before
@@ -59,7 +59,7 @@ def test_a_body_far_too_long_is_not_read(client: TestClient, database: Database)
 
 
 def test_feedback_goes_with_its_job(client: TestClient, database: Database):
-    """A job that was erased, or never was, takes none and shows none."""
+    """A job that was deleted, or never was, takes none and shows none."""
     job_id = accept(database)
     client.post(f"/attribute/{job_id}/feedback", json={"source": "ant", "note": "private"})
     client.delete(f"/attribute/{job_id}")
@@ -87,5 +87,5 @@ def test_the_command_line_writes_it_for_evaluation(
     assert main(["feedback", "export"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
-    assert (told["job"], told["source"], told["known"]) == (str(answered), "ant", True)
+    assert (told["job"], told["source"], told["in_catalog"]) == (str(answered), "ant", True)
     assert told["result"]["verdict"]["kind"] == "inconclusive"

@@ -114,7 +114,7 @@ def test_tenants_do_not_meet(client: TestClient, database: Database):
     with database.transaction() as session:
         session.add(Tenant(id=other, name="other"))
         session.flush()
-        key_repository.create(session, other, new, "test", Scope, None, None)
+        key_repository.insert(session, other, new, "test", Scope, None, None)
     mine = post(client)
     theirs = post(client, image=OTHER, headers=KEY | {"Authorization": f"Bearer {new.text}"})
     assert mine.status_code == theirs.status_code == 202
@@ -159,7 +159,7 @@ def hold(database: Database, **values: Any) -> None:
 def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, database: Database):
     """And another request is told that the key is taken, not to wait for it."""
     post(client)
-    hold(database, held_until=func.now() + timedelta(seconds=30))
+    hold(database, lease_until=func.now() + timedelta(seconds=30))
     busy = post(client)
     assert (busy.status_code, busy.json()["type"]) == (409, "/problems/idempotency-key-in-use")
     assert busy.headers["retry-after"] == "1"
@@ -170,7 +170,7 @@ def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, da
 def test_a_holder_that_died_loses_its_key(client: TestClient, database: Database):
     """After its lease the same request is done anew, once."""
     post(client)
-    hold(database, held_until=func.now() - timedelta(seconds=1))
+    hold(database, lease_until=func.now() - timedelta(seconds=1))
     assert post(client, image=OTHER).status_code == 422
     again = post(client)
     assert (again.status_code, "idempotency-replayed" in again.headers) == (202, False)
@@ -245,9 +245,9 @@ def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
     assert other.status_code == 202
     assert other.json()["id"] != first.json()["id"]
     with database.transaction() as session:
-        assert idempotency.remove_expired(session) == 0
+        assert idempotency.delete_expired(session) == 0
         session.execute(text("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'"))
-        assert idempotency.remove_expired(session) == 1
+        assert idempotency.delete_expired(session) == 1
     assert count(database, IdempotencyKey) == 0
 
 
@@ -265,7 +265,7 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
     with database.transaction() as session:
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
         session.execute(text(f"UPDATE jobs SET {ended}"))
-        assert len(retention.forget_captions(session, timedelta(days=1))) == 1
+        assert len(retention.delete_expired_captions(session, timedelta(days=1))) == 1
     client.app_state["snapshots"].drop(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
     again = post(client, prompt="a secret goat")
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
@@ -275,13 +275,13 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
         assert "goat" not in json.dumps(session.scalars(select(IdempotencyKey.body)).all())
 
 
-def test_an_erased_job_is_not_made_again_by_a_late_retry(client: TestClient, database: Database, settings: Any):
+def test_an_deleted_job_is_not_made_again_by_a_late_retry(client: TestClient, database: Database, settings: Any):
     """The replay says that it is gone."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]
-    assert deletion.erase(
+    assert deletion.delete_job(
         database, Blobs(settings.blobs.url), snapshots, DEFAULT_TENANT, uuid.UUID(first.json()["id"]), "test"
     )
     again = post(client, prompt="a secret goat")
-    assert (again.status_code, again.json()["type"]) == (410, "/problems/erased")
+    assert (again.status_code, again.json()["type"]) == (410, "/problems/deleted")
     assert count(database) == 1

@@ -47,7 +47,7 @@ def nothing_is_kept(database: Database, folder: Path) -> bool:
     """Neither a job, nor bytes that somebody counts, nor files."""
     with database.transaction() as session:
         counted = [session.scalar(select(func.count()).select_from(table)) for table in (Job, BlobReference)]
-        counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))))
+        counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))))
     return counted == [0, 0, 0] and not [file for file in (folder / "blobs").rglob("*") if file.is_file()]
 
 
@@ -285,12 +285,12 @@ def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: st
     assert None not in messages
     assert redis.llen("references") == 0
     with database.transaction() as session:
-        kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None)))
+        kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None)))
     other = encoded(noise(seed=4))
     for files in ((ONE,), (TWO, ONE), (ONE, other)):
-        assert problem(bring(client, waiting, *files)) == (409, "references-differ")
+        assert problem(bring(client, waiting, *files)) == (409, "references-conflict")
     with database.transaction() as session:
-        assert session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))) == kept
+        assert session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))) == kept
     assert client.post(f"{waiting}/cancel").status_code == 200
     assert bring(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
 
@@ -299,12 +299,12 @@ def test_what_came_with_the_image_can_be_brought_again_too(client: TestClient):
     """It is the same as if it had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
     assert bring(client, job, ONE).status_code == 200
-    assert problem(bring(client, job, TWO)) == (409, "references-differ")
+    assert problem(bring(client, job, TWO)) == (409, "references-conflict")
 
 
 def test_a_source_that_is_not_awaited_takes_nothing(client: TestClient, waiting: str):
     """409 for one that the job asks by itself, 404 for one that it does not have."""
-    assert problem(bring(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
+    assert problem(bring(client, waiting, ONE, source="bee")) == (409, "references-not-expected")
     for name in ("gnu", "a%00b"):
         assert problem(bring(client, waiting, ONE, source=name)) == (404, "not-found")
     assert problem(bring(client, f"/attribute/{NOBODY}", ONE)) == (404, "not-found")
@@ -330,17 +330,17 @@ def test_after_the_deadline_it_is_too_late(client: TestClient, database: Databas
 
 
 def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: Database, waiting: str):
-    """Canceled, failed or erased: each says so; what was awaited is `skipped`."""
+    """Canceled, failed or deleted: each says so; what was awaited is `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
     answer = bring(client, waiting, ONE)
-    assert problem(answer) == (409, "references-unawaited")
+    assert problem(answer) == (409, "references-not-expected")
     assert "canceled" in answer.json()["detail"]
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET status = 'failed'"))
     assert "failed" in bring(client, waiting, ONE).json()["detail"]
     client.delete(waiting)
-    assert problem(bring(client, waiting, ONE)) == (410, "erased")
+    assert problem(bring(client, waiting, ONE)) == (410, "deleted")
 
 
 @pytest.mark.parametrize(
@@ -428,4 +428,4 @@ def test_of_two_callers_at_once_one_comes_first(client: TestClient, database: Da
         assert client.get(by_id(won)[source]["generated_images"][0]).status_code == 200
     with database.transaction() as session:
         used = session.scalars(select(BlobReference.sha256).distinct()).all()
-        assert set(session.scalars(select(Blob.sha256).where(Blob.gone_at.is_(None)))) == set(used)
+        assert set(session.scalars(select(Blob.sha256).where(Blob.deleted_at.is_(None)))) == set(used)

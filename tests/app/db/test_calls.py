@@ -15,7 +15,7 @@ from app.jobs import repository
 from app.jobs.insertion import NewJob, accept
 from app.settings import Settings
 from app.vendors import budget
-from app.vendors.budget import BudgetRefusal, CallOrder, Spent
+from app.vendors.budget import BudgetRefusal, CallOrder, SourceSpend
 from attribution.ports import SourceState
 from tests.conftest import clear
 
@@ -54,12 +54,12 @@ def order(job_id: uuid.UUID, source: str = "ant", k: int = 0, usd: Decimal = 10 
     return CallOrder(uuid.uuid4(), job_id, source, k, 1, True, usd)
 
 
-def spent(database: Database, job_id: uuid.UUID) -> tuple[Decimal, list[Spent]]:
+def spent(database: Database, job_id: uuid.UUID) -> tuple[Decimal, list[SourceSpend]]:
     """The job's sum, and its calls by source."""
     with database.transaction() as session:
-        job = repository.find(session, DEFAULT_TENANT, job_id)
+        job = repository.get_by_id(session, DEFAULT_TENANT, job_id)
         assert job is not None
-        return job.spent_usd, list(budget.spent(session, job))
+        return job.spent_usd, list(budget.sum_by_source(session, job))
 
 
 def test_many_threads_never_pass_the_budget(database: Database):
@@ -90,7 +90,7 @@ def test_what_was_settled_can_be_spent_again(database: Database):
         assert not budget.settle(session, first.id, SourceState.DONE, 10 * CENT)
         assert budget.reserve(session, second) is None
         assert budget.settle(session, second.id, SourceState.DONE, 10 * CENT)
-    assert spent(database, job_id) == (10 * CENT, [Spent("ant", "prompt", True, 2, 2, 10 * CENT, 0)])
+    assert spent(database, job_id) == (10 * CENT, [SourceSpend("ant", "prompt", True, 2, 2, 10 * CENT, 0)])
 
 
 def test_a_vendors_handle_outlives_a_worker(database: Database):
@@ -99,13 +99,17 @@ def test_a_vendors_handle_outlives_a_worker(database: Database):
     first = order(job_id)
     with database.transaction() as session:
         assert budget.reserve(session, first) is None
-        budget.name_task(session, first.id, "task-1")
+        budget.set_vendor_task(session, first.id, "task-1")
         assert budget.reserve(session, order(job_id)) is None
         assert budget.reserve(session, order(job_id, k=1)) is None
     with database.transaction() as session:
-        found = budget.of_source(session, job_id, "ant")
-        assert [(each.k, each.number, each.task) for each in found] == [(0, 1, "task-1"), (0, 2, None), (1, 1, None)]
-        assert not budget.of_source(session, job_id, "bee")
+        found = budget.list_for_source(session, job_id, "ant")
+        assert [(each.k, each.number, each.vendor_task) for each in found] == [
+            (0, 1, "task-1"),
+            (0, 2, None),
+            (1, 1, None),
+        ]
+        assert not budget.list_for_source(session, job_id, "bee")
 
 
 def test_a_job_that_has_ended_orders_nothing(database: Database):
@@ -114,7 +118,7 @@ def test_a_job_that_has_ended_orders_nothing(database: Database):
     first = order(job_id)
     with database.transaction() as session:
         assert budget.reserve(session, first) is None
-        repository.cancel(session, DEFAULT_TENANT, job_id)
+        repository.mark_canceled(session, DEFAULT_TENANT, job_id)
         assert budget.reserve(session, order(job_id)) == BudgetRefusal(None)
         assert budget.settle(session, first.id, SourceState.DONE, 4 * CENT)
     assert spent(database, job_id)[0] == 4 * CENT

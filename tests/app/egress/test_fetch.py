@@ -8,11 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Script, Site, reply
 
 from app.egress import Fetched, Outbound
 from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Script, Site, reply
 
 
 def fetch(client: Outbound, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:

@@ -12,11 +12,11 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, reply
 
 from app.egress import Outbound
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, ServiceError
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, reply
 
 PUBLIC = "93.184.215.14"
 

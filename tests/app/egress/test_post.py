@@ -6,16 +6,18 @@ from datetime import timedelta
 
 import httpcore
 import pytest
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, reply
 
 from app.egress import EgressResponse, Outbound
 from app.errors import AddressRefused, AddressUnavailable
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, reply
 
 SECOND = timedelta(seconds=1)
 
 
-def post(client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str) -> EgressResponse:
+def post(
+    client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str
+) -> EgressResponse:
     """The answer."""
     return client.post(url, content, headers, timeout)
 

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import pytest
 import trustme
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, serve
 
 from app.errors import AddressUnavailable
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, serve
 
 
 @pytest.fixture

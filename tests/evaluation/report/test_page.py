@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.report.reading import Reading
 
 from evaluation.__main__ import main
 from evaluation.paths import ROOT
@@ -14,6 +13,7 @@ from evaluation.report.html import Html, element, table
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
+from tests.evaluation.report.reading import Reading
 
 COMMITTED = ROOT / "docs" / "benchmark"
 

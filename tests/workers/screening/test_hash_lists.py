@@ -119,7 +119,7 @@ def test_a_changed_list_reaches_a_running_worker(screened: Screened) -> None:
     assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
     screened.assert_refused(screened.ended(picture(2)), "hash_list", "banned")
     with screened.bench.process.database.transaction() as session:
-        assert store.remove_list(session, None, list_id) == "banned"
+        assert store.delete_hash_list(session, None, list_id) == "banned"
     assert screened.ended(picture(2)).status == JobStatus.SUCCEEDED
 
 
@@ -169,7 +169,7 @@ def test_without_the_library_a_list_lets_nothing_pass(screened: Screened, monkey
     monkeypatch.setitem(sys.modules, "pdqhash", None)
     assert screened.ended(picture(77)).status == JobStatus.SUCCEEDED
     with screened.bench.process.database.transaction() as session:
-        store.save_list(session, None, "any", 31, [])
+        store.upsert_list(session, None, "any", 31, [])
     job = screened.ended(picture(77))
     assert job.status == JobStatus.FAILED
     assert job.error is not None

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.attribution.resynthesis.remote.contract import Contract
-
 from attribution.catalog import Source
 from attribution.catalog.source import Parameter
 from attribution.errors import SourceError
@@ -15,6 +13,7 @@ from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
 
 CAPTION = "a red hat on a table"
 SECONDS = 20.0

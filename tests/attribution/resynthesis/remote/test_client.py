@@ -4,12 +4,12 @@ import socket
 import time
 
 import pytest
-from tests.app.egress.site import Site, reply, serve
 
 from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.web import Request
+from tests.app.egress.site import Site, reply, serve
 
 KEY = {"x-key": "secret"}
 MANY = 1_000_000

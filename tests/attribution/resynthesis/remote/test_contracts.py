@@ -3,9 +3,6 @@
 from itertools import product
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Case, Contract
-from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
-from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
 
 from attribution.errors import RateLimited, SourceError
 from attribution.ports import GeneratedImage, SourceState
@@ -13,6 +10,9 @@ from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors import NAMES as ADAPTERS
 from stub_vendors import Stub
 from stub_vendors.application import NAMES as STUBS
+from tests.attribution.resynthesis.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
+from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
 
 HANG_SECONDS = 0.7
 WRONG = "a-key-of-somebody-else"

@@ -4,18 +4,6 @@ import threading
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
-from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
-from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import (
-    CAPTION,
-    RecordingGate,
-    generate,
-    generator_of,
-    outside,
-    source_of,
-)
 
 from attribution.catalog import Limits, SeedSupport
 from attribution.errors import (
@@ -34,6 +22,18 @@ from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.gate import OpenGate, Reservation
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesis.remote.drawing import (
+    CAPTION,
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
 
 
 class ClosedGate:

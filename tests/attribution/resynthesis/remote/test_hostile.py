@@ -4,11 +4,6 @@ from dataclasses import replace
 from io import BytesIO
 
 from PIL import Image
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
-from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
-from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import outside, source_of
 
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
@@ -20,6 +15,11 @@ from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub, serve
 from stub_vendors.generated_image import generate
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesis.remote.drawing import outside, source_of
 
 
 def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpClient) -> None:

@@ -5,8 +5,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts import contracts
-from tests.attribution.resynthesis.remote.drawing import key_of, leading, outside
 
 from attribution.build import Placement, build_generator
 from attribution.catalog import SeedSupport, Source, load_catalog
@@ -15,6 +13,8 @@ from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors import NAMES, vendor_named
 from attribution.sources.probe import probe
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts import contracts
+from tests.attribution.resynthesis.remote.drawing import key_of, leading, outside
 
 TODAY = date(2026, 11, 27)
 CATALOG = load_catalog([Path(__file__).parents[4] / "sources"])

@@ -3,6 +3,13 @@
 from dataclasses import replace
 
 import pytest
+
+from attribution.errors import KeyRefused, SourceError
+from attribution.ports import GeneratedImage
+from attribution.resynthesis.remote.build import build_remote
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.vendors.automatic1111 import _stem
+from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.automatic1111 import CONTRACT
 from tests.attribution.resynthesis.remote.drawing import (
     RecordingGate,
@@ -11,13 +18,6 @@ from tests.attribution.resynthesis.remote.drawing import (
     outside,
     source_of,
 )
-
-from attribution.errors import KeyRefused, SourceError
-from attribution.ports import GeneratedImage
-from attribution.resynthesis.remote.build import build_remote
-from attribution.resynthesis.remote.http_client import HttpClient
-from attribution.resynthesis.remote.vendors.automatic1111 import _stem
-from stub_vendors import Stub
 
 
 def test_without_a_password(stub: Stub, client: HttpClient) -> None:

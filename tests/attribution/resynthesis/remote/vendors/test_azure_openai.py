@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import KeyRefused, OutputRefused, SourceError
 from attribution.ports import GeneratedImage
@@ -16,6 +14,8 @@ from attribution.resynthesis.remote.vendor import ImageRequest
 from attribution.resynthesis.remote.vendors.azure_openai import AzureOpenAi
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 
 def said(status: int, **error: object) -> SourceError:

@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, generate, outside, source_of
 
 from attribution.catalog.source import Parameter
 from attribution.errors import ConfigurationError, SourceError
@@ -19,6 +16,9 @@ from attribution.resynthesis.remote.vendors.comfyui import ComfyUi
 from attribution.resynthesis.remote.web import HttpResponse
 from attribution.resynthesis.remote.workflow import plain
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, generate, outside, source_of
 
 PLACES: dict[str, Parameter] = {"prompt_at": "20.text", "seed_at": "50.seed"}
 

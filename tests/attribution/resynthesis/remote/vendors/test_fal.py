@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
 
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError, SourceTimeout
 from attribution.ports import GeneratedImage
@@ -13,6 +11,8 @@ from attribution.resynthesis.remote.vendor import StillGenerating, VendorImage
 from attribution.resynthesis.remote.vendors.fal import Fal
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
 
 VENDOR = Fal("fal-ai/flux/dev")
 TASK = "https://queue.fal.run/a/b/requests/1/status https://queue.fal.run/a/b/requests/1"

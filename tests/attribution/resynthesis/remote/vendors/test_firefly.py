@@ -3,15 +3,6 @@
 import json
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.firefly import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
-    RecordingGate,
-    generate,
-    generator_of,
-    outside,
-    source_of,
-)
 
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, SourceError
 from attribution.ports import GeneratedImage
@@ -21,6 +12,15 @@ from attribution.resynthesis.remote.vendor import ImageRequest, StillGenerating
 from attribution.resynthesis.remote.vendors.firefly import Firefly
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.firefly import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
 
 AT_ONCE = Contract("firefly", "Image 3", "/v3", "image3", CONTRACT.parameters, key=CONTRACT.key)
 

@@ -3,15 +3,14 @@
 import json
 from dataclasses import replace
 
-from tests.attribution.resynthesis.remote.contracts.freepik import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
-
 from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors.freepik import Freepik
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.freepik import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 
 def test_a_model_beside_mystic_takes_seeds(stub: Stub, client: HttpClient) -> None:

@@ -1,14 +1,14 @@
 """The router's providers, each in its own words."""
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import ConfigurationError, OutputRefused, SourceError, SourceUnavailable
 from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 SECRETS = {"huggingface": "stub-key-of-huggingface"}
 PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")

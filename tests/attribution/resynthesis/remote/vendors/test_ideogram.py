@@ -3,6 +3,15 @@
 from collections.abc import Mapping
 
 import pytest
+
+from attribution.catalog.source import Parameter
+from attribution.errors import OutputRefused
+from attribution.ports import GeneratedImage
+from attribution.resynthesis.remote.build import build_remote
+from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.vendors.ideogram import Ideogram
+from attribution.resynthesis.remote.web import HttpResponse
+from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.ideogram import CONTRACT
 from tests.attribution.resynthesis.remote.drawing import (
@@ -13,15 +22,6 @@ from tests.attribution.resynthesis.remote.drawing import (
     outside,
     source_of,
 )
-
-from attribution.catalog.source import Parameter
-from attribution.errors import OutputRefused
-from attribution.ports import GeneratedImage
-from attribution.resynthesis.remote.build import build_remote
-from attribution.resynthesis.remote.http_client import HttpClient
-from attribution.resynthesis.remote.vendors.ideogram import Ideogram
-from attribution.resynthesis.remote.web import HttpResponse
-from stub_vendors import Stub
 
 FOUR = Contract("ideogram", "Ideogram 4.0", "/v1", "ideogram-v4", {"resolution": "2048x2048"})
 

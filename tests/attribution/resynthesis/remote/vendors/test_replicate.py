@@ -4,14 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.replicate import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
-    RecordingGate,
-    generate,
-    generator_of,
-    outside,
-    source_of,
-)
 
 from attribution.errors import OutputRefused, RateLimited, SourceError
 from attribution.ports import GeneratedImage
@@ -21,6 +13,14 @@ from attribution.resynthesis.remote.vendor import ImageRequest, VendorImage
 from attribution.resynthesis.remote.vendors.replicate import Replicate
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.replicate import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
+    RecordingGate,
+    generate,
+    generator_of,
+    outside,
+    source_of,
+)
 
 VENDOR = Replicate("owner/name")
 

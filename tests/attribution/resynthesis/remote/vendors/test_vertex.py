@@ -4,14 +4,14 @@ import json
 
 import httpx
 import pytest
-from tests.attribution.resynthesis.remote.contracts.vertex import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import KeyRefused
 from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.vertex import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 
 def key_file(stub: Stub) -> str:
