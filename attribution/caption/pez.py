@@ -7,21 +7,18 @@ part, so that the prompt is a text which is read again as the very same tokens.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from PIL.Image import Image
 from torch.nn import functional as F
 
 from attribution.caption.spec import PezOptions
-from attribution.embed.tower import revision_of
+from attribution.embed.pretrained import load_clip
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.ports import Captioner, Deadline, ModelRef
 from attribution.quiet import quiet
 
-_LOCAL = "local-dir:"
 _BATCH = 4096
 _NARROW = 256
 
@@ -183,23 +180,15 @@ class _Clip:
     """Both towers, and a way into the text tower behind its table of embeddings."""
 
     def __init__(self, name: str, device: str) -> None:
-        directory = Path(name.removeprefix(_LOCAL)) if name.startswith(_LOCAL) else None
-        architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
-        try:
-            with quiet():
-                model, _, self._preprocess = open_clip.create_model_and_transforms(
-                    architecture, pretrained=tag or None, device=device, require_pretrained=True
-                )
-                tokenizer = open_clip.get_tokenizer(architecture)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"The CLIP {name} cannot be loaded; are its name and files right?") from error
-        self._model = model.eval().requires_grad_(False)
+        clip = load_clip(name, device)
+        self._model = clip.model.requires_grad_(False)
+        self._preprocess = clip.preprocess
         self._device = device
-        self.tokens = _Tokens(name, tokenizer)
-        self.embeddings = _embeddings(name, model)
+        self.tokens = _Tokens(name, clip.tokenizer())
+        self.embeddings = _embeddings(name, clip.model)
         self.embeddings.register_forward_hook(self._put)
         self._instead: torch.Tensor | None = None
-        self.ref = ModelRef(directory.name if directory else name, revision_of(model, directory))
+        self.ref = clip.ref
 
     @contextmanager
     def threads(self) -> Iterator[None]:

@@ -9,16 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 
-from attribution.errors import ConfigurationError
+from attribution.embed.pretrained import load_clip
 from attribution.quiet import quiet
 from evaluation.metrics import auroc
 
 RESAMPLES = 2_000
-_LOCAL = "local-dir:"
 Likeness = NDArray[np.float64]
 Right = NDArray[np.bool_]
 
@@ -27,16 +25,8 @@ class TextTower:
     """CLIP's text features of an open_clip name, as embedders have it."""
 
     def __init__(self, name: str) -> None:
-        architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
-        try:
-            with quiet():
-                model, _, _ = open_clip.create_model_and_transforms(
-                    architecture, pretrained=tag or None, require_pretrained=True
-                )
-                self._tokenizer = open_clip.get_tokenizer(architecture)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"The CLIP {name} cannot be loaded; are its name and files right?") from error
-        self._model = model.eval()
+        clip = load_clip(name)
+        self._model, self._tokenizer = clip.model, clip.tokenizer()
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(n, d) of unit norm."""
