@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos lock clean \
+.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos check-wheels lock clean \
         benchmark benchmark-small benchmark-publish benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
         benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -117,6 +117,9 @@ fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented sta
 chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
 	@$(PY) -m perf.chaos $(ARGS)
 
+check-wheels: ## Check that every extra installs without a compiler; name the packages without a wheel (two minutes; needs the network)
+	@$(PYTHON) devstack/check_wheels.py $(ARGS)
+
 lock: installed-all ## Write the installed versions to constraints.txt (without PyTorch's GPU companions)
 	@$(PY) -m pip freeze --exclude-editable --disable-pip-version-check \
 	  | sed -E '/^(nvidia-|cuda-|triton)/d; /^-e /d; / @ /d; s/\+[a-z0-9.]+$$//' > constraints.txt.new
@@ -132,4 +135,4 @@ installed-demo:
 	@$(INSTALL) ml devstack
 
 installed-all:
-	@$(INSTALL) ml onnx onnx-export screening otel devstack zoo evaluation dev
+	@$(INSTALL) ml onnx onnx-export otel devstack zoo evaluation dev

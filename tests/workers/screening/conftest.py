@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pdqhash
 import pytest
 from PIL import Image, ImageFilter
 
@@ -22,6 +21,7 @@ from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
 from attribution.ports import SourceState
 from tests.app.egress.site import Site, serve
 from tests.workers.harness import Bench
+from workers.screening.pdq import dihedral_hashes
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -32,9 +32,9 @@ def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 def pdq(image: Image.Image) -> bytes:
     """The hash as ThreatExchange's tools would list it."""
-    bits, quality = pdqhash.compute(np.asarray(image))
+    hashes, quality = dihedral_hashes(image)
     assert quality >= 50
-    return np.packbits(np.asarray(bits, np.uint8)).tobytes()
+    return hashes[0].tobytes()
 
 
 @dataclass
