@@ -1,7 +1,8 @@
 """`python -m attribution image.png`: the method on the command line, without service, queue or database.
 
 `python -m attribution sources …` is about the catalog instead, see `sources/command.py`; `… export-onnx …` writes an
-embedder that needs no torch, see `embed/export.py`.
+embedder that needs no torch, see `embed/export.py`; `… known-answers …` records what a model must reproduce, see
+`known_answers/command.py`.
 
 Errors are one sentence on stderr; the exit code is 2 where the image, an option or the configuration is at
 fault.
@@ -27,6 +28,7 @@ from attribution.evidence.finding import Finding, documents
 from attribution.evidence.read import read
 from attribution.evidence.watermark import watermark
 from attribution.image import load
+from attribution.known_answers.command import main as known_answers
 from attribution.method import attribute
 from attribution.ports import FUSION_WEIGHT, Aggregate, Attribution, Captioner, Generator, Origin, Resynthesis
 from attribution.resynthesis import References, load_references
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return sources(given[1:])
     if given[:1] == ["export-onnx"]:
         return _export(given[1:])
+    if given[:1] == ["known-answers"]:
+        return known_answers(given[1:])
     options = _parser().parse_args(given)
     try:
         if options.caption_only:

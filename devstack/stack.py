@@ -135,6 +135,7 @@ def _settings(state: StateDirectory, servers: Servers) -> dict[str, str]:
     """The environment of all our processes. What the caller has set stays, except for where the servers are."""
     return {
         "BLOBS__URL": state.blobs.as_uri(),
+        "MODELS__KNOWN_ANSWERS": str(state.directory / "known-answers"),
         "HF_HUB_OFFLINE": "1",  # the small models lie in the checkout: a hub id by mistake must fail, not download
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1),

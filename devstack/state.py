@@ -28,7 +28,7 @@ PORTS = range(20_000, 32_000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where root keeps the servers' data when the checkout lies under a directory that only root may enter.
 FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - who owns it is checked
-OURS = ("servers", "log", "blobs", "ports.json", "processes.json", "lock")
+OURS = ("servers", "log", "blobs", "known-answers", "ports.json", "processes.json", "lock")
 KEEPER_PATIENCE = 20.0
 
 logger = logging.getLogger(__name__)

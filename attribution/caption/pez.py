@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from attribution.caption.spec import PezOptions
 from attribution.embed.pretrained import load_clip
+from attribution.embed.unit import unit_rows
 from attribution.errors import AttributionError, ConfigurationError
-from attribution.ports import Captioner, Deadline, ModelRef
+from attribution.ports import Captioner, Deadline, Embedder, ModelRef, Vectors
 from attribution.quiet import quiet
 
 _BATCH = 4096
@@ -40,6 +41,16 @@ class PezCaptioner:
     def ref(self) -> ModelRef:
         """The CLIP, the captioner whose words were refined, and the search's own numbers."""
         return self._ref
+
+    @property
+    def clip(self) -> Embedder:
+        """The CLIP's image tower: what it says of images can be compared, which a search's words cannot."""
+        return self._clip
+
+    @property
+    def start(self) -> Captioner | None:
+        """The captioner whose words are refined."""
+        return self._start
 
     def _named(self, start: Captioner | None) -> ModelRef:
         options, clip = self._options, self._clip.ref
@@ -199,6 +210,15 @@ class _Clip:
             yield
         finally:
             torch.set_num_threads(before)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of the image tower's features."""
+        return int(self._model.visual.output_dim)
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """(n, d) float32, rows of unit L2 norm."""
+        return unit_rows(torch.stack([self.image_features(image) for image in images]).cpu().numpy(), self.ref.name)
 
     def image_features(self, image: Image) -> torch.Tensor:
         """(d,)"""

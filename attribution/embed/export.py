@@ -26,9 +26,12 @@ from PIL import Image
 from attribution.embed.onnx import ABOUT, MODEL, SCHEMA, OnnxEmbedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.embed.preprocess import Preprocessing
+from attribution.embed.spec import EmbedderSpec
 from attribution.embed.tower import Tower, load_tower
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.image import load
+from attribution.known_answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, subject_of_embedder
+from attribution.weights import KNOWN_ANSWERS
 
 TOLERANCE = 1e-3  # between unit features of torch and of the exported graph, in any of their numbers
 PRECISIONS = ("float32", "int8-dynamic", "int8-static")
@@ -72,7 +75,7 @@ def export(name: str, directory: Path, precision: str = "float32", samples: Sequ
             "preprocessing": preprocessing.values(),
         }
         (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-        difference = _difference(name, beside, samples or _noise())
+        difference = _difference(name, beside, precision, samples or _noise())
         if precision == "float32" and not difference <= TOLERANCE:
             raise ConfigurationError(f"The exported graph's features are off torch's by {difference:.2g}.")
         if directory.exists():
@@ -163,8 +166,17 @@ class _Reader:
         return None if row is None else {"pixels": row}
 
 
-def _difference(name: str, directory: Path, images: Sequence[Image.Image]) -> float:
+def _record(original: OpenClipEmbedder, name: str, directory: Path, precision: str) -> None:
+    """Writes torch's float32 features of the known images beside the graph: a worker must reproduce them."""
+    subject = subject_of_embedder(original, EmbedderSpec(name, "open_clip", name), "cpu")
+    assert subject is not None
+    least = FLOAT32_COSINE if precision == "float32" else LEAST_COSINE
+    KnownAnswers.record(subject, least).write(directory / KNOWN_ANSWERS)
+
+
+def _difference(name: str, directory: Path, precision: str, images: Sequence[Image.Image]) -> float:
     ours, theirs = OnnxEmbedder(str(directory)), OpenClipEmbedder(name)
+    _record(theirs, name, directory, precision)
     if not np.array_equal(ours.prepare(images), theirs.prepare(images).numpy()):
         raise ConfigurationError(f"{name} prepares its images in a way that cannot be done without torch here.")
     return float(np.abs(ours.embed(images) - theirs.embed(images)).max())
