@@ -4,6 +4,8 @@ The directory holds `model.onnx` and, in `embedder.json`, what it was made of an
 graph that somebody else exported needs such a file only; it may say which `output` counts, if not the first, and how
 tokens (n, 1 + patches, d) are to be pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others. With
 `"batch": 1` images go one by one: where ranges are dynamic, features depend on what else is in the batch.
+
+Graphs whose 8-bit products may saturate, and features depend on the processor, are refused (see saturation.py).
 """
 
 import json
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from attribution.embed.preprocess import Preprocessing
+from attribution.embed.saturation import refuse_saturation
 from attribution.embed.unit import unit_rows
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef, Vectors
@@ -43,6 +46,7 @@ class OnnxEmbedder:
         self._preprocessing = Preprocessing.read(about["preprocessing"])
         count = threads or _cores()
         self._session = _session(directory, device, count)
+        refuse_saturation(directory / MODEL)
         self._input = self._session.get_inputs()[0].name
         self._output = about.get("output") or self._session.get_outputs()[0].name
         self._pool = about.get("pool")
@@ -97,7 +101,10 @@ def _about(directory: Path) -> dict[str, Any]:
             f"{directory} holds no exported embedder ({error}); write one with: python -m attribution export-onnx."
         ) from error
     if not known:
-        raise ConfigurationError(f"{directory / ABOUT}: only schema {SCHEMA} is read, with pool cls or mean.")
+        raise ConfigurationError(
+            f"{directory / ABOUT}: only schema {SCHEMA} is read, with pool cls or mean. "
+            "Export the model again: python -m attribution export-onnx MODEL NEW_DIRECTORY."
+        )
     return dict(about)
 
 
