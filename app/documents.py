@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.models import Job, JobSource, JobStatus, Stage
-from app.vendors.budget import SourceSpend
+from app.db.models import Job, JobSource, JobStatus, SourceSpend, Stage
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
 

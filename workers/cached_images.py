@@ -20,7 +20,8 @@ from app.db import blobs
 from app.db.blobs import StoredBlob
 from app.db.models import Stage
 from app.errors import StorageUnavailable
-from app.jobs import source_repository
+from app.jobs import repository, service, source_repository
+from app.jobs.service import EndedSources
 from app.jobs.source_repository import ExistingImages, PendingSource, SourceClaim
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.errors import UnknownSource
@@ -91,13 +92,13 @@ def at_fan_out(
     ]
     try:
         with process.database.transaction(durable=False) as session:
-            stood, stage, told = source_repository.insert_existing_images(session, job_id, taken)
-            used = {source: found[source] for source in stood}
+            ended = service.insert_existing_images(session, job_id, taken)
+            used = {source: found[source] for source in ended.sources}
             lost = _record(session, job_id, used)
     except Gone:
-        used, lost, stage, told = {}, [], None, False
+        ended, used, lost = EndedSources(), {}, []
     _settle(process, lost, found, used)
-    return {each.source for each in taken if each.whole and each.source in used}, stage, told
+    return {each.source for each in taken if each.whole and each.source in used}, ended.entered, ended.notify
 
 
 def at_leaf(process: Process, claims: Sequence[SourceClaim]) -> None:
@@ -117,9 +118,9 @@ def _use(process: Process, claim: SourceClaim, found: Mapping[int, Found]) -> No
     try:
         with process.database.transaction(durable=False) as session:
             # The job's lock comes first everywhere: a deletion takes it, and then those of everything else.
-            ours = source_repository.lock_job(session, job_id) is not None and source_repository.save_generated_images(
-                session, row, generated_images
-            )
+            ours = repository.lock_resynthesizing(
+                session, job_id
+            ) is not None and source_repository.save_generated_images(session, row, generated_images)
             used = {row.source: found} if ours else {}
             lost = _record(session, job_id, used)
     except Gone:

@@ -14,7 +14,7 @@ from app.cache.images import KeptVector
 from app.db.method_options import MethodOptions
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
-from app.jobs import repository
+from app.jobs import source_repository
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import embed_all
@@ -28,7 +28,7 @@ from workers.stage import Advance
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was generated; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
     embedder = process.models.embedder((job.method_options or {}).get("embedder"))
     known = _known(process, job, done, embedder.ref)

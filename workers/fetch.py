@@ -5,7 +5,7 @@ from app.db.method_options import MethodOptions
 from app.db.models import Job, Stage
 from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
-from app.jobs import repository
+from app.jobs import source_repository
 from attribution.ports import Origin
 from workers.process import Process
 from workers.stage import Advance
@@ -28,7 +28,7 @@ def _question(process: Process, job: Job, sha256: str) -> str | None:
     if not (job.cache and process.settings.cache.enabled):
         return None
     with process.database.statement() as session:
-        asked = repository.list_sources(session, job.id)
+        asked = source_repository.list_for_job(session, job.id)
     if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
         return None
     method_options = (job.method_options or {}) | MethodOptions.of(

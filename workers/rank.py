@@ -11,7 +11,7 @@ from app.cache.cache_keys import pipeline_key
 from app.db.method_options import MethodOptions
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
-from app.jobs import repository
+from app.jobs import source_repository
 from app.settings import JobSettings
 from attribution.distance import distance_named
 from attribution.fuse import fuse
@@ -27,7 +27,7 @@ from workers.stage import Succeed
 def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
         return rank_embedded(process, job, rows, None)
     features = process.blobs.get(job.tenant_id, job.features_blob)

@@ -19,7 +19,7 @@ import structlog
 from app.db import blobs
 from app.db.blobs import StoredBlob
 from app.db.models import JobSource
-from app.jobs import source_repository
+from app.jobs import service, source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import is_local, notify_step
 from app.telemetry import tracing
@@ -230,8 +230,8 @@ def _save(process: Process, job_id: uuid.UUID, generated: Sequence[GeneratedBatc
     if not generated:
         return
     with process.database.transaction(durable=False) as session:
-        stood, stage = source_repository.mark_ended(session, job_id, [each.outcome for each in generated])
-        ours = [each for each in generated if each.outcome.row.source in stood]
+        ended = service.end_sources(session, job_id, [each.outcome for each in generated])
+        ours = [each for each in generated if each.outcome.row.source in ended.sources]
         used = {role: blob for each in ours for role, blob in each.stored.items()}
         lost = blobs.insert_references(
             session, job_id, used, {role: key for each in ours for role, key in each.questions.items()}
@@ -239,8 +239,8 @@ def _save(process: Process, job_id: uuid.UUID, generated: Sequence[GeneratedBatc
     process.blobs.put_all(lost)
     discard(process, (blob for each in generated if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in generated})
-    if stage is not None:
-        requeue(process, job_id, stage)
+    if ended.entered is not None:
+        requeue(process, job_id, ended.entered)
 
 
 def _limit(claim: SourceClaim) -> timedelta:

@@ -4,8 +4,7 @@ import structlog
 
 from app.cache import images
 from app.db import blobs
-from app.jobs import idempotency, retention
-from app.jobs.deletion import delete_job
+from app.jobs import deletion, idempotency, retention_repository
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -37,16 +36,16 @@ def _forget(process: Process) -> bool:
     """A portion of each kind; whether there may be more."""
     spans = process.settings.retention
     with process.database.transaction() as session:
-        seen, unused = retention.delete_expired_images(session, spans.images)
+        seen, unused = deletion.delete_expired_images(session, spans.images)
         process.blobs.delete_all(unused)
     with process.database.transaction() as session:
-        described = retention.delete_expired_captions(session, spans.captions)
+        described = deletion.delete_expired_captions(session, spans.captions)
     for tenant_id, job_id in {*seen, *described}:
         process.snapshots.delete(tenant_id, job_id)
     with process.database.transaction(durable=False) as session:
-        answered = retention.list_expired_results(session, spans.results)
+        answered = retention_repository.lock_expired_results(session, spans.results)
     for tenant_id, job_id in answered:
-        delete_job(process.database, process.blobs, process.snapshots, tenant_id, job_id, _ACTOR)
+        deletion.delete_job(process.database, process.blobs, process.snapshots, tenant_id, job_id, _ACTOR)
     if seen or described or answered:
         log.info("forgotten", images=len(seen), captions=len(described), results=len(answered))
     return bool(seen or described or answered)

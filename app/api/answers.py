@@ -17,9 +17,9 @@ from starlette.responses import Response
 from app.db.database import Database
 from app.documents import job_document
 from app.errors import Deleted
-from app.jobs.job_lookup import get_existing_job
-from app.jobs.repository import list_sources
+from app.jobs.repository import get_existing_job
 from app.jobs.snapshots import TOMBSTONE, Snapshots, snapshot_key
+from app.jobs.source_repository import list_for_job
 from app.settings import RedisSettings
 from app.vendors.budget import sum_by_source
 
@@ -65,7 +65,7 @@ class Answers:
     def _from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
         with self._database.transaction(durable=False) as session:
             job = get_existing_job(session, tenant_id, job_id)
-            found = job_document(job, list_sources(session, job_id), sum_by_source(session, job))
+            found = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
         return self._snapshots.insert_if_absent(tenant_id, found)
 
 

@@ -17,7 +17,7 @@ from app.api.openapi import IMAGE, problems
 from app.db import blobs as stored
 from app.db import database
 from app.errors import Deleted, NotFound, StorageUnavailable
-from app.jobs.job_lookup import get_existing_job
+from app.jobs.repository import get_existing_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 

@@ -13,7 +13,6 @@ from anyio import CapacityLimiter, to_thread
 from app.access.quota import too_many_jobs
 from app.cache.cache_keys import result_key
 from app.cache.decoded import DecodedFiles
-from app.cache.results import reuse
 from app.db.blobs import Blobs, StoredBlob, mark_unreferenced_deleted
 from app.db.database import Database
 from app.db.method_options import MethodOptions
@@ -28,8 +27,9 @@ from app.intake.reference_images import ReferenceImages, roles
 from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.jobs import idempotency
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs.service import succeed_from_cached_job
 from app.jobs.snapshots import Snapshots
 from app.queue.messenger import Messenger
 from app.queue.steps import notify_step, stage_step
@@ -229,7 +229,7 @@ class Intake:
             job, rows = accepted.job, accepted.sources
             self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
-                job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+                job, rows = succeed_from_cached_job(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}

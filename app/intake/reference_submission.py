@@ -13,8 +13,8 @@ from app.errors import ServiceError
 from app.intake.reference_images import ReferenceImages, roles
 from app.intake.uploaded_references import UploadedReference
 from app.jobs import reference_repository
-from app.jobs.repository import list_sources
 from app.jobs.snapshots import Snapshots
+from app.jobs.source_repository import list_for_job
 from app.queue.messenger import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.vendors.budget import sum_by_source
@@ -71,7 +71,7 @@ class ReferenceSubmission:
                 session, tenant_id, job_id, source, [blob.sha256 for blob in generated_images]
             )
             lost = stored.insert_references(session, job_id, roles(source, generated_images)) if new else []
-            document = job_document(job, list_sources(session, job_id), sum_by_source(session, job))
+            document = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
         self._blobs.put_all(lost)
         if new:
             self._snapshots.delete(tenant_id, job_id)

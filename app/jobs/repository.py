@@ -12,14 +12,13 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text
+from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.db import blobs
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage
-from app.errors import ServiceError
-from app.webhooks import deliveries
+from app.errors import Deleted, NotFound, ServiceError
 
 # What every update sets that ends a stage: its duration is noted, its claim is over.
 LEAVING: Mapping[str, str] = {
@@ -58,17 +57,22 @@ def get_by_id(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job 
 _FIND = select(Job).where(Job.id == bindparam("id"), Job.tenant_id == bindparam("tenant_id"))
 
 
-def list_sources(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
-    """The job's sources in catalog order."""
-    return session.scalars(_SOURCES, {"job_id": job_id}).all()
+def lock_by_id(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+    """The job, if it is this tenant's, with its row lock."""
+    statement = select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id).with_for_update()
+    return session.scalars(statement, execution_options=_ANEW).one_or_none()
 
 
-_OF_SOURCES = ", ".join(each.name for each in JobSource.__table__.columns)
-_SOURCES = select(JobSource).from_statement(
-    text(f"SELECT {_OF_SOURCES} FROM job_sources WHERE job_id = :job_id ORDER BY position").columns(  # noqa: S608 - our own words
-        *JobSource.__table__.columns
-    )
-)
+def get_existing_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, keep: bool = False) -> Job:
+    """The tenant's job; with `keep` it cannot be deleted before the transaction ends. Raises NotFound and Deleted."""
+    job = get_by_id(session, tenant_id, job_id)
+    if job is not None and keep:
+        session.refresh(job, with_for_update={"read": True})
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if job.deleted_at is not None:
+        raise Deleted(f"Job {job_id} was deleted.")
+    return job
 
 
 def unleased(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
@@ -140,24 +144,17 @@ _PAST_SOURCES = f"""(
 def mark_succeeded(
     session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None
 ) -> Job | None:
-    """Ends a claimed job with its answer, and returns it; None when the claim was fenced off.
+    """Ends a claimed job with its result, and returns it; None when the claim was fenced off.
 
-    The commit waits for the disk by itself: where nobody is to be told, this may be a transaction of one statement.
+    The commit waits for the disk by itself: where there is no event to insert, this may be a transaction of one statement.
     """
     values = {"result": result, **(values or {})}
-    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True))
+    return _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True)
 
 
 def mark_failed(session: Session, job: Job, error: ServiceError) -> Job | None:
-    """Ends a claimed job without an answer, and returns it; None when the claim was fenced off."""
-    return _told(session, _leave(session, job, {**ENDING, "status": "'failed'"}, {}, {"error": error.document()}))
-
-
-def _told(session: Session, ended: Job | None) -> Job | None:
-    """An end and the rows that tell receivers of it are one transaction."""
-    if ended is not None:
-        deliveries.insert_ended(session, ended)
-    return ended
+    """Ends a claimed job with an error, and returns it; None when the claim was fenced off."""
+    return _leave(session, job, {**ENDING, "status": "'failed'"}, {}, {"error": error.document()})
 
 
 def _leave(
@@ -234,15 +231,15 @@ def release_claim(session: Session, job: Job) -> bool:
 _RELEASE = text(f"UPDATE jobs SET lease_until = NULL, requeued_at = clock_timestamp() WHERE {_HELD} RETURNING id")  # noqa: S608 - our own words
 
 
-def mark_canceled(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
-    """Ends a job that has not ended, and its open sources; None when there was nothing to end.
+def release_claim_uncounted(session: Session, job: Job) -> bool:
+    """Gives a claim back without counting it as an attempt: its worker stops. False when it was fenced off."""
+    values = {"attempt": Job.attempt - 1, "lease_until": None, "requeued_at": func.clock_timestamp()}
+    return session.scalar(update(Job).where(job_claim_fence(job)).values(values).returning(Job.id)) is not None
 
-    Whoever works on it is fenced off: what comes late is dropped.
-    """
-    job = session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
-    if job is not None:
-        mark_open_sources_skipped(session, job_id, "The job was canceled before this source had generated.")
-    return _told(session, job)
+
+def mark_canceled(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+    """Ends a job that has not ended; None when there was nothing to end. A worker's claim of it is fenced off."""
+    return session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
 
 
 _CANCEL = returning_jobs(
@@ -254,19 +251,6 @@ _CANCEL = returning_jobs(
 )
 
 
-def mark_open_sources_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:
-    """Ends what was still waited for of a job that this session has ended."""
-    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
-
-
-_SKIP_SOURCES = text(
-    f"""
-    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
-    WHERE job_id = :job_id AND {STILL_OPEN}
-    """  # noqa: S608 - our own words
-)
-
-
 def list_due_for_cancellation(session: Session, limit: int) -> Sequence[tuple[uuid.UUID, uuid.UUID]]:
     """(tenant, job) of open jobs whose caller asked for them to be canceled by now."""
     return [(tenant_id, job_id) for tenant_id, job_id in session.execute(_TO_CANCEL, {"limit": limit})]
@@ -275,3 +259,62 @@ def list_due_for_cancellation(session: Session, limit: int) -> Sequence[tuple[uu
 _TO_CANCEL = text(
     "SELECT tenant_id, id FROM jobs WHERE cancel_at <= now() AND status IN ('queued', 'processing') LIMIT :limit"
 )
+
+
+def lock_resynthesizing(session: Session, job_id: uuid.UUID) -> bool | None:
+    """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
+
+    None when it is not being resynthesized (any more).
+    """
+    notify: bool | None = session.scalar(_LOCK_RESYNTHESIZING, {"job_id": job_id})
+    return notify
+
+
+_LOCK_RESYNTHESIZING = text(
+    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesizing' FOR UPDATE"
+)
+
+
+def advance_when_sources_ended(session: Session, job_id: uuid.UUID) -> Stage | None:
+    """Moves a locked job on if none of its sources is open; returns the stage it entered."""
+    to = session.scalar(_JOIN, {"job_id": job_id})
+    return None if to is None else Stage(to)
+
+
+_JOIN = text(
+    f"""
+    UPDATE jobs SET {set_clause(LEAVING)}, stage = s.next
+    FROM (
+        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
+        FROM job_sources WHERE job_id = :job_id
+    ) s
+    WHERE id = :job_id AND NOT s.waiting
+    RETURNING stage
+    """  # noqa: S608 - our own words
+)
+
+
+def mark_parts_deleted(session: Session, job_ids: Sequence[uuid.UUID], *, images: bool, captions: bool) -> None:
+    """Records when images, captions or both of these jobs were deleted; the first time stands."""
+    given = {"job_ids": list(job_ids), "images": images, "captions": captions}
+    if job_ids:
+        session.execute(_MARK_PARTS_DELETED, given)
+
+
+def mark_deleted(session: Session, job_id: uuid.UUID) -> None:
+    """Records that a job was deleted whole, and that it has no deliveries any more."""
+    session.execute(_MARK_DELETED, {"id": job_id})
+    mark_parts_deleted(session, [job_id], images=True, captions=True)
+
+
+_MARK_PARTS_DELETED = text(
+    """  # noqa: S608 - our own words
+    UPDATE jobs SET
+        images_deleted_at = CASE WHEN :images THEN coalesce(images_deleted_at, clock_timestamp())
+                                 ELSE images_deleted_at END,
+        captions_deleted_at = CASE WHEN :captions THEN coalesce(captions_deleted_at, clock_timestamp())
+                                   ELSE captions_deleted_at END
+    WHERE id = ANY(:job_ids)
+    """
+)
+_MARK_DELETED = text("UPDATE jobs SET deleted_at = clock_timestamp(), notify = false WHERE id = :id")

@@ -65,7 +65,8 @@ class Snapshots:
 
         Over whatever is there but a tombstone: whoever ended the job may be slower than whoever deleted it since.
         """
-        job_ended(document)
+        ended = document.completed_at
+        job_ended(document.status, (ended - document.created_at).total_seconds() if ended else None, document.timings)
         self._settle(tenant_id, document.id, document.model_dump_json().encode())
 
     def store_tombstone(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:

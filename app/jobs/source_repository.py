@@ -21,14 +21,15 @@ from sqlalchemy import (
     Text,
     and_,
     column,
+    func,
     select,
     text,
+    update,
 )
 from sqlalchemy.orm import Session
 
-from app.db.models import Job, JobSource, Stage
-from app.jobs.repository import AFTER_SOURCES, LEAVING, STILL_OPEN, set_clause
-from app.webhooks import deliveries
+from app.db.models import Job, JobSource
+from app.jobs.repository import STILL_OPEN, lock_resynthesizing
 from attribution.ports import SourceState
 
 # In which workers have something to do. A source that awaits references is open, too, but nobody's.
@@ -83,6 +84,19 @@ class SourceOutcome:
     generated_images: Sequence[Mapping[str, Any]] = ()
 
 
+def list_for_job(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
+    """The job's sources in catalog order."""
+    return session.scalars(_SOURCES, {"job_id": job_id}).all()
+
+
+_OF_SOURCES = ", ".join(each.name for each in JobSource.__table__.columns)
+_SOURCES = select(JobSource).from_statement(
+    text(f"SELECT {_OF_SOURCES} FROM job_sources WHERE job_id = :job_id ORDER BY position").columns(  # noqa: S608 - our own words
+        *JobSource.__table__.columns
+    )
+)
+
+
 def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[PendingSource]:
     """The sources to be generated now, in catalog order; starts the sweep's clock for them."""
     rows = [PendingSource(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
@@ -90,7 +104,7 @@ def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[Pe
 
 
 _FAN_OUT = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
     WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
     RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.images_per_source,
@@ -184,19 +198,16 @@ def source_claim_fence(claimed: JobSource) -> ColumnElement[bool]:
 
 
 def get_job_of_claim(session: Session, claimed: JobSource) -> Job | None:
-    """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
-    if lock_job(session, claimed.job_id) is None:
+    """The job of a claim that stands, with its row lock, in order to end it; None where the claim was fenced off."""
+    if lock_resynthesizing(session, claimed.job_id) is None:
         return None
     if session.scalar(select(JobSource.source).where(source_claim_fence(claimed))) is None:
         return None
     return session.get_one(Job, claimed.job_id, populate_existing=True)
 
 
-def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> tuple[set[str], Stage | None]:
-    """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
-    notify = lock_job(session, job_id)
-    if notify is None:
-        return set(), None
+def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> set[str]:
+    """Ends claimed sources of a job that the session has locked; returns those whose claim stood."""
     ends = [
         {
             "source": outcome.row.source,
@@ -207,10 +218,7 @@ def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOut
         }
         for outcome in outcomes
     ]
-    stood = set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
-    if notify:
-        deliveries.insert_sources_finished(session, job_id, stood)
-    return stood, advance_when_all_ended(session, job_id)
+    return set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,16 +231,11 @@ class ExistingImages:
     whole: bool
 
 
-def insert_existing_images(
-    session: Session, job_id: uuid.UUID, taken: Sequence[ExistingImages]
-) -> tuple[set[str], Stage | None, bool]:
-    """Gives sources that nobody has claimed yet generated images that were made before; those that have all are done.
+def insert_existing_images(session: Session, job_id: uuid.UUID, existing: Sequence[ExistingImages]) -> set[str]:
+    """Gives sources that were never claimed images that exist already; those that have all are done.
 
-    Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
+    The session has locked the job. Returns the sources that took theirs.
     """
-    notify = lock_job(session, job_id)
-    if notify is None:
-        return set(), None, False
     begins = [
         {
             "source": each.source,
@@ -240,18 +243,13 @@ def insert_existing_images(
             "reason": each.reason if each.whole else None,
             "generated_images": list(each.generated_images),
         }
-        for each in taken
+        for each in existing
     ]
-    stood = set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
-    ended = {each.source for each in taken if each.whole and each.source in stood}
-    if not ended:
-        return stood, None, False
-    told = notify and deliveries.insert_sources_finished(session, job_id, ended)
-    return stood, advance_when_all_ended(session, job_id), told
+    return set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
 
 
 _BEGIN_WITH = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources s SET state = b.state, reason = b.reason, generated_images = b.generated_images,
                              started_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END,
                              completed_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END
@@ -263,7 +261,7 @@ _BEGIN_WITH = text(
 
 
 _FINISH = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources s SET state = e.state, reason = e.reason, generated_images = e.generated_images,
                              lease_until = NULL, completed_at = clock_timestamp()
     FROM jsonb_to_recordset(CAST(:ends AS jsonb))
@@ -281,7 +279,7 @@ def save_generated_images(session: Session, claimed: JobSource, generated_images
 
 
 _KEEP = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources SET generated_images = CAST(:generated_images AS jsonb),
                            timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
@@ -296,7 +294,7 @@ def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
 
 
 _PARK = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, requeues = 0,
                            requeued_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
@@ -315,41 +313,33 @@ def release_claim(session: Session, claimed: JobSource) -> None:
 
 
 _RELEASE = text(
-    """
+    """  # noqa: S608 - our own words
     UPDATE job_sources SET state = 'pending', lease_until = NULL, requeued_at = clock_timestamp()
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
     """
 )
 
 
-def lock_job(session: Session, job_id: uuid.UUID) -> bool | None:
-    """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
-
-    None when it is not being resynthesized (any more).
-    """
-    notify: bool | None = session.scalar(_LOCK, {"job_id": job_id})
-    return notify
-
-
-_LOCK = text(
-    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesizing' FOR UPDATE"
-)
+def release_claim_uncounted(session: Session, claimed: JobSource) -> bool:
+    """Gives a claim back without counting it as an attempt: its worker stops. False when it was fenced off."""
+    values = {
+        "state": SourceState.PENDING,
+        "attempt": JobSource.attempt - 1,
+        "lease_until": None,
+        "requeued_at": func.clock_timestamp(),
+    }
+    statement = update(JobSource).where(source_claim_fence(claimed)).values(values).returning(JobSource.source)
+    return session.scalar(statement) is not None
 
 
-def advance_when_all_ended(session: Session, job_id: uuid.UUID) -> Stage | None:
-    """Moves a locked job on if none of its sources is open; returns the stage it entered."""
-    to = session.scalar(_JOIN, {"job_id": job_id})
-    return None if to is None else Stage(to)
+def mark_open_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:
+    """Ends what was still waited for of a job that this session has ended."""
+    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
 
 
-_JOIN = text(
+_SKIP_SOURCES = text(
     f"""
-    UPDATE jobs SET {set_clause(LEAVING)}, stage = s.next
-    FROM (
-        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
-        FROM job_sources WHERE job_id = :job_id
-    ) s
-    WHERE id = :job_id AND NOT s.waiting
-    RETURNING stage
+    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
+    WHERE job_id = :job_id AND {STILL_OPEN}
     """  # noqa: S608 - our own words
 )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -112,11 +112,6 @@ def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> W
         )
         .returning(WebhookDelivery)
     ).one()
-
-
-def delete_for_job(session: Session, job_id: uuid.UUID) -> None:
-    """Deletes what was told of a job, and what was still to be told: payloads repeat what is being deleted."""
-    session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
 
 
 @dataclass(frozen=True, slots=True)

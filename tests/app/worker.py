@@ -11,8 +11,8 @@ from sqlalchemy import text
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, Job
 from app.documents import job_document
-from app.jobs import insertion, repository
-from app.jobs.insertion import NewJob, NewSource
+from app.jobs import acceptance, repository, source_repository
+from app.jobs.acceptance import NewJob, NewSource
 from app.jobs.snapshots import Snapshots
 from app.vendors.budget import sum_by_source
 
@@ -43,7 +43,7 @@ def accept(database: Database, tenant_id: uuid.UUID = DEFAULT_TENANT, **options:
     ]
     given = {"image": None, "images_per_source": 1, "deadline": timedelta(hours=1)} | options
     with database.transaction(durable=False) as session:
-        return insertion.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
+        return acceptance.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
 
 
 def move(database: Database, job_id: uuid.UUID, stage: str | None, **states: str) -> None:
@@ -81,6 +81,6 @@ def end(
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, repository.list_sources(session, job_id), sum_by_source(session, job))
+        document = job_document(job, source_repository.list_for_job(session, job_id), sum_by_source(session, job))
     if snapshots is not None:
         snapshots.store_ended(job.tenant_id, document)

@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
 from app.documents import JobDocument, job_document
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs import repository, source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.broker import Broker
 from app.queue.steps import (
     NOTIFY_TASK,
@@ -166,10 +166,12 @@ class Bench:
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.database.transaction() as session:
-            return {row.source: row for row in repository.list_sources(session, job_id)}
+            return {row.source: row for row in source_repository.list_for_job(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
         with self.process.database.transaction() as session:
-            return job_document(job, repository.list_sources(session, job_id), budget.sum_by_source(session, job))
+            return job_document(
+                job, source_repository.list_for_job(session, job_id), budget.sum_by_source(session, job)
+            )

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.db import blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobSource, JobStatus, Stage, Tenant, WebhookDelivery
-from app.jobs import repository
+from app.jobs import source_repository
 from app.jobs.deletion import delete_job
 from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep
 from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQUESTS
@@ -305,7 +305,7 @@ def test_tenants_share_only_where_that_is_switched_on(bench: Make, shared: bool)
     drop(here, first)
     with here.process.database.transaction() as session:
         job = session.get_one(Job, theirs)
-        rows = repository.list_sources(session, theirs)
+        rows = source_repository.list_for_job(session, theirs)
         assert job.status == JobStatus.SUCCEEDED
         assert str(first) not in repr([job.result, [row.generated_images for row in rows]])
         for row in rows:

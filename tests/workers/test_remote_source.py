@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.db.models import DEFAULT_TENANT, JobStatus
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
-from app.jobs.retention import delete_expired_captions
+from app.jobs.deletion import delete_expired_captions
 from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable

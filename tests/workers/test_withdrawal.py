@@ -18,7 +18,7 @@ from sqlalchemy import insert, select, text, update
 from app.api import create_app
 from app.db import blobs
 from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
+from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
 from workers.retain import retain
@@ -107,7 +107,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
         def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> blobs.StoredBlob:
             blob = put(self, tenant_id, data, media_type)
             with here.process.database.transaction() as session:
-                repository.mark_canceled(session, DEFAULT_TENANT, job_id)
+                service.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
     object.__setattr__(here.process, "blobs", Late(here.process.settings.blobs.url))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import USD, Base
+from app.db.models.base import USD, Base, Clearing, personal
 
 DEFAULT_TENANT = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
@@ -65,7 +65,7 @@ class IdempotencyKey(Base):
     lease_until: Mapped[datetime]
     status: Mapped[int | None] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any] | None]
-    body: Mapped[str | None]
+    body: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)  # repeats the caption
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import USD, Base, one_of
+from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -109,19 +109,19 @@ class Job(ClaimableStep, Base):
     stage_entered_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # What was asked. An image that comes by URL is null until it is fetched.
     images_per_source: Mapped[int] = mapped_column(SmallInteger)
-    prompt: Mapped[str | None]
-    seed: Mapped[int | None] = mapped_column(BigInteger)
+    prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    seed: Mapped[int | None] = personal(kind=BigInteger)
     # How it is to be answered: "distance" and "aggregate", see app.db.method_options; "captioner" and "embedder" where they are
     # named. What is not there is as the settings say.
-    method_options: Mapped[dict[str, Any] | None]
+    method_options: Mapped[dict[str, Any] | None] = personal()
     # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
-    external_scores: Mapped[dict[str, Any] | None]
-    image_url: Mapped[str | None]
-    image: Mapped[dict[str, Any] | None]
-    query_blob: Mapped[str | None]
-    external_id: Mapped[str | None]
+    external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
+    image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
+    image: Mapped[dict[str, Any] | None] = personal()
+    query_blob: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
+    external_id: Mapped[str | None] = personal()
     # The caller's own, echoed. "metadata" belongs to SQLAlchemy.
-    labels: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    labels: Mapped[dict[str, Any] | None] = personal(name="metadata")
     cancel_at: Mapped[datetime | None]
     # Whether anybody is to be told: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
     # Whether nothing may leave the house for it, and what its calls may cost; null: no bound (an older version's job).
@@ -131,16 +131,16 @@ class Job(ClaimableStep, Base):
     spent_usd: Mapped[Decimal] = mapped_column(USD, server_default=text("0"))
     calls: Mapped[int] = mapped_column(server_default=text("0"))
     notify: Mapped[bool] = mapped_column(server_default=text("false"))
-    webhook_url: Mapped[str | None]
-    webhook_events: Mapped[list[Any] | None]
+    webhook_url: Mapped[str | None] = personal()
+    webhook_events: Mapped[list[Any] | None] = personal()
     # What came of it.
-    evidence: Mapped[dict[str, Any] | None]
-    caption: Mapped[str | None]
-    captioner: Mapped[str | None]
-    features_blob: Mapped[str | None]
-    embedder: Mapped[str | None]
-    result: Mapped[dict[str, Any] | None]
-    error: Mapped[dict[str, Any] | None]
+    evidence: Mapped[dict[str, Any] | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    caption: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    captioner: Mapped[str | None] = personal(Clearing.SCREENING)
+    features_blob: Mapped[str | None] = personal()
+    embedder: Mapped[str | None] = personal()
+    result: Mapped[dict[str, Any] | None] = personal(to={Clearing.CAPTIONS: "jsonb_set(result, '{caption}', 'null')"})
+    error: Mapped[dict[str, Any] | None] = personal()
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default=text(str(RESULT_SCHEMA_VERSION)))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -150,15 +150,22 @@ class Job(ClaimableStep, Base):
     # The cache. `result_key` names file and options, `pipeline_fingerprint` how the answer came about; both until it may no longer be
     # used again. `cached_from` is the job that may have the answer already, and has it once this one succeeded.
     cache: Mapped[bool] = mapped_column(server_default=text("true"))
-    result_key: Mapped[str | None]
-    pipeline_fingerprint: Mapped[str | None]
-    screening_fingerprint: Mapped[str | None]
-    result_computed_at: Mapped[datetime | None]  # where older than `completed_at`
-    cached_from: Mapped[uuid.UUID | None]
+    result_key: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.CAPTIONS, Clearing.SCREENING)
+    pipeline_fingerprint: Mapped[str | None] = personal()
+    screening_fingerprint: Mapped[str | None] = personal()
+    result_computed_at: Mapped[datetime | None] = personal()  # where older than `completed_at`
+    cached_from: Mapped[uuid.UUID | None] = personal()
     # What was deleted of it. A tombstone keeps the id and the times, nothing that was asked or answered.
     images_deleted_at: Mapped[datetime | None]
     captions_deleted_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+
+
+# Prompts of vendors were made of the caption.
+_WITHOUT_PROMPTS = """(
+    SELECT coalesce(jsonb_agg(generated_image - 'prompt' ORDER BY place), '[]')
+    FROM jsonb_array_elements(generated_images) WITH ORDINALITY AS each (generated_image, place)
+)"""
 
 
 class JobSource(ClaimableStep, Base):
@@ -171,6 +178,7 @@ class JobSource(ClaimableStep, Base):
         Index("ix_job_sources_drain", "source", "requeued_at", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
         Index("ix_job_sources_waiting", "source", "job_id", postgresql_where=WAITING),
+        DELETED_WITH_JOB,
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -194,7 +202,9 @@ class JobSource(ClaimableStep, Base):
     next_attempt_at: Mapped[datetime | None]
     # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not generated again. It has a
     # "prompt" where a vendor generated another text than the caption, and "generated_at" where it came from the cache.
-    generated_images: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    generated_images: Mapped[list[Any]] = mapped_column(
+        server_default=text("'[]'::jsonb"), info={"personal": {Clearing.CAPTIONS: _WITHOUT_PROMPTS}}
+    )
 
 
 class Blob(Base):
@@ -220,6 +230,7 @@ class BlobReference(Base):
         ForeignKeyConstraint(["tenant_id", "sha256"], ["blobs.tenant_id", "blobs.sha256"]),
         Index(None, "tenant_id", "sha256"),
         Index("ix_blob_references_cache", "cache_key", "tenant_id", postgresql_where=text("cache_key IS NOT NULL")),
+        DELETED_WITH_JOB,
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -227,5 +238,5 @@ class BlobReference(Base):
     tenant_id: Mapped[uuid.UUID]
     sha256: Mapped[str]
     # Of a generated image: the question that it answers, as long as it may be used again, and when it was generated.
-    cache_key: Mapped[str | None]
+    cache_key: Mapped[str | None] = personal(Clearing.CAPTIONS)
     generated_at: Mapped[datetime | None]

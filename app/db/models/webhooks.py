@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import Base
+from app.db.models.base import DELETED_WITH_JOB, Base
 
 
 class WebhookEndpoint(Base):
@@ -37,6 +37,7 @@ class WebhookDelivery(Base):
         Index(None, "job_id"),
         Index(None, "tenant_id", "id"),
         Index(None, "endpoint_id", "id"),
+        DELETED_WITH_JOB,
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))

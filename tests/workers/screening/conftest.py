@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs import source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.steps import queue_of, stage_step
 from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
@@ -142,7 +142,7 @@ class Screened:
     def assert_never_generated(self, job: Job) -> None:
         """No source was ever asked."""
         with self.bench.process.database.transaction() as session:
-            rows = repository.list_sources(session, job.id)
+            rows = source_repository.list_for_job(session, job.id)
         assert {(row.state, row.attempt) for row in rows} == {(SourceState.PENDING, 0)}
 
 
