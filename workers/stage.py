@@ -9,7 +9,7 @@ import structlog
 
 from app.db import blobs
 from app.db.blobs import StoredBlob
-from app.db.models import Job, JobSource, Stage
+from app.db.models import Job, JobSource, SourceSpend, Stage
 from app.documents import job_document
 from app.errors import JobFailure, ScreeningRefused, ServiceError, StepFailed
 from app.jobs import repository, service, source_repository
@@ -191,7 +191,7 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn |
 
 
 def _tell_success(
-    process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[budget.SourceSpend] = ()
+    process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()
 ) -> None:
     process.snapshots.store_ended(job.tenant_id, job_document(job, sources, spent))
     if job.notify:

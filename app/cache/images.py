@@ -94,7 +94,7 @@ def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[
 
 # In the order in which `blobs.insert_references` and `blobs.mark_unreferenced_deleted` take their locks.
 _ADOPT = text(
-    """  # noqa: S608 - our own words
+    """
     WITH uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
             AS uses (role text, tenant_id uuid, sha256 text, cache_key text, generated_at timestamptz)
@@ -122,7 +122,7 @@ def lock(session: Session, addresses: Collection[tuple[uuid.UUID, str]]) -> None
 
 
 _LOCK = text(
-    """  # noqa: S608 - our own words
+    """
     SELECT FROM blobs WHERE (tenant_id, sha256) IN (
         SELECT tenant_id, sha256 FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS a (tenant_id uuid, sha256 text)
     )
@@ -163,7 +163,7 @@ def evict(session: Session, ttl: timedelta, max_entries: int, max_bytes: int) ->
 
 
 _EVICT = text(
-    """  # noqa: S608 - our own words
+    """
     WITH entries AS (
         SELECT r.tenant_id, r.cache_key, max(CAST(r.job_id AS text)) AS used, max(b.size) AS size,
                min(r.generated_at) AS generated_at

@@ -290,7 +290,7 @@ def delete_old_tombstones(session: Session, longer_than: timedelta) -> None:
 
 
 _FORGET_GONE = text(
-    """  # noqa: S608 - our own words
+    """
     DELETE FROM blobs b WHERE deleted_at < now() - :span AND NOT EXISTS (
         SELECT FROM blob_references r WHERE r.tenant_id = b.tenant_id AND r.sha256 = b.sha256
     )

@@ -191,7 +191,7 @@ def requeue_stale_jobs(session: Session, patience: timedelta) -> Sequence[tuple[
         .values(requeued_at=func.clock_timestamp(), requeues=Job.requeues + 1)
         .returning(Job.id, Job.stage)
     )
-    return [(job_id, Stage(stage)) for job_id, stage in rows]
+    return [(job_id, Stage(stage)) for job_id, stage in rows if stage is not None]
 
 
 def mark_crashed_jobs_failed(session: Session, attempts: int) -> Sequence[Job]:

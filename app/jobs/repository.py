@@ -308,7 +308,7 @@ def mark_deleted(session: Session, job_id: uuid.UUID) -> None:
 
 
 _MARK_PARTS_DELETED = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE jobs SET
         images_deleted_at = CASE WHEN :images THEN coalesce(images_deleted_at, clock_timestamp())
                                  ELSE images_deleted_at END,

@@ -104,7 +104,7 @@ def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[Pe
 
 
 _FAN_OUT = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
     WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
     RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.images_per_source,
@@ -249,7 +249,7 @@ def insert_existing_images(session: Session, job_id: uuid.UUID, existing: Sequen
 
 
 _BEGIN_WITH = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources s SET state = b.state, reason = b.reason, generated_images = b.generated_images,
                              started_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END,
                              completed_at = CASE WHEN b.state = 'done' THEN clock_timestamp() END
@@ -261,7 +261,7 @@ _BEGIN_WITH = text(
 
 
 _FINISH = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources s SET state = e.state, reason = e.reason, generated_images = e.generated_images,
                              lease_until = NULL, completed_at = clock_timestamp()
     FROM jsonb_to_recordset(CAST(:ends AS jsonb))
@@ -279,7 +279,7 @@ def save_generated_images(session: Session, claimed: JobSource, generated_images
 
 
 _KEEP = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources SET generated_images = CAST(:generated_images AS jsonb),
                            timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
@@ -294,7 +294,7 @@ def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
 
 
 _PARK = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, requeues = 0,
                            requeued_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
@@ -313,7 +313,7 @@ def release_claim(session: Session, claimed: JobSource) -> None:
 
 
 _RELEASE = text(
-    """  # noqa: S608 - our own words
+    """
     UPDATE job_sources SET state = 'pending', lease_until = NULL, requeued_at = clock_timestamp()
     WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
     """

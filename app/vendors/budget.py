@@ -84,7 +84,7 @@ def settle(session: Session, call_id: uuid.UUID, outcome: SourceState, usd: Deci
 
 
 _SETTLE = text(
-    """  # noqa: S608 - our own words
+    """
     WITH call AS (
         UPDATE source_calls SET settled_usd = :usd, outcome = :outcome, settled_at = clock_timestamp()
         WHERE id = :id AND settled_at IS NULL
@@ -116,7 +116,7 @@ def sum_by_source(session: Session, job: Job) -> Sequence[SourceSpend]:
 
 
 _SPENT = text(
-    """  # noqa: S608 - our own words
+    """
     SELECT source, sent, external, count(*) AS calls, sum(images) AS images,
            sum(coalesce(settled_usd, reserved_usd)) AS usd, count(*) FILTER (WHERE settled_at IS NULL) AS unsettled
     FROM source_calls WHERE job_id = :job_id GROUP BY source, sent, external ORDER BY source, sent

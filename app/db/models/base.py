@@ -70,4 +70,5 @@ def personal(
         kind: Its type where the attribute's annotation does not say it.
     """
     marks = dict.fromkeys((*clearings, Clearing.DELETION), "NULL") | dict(to or {})
-    return mapped_column(*filter(None, (name, kind)), info={"personal": marks})
+    arguments: list[Any] = [each for each in (name, kind) if each is not None]
+    return mapped_column(*arguments, info={"personal": marks})
