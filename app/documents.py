@@ -191,8 +191,8 @@ class JobDocument(Document):
     query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or deleted")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     images_per_source: int
-    distance: DistanceName | None = Field(None, description="null for jobs of before it could be chosen")
-    aggregate: Aggregate | None = Field(None, description="null for jobs of before it could be chosen")
+    distance: DistanceName = Field(description="by which the ranking is made")
+    aggregate: Aggregate = Field(description="which similarity stands for a source")
     external_scores: dict[str, float] | None = Field(
         None, description="another method's scores, as the caller gave them"
     )
@@ -239,15 +239,15 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_deleted_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         images_per_source=job.images_per_source,
-        distance=(job.method_options or {}).get("distance"),
-        aggregate=(job.method_options or {}).get("aggregate"),
+        distance=job.method_options.distance,
+        aggregate=job.method_options.aggregate,
         external_scores=(job.external_scores or {}).get("scores"),
         fusion_weight=(job.external_scores or {}).get("weight"),
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
-        captioner=(job.method_options or {}).get("captioner"),
-        embedder=(job.method_options or {}).get("embedder"),
+        captioner=job.method_options.captioner,
+        embedder=job.method_options.embedder,
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),
@@ -300,9 +300,7 @@ def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
 
 
 def _taken(row: JobSource) -> bool:
-    return bool(row.generated_images) and all(
-        "generated_at" in generated_image for generated_image in row.generated_images
-    )
+    return bool(row.generated_images) and all(image.generated_at is not None for image in row.generated_images)
 
 
 def _images(job: Job) -> str:
@@ -320,8 +318,10 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         state=SourceState(row.state),
         reason=row.reason,
         warning=row.warning,
-        seeds=[generated_image["seed"] for generated_image in row.generated_images],
-        generated_images=[] if job.images_deleted_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        seeds=[image.seed for image in row.generated_images],
+        generated_images=[]
+        if job.images_deleted_at
+        else [f"{_images(job)}/{row.source}/{image.k}" for image in row.generated_images],
         prompts=_resynthesized(row),
         cached=_taken(row),
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
@@ -332,10 +332,5 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
 
 def _resynthesized(row: JobSource) -> list[str | None]:
     """The texts that were generated; nothing where all of them are the caption."""
-    prompts = [generated_image.get("prompt") for generated_image in row.generated_images]
+    prompts = [image.prompt for image in row.generated_images]
     return prompts if any(prompts) else []
-
-
-def _ks(row: JobSource) -> list[int]:
-    """Where its generated images lie: some of them may be missing in between."""
-    return [generated_image.get("k", place) for place, generated_image in enumerate(row.generated_images)]

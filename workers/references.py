@@ -60,8 +60,8 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
 
 def screen_references(process: Process, row: JobSource) -> None:
     """Raises ScreeningRefused at the first generated image that a hook says no to, and what the hooks raise."""
-    for generated_image in row.generated_images:
-        read = partial(process.blobs.get, row.tenant_id, generated_image["blob"])
+    for image in row.generated_images:
+        read = partial(process.blobs.get, row.tenant_id, image.blob)
         process.screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
 
 

@@ -3,7 +3,7 @@
 import structlog
 
 from app.cache import images
-from app.db import blobs
+from app.db import blob_repository
 from app.jobs import deletion, idempotency, retention_repository
 from workers.process import Process
 
@@ -60,11 +60,11 @@ def _forget_keys(process: Process) -> bool:
 def _delete_strays(process: Process) -> None:
     span = process.settings.retention.strays_after
     with process.database.statement() as session:
-        blobs.delete_old_tombstones(session, span)
+        blob_repository.delete_old_tombstones(session, span)
     for addresses in process.blobs.listed(span):
         with process.database.transaction(durable=False) as session:
-            unknown = blobs.list_unrecorded(session, addresses)
+            unknown = blob_repository.list_unrecorded(session, addresses)
         if unknown:
             with process.database.transaction() as session:
-                process.blobs.delete_all(blobs.mark_unreferenced_deleted(session, unknown))
+                process.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, unknown))
             log.warning("strays_deleted", blobs=len(unknown))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from app.cache import results
+from app.db.blob_repository import QUERY
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
 from app.jobs import source_repository
@@ -49,7 +50,7 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
             "screening_fingerprint": state,
             "cached_from": None,
         },
-        blobs={"query": query},
+        blobs={QUERY: query},
     )
     return passed if donor is None else Reuse(donor.id, PassedScreening(state, evidence), passed)
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import structlog
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, SourceSpend, Stage
 from app.documents import job_document
@@ -154,7 +154,7 @@ def captions_remotely(process: Process, job: Job) -> bool:
     if job.prompt is not None:
         return False
     try:
-        return process.models.captioning(job.method_options)[1].waits
+        return process.models.captioning(job.method_options.captioner)[1].waits
     except ConfigurationError:
         return False
 
@@ -181,7 +181,7 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn |
     ttl = process.settings.cache.ttl
     with process.database.transaction() as session:
         found = service.succeed_from_cached_job(session, job, outcome.donor, ttl, outcome.passed)
-        lost = [] if found is None else blobs.insert_references(session, job.id, outcome.otherwise.blobs)
+        lost = [] if found is None else blob_repository.insert_references(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
         return _advance(process, job, stage, outcome.otherwise)
@@ -190,9 +190,7 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn |
     return None
 
 
-def _tell_success(
-    process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()
-) -> None:
+def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> None:
     process.snapshots.store_ended(job.tenant_id, job_document(job, sources, spent))
     if job.notify:
         process.broker.enqueue([notify_step()])

@@ -78,8 +78,8 @@ def lookup_parameters(job: Job) -> dict[str, Any]:
         "result_key": job.result_key,
         "prompt": job.prompt,
         "local_only": job.local_only,
-        "caption_part": caption_part(job.method_options),
-        "rank_part": rank_part(job.method_options),
+        "caption_part": caption_part(job.method_options.captioner),
+        "rank_part": rank_part(job.method_options.embedder),
     }
 
 

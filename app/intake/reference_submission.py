@@ -5,7 +5,7 @@ import uuid
 import structlog
 from anyio import to_thread
 
-from app.db import blobs as stored
+from app.db import blob_repository
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
 from app.documents import JobDocument, job_document
@@ -70,7 +70,7 @@ class ReferenceSubmission:
             job, new = reference_repository.accept_references(
                 session, tenant_id, job_id, source, [blob.sha256 for blob in generated_images]
             )
-            lost = stored.insert_references(session, job_id, roles(source, generated_images)) if new else []
+            lost = blob_repository.insert_references(session, job_id, roles(source, generated_images)) if new else []
             document = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
         self._blobs.put_all(lost)
         if new:
@@ -81,5 +81,5 @@ class ReferenceSubmission:
         """What was not taken is not kept."""
         with self._database.transaction() as session:
             self._blobs.delete_all(
-                stored.mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
+                blob_repository.mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
             )

@@ -15,9 +15,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.cache.reusable_jobs import NEWEST_ID, caption_part, rank_part
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
+from app.db.types import ImageRecord, MethodOptions, image_documents
 from app.errors import InvalidRequest
 from app.jobs import admission
 from app.jobs.repository import JSON_COLUMNS
@@ -41,7 +42,7 @@ class NewSource:
     warning: str | None = None
     external: bool = False  # whether prompts would leave the house
     origin: Origin = Origin.GENERATOR
-    generated_images: tuple[Mapping[str, Any], ...] = ()  # of one that is done as it comes
+    generated_images: tuple[ImageRecord, ...] = ()  # of one that is done as it comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class NewJob:
     images_per_source: int
     sources: Sequence[NewSource]
     deadline: timedelta
+    method_options: MethodOptions
     prompt: str | None = None
     seed: int | None = None
-    method_options: dict[str, Any] | None = None
     image_url: str | None = None
     external_id: str | None = None
     labels: dict[str, Any] | None = None
@@ -89,23 +90,35 @@ class AcceptedJob:
 def accept(
     session: Session, new: NewJob, uses: Mapping[str, StoredBlob] | None = None, concurrent_jobs: int = 10**9
 ) -> AcceptedJob:
-    """Inserts the job; `uses` are its blobs by role, see `blobs.insert_references`. The commit will wait for the disk.
+    """Inserts the job; `uses` are its blobs by role, see `blob_repository.insert_references`. The commit will wait for the disk.
 
     `concurrent_jobs` is what a tenant may have open that has no limit of its own. Raises InvalidRequest for a budget
     that is more than the tenant may ask for: nothing may then be committed.
     """
-    used = blobs.sorted_by_hash(uses or {})
+    used = blob_repository.sorted_by_hash(uses or {})
     given = {
         field: json.dumps(value) if field in JSON_COLUMNS and value is not None else value
         for field, value in ((name, getattr(new, name)) for name in _GIVEN)
     }
     rows = [
         {name: getattr(source, name) for name in _OF_A_SOURCE}
-        | {"position": position, "timeout": source.timeout.total_seconds()}
+        | {
+            "position": position,
+            "timeout": source.timeout.total_seconds(),
+            "generated_images": image_documents(source.generated_images),
+        }
         for position, source in enumerate(new.sources)
     ]
-    given |= {"rows": json.dumps(rows), "records": blobs.reference_records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"caption_part": caption_part(new.method_options), "rank_part": rank_part(new.method_options)}
+    given |= {
+        "rows": json.dumps(rows),
+        "records": blob_repository.reference_records(used),
+        "concurrent_jobs": concurrent_jobs,
+    }
+    given |= {
+        "method_options": json.dumps(new.method_options.document()),
+        "caption_part": caption_part(new.method_options.captioner),
+        "rank_part": rank_part(new.method_options.embedder),
+    }
     given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
@@ -214,7 +227,7 @@ _ACCEPT = text(
             timeout float, state text, reason text, warning text, external boolean,
             origin text, generated_images jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
-    ), {blobs.references_cte("job")}
+    ), {blob_repository.references_cte("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
     FROM job, durable, ({admission.TENANT_SHARE}) AS share
     """.split()  # noqa: S608 - our own words

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from app.cache.results import lookup_parameters
 from app.cache.reusable_jobs import USABLE
+from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, JobSource
-from app.jobs.repository import ENDING, set_clause
+from app.jobs.repository import ENDING, OF_JOBS, returning_jobs, set_clause
 from app.screening.repository import SCREENING_FINGERPRINT
 
 
@@ -68,9 +69,8 @@ _ANSWER = {
 # Deleting, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it. A job
 # that was deleted since this statement began is looked at again as its lock is taken, and is not usable then.
 # Of the references all but the upload, which the job has itself and is the same.
-_END = select(Job).from_statement(
-    text(
-        f"""
+_END = returning_jobs(
+    f"""
         WITH cached AS (
             SELECT {", ".join(f"d.{column.name} AS cached_{column.name}" for column in Job.__table__.columns)}
             FROM jobs d
@@ -80,17 +80,16 @@ _END = select(Job).from_statement(
             UPDATE jobs SET {set_clause({**ENDING, **_ANSWER})}, status = 'succeeded'
             FROM cached
             WHERE id = :id AND status IN ('queued', 'processing') AND stage = :stage AND attempt = :attempt
-            RETURNING jobs.*
+            RETURNING {OF_JOBS}
         ), referred AS (
             INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, generated_at)
             SELECT ended.id, r.role, r.tenant_id, r.sha256, r.cache_key, r.generated_at
             FROM ended, blob_references r
-            WHERE r.job_id = :cached_job_id AND r.role <> 'original'
+            WHERE r.job_id = :cached_job_id AND r.role <> '{ORIGINAL}'
             ON CONFLICT (job_id, role) DO NOTHING
         )
         SELECT * FROM ended
         """  # noqa: S608 - our own words
-    )
 )
 _COPY_SOURCES = select(JobSource).from_statement(
     text(
@@ -105,5 +104,5 @@ _COPY_SOURCES = select(JobSource).from_statement(
         WHERE s.job_id = :id AND d.job_id = :cached_job_id AND d.source = s.source
         RETURNING {", ".join(f"s.{column.name}" for column in JobSource.__table__.columns)}
         """  # noqa: S608 - our own words
-    )
+    ).columns(*JobSource.__table__.columns)
 )

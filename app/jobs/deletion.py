@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.access import audit
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import Address, Blobs
 from app.db.database import Database
 from app.db.models import Clearing, Job
@@ -43,7 +43,7 @@ def delete_job(
             return False
         if job.deleted_at is None:
             repository.mark_canceled(session, tenant_id, job_id)
-            addresses = blobs.delete_references(session, job_id)
+            addresses = blob_repository.delete_references(session, job_id)
             personal_data.clear(session, Clearing.DELETION, [job_id])
             repository.mark_deleted(session, job_id)
             audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
@@ -59,7 +59,7 @@ def delete_refused(session: Session, store: Blobs, job: Job, error: ScreeningRef
     The bytes go before the commit: raises StorageUnavailable without the store, and the stage is tried again until
     they are gone.
     """
-    store.delete_all(blobs.delete_references(session, job.id))
+    store.delete_all(blob_repository.delete_references(session, job.id))
     personal_data.clear(session, Clearing.SCREENING, [job.id])
     repository.mark_parts_deleted(session, [job.id], images=True, captions=True)
     detail = error.extensions.get("screening", {})
@@ -74,7 +74,7 @@ def delete_expired_images(session: Session, span: timedelta) -> tuple[Sequence[J
     jobs = retention_repository.lock_expired_images(session, span)
     addresses: list[Address] = []
     for _, job_id in jobs:
-        addresses += blobs.delete_references(session, job_id, except_for=["features"])
+        addresses += blob_repository.delete_references(session, job_id, except_for=[blob_repository.FEATURES])
     _clear(session, Clearing.IMAGES, jobs)
     return jobs, addresses
 

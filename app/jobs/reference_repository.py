@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, Stage
+from app.db.types import ImageRecord, image_documents
 from app.errors import (
     Deleted,
     NotFound,
@@ -54,12 +55,12 @@ def accept_references(
     `get_awaited` does, and ReferencesConflict where the source has others.
     """
     asked = _find(session, tenant_id, job_id, source, lock=True)
-    had = [generated_image["blob"] for generated_image in asked.row.generated_images]
+    had = [image.blob for image in asked.row.generated_images]
     if asked.row.origin == Origin.REFERENCE and had == list(blobs):
         return asked.job, False
     _check(asked)
-    generated_images = [{"k": k, "seed": None, "blob": blob} for k, blob in enumerate(blobs)]
-    session.execute(_TAKE, {"job_id": job_id, "source": source, "generated_images": json.dumps(generated_images)})
+    documents = json.dumps(image_documents(ImageRecord(k, None, blob) for k, blob in enumerate(blobs)))
+    session.execute(_TAKE, {"job_id": job_id, "source": source, "generated_images": documents})
     session.expire(asked.row)
     return asked.job, True
 
@@ -87,7 +88,7 @@ def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str
     return AwaitedSource(job, row, bool(session.scalar(_LATE, {"job_id": job_id})))
 
 
-_ROW = select(JobSource).from_statement(text("SELECT * FROM job_sources WHERE job_id = :job_id AND source = :source"))
+_ROW = select(JobSource).where(JobSource.job_id == bindparam("job_id"), JobSource.source == bindparam("source"))
 _LATE = text("SELECT deadline_at <= clock_timestamp() FROM jobs WHERE id = :job_id")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage
 from app.errors import Deleted, NotFound, ServiceError
@@ -33,7 +33,7 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "method_options", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
+JSON_COLUMNS = ("image", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
 
 
 OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
@@ -117,7 +117,7 @@ def advance(
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """Moves a claimed job to its next stage; None when the claim was fenced off, and nothing was recorded.
 
-    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blobs.insert_references`.
+    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blob_repository.insert_references`.
     With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
     source is to be waited for, resynthesizing is passed over: the returned job says which stage it entered.
     """
@@ -128,7 +128,7 @@ def advance(
         given["lease"] = claim_for
     if not uses:
         return _leave(session, job, sets, given, values or {}), ()
-    return _leave_using(session, job, sets, given, values or {}, blobs.sorted_by_hash(uses))
+    return _leave_using(session, job, sets, given, values or {}, blob_repository.sorted_by_hash(uses))
 
 
 # With nothing generated there is nothing to embed; ranking then says which sources were not tested, and why.
@@ -178,7 +178,7 @@ def _leave_using(
     used: Sequence[tuple[str, StoredBlob]],
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """One statement: a transaction of its own cost every stage that stores something three round trips."""
-    given = _held(job, given, values) | {"records": blobs.reference_records(used)}
+    given = _held(job, given, values) | {"records": blob_repository.reference_records(used)}
     statement = _leaving_using(tuple(sets.items()), tuple(values))
     row = session.execute(statement, given, execution_options=_ANEW).one_or_none()
     if row is None:
@@ -214,7 +214,7 @@ def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durabl
 def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
     gone = column("gone", ARRAY(Text))
     statement = f"""
-        WITH moved AS ({_leaving(sets, columns)}), {blobs.references_cte("moved")}
+        WITH moved AS ({_leaving(sets, columns)}), {blob_repository.references_cte("moved")}
         SELECT {", ".join(f"moved.{each.name}" for each in Job.__table__.columns)},
                (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
         FROM moved

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource
+from app.db.types import ImageRecord, image_documents
 from app.jobs.repository import STILL_OPEN, lock_resynthesizing
 from attribution.ports import SourceState
 
@@ -76,12 +77,12 @@ class SourceClaim:
 
 @dataclass(frozen=True, slots=True)
 class SourceOutcome:
-    """How a claimed source ends. `generated_images` are {"k", "seed", "blob"} in the order of k."""
+    """How a claimed source ends, with its generated images in the order of k."""
 
     row: JobSource
     state: SourceState
     reason: str | None = None
-    generated_images: Sequence[Mapping[str, Any]] = ()
+    generated_images: Sequence[ImageRecord] = ()
 
 
 def list_for_job(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
@@ -214,7 +215,7 @@ def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOut
             "attempt": outcome.row.attempt,
             "state": outcome.state.value,
             "reason": outcome.reason,
-            "generated_images": list(outcome.generated_images),
+            "generated_images": image_documents(outcome.generated_images),
         }
         for outcome in outcomes
     ]
@@ -226,7 +227,7 @@ class ExistingImages:
     """A waiting source's generated images that were made before, as its row has them, with what was remarked; all or some."""
 
     source: str
-    generated_images: Sequence[Mapping[str, Any]]
+    generated_images: Sequence[ImageRecord]
     reason: str | None
     whole: bool
 
@@ -241,7 +242,7 @@ def insert_existing_images(session: Session, job_id: uuid.UUID, existing: Sequen
             "source": each.source,
             "state": SourceState.DONE if each.whole else SourceState.PENDING,
             "reason": each.reason if each.whole else None,
-            "generated_images": list(each.generated_images),
+            "generated_images": image_documents(each.generated_images),
         }
         for each in existing
     ]
@@ -272,9 +273,9 @@ _FINISH = text(
 )
 
 
-def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[Mapping[str, Any]]) -> bool:
+def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[ImageRecord]) -> bool:
     """Writes down what a claimed source has generated so far, and gives it its time anew; False when it was fenced off."""
-    given = {**_fence(claimed), "generated_images": json.dumps(list(generated_images))}
+    given = {**_fence(claimed), "generated_images": json.dumps(image_documents(generated_images))}
     return session.scalar(_KEEP, given) is not None
 
 

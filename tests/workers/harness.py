@@ -10,6 +10,7 @@ from PIL import Image
 from sqlalchemy import text
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
+from app.db.types import MethodOptions
 from app.documents import JobDocument, job_document
 from app.jobs import repository, source_repository
 from app.jobs.acceptance import NewJob, NewSource, accept
@@ -77,6 +78,7 @@ class Bench:
                 "size": stored.size,
             },
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
@@ -92,6 +94,7 @@ class Bench:
             image_url=url,
             stage=Stage.FETCHING,
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:

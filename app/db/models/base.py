@@ -59,7 +59,8 @@ def personal(
     *clearings: Clearing,
     to: Mapping[Clearing, str] | None = None,
     name: str | None = None,
-    kind: type[TypeEngine[Any]] | None = None,
+    kind: type[TypeEngine[Any]] | TypeEngine[Any] | None = None,
+    nullable: bool | None = None,
 ) -> MappedColumn[Any]:
     """A column that holds personal data: it is set to NULL for these reasons, and always when its job is deleted.
 
@@ -68,7 +69,10 @@ def personal(
         to: For reasons that clear only a part: the SQL expression of what stays.
         name: The column's name where it is not the attribute's.
         kind: Its type where the attribute's annotation does not say it.
+        nullable: True for a column that only the clearing makes null, so that its annotation is not optional.
     """
     marks = dict.fromkeys((*clearings, Clearing.DELETION), "NULL") | dict(to or {})
     arguments: list[Any] = [each for each in (name, kind) if each is not None]
-    return mapped_column(*arguments, info={"personal": marks})
+    if nullable is None:
+        return mapped_column(*arguments, info={"personal": marks})
+    return mapped_column(*arguments, nullable=nullable, info={"personal": marks})

@@ -1,6 +1,7 @@
 """The tables of the job itself: a job, its sources, its bytes. Everything true about an attribution is here."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -20,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
+from app.db.types import ImageRecord, ImageRecordsType, MethodOptions, MethodOptionsType
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -111,9 +113,8 @@ class Job(ClaimableStep, Base):
     images_per_source: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     seed: Mapped[int | None] = personal(kind=BigInteger)
-    # How it is to be answered: "distance" and "aggregate", see app.db.method_options; "captioner" and "embedder" where they are
-    # named. What is not there is as the settings say.
-    method_options: Mapped[dict[str, Any] | None] = personal()
+    # How it is to be answered. Null only in a deleted job.
+    method_options: Mapped[MethodOptions] = personal(kind=MethodOptionsType(), nullable=True)
     # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
     external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
     image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
@@ -200,10 +201,11 @@ class JobSource(ClaimableStep, Base):
     completed_at: Mapped[datetime | None]
     # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
     next_attempt_at: Mapped[datetime | None]
-    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not generated again. It has a
-    # "prompt" where a vendor generated another text than the caption, and "generated_at" where it came from the cache.
-    generated_images: Mapped[list[Any]] = mapped_column(
-        server_default=text("'[]'::jsonb"), info={"personal": {Clearing.CAPTIONS: _WITHOUT_PROMPTS}}
+    # In the order of k; what is here is not generated again.
+    generated_images: Mapped[Sequence[ImageRecord]] = mapped_column(
+        ImageRecordsType(),
+        server_default=text("'[]'::jsonb"),
+        info={"personal": {Clearing.CAPTIONS: _WITHOUT_PROMPTS}},
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
+from app.db.types import MethodOptions
 from app.jobs import source_repository
 from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.steps import queue_of, stage_step
@@ -67,6 +68,7 @@ class Screened:
                 )
                 for source in process.catalog.sources
             ],
+            method_options=MethodOptions.chosen(process.settings.models),
             **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
         )
         with process.database.transaction() as session:
