@@ -1,5 +1,6 @@
 """The documents that callers read: a job, its sources, its result. Built from rows, cached in Redis as they stand."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -224,6 +225,15 @@ class JobDocument(Document):
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
+
+
+# `id` and `status` are the first members of `JobDocument`: Pydantic writes them in the order of the class.
+_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+
+
+def is_unfinished(document: bytes) -> bool:
+    """Whether the job of a serialized `JobDocument` has yet to end, without parsing it: polling asks it each time."""
+    return _UNFINISHED.match(document) is not None
 
 
 def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> JobDocument:

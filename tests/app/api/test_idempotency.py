@@ -266,7 +266,7 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
         session.execute(text(f"UPDATE jobs SET {ended}"))
         assert len(deletion.delete_expired_captions(session, timedelta(days=1))) == 1
-    client.app_state["snapshots"].drop(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
+    client.app_state["snapshots"].delete(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
     again = post(client, prompt="a secret goat")
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert (again.json()["status"], again.json()["prompt"]) == ("succeeded", None)
