@@ -35,9 +35,9 @@ def insert_references(
 ) -> list[StoredBlob]:
     """Records that a job uses these blobs, by role; a role that is recorded again moves to the newer blob.
 
-    `keys` name the questions of those that may be used again, by role; `generated_at` the times of those that were not
-    generated just now. Returns those that are to be put again after the commit: a deletion may have taken their bytes
-    along since they were put. From the commit on they count as used.
+    `keys` are the cache keys of those that may be used again, by role; `generated_at` the times of those that were not
+    generated just now. Returns those to be put again after the commit: a deletion may have removed their bytes since
+    they were put. From the commit on they count as used.
     """
     if not uses:
         return []
@@ -49,7 +49,7 @@ def insert_references(
 
 
 def sorted_by_hash(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
-    """Sorted: two leaves that insert the same two blobs in opposite order would wait for each other."""
+    """Sorted: two transactions that insert the same two blobs in opposite order would wait for each other."""
     return sorted(uses.items(), key=lambda use: use[1].sha256)
 
 
@@ -58,7 +58,7 @@ def reference_records(
     keys: Mapping[str, str] = MappingProxyType({}),
     generated_at: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """What `references_cte` is given as :records."""
+    """What `references_cte` takes as :records."""
     return json.dumps(
         [
             {
@@ -76,9 +76,10 @@ def reference_records(
 
 
 def references_cte(job: str) -> str:
-    """`insert_references` as parts of a WITH clause, in which `stored` tells what is gone; `job` is SQL: something that has an id.
+    """`insert_references` as parts of a WITH clause, whose `stored` has the blobs that were deleted meanwhile.
 
-    Where it has no row, nothing is recorded. Its row is locked before those of the blobs, as whoever deletes does.
+    `job` is SQL: a table with an `id`; without a row, nothing is recorded. The job's row is locked before those of the
+    blobs, as in a deletion.
     One statement and one round trip however many blobs: a job of ten sources records dozens.
     """
     return f"""
@@ -110,7 +111,7 @@ _REFER = text(f"WITH {references_cte(_THIS_JOB)} SELECT sha256 FROM stored WHERE
 
 
 def delete_references(session: Session, job_id: uuid.UUID, except_for: Collection[str] = ()) -> list[Address]:
-    """Drops a job's uses of blobs, and the blobs that nobody else uses: the bytes to delete before the commit."""
+    """Deletes a job's uses of blobs; returns the bytes that no other job uses, to be deleted before the commit."""
     used = session.execute(
         delete(BlobReference)
         .where(BlobReference.job_id == job_id, BlobReference.role.not_in(except_for))
@@ -120,9 +121,9 @@ def delete_references(session: Session, job_id: uuid.UUID, except_for: Collectio
 
 
 def mark_unreferenced_deleted(session: Session, addresses: Collection[Address]) -> list[Address]:
-    """Those that no job uses. Their rows say that they are gone, and are locked: delete the bytes before the commit.
+    """Marks those that no job uses as deleted and locks their rows; returns them. Delete the bytes before the commit.
 
-    Whoever stores the same bytes meanwhile waits in `insert_references` for that commit, and then hears of it.
+    A transaction that stores the same bytes meanwhile waits in `insert_references` for that commit, and sees it then.
     """
     if not addresses:
         return []
@@ -134,7 +135,7 @@ def mark_unreferenced_deleted(session: Session, addresses: Collection[Address]) 
 
 
 def list_unrecorded(session: Session, addresses: Collection[Address]) -> set[Address]:
-    """Those that should not be there: a process died between storing the bytes and committing."""
+    """Those without a row: a process died between storing the bytes and committing."""
     if not addresses:
         return set()
     records = [{"tenant_id": str(tenant_id), "sha256": sha256} for tenant_id, sha256 in addresses]
@@ -167,7 +168,7 @@ _DROP = text(
 
 
 def delete_old_tombstones(session: Session, longer_than: timedelta) -> None:
-    """Drops the rows of bytes that are gone for so long that nobody can have stored them just before."""
+    """Deletes the rows of bytes that were deleted so long ago that no transaction can have stored them just before."""
     session.execute(_FORGET_GONE, {"span": longer_than})
 
 

@@ -14,7 +14,7 @@ from attribution.ports import Aggregate, DistanceName
 
 @dataclass(frozen=True, slots=True)
 class MethodOptions:
-    """What a job asks of the method, fixed when it is accepted: a later change of the settings does not reach it."""
+    """The options of the method for one job. Later changes of the settings do not reach a job that was accepted."""
 
     distance: DistanceName
     aggregate: Aggregate

@@ -48,7 +48,7 @@ def mark_succeeded_from_cached_job(
     return ended, sorted(rows, key=lambda row: row.position)
 
 
-# The file is the same. Where it was read again, only what the pixels themselves say is the other job's.
+# The file is the same. Where it was read again, only the watermark's finding is taken from the other job.
 _EVIDENCE = """
     CASE WHEN :passed THEN jsonb_build_object('findings', CAST(:findings AS jsonb) || coalesce(
              jsonb_path_query_array(cached_evidence, '$.findings[*] ? (@.kind == "watermark")'), '[]'))
@@ -61,20 +61,22 @@ _ANSWER = {
     },
     "query_blob": "coalesce(query_blob, cached_query_blob)",
     "evidence": _EVIDENCE,
-    "screening_fingerprint": "CASE WHEN :passed THEN CAST(:screening_fingerprint AS text) ELSE cached_screening_fingerprint END",
+    "screening_fingerprint": "CASE WHEN :passed THEN CAST(:screening_fingerprint AS text)"
+    " ELSE cached_screening_fingerprint END",
     "result_computed_at": "coalesce(cached_result_computed_at, cached_completed_at)",
     "cached_from": "cached_id",
     "started_at": "coalesce(started_at, clock_timestamp())",
 }
-# Deleting, and forgetting images, locks the job, and blobs then; who already holds a blob must not wait for it. A job
-# that was deleted since this statement began is looked at again as its lock is taken, and is not usable then.
-# Of the references all but the upload, which the job has itself and is the same.
+# Deletion locks a job first and its blobs then: a transaction that has locked a blob must not wait for the job, so
+# SKIP LOCKED. A job that was deleted since this statement began is read again as its lock is taken, and is not usable
+# then. All references are copied but the upload's: the job has the same one itself.
 _END = returning_jobs(
     f"""
         WITH cached AS (
             SELECT {", ".join(f"d.{column.name} AS cached_{column.name}" for column in Job.__table__.columns)}
             FROM jobs d
-            WHERE d.id = :cached_job_id AND d.local_only = :local_only AND {USABLE} AND (:passed OR d.screening_fingerprint = {SCREENING_FINGERPRINT})
+            WHERE d.id = :cached_job_id AND d.local_only = :local_only AND {USABLE}
+                  AND (:passed OR d.screening_fingerprint = {SCREENING_FINGERPRINT})
             FOR SHARE OF d SKIP LOCKED
         ), ended AS (
             UPDATE jobs SET {set_clause({**ENDING, **_ANSWER})}, status = 'succeeded'
@@ -97,7 +99,8 @@ _COPY_SOURCES = select(JobSource).from_statement(
         UPDATE job_sources s SET
             state = d.state, reason = d.reason, started_at = clock_timestamp(), completed_at = clock_timestamp(),
             lease_until = NULL, generated_images = coalesce((
-                SELECT jsonb_agg(jsonb_build_object('generated_at', d.completed_at) || each.generated_image ORDER BY each.k)
+                SELECT jsonb_agg(jsonb_build_object('generated_at', d.completed_at) || each.generated_image
+                                 ORDER BY each.k)
                 FROM jsonb_array_elements(d.generated_images) WITH ORDINALITY AS each (generated_image, k)
             ), '[]')
         FROM job_sources d

@@ -1,7 +1,7 @@
-"""The repository of idempotency keys: who works on a request that must not be done twice, and how it was answered.
+"""SQL of idempotency keys: which request that must not be done twice is in progress, and the response of each.
 
-A key is completed in the transaction that makes its job, so that there is either both or nothing. A owner that died
-loses its key after a lease; should it still live, whoever completes the key first has made the one job.
+A key is completed in the transaction that inserts its job, so that there is either both or nothing. An owner that
+died loses its key after a lease; should it still live, the first of both to complete the key has made the one job.
 """
 
 import json

@@ -19,11 +19,11 @@ from attribution.ports import Origin, SourceState
 
 BATCH = 500
 OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
-# A job that reached its deadline with generated images at hand may still embed and rank them.
+# A job that has generated images at its deadline may still embed and rank them.
 RANKING_GRACE = timedelta(minutes=1)
-# And generated images that were brought in time may still be screened.
+# And reference images that were uploaded in time may still be screened.
 SCREENING_GRACE = timedelta(seconds=20)
-# How long a source's own process has for noticing that there is room.
+# How long a source's own process has for resuming a job that is due.
 WAIT_GRACE = timedelta(seconds=2)
 
 
@@ -163,7 +163,7 @@ def requeue_stale_sources(session: Session, patience: timedelta) -> Sequence[tup
 
 
 def list_sources_with_overdue_waits(session: Session) -> Sequence[str]:
-    """Sources that jobs wait for whose time has come a while ago: whoever was to look for room may be gone."""
+    """Sources whose waiting jobs are due since `WAIT_GRACE`: the process that was to resume them may have died."""
     return session.scalars(
         select(JobSource.source)
         .distinct()

@@ -1,6 +1,6 @@
 """The repository of jobs: reading, claiming a stage, moving on from it, and canceling.
 
-A stage is claimed by a conditional update and left by another one that is fenced by the claim's attempt: whoever
+A stage is claimed by a conditional update and left by another one that is fenced by the claim's attempt: a worker that
 comes late, or twice, changes nothing. What every stage runs is written as SQL text: building the same statements
 from expressions each time cost a job 20 ms of computing.
 """
@@ -40,7 +40,7 @@ OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
 
 
 def returning_jobs(statement: str) -> Executable:
-    """A statement that ends with RETURNING OF_JOBS. SQLAlchemy finds columns that it was told of without looking."""
+    """A statement that ends with RETURNING OF_JOBS. With its columns listed, SQLAlchemy need not look for them."""
     return select(Job).from_statement(text(statement).columns(*Job.__table__.columns))
 
 
@@ -76,7 +76,7 @@ def get_existing_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, 
 
 
 def unleased(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
-    """Nobody holds a lease on the step, or its holder went silent."""
+    """No worker has a lease on the step, or the lease has expired."""
     return or_(step.lease_until.is_(None), step.lease_until < func.now())
 
 
@@ -117,8 +117,8 @@ def advance(
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """Moves a claimed job to its next stage; None when the claim was fenced off, and nothing was recorded.
 
-    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blob_repository.insert_references`.
-    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
+    `uses` are the blobs that it uses from now on; those to be put again are returned.
+    With `claim_for` the next stage is claimed in the same statement, by a worker that continues with it. Where no
     source is to be waited for, resynthesizing is passed over: the returned job says which stage it entered.
     """
     sets: dict[str, str] = {**LEAVING, "stage": _PAST_SOURCES if to is Stage.RESYNTHESIZING else ":to"}
@@ -133,7 +133,7 @@ def advance(
 
 # With nothing generated there is nothing to embed; ranking then says which sources were not tested, and why.
 AFTER_SOURCES = "CASE WHEN bool_or(state = 'done') THEN 'embedding' ELSE 'ranking' END"
-# Sources that are to be generated, or to be brought.
+# Sources that are to be generated, or whose reference images are to be uploaded.
 STILL_OPEN = "state IN ('pending', 'running', 'awaiting_reference')"
 _PAST_SOURCES = f"""(
     SELECT CASE WHEN bool_or({STILL_OPEN}) THEN 'resynthesizing' ELSE {AFTER_SOURCES} END
@@ -146,7 +146,7 @@ def mark_succeeded(
 ) -> Job | None:
     """Ends a claimed job with its result, and returns it; None when the claim was fenced off.
 
-    The commit waits for the disk by itself: where there is no event to insert, this may be a transaction of one statement.
+    The commit waits for the disk by itself: without an event to insert, one statement suffices.
     """
     values = {"result": result, **(values or {})}
     return _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True)
@@ -252,7 +252,7 @@ _CANCEL = returning_jobs(
 
 
 def list_due_for_cancellation(session: Session, limit: int) -> Sequence[tuple[uuid.UUID, uuid.UUID]]:
-    """(tenant, job) of open jobs whose caller asked for them to be canceled by now."""
+    """(tenant, job) of open jobs whose `cancel_at` has passed."""
     return [(tenant_id, job_id) for tenant_id, job_id in session.execute(_TO_CANCEL, {"limit": limit})]
 
 
@@ -262,7 +262,7 @@ _TO_CANCEL = text(
 
 
 def lock_resynthesizing(session: Session, job_id: uuid.UUID) -> bool | None:
-    """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
+    """Takes the row lock of a job that is being resynthesized; whether it has receivers.
 
     None when it is not being resynthesized (any more).
     """

@@ -1,6 +1,6 @@
 """The repository of a job's sources: fan-out, claims, and the join.
 
-The join is a fact in the database: whoever ends the last open source of a job moves the job on, in the same
+The join is a fact in the database: ending the last open source of a job moves the job on, in the same
 transaction and under the job's row lock, so that of two that finish together exactly one does.
 """
 
@@ -33,13 +33,13 @@ from app.db.types import ImageRecord, image_documents
 from app.jobs.repository import STILL_OPEN, lock_resynthesizing
 from attribution.ports import SourceState
 
-# In which workers have something to do. A source that awaits references is open, too, but nobody's.
+# In which workers have something to do; of a source that awaits references they have not.
 OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSource:
-    """A source that is to be generated, with what its questions are made of."""
+    """A source that is to be generated, with what its cache keys are made of."""
 
     tenant_id: uuid.UUID
     source: str
@@ -61,7 +61,7 @@ class SourceClaim:
     images_per_source: int
     seed: int | None
     cache: bool
-    notify: bool  # whether anybody is to be told
+    notify: bool  # whether the job has receivers
     remaining: timedelta  # until the job's deadline
 
     @property
@@ -108,8 +108,8 @@ _FAN_OUT = text(
     """
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
     WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
-    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.images_per_source,
-              j.seed, j.cache
+    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption,
+              j.images_per_source, j.seed, j.cache
     """
 )
 
@@ -127,7 +127,7 @@ def claim_next_in_queue(session: Session, queue: str, lease: timedelta, attempts
 
 
 def claim_next_delayed(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
-    """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
+    """Takes the oldest job that waits for a source; none when none waits, or each is leased or locked."""
     return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
 
 
@@ -152,7 +152,8 @@ def _claiming(which: str) -> Executable:
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
         RETURNING {", ".join(f"s.{each.name}" for each in own)},
-                  j.caption AS job_caption, j.images_per_source AS job_images_per_source, j.seed AS job_seed, j.cache AS job_cache,
+                  j.caption AS job_caption, j.images_per_source AS job_images_per_source,
+                  j.seed AS job_seed, j.cache AS job_cache,
                   j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
         """  # noqa: S608 - our own words
     of_job = (
@@ -224,7 +225,7 @@ def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOut
 
 @dataclass(frozen=True, slots=True)
 class ExistingImages:
-    """A waiting source's generated images that were made before, as its row has them, with what was remarked; all or some."""
+    """Images of a pending source that exist already, as its row keeps them, all (`whole`) or some; and its remark."""
 
     source: str
     generated_images: Sequence[ImageRecord]
@@ -274,7 +275,7 @@ _FINISH = text(
 
 
 def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[ImageRecord]) -> bool:
-    """Writes down what a claimed source has generated so far, and gives it its time anew; False when it was fenced off."""
+    """Stores what a claimed source has generated so far and restarts its timeout; False when it was fenced off."""
     given = {**_fence(claimed), "generated_images": json.dumps(image_documents(generated_images))}
     return session.scalar(_KEEP, given) is not None
 
@@ -290,7 +291,7 @@ _KEEP = text(
 
 
 def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
-    """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
+    """Makes a claimed source wait without counting an attempt; False when it was fenced off."""
     return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
 
 

@@ -1,4 +1,4 @@
-"""What every table shares: the declarative base with named constraints and our types, and the marks of personal data."""
+"""What every table shares: the base with named constraints and our types, and the marks of personal data."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The table of what images turned out to be."""
+"""The table of feedback: the true sources of images."""
 
 import uuid
 from datetime import datetime
@@ -10,7 +10,7 @@ from app.db.models.base import DELETED_WITH_JOB, Base
 
 
 class Feedback(Base):
-    """What a job's image turned out to be. Kept for evaluation; nothing learns from it by itself."""
+    """The true source of a job's image, as its caller found out. Kept for evaluation; nothing learns from it."""
 
     __tablename__ = "feedback"
     __table_args__ = DELETED_WITH_JOB

@@ -38,7 +38,7 @@ class JobStatus(StrEnum):
 
 
 class Stage(StrEnum):
-    """The step a job that has not ended waits for or is in."""
+    """The step that a job which has not ended waits for or is in."""
 
     FETCHING = "fetching"
     SCREENING = "screening"
@@ -60,10 +60,10 @@ def _ended_and(condition: str) -> TextClause:
 
 
 class ClaimableStep:
-    """The columns by which a step is claimed, fenced off and handed on again; a job and each of its sources is one.
+    """The columns by which a step is claimed, fenced off and requeued; a job and each of its sources is one.
 
-    A claim counts `attempt` and sets `lease_until`; its worker renews the lease while it lives. What nobody holds
-    and was not enqueued lately (`requeued_at`) is enqueued again by the sweep, less often each time (`requeues`).
+    A claim counts `attempt` and sets `lease_until`; its worker renews the lease while it lives. A step without a
+    lease that was not enqueued lately (`requeued_at`) is requeued by the sweep, less often each time (`requeues`).
     """
 
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
@@ -73,7 +73,7 @@ class ClaimableStep:
 
 
 class Job(ClaimableStep, Base):
-    """One query image on its way to an answer."""
+    """One query image on its way to a result."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -109,13 +109,13 @@ class Job(ClaimableStep, Base):
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     stage: Mapped[str | None] = mapped_column(server_default=Stage.SCREENING)
     stage_entered_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # What was asked. An image that comes by URL is null until it is fetched.
+    # The request. An image that comes by URL is null until it is fetched.
     images_per_source: Mapped[int] = mapped_column(SmallInteger)
     prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     seed: Mapped[int | None] = personal(kind=BigInteger)
-    # How it is to be answered. Null only in a deleted job.
+    # Null only in a deleted job.
     method_options: Mapped[MethodOptions] = personal(kind=MethodOptionsType(), nullable=True)
-    # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
+    # {"scores": {source: number}, "weight": number}: another method's, with which the ranking is fused.
     external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
     image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
     image: Mapped[dict[str, Any] | None] = personal()
@@ -124,17 +124,17 @@ class Job(ClaimableStep, Base):
     # The caller's own, echoed. "metadata" belongs to SQLAlchemy.
     labels: Mapped[dict[str, Any] | None] = personal(name="metadata")
     cancel_at: Mapped[datetime | None]
-    # Whether anybody is to be told: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
-    # Whether nothing may leave the house for it, and what its calls may cost; null: no bound (an older version's job).
+    # Whether nothing may be sent to third parties for it, and what its calls may cost; null: no bound.
     local_only: Mapped[bool] = mapped_column(server_default=text("false"))
     budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     # What its calls are reserved at or were settled at, all together, and how many there were.
     spent_usd: Mapped[Decimal] = mapped_column(USD, server_default=text("0"))
     calls: Mapped[int] = mapped_column(server_default=text("0"))
+    # Whether it has receivers: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
     notify: Mapped[bool] = mapped_column(server_default=text("false"))
     webhook_url: Mapped[str | None] = personal()
     webhook_events: Mapped[list[Any] | None] = personal()
-    # What came of it.
+    # The result.
     evidence: Mapped[dict[str, Any] | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     caption: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     captioner: Mapped[str | None] = personal(Clearing.SCREENING)
@@ -148,15 +148,16 @@ class Job(ClaimableStep, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
-    # The cache. `result_key` names file and options, `pipeline_fingerprint` how the answer came about; both until it may no longer be
-    # used again. `cached_from` is the job that may have the answer already, and has it once this one succeeded.
+    # The cache. `result_key` names file and options, `pipeline_fingerprint` the models and settings of the result;
+    # both as long as it may be used again. `cached_from` is the job whose result this one may take, and has
+    # taken once it succeeded.
     cache: Mapped[bool] = mapped_column(server_default=text("true"))
     result_key: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.CAPTIONS, Clearing.SCREENING)
     pipeline_fingerprint: Mapped[str | None] = personal()
     screening_fingerprint: Mapped[str | None] = personal()
     result_computed_at: Mapped[datetime | None] = personal()  # where older than `completed_at`
     cached_from: Mapped[uuid.UUID | None] = personal()
-    # What was deleted of it. A tombstone keeps the id and the times, nothing that was asked or answered.
+    # What was deleted of it. A tombstone keeps the id, the times and the costs, nothing of request and result.
     images_deleted_at: Mapped[datetime | None]
     captions_deleted_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
@@ -170,7 +171,7 @@ _WITHOUT_PROMPTS = """(
 
 
 class JobSource(ClaimableStep, Base):
-    """One source in one job: what it was asked as of acceptance, and what became of it."""
+    """One source in one job: as it was in the catalog at acceptance, and how it ended."""
 
     __tablename__ = "job_sources"
     __table_args__ = (
@@ -199,7 +200,7 @@ class JobSource(ClaimableStep, Base):
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
+    # Set while it waits for a limit, for a vendor's Retry-After, or for its next attempt: not claimed before.
     next_attempt_at: Mapped[datetime | None]
     # In the order of k; what is here is not generated again.
     generated_images: Mapped[Sequence[ImageRecord]] = mapped_column(
@@ -220,12 +221,12 @@ class Blob(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # When the bytes were deleted. The row stays for a while: who stored them just before must hear that they are gone.
+    # When the bytes were deleted. The row stays for a while: a transaction that stored them just before sees it.
     deleted_at: Mapped[datetime | None]
 
 
 class BlobReference(Base):
-    """One use of a blob by one job; a blob without references may go."""
+    """One use of a blob by one job; a blob without references may be deleted."""
 
     __tablename__ = "blob_references"
     __table_args__ = (
@@ -239,6 +240,6 @@ class BlobReference(Base):
     role: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
     sha256: Mapped[str]
-    # Of a generated image: the question that it answers, as long as it may be used again, and when it was generated.
+    # Of a generated image: its cache key, as long as it may be used again, and when it was generated.
     cache_key: Mapped[str | None] = personal(Clearing.CAPTIONS)
     generated_at: Mapped[datetime | None]

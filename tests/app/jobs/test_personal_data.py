@@ -22,7 +22,8 @@ from tests.conftest import clear
 # installation and its tenants configured. Whoever adds a column puts it here, or marks it in the mapper.
 NOT_PERSONAL = {
     "active_pipelines": "part fingerprint activated_at",
-    "api_keys": "id tenant_id name prefix sha256 scopes requests_per_minute created_at expires_at revoked_at last_used_at",
+    "api_keys": "id tenant_id name prefix sha256 scopes requests_per_minute created_at expires_at revoked_at "
+    "last_used_at",
     "audit_log": "id tenant_id at actor action subject request_id detail",
     "blobs": "tenant_id sha256 size media_type created_at deleted_at",
     "blob_references": "job_id role tenant_id sha256 generated_at",
@@ -32,11 +33,11 @@ NOT_PERSONAL = {
     "idempotency_keys": "tenant_id key fingerprint owner lease_until status headers job_id created_at expires_at",
     "job_sources": "job_id source tenant_id position family platform model revision queue timeout_seconds origin state "
     "reason warning timeout_at started_at completed_at next_attempt_at attempt lease_until requeued_at requeues",
-    "jobs": "id tenant_id status stage stage_entered_at images_per_source cancel_at local_only budget_usd spent_usd calls "
-    "notify timings schema_version created_at started_at completed_at deadline_at cache images_deleted_at "
+    "jobs": "id tenant_id status stage stage_entered_at images_per_source cancel_at local_only budget_usd spent_usd "
+    "calls notify timings schema_version created_at started_at completed_at deadline_at cache images_deleted_at "
     "captions_deleted_at deleted_at attempt lease_until requeued_at requeues",
-    "source_calls": "id tenant_id job_id source k number images external sent reserved_usd settled_usd outcome created_at "
-    "settled_at",
+    "source_calls": "id tenant_id job_id source k number images external sent reserved_usd settled_usd outcome "
+    "created_at settled_at",
     "tenants": "id name created_at disabled_at requests_per_minute concurrent_jobs retain_images retain_captions "
     "retain_results budget_usd max_budget_usd local_only webhook_secret",
     "text_rules": "id tenant_id name kind pattern created_at",
