@@ -12,7 +12,7 @@ from app.documents import JobDocument, job_document
 from app.errors import ServiceError
 from app.intake.reference_images import ReferenceImages, roles
 from app.intake.uploaded_references import UploadedReference
-from app.jobs import reference_repository
+from app.jobs import reference_acceptance
 from app.jobs.snapshots import Snapshots
 from app.jobs.source_repository import list_for_job
 from app.queue.messenger import Messenger
@@ -61,13 +61,13 @@ class ReferenceSubmission:
 
     def _look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:
         with self._database.transaction(durable=False) as session:
-            reference_repository.get_awaited(session, tenant_id, job_id, source)
+            reference_acceptance.get_awaited(session, tenant_id, job_id, source)
 
     def _commit(
         self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, generated_images: list[StoredBlob]
     ) -> tuple[JobDocument, bool]:
         with self._database.transaction() as session:
-            job, new = reference_repository.accept_references(
+            job, new = reference_acceptance.accept_references(
                 session, tenant_id, job_id, source, [blob.sha256 for blob in generated_images]
             )
             lost = blob_repository.insert_references(session, job_id, roles(source, generated_images)) if new else []

@@ -290,6 +290,21 @@ _KEEP = text(
 )
 
 
+def mark_references_uploaded(session: Session, job_id: uuid.UUID, source: str, images: Sequence[ImageRecord]) -> None:
+    """Gives an awaiting source its reference images; a worker is to screen them next."""
+    given = {"job_id": job_id, "source": source, "generated_images": json.dumps(image_documents(images))}
+    session.execute(_MARK_UPLOADED, given)
+
+
+_MARK_UPLOADED = text(
+    """
+    UPDATE job_sources SET state = 'pending', reason = NULL, generated_images = CAST(:generated_images AS jsonb),
+                           requeued_at = clock_timestamp()
+    WHERE job_id = :job_id AND source = :source
+    """
+)
+
+
 def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
     """Makes a claimed source wait without counting an attempt; False when it was fenced off."""
     return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None

@@ -3,7 +3,6 @@
 Screening them, and ending their source, are a worker's step, like generating: a claim of the source's row.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, Stage
-from app.db.types import ImageRecord, image_documents
+from app.db.types import ImageRecord
 from app.errors import (
     Deleted,
     NotFound,
@@ -22,6 +21,7 @@ from app.errors import (
     ReferencesTooEarly,
     ReferencesTooLate,
 )
+from app.jobs import source_repository
 from app.jobs.repository import get_by_id
 from attribution.ports import Origin, SourceState
 
@@ -58,19 +58,10 @@ def accept_references(
     if found.row.origin == Origin.REFERENCE and had == list(blobs):
         return found.job, False
     _check(found)
-    documents = json.dumps(image_documents(ImageRecord(k, None, blob) for k, blob in enumerate(blobs)))
-    session.execute(_TAKE, {"job_id": job_id, "source": source, "generated_images": documents})
+    images = [ImageRecord(k, None, blob) for k, blob in enumerate(blobs)]
+    source_repository.mark_references_uploaded(session, job_id, source, images)
     session.expire(found.row)
     return found.job, True
-
-
-_TAKE = text(
-    """
-    UPDATE job_sources SET state = 'pending', reason = NULL, generated_images = CAST(:generated_images AS jsonb),
-                           requeued_at = clock_timestamp()
-    WHERE job_id = :job_id AND source = :source
-    """
-)
 
 
 def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, *, lock: bool) -> AwaitedSource:
