@@ -19,13 +19,11 @@ def activate_pipeline(process: Process, roles: Sequence[Role]) -> bool:
     if Role.CAPTION in roles:
         parts[reusable_jobs.CAPTION] = str(process.models.captioner().ref)
         for name in process.settings.models.offered:
-            parts[reusable_jobs.caption_part({"captioner": name})] = str(process.models.captioner(name).ref)
+            parts[reusable_jobs.caption_part(name)] = str(process.models.captioner(name).ref)
     if Role.EMBED in roles:
         parts[reusable_jobs.RANK] = pipeline_fingerprint(process, str(process.models.embedder().ref))
         for name in process.settings.models.offered_embedders:
-            parts[reusable_jobs.rank_part({"embedder": name})] = pipeline_fingerprint(
-                process, str(process.models.embedder(name).ref)
-            )
+            parts[reusable_jobs.rank_part(name)] = pipeline_fingerprint(process, str(process.models.embedder(name).ref))
     try:
         for part, fingerprint in parts.items():
             with process.database.statement() as session:

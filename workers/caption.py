@@ -41,7 +41,7 @@ def _captioner(process: Process, job: Job) -> Captioner:
     """Who describes the image. Raises CaptionerUnavailable where it would leave the house, and may not."""
     if job.prompt is not None:
         return GivenCaptioner(job.prompt)
-    name, spec = process.models.captioning(job.method_options)
+    name, spec = process.models.captioning(job.method_options.captioner)
     if spec.external and job.local_only:
         raise CaptionerUnavailableProblem(f"The job is local only, and its image would have been sent to {name}.")
     captioner = process.models.captioner(name)

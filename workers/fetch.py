@@ -1,11 +1,11 @@
 """Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
 
 from app.cache.cache_keys import result_key
-from app.db.method_options import MethodOptions
+from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, Stage
 from app.intake.acceptance import image_values, media_type_of
 from app.intake.spool import spool_folder
-from app.jobs import repository
+from app.jobs import source_repository
 from attribution.ports import Origin
 from workers.process import Process
 from workers.stage import Advance
@@ -20,7 +20,7 @@ def fetch(process: Process, job: Job) -> Advance:
         # As bytes: they are at hand until they are recorded, which this file is not.
         original = process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
     values = image_values(decoded) | {"result_key": _question(process, job, decoded.sha256)}
-    return Advance(to=Stage.SCREENING, values=values, blobs={"original": original})
+    return Advance(to=Stage.SCREENING, values=values, blobs={ORIGINAL: original})
 
 
 def _question(process: Process, job: Job, sha256: str) -> str | None:
@@ -28,12 +28,10 @@ def _question(process: Process, job: Job, sha256: str) -> str | None:
     if not (job.cache and process.settings.cache.enabled):
         return None
     with process.database.statement() as session:
-        asked = repository.list_sources(session, job.id)
+        asked = source_repository.list_for_job(session, job.id)
     if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
         return None
-    method_options = (job.method_options or {}) | MethodOptions.of(
-        process.settings.models, job.method_options
-    ).document()
+    options = job.method_options.document()
     return result_key(
-        sha256, asked, process.catalog, job.images_per_source, job.seed, job.prompt, method_options, job.external_scores
+        sha256, asked, process.catalog, job.images_per_source, job.seed, job.prompt, options, job.external_scores
     )

@@ -8,10 +8,9 @@ from typing import Any
 
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
-from app.db.method_options import MethodOptions
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
-from app.jobs import repository
+from app.jobs import source_repository
 from app.settings import JobSettings
 from attribution.distance import distance_named
 from attribution.fuse import fuse
@@ -27,7 +26,7 @@ from workers.stage import Succeed
 def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
         return rank_embedded(process, job, rows, None)
     features = process.blobs.get(job.tenant_id, job.features_blob)
@@ -36,7 +35,7 @@ def rank(process: Process, job: Job) -> Succeed:
 
 def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedded: Embedded | None) -> Succeed:
     """`rank` with the job's sources, which do not change any more, and their features at hand."""
-    options = MethodOptions.of(process.settings.models, job.method_options)
+    options = job.method_options
     order = [row.source for row in rows]
     quorum = quorum_of(process.settings.job, len(rows))
     threshold = None
@@ -44,7 +43,7 @@ def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedde
         ranking = Ranking(options.distance, (), None, aggregate=options.aggregate)
     else:
         ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
-        threshold = _threshold(process, job, options, embedded.embedder, rows)
+        threshold = _threshold(process, job, embedded.embedder, rows)
     if job.external_scores is not None:
         ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
@@ -90,12 +89,7 @@ def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str
     """By which method the answer came about, if it may be given again."""
     if job.result_key is None or job.embedder is None or not results.is_final(job, rows):
         return {}
-    reused = [
-        generated_image["generated_at"]
-        for row in rows
-        for generated_image in row.generated_images
-        if "generated_at" in generated_image
-    ]
+    reused = [image.generated_at for row in rows for image in row.generated_images if image.generated_at is not None]
     return {
         "pipeline_fingerprint": pipeline_fingerprint(process, job.embedder),
         "result_computed_at": results.oldest(reused),
@@ -107,14 +101,12 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
     return max(settings.quorum_min, math.ceil(settings.quorum_share * requested))
 
 
-def _threshold(
-    process: Process, job: Job, options: MethodOptions, embedder: ModelRef, rows: Sequence[JobSource]
-) -> Threshold | None:
+def _threshold(process: Process, job: Job, embedder: ModelRef, rows: Sequence[JobSource]) -> Threshold | None:
     """The threshold measured for exactly this; a source short of its γ generated images is something else, and so is one
     whose generated images the caller brought: who knows how they were picked. None for captions of another captioner than the
     usual one: thresholds are measured with that.
     """
-    named = (job.method_options or {}).get("captioner")
+    named = job.method_options.captioner
     if job.prompt is None and named is not None and named != process.models.captioning()[0]:
         return None
     done = [row for row in rows if row.state == SourceState.DONE]
@@ -122,7 +114,7 @@ def _threshold(
         return None
     revisions = {row.source: row.revision for row in done}
     return process.models.calibration.find(
-        embedder, options.distance, job.images_per_source, revisions, options.aggregate
+        embedder, job.method_options.distance, job.images_per_source, revisions, job.method_options.aggregate
     )
 
 

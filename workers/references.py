@@ -12,14 +12,13 @@ import structlog
 
 from app.db.models import JobSource
 from app.errors import ScreeningRefused, StorageUnavailable
-from app.jobs import repository, source_repository
-from app.jobs.release import release_source_uncounted
+from app.jobs import service, source_repository
+from app.jobs.deletion import delete_refused
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from attribution.ports import SourceState
 from workers.process import Process
 from workers.screening import QueryImage
-from workers.screening.refusal import forget
 from workers.stage import end_snapshot, requeue
 
 log = structlog.get_logger(__name__)
@@ -47,7 +46,7 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
             _refuse(process, claim, error)
         except StorageUnavailable:  # however often it takes: what is refused is not kept
             with process.database.statement() as session:
-                release_source_uncounted(session, row)
+                source_repository.release_claim_uncounted(session, row)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < process.settings.job.attempts:
@@ -61,31 +60,29 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
 
 def screen_references(process: Process, row: JobSource) -> None:
     """Raises ScreeningRefused at the first generated image that a hook says no to, and what the hooks raise."""
-    for generated_image in row.generated_images:
-        read = partial(process.blobs.get, row.tenant_id, generated_image["blob"])
+    for image in row.generated_images:
+        read = partial(process.blobs.get, row.tenant_id, image.blob)
         process.screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
 
 
 def _save(process: Process, claim: SourceClaim, outcome: SourceOutcome) -> None:
     job_id = claim.row.job_id
     with process.database.transaction(durable=False) as session:
-        _, stage = source_repository.mark_ended(session, job_id, [outcome])
+        ended = service.end_sources(session, job_id, [outcome])
     log.info("references_taken_in", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         process.broker.enqueue([notify_step()])
-    if stage is not None:
-        requeue(process, job_id, stage)
+    if ended.entered is not None:
+        requeue(process, job_id, ended.entered)
 
 
 def _refuse(process: Process, claim: SourceClaim, error: ScreeningRefused) -> None:
     """Ends the job, and keeps nothing of it. Raises StorageUnavailable where that cannot be done now."""
     row = claim.row
     with process.database.transaction() as session:
-        job = source_repository.get_job_of_claim(session, row)
-        ended = None if job is None else repository.mark_failed(session, job, error)
+        ended = service.fail_from_source(session, row, error)
         if ended is not None:
-            repository.mark_open_sources_skipped(session, row.job_id, "The job ended before this source had generated.")
-            forget(session, process.blobs, ended, error)
+            delete_refused(session, process.blobs, ended, error)
     if ended is not None:
         log.warning("references_refused", source=row.source)
         end_snapshot(process, row.tenant_id, row.job_id)

@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import timedelta
 from threading import Lock
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
+from app.db.types import ImageRecord
 from app.errors import ServiceError
 from app.jobs import source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
@@ -94,7 +95,7 @@ class _RemoteSource:
         self._seeds = derive_seeds(claim.caption, row.source, row.revision, claim.images_per_source, claim.seed)
         self._lock = Lock()
         self._questions = questions(process, claim)
-        self._kept: dict[int, dict[str, Any]] = {each["k"]: each for each in row.generated_images}
+        self._kept = {each.k: each for each in row.generated_images}
         self._todo = deque(k for k in range(claim.images_per_source) if k not in self._kept)
         self._errors: dict[int, SourceError] = {}
         self._pause: tuple[float, RateLimited] | None = None
@@ -171,18 +172,16 @@ class _RemoteSource:
     def _keep(self, k: int, generated_image: GeneratedImage) -> None:
         row = self._claim.row
         stored = self._process.blobs.put(row.tenant_id, encode_png(generated_image.image), PNG)
-        role = f"{row.source}/{k}"
-        said: dict[str, Any] = {"k": k, "seed": generated_image.seed, "blob": stored.sha256}
-        if generated_image.prompt is not None:
-            said["prompt"] = generated_image.prompt
+        role = image_role(row.source, k)
+        record = ImageRecord(k, generated_image.seed, stored.sha256, generated_image.prompt)
         with self._lock:  # one at a time: each writes them all
-            generated_images = [each for _, each in sorted({**self._kept, k: said}.items())]
+            generated_images = [each for _, each in sorted({**self._kept, k: record}.items())]
             with self._process.database.transaction(durable=False) as session:
                 ours = source_repository.save_generated_images(session, row, generated_images)
                 asked = {role: self._questions[k]} if k in self._questions else {}
-                lost = blobs.insert_references(session, row.job_id, {role: stored}, asked) if ours else []
+                lost = blob_repository.insert_references(session, row.job_id, {role: stored}, asked) if ours else []
             if ours:
-                self._kept[k] = said
+                self._kept[k] = record
             else:
                 self._fenced = True
                 self._todo.clear()

@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from app.cache import results
+from app.db.blob_repository import QUERY
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
-from app.jobs import repository
+from app.jobs import source_repository
+from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.images import BMP
@@ -48,9 +50,9 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
             "screening_fingerprint": state,
             "cached_from": None,
         },
-        blobs={"query": query},
+        blobs={QUERY: query},
     )
-    return passed if donor is None else Reuse(donor.id, results.Passed(state, evidence), passed)
+    return passed if donor is None else Reuse(donor.id, PassedScreening(state, evidence), passed)
 
 
 def _screen_what_came_along(process: Process, job: Job) -> None:
@@ -58,7 +60,7 @@ def _screen_what_came_along(process: Process, job: Job) -> None:
     if job.prompt is None:
         return
     with process.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
             screen_references(process, row)

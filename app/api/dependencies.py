@@ -8,13 +8,13 @@ from typing import Annotated, cast
 from anyio import Semaphore
 from fastapi import Depends, Request
 
-from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
 from app.api import answers, long_polling, store_gauges
 from app.db import blobs, database
 from app.intake import acceptance, decoders, idempotent_requests, reference_submission
 from app.jobs import snapshots
+from app.jobs.capacity import Capacity
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from attribution import catalog

@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.db.blob_repository import source_of_role
+
 EVICTED_AT_ONCE = 10_000
 
 
@@ -49,9 +51,9 @@ def look(
 
 # The row of the source whose generating a reference is. OFFSET 0 keeps the planner from turning the join around: with
 # statistics of an empty table it read all rows of all jobs, once for each question.
-_ROW = """
-    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = split_part(r.role, '/', 1) OFFSET 0) AS s
-"""
+_ROW = f"""
+    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = {source_of_role("r.role")} OFFSET 0) AS s
+"""  # noqa: S608 - our own words
 
 
 def _looking(whose: str, order: str) -> str:
@@ -92,7 +94,7 @@ def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[
     return set(session.scalars(_ADOPT, {"job_id": job_id, "records": json.dumps(records)}))
 
 
-# In the order in which `blobs.insert_references` and `blobs.mark_unreferenced_deleted` take their locks.
+# In the order in which `blob_repository.insert_references` and `blob_repository.mark_unreferenced_deleted` take their locks.
 _ADOPT = text(
     """
     WITH uses AS (
@@ -182,11 +184,3 @@ _EVICT = text(
     RETURNING r.job_id
     """
 )
-
-
-def forget_questions(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
-    """Takes the generated images of jobs whose captions are forgotten out of the cache: their questions were made of them."""
-    session.execute(_FORGET, {"job_ids": list(job_ids)})
-
-
-_FORGET = text("UPDATE blob_references SET cache_key = NULL WHERE job_id = ANY(:job_ids) AND cache_key IS NOT NULL")

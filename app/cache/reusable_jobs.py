@@ -3,9 +3,6 @@
 It is asked for in the statement that inserts a job, so that looking costs acceptance no round trip.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 CAPTION, RANK = "caption", "rank"
 
 # Of the table `d`; the question is that of a tenant, the prompt null where the image is captioned.
@@ -21,13 +18,11 @@ NEWEST = f"SELECT d.id, d.caption FROM jobs d WHERE {USABLE} ORDER BY d.complete
 NEWEST_ID = f"(SELECT newest.id FROM ({NEWEST}) AS newest)"  # noqa: S608 - our own words
 
 
-def caption_part(method_options: Mapping[str, Any] | None) -> str:
+def caption_part(captioner: str | None) -> str:
     """Under which part the captioner of a job is in force: the default, or one that it asked for by name."""
-    name = (method_options or {}).get("captioner")
-    return CAPTION if name is None else f"{CAPTION}/{name}"
+    return CAPTION if captioner is None else f"{CAPTION}/{captioner}"
 
 
-def rank_part(method_options: Mapping[str, Any] | None) -> str:
+def rank_part(embedder: str | None) -> str:
     """Under which part the way in which a job is ranked is in force: by the default embedder, or one that it named."""
-    name = (method_options or {}).get("embedder")
-    return RANK if name is None else f"{RANK}/{name}"
+    return RANK if embedder is None else f"{RANK}/{embedder}"

@@ -5,16 +5,16 @@ import uuid
 import structlog
 from anyio import to_thread
 
-from app.db import blobs as stored
+from app.db import blob_repository
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
 from app.documents import JobDocument, job_document
 from app.errors import ServiceError
 from app.intake.reference_images import ReferenceImages, roles
 from app.intake.uploaded_references import UploadedReference
-from app.jobs import reference_repository
-from app.jobs.repository import list_sources
+from app.jobs import reference_acceptance
 from app.jobs.snapshots import Snapshots
+from app.jobs.source_repository import list_for_job
 from app.queue.messenger import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.vendors.budget import sum_by_source
@@ -61,17 +61,17 @@ class ReferenceSubmission:
 
     def _look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:
         with self._database.transaction(durable=False) as session:
-            reference_repository.get_awaited(session, tenant_id, job_id, source)
+            reference_acceptance.get_awaited(session, tenant_id, job_id, source)
 
     def _commit(
         self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, generated_images: list[StoredBlob]
     ) -> tuple[JobDocument, bool]:
         with self._database.transaction() as session:
-            job, new = reference_repository.accept_references(
+            job, new = reference_acceptance.accept_references(
                 session, tenant_id, job_id, source, [blob.sha256 for blob in generated_images]
             )
-            lost = stored.insert_references(session, job_id, roles(source, generated_images)) if new else []
-            document = job_document(job, list_sources(session, job_id), sum_by_source(session, job))
+            lost = blob_repository.insert_references(session, job_id, roles(source, generated_images)) if new else []
+            document = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
         self._blobs.put_all(lost)
         if new:
             self._snapshots.delete(tenant_id, job_id)
@@ -81,5 +81,5 @@ class ReferenceSubmission:
         """What was not taken is not kept."""
         with self._database.transaction() as session:
             self._blobs.delete_all(
-                stored.mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
+                blob_repository.mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
             )

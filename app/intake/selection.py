@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from app.errors import InvalidRequest, UnknownSourceProblem
 from app.intake.options import mistake
-from app.jobs.insertion import NewSource
+from app.jobs.acceptance import NewSource
 from app.queue.steps import REFERENCE_QUEUE, queue_of
 from attribution import errors
 from attribution.catalog import Catalog, Source

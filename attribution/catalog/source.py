@@ -93,6 +93,11 @@ class Source:
     file: Path = Path()
 
     @property
+    def is_local(self) -> bool:
+        """Whether it runs in this installation."""
+        return self.platform == LOCAL
+
+    @property
     def directory(self) -> Path | None:
         """Where the weights lie when `model` is a directory; None for a hub id or a vendor's name."""
         if self.platform != LOCAL or self.adapter in ("fake", NO_ADAPTER):

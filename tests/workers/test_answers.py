@@ -158,7 +158,7 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.caption_part({"captioner": "other"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.caption_part("other"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
@@ -187,7 +187,7 @@ def test_embedders_share_generated_images_and_not_answers(service: Callable[...,
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.rank_part({"embedder": "coarse"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.rank_part("coarse"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 

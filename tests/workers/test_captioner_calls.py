@@ -89,7 +89,7 @@ def test_what_a_job_may_not_spend_is_not_asked(here: Bench, stub: Stub) -> None:
         job = ended(here, **options)
         assert job.error["type"] == "/problems/captioner-unavailable"
         assert says in job.error["detail"]
-    for options in ({"method_options": None}, {"prompt": "a hat"}):
+    for options in ({"method_options": {}}, {"prompt": "a hat"}):
         assert ended(here, budget_usd=Decimal(0), **options).status == JobStatus.SUCCEEDED
     assert stub.seen("openai")["orders"] == 0
 
@@ -97,7 +97,7 @@ def test_what_a_job_may_not_spend_is_not_asked(here: Bench, stub: Stub) -> None:
 def test_who_waits_for_it_gets_a_message_of_its_own(here: Bench) -> None:
     """The worker that screens goes on with describing by itself, and hands on what waits for somebody else."""
     captioning = stage_task_name(Stage.CAPTIONING)
-    for method_options, seen in ((None, []), (VLM, [captioning])):
+    for method_options, seen in (({}, []), (VLM, [captioning])):
         here.submit(method_options=method_options)
         here.run(until=lambda step: step.task == captioning)
         assert [step.task for step in here.broker.steps] == seen

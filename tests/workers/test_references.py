@@ -378,7 +378,7 @@ def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Call
     assert told.bring(first, "c", generated("c", 1)) == 200
     told.run()
     assert told.api.delete(f"/attribute/{first}").status_code == 204
-    shared = told.here.sources(second)["b"].generated_images[0]["blob"]
+    shared = told.here.sources(second)["b"].generated_images[0].blob
     assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
     with told.here.process.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))

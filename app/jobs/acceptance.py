@@ -15,9 +15,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.cache.reusable_jobs import NEWEST_ID, caption_part, rank_part
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
+from app.db.types import ImageRecord, MethodOptions, image_documents
 from app.errors import InvalidRequest
 from app.jobs import admission
 from app.jobs.repository import JSON_COLUMNS
@@ -39,28 +40,28 @@ class NewSource:
     state: SourceState = SourceState.PENDING
     reason: str | None = None
     warning: str | None = None
-    external: bool = False  # whether prompts would leave the house
+    external: bool = False  # whether prompts would be sent to third parties
     origin: Origin = Origin.GENERATOR
-    generated_images: tuple[Mapping[str, Any], ...] = ()  # of one that is done as it comes
+    generated_images: tuple[ImageRecord, ...] = ()  # of one that is done as it comes
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """An image that passed intake, or is yet to be fetched, and what is asked about it."""
+    """An image that passed intake, or is yet to be fetched, and the options of its job."""
 
     tenant_id: uuid.UUID
     image: dict[str, Any] | None
     images_per_source: int
     sources: Sequence[NewSource]
     deadline: timedelta
+    method_options: MethodOptions
     prompt: str | None = None
     seed: int | None = None
-    method_options: dict[str, Any] | None = None
     image_url: str | None = None
     external_id: str | None = None
     labels: dict[str, Any] | None = None
     cancel_after: timedelta | None = None
-    # As asked; the tenant's own word, or else the installation's, stands where nothing was.
+    # Of the request; where it is null, the tenant's applies, or else the installation's.
     budget_usd: Decimal | None = None
     default_budget_usd: Decimal | None = None
     max_budget_usd: Decimal | None = None
@@ -89,25 +90,37 @@ class AcceptedJob:
 def accept(
     session: Session, new: NewJob, uses: Mapping[str, StoredBlob] | None = None, concurrent_jobs: int = 10**9
 ) -> AcceptedJob:
-    """Inserts the job; `uses` are its blobs by role, see `blobs.insert_references`. The commit will wait for the disk.
+    """Inserts the job; `uses` are its blobs by role. The commit waits for the disk.
 
-    `concurrent_jobs` is what a tenant may have open that has no limit of its own. Raises InvalidRequest for a budget
+    `concurrent_jobs` is the limit of a tenant that has none of its own. Raises InvalidRequest for a budget
     that is more than the tenant may ask for: nothing may then be committed.
     """
-    used = blobs.sorted_by_hash(uses or {})
+    used = blob_repository.sorted_by_hash(uses or {})
     given = {
         field: json.dumps(value) if field in JSON_COLUMNS and value is not None else value
         for field, value in ((name, getattr(new, name)) for name in _GIVEN)
     }
     rows = [
         {name: getattr(source, name) for name in _OF_A_SOURCE}
-        | {"position": position, "timeout": source.timeout.total_seconds()}
+        | {
+            "position": position,
+            "timeout": source.timeout.total_seconds(),
+            "generated_images": image_documents(source.generated_images),
+        }
         for position, source in enumerate(new.sources)
     ]
-    given |= {"rows": json.dumps(rows), "records": blobs.reference_records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"caption_part": caption_part(new.method_options), "rank_part": rank_part(new.method_options)}
+    given |= {
+        "rows": json.dumps(rows),
+        "records": blob_repository.reference_records(used),
+        "concurrent_jobs": concurrent_jobs,
+    }
+    given |= {
+        "method_options": json.dumps(new.method_options.document()),
+        "caption_part": caption_part(new.method_options.captioner),
+        "rank_part": rank_part(new.method_options.embedder),
+    }
     given["local_only_reason"] = _LOCAL_ONLY
-    made = session.execute(_ACCEPT, given).one_or_none()
+    made = session.execute(ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
     job = Job(
@@ -150,7 +163,7 @@ _AS_GIVEN = (
     ),
     *("cache", "result_key", "external_scores"),
 )
-_TOLD = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
+_SHOWN = ("source", "family", "platform", "model", "revision", "queue", "state", "reason", "warning", "origin")
 _LOCAL_ONLY = "The job is local only, and this source would have been sent its caption."
 
 
@@ -174,33 +187,34 @@ def _row(job: Job, position: int, source: NewSource) -> JobSource:
         timeout_seconds=source.timeout.total_seconds(),
         generated_images=list(source.generated_images),
         completed_at=job.created_at if source.state is SourceState.DONE else None,
-        **{name: getattr(source, name) for name in _TOLD},
+        **{name: getattr(source, name) for name in _SHOWN},
     )
 
 
-# psycopg remembers how it rewrote a statement of up to 4,096 characters, and rewrites a longer one each time.
-_ACCEPT = text(
+# psycopg keeps how it rewrote a statement of up to 4,096 characters, and rewrites a longer one each time; a test
+# compares.
+ACCEPT = text(
     " ".join(
         f"""
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), job AS (
-        INSERT INTO jobs (id, tenant_id, stage, images_per_source, prompt, seed, method_options, image_url, image, external_id,
-                          metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at, local_only, budget_usd,
-                          cache, result_key, cached_from, external_scores)
+        INSERT INTO jobs (id, tenant_id, stage, images_per_source, prompt, seed, method_options, image_url, image,
+                          external_id, metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at,
+                          local_only, budget_usd, cache, result_key, cached_from, external_scores)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :images_per_source, :prompt, :seed,
                CAST(:method_options AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
                :webhook_url, CAST(:webhook_events AS jsonb),
                CAST(:webhook_url AS text) IS NOT NULL OR {deliveries.HAS_ENDPOINT},
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :default_local_only),
-               coalesce(asked.budget, least(coalesce(t.budget_usd, :default_budget_usd), asked.most)),
+               coalesce(r.budget, least(coalesce(t.budget_usd, :default_budget_usd), r.most)),
                :cache, :result_key, {NEWEST_ID}, CAST(:external_scores AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
-        ) asked
-        WHERE t.id = :tenant_id AND (asked.budget IS NULL OR asked.most IS NULL OR asked.budget <= asked.most)
+        ) r
+        WHERE t.id = :tenant_id AND (r.budget IS NULL OR r.most IS NULL OR r.budget <= r.most)
         RETURNING id, tenant_id, created_at, deadline_at, local_only, budget_usd, cached_from
     ), sources AS (
         INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
@@ -214,7 +228,7 @@ _ACCEPT = text(
             timeout float, state text, reason text, warning text, external boolean,
             origin text, generated_images jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
-    ), {blobs.references_cte("job")}
+    ), {blob_repository.references_cte("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
     FROM job, durable, ({admission.TENANT_SHARE}) AS share
     """.split()  # noqa: S608 - our own words

@@ -1,18 +1,17 @@
-"""The repository of reference images that the caller uploads while a job waits for them: one source's are taken together, once.
+"""Accepts reference images that the caller uploads while a job waits for them: those of one source together, once.
 
-What a job does with them later (screening them, counting them among the done) is a step like generating: a claim of the
-source's row, and the join. Here the row only leaves the hands of the caller.
+Screening them, and ending their source, are a worker's step, like generating: a claim of the source's row.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, Stage
+from app.db.types import ImageRecord
 from app.errors import (
     Deleted,
     NotFound,
@@ -22,6 +21,7 @@ from app.errors import (
     ReferencesTooEarly,
     ReferencesTooLate,
 )
+from app.jobs import source_repository
 from app.jobs.repository import get_by_id
 from attribution.ports import Origin, SourceState
 
@@ -30,7 +30,7 @@ _BEFORE_THE_CAPTION = (Stage.FETCHING, Stage.SCREENING, Stage.CAPTIONING)
 
 @dataclass(frozen=True, slots=True)
 class AwaitedSource:
-    """A job and its source, as somebody who brings generated images finds them."""
+    """A job and its source, as an upload of reference images finds them."""
 
     job: Job
     row: JobSource
@@ -39,38 +39,29 @@ class AwaitedSource:
 
 def get_awaited(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> AwaitedSource:
     """Raises NotFound, Deleted, and ReferencesRefused where no generated images of the source would be taken now."""
-    asked = _find(session, tenant_id, job_id, source, lock=False)
-    if not asked.row.generated_images:
-        _check(asked)
-    return asked
+    found = _find(session, tenant_id, job_id, source, lock=False)
+    if not found.row.generated_images:
+        _check(found)
+    return found
 
 
 def accept_references(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, blobs: Sequence[str]
 ) -> tuple[Job, bool]:
-    """Gives a source its generated images; whether they are new: bringing the same again changes nothing.
+    """Gives a source its reference images; whether they are new: uploading the same again changes nothing.
 
-    Holds the job's row lock, so that of two callers, and of a caller and the deadline, one comes first. Raises as
+    Holds the job's row lock, so that two callers, or a caller and the deadline, come one after the other. Raises as
     `get_awaited` does, and ReferencesConflict where the source has others.
     """
-    asked = _find(session, tenant_id, job_id, source, lock=True)
-    had = [generated_image["blob"] for generated_image in asked.row.generated_images]
-    if asked.row.origin == Origin.REFERENCE and had == list(blobs):
-        return asked.job, False
-    _check(asked)
-    generated_images = [{"k": k, "seed": None, "blob": blob} for k, blob in enumerate(blobs)]
-    session.execute(_TAKE, {"job_id": job_id, "source": source, "generated_images": json.dumps(generated_images)})
-    session.expire(asked.row)
-    return asked.job, True
-
-
-_TAKE = text(
-    """
-    UPDATE job_sources SET state = 'pending', reason = NULL, generated_images = CAST(:generated_images AS jsonb),
-                           requeued_at = clock_timestamp()
-    WHERE job_id = :job_id AND source = :source
-    """
-)
+    found = _find(session, tenant_id, job_id, source, lock=True)
+    had = [image.blob for image in found.row.generated_images]
+    if found.row.origin == Origin.REFERENCE and had == list(blobs):
+        return found.job, False
+    _check(found)
+    images = [ImageRecord(k, None, blob) for k, blob in enumerate(blobs)]
+    source_repository.mark_references_uploaded(session, job_id, source, images)
+    session.expire(found.row)
+    return found.job, True
 
 
 def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, *, lock: bool) -> AwaitedSource:
@@ -87,22 +78,23 @@ def _find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str
     return AwaitedSource(job, row, bool(session.scalar(_LATE, {"job_id": job_id})))
 
 
-_ROW = select(JobSource).from_statement(text("SELECT * FROM job_sources WHERE job_id = :job_id AND source = :source"))
+_ROW = select(JobSource).where(JobSource.job_id == bindparam("job_id"), JobSource.source == bindparam("source"))
 _LATE = text("SELECT deadline_at <= clock_timestamp() FROM jobs WHERE id = :job_id")
 
 
-def _check(asked: AwaitedSource) -> None:
+def _check(found: AwaitedSource) -> None:
     """Raises the ReferencesRefused that fits, unless the source's generated images are being waited for."""
-    refused = _refusal(asked)
+    refused = _refusal(found)
     if refused is not None:
         raise refused
 
 
-def _refusal(asked: AwaitedSource) -> ReferencesRefused | None:
-    job, row = asked.job, asked.row
+def _refusal(found: AwaitedSource) -> ReferencesRefused | None:
+    job, row = found.job, found.row
     if row.origin != Origin.REFERENCE:
         return ReferencesNotExpected(
-            f"This job generates with {row.source} itself; name a source in `await_references` when you submit an image."
+            f"This job generates with {row.source} itself; name a source in `await_references` when you submit an"
+            " image."
         )
     if row.generated_images:
         return ReferencesConflict(
@@ -110,8 +102,8 @@ def _refusal(asked: AwaitedSource) -> ReferencesRefused | None:
         )
     if job.status in (JobStatus.CANCELED, JobStatus.FAILED):
         return ReferencesNotExpected(f"The job {'was canceled' if job.status == JobStatus.CANCELED else 'has failed'}.")
-    if asked.late or row.state != SourceState.AWAITING_REFERENCE:
-        return ReferencesTooLate("The job's deadline has passed; it goes on with what it had by then.")
+    if found.late or row.state != SourceState.AWAITING_REFERENCE:
+        return ReferencesTooLate("The job's deadline has passed; it is ranked with the images it had by then.")
     if job.status == JobStatus.QUEUED or job.stage in _BEFORE_THE_CAPTION:
         return ReferencesTooEarly(
             "The job does not show its caption yet; read it first, and have that generated.",

@@ -1,6 +1,6 @@
-"""Whether one more job can be taken, judged before its image is read: what waits is counted once a second.
+"""Whether one more job can be accepted, before its image is read: open jobs are counted once a second.
 
-This turns most of a flood away cheaply. A tenant's limit is kept exactly only where the job is committed.
+This refuses most of a flood cheaply. A tenant's limit is kept exactly only where the job is committed.
 """
 
 import time
@@ -22,7 +22,7 @@ _FRESH_SECONDS = 1.0
 
 
 class Capacity:
-    """Knows how long the queues are. All methods belong to the event loop."""
+    """The length of the queues. All methods belong to the event loop."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -39,14 +39,14 @@ class Capacity:
         if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
             raise queues_too_long(self._max_open)
         limit = caller.concurrent_jobs or self._concurrent_jobs
-        # A second is long for a caller that waits for one job to end before it hands in the next.
+        # A second is long for a caller that submits its next job as soon as one ends.
         if load.by_tenant.get(caller.tenant_id, 0) >= limit and await to_thread.run_sync(
             self._is_full, caller.tenant_id, limit
         ):
             raise too_many_jobs()
 
-    async def forget(self) -> None:
-        """Has the load measured anew when it is asked for next."""
+    async def invalidate(self) -> None:
+        """Has the load measured again at the next check."""
         self._measure_at = 0.0
 
     async def _current(self) -> OpenJobs:
@@ -55,7 +55,7 @@ class Capacity:
                 if time.monotonic() >= self._measure_at:
                     try:
                         self._load = await to_thread.run_sync(self._measure)
-                    except SQLAlchemyError as error:  # accepting will meet it, too, and say so
+                    except SQLAlchemyError as error:  # accepting meets it, too, and reports it
                         log.warning("postgres_unavailable", error=type(error).__name__)
                     self._measure_at = time.monotonic() + _FRESH_SECONDS
         return self._load

@@ -11,12 +11,13 @@ from sqlalchemy import text
 
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT
-from app.jobs import repository
-from app.jobs.insertion import NewJob, accept
+from app.db.types import MethodOptions
+from app.jobs import repository, service
+from app.jobs.acceptance import NewJob, accept
 from app.settings import Settings
 from app.vendors import budget
 from app.vendors.budget import BudgetRefusal, CallOrder, SourceSpend
-from attribution.ports import SourceState
+from attribution.ports import Aggregate, DistanceName, SourceState
 from tests.conftest import clear
 
 CENT = Decimal("0.01")
@@ -39,6 +40,7 @@ def generated_image(database: Database, budget: Decimal | None) -> uuid.UUID:
         4,
         [],
         timedelta(minutes=5),
+        MethodOptions(DistanceName.COSINE, Aggregate.MEAN),
         prompt="a hare",
         budget_usd=budget,
         max_budget_usd=budget,
@@ -118,7 +120,7 @@ def test_a_job_that_has_ended_orders_nothing(database: Database):
     first = order(job_id)
     with database.transaction() as session:
         assert budget.reserve(session, first) is None
-        repository.mark_canceled(session, DEFAULT_TENANT, job_id)
+        service.cancel(session, DEFAULT_TENANT, job_id)
         assert budget.reserve(session, order(job_id)) == BudgetRefusal(None)
         assert budget.settle(session, first.id, SourceState.DONE, 4 * CENT)
     assert spent(database, job_id)[0] == 4 * CENT

@@ -1,42 +1,30 @@
-"""The repository's sweep: finds what stands still, whatever died, and says what to enqueue again.
+"""SQL of the sweep: jobs and sources that are overdue, keep crashing, or have not been worked on for too long.
 
 Each function works on a bounded number of rows and skips those another sweep has locked, so that sweeps may overlap.
 """
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.db.models import WAITING, Job, JobSource, JobStatus, Stage
 from app.errors import DeadlineExceeded, ServiceError, StepCrashed
-from app.jobs import source_repository
 from app.jobs.repository import ENDING, unleased
-from app.webhooks import deliveries
+from app.jobs.source_repository import OPEN_STATES
 from attribution.ports import Origin, SourceState
 
 BATCH = 500
 OPEN_STATUSES = (JobStatus.QUEUED, JobStatus.PROCESSING)
-# A job that reached its deadline with generated images at hand may still embed and rank them.
+# A job that has generated images at its deadline may still embed and rank them.
 RANKING_GRACE = timedelta(minutes=1)
-# And generated images that were brought in time may still be screened.
+# And reference images that were uploaded in time may still be screened.
 SCREENING_GRACE = timedelta(seconds=20)
-# How long a source's own process has for noticing that there is room.
+# How long a source's own process has for resuming a job that is due.
 WAIT_GRACE = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True)
-class MovedJob:
-    """A job that the sweep moved: to a stage that must be enqueued, or (None) to its end."""
-
-    tenant_id: uuid.UUID
-    job_id: uuid.UUID
-    stage: Stage | None
 
 
 def is_stale(step: type[Job] | type[JobSource], patience: timedelta) -> ColumnElement[bool]:
@@ -69,28 +57,28 @@ def list_jobs_with_overdue_sources(session: Session) -> Sequence[uuid.UUID]:
     ).all()
 
 
-def end_overdue_sources(session: Session, job_id: uuid.UUID) -> Stage | None:
-    """Ends a job's overdue sources as `timeout`; returns the stage the job entered if none is open any more."""
-    notify = source_repository.lock_job(session, job_id)
-    if notify is None:
-        return None
+def mark_overdue_sources_ended(session: Session, job_id: uuid.UUID) -> set[str]:
+    """Ends the overdue sources of a job that the session has locked as `timeout`; returns them.
+
+    Past the job's deadline all open sources are overdue. Reference images that were uploaded in time still have
+    `SCREENING_GRACE` for being screened.
+    """
     late, very_late = session.execute(
         select(Job.deadline_at < func.now(), Job.deadline_at + SCREENING_GRACE < func.now()).where(Job.id == job_id)
     ).one()
-    which: ColumnElement[bool]
-    if late:
-        awaited = JobSource.state == SourceState.AWAITING_REFERENCE
-        nothing = "Nobody reference images of this source before the job's deadline."
-        _end_sources(session, job_id, awaited, SourceState.TIMEOUT, nothing, notify)
-        which = JobSource.state.in_(source_repository.OPEN_STATES)
-        if not very_late:
-            which = and_(which, JobSource.origin == Origin.GENERATOR)
-        reason = "The job's deadline passed before this source had generated."
-    else:
+    if not late:
         which = and_(JobSource.state == SourceState.RUNNING, JobSource.timeout_at < func.now())
-        reason = "The source did not finish within its time limit."
-    _end_sources(session, job_id, which, SourceState.TIMEOUT, reason, notify)
-    return source_repository.advance_when_all_ended(session, job_id)
+        return _end_sources(
+            session, job_id, which, SourceState.TIMEOUT, "The source did not finish within its time limit."
+        )
+    awaited = JobSource.state == SourceState.AWAITING_REFERENCE
+    missing = "No reference images of this source were uploaded before the job's deadline."
+    ended = _end_sources(session, job_id, awaited, SourceState.TIMEOUT, missing)
+    which = JobSource.state.in_(OPEN_STATES)
+    if not very_late:
+        which = and_(which, JobSource.origin == Origin.GENERATOR)
+    reason = "The job's deadline passed before this source had generated."
+    return ended | _end_sources(session, job_id, which, SourceState.TIMEOUT, reason)
 
 
 def list_crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid.UUID, str]]:
@@ -99,31 +87,25 @@ def list_crashed_sources(session: Session, attempts: int) -> Sequence[tuple[uuid
         (job_id, source)
         for job_id, source in session.execute(
             select(JobSource.job_id, JobSource.source)
-            .where(
-                JobSource.state.in_(source_repository.OPEN_STATES), JobSource.attempt >= attempts, unleased(JobSource)
-            )
+            .where(JobSource.state.in_(OPEN_STATES), JobSource.attempt >= attempts, unleased(JobSource))
             .limit(BATCH)
         )
     ]
 
 
-def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempts: int) -> Stage | None:
-    """Ends a source that used up its attempts as `error`; returns the stage the job entered, if any."""
-    notify = source_repository.lock_job(session, job_id)
-    if notify is None:
-        return None
+def mark_crashed_source_ended(session: Session, job_id: uuid.UUID, source: str, attempts: int) -> set[str]:
+    """Ends a source of a locked job as `error` if its last attempt ended without an answer; returns it."""
     which = and_(
         JobSource.source == source,
-        JobSource.state.in_(source_repository.OPEN_STATES),
+        JobSource.state.in_(OPEN_STATES),
         JobSource.attempt >= attempts,
         unleased(JobSource),
     )
     reason = case(
-        (JobSource.origin == Origin.REFERENCE, f"Taking in its generated images ended abnormally {attempts} times."),
+        (JobSource.origin == Origin.REFERENCE, f"Screening its reference images ended abnormally {attempts} times."),
         else_=f"Generating with this source ended abnormally {attempts} times.",
     )
-    _end_sources(session, job_id, which, SourceState.ERROR, reason, notify)
-    return source_repository.advance_when_all_ended(session, job_id)
+    return _end_sources(session, job_id, which, SourceState.ERROR, reason)
 
 
 _WAITS = and_(JobSource.state == SourceState.PENDING, JobSource.next_attempt_at.is_not(None))
@@ -136,10 +118,9 @@ def _end_sources(
     which: ColumnElement[bool],
     state: SourceState,
     reason: str | ColumnElement[str],
-    notify: bool,
-) -> None:
+) -> set[str]:
     generated = func.jsonb_array_length(JobSource.generated_images)
-    # What has been generated, and paid for, counts; not what was brought and nobody has screened.
+    # Generated images count, they were paid for; uploaded ones that were not screened do not.
     some = and_(generated > 0, JobSource.origin == Origin.GENERATOR)
     partly = func.concat(generated, " generated images were made before that. ", reason)
     ended = session.scalars(
@@ -152,9 +133,8 @@ def _end_sources(
             completed_at=func.clock_timestamp(),
         )
         .returning(JobSource.source)
-    ).all()
-    if notify:
-        deliveries.insert_sources_finished(session, job_id, ended)
+    )
+    return set(ended)
 
 
 def requeue_stale_sources(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, str]]:
@@ -165,7 +145,7 @@ def requeue_stale_sources(session: Session, patience: timedelta) -> Sequence[tup
         .where(
             Job.status == JobStatus.PROCESSING,
             Job.stage == Stage.RESYNTHESIZING,
-            JobSource.state.in_(source_repository.OPEN_STATES),
+            JobSource.state.in_(OPEN_STATES),
             JobSource.next_attempt_at.is_(None),
             is_stale(JobSource, patience),
         )
@@ -183,7 +163,7 @@ def requeue_stale_sources(session: Session, patience: timedelta) -> Sequence[tup
 
 
 def list_sources_with_overdue_waits(session: Session) -> Sequence[str]:
-    """Sources that jobs wait for whose time has come a while ago: whoever was to look for room may be gone."""
+    """Sources whose waiting jobs are due since `WAIT_GRACE`: the process that was to resume them may have died."""
     return session.scalars(
         select(JobSource.source)
         .distinct()
@@ -192,8 +172,8 @@ def list_sources_with_overdue_waits(session: Session) -> Sequence[str]:
     ).all()
 
 
-def requeue_stale_jobs(session: Session, patience: timedelta) -> Sequence[MovedJob]:
-    """Jobs that stand still at a stage of their own; their clocks start anew."""
+def requeue_stale_jobs(session: Session, patience: timedelta) -> Sequence[tuple[uuid.UUID, Stage]]:
+    """(job, stage) of jobs to be enqueued again at a stage that has no sources."""
     waiting = (
         select(Job.id)
         .where(
@@ -205,20 +185,19 @@ def requeue_stale_jobs(session: Session, patience: timedelta) -> Sequence[MovedJ
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    return _moved(
-        session,
+    rows = session.execute(
         update(Job)
         .where(Job.id.in_(waiting))
         .values(requeued_at=func.clock_timestamp(), requeues=Job.requeues + 1)
-        .returning(Job.tenant_id, Job.id, Job.stage),
+        .returning(Job.id, Job.stage)
     )
+    return [(job_id, Stage(stage)) for job_id, stage in rows if stage is not None]
 
 
-def fail_crashed_jobs(session: Session, attempts: int) -> Sequence[MovedJob]:
+def mark_crashed_jobs_failed(session: Session, attempts: int) -> Sequence[Job]:
     """Fails jobs whose stage used up its attempts and went silent, so that no image crashes workers for ever."""
     error = StepCrashed(f"A stage ended abnormally {attempts} times on this image and is not tried again; see the log.")
-    return _ended(
-        session,
+    return session.scalars(
         update(Job)
         .where(
             Job.status.in_(OPEN_STATUSES),
@@ -227,17 +206,16 @@ def fail_crashed_jobs(session: Session, attempts: int) -> Sequence[MovedJob]:
             unleased(Job),
         )
         .values(_failing(error))
-        .returning(Job),
-    )
+        .returning(Job)
+    ).all()
 
 
-def fail_overdue_jobs(session: Session) -> Sequence[MovedJob]:
+def mark_overdue_jobs_failed(session: Session) -> Sequence[Job]:
     """Fails jobs past their deadline that have nothing to rank, or that cannot get to ranking it."""
     error = DeadlineExceeded(
         "The job's deadline passed before it could be answered. Submit it again, or ask fewer sources."
     )
-    return _ended(
-        session,
+    return session.scalars(
         update(Job)
         .where(
             Job.status.in_(OPEN_STATUSES),
@@ -250,22 +228,10 @@ def fail_overdue_jobs(session: Session) -> Sequence[MovedJob]:
             ),
         )
         .values(_failing(error))
-        .returning(Job),
-    )
+        .returning(Job)
+    ).all()
 
 
 def _failing(error: ServiceError) -> dict[str, Any]:
     ending = {name: text(expression) for name, expression in ENDING.items()}
     return {**ending, "status": JobStatus.FAILED, "error": error.document()}
-
-
-def _ended(session: Session, statement: ReturningUpdate[Job]) -> Sequence[MovedJob]:
-    jobs = session.scalars(statement).all()
-    for job in jobs:
-        deliveries.insert_ended(session, job)
-    return [MovedJob(job.tenant_id, job.id, None) for job in jobs]
-
-
-def _moved(session: Session, statement: object) -> Sequence[MovedJob]:
-    rows = session.execute(statement)  # type: ignore[call-overload]
-    return [MovedJob(tenant_id, job_id, Stage(stage) if stage else None) for tenant_id, job_id, stage in rows]
