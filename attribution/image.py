@@ -15,7 +15,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
-from attribution.pixels import converter
+from attribution.color import converter
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are accepted"
