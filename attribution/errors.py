@@ -13,8 +13,8 @@ AttributionError
 │   ├── SourceTimeout          the deadline passed before the generated image was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
 │       ├── KeyRefused         permanent: the operator has given no key, or one that the vendor does not take
-│       ├── NotReached         no connection: nothing was sent
-│       └── AnswerLost         sent, but no whole answer came: nobody knows what became of it
+│       ├── ConnectionFailed         no connection: nothing was sent
+│       └── ResponseLost         sent, but no whole answer came: nobody knows what became of it
 ├── CaptionError               a captioner wrote nothing
 │   ├── CaptionRefused         permanent: it will not describe this image
 │   └── CaptionerUnavailable   it cannot be asked, or gave no answer that could be used
@@ -114,11 +114,11 @@ class KeyRefused(SourceUnavailable):
     permanent: ClassVar[bool] = True
 
 
-class NotReached(SourceUnavailable):
+class ConnectionFailed(SourceUnavailable):
     """There was no connection: nothing was sent, so nothing was ordered."""
 
 
-class AnswerLost(SourceUnavailable):
+class ResponseLost(SourceUnavailable):
     """It was sent and no whole answer came: nobody knows whether the vendor generated, and bills."""
 
 

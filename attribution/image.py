@@ -14,12 +14,14 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from attribution.color import converter
+from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are accepted"
 _STRIP_PIXELS = 1 << 20
+# A black square that was sent as JPEG varies by a few levels, a generated image by dozens.
+_BLANK_RANGE = 8
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,6 +97,15 @@ def decode_own(data: bytes) -> Image.Image:
     """The exact pixels that `encode_png` or `encode_bmp` was given: neither scaled nor converted."""
     with Image.open(BytesIO(data), formats=["PNG", "BMP"]) as image:
         return image.convert("RGB")
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Whether every channel of an RGB image has nearly one value, as in the output of a safety filter.
+
+    A blank image must not be embedded: it would falsify the source's distance.
+    """
+    extrema: list[tuple[int, int]] = [band.getextrema() for band in image.convert("RGB").split()]  # type: ignore[misc]
+    return all(high - low <= _BLANK_RANGE for low, high in extrema)
 
 
 def _kind(head: bytes) -> str | None:

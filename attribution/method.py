@@ -13,8 +13,7 @@ from functools import partial
 
 from PIL.Image import Image
 
-from attribution.caption import describe
-from attribution.caption.given import GivenCaptioner
+from attribution.caption import GivenCaptioner, describe
 from attribution.distance import compare_pixels
 from attribution.embed.stage import embed_all
 from attribution.fuse import check_external_scores, fuse

@@ -43,7 +43,7 @@ CASES = """\
 | slow | a generated image that takes its time, within the deadline | `done` |
 | expired URL | the image's address no longer holds it | `error` |
 | wrong key | the key is not accepted | `unavailable` |
-| HTML | a page instead of an answer, with status 200 | `error` |
+| HTML | a page instead of a response, with status 200 | `error` |
 | foreign URL | an address to poll or fetch that is not the vendor's: no key goes there | `error` |
 """
 
@@ -113,7 +113,7 @@ def _adapters() -> str:
 def _key(kind: type[Vendor]) -> str:
     if kind.key is None:
         return "none, unless `key` names one"
-    holds = f": {kind.key_holds}" if kind.key_holds else ""
+    holds = f": {kind.key_format}" if kind.key_format else ""
     return f"`{setting_of(kind.key)}`{holds}"
 
 

@@ -17,22 +17,21 @@ from PIL.Image import Image
 
 from attribution.caption.spec import VlmOptions
 from attribution.errors import (
-    AnswerLost,
     CaptionerUnavailable,
     CaptionRefused,
     ConfigurationError,
+    ConnectionFailed,
     KeyRefused,
-    NotReached,
+    ResponseLost,
     SourceError,
 )
 from attribution.image import encode_png
 from attribution.ports import Deadline, ModelRef, SourceState
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.failure import UNKNOWN, retry_after
 from attribution.resynthesis.remote.gate import Gate, OpenGate
 from attribution.resynthesis.remote.keys import read_key, setting_of
 from attribution.resynthesis.remote.response_fields import find, items, text
-from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
 
 _MOST_BYTES = 4_000_000
 _PAUSE = 1.0  # before the second attempt where nobody says, doubled each time
@@ -71,10 +70,10 @@ class _Failed(Exception):
 class VlmCaptioner:
     """One model at one address. Threads may share it: it holds nothing of an image."""
 
-    def __init__(self, model: str, options: VlmOptions, outside: Connections) -> None:
+    def __init__(self, model: str, options: VlmOptions, connections: Connections) -> None:
         self._model = model
         self._options = options
-        self._outside = outside
+        self._connections = connections
         self._prompt = _prompt(options)
         asked = json.dumps([options.base_url, self._prompt, options.temperature, options.max_tokens])
         self._ref = ModelRef(f"vlm/{model}", f"sha256:{sha256(asked.encode()).hexdigest()[:16]}")
@@ -102,23 +101,23 @@ class VlmCaptioner:
                     raise CaptionRefused(str(error)) from None
                 if last or not error.again or wait >= deadline.remaining():
                     raise CaptionerUnavailable(str(error)) from None
-            self._outside.sleep(wait)
+            self._connections.sleep(wait)
             pause *= 2
         raise AssertionError("unreachable")
 
     def _once(self, request: Request, gate: Gate, deadline: Deadline) -> str:
         headers = self._headers()
-        permit = gate.open(0, 1)
+        reservation = gate.open(0, 1)
         try:
-            answer = self._send(request, headers, deadline)
-            said = self._read(answer) if answer.good else self._refuse(answer)
+            response = self._send(request, headers, deadline)
+            said = self._read(response) if response.good else self._refuse(response)
         except _Failed as error:
-            permit.close(error.state, error.billed)
+            reservation.close(error.state, error.billed)
             raise
         except BaseException:
-            permit.close(SourceState.ERROR, 1)
+            reservation.close(SourceState.ERROR, 1)
             raise
-        permit.close(SourceState.DONE, 1)
+        reservation.close(SourceState.DONE, 1)
         return said
 
     def _request(self, image: Image) -> Request:
@@ -137,7 +136,7 @@ class VlmCaptioner:
         if not self._options.key:
             return {}
         try:
-            key = read_key(self._options.key, self._outside.secrets, self._model)
+            key = read_key(self._options.key, self._connections.secrets, self._model)
         except KeyRefused as error:
             raise CaptionerUnavailable(str(error)) from None
         return {"authorization": f"Bearer {key}"}
@@ -145,10 +144,10 @@ class VlmCaptioner:
     def _send(self, request: Request, headers: dict[str, str], deadline: Deadline) -> HttpResponse:
         url = f"{self._options.base_url.rstrip('/')}/{request.to}"
         try:
-            return self._outside.web.send(request, url, headers, deadline, _MOST_BYTES)
-        except NotReached:
+            return self._connections.web.send(request, url, headers, deadline, _MOST_BYTES)
+        except ConnectionFailed:
             raise _Failed(f"{self._model} cannot be reached.", SourceState.UNAVAILABLE, again=True) from None
-        except AnswerLost:
+        except ResponseLost:
             broke = f"The connection to {self._model} broke before it had answered."
             raise _Failed(broke, SourceState.UNAVAILABLE, billed=1) from None
         except SourceError as error:
@@ -157,9 +156,9 @@ class VlmCaptioner:
             sentence = late if error.state is SourceState.TIMEOUT else wrong
             raise _Failed(sentence, error.state, billed=1) from None
 
-    def _read(self, answer: HttpResponse) -> str:
-        """The caption in an answer of success. Raises _Failed."""
-        document = answer.document_or_none()
+    def _read(self, response: HttpResponse) -> str:
+        """The caption in a response of success. Raises _Failed."""
+        document = response.document_or_none()
         choice = find(document, "choices.0")
         if not isinstance(choice, dict):
             raise _Failed(f"{self._model} answered with something that is no chat.", SourceState.ERROR, billed=1)
@@ -172,10 +171,10 @@ class VlmCaptioner:
             raise _Failed(sentence, SourceState.REFUSED_OUTPUT, billed=1, refused=True)
         return said
 
-    def _refuse(self, answer: HttpResponse) -> str:
-        """Never returns: says what an answer without success means. Raises _Failed."""
-        status, model = answer.status, self._model
-        document = answer.document_or_none()
+    def _refuse(self, response: HttpResponse) -> str:
+        """Never returns: says what a response without success means. Raises _Failed."""
+        status, model = response.status, self._model
+        document = response.document_or_none()
         codes = {text(document, path) for path in ("error.code", "error.type", "error.innererror.code")}
         if codes & set(_REFUSALS):
             sentence = f"{model} will not describe this image. Give a prompt, or name another captioner."
@@ -185,7 +184,7 @@ class VlmCaptioner:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             key = f"the key in {setting_of(self._options.key)}" if self._options.key else "being asked without a key"
             raise _Failed(f"{model} does not accept {key} (status {status}).", SourceState.UNAVAILABLE)
-        pause = retry_after(answer.headers)
+        pause = retry_after(response.headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             limited = f"{model} asks for fewer requests."
             raise _Failed(limited, SourceState.RATE_LIMITED, again=True, pause=pause)
@@ -198,7 +197,7 @@ class VlmCaptioner:
     def _message(self, document: Any) -> str:
         """What is wrong with the request, in their words: it helps who wrote the settings. Never with a key in it."""
         said = " ".join((text(document, "error.message") or text(document, "detail") or "").split())
-        key = (self._outside.secrets(self._options.key) if self._options.key else None) or ""
+        key = (self._connections.secrets(self._options.key) if self._options.key else None) or ""
         if not said or (len(key) >= _SHORTEST_SECRET and key in said):
             return ""
         return ": " + said[:_MESSAGE_LENGTH].rstrip(".")

@@ -39,7 +39,9 @@ class Pixelwise:
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
         """Per source, the (γ,) distances computed earlier. Raises AttributionError where they were not computed."""
         if embedded.generated_images and self.name not in embedded.pixels:
-            raise AttributionError(f"There are no {self.name} distances: compute them with compare_pixels while embedding.")
+            raise AttributionError(
+                f"There are no {self.name} distances: compute them with compare_pixels while embedding."
+            )
         return embedded.pixels.get(self.name, {})
 
 

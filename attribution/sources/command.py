@@ -15,8 +15,7 @@ from attribution.build import Placement, build_generator
 from attribution.catalog import load_catalog
 from attribution.errors import AttributionError
 from attribution.resynthesis.pool import GeneratorPool
-from attribution.sources.check import check
-from attribution.sources.finding import Severity
+from attribution.sources.check import Severity, check
 from attribution.sources.listing import as_json, as_table
 from attribution.sources.probe import PROMPT, choose, probe
 

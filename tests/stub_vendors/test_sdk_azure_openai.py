@@ -25,17 +25,17 @@ def client(stub: Stub) -> Iterator[openai.AzureOpenAI]:
         yield client
 
 
-def generated(answer: openai.types.ImagesResponse) -> Image.Image:
-    """The image, and nothing in the answer's head that the client's types do not know."""
-    assert answer.data is not None
-    assert answer.model_extra == {}
-    return Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
+def generated(response: openai.types.ImagesResponse) -> Image.Image:
+    """The image, and nothing in the response's head that the client's types do not know."""
+    assert response.data is not None
+    assert response.model_extra == {}
+    return Image.open(BytesIO(b64decode(response.data[0].b64_json or "")))
 
 
 def test_a_generated_image_by_deployment(client: openai.AzureOpenAI, stub: Stub) -> None:
     """The client puts the model's name into the path."""
-    answer = client.images.generate(model="our-deployment", prompt="a hat", n=1, size="1024x1024", user="tenant")
-    assert generated(answer).size == (128, 128)
+    response = client.images.generate(model="our-deployment", prompt="a hat", n=1, size="1024x1024", user="tenant")
+    assert generated(response).size == (128, 128)
     assert stub.billed()["azure_openai"] == 1
 
 

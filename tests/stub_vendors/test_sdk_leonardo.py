@@ -30,9 +30,9 @@ def test_a_generated_image(client: LeonardoAiSDK, stub: Stub) -> None:
     assert ordered.sd_generation_job is not None
     task = ordered.sd_generation_job.generation_id
     assert isinstance(task, str)
-    answer = client.image.get_generation_by_id(id=task).object
-    assert answer is not None
-    generation = answer.generations_by_pk
+    response = client.image.get_generation_by_id(id=task).object
+    assert response is not None
+    generation = response.generations_by_pk
     assert generation
     assert (generation.status, generation.seed, generation.prompt) == (shared.JobStatus.COMPLETE, 7, "a hat")
     assert generation.generated_images

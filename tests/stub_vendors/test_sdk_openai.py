@@ -19,8 +19,8 @@ def client(stub: Stub) -> Iterator[openai.OpenAI]:
 
 
 def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
-    """Every field of the answer is one that the client's types know."""
-    answer = client.images.generate(
+    """Every field of the response is one that the client's types know."""
+    response = client.images.generate(
         model="gpt-image-2",
         prompt="a hat",
         n=1,
@@ -30,13 +30,13 @@ def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
         output_format="png",
         safety_identifier="tenant",
     )
-    assert answer.data is not None
-    image = Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
+    assert response.data is not None
+    image = Image.open(BytesIO(b64decode(response.data[0].b64_json or "")))
     assert image.size == (128, 128)
-    assert answer.model_extra == {}
-    assert answer.data[0].model_extra == {}
-    assert answer.usage is not None
-    assert answer.usage.model_extra == {}
+    assert response.model_extra == {}
+    assert response.data[0].model_extra == {}
+    assert response.usage is not None
+    assert response.usage.model_extra == {}
     assert stub.billed()["openai"] == 1
 
 

@@ -37,13 +37,13 @@ def ask(client: openai.OpenAI, told: str = "Describe this image.", timeout: floa
 
 
 def test_a_description(client: openai.OpenAI) -> None:
-    """Every field of the answer is one that the client's types know, down to the message."""
-    answer = ask(client)
-    choice = answer.choices[0]
+    """Every field of the response is one that the client's types know, down to the message."""
+    response = ask(client)
+    choice = response.choices[0]
     assert (choice.message.content, choice.message.refusal, choice.finish_reason) == ("an image in red", None, "stop")
-    assert (answer.model_extra, choice.model_extra, choice.message.model_extra) == ({}, {}, {})
-    assert answer.usage is not None
-    assert answer.usage.model_extra == {}
+    assert (response.model_extra, choice.model_extra, choice.message.model_extra) == ({}, {}, {})
+    assert response.usage is not None
+    assert response.usage.model_extra == {}
 
 
 def test_a_refusal_is_in_its_own_member(client: openai.OpenAI) -> None:

@@ -24,13 +24,13 @@ def client(stub: Stub) -> Iterator[together.Together]:
 
 
 def test_a_generated_image(client: together.Together, stub: Stub) -> None:
-    """Every field of the answer is one that the client's types know, and none is missing."""
-    answer = client.images.generate(**WANTED, width=1024, height=1024, response_format="base64")
-    (one,) = answer.data
+    """Every field of the response is one that the client's types know, and none is missing."""
+    response = client.images.generate(**WANTED, width=1024, height=1024, response_format="base64")
+    (one,) = response.data
     assert one.type == "b64_json"
     assert Image.open(BytesIO(b64decode(one.b64_json))).size == (128, 128)
-    assert answer.model_extra == one.model_extra == {}
-    assert (answer.object, answer.model) == ("list", WANTED["model"])
+    assert response.model_extra == one.model_extra == {}
+    assert (response.object, response.model) == ("list", WANTED["model"])
     assert stub.billed()["together"] == 1
 
 

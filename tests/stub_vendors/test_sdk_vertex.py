@@ -30,12 +30,12 @@ def test_a_service_account_generates(stub: Stub) -> None:
         info, scopes=["https://www.googleapis.com/auth/cloud-platform"]
     )
     client = client_of(stub, credentials)
-    answer = client.models.generate_content(
+    response = client.models.generate_content(
         model=MODEL, contents="a hat", config=types.GenerateContentConfig(response_modalities=["IMAGE"], seed=7)
     )
     client.close()
-    assert answer.candidates
-    content = answer.candidates[0].content
+    assert response.candidates
+    content = response.candidates[0].content
     assert content is not None
     assert content.parts
     assert content.parts[0].inline_data is not None

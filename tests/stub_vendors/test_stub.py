@@ -50,7 +50,7 @@ def test_it_keeps_limits(limit: dict[str, int], stub: Stub) -> None:
     """As a vendor does: what is beyond is told to wait, and not billed."""
     stub.behave("stability", latency=0.3, **limit)
     with ThreadPoolExecutor(5) as threads:
-        statuses = [answer.status_code for answer in threads.map(lambda seed: order(stub, seed=seed), range(1, 6))]
+        statuses = [response.status_code for response in threads.map(lambda seed: order(stub, seed=seed), range(1, 6))]
     assert sorted(statuses) == [200, 200, 429, 429, 429]
     assert stub.billed()["stability"] == 2
 

@@ -6,9 +6,8 @@ import sys
 import pytest
 from PIL import Image
 
-from attribution.caption import describe
+from attribution.caption import GIVEN, GivenCaptioner, describe
 from attribution.caption.fake import CRASH_CODE, FakeCaptioner, FakeCaptionerBehavior
-from attribution.caption.given import GIVEN, GivenCaptioner
 from attribution.errors import AttributionError
 from attribution.ports import Caption
 

@@ -1,4 +1,4 @@
-"""The captioner that asks a model over HTTP: the stub's every way to answer, and answers that no stub gives."""
+"""The captioner that asks a model over HTTP: the stub's every way to response, and answers that no stub gives."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +12,10 @@ from attribution.build import Placement, build_captioner
 from attribution.caption import describe
 from attribution.caption.spec import VlmOptions, parse
 from attribution.caption.vlm import VlmCaptioner
-from attribution.errors import CaptionError, CaptionerUnavailable, CaptionRefused, ConfigurationError, NotReached
+from attribution.errors import CaptionError, CaptionerUnavailable, CaptionRefused, ConfigurationError, ConnectionFailed
 from attribution.ports import Deadline, SourceState
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.http_client import HttpClient
-from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
 from stub_vendors import Stub, serve
 
 RED = Image.new("RGB", (16, 16), (210, 20, 20))
@@ -57,21 +56,21 @@ def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Sl
 
     def make(key: str = KEY, **options: Any) -> tuple[VlmCaptioner, Slept]:
         slept = Slept()
-        outside = Connections(client, client.fetch, {"vlm": key}.get, slept)
+        connections = Connections(client, client.fetch, {"vlm": key}.get, slept)
         asked = VlmOptions(base_url=stub.base_url("openai", "/v1"), **options)
-        return VlmCaptioner("gpt-5-mini", asked, outside), slept
+        return VlmCaptioner("gpt-5-mini", asked, connections), slept
 
     return make
 
 
-class Counted:
+class CountedGenerator:
     """A gate that notes how calls ended."""
 
     def __init__(self) -> None:
         self.task = None
         self.ended: list[tuple[SourceState, int]] = []
 
-    def open(self, k: int, images: int) -> "Counted":
+    def open(self, k: int, images: int) -> "CountedGenerator":
         """Always."""
         return self
 
@@ -100,7 +99,7 @@ def test_a_refusal_is_never_a_caption(made: Callable[..., Any], stub: Stub, scen
     """In a member of its own, as an error, in plain words: it is not asked again, and says what to do."""
     stub.behave("openai", scenario=scenario)
     captioner, _ = made()
-    gate = Counted()
+    gate = CountedGenerator()
     with pytest.raises(CaptionRefused, match="Give a prompt"):
         captioner.describe_with(RED, gate)
     assert stub.seen("openai")["orders"] == len(gate.ended) == 1
@@ -122,7 +121,7 @@ def test_what_is_tried_again(
     """A limit after as long as it says, an error of theirs with growing pauses; what would not help, not."""
     stub.behave("openai", scenario=scenario, retry_after=7.0)
     captioner, slept = made(timeout=20)
-    gate = Counted()
+    gate = CountedGenerator()
     with pytest.raises(CaptionerUnavailable, match=says):
         captioner.describe_with(RED, gate)
     assert (stub.seen("openai")["orders"], slept.seconds) == (orders, pauses)
@@ -142,7 +141,7 @@ def test_time_runs_out(made: Callable[..., Any], stub: Stub) -> None:
     """What may have been billed counts, and is not asked again."""
     stub.behave("openai", scenario="hang")
     captioner, _ = made(timeout=0.3)
-    gate = Counted()
+    gate = CountedGenerator()
     with pytest.raises(CaptionerUnavailable, match=r"0\.3 seconds"):
         captioner.describe_with(RED, gate)
     assert gate.ended == [(SourceState.TIMEOUT, 1)]
@@ -177,17 +176,17 @@ class Says:
 
 
 def asked(says: Says, **options: Any) -> str:
-    """What becomes of an answer."""
+    """What becomes of a response."""
 
     def nowhere(url: str, max_bytes: int, deadline: Deadline) -> bytes:
         raise AssertionError(url)
 
-    outside = Connections(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
-    return VlmCaptioner("m", VlmOptions("http://vlm.internal/v1", **options), outside).describe(RED)
+    connections = Connections(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
+    return VlmCaptioner("m", VlmOptions("http://vlm.internal/v1", **options), connections).describe(RED)
 
 
 def chat(content: Any, **message: Any) -> dict[str, Any]:
-    """An answer with this content."""
+    """A response with this content."""
     finish = message.pop("finish_reason", "stop")
     return {"choices": [{"message": {"content": content, **message}, "finish_reason": finish}]}
 
@@ -221,7 +220,7 @@ def test_what_is_a_caption(body: dict[str, Any], caption: str | None) -> None:
 
 @pytest.mark.parametrize("body", [[], {}, {"choices": []}, {"choices": ["x"]}, {"choices": {"0": 1}}, "x", 3])
 def test_what_is_no_chat(body: Any) -> None:
-    """An answer of any shape ends as a sentence."""
+    """A response of any shape ends as a sentence."""
     with pytest.raises(CaptionError):
         asked(Says(body=body))
 
@@ -238,7 +237,7 @@ def test_their_words_help_and_hide_the_key() -> None:
 
 def test_who_cannot_be_reached_is_tried_again() -> None:
     """Nothing was sent, so nothing is billed."""
-    says = Says(fails=NotReached("no"))
+    says = Says(fails=ConnectionFailed("no"))
     with pytest.raises(CaptionerUnavailable, match="cannot be reached"):
         asked(says, attempts=2)
     assert len(says.seen) == 2

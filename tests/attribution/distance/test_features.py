@@ -35,9 +35,7 @@ def _features(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 @NAMES
 @given(_features())
-def test_fast_path_agrees_with_reference(
-    name: str, case: tuple[NDArray[np.float64], NDArray[np.float64]]
-) -> None:
+def test_fast_path_agrees_with_reference(name: str, case: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
     """Every pair of a whole array agrees to 1e-9 in float64, and a single query gives the same distances."""
     queries, generated_images = case
     fast = PAIRWISE[name].between(queries, generated_images)

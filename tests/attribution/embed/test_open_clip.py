@@ -91,6 +91,6 @@ def test_a_layer_is_a_feature_space_of_its_own(clip: Path, pool: str, at: int | 
 
 @pytest.mark.parametrize("layer", ["layer=9", "layer=0", "layer=x", "pool=mean", "layer=1,pool=max", "depth=3"])
 def test_a_layer_that_is_not_there_is_refused(clip: Path, layer: str) -> None:
-    """Counted from 1 to the model's last block, and pooled as we know how to."""
+    """CountedGenerator from 1 to the model's last block, and pooled as we know how to."""
     with pytest.raises(ConfigurationError, match=layer):
         build_embedder(f"open_clip:local-dir:{clip}#{layer}", Placement())

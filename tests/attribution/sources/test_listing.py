@@ -30,7 +30,7 @@ def test_the_table_has_a_row_for_each(add: Callable[..., Path]) -> None:
         "d       gone 2026-05-12   fake     no       –            –        –",
         "e       no API            none     no       –            –        –",
         "",
-        "c: Fake c is to be switched off on 2026-12-01. In its place there is b.",
+        "c: Fake c will be switched off on 2026-12-01. Its successor is b.",
         "d: It is no more.",
         "e: Fake e cannot be called by a program.",
     ]
@@ -40,7 +40,7 @@ def test_a_deprecated_source_is_gone_after_its_day(add: Callable[..., Path]) -> 
     """The table follows the calendar, not the file."""
     table = as_table(load_catalog([_five(add)]), date(2026, 12, 2))
     assert "c       gone 2026-12-01" in table
-    assert "c: Fake c was switched off on 2026-12-01. In its place there is b." in table
+    assert "c: Fake c was switched off on 2026-12-01. Its successor is b." in table
 
 
 def test_json_says_everything(add: Callable[..., Path]) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from attribution.__main__ import main
 from attribution.catalog import LifecycleState, SeedSupport, load_catalog
-from attribution.sources.check import check
-from attribution.sources.finding import Severity
+from attribution.sources.check import Severity, check
 
 SOURCES = Path(__file__).parents[3] / "sources"
 TODAY = date(2026, 11, 27)
@@ -102,7 +101,7 @@ def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr().out
     assert all(source.id in printed for source in CATALOG.sources)
     assert "midjourney: Midjourney offers no API" in printed
-    assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. In its place there is gpt-image-2." in printed
+    assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. Its successor is gpt-image-2." in printed
 
 
 def test_the_check_ends_well(capsys: pytest.CaptureFixture[str]) -> None:

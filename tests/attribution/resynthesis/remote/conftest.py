@@ -32,7 +32,7 @@ def running_stranger() -> Iterator[Stub]:
 
 @pytest.fixture
 def stranger(running_stranger: Stub) -> Stub:
-    """A server that no answer may lead a key to."""
+    """A server that no response may lead a key to."""
     running_stranger.forget()
     return running_stranger
 

@@ -4,17 +4,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tests.attribution.resynthesis.remote.contract import Contract
-
 from attribution.catalog import Source
 from attribution.catalog.source import Parameter
 from attribution.errors import SourceError
 from attribution.ports import Deadline, GeneratedImage, SourceState
 from attribution.resynthesis.remote.build import build_remote
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.web import Connections
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
 
 CAPTION = "a red hat on a table"
 SECONDS = 20.0
@@ -23,7 +22,7 @@ _POLL_PAUSE = 0.01
 
 @dataclass
 class RecordingGate:
-    """Gives leave always, and remembers. It is its own permit."""
+    """Gives leave always, and remembers. It is its own reservation."""
 
     task: str | None = None
     opened: list[tuple[int, int]] = field(default_factory=list)
@@ -66,7 +65,7 @@ def key_of(contract: Contract, key: str | None = None) -> str:
     return contract.key.format(key=key or f"stub-key-of-{contract.adapter}")
 
 
-def outside(client: HttpClient, secrets: Mapping[str, str | None]) -> Connections:
+def connections(client: HttpClient, secrets: Mapping[str, str | None]) -> Connections:
     """The world: real HTTP, these keys, and pauses that nobody has to sit out."""
     return Connections(client, client.fetch, secrets.get, lambda seconds: time.sleep(min(seconds, _POLL_PAUSE)))
 
@@ -74,7 +73,7 @@ def outside(client: HttpClient, secrets: Mapping[str, str | None]) -> Connection
 def generator_of(contract: Contract, stub: Stub, client: HttpClient, key: str | None = None) -> RemoteGenerator:
     """A generator with the stub's key, or another."""
     secrets = {contract.adapter: key_of(contract, key)}
-    return build_remote(source_of(contract, stub), outside(client, secrets))
+    return build_remote(source_of(contract, stub), connections(client, secrets))
 
 
 def generate(

@@ -4,12 +4,12 @@ import socket
 import time
 
 import pytest
-from tests.app.egress.site import Site, reply, serve
 
-from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
+from attribution.errors import ConnectionFailed, ResponseLost, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.web import Request
+from tests.app.egress.site import Site, reply, serve
 
 KEY = {"x-key": "secret"}
 MANY = 1_000_000
@@ -24,7 +24,7 @@ def drip(channel: socket.socket) -> None:
 
 
 def cut(channel: socket.socket) -> None:
-    """Half an answer."""
+    """Half a response."""
     channel.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
 
 
@@ -39,12 +39,12 @@ def test_an_answer_is_returned_whatever_its_status(site: Site, client: HttpClien
     """With its headers in lower case; and ours are sent beside the request's own."""
     site.answers["/v1/x"] = reply(b'{"a": 1}', 418, Retry_After="5")
     asked = Request.json("x", {"b": 2, "c": None}, {"x-more": "yes"})
-    answer = client.send(asked, site.url("/v1/x"), KEY, Deadline.after(9), MANY)
-    assert (answer.status, answer.document(), answer.headers["retry-after"]) == (418, {"a": 1}, "5")
+    response = client.send(asked, site.url("/v1/x"), KEY, Deadline.after(9), MANY)
+    assert (response.status, response.document(), response.headers["retry-after"]) == (418, {"a": 1}, "5")
     (request,) = site.requests
     assert (request.body, request.headers["x-key"], request.headers["x-more"]) == (b'{"b": 2}', "secret", "yes")
     assert request.headers["host"] == f"127.0.0.1:{site.port}"
-    assert "secret" not in repr(asked) + repr(answer)
+    assert "secret" not in repr(asked) + repr(response)
 
 
 def test_connections_are_kept(site: Site, client: HttpClient) -> None:
@@ -81,13 +81,13 @@ def test_a_dripping_server_is_left_at_the_deadline(site: Site, client: HttpClien
 def test_half_an_answer_is_lost(site: Site, client: HttpClient) -> None:
     """Sent, and nobody knows what became of it."""
     site.answers["/"] = cut
-    with pytest.raises(AnswerLost):
+    with pytest.raises(ResponseLost):
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), MANY)
 
 
 def test_nobody_there(client: HttpClient) -> None:
     """Nothing was sent."""
-    with pytest.raises(NotReached):
+    with pytest.raises(ConnectionFailed):
         client.send(Request.get(""), "http://127.0.0.1:9/", {}, Deadline.after(9), MANY)
 
 
@@ -100,7 +100,7 @@ def test_compressed_bodies_are_not_taken(site: Site, client: HttpClient) -> None
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/x.png", "file:///etc/passwd", "no address", "https://[::1"])
 def test_generated_images_are_fetched_over_https_alone(url: str, client: HttpClient) -> None:
-    """What a vendor's answer points to may be anything."""
+    """What a vendor's response points to may be anything."""
     with pytest.raises(SourceError, match="not https"):
         client.fetch(url, MANY, Deadline.after(9))
 

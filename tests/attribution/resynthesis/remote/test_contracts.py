@@ -3,9 +3,6 @@
 from itertools import product
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Case, Contract
-from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
-from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
 
 from attribution.errors import RateLimited, SourceError
 from attribution.ports import GeneratedImage, SourceState
@@ -13,6 +10,9 @@ from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors import NAMES as ADAPTERS
 from stub_vendors import Stub
 from stub_vendors.application import NAMES as STUBS
+from tests.attribution.resynthesis.remote.contract import Case, Contract
+from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
+from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
 
 HANG_SECONDS = 0.7
 WRONG = "a-key-of-somebody-else"
@@ -76,7 +76,7 @@ def test_seeds(contract: Contract, stub: Stub, client: HttpClient) -> None:
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
 def test_an_unmarked_black_image_is_a_refused_output(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Whatever a vendor's answer says: a blank is never handed on."""
+    """Whatever a vendor's response says: a blank is never handed on."""
     stub.behave(contract.adapter, scenario="black")
     result = generate(generator_of(contract, stub, client), RecordingGate())
     assert isinstance(result, SourceError)

@@ -4,24 +4,12 @@ import threading
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
-from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
-from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import (
-    CAPTION,
-    RecordingGate,
-    generate,
-    generator_of,
-    outside,
-    source_of,
-)
 
 from attribution.catalog import Limits, SeedSupport
 from attribution.errors import (
     ConfigurationError,
+    ConnectionFailed,
     KeyRefused,
-    NotReached,
     OutputRefused,
     PromptRefused,
     QuotaExhausted,
@@ -30,10 +18,22 @@ from attribution.errors import (
 )
 from attribution.ports import Deadline, GeneratedImage, SourceState
 from attribution.resynthesis.remote.build import build_remote
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.gate import OpenGate, Reservation
 from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.web import Connections
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
+from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
+from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
+from tests.attribution.resynthesis.remote.drawing import (
+    CAPTION,
+    RecordingGate,
+    connections,
+    generate,
+    generator_of,
+    source_of,
+)
 
 
 class ClosedGate:
@@ -83,10 +83,10 @@ def test_nobody_there_is_tried_twice_and_costs_nothing(stub: Stub, client: HttpC
     """No connection, no order: one more try, then `unavailable` with nothing billed."""
     source = replace(source_of(OPENAI, stub), parameters={"base_url": "http://127.0.0.1:9", "key": "openai"})
     pauses: list[float] = []
-    world = outside(client, {"openai": "k"})
+    world = connections(client, {"openai": "k"})
     generator = build_remote(source, Connections(world.web, world.fetch, world.secrets, pauses.append))
     gate = RecordingGate()
-    assert isinstance(generate(generator, gate), NotReached)
+    assert isinstance(generate(generator, gate), ConnectionFailed)
     assert gate.closed == [(SourceState.UNAVAILABLE, 0)]
     assert len(pauses) == 1
 
@@ -127,14 +127,14 @@ def test_the_library_waits_for_a_limit_that_fits(stub: Stub, client: HttpClient)
         pauses.append(seconds)
         stub.behave("bfl")
 
-    world = outside(client, {"bfl": "stub-key-of-bfl"})
+    world = connections(client, {"bfl": "stub-key-of-bfl"})
     generator = build_remote(source_of(BFL, stub), replace(world, sleep=sleep))
     assert len(generator.generate(CAPTION, [1], Deadline.after(20))) == 1
     assert pauses[0] == 2.5
 
 
 def test_the_library_does_not_wait_beyond_the_deadline(stub: Stub, client: HttpClient) -> None:
-    """A limit that ends too late is the answer."""
+    """A limit that ends too late is the response."""
     stub.behave("bfl", scenario="rate_limited", retry_after=60)
     with pytest.raises(RateLimited):
         generator_of(BFL, stub, client).generate(CAPTION, [1], Deadline.after(20))
@@ -143,7 +143,7 @@ def test_the_library_does_not_wait_beyond_the_deadline(stub: Stub, client: HttpC
 
 def test_a_missing_key_names_its_setting_and_orders_nothing(stub: Stub, client: HttpClient) -> None:
     """Before the gate is asked: a budget is not for calls that cannot be made."""
-    generator = build_remote(source_of(BFL, stub), outside(client, {}))
+    generator = build_remote(source_of(BFL, stub), connections(client, {}))
     gate = RecordingGate()
     result = generate(generator, gate)
     assert isinstance(result, KeyRefused)
@@ -171,7 +171,7 @@ def test_keys_are_in_no_representation(stub: Stub, client: HttpClient) -> None:
 def test_a_prompt_is_cut_to_what_the_source_takes(stub: Stub, client: HttpClient) -> None:
     """Between words; what was generated is recorded, and the remark says so."""
     source = replace(source_of(BFL, stub), limits=Limits(max_prompt_chars=12))
-    generator = build_remote(source, outside(client, {"bfl": "stub-key-of-bfl"}))
+    generator = build_remote(source, connections(client, {"bfl": "stub-key-of-bfl"}))
     result = generate(generator, RecordingGate())
     assert isinstance(result, GeneratedImage)
     assert result.prompt == "a red hat on"
@@ -182,7 +182,7 @@ def test_a_prompt_is_cut_to_what_the_source_takes(stub: Stub, client: HttpClient
 def test_a_source_without_seeds_is_sent_none(stub: Stub, client: HttpClient) -> None:
     """The catalog may know better than the vendor's module: then nothing is promised."""
     source = replace(source_of(OPENAI, stub), seed=SeedSupport.NO)
-    result = generate(build_remote(source, outside(client, {"openai": "stub-key-of-openai"})), RecordingGate())
+    result = generate(build_remote(source, connections(client, {"openai": "stub-key-of-openai"})), RecordingGate())
     assert isinstance(result, GeneratedImage)
     assert result.seed is None
 
@@ -231,7 +231,7 @@ def test_mistakes_in_an_entry_are_sentences(
 ) -> None:
     """Building an adapter reads no key and calls nobody, and tells what is wrong with the file."""
     with pytest.raises(ConfigurationError, match=message):
-        build_remote(source_of(contract, stub, parameters), outside(client, {}))
+        build_remote(source_of(contract, stub, parameters), connections(client, {}))
 
 
 def test_a_base_url_of_ones_own_gets_no_vendor_key_unasked(stub: Stub, client: HttpClient) -> None:
@@ -239,7 +239,7 @@ def test_a_base_url_of_ones_own_gets_no_vendor_key_unasked(stub: Stub, client: H
     source = source_of(OPENAI, stub)
     own = {name: value for name, value in source.parameters.items() if name != "key"}
     asked: list[str] = []
-    world = replace(outside(client, {}), secrets=lambda name: asked.append(name) or "secret")  # type: ignore[func-returns-value]
+    world = replace(connections(client, {}), secrets=lambda name: asked.append(name) or "secret")  # type: ignore[func-returns-value]
     result = generate(build_remote(replace(source, parameters=own), world), RecordingGate())
     assert isinstance(result, KeyRefused)
     assert "without a key" in str(result)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attribution.resynthesis.remote.connections import default_connections
 
 from attribution.__main__ import main
-from attribution.resynthesis.remote.connections import default_connections
 from stub_vendors import Stub
 
 ENTRY = """

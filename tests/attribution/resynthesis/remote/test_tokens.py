@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from attribution.errors import (
-    AnswerLost,
+    ConnectionFailed,
     KeyRefused,
-    NotReached,
     RateLimited,
+    ResponseLost,
     SourceError,
     SourceTimeout,
 )
@@ -80,7 +80,7 @@ def test_threads_trade_once() -> None:
         (400, {"error": "invalid_client"}, KeyRefused),
         (401, {"error": "secret=hunter2"}, KeyRefused),
         (429, {}, RateLimited),
-        (503, {}, NotReached),
+        (503, {}, ConnectionFailed),
         (200, {"token": "t"}, SourceError),
         (200, ["t"], SourceError),
     ],
@@ -93,7 +93,7 @@ def test_no_token(status: int, document: object, kind: type[SourceError]) -> Non
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("lost", "kind"), [(AnswerLost("x"), NotReached), (SourceTimeout("x"), SourceTimeout)])
+@pytest.mark.parametrize(("lost", "kind"), [(ResponseLost("x"), ConnectionFailed), (SourceTimeout("x"), SourceTimeout)])
 def test_a_lost_answer_of_the_token_service_orders_nothing(lost: SourceError, kind: type[SourceError]) -> None:
     """What is lost is a token, which costs nothing: not an order of which nobody knows what became."""
 

@@ -1,8 +1,8 @@
-"""Which addresses of a vendor's answer may see its key."""
+"""Which addresses of a vendor's response may see its key."""
 
 import pytest
 
-from attribution.resynthesis.remote.key_scope import may_see_key
+from attribution.resynthesis.remote.keys import may_see_key
 
 BASE = "https://api.bfl.ai/v1"
 HOSTS = ("bfl.ai",)

@@ -13,7 +13,7 @@ CONTRACT = Contract(
         Case.REFUSED_OUTPUT: "it has no filter of its own",
         Case.RATE_LIMITED: "it keeps all waiting and limits nobody",
         Case.QUOTA: "a server of one's own has no account",
-        Case.EXPIRED_URL: "the image is in the answer itself",
-        Case.FOREIGN_URL: "the answer names no address",
+        Case.EXPIRED_URL: "the image is in the response itself",
+        Case.FOREIGN_URL: "the response names no address",
     },
 )

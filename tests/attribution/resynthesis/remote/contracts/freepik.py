@@ -13,5 +13,5 @@ CONTRACT = Contract(
         Case.REFUSED_PROMPT: "why a task failed is not documented; it counts as an error",
         Case.QUOTA: "what an empty account is told is not documented; status 402 would count as quota",
     },
-    retry_after=5.0,  # its answer does not say
+    retry_after=5.0,  # its response does not say
 )

@@ -3,14 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.automatic1111 import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
-    RecordingGate,
-    generate,
-    generator_of,
-    outside,
-    source_of,
-)
 
 from attribution.errors import KeyRefused, SourceError
 from attribution.ports import GeneratedImage
@@ -18,13 +10,21 @@ from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors.automatic1111 import _stem
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.automatic1111 import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import (
+    RecordingGate,
+    connections,
+    generate,
+    generator_of,
+    source_of,
+)
 
 
 def test_without_a_password(stub: Stub, client: HttpClient) -> None:
     """As it is started usually: no key is named, none is looked for."""
     source = source_of(CONTRACT, stub)
     open_to_all = {name: value for name, value in source.parameters.items() if name != "key"}
-    result = generate(build_remote(replace(source, parameters=open_to_all), outside(client, {})), RecordingGate())
+    result = generate(build_remote(replace(source, parameters=open_to_all), connections(client, {})), RecordingGate())
     assert isinstance(result, GeneratedImage)
 
 
@@ -40,7 +40,7 @@ def test_another_checkpoints_generated_image_is_never_handed_on(stub: Stub, clie
     """The server generates with what is loaded when it does not have what was asked for, and tells only in `info`."""
     source = replace(source_of(CONTRACT, stub), model="gone.safetensors")
     result = generate(
-        build_remote(source, outside(client, {"automatic1111": "stub-key-of-automatic1111"})), RecordingGate()
+        build_remote(source, connections(client, {"automatic1111": "stub-key-of-automatic1111"})), RecordingGate()
     )
     assert isinstance(result, SourceError)
     assert "another checkpoint" in str(result)

@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import KeyRefused, OutputRefused, SourceError
 from attribution.ports import GeneratedImage
@@ -16,6 +14,8 @@ from attribution.resynthesis.remote.vendor import ImageRequest
 from attribution.resynthesis.remote.vendors.azure_openai import AzureOpenAi
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
 
 
 def said(status: int, **error: object) -> SourceError:
@@ -29,7 +29,7 @@ def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: HttpClien
         CONTRACT, stub, {"api_version": "2025-04-01-preview", "base_url": stub.base_url("azure_openai", "/openai")}
     )
     result = generate(
-        build_remote(source, outside(client, {"azure_openai": "stub-key-of-azure_openai"})), RecordingGate()
+        build_remote(source, connections(client, {"azure_openai": "stub-key-of-azure_openai"})), RecordingGate()
     )
     assert isinstance(result, GeneratedImage)
     assert stub.seen("azure_openai")["safety_identifiers"] == ["tenant-hash"]
@@ -37,10 +37,10 @@ def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: HttpClien
 
 def test_the_deployment_is_named_once() -> None:
     """In the path or in the body, and with nothing in the path that could lead elsewhere."""
-    request = AzureOpenAi("a/../b", {"api_version": "2025-04-01"}).order(ImageRequest("hat"))
+    request = AzureOpenAi("a/../b", {"api_version": "2025-04-01"}).submit_request(ImageRequest("hat"))
     assert request.to == "deployments/a%2F..%2Fb/images/generations?api-version=2025-04-01"
     assert json.loads(request.body) == {"prompt": "hat", "n": 1}
-    request = AzureOpenAi("a").order(ImageRequest("hat"))
+    request = AzureOpenAi("a").submit_request(ImageRequest("hat"))
     assert (request.to, json.loads(request.body)["model"]) == ("images/generations", "a")
 
 
@@ -59,9 +59,9 @@ def test_where_the_filter_says_it() -> None:
         "refused_output"
     )
     results = {"violence": {"filtered": True}, "profanity": None}
-    answer = HttpResponse(200, {}, json.dumps({"data": [{"content_filter_results": results}]}).encode())
+    response = HttpResponse(200, {}, json.dumps({"data": [{"content_filter_results": results}]}).encode())
     with pytest.raises(OutputRefused):
-        AzureOpenAi("d").read(answer)
+        AzureOpenAi("d").parse_response(response)
 
 
 def test_the_resources_own_key_needs_no_second_mention(stub: Stub, client: HttpClient) -> None:
@@ -69,6 +69,6 @@ def test_the_resources_own_key_needs_no_second_mention(stub: Stub, client: HttpC
     source = source_of(CONTRACT, stub)
     own = {name: value for name, value in source.parameters.items() if name != "key"}
     generator = build_remote(
-        replace(source, parameters=own), outside(client, {"azure_openai": "stub-key-of-azure_openai"})
+        replace(source, parameters=own), connections(client, {"azure_openai": "stub-key-of-azure_openai"})
     )
     assert isinstance(generate(generator, RecordingGate()), GeneratedImage)

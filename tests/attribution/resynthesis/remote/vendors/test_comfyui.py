@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.attribution.resynthesis.remote.contract import Contract
-from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, generate, outside, source_of
+from attribution.resynthesis.remote.workflow import plain
 
 from attribution.catalog.source import Parameter
 from attribution.errors import ConfigurationError, SourceError
@@ -17,8 +15,10 @@ from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors.comfyui import ComfyUi
 from attribution.resynthesis.remote.web import HttpResponse
-from attribution.resynthesis.remote.workflow import plain
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contract import Contract
+from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, connections, generate, source_of
 
 PLACES: dict[str, Parameter] = {"prompt_at": "20.text", "seed_at": "50.seed"}
 
@@ -36,7 +36,7 @@ def exported() -> dict[str, Any]:
 def generator(stub: Stub, client: HttpClient, parameters: dict[str, Parameter]) -> RemoteGenerator:
     """One of a source with these parameters alone."""
     contract = Contract("comfyui", "ComfyUI", "", CONTRACT.model, parameters)
-    return build_remote(source_of(contract, stub), outside(client, {"comfyui": "stub-key-of-comfyui"}))
+    return build_remote(source_of(contract, stub), connections(client, {"comfyui": "stub-key-of-comfyui"}))
 
 
 @pytest.mark.parametrize("inline", [True, False])
@@ -86,7 +86,7 @@ def test_histories() -> None:
     """Nodes that fail, an end without an image, the image of a chosen node."""
 
     def read(vendor: ComfyUi, entry: dict[str, Any]) -> Any:
-        return vendor.read_task(HttpResponse(200, {}, json.dumps({"1": entry}).encode()), "1")
+        return vendor.parse_poll(HttpResponse(200, {}, json.dumps({"1": entry}).encode()), "1")
 
     vendor = ComfyUi(CONTRACT.model)
     with pytest.raises(SourceError, match="a node of the workflow failed"):

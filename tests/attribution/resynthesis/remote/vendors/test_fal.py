@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
 
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError, SourceTimeout
 from attribution.ports import GeneratedImage
@@ -13,12 +11,14 @@ from attribution.resynthesis.remote.vendor import StillGenerating, VendorImage
 from attribution.resynthesis.remote.vendors.fal import Fal
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
 
 VENDOR = Fal("fal-ai/flux/dev")
 TASK = "https://queue.fal.run/a/b/requests/1/status https://queue.fal.run/a/b/requests/1"
 
 
-def answer(http: int = 200, /, **members: object) -> HttpResponse:
+def response(http: int = 200, /, **members: object) -> HttpResponse:
     """One in JSON."""
     return HttpResponse(http, {}, json.dumps(members).encode())
 
@@ -36,7 +36,7 @@ def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, clien
 
 
 def test_the_response_address_is_followed_as_carefully(stub: Stub, stranger: Stub, client: HttpClient) -> None:
-    """An answer whose status address is fal's and whose response address is not gets no key either."""
+    """A response whose status address is fal's and whose response address is not gets no key either."""
     generated = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), generated), GeneratedImage)
     status, _, _ = generated.submitted_tasks[0].partition(" ")
@@ -48,16 +48,16 @@ def test_the_response_address_is_followed_as_carefully(stub: Stub, stranger: Stu
 def test_statuses() -> None:
     """While it waits the task stays; done, the response alone is asked for, at once."""
     for status in ("IN_QUEUE", "IN_PROGRESS"):
-        assert VENDOR.read_task(answer(202, status=status), TASK) == StillGenerating(TASK)
-    assert VENDOR.read_task(answer(status="COMPLETED"), TASK) == StillGenerating(TASK.split(" ")[1], 0.0)
+        assert VENDOR.parse_poll(response(202, status=status), TASK) == StillGenerating(TASK)
+    assert VENDOR.parse_poll(response(status="COMPLETED"), TASK) == StillGenerating(TASK.split(" ")[1], 0.0)
     with pytest.raises(SourceError):
-        VENDOR.read_task(answer(status="LOST"), TASK)
+        VENDOR.parse_poll(response(status="LOST"), TASK)
 
 
 def test_an_expanded_prompt_is_recorded() -> None:
-    """The answer says what was generated."""
-    found = answer(images=[{"url": "https://x/1"}], seed=3, prompt="a hat, cinematic")
-    assert VENDOR.read_task(found, "https://x") == [VendorImage("https://x/1", 3, "a hat, cinematic")]
+    """The response says what was generated."""
+    found = response(images=[{"url": "https://x/1"}], seed=3, prompt="a hat, cinematic")
+    assert VENDOR.parse_poll(found, "https://x") == [VendorImage("https://x/1", 3, "a hat, cinematic")]
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_an_expanded_prompt_is_recorded() -> None:
 )
 def test_what_errors_mean(detail: object, kind: type[SourceError] | None) -> None:
     """What is left open here, the status decides."""
-    found = VENDOR.failure(answer(422, detail=detail))
+    found = VENDOR.failure(response(422, detail=detail))
     assert (None if found is None else type(found)) is kind

@@ -1,14 +1,14 @@
 """The router's providers, each in its own words."""
 
 import pytest
-from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
 
 from attribution.errors import ConfigurationError, OutputRefused, SourceError, SourceUnavailable
 from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
+from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
+from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
 
 SECRETS = {"huggingface": "stub-key-of-huggingface"}
 PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")
@@ -16,7 +16,7 @@ PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")
 
 def generated(stub: Stub, client: HttpClient, **parameters: str) -> GeneratedImage | SourceError:
     """One generated image of a source with these parameters."""
-    return generate(build_remote(source_of(CONTRACT, stub, parameters), outside(client, SECRETS)), RecordingGate())
+    return generate(build_remote(source_of(CONTRACT, stub, parameters), connections(client, SECRETS)), RecordingGate())
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

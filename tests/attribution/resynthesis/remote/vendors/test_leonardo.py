@@ -13,7 +13,7 @@ from attribution.resynthesis.remote.web import HttpResponse
 LEONARDO = Leonardo("model-id", {"alchemy": True})
 
 
-def answer(generation: object) -> HttpResponse:
+def response(generation: object) -> HttpResponse:
     """A poll's."""
     return HttpResponse(200, {}, json.dumps({"generations_by_pk": generation}).encode())
 
@@ -38,7 +38,7 @@ def test_what_its_sentences_mean(status: int, said: str, state: str) -> None:
 
 def test_rewriting_is_off_and_the_feed_is_not_fed() -> None:
     """Whatever an account's defaults are."""
-    body = json.loads(LEONARDO.order(ImageRequest("a hat", 7)).body)
+    body = json.loads(LEONARDO.submit_request(ImageRequest("a hat", 7)).body)
     assert body == {
         "prompt": "a hat",
         "modelId": "model-id",
@@ -54,13 +54,13 @@ def test_a_flagged_image_is_refused_and_a_failed_order_an_error() -> None:
     """And what it does not know yet is waited for."""
     images = [{"url": "https://x/y.png", "nsfw": True}]
     with pytest.raises(OutputRefused):
-        LEONARDO.read_task(answer({"status": "COMPLETE", "generated_images": images}), "t")
+        LEONARDO.parse_poll(response({"status": "COMPLETE", "generated_images": images}), "t")
     with pytest.raises(SourceError, match="could not generate"):
-        LEONARDO.read_task(answer({"status": "FAILED", "generated_images": []}), "t")
-    assert LEONARDO.read_task(answer(None), "t") == StillGenerating("t")
-    assert LEONARDO.read_task(answer({"status": "COMPLETE", "generated_images": []}), "t") == []
+        LEONARDO.parse_poll(response({"status": "FAILED", "generated_images": []}), "t")
+    assert LEONARDO.parse_poll(response(None), "t") == StillGenerating("t")
+    assert LEONARDO.parse_poll(response({"status": "COMPLETE", "generated_images": []}), "t") == []
 
 
 def test_an_id_is_no_path() -> None:
-    """An answer does not choose what is asked with the key."""
-    assert LEONARDO.ask("../me?x=1").to == "generations/..%2Fme%3Fx%3D1"
+    """A response does not choose what is asked with the key."""
+    assert LEONARDO.poll_request("../me?x=1").to == "generations/..%2Fme%3Fx%3D1"

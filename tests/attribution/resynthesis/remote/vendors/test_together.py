@@ -31,4 +31,4 @@ def test_what_sounds_like_a_refusal(status: int, message: str, refused: bool) ->
 def test_an_address_is_taken_too() -> None:
     """From a model that cannot do what was asked for."""
     body = json.dumps({"data": [{"index": 0, "type": "url", "url": "https://x/1"}]}).encode()
-    assert VENDOR.read(HttpResponse(200, {}, body)) == [VendorImage("https://x/1")]
+    assert VENDOR.parse_response(HttpResponse(200, {}, body)) == [VendorImage("https://x/1")]
