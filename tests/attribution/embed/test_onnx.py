@@ -10,12 +10,12 @@ import open_clip
 import pytest
 from PIL import Image
 
-from attribution.__main__ import main
 from attribution.build import Placement, build_embedder
 from attribution.embed.export import export
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.embed.preprocess import Preprocessing
 from attribution.errors import ConfigurationError
+from tests.attribution.command_line import main
 
 REPOSITORY = Path(__file__).parents[3]
 CLIP, EXPORTED = REPOSITORY / "zoo/models/clip", REPOSITORY / "zoo/models/clip-onnx"

@@ -12,7 +12,7 @@ from stub_vendors import Stub
 from stub_vendors.application import NAMES as STUBS
 from tests.attribution.resynthesis.remote.contract import Case, Contract
 from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
-from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.generation import SECONDS, RecordingGate, generate, generator_of
 
 HANG_SECONDS = 0.7
 WRONG = "a-key-of-somebody-else"
@@ -32,10 +32,10 @@ def test_what_is_not_tested_has_a_reason(contract: Contract) -> None:
 
 
 @pytest.mark.parametrize(("contract", "case"), ALL)
-def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, client: HttpClient) -> None:
+def test_contract(contract: Contract, case: Case, stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
     """The right state before anything could be embedded, what was billed, no second order, and the key with nobody."""
     expected = contract.expected(case)
-    elsewhere = stranger.url.replace("127.0.0.1", "localhost") + "/elsewhere"  # a path that no stub of a vendor has
+    elsewhere = foreign_host.url.replace("127.0.0.1", "localhost") + "/elsewhere"  # a path that no stub of a vendor has
     stub.behave(contract.adapter, scenario=expected.scenario, foreign=elsewhere)
     generator = generator_of(contract, stub, client, WRONG if case is Case.WRONG_KEY else None)
     gate = RecordingGate()
@@ -49,7 +49,7 @@ def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, cl
     assert gate.closed == ([(expected.state, expected.billed)] if ordered else [])
     assert seen["billed"] == expected.billed
     assert seen["keys_leaked"] == 0
-    assert not stranger.strangers()
+    assert not foreign_host.strangers()
     if isinstance(result, SourceError):
         sentence = str(result)
         assert sentence.endswith(".")

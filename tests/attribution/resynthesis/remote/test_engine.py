@@ -26,7 +26,7 @@ from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
 from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
 from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import (
+from tests.attribution.resynthesis.remote.generation import (
     CAPTION,
     RecordingGate,
     connections,
@@ -70,12 +70,12 @@ def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, c
     assert (stub.seen("bfl")["orders"], stub.billed()["bfl"]) == (1, 1)
 
 
-def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, stranger: Stub, client: HttpClient) -> None:
+def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
     """What is read back from storage is trusted as little as what came over the wire."""
-    gate = RecordingGate(f"{stranger.url}/elsewhere?id=1")
+    gate = RecordingGate(f"{foreign_host.url}/elsewhere?id=1")
     result = generate(generator_of(BFL, stub, client), gate)
     assert "not its own" in str(result)
-    assert not stranger.strangers()
+    assert not foreign_host.strangers()
     assert gate.closed == [(SourceState.ERROR, 1)]
 
 

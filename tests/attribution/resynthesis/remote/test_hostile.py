@@ -19,10 +19,10 @@ from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
 from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
 from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import connections, source_of
+from tests.attribution.resynthesis.remote.generation import connections, source_of
 
 
-def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpClient) -> None:
+def test_the_answer_stands_on_the_rest(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
     """The ranking holds the two that generated; each other has its state and sentence; no key came to the other host."""
     keys = {name: f"stub-key-of-{name}" for name in ("openai", "bfl", "stability")}
 
@@ -33,7 +33,7 @@ def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpC
         other.behave("openai", scenario="html")
         stub.behave("openai", scenario="refused_prompt")
         stub.behave("stability", scenario="hang")
-        stub.behave("bfl", scenario="foreign", foreign=f"{stranger.url}/elsewhere")
+        stub.behave("bfl", scenario="foreign", foreign=f"{foreign_host.url}/elsewhere")
         generators = [
             generator("refuses", OPENAI, stub),
             generator("hangs", STABILITY, stub),
@@ -70,4 +70,4 @@ def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpC
         "elsewhere": "Black Forest Labs answered with an address that is not its own; it was not called.",
     }
     assert {entry.source for entry in response.ranking.entries} == {"generates", "generates-too"}
-    assert stranger.strangers() == []
+    assert foreign_host.strangers() == []

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attribution.resynthesis.remote.connections import default_connections
 
-from attribution.__main__ import main
+from attribution.resynthesis.remote.http_client import default_connections
 from stub_vendors import Stub
+from tests.attribution.command_line import main
 
 ENTRY = """
 schema = 1

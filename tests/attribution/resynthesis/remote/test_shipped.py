@@ -14,7 +14,7 @@ from attribution.resynthesis.remote.vendors import NAMES, vendor_named
 from attribution.sources.probe import probe
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts import contracts
-from tests.attribution.resynthesis.remote.drawing import key_of, leading
+from tests.attribution.resynthesis.remote.generation import connections, key_of, leading
 
 TODAY = date(2026, 11, 27)
 CATALOG = load_catalog([Path(__file__).parents[4] / "sources"])
@@ -30,7 +30,7 @@ def _at(stub: Stub, source: Source) -> Source:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.id)
 def test_a_shipped_source_generates(source: Source, stub: Stub, client: HttpClient) -> None:
     """One image, billed once, at the price of the file."""
-    world = outside(client, {source.adapter: key_of(CONTRACTS[source.adapter])})
+    world = connections(client, {source.adapter: key_of(CONTRACTS[source.adapter])})
     response = probe(
         _at(stub, source), lambda each: build_generator(each, Placement(), world), "a red apple", TODAY, timeout=20
     )

@@ -11,7 +11,7 @@ from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors.automatic1111 import _stem
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.automatic1111 import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
+from tests.attribution.resynthesis.remote.generation import (
     RecordingGate,
     connections,
     generate,

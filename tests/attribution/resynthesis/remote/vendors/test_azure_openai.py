@@ -15,7 +15,7 @@ from attribution.resynthesis.remote.vendors.azure_openai import AzureOpenAi
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.azure_openai import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, connections, generate, source_of
 
 
 def said(status: int, **error: object) -> SourceError:

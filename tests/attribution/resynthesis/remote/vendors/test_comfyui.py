@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attribution.resynthesis.remote.workflow import plain
 
 from attribution.catalog.source import Parameter
 from attribution.errors import ConfigurationError, SourceError
@@ -13,19 +12,19 @@ from attribution.ports import GeneratedImage
 from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
-from attribution.resynthesis.remote.vendors.comfyui import ComfyUi
+from attribution.resynthesis.remote.vendors.comfyui import ComfyUi, _default_workflow
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.comfyui import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import CAPTION, RecordingGate, connections, generate, source_of
+from tests.attribution.resynthesis.remote.generation import CAPTION, RecordingGate, connections, generate, source_of
 
 PLACES: dict[str, Parameter] = {"prompt_at": "20.text", "seed_at": "50.seed"}
 
 
 def exported() -> dict[str, Any]:
     """A workflow as somebody else would have numbered it, which saves what it generates."""
-    text = json.dumps(dict(plain(CONTRACT.model, steps=12).nodes))
+    text = json.dumps(dict(_default_workflow(CONTRACT.model, steps=12).nodes))
     for node in "1234567":
         text = text.replace(f'"{node}"', f'"{node}0"')
     nodes: dict[str, Any] = json.loads(text)

@@ -12,7 +12,7 @@ from attribution.resynthesis.remote.vendors.fal import Fal
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, generate, generator_of
 
 VENDOR = Fal("fal-ai/flux/dev")
 TASK = "https://queue.fal.run/a/b/requests/1/status https://queue.fal.run/a/b/requests/1"
@@ -35,14 +35,14 @@ def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, clien
     assert stub.seen("fal")["orders"] == 1
 
 
-def test_the_response_address_is_followed_as_carefully(stub: Stub, stranger: Stub, client: HttpClient) -> None:
+def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
     """A response whose status address is fal's and whose response address is not gets no key either."""
     generated = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), generated), GeneratedImage)
     status, _, _ = generated.submitted_tasks[0].partition(" ")
-    result = generate(generator_of(CONTRACT, stub, client), RecordingGate(f"{status} {stranger.url}/elsewhere"))
+    result = generate(generator_of(CONTRACT, stub, client), RecordingGate(f"{status} {foreign_host.url}/elsewhere"))
     assert "not its own" in str(result)
-    assert not stranger.strangers()
+    assert not foreign_host.strangers()
 
 
 def test_statuses() -> None:

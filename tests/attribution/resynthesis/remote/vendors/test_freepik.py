@@ -10,7 +10,7 @@ from attribution.resynthesis.remote.vendors.freepik import Freepik
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.freepik import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, connections, generate, source_of
 
 
 def test_a_model_beside_mystic_takes_seeds(stub: Stub, client: HttpClient) -> None:

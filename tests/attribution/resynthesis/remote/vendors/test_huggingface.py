@@ -8,7 +8,7 @@ from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, connections, generate, source_of
 
 SECRETS = {"huggingface": "stub-key-of-huggingface"}
 PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")
@@ -35,11 +35,11 @@ def test_a_blackened_image_is_no_generated_image(provider: str, stub: Stub, clie
 
 
 @pytest.mark.parametrize("scenario", ["expired", "foreign"])
-def test_a_provider_with_addresses(scenario: str, stub: Stub, stranger: Stub, client: HttpClient) -> None:
+def test_a_provider_with_addresses(scenario: str, stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
     """They are fetched without the key, and not from everywhere."""
-    stub.behave("huggingface", scenario=scenario, foreign=f"{stranger.url}/elsewhere")
+    stub.behave("huggingface", scenario=scenario, foreign=f"{foreign_host.url}/elsewhere")
     assert isinstance(generated(stub, client, provider="fal-ai"), SourceError)
-    assert not stranger.strangers()
+    assert not foreign_host.strangers()
     assert stub.seen("huggingface")["keys_leaked"] == 0
 
 

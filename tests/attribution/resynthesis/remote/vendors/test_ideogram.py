@@ -14,7 +14,7 @@ from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.ideogram import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
+from tests.attribution.resynthesis.remote.generation import (
     CAPTION,
     RecordingGate,
     connections,

@@ -14,7 +14,7 @@ from attribution.resynthesis.remote.vendors.replicate import Replicate
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.replicate import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
+from tests.attribution.resynthesis.remote.generation import (
     RecordingGate,
     connections,
     generate,

@@ -11,7 +11,7 @@ from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.vertex import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, connections, generate, source_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, connections, generate, source_of
 
 
 def key_file(stub: Stub) -> str:
