@@ -1,4 +1,4 @@
-"""The distances between two vectors in plain loops: slow and simple; tests compare the fast implementation with them."""
+"""Distances between two vectors in plain loops: slow and simple; tests compare the fast implementation with them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

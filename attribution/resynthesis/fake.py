@@ -26,9 +26,9 @@ _BLOCKS = 8
 class FakeBehavior:
     """The parameters of a fake source.
 
-    `sleep_seconds` before generating, at most until the deadline; `hang` until killed, whatever the deadline; `fail` one
-    of error, refused_prompt, unavailable, black; `crash` ends the process, `crash_on` only for captions with that word;
-    `flaky` fails so many times before it works; `size` is the side in pixels.
+    `sleep_seconds` before generating, at most until the deadline; `hang` until killed, whatever the deadline; `fail`
+    always in one way; `crash` ends the process, `crash_on` only for captions with that word; `flaky` fails so many
+    times before it works; `size` is the side in pixels.
     """
 
     sleep_seconds: float = 0.0

@@ -159,7 +159,7 @@ class RemoteGenerator:
             return None
         return f"The caption was cut to the {self._max_prompt:,} characters that {self._vendor.name} takes."
 
-    def _patiently(self, prompt: str, k: int, seed: int, deadline: Deadline) -> GeneratedImage:
+    def _generate_within_limits(self, prompt: str, k: int, seed: int, deadline: Deadline) -> GeneratedImage:
         pause = _LIMIT_PAUSE
         while True:
             try:

@@ -39,7 +39,7 @@ def test_the_fake_names_the_color() -> None:
 
 def test_the_fake_fails_when_told_to() -> None:
     """A job whose captioner fails can be tested."""
-    with pytest.raises(AttributionError, match="as it was asked to"):
+    with pytest.raises(AttributionError, match="as configured"):
         describe(FakeCaptioner(FakeCaptionerBehavior(fail=True)), RED)
 
 

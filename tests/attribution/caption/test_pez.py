@@ -64,7 +64,7 @@ def test_time_is_kept() -> None:
 
 def test_a_caption_is_refined() -> None:
     """It begins at the caption's words, ends no further from the image than they were, and says whose they were."""
-    said = FakeCaptioner(FakeCaptionerBehavior(say="a pale skinned person with short"))
+    said = FakeCaptioner(FakeCaptionerBehavior(prefix="a pale skinned person with short"))
     captioner = PezCaptioner(ZOO, RefineOptions(steps=80), start=said)
     first, (text, similarity) = said.describe(FACE), captioner.search(FACE)
     assert similarity > cosine(captioner, first, FACE)
@@ -77,7 +77,7 @@ def test_a_caption_is_refined() -> None:
 
 def test_nothing_said_is_nothing_to_refine() -> None:
     """An empty caption is not made up for."""
-    silent = FakeCaptioner(FakeCaptionerBehavior(say=""))
+    silent = FakeCaptioner(FakeCaptionerBehavior(prefix=""))
     silent.describe = lambda image: " "  # type: ignore[method-assign]
     with pytest.raises(AttributionError, match="no words"):
         PezCaptioner(ZOO, RefineOptions(), start=silent).describe(FACE)

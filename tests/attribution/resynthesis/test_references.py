@@ -55,7 +55,7 @@ def test_a_folder_has_one_to_sixteen(tmp_path: Path, count: int) -> None:
     """None are none, and too many are not taken in part."""
     for k in range(count):
         (tmp_path / f"{k}.png").write_bytes(encode_png(generated_images(1)[0]))
-    with pytest.raises(ConfigurationError, match=f"{count} files; bring 1 to 16"):
+    with pytest.raises(ConfigurationError, match=f"{count} files; 1 to 16"):
         load_references(tmp_path)
 
 

@@ -57,7 +57,7 @@ class HuggingFace(Vendor):
 
     def parse_response(self, response: HttpResponse) -> Reply:
         """In the provider's own format."""
-        return self._provider.parse_response(response)
+        return self._provider.read(response)
 
     def failure(self, response: HttpResponse) -> SourceError | None:
         """While a model is loading, the response estimates the time."""

@@ -101,7 +101,7 @@ def test_compressed_bodies_are_not_taken(site: Site, client: HttpClient) -> None
 @pytest.mark.parametrize("url", ["http://127.0.0.1/x.png", "file:///etc/passwd", "no address", "https://[::1"])
 def test_generated_images_are_fetched_over_https_alone(url: str, client: HttpClient) -> None:
     """What a vendor's response points to may be anything."""
-    with pytest.raises(SourceError, match="not https"):
+    with pytest.raises(SourceError, match="not an https"):
         client.fetch(url, MANY, Deadline.after(9))
 
 

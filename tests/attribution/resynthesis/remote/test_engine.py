@@ -164,7 +164,7 @@ def test_keys_are_in_no_representation(stub: Stub, client: HttpClient) -> None:
     """Whatever of it a log may show."""
     generator = generator_of(BFL, stub, client)
     generate(generator, RecordingGate())
-    shown = repr(vars(generator)) + repr(vars(generator._door)) + repr(vars(generator._vendor))
+    shown = repr(vars(generator)) + repr(vars(generator._transport)) + repr(vars(generator._vendor))
     assert "stub-key" not in shown
 
 

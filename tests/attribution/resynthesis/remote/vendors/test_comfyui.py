@@ -77,7 +77,7 @@ def test_what_the_server_will_not_take_is_its_own_sentence(stub: Stub, client: H
     nodes = exported()
     del nodes["70"]
     result = generate(generator(stub, client, {"workflow": json.dumps(nodes), **PLACES}), RecordingGate())
-    assert str(result) == "ComfyUI answered with status 400: Prompt has no outputs."
+    assert str(result) == "ComfyUI responded with status 400: Prompt has no outputs."
     assert stub.billed()["comfyui"] == 0
 
 
@@ -102,11 +102,11 @@ def test_histories() -> None:
     ("parameters", "message"),
     [
         ({"workflow": "/no/such.json", **PLACES}, "cannot be read"),
-        ({"workflow": "{", **PLACES}, "no JSON"),
+        ({"workflow": "{", **PLACES}, "not JSON"),
         ({"workflow": '{"nodes": []}', **PLACES}, "API format"),
         ({"workflow": "W"}, "prompt_at is needed"),
         ({"workflow": "W", "prompt_at": "9.text"}, "no input '9.text'; there are 10.ckpt_name, 20.text"),
-        ({"workflow": "W", **PLACES, "steps": 3}, "steps is the workflow's own"),
+        ({"workflow": "W", **PLACES, "steps": 3}, "set steps in the workflow"),
         ({"seed_at": "50.seed"}, "seed_at needs a workflow"),
         ({"workflow": "OTHER", **PLACES}, "no node of the workflow loads sd_xl"),
     ],

@@ -41,7 +41,7 @@ def test_an_image_of_half_the_caption_is_none(contract: Contract, stub: Stub, cl
     gate = RecordingGate()
     result = generate(generator_of(contract, stub, client), gate, caption="a hat [denied]")
     assert isinstance(result, OutputRefused)
-    assert "left words of the caption out" in str(result)
+    assert "omitted words of the caption" in str(result)
     assert gate.closed == [("refused_output", 1)]
     assert stub.billed()["firefly"] == 1
 

@@ -53,7 +53,7 @@ def test_outputs_are_one_address_or_several() -> None:
         VendorImage("https://a/1.png")
     ]
     several = response(status="succeeded", output=["https://a/1.png"], input={"seed": 4})
-    assert VENDOR.read(several) == [VendorImage("https://a/1.png", 4)]
+    assert VENDOR.parse_response(several) == [VendorImage("https://a/1.png", 4)]
     assert VENDOR.parse_response(response(status="succeeded", output=None)) == []
 
 
