@@ -4,7 +4,6 @@ Only the code that reads the operator's files uses pydantic; what it returns are
 """
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError, loads
 from typing import Any, TypeVar
@@ -71,14 +70,11 @@ def read_table(kind: type[M], values: object, where: str) -> M:
 def read_options(kind: type[T], values: Mapping[str, object], where: str) -> T:
     """A dataclass from named options, whose values may be text. Raises ConfigurationError as `read_table` does."""
     try:
-        return _options(kind).validate_python(values)
+        adapter = TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
+        options: T = adapter.validate_python(values)
     except ValidationError as error:
         raise ConfigurationError(f"{where}: {_sentence(error)}") from None
-
-
-@cache
-def _options(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
+    return options
 
 
 def _sentence(found: ValidationError) -> str:

@@ -33,7 +33,7 @@ _XMP_PROPERTIES = {
 }
 
 
-def exif_exif_texts(exif: Exif) -> tuple[tuple[str, str], ...]:
+def exif_texts(exif: Exif) -> tuple[tuple[str, str], ...]:
     """(keyword, text) of texts in EXIF that may be a generator's parameters."""
     tags = _exif_texts(exif)
     found = [("parameters", tags[Base.UserComment])] if Base.UserComment in tags else []

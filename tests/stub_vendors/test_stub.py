@@ -37,11 +37,11 @@ def test_it_counts(stub: Stub) -> None:
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(lambda seed: order(stub, seed=seed), range(1, 4)))
     order(stub, "[refused_prompt]")
-    seen = stub.seen("stability", window=60)
+    seen = stub.counts("stability", window=60)
     assert (seen["orders"], seen["accepted"], seen["billed"]) == (4, 3, 3)
     assert (seen["peak_concurrency"], seen["peak_in_window"], seen["in_flight"]) == (3, 3, 0)
     assert httpx.get(f"{stub.url}/_stub/billed").json()["total"] == 3
-    stub.forget()
+    stub.reset()
     assert stub.billed()["stability"] == 0
 
 
@@ -68,7 +68,7 @@ def test_chances_repeat(stub: Stub) -> None:
 def test_who_belongs_nowhere_is_remembered(stub: Stub) -> None:
     """With the headers that were brought along."""
     httpx.get(f"{stub.url}/nowhere", headers={"x-key": "secret"})
-    (stranger,) = stub.strangers()
+    (stranger,) = stub.unknown_requests()
     assert (stranger["path"], stranger["x-key"]) == ("/nowhere", "secret")
 
 

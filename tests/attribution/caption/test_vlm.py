@@ -51,7 +51,7 @@ class Slept:
 @pytest.fixture
 def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Slept]]:
     """A captioner at the stub, which behaves, and what it slept."""
-    stub.forget()
+    stub.reset()
     stub.behave()
 
     def make(key: str = KEY, **options: Any) -> tuple[VlmCaptioner, Slept]:
@@ -89,7 +89,7 @@ def test_it_describes(made: Callable[..., Any], stub: Stub) -> None:
     caption = describe(captioner, RED)
     assert caption.text == "an image in red"
     assert caption.captioner.name == "vlm/gpt-5-mini"
-    assert stub.seen("openai")["orders"] == 1
+    assert stub.counts("openai")["orders"] == 1
     other, _ = made(prompt="What is this?")
     assert other.ref != captioner.ref
 
@@ -102,17 +102,17 @@ def test_a_refusal_is_never_a_caption(made: Callable[..., Any], stub: Stub, scen
     gate = CountedGenerator()
     with pytest.raises(CaptionRefused, match="Give a prompt"):
         captioner.describe_with(RED, gate)
-    assert stub.seen("openai")["orders"] == len(gate.ended) == 1
+    assert stub.counts("openai")["orders"] == len(gate.ended) == 1
 
 
 @pytest.mark.parametrize(
     ("scenario", "says", "orders", "pauses", "billed"),
     [
         ("rate_limited", "fewer requests", 3, [7.0, 7.0], 0),
-        ("server_error", "just now", 3, [1.0, 2.0], 0),
+        ("server_error", "at the moment", 3, [1.0, 2.0], 0),
         ("quota", "used up", 1, [], 0),
-        ("html", "no chat", 1, [], 1),
-        ("broken", "no chat", 1, [], 1),
+        ("html", "not a chat", 1, [], 1),
+        ("broken", "not a chat", 1, [], 1),
     ],
 )
 def test_what_is_tried_again(
@@ -124,7 +124,7 @@ def test_what_is_tried_again(
     gate = CountedGenerator()
     with pytest.raises(CaptionerUnavailable, match=says):
         captioner.describe_with(RED, gate)
-    assert (stub.seen("openai")["orders"], slept.seconds) == (orders, pauses)
+    assert (stub.counts("openai")["orders"], slept.seconds) == (orders, pauses)
     assert sum(images for _, images in gate.ended) == billed
 
 

@@ -49,7 +49,7 @@ def test_an_intact_signature_of_an_unknown_issuer_is_called_that(authority: Auth
     finding = only(authority.sign(encoded(noise(), kind), f"image/{kind.lower()}"))
     assert finding.trust is Trust.UNTRUSTED_ISSUER
     assert finding.claim == "Says that the image was created by a generative AI model, and names Generate Machine 3."
-    assert finding.caveat.startswith("The signature is intact, but its issuer is not on a list")
+    assert finding.caveat.startswith("The signature is intact, but its issuer is not on a trust list")
     assert (finding.generator, finding.source_type, finding.says_ai) == (
         "Generate Machine 3",
         "trainedAlgorithmicMedia",
@@ -77,7 +77,7 @@ def test_a_camera_is_no_ai(authority: Authority):
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        (b"Generate Machine", b"Real Machine", "assertion.hashedURI.mismatch"),
+        (b"Generate Machine", b"Original Machine", "assertion.hashedURI.mismatch"),
         (b"Test Claims", b"Real Claims", "claimSignature.mismatch"),
     ],
 )

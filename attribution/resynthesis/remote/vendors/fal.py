@@ -62,14 +62,14 @@ class Fal(Vendor):
     def parse_poll(self, response: HttpResponse, task: str) -> Reply:
         """A status only says that the request has ended; the result, or the error, is at the response address."""
         document = response.document()
-        _, _, response = task.partition(" ")
-        if response:
+        _, _, response_url = task.partition(" ")
+        if response_url:
             status = text(document, "status")
             if status in _UNFINISHED:
                 return StillGenerating(task)
             if status != "COMPLETED":
                 raise SourceError("fal responded with an unknown status.")
-            return StillGenerating(response, after=0.0)
+            return StillGenerating(response_url, after=0.0)
         if any(flag is True for flag in items(document, "has_nsfw_concepts")):
             raise OutputRefused(self.sentence(OutputRefused))
         seed, prompt = number(document, "seed"), text(document, "prompt")

@@ -18,7 +18,7 @@ def running_stub() -> Iterator[Stub]:
 @pytest.fixture
 def stub(running_stub: Stub) -> Stub:
     """The server with default behavior and cleared counts."""
-    running_stub.forget()
+    running_stub.reset()
     running_stub.behave()
     return running_stub
 
@@ -33,7 +33,7 @@ def running_foreign() -> Iterator[Stub]:
 @pytest.fixture
 def foreign_host(running_foreign: Stub) -> Stub:
     """A server to which no response may direct a key."""
-    running_foreign.forget()
+    running_foreign.reset()
     return running_foreign
 
 

@@ -43,13 +43,13 @@ def test_contract(contract: Contract, case: Case, stub: Stub, foreign_host: Stub
 
     state = result.state if isinstance(result, SourceError) else SourceState.DONE
     assert state == expected.state, result
-    seen = stub.seen(contract.adapter)
+    seen = stub.counts(contract.adapter)
     ordered = not (contract.trades_key and case is Case.WRONG_KEY)
     assert seen["orders"] == (1 if ordered else 0)
     assert gate.closed == ([(expected.state, expected.billed)] if ordered else [])
     assert seen["billed"] == expected.billed
     assert seen["keys_leaked"] == 0
-    assert not foreign_host.strangers()
+    assert not foreign_host.unknown_requests()
     if isinstance(result, SourceError):
         sentence = str(result)
         assert sentence.endswith(".")

@@ -49,7 +49,7 @@ def test_a_gate_that_says_no_sends_nothing(stub: Stub, client: HttpClient) -> No
     with pytest.raises(RateLimited) as raised:
         generator_of(BFL, stub, client).generate_one(CAPTION, 0, 1, Deadline.after(9), ClosedGate())
     assert raised.value.retry_after == 3.0
-    assert stub.seen("bfl")["orders"] == 0
+    assert stub.counts("bfl")["orders"] == 0
 
 
 def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, client: HttpClient) -> None:
@@ -67,7 +67,7 @@ def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, c
     assert isinstance(result, GeneratedImage)
     assert result.seed == 5
     assert (later.submitted_tasks, later.closed) == ([], [(SourceState.DONE, 1)])
-    assert (stub.seen("bfl")["orders"], stub.billed()["bfl"]) == (1, 1)
+    assert (stub.counts("bfl")["orders"], stub.billed()["bfl"]) == (1, 1)
 
 
 def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
@@ -75,7 +75,7 @@ def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, foreign_host: S
     gate = RecordingGate(f"{foreign_host.url}/elsewhere?id=1")
     result = generate(generator_of(BFL, stub, client), gate)
     assert "not its own" in str(result)
-    assert not foreign_host.strangers()
+    assert not foreign_host.unknown_requests()
     assert gate.closed == [(SourceState.ERROR, 1)]
 
 
@@ -96,7 +96,7 @@ def test_a_refusal_is_asked_once_for_all_generated_images(stub: Stub, client: Ht
     stub.behave("openai", scenario="refused_prompt")
     with pytest.raises(PromptRefused):
         generator_of(OPENAI, stub, client).generate(CAPTION, [1, 2, 3, 4], Deadline.after(9))
-    assert stub.seen("openai")["orders"] == 1
+    assert stub.counts("openai")["orders"] == 1
 
 
 def test_generated_images_come_in_the_order_of_their_seeds(stub: Stub, client: HttpClient) -> None:
@@ -104,7 +104,7 @@ def test_generated_images_come_in_the_order_of_their_seeds(stub: Stub, client: H
     stub.behave("stability", latency=0.1)
     generated_images = generator_of(STABILITY, stub, client).generate(CAPTION, [4, 3, 2, 1], Deadline.after(20))
     assert [generated_image.seed for generated_image in generated_images] == [4, 3, 2, 1]
-    assert stub.seen("stability")["peak_concurrency"] == 3
+    assert stub.counts("stability")["peak_concurrency"] == 3
 
 
 def test_refused_outputs_leave_the_others(stub: Stub, client: HttpClient) -> None:
@@ -138,7 +138,7 @@ def test_the_library_does_not_wait_beyond_the_deadline(stub: Stub, client: HttpC
     stub.behave("bfl", scenario="rate_limited", retry_after=60)
     with pytest.raises(RateLimited):
         generator_of(BFL, stub, client).generate(CAPTION, [1], Deadline.after(20))
-    assert stub.seen("bfl")["orders"] == 1
+    assert stub.counts("bfl")["orders"] == 1
 
 
 def test_a_missing_key_names_its_setting_and_orders_nothing(stub: Stub, client: HttpClient) -> None:
@@ -190,7 +190,7 @@ def test_a_source_without_seeds_is_sent_none(stub: Stub, client: HttpClient) -> 
 def test_the_safety_identifier_reaches_vendors_that_have_one(stub: Stub, client: HttpClient) -> None:
     """And no others: their contracts know no such field, and the stubs would say so."""
     generate(generator_of(OPENAI, stub, client), RecordingGate())
-    assert stub.seen("openai")["safety_identifiers"] == ["tenant-hash"]
+    assert stub.counts("openai")["safety_identifiers"] == ["tenant-hash"]
     assert isinstance(generate(generator_of(STABILITY, stub, client), RecordingGate()), GeneratedImage)
 
 
@@ -198,7 +198,7 @@ def test_a_passed_deadline_asks_nobody(stub: Stub, client: HttpClient) -> None:
     """The gate included."""
     gate = RecordingGate()
     assert isinstance(generate(generator_of(OPENAI, stub, client), gate, seconds=0), SourceTimeout)
-    assert (gate.opened, stub.seen("openai")["orders"]) == ([], 0)
+    assert (gate.opened, stub.counts("openai")["orders"]) == ([], 0)
 
 
 def test_threads_share_a_generator(stub: Stub, client: HttpClient) -> None:

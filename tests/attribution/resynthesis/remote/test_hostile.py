@@ -65,9 +65,9 @@ def test_the_answer_stands_on_the_rest(stub: Stub, foreign_host: Stub, client: H
     sentences = {each.source: each.reason for each in response.resyntheses if each.reason}
     assert sentences == {
         "refuses": "OpenAI will not generate this caption.",
-        "hangs": "The source had not answered when its time was over.",
-        "page": "The source answered with something that is not JSON (text/html).",
-        "elsewhere": "Black Forest Labs answered with an address that is not its own; it was not called.",
+        "hangs": "The source had not responded when its time was over.",
+        "page": "The source responded with something that is not JSON (text/html).",
+        "elsewhere": "Black Forest Labs responded with an address that is not its own; it was not called.",
     }
     assert {entry.source for entry in response.ranking.entries} == {"generates", "generates-too"}
-    assert foreign_host.strangers() == []
+    assert foreign_host.unknown_requests() == []

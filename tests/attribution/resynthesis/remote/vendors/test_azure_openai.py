@@ -32,7 +32,7 @@ def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: HttpClien
         build_remote(source, connections(client, {"azure_openai": "stub-key-of-azure_openai"})), RecordingGate()
     )
     assert isinstance(result, GeneratedImage)
-    assert stub.seen("azure_openai")["safety_identifiers"] == ["tenant-hash"]
+    assert stub.counts("azure_openai")["safety_identifiers"] == ["tenant-hash"]
 
 
 def test_the_deployment_is_named_once() -> None:

@@ -32,7 +32,7 @@ def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, clien
     status, response = task.split(" ")
     assert status == f"{response}/status"
     assert isinstance(generate(generator_of(CONTRACT, stub, client), RecordingGate(task)), GeneratedImage)
-    assert stub.seen("fal")["orders"] == 1
+    assert stub.counts("fal")["orders"] == 1
 
 
 def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
@@ -42,7 +42,7 @@ def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host:
     status, _, _ = generated.submitted_tasks[0].partition(" ")
     result = generate(generator_of(CONTRACT, stub, client), RecordingGate(f"{status} {foreign_host.url}/elsewhere"))
     assert "not its own" in str(result)
-    assert not foreign_host.strangers()
+    assert not foreign_host.unknown_requests()
 
 
 def test_statuses() -> None:

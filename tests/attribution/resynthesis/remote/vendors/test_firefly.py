@@ -59,7 +59,7 @@ def test_a_wrong_key_orders_nothing(key: str, stub: Stub, client: HttpClient) ->
     gate = RecordingGate()
     result = generate(build_remote(source_of(CONTRACT, stub), connections(client, {"firefly": key})), gate)
     assert isinstance(result, KeyRefused)
-    assert (gate.opened, stub.seen("firefly")["orders"]) == ([], 0)
+    assert (gate.opened, stub.counts("firefly")["orders"]) == ([], 0)
     assert key not in str(result)
 
 

@@ -39,8 +39,8 @@ def test_a_provider_with_addresses(scenario: str, stub: Stub, foreign_host: Stub
     """They are fetched without the key, and not from everywhere."""
     stub.behave("huggingface", scenario=scenario, foreign=f"{foreign_host.url}/elsewhere")
     assert isinstance(generated(stub, client, provider="fal-ai"), SourceError)
-    assert not foreign_host.strangers()
-    assert stub.seen("huggingface")["keys_leaked"] == 0
+    assert not foreign_host.unknown_requests()
+    assert stub.counts("huggingface")["keys_leaked"] == 0
 
 
 def test_a_model_that_is_loading_says_for_how_long(stub: Stub, client: HttpClient) -> None:

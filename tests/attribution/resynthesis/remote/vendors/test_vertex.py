@@ -36,7 +36,7 @@ def test_an_account_of_others_is_refused_before_anything_is_ordered(stub: Stub, 
     )
     assert isinstance(result, KeyRefused)
     assert "invalid_grant" in str(result)
-    assert (gate.opened, stub.seen("vertex")["orders"]) == ([], 0)
+    assert (gate.opened, stub.counts("vertex")["orders"]) == ([], 0)
 
 
 @pytest.mark.parametrize(
