@@ -11,7 +11,7 @@ CONTRACT = Contract(
     not_applicable={
         Case.SEED: "GPT image models take no seed",
         Case.EXPIRED_URL: "the image is in the response itself",
-        Case.FOREIGN_URL: "the response names no address",
+        Case.FOREIGN_URL: "the response contains no address",
     },
     unbilled=frozenset({Case.REFUSED_OUTPUT}),
 )

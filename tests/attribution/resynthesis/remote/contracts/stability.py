@@ -10,7 +10,7 @@ CONTRACT = Contract(
     parameters={"aspect_ratio": "1:1", "output_format": "png"},
     not_applicable={
         Case.EXPIRED_URL: "the image is in the response itself",
-        Case.FOREIGN_URL: "the response names no address",
+        Case.FOREIGN_URL: "the response contains no address",
     },
     retry_after=60.0,  # its response does not say; its documents do
 )

@@ -10,6 +10,6 @@ CONTRACT = Contract(
     parameters={"aspectRatio": "1:1", "imageSize": "1K"},
     not_applicable={
         Case.EXPIRED_URL: "the image is in the response itself",
-        Case.FOREIGN_URL: "the response names no address",
+        Case.FOREIGN_URL: "the response contains no address",
     },
 )
