@@ -96,7 +96,7 @@ def probe(
 
 
 class BillingCounter:
-    """A gate that permits every call and adds up the billed `images`."""
+    """A gate that allows every call and adds up the billed `images`."""
 
     def __init__(self) -> None:
         self.images = 0

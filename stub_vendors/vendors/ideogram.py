@@ -46,8 +46,8 @@ def routes(stub: VendorStub) -> APIRouter:
         if seed is not None and not (seed.isdigit() and int(seed) <= _LARGEST_SEED):
             raise _invalid("Invalid seed.")
         order = await _generated(request, fields["prompt"], None if seed is None else int(seed))
-        told = order.prompt if fields.get("magic_prompt") == "OFF" else f"A magical {order.prompt}"
-        return _answer(request, order, told)
+        prompt = order.prompt if fields.get("magic_prompt") == "OFF" else f"A magical {order.prompt}"
+        return _answer(request, order, prompt)
 
     @router.post("/v1/ideogram-v4/generate")
     async def four(request: Request) -> dict[str, Any]:

@@ -32,7 +32,7 @@ OURS = _ranking(a=0.1, b=0.2, c=0.6)
 def test_what_every_fusion_promises(
     distances: dict[str, float], external_scores: dict[str, float], weight: float
 ) -> None:
-    """Finite fused scores, descending; distances and margin as they were; whom nobody tested stays out."""
+    """Fused scores are finite and descend; distances and margin do not change; untested sources are ignored."""
     ranking = _ranking(**distances)
     fused = fuse(ranking, external_scores, "abcdefgh", weight)
     scores = [entry.fused for entry in fused.entries]

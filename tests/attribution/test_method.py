@@ -80,7 +80,7 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
         seeds = derive_seeds(caption.text, generator.source, generator.ref.revision, 3, None)
         result = resynthesize(generator, caption, seeds, Deadline.after(60))
         generated[result.source] = [encode_png(generated_image.image) for generated_image in result.generated_images]
-    images = {source: [decode_own(data) for data in pictures] for source, pictures in generated.items()}
+    images = {source: [decode_own(data) for data in images] for source, images in generated.items()}
     embedded = embed_all(FakeEmbedder(), decode_own(stored), images)
     embedded = Embedded(
         embedded.embedder,
@@ -95,7 +95,7 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
 
 
 def test_the_one_who_generated_it_is_nearest(query: Image.Image) -> None:
-    """The ranking names the right fake; without a calibration nobody is accused."""
+    """The right fake is first; without a calibration no source is named."""
     answer = _attribute(query)
     assert answer.ranking.entries[0].source == "c"
     assert (answer.verdict.kind, answer.verdict.reason) == (VerdictKind.INCONCLUSIVE, Reason.UNCALIBRATED)

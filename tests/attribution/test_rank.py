@@ -42,7 +42,7 @@ def _embedded(draw: st.DrawFn) -> tuple[Embedded, list[str]]:
 def test_it_agrees_with_the_reference(
     case: tuple[Embedded, list[str]], temperature: float, aggregate: Aggregate
 ) -> None:
-    """Same distances, scores and margin; the same order, except between sources that rounding cannot tell apart."""
+    """Distances, scores and margin agree; the order agrees, except between sources that rounding makes equal."""
     embedded, order = case
     fast = rank(embedded, COSINE, order, temperature, aggregate)
     slow = rank_in_plain_loops(embedded, order, temperature, aggregate)
@@ -126,8 +126,8 @@ def test_features_that_are_no_numbers_are_an_error(bad: float) -> None:
 
 def test_a_stranger_is_an_error() -> None:
     """Features of a source outside the order are a mistake upstream."""
-    with pytest.raises(AttributionError, match="stranger"):
-        rank(_of(stranger=[[1, 0]]), COSINE, ["a"])
+    with pytest.raises(AttributionError, match="unknown"):
+        rank(_of(unknown=[[1, 0]]), COSINE, ["a"])
 
 
 def test_a_lower_temperature_sharpens() -> None:

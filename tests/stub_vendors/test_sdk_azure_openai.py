@@ -58,7 +58,7 @@ def test_a_generated_image_by_v1(stub: Stub) -> None:
 def test_errors(
     scenario: str, kind: type[openai.APIStatusError], code: str, client: openai.AzureOpenAI, stub: Stub
 ) -> None:
-    """The client raises what it raises for the real ones, and finds the code."""
+    """The client raises its own errors and finds their codes."""
     stub.behave("azure_openai", scenario=scenario)
     with pytest.raises(kind) as raised:
         client.images.generate(model="our-deployment", prompt="a hat")
@@ -66,7 +66,7 @@ def test_errors(
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     with (
         openai.OpenAI(api_key="x", base_url=stub.base_url("azure_openai", "/openai/v1"), max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),

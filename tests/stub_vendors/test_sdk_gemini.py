@@ -19,7 +19,7 @@ GENERATED_IMAGE = types.GenerateContentConfig(
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[genai.Client]:
-    """Pointed at the stub by its base URL."""
+    """The client with the stub as its base URL."""
     with made(stub, "stub-key-of-gemini") as client:
         yield client
 

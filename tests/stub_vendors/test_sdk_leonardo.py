@@ -18,7 +18,7 @@ HAT = CreateGenerationRequestBody(
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[LeonardoAiSDK]:
-    """Pointed at the stub."""
+    """The client with the stub as its base URL."""
     with LeonardoAiSDK("stub-key-of-leonardo", server_url=stub.base_url("leonardo", "/api/rest/v1")) as client:
         yield client
 
@@ -55,7 +55,7 @@ def test_errors(scenario: str, status: int, client: LeonardoAiSDK, stub: Stub) -
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     with (
         LeonardoAiSDK("another", server_url=stub.base_url("leonardo", "/api/rest/v1")) as client,
         pytest.raises(errors.SDKError) as raised,

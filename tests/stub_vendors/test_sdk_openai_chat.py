@@ -16,13 +16,13 @@ RED = "data:image/png;base64," + b64encode(encode_png(Image.new("RGB", (16, 16),
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[openai.OpenAI]:
-    """Pointed at the stub by its base URL."""
+    """The client with the stub as its base URL."""
     with openai.OpenAI(api_key="stub-key-of-openai", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client:
         yield client
 
 
-def ask(client: openai.OpenAI, told: str = "Describe this image.", timeout: float = 10) -> ChatCompletion:
-    """As anybody asks with an image."""
+def ask(client: openai.OpenAI, text: str = "Describe this image.", timeout: float = 10) -> ChatCompletion:
+    """A request with an image."""
     return client.chat.completions.create(
         model="gpt-5-mini",
         temperature=0,
@@ -30,7 +30,7 @@ def ask(client: openai.OpenAI, told: str = "Describe this image.", timeout: floa
         messages=[
             {
                 "role": "user",
-                "content": [{"type": "text", "text": told}, {"type": "image_url", "image_url": {"url": RED}}],
+                "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": RED}}],
             }
         ],
     )
@@ -62,7 +62,7 @@ def test_a_refusal_is_in_its_own_member(client: openai.OpenAI) -> None:
     ],
 )
 def test_errors(scenario: str, kind: type[openai.APIError], client: openai.OpenAI) -> None:
-    """The client raises what it raises for the real ones."""
+    """The client raises its own errors."""
     with pytest.raises(kind):
         ask(client, f"[{scenario}]", timeout=0.3 if scenario == "hang" else 10)
 

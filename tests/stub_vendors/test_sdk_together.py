@@ -17,7 +17,7 @@ WANTED: dict[str, Any] = {"model": "black-forest-labs/FLUX.2-dev", "prompt": "a 
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[together.Together]:
-    """Pointed at the stub by its base URL."""
+    """The client with the stub as its base URL."""
     url = stub.base_url("together", "/v1")
     with together.Together(api_key="stub-key-of-together", base_url=url, max_retries=0) as client:
         yield client
@@ -35,7 +35,7 @@ def test_a_generated_image(client: together.Together, stub: Stub) -> None:
 
 
 def test_an_address(client: together.Together) -> None:
-    """What it answers with when nothing else is asked for."""
+    """By default the response contains an address."""
     (one,) = client.images.generate(**WANTED).data
     assert one.type == "url"
     assert httpx.get(one.url).content.startswith(b"\x89PNG")
@@ -51,14 +51,14 @@ def test_an_address(client: together.Together) -> None:
     ],
 )
 def test_errors(scenario: str, kind: type[together.APIStatusError], client: together.Together, stub: Stub) -> None:
-    """The client raises what it raises for the real ones."""
+    """The client raises its own errors."""
     stub.behave("together", scenario=scenario)
     with pytest.raises(kind):
         client.images.generate(**WANTED)
 
 
 def test_how_long_to_wait(client: together.Together, stub: Stub) -> None:
-    """The client reads the stub's header as our adapter does."""
+    """The client reads the stub's header like the adapter."""
     stub.behave("together", scenario="rate_limited", retry_after=2.5)
     with pytest.raises(together.RateLimitError) as raised:
         client.images.generate(**WANTED)
@@ -66,7 +66,7 @@ def test_how_long_to_wait(client: together.Together, stub: Stub) -> None:
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     url = stub.base_url("together", "/v1")
     with (
         together.Together(api_key="another", base_url=url, max_retries=0) as client,

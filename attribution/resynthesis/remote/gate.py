@@ -85,7 +85,7 @@ class FreeReservation:
 
 
 class OpenGate:
-    """Permits every call."""
+    """Allows every call."""
 
     def open(self, k: int, images: int) -> Reservation:
         """A reservation that counts nothing."""

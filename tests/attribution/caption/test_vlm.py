@@ -158,7 +158,7 @@ def test_a_key_is_named_and_not_told(made: Callable[..., Any], key: str) -> None
 
 @dataclass
 class Says:
-    """Answers as it is told."""
+    """Sends the configured response, or raises the configured error."""
 
     status: int = 200
     body: Any = None
@@ -250,9 +250,9 @@ def test_what_is_sent() -> None:
     request, headers = says.seen[0]
     body = json.loads(request.body)
     assert (body["model"], body["max_tokens"], "temperature" in body, dict(headers)) == ("m", 70, False, {})
-    told, picture = body["messages"][0]["content"]
-    assert told["text"] == "In 9 words."
-    assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    text, image = body["messages"][0]["content"]
+    assert text["text"] == "In 9 words."
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     asked(says)
     assert says.seen[1][1] == {"authorization": "Bearer a-key-of-ours"}
 

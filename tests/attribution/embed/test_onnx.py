@@ -90,7 +90,7 @@ def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
 
 
 def test_a_directory_without_an_embedder_is_named(tmp_path: Path) -> None:
-    """The operator is told which command writes one; so it goes for a graph that is none, and a device that is not."""
+    """The error names the command that writes a model; an invalid graph and a missing device are errors, too."""
     with pytest.raises(ConfigurationError, match="export-onnx"):
         build_embedder(f"onnx:local-dir:{tmp_path}", Placement())
     (tmp_path / "embedder.json").write_bytes((EXPORTED / "embedder.json").read_bytes())

@@ -1,4 +1,4 @@
-"""XMP, IPTC and EXIF: what is told of them, in which formats, and that hostile packets do no harm."""
+"""XMP, IPTC and EXIF: their findings, by format, and hostile packets."""
 
 import pytest
 from PIL.ExifTags import Base

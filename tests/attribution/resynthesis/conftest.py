@@ -61,7 +61,7 @@ WIDTH = 32
 
 @pytest.fixture(scope="session")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The directory of a tiny pipeline by its kind, saved the first time somebody asks."""
+    """The directory of a tiny pipeline by its kind, saved at the first request."""
     root = tmp_path_factory.mktemp("pipelines")
     tokens = _tokenizer(root / "tokenizer")
     build: dict[str, Callable[[CLIPTokenizer], DiffusionPipeline]] = {

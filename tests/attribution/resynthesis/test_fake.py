@@ -60,7 +60,7 @@ def test_black_is_refused_output() -> None:
 
 
 def test_flaky_works_in_the_end() -> None:
-    """It fails as often as told, and then generates."""
+    """It fails the configured number of times, and then generates."""
     fake = _fake(flaky=2)
     for _ in range(2):
         with pytest.raises(SourceUnavailable):

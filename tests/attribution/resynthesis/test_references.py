@@ -13,7 +13,7 @@ from attribution.resynthesis.fake import FakeGenerator
 
 
 def generated_images(count: int) -> list[Image.Image]:
-    """What somebody had generated."""
+    """Reference images."""
     seeds = range(1, count + 1)
     generated = FakeGenerator("a", ModelRef("a", "1")).generate("a hat", seeds, Deadline.after(9))
     return [generated_image.image for generated_image in generated]
@@ -21,7 +21,7 @@ def generated_images(count: int) -> list[Image.Image]:
 
 @pytest.mark.parametrize("count", [1, 3, 16])
 def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
-    """γ is the caller's; there are no seeds, no revision that anybody knows, and the result says whose they are."""
+    """All reference images are returned for any γ, without seeds and revision, and with their origin."""
     images = generated_images(count)
     seeds = derive_seeds("a hat", "a", BY_CALLER, 4)
     result = resynthesize(References("a", images), Caption("a hat", ModelRef("x", "1")), seeds, Deadline.after(9))
@@ -31,7 +31,7 @@ def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
 
 
 def test_blanks_are_no_generated_images_either_way() -> None:
-    """What a safety filter left would poison the distance, whoever brings it."""
+    """A blank reference image is a refused output."""
     blank = Image.new("RGB", (64, 64))
     caption = Caption("a hat", ModelRef("x", "1"))
     some = resynthesize(References("a", [*generated_images(2), blank]), caption, (1,), Deadline.after(9))

@@ -1,7 +1,7 @@
 """Replicate: a prediction, its polling address, and outputs at addresses that expire within the hour.
 
 It serves third-party models. `model` is `owner/name` for models that Replicate maintains, and `owner/name:version` for
-all others, which also pins the weights. The error of a safety filter is the model's own sentence and does not tell
+all others, which also pins the weights. The error of a safety filter is the model's own sentence and does not show
 whether the prompt or the image was rejected, so it counts as generated.
 """
 

@@ -22,7 +22,7 @@ _POLL_PAUSE = 0.01
 
 @dataclass
 class RecordingGate:
-    """Permits every call and records it. It is its own reservation."""
+    """Allows every call and records it. It is its own reservation."""
 
     task: str | None = None
     opened: list[tuple[int, int]] = field(default_factory=list)
@@ -30,7 +30,7 @@ class RecordingGate:
     closed: list[tuple[SourceState, int]] = field(default_factory=list)
 
     def open(self, k: int, images: int) -> "RecordingGate":
-        """Permit and record."""
+        """Allow and record."""
         self.opened.append((k, images))
         return self
 

@@ -37,7 +37,7 @@ def test_a_wrong_password_names_its_setting(stub: Stub, client: HttpClient) -> N
 
 
 def test_another_checkpoints_generated_image_is_never_handed_on(stub: Stub, client: HttpClient) -> None:
-    """The server generates with what is loaded when it does not have what was asked for, and tells only in `info`."""
+    """If the server lacks the checkpoint, it generates with another one and reports that only in `info`."""
     source = replace(source_of(CONTRACT, stub), model="gone.safetensors")
     result = generate(
         build_remote(source, connections(client, {"automatic1111": "stub-key-of-automatic1111"})), RecordingGate()

@@ -45,7 +45,7 @@ def test_the_deployment_is_named_once() -> None:
 
 
 def test_a_blocked_resource_is_no_wrong_key() -> None:
-    """It is told what happened, and trying again would not help."""
+    """A blocked resource is a permanent error with its cause."""
     error = said(403, code="403", message="Your resource has been temporarily blocked because we detected behavior")
     assert isinstance(error, KeyRefused)
     assert "blocked" in str(error)

@@ -23,7 +23,7 @@ PLACES: dict[str, Parameter] = {"prompt_at": "20.text", "seed_at": "50.seed"}
 
 
 def exported() -> dict[str, Any]:
-    """A workflow as somebody else would have numbered it, which saves what it generates."""
+    """A workflow with other node ids, which saves its image."""
     text = json.dumps(dict(_default_workflow(CONTRACT.model, steps=12).nodes))
     for node in "1234567":
         text = text.replace(f'"{node}"', f'"{node}0"')
@@ -73,7 +73,7 @@ def test_an_order_does_not_change_the_next(stub: Stub, client: HttpClient) -> No
 
 
 def test_what_the_server_will_not_take_is_its_own_sentence(stub: Stub, client: HttpClient) -> None:
-    """It helps whoever exported the workflow, and nothing is billed."""
+    """The server's error is reported, and nothing is billed."""
     nodes = exported()
     del nodes["70"]
     result = generate(generator(stub, client, {"workflow": json.dumps(nodes), **PLACES}), RecordingGate())
@@ -94,8 +94,8 @@ def test_histories() -> None:
         read(vendor, {"status": {"status_str": "success"}, "outputs": {}})
     chosen = ComfyUi(CONTRACT.model, {"workflow": json.dumps(exported()), **PLACES, "image_at": "70"})
     outputs = {node: {"images": [{"filename": f"{node}&.png", "type": "output"}]} for node in ("60", "70")}
-    (picture,) = read(chosen, {"status": {"status_str": "success"}, "outputs": outputs})
-    assert picture.image.to == "view?filename=70%26.png&subfolder=&type=output"
+    (image,) = read(chosen, {"status": {"status_str": "success"}, "outputs": outputs})
+    assert image.image.to == "view?filename=70%26.png&subfolder=&type=output"
 
 
 @pytest.mark.parametrize(

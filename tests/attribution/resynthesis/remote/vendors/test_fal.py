@@ -24,7 +24,7 @@ def response(http: int = 200, /, **members: object) -> HttpResponse:
 
 
 def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, client: HttpClient) -> None:
-    """Both are in the task, so that nobody builds them later, and nothing is ordered twice."""
+    """The task contains both addresses, and a resumed poll submits nothing."""
     stub.behave("fal", latency=0.8)
     gate = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), gate, seconds=0.4), SourceTimeout)

@@ -58,9 +58,9 @@ def test_a_blocked_prompt(reason: str) -> None:
 def test_words_and_sketches_are_no_generated_images() -> None:
     """It may talk, and think in images; what is left is the generated image, or nothing, which counts as refused."""
     parts = [{"text": "Here it is."}, part(b"sketch", thought=True), part(b"generated_image")]
-    pictures = GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
-    assert isinstance(pictures, list)
-    assert [picture.image for picture in pictures] == [b"generated_image"]
+    images = GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
+    assert isinstance(images, list)
+    assert [each.image for each in images] == [b"generated_image"]
     assert (
         GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts[:2]}}]}))
         == []
@@ -84,7 +84,7 @@ def test_a_limit_by_the_minute_and_one_by_the_day() -> None:
 
 
 def test_a_wrong_key_is_a_bad_request_and_names_the_setting() -> None:
-    """Only its words tell it from any other bad request."""
+    """Only the error code distinguishes a wrong key from other bad requests."""
     error = {"status": "INVALID_ARGUMENT", "message": "Nothing.", "details": [{"reason": "API_KEY_INVALID"}]}
     refused = failure(GEMINI, response({"error": error}, 400), "VENDOR_KEYS__GEMINI")
     assert isinstance(refused, KeyRefused)

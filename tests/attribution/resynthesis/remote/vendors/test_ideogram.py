@@ -44,12 +44,12 @@ def test_the_caption_is_generated_as_it_is(contract: Contract, stub: Stub, clien
 
 @pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
 def test_magic_is_recorded(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Whoever wants the caption rewritten is told what was generated."""
+    """With `magic_prompt`, the rewritten prompt is recorded."""
     assert generated(contract, stub, client, {"magic_prompt": True}).prompt == f"A magical {CAPTION}"
 
 
 def test_a_seed_that_was_not_asked_for_is_not_recorded(stub: Stub, client: HttpClient) -> None:
-    """4.0 tells one, but takes none: nobody could repeat the generated image with it."""
+    """4.0 reports a seed but takes none, so none is recorded."""
     assert generated(FOUR, stub, client, {}).seed is None
     assert generated(CONTRACT, stub, client, {}).seed == 5
 
@@ -66,6 +66,6 @@ def test_an_unsafe_image_is_none(image: str) -> None:
 
 def test_another_structure_is_another_prompt() -> None:
     """What it made of our caption is recorded as it says it."""
-    told = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
-    (picture,) = Ideogram("ideogram-v4").parse_response(HttpResponse(200, {}, f'{{"data": [{told}]}}'.encode()))  # type: ignore[misc]
-    assert picture.prompt == '{"high_level_description": "a hat"}'
+    document = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
+    (image,) = Ideogram("ideogram-v4").parse_response(HttpResponse(200, {}, f'{{"data": [{document}]}}'.encode()))  # type: ignore[misc]
+    assert image.prompt == '{"high_level_description": "a hat"}'

@@ -67,7 +67,7 @@ def test_outputs_are_one_address_or_several() -> None:
     ],
 )
 def test_why_a_prediction_failed(error: str | None, kind: type[SourceError]) -> None:
-    """Filters are told from accidents by the model's sentence."""
+    """The model's error message distinguishes a safety filter from a failure."""
     with pytest.raises(SourceError) as raised:
         VENDOR.parse_response(response(status="failed", error=error))
     assert type(raised.value) is kind

@@ -22,7 +22,7 @@ VENDOR = Together("black-forest-labs/FLUX.2-dev")
     ],
 )
 def test_what_sounds_like_a_refusal(status: int, message: str, refused: bool) -> None:
-    """And what does not: a failing server refuses nobody."""
+    """An error of the server is not a refusal."""
     body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode()
     found = VENDOR.failure(HttpResponse(status, {}, body))
     assert isinstance(found, PromptRefused) if refused else found is None

@@ -29,7 +29,7 @@ def test_a_service_account_generates(stub: Stub, client: HttpClient) -> None:
 
 def test_an_account_of_others_is_refused_before_anything_is_ordered(stub: Stub, client: HttpClient) -> None:
     """The gate is not asked, so nothing is reserved."""
-    account = {**json.loads(key_file(stub)), "client_email": "somebody@else.example"}
+    account = {**json.loads(key_file(stub)), "client_email": "other@else.example"}
     gate = RecordingGate()
     result = generate(
         build_remote(source_of(CONTRACT, stub), connections(client, {"vertex": json.dumps(account)})), gate

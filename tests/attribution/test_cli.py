@@ -148,7 +148,7 @@ def test_evidence_is_below_the_ranking(place: Path, capsys: pytest.CaptureFixtur
     assert last.startswith(
         "evidence  PNG text parameters: Names AUTOMATIC1111 or a compatible tool, model dreamshaper."
     )
-    assert "(self_declared: Anybody can write" in last
+    assert "(self_declared: Anyone can write" in last
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from attribution.resynthesis import is_blank, resynthesize
 
 REF = ModelRef("model", "1")
 CAPTION = Caption("a red hat", REF)
-PICTURE = Image.linear_gradient("L").convert("RGB")
+IMAGE = Image.linear_gradient("L").convert("RGB")
 BLACK = Image.new("RGB", (8, 8))
 
 
@@ -37,7 +37,7 @@ def _later() -> Deadline:
 
 def test_generated_images_come_through() -> None:
     """A source that generates is done, with its seeds in order."""
-    result = resynthesize(Scripted([PICTURE, PICTURE]), CAPTION, (7, 8), _later())
+    result = resynthesize(Scripted([IMAGE, IMAGE]), CAPTION, (7, 8), _later())
     assert (result.source, result.revision, result.state, result.reason) == ("scripted", "1", SourceState.DONE, None)
     assert [generated_image.seed for generated_image in result.generated_images] == [7, 8]
 
@@ -61,7 +61,7 @@ def test_a_source_error_keeps_its_state_and_sentence(kind: type[errors.SourceErr
 
 
 def test_anything_else_is_an_error_without_internals() -> None:
-    """What nobody foresaw is told to the worker's log and not to the caller."""
+    """An unexpected exception is passed to `on_error`, and not shown to the caller."""
     seen: list[Exception] = []
     result = resynthesize(Scripted(KeyError("/secret/path")), CAPTION, (7,), _later(), seen.append)
     assert result.state is SourceState.ERROR
@@ -78,13 +78,13 @@ def test_being_told_to_stop_is_not_swallowed() -> None:
 
 def test_a_deadline_that_has_passed_starts_nothing() -> None:
     """A source whose time is over is not even asked."""
-    result = resynthesize(Scripted([PICTURE]), CAPTION, (7,), Deadline.after(-1))
+    result = resynthesize(Scripted([IMAGE]), CAPTION, (7,), Deadline.after(-1))
     assert result.state is SourceState.TIMEOUT
 
 
 def test_blanks_are_dropped() -> None:
     """A safety filter's square is no generated image; nothing but squares is a refusal."""
-    some = resynthesize(Scripted([BLACK, PICTURE]), CAPTION, (7, 8), _later())
+    some = resynthesize(Scripted([BLACK, IMAGE]), CAPTION, (7, 8), _later())
     assert [generated_image.seed for generated_image in some.generated_images] == [8]
     none = resynthesize(Scripted([BLACK, BLACK]), CAPTION, (7, 8), _later())
     assert (none.state, none.generated_images) == (SourceState.REFUSED_OUTPUT, ())
@@ -109,5 +109,5 @@ def test_a_remark_stands_beside_done() -> None:
         def remark(self, prompt: str) -> str:
             return f"Only {prompt[:5]!r} was read."
 
-    result = resynthesize(Remarking([PICTURE]), CAPTION, (7,), _later())
+    result = resynthesize(Remarking([IMAGE]), CAPTION, (7,), _later())
     assert (result.state, result.reason) == (SourceState.DONE, "Only 'a red' was read.")
