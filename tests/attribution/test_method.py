@@ -112,7 +112,7 @@ def test_the_same_question_gives_the_same_answer(query: Image.Image) -> None:
 
 @pytest.mark.parametrize("name", list(DistanceName))
 def test_every_distance_ranks_a_whole_job(query: Image.Image, name: DistanceName) -> None:
-    """On features, pixels or both: a finite distance for each generated image, and the answer says which distance it was."""
+    """With every distance, each generated image has a finite distance, and the answer names it."""
     ranking = _attribute(query, distance=distance_named(name), images_per_source=3, aggregate=Aggregate.MEDIAN).ranking
     assert (ranking.distance, ranking.aggregate) == (name, "median")
     assert [len(entry.distances) for entry in ranking.entries] == [3] * 4

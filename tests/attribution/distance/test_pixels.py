@@ -25,7 +25,7 @@ def photo() -> Image.Image:
 
 
 def test_distance_grows_with_change(photo: Image.Image) -> None:
-    """An image has distance zero to itself; slight blur is nearer than strong blur, and that nearer than another image."""
+    """An image has distance zero to itself; slight blur is nearer than strong blur, and this than another image."""
     blurred = [photo.filter(ImageFilter.GaussianBlur(radius)) for radius in (0.5, 3)]
     distances = SSIM(photo, [photo, *blurred, photo.transpose(Image.Transpose.ROTATE_180)])
     assert distances[0] == pytest.approx(0, abs=1e-6)

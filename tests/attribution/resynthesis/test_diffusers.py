@@ -142,7 +142,7 @@ def test_values_that_are_no_numbers_are_an_error(load: Callable[..., DiffusersGe
 
 
 def test_long_prompts_are_remarked_on(load: Callable[..., DiffusersGenerator]) -> None:
-    """A result says that the end of a caption was not read, and what was generated: whole words, as many as are read."""
+    """The remark reports a shortened caption, and the result contains the words that were used."""
     generator = load("stable-diffusion")
     long = resynthesize(generator, Caption("a person with red hair and a hat", REF), SEEDS[:1], _later())
     short = resynthesize(generator, Caption("a red hat", REF), SEEDS[:1], _later())

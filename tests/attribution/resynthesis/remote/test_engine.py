@@ -53,7 +53,7 @@ def test_a_gate_that_says_no_sends_nothing(stub: Stub, client: HttpClient) -> No
 
 
 def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, client: HttpClient) -> None:
-    """The task of a submission is stored before the first poll, and a later attempt polls it instead of submitting again."""
+    """A task is stored before its first poll, and a later attempt polls it instead of submitting again."""
     generator = generator_of(BFL, stub, client)
     stub.behave("bfl", latency=0.8)
     gate = RecordingGate()

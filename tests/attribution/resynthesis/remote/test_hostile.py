@@ -23,7 +23,7 @@ from tests.attribution.resynthesis.remote.generation import connections, source_
 
 
 def test_the_answer_stands_on_the_rest(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
-    """The ranking contains the two working sources; the others have state and sentence; no key is sent to another host."""
+    """The two working sources are ranked, the others have state and sentence, no key is sent to another host."""
     keys = {name: f"stub-key-of-{name}" for name in ("openai", "bfl", "stability")}
 
     def generator(name: str, contract: Contract, at: Stub) -> RemoteGenerator:

@@ -40,7 +40,7 @@ def generator(stub: Stub, client: HttpClient, parameters: dict[str, Parameter]) 
 
 @pytest.mark.parametrize("inline", [True, False])
 def test_a_workflow_gets_caption_and_seed(inline: bool, stub: Stub, client: HttpClient, tmp_path: Path) -> None:
-    """In the file itself or in one that it names; the same seed is the same generated image, as the plain graph generates it."""
+    """A workflow in the source's file or in its own generates the same image as the default graph."""
     file = tmp_path / "workflow.json"
     file.write_text(json.dumps(exported()))
     given = file.read_text() if inline else str(file)
