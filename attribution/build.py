@@ -161,7 +161,7 @@ def locate_weights(source: Source) -> Path | None:
         raise SourceUnavailable(f"The weights of {source.name} belong in {directory}, which does not exist.")
     elif not matches(source.revision, directory):
         raise ConfigurationError(
-            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalog says {source.revision}."
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalog names {source.revision}."
         )
     return directory
 

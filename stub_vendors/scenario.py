@@ -36,7 +36,7 @@ class Behavior(BaseModel):
     slow: float = Field(0.5, ge=0, description="seconds that a slow one takes")
     chances: dict[Scenario, float] = Field({}, description="of scenarios; else it is `scenario`")
     chance_seed: int = 0
-    retry_after: float = Field(7, description="what is said after a rate limit")
+    retry_after: float = Field(7, description="seconds in the response to a rate limit")
     concurrency: int | None = Field(None, ge=1, description="orders at once; more are rate limited")
     per_minute: int | None = Field(None, ge=1, description="orders in any minute; more are rate limited")
     foreign: str = Field("http://localhost:9", description="where addresses of another host lead to")

@@ -63,7 +63,7 @@ class FakeGenerator:
         return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
-        """One generated image per seed, unless the behavior says otherwise."""
+        """One generated image per seed, unless the behavior is different."""
         self._misbehave(prompt)
         wait(self._behavior.sleep_seconds, deadline)
         if self._behavior.fail == "black":

@@ -37,7 +37,7 @@ _NODES: dict[str, dict[str, type | str]] = {
 _ENDS = {"PreviewImage": "temp", "SaveImage": "output"}
 
 ERRORS = {
-    WRONG_KEY: ErrorReply(401, {"error": "the proxy in front asks for another key"}),
+    WRONG_KEY: ErrorReply(401, {"error": "the proxy requires another key"}),
     Scenario.SERVER_ERROR: ErrorReply(500, {"error": "internal error"}),
 }
 

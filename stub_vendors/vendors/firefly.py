@@ -77,14 +77,14 @@ def routes(stub: VendorStub) -> APIRouter:
             raise _invalid("x-model-version: no such model")
         order = stub.submit(key(request), body["prompt"], _seed(body))
         job = f"urn:firefly:jobs:{order.id}"
-        asked[order.id] = body
+        bodies[order.id] = body
         return {
             "jobId": job,
             "statusUrl": stub.address(request, order, f"{stub.name}/v3/status/{job}"),
             "cancelUrl": stub.address(request, order, f"{stub.name}/v3/cancel/{job}"),
         }
 
-    asked: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, dict[str, Any]] = {}
 
     @router.get("/v3/status/{job}")
     def status(request: Request, job: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def routes(stub: VendorStub) -> APIRouter:
             raise StubResponse(JSONResponse({"error_code": "not_found"}, 404))
         if not order.ready:
             return {"jobId": job, "status": "running", "progress": 50}
-        return {"jobId": job, "status": "succeeded", "result": _result(request, order, asked[order.id])}
+        return {"jobId": job, "status": "succeeded", "result": _result(request, order, bodies[order.id])}
 
     def _result(request: Request, order: PlacedOrder, body: dict[str, Any]) -> dict[str, Any]:
         address = stub.address(request, order, f"{stub.name}/presigned/{order.id}.png?X-Amz-Expires=3600")

@@ -51,7 +51,7 @@ ERRORS = {
 def routes(stub: VendorStub) -> APIRouter:
     """The vendor's routes."""
     router = APIRouter()
-    asked: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, dict[str, Any]] = {}
 
     @router.get("/cdn/{task}.png")
     def deliver(request: Request, task: str) -> Response:
@@ -62,7 +62,7 @@ def routes(stub: VendorStub) -> APIRouter:
         body = {name: value for name, value in (await document(request) or {}).items() if value is not None}
         _check(body)
         order = stub.submit(bearer(request), body["prompt"], body.get("seed"))
-        asked[order.id] = body
+        bodies[order.id] = body
         return {"sdGenerationJob": {"generationId": order.id, "apiCreditCost": 8}}
 
     @router.get("/api/rest/v1/generations/{task}")
@@ -71,7 +71,7 @@ def routes(stub: VendorStub) -> APIRouter:
         return {"generations_by_pk": None if order is None else _generation(request, order)}
 
     def _generation(request: Request, order: PlacedOrder) -> dict[str, Any]:
-        body = asked[order.id]
+        body = bodies[order.id]
         images = []
         if order.ready:
             address = stub.address(request, order, f"{stub.name}/cdn/{order.id}.png")

@@ -76,14 +76,14 @@ def _is_valid(assertion: str) -> bool:
     try:
         head, claims, signature = assertion.split(".")
         _private().public_key().verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), SHA256())
-        said = json.loads(_decoded(claims))
+        claim_set = json.loads(_decoded(claims))
     except (ValueError, InvalidSignature):
         return False
     return (
-        said.get("iss") == _EMAIL
-        and said.get("aud") == _AUDIENCE
-        and _SCOPE in said.get("scope", "").split()
-        and 0 < said.get("exp", 0) - said.get("iat", 0) <= 3_600
+        claim_set.get("iss") == _EMAIL
+        and claim_set.get("aud") == _AUDIENCE
+        and _SCOPE in claim_set.get("scope", "").split()
+        and 0 < claim_set.get("exp", 0) - claim_set.get("iat", 0) <= 3_600
     )
 
 

@@ -1,4 +1,4 @@
-"""The captioner that asks a model over HTTP: the stub's every way to response, and answers that no stub gives."""
+"""The captioner that calls a model over HTTP: every response of the stub, and some that no stub gives."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -44,7 +44,7 @@ class Gemini(Vendor):
     message_paths = ("error.message",)
 
     def submit_request(self, image_request: ImageRequest) -> Request:
-        """An image alone: asked for words as well, it may response with words alone."""
+        """Only an image is requested: with text as well, the response may contain only text."""
         image = {name: self.parameters.get(name) for name in ("aspectRatio", "imageSize")}
         settings = {
             "responseModalities": ["IMAGE"],
