@@ -88,13 +88,13 @@ def test_other_formats_are_unsupported(data: bytes) -> None:
 
 
 def test_a_polyglot_is_what_it_starts_as() -> None:
-    """A GIF with a PNG and a script behind it is that GIF."""
+    """A GIF with a PNG and a script appended is read as the GIF."""
     loaded = _load(_bytes(_photo(), "GIF") + _bytes(_photo((5, 5)), "PNG") + b"<script>alert(1)</script>")
     assert (loaded.format, loaded.width) == ("GIF", 24)
 
 
 def test_an_empty_file_is_undecodable() -> None:
-    """Nothing at all has a sentence of its own."""
+    """An empty file has its own sentence."""
     with pytest.raises(UndecodableImage, match="empty"):
         _load(b"")
 
@@ -102,7 +102,7 @@ def test_an_empty_file_is_undecodable() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
-    """Cutting a file anywhere never gives a gray-bottomed image."""
+    """A truncated file is an error, never a partial image."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = _bytes(noise, kind)
     with pytest.raises(UndecodableImage):
@@ -111,7 +111,7 @@ def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
 
 @given(st.sampled_from(FORMATS), st.integers(0, 400), st.binary(min_size=1, max_size=8))
 def test_damage_raises_nothing_else(kind: str, where: int, damage: bytes) -> None:
-    """Whatever bytes are overwritten, the answer is an image or one of the three errors."""
+    """A corrupted file gives an image or one of the three errors."""
     data = bytearray(_bytes(_photo(), kind))
     where = min(where, len(data) - 1)
     data[where : where + len(damage)] = damage
@@ -131,7 +131,7 @@ def _png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 5_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_header(width: int, height: int) -> None:
-    """Pixels are counted before any is decoded, without a warning and with the number in the sentence."""
+    """The number of pixels is checked before decoding, and the sentence contains it."""
     with pytest.raises(ImageTooLarge):
         _load(_png_header(width, height))
 
@@ -163,7 +163,7 @@ def test_frames_are_counted_and_capped() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied(kind: str, orientation: int) -> None:
-    """However a camera was held, the image comes out as it is meant to be seen."""
+    """The orientation in EXIF is applied."""
     upright = _photo((32, 16))
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that undoes each
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(back[orientation]))
@@ -176,7 +176,7 @@ def test_orientation_is_applied(kind: str, orientation: int) -> None:
 
 
 def test_broken_exif_is_ignored() -> None:
-    """Metadata that cannot be read is no reason to refuse the pixels."""
+    """An image with broken metadata is accepted."""
     assert _load(_bytes(_photo(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")).width == 24
 
 
@@ -195,7 +195,7 @@ def _palette_with_alpha() -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
 def test_alpha_becomes_white(kind: str) -> None:
-    """What is see-through stands on white, not on whatever color hides below."""
+    """Transparent pixels become white."""
     lossless = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
     loaded = _load(_bytes(_with_alpha(), kind, **lossless))
     assert _near(_pixel(loaded, 0, 3), (255, 255, 255), 6)
@@ -266,7 +266,7 @@ def _lab(color: tuple[int, int, int]) -> Image.Image:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_pixel_layout_becomes_rgb(layout: str) -> None:
-    """Palettes, depths and color models end in the same 8-bit image a viewer would show."""
+    """All palettes, depths and color models are converted to the same 8-bit image."""
     make, wanted = LAYOUTS[layout]
     loaded = _load(make())
     y = 3 if layout == "palette with alpha" else 7
@@ -313,20 +313,20 @@ def test_large_images_are_shrunk_to_the_canonical_side(kind: str) -> None:
 
 
 def test_small_images_keep_their_size() -> None:
-    """Nothing is ever enlarged."""
+    """Small images are not enlarged."""
     assert _load(_bytes(_photo(), "PNG"), canonical_side=100).image.size == (24, 16)
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (333, 2999)])
 def test_odd_shapes_survive(size: tuple[int, int]) -> None:
-    """A line of pixels keeps at least one in each direction."""
+    """An image of one pixel's width keeps at least one pixel in each direction."""
     loaded = _load(_bytes(Image.new("RGB", size, (9, 99, 199)), "PNG"), canonical_side=64)
     assert max(loaded.image.size) <= 64
     assert set(loaded.image.get_flattened_data()) == {(9, 99, 199)}
 
 
 def test_shrinking_in_strips_is_shrinking() -> None:
-    """Strips and boxes come close to one LANCZOS over everything, whatever divides what."""
+    """Scaling in strips is close to LANCZOS on the whole image, for all sizes."""
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (701, 1303, 3), dtype=np.uint8))
     smooth = noise.resize((13, 7)).resize((1303, 701), Image.Resampling.BICUBIC)
     loaded = _load(_bytes(smooth, "PNG"), canonical_side=64)
@@ -336,7 +336,7 @@ def test_shrinking_in_strips_is_shrinking() -> None:
 
 @pytest.mark.parametrize("encode", [encode_png, encode_bmp])
 def test_what_is_stored_round_trips_exactly(encode: Callable[[Image.Image], bytes]) -> None:
-    """What a worker stores is what the next one reads, and the same pixels are the same bytes."""
+    """Encoded pixels are decoded exactly, and equal pixels give equal bytes."""
     image = Image.fromarray(np.random.default_rng(2).integers(0, 256, (9, 7, 3), dtype=np.uint8))
     image.info["icc_profile"] = b"left over"
     again = decode_own(encode(image))

@@ -44,7 +44,7 @@ def test_the_fake_fails_when_told_to() -> None:
 
 
 def test_the_fake_crashes_on_its_color_only() -> None:
-    """One kind of image takes the worker down, others do not."""
+    """`crash_on` ends the process for captions with its word only."""
     behavior = FakeCaptionerBehavior(crash_on="red")
     assert describe(FakeCaptioner(behavior), Image.new("RGB", (9, 9), (0, 0, 250))).text == "an image in blue"
     script = (

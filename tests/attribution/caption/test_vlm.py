@@ -31,7 +31,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[HttpClient]:
-    """The library's own."""
+    """The method's own HTTP client."""
     made = HttpClient()
     yield made
     made.close()
@@ -39,7 +39,7 @@ def client() -> Iterator[HttpClient]:
 
 @dataclass
 class Slept:
-    """Notes pauses instead of making them."""
+    """Records pauses instead of making them."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -50,7 +50,7 @@ class Slept:
 
 @pytest.fixture
 def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Slept]]:
-    """A captioner at the stub, which behaves, and what it slept."""
+    """A captioner at the stub, and the pauses it made."""
     stub.reset()
     stub.behave()
 
@@ -63,14 +63,14 @@ def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Sl
     return make
 
 
-class CountedGenerator:
-    """A gate that notes how calls ended."""
+class RecordedCalls:
+    """A gate that records how calls ended."""
 
     def __init__(self) -> None:
         self.task = None
         self.ended: list[tuple[SourceState, int]] = []
 
-    def open(self, k: int, images: int) -> "CountedGenerator":
+    def open(self, k: int, images: int) -> "RecordedCalls":
         """Always."""
         return self
 
@@ -84,7 +84,7 @@ class CountedGenerator:
 
 
 def test_it_describes(made: Callable[..., Any], stub: Stub) -> None:
-    """One call, with the image; the caption names model and question."""
+    """One call with the image gives the caption; its revision names model and instruction."""
     captioner, _ = made()
     caption = describe(captioner, RED)
     assert caption.text == "an image in red"
@@ -96,10 +96,10 @@ def test_it_describes(made: Callable[..., Any], stub: Stub) -> None:
 
 @pytest.mark.parametrize("scenario", ["withheld", "refused_prompt", "sorry"])
 def test_a_refusal_is_never_a_caption(made: Callable[..., Any], stub: Stub, scenario: str) -> None:
-    """In a member of its own, as an error, in plain words: it is not asked again, and says what to do."""
+    """A refusal in its own member, as an error, or in plain text is not retried; the sentence advises what to do."""
     stub.behave("openai", scenario=scenario)
     captioner, _ = made()
-    gate = CountedGenerator()
+    gate = RecordedCalls()
     with pytest.raises(CaptionRefused, match="Give a prompt"):
         captioner.describe_with(RED, gate)
     assert stub.counts("openai")["orders"] == len(gate.ended) == 1
@@ -118,10 +118,10 @@ def test_a_refusal_is_never_a_caption(made: Callable[..., Any], stub: Stub, scen
 def test_what_is_tried_again(
     made: Callable[..., Any], stub: Stub, scenario: str, says: str, orders: int, pauses: list[float], billed: int
 ) -> None:
-    """A limit after as long as it says, an error of theirs with growing pauses; what would not help, not."""
+    """Rate limits are retried after the stated time, server errors with growing pauses, other errors not."""
     stub.behave("openai", scenario=scenario, retry_after=7.0)
     captioner, slept = made(timeout=20)
-    gate = CountedGenerator()
+    gate = RecordedCalls()
     with pytest.raises(CaptionerUnavailable, match=says):
         captioner.describe_with(RED, gate)
     assert (stub.counts("openai")["orders"], slept.seconds) == (orders, pauses)
@@ -129,7 +129,7 @@ def test_what_is_tried_again(
 
 
 def test_a_pause_that_does_not_fit_is_not_made(made: Callable[..., Any], stub: Stub) -> None:
-    """Asked to wait for longer than there is time, it says so at once."""
+    """A rate limit that ends after the timeout is raised immediately."""
     stub.behave("openai", scenario="rate_limited", retry_after=30.0)
     captioner, slept = made(timeout=5)
     with pytest.raises(CaptionerUnavailable, match="fewer requests"):
@@ -138,10 +138,10 @@ def test_a_pause_that_does_not_fit_is_not_made(made: Callable[..., Any], stub: S
 
 
 def test_time_runs_out(made: Callable[..., Any], stub: Stub) -> None:
-    """What may have been billed counts, and is not asked again."""
+    """A lost response counts as billed, and is not retried."""
     stub.behave("openai", scenario="hang")
     captioner, _ = made(timeout=0.3)
-    gate = CountedGenerator()
+    gate = RecordedCalls()
     with pytest.raises(CaptionerUnavailable, match=r"0\.3 seconds"):
         captioner.describe_with(RED, gate)
     assert gate.ended == [(SourceState.TIMEOUT, 1)]
@@ -176,7 +176,7 @@ class Says:
 
 
 def asked(says: Says, **options: Any) -> str:
-    """What becomes of a response."""
+    """The error of a response."""
 
     def nowhere(url: str, max_bytes: int, deadline: Deadline) -> bytes:
         raise AssertionError(url)
@@ -210,7 +210,7 @@ def chat(content: Any, **message: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_a_caption(body: dict[str, Any], caption: str | None) -> None:
-    """What is withheld, empty, or plainly a refusal is none; quotation marks around it are no part of it."""
+    """Withheld, empty and refusing texts are not captions; surrounding quotation marks are removed."""
     if caption is None:
         with pytest.raises(CaptionRefused):
             asked(Says(body=body))
@@ -220,13 +220,13 @@ def test_what_is_a_caption(body: dict[str, Any], caption: str | None) -> None:
 
 @pytest.mark.parametrize("body", [[], {}, {"choices": []}, {"choices": ["x"]}, {"choices": {"0": 1}}, "x", 3])
 def test_what_is_no_chat(body: Any) -> None:
-    """A response of any shape ends as a sentence."""
+    """A response of any form becomes a sentence."""
     with pytest.raises(CaptionError):
         asked(Says(body=body))
 
 
 def test_their_words_help_and_hide_the_key() -> None:
-    """What is wrong with the request is said, unless the key stands in it."""
+    """The server's message is in the error, unless it contains the key."""
     wrong = {"error": {"message": "Unsupported value: 'temperature'.", "code": "unsupported_value"}}
     with pytest.raises(CaptionerUnavailable, match="status 400: Unsupported value"):
         asked(Says(400, wrong))
@@ -258,7 +258,7 @@ def test_what_is_sent() -> None:
 
 
 def test_a_specification_is_a_captioner(tmp_path: Any) -> None:
-    """Everything that can be said in one, and the prompt from a file."""
+    """A specification with all options, and with the instruction from a file."""
     file = tmp_path / "prompt.txt"
     file.write_text("Say what you see, in {words} words.\n")
     spec = f"vlm:org/model?base_url=http://10.0.0.3:8000/v1&external=false&price_usd=0.002&prompt_file={file}"

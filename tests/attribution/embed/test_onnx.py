@@ -36,7 +36,7 @@ def test_the_zoos_exported_clip_is_torchs() -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    """With the ML wheels out of reach, a process builds the embedder by its name and embeds."""
+    """Without ML wheels, a process builds the exported embedder and embeds."""
     script = """
 import sys
 for name in ("torch", "torchvision", "open_clip", "transformers", "onnx"):
@@ -72,14 +72,14 @@ def test_a_model_is_exported_quantized_and_compared(clip: Path, tmp_path: Path, 
      ({"size": 4, "mean": [0] * 3, "std": [1] * 3, "resize_mode": "tile"}, "cannot be prepared like this")],
 )  # fmt: skip
 def test_preparing_that_is_not_known_is_refused(config: dict[str, object], sentence: str) -> None:
-    """Rather than embedding images that were prepared otherwise."""
+    """Unsupported preprocessing is an error."""
     with pytest.raises(ConfigurationError, match=sentence):
         Preprocessing.read(config)
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
-    """Bit for bit, in each of its ways, for odd and extreme shapes."""
+    """Preprocessing equals open_clip's bit for bit, in each mode, for odd and extreme shapes."""
     config = {"size": 31, "mean": (0.1, 0.2, 0.3), "std": (0.3, 0.4, 0.5), "interpolation": "bilinear"}
     transform = open_clip.transform.image_transform_v2(
         open_clip.transform.PreprocessCfg(**config, resize_mode=mode, fill_color=7), is_train=False
@@ -102,7 +102,7 @@ def test_a_directory_without_an_embedder_is_named(tmp_path: Path) -> None:
 
 
 def test_static_ranges_need_images(clip: Path, tmp_path: Path) -> None:
-    """Ranges of activations are measured, not guessed; nothing is left behind."""
+    """Static quantization without images is an error, and nothing is written."""
     with pytest.raises(ConfigurationError, match="at least 8 images"):
         export(f"local-dir:{clip}", tmp_path / "static", "int8-static")
     assert not list(tmp_path.iterdir())

@@ -12,14 +12,14 @@ GOLDEN_BASED = (638955876,)
 
 
 def test_by_characters() -> None:
-    """The words that fit whole, also where the limit falls on a blank; a word that is too long, as far as it goes."""
+    """The prompt is cut between words, also at a blank; a single longer word is cut within."""
     assert fit_prompt("a red hat", None) == fit_prompt("a red hat", 9) == "a red hat"
     assert [fit_prompt("a red hat", limit) for limit in (8, 6, 5, 4)] == ["a red", "a red", "a red", "a"]
     assert fit_prompt("lighthouse", 5) == "light"
 
 
 def test_by_tokens() -> None:
-    """The same for what only a tokenizer can count."""
+    """The same with a limit that only a tokenizer can count."""
     assert fit_prompt("a red hat", None, lambda text: len(text.split()) <= 2) == "a red"
     assert fit_prompt("a red hat", 5, lambda text: len(text.split()) <= 1) == "a"
     assert fit_prompt("山の上の灯台", None, lambda text: len(text) <= 3) == "山の上"
@@ -28,7 +28,7 @@ def test_by_tokens() -> None:
 
 @given(WORDS, st.integers(1, 60), st.integers(1, 12))
 def test_it_is_the_longest_beginning_that_fits(prompt: str, limit: int, count: int) -> None:
-    """Nothing longer would have done, and what is cut is cut between words wherever one fits."""
+    """The result is the longest prefix that fits, cut between words if a word fits."""
 
     def fits(text: str) -> bool:
         return len(text.split()) <= count
@@ -40,7 +40,7 @@ def test_it_is_the_longest_beginning_that_fits(prompt: str, limit: int, count: i
 
 
 def test_golden_values() -> None:
-    """These numbers may never change: stored results and caches stand on them."""
+    """These seeds must never change, because stored results and caches contain them."""
     assert derive_seeds("a red hat", "zoo-unet", "sha256:abcd", 3, None) == GOLDEN
     assert derive_seeds("ein Gürtel – 帯", "zoo-unet", "sha256:abcd", 1, 7) == GOLDEN_BASED
 

@@ -41,7 +41,7 @@ def test_blanks_are_no_generated_images_either_way() -> None:
 
 
 def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
-    """In the canonical form of any image that comes in; hidden files are the desktop's own."""
+    """Reference images are read in canonical form; hidden files are ignored."""
     images = generated_images(3)
     for name, image in zip(("3.png", "1.png", "2.png"), images, strict=True):
         (tmp_path / name).write_bytes(encode_png(image))
@@ -52,7 +52,7 @@ def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 17])
 def test_a_folder_has_one_to_sixteen(tmp_path: Path, count: int) -> None:
-    """None are none, and too many are not taken in part."""
+    """A folder with no file, or with too many, is an error."""
     for k in range(count):
         (tmp_path / f"{k}.png").write_bytes(encode_png(generated_images(1)[0]))
     with pytest.raises(ConfigurationError, match=f"{count} files; 1 to 16"):
@@ -60,7 +60,7 @@ def test_a_folder_has_one_to_sixteen(tmp_path: Path, count: int) -> None:
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    """Nothing in the folder is passed over silently."""
+    """A file that is not an image is an error that names it."""
     (tmp_path / "1.png").write_bytes(encode_png(generated_images(1)[0]))
     (tmp_path / "notes.txt").write_text("generated on Monday")
     with pytest.raises(ImageError, match=r"notes\.txt: The file is not an image"):

@@ -16,7 +16,7 @@ BLACK = Image.new("RGB", (8, 8))
 
 
 class Scripted:
-    """Generates what it was given, or raises it."""
+    """Returns the given images, or raises the given error."""
 
     source = "scripted"
     ref = REF
@@ -55,7 +55,7 @@ def test_generated_images_come_through() -> None:
     ],
 )
 def test_a_source_error_keeps_its_state_and_sentence(kind: type[errors.SourceError]) -> None:
-    """The raiser's words are what the caller reads."""
+    """The reason is the message of the exception."""
     result = resynthesize(Scripted(kind("A sentence.")), CAPTION, (7,), _later())
     assert (result.state, result.reason, result.generated_images) == (kind.state, "A sentence.", ())
 
@@ -77,13 +77,13 @@ def test_being_told_to_stop_is_not_swallowed() -> None:
 
 
 def test_a_deadline_that_has_passed_starts_nothing() -> None:
-    """A source whose time is over is not even asked."""
+    """A source whose deadline has passed is not called."""
     result = resynthesize(Scripted([IMAGE]), CAPTION, (7,), Deadline.after(-1))
     assert result.state is SourceState.TIMEOUT
 
 
 def test_blanks_are_dropped() -> None:
-    """A safety filter's square is no generated image; nothing but squares is a refusal."""
+    """Blank images are removed; if all are blank, the output is refused."""
     some = resynthesize(Scripted([BLACK, IMAGE]), CAPTION, (7, 8), _later())
     assert [generated_image.seed for generated_image in some.generated_images] == [8]
     none = resynthesize(Scripted([BLACK, BLACK]), CAPTION, (7, 8), _later())
@@ -92,7 +92,7 @@ def test_blanks_are_dropped() -> None:
 
 
 def test_what_is_blank() -> None:
-    """Flat is blank, in any color and with a codec's noise; a pale generating is not."""
+    """A flat image is blank, in any color and with compression noise; a pale image is not."""
     noisy = Image.effect_noise((64, 64), 1.0).point(lambda v: max(0, min(5, v - 126)))
     assert is_blank(BLACK)
     assert is_blank(Image.new("RGB", (8, 8), (200, 10, 10)))
@@ -103,7 +103,7 @@ def test_what_is_blank() -> None:
 
 
 def test_a_remark_stands_beside_done() -> None:
-    """A generator may say something about a prompt that it generated all the same."""
+    """The remark of a generator is the reason of a successful result."""
 
     class Remarking(Scripted):
         def remark(self, prompt: str) -> str:

@@ -21,7 +21,7 @@ from tests.attribution.resynthesis.remote.generation import (
 
 
 def test_without_a_password(stub: Stub, client: HttpClient) -> None:
-    """As it is started usually: no key is named, none is looked for."""
+    """Without a key in the entry, no key is read or sent."""
     source = source_of(CONTRACT, stub)
     open_to_all = {name: value for name, value in source.parameters.items() if name != "key"}
     result = generate(build_remote(replace(source, parameters=open_to_all), connections(client, {})), RecordingGate())
@@ -29,7 +29,7 @@ def test_without_a_password(stub: Stub, client: HttpClient) -> None:
 
 
 def test_a_wrong_password_names_its_setting(stub: Stub, client: HttpClient) -> None:
-    """And is nowhere in the sentence."""
+    """The key is not in the sentence."""
     result = generate(generator_of(CONTRACT, stub, client, "user:wrong"), RecordingGate())
     assert isinstance(result, KeyRefused)
     assert "VENDOR_KEYS__AUTOMATIC1111" in str(result)
@@ -51,5 +51,5 @@ def test_another_checkpoints_generated_image_is_never_handed_on(stub: Stub, clie
     "name", ["v1-5", "v1-5.safetensors", "v1-5.ckpt", "SD/v1-5.safetensors [6ce0161689]", "SD\\v1-5.ckpt [6ce0]"]
 )
 def test_names_of_one_checkpoint(name: str) -> None:
-    """In a file of ours, in its list, in `info`, on Windows."""
+    """The names of a checkpoint in the catalog, in the server's list, in `info`, and on Windows are equal."""
     assert _stem(name) == "v1-5"

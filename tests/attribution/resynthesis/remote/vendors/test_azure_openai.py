@@ -19,12 +19,12 @@ from tests.attribution.resynthesis.remote.generation import RecordingGate, conne
 
 
 def said(status: int, **error: object) -> SourceError:
-    """What becomes of an error."""
+    """The error of a response."""
     return failure(AzureOpenAi("d"), HttpResponse(status, {}, json.dumps({"error": error}).encode()))
 
 
 def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: HttpClient) -> None:
-    """An API version chooses it; the tenant goes along as the user."""
+    """With an API version the older route is used, and the tenant is sent as the user."""
     source = source_of(
         CONTRACT, stub, {"api_version": "2025-04-01-preview", "base_url": stub.base_url("azure_openai", "/openai")}
     )
@@ -36,7 +36,7 @@ def test_the_route_with_the_deployment_in_its_path(stub: Stub, client: HttpClien
 
 
 def test_the_deployment_is_named_once() -> None:
-    """In the path or in the body, and with nothing in the path that could lead elsewhere."""
+    """The deployment's name is in the path or in the body, escaped."""
     request = AzureOpenAi("a/../b", {"api_version": "2025-04-01"}).submit_request(ImageRequest("hat"))
     assert request.to == "deployments/a%2F..%2Fb/images/generations?api-version=2025-04-01"
     assert json.loads(request.body) == {"prompt": "hat", "n": 1}
@@ -52,7 +52,7 @@ def test_a_blocked_resource_is_no_wrong_key() -> None:
 
 
 def test_where_the_filter_says_it() -> None:
-    """In the error, inside it, or beside an image that is not there."""
+    """The filter's code is found in the error, in its inner error, and in the place of the image."""
     assert said(400, code="content_filter", message="filtered").state == "refused_prompt"
     assert said(400, code=None, inner_error={"code": "ResponsibleAIPolicyViolation"}).state == "refused_prompt"
     assert said(400, code="moderation_blocked", moderation_details={"moderation_stage": "output"}).state == (
@@ -65,7 +65,7 @@ def test_where_the_filter_says_it() -> None:
 
 
 def test_the_resources_own_key_needs_no_second_mention(stub: Stub, client: HttpClient) -> None:
-    """There is no base URL but the operator's, so the key is for it."""
+    """The default key is sent to the operator's base URL, because there is no other."""
     source = source_of(CONTRACT, stub)
     own = {name: value for name, value in source.parameters.items() if name != "key"}
     generator = build_remote(

@@ -33,7 +33,7 @@ def exported() -> dict[str, Any]:
 
 
 def generator(stub: Stub, client: HttpClient, parameters: dict[str, Parameter]) -> RemoteGenerator:
-    """One of a source with these parameters alone."""
+    """A generator of a source with exactly these parameters."""
     contract = Contract("comfyui", "ComfyUI", "", CONTRACT.model, parameters)
     return build_remote(source_of(contract, stub), connections(client, {"comfyui": "stub-key-of-comfyui"}))
 
@@ -53,7 +53,7 @@ def test_a_workflow_gets_caption_and_seed(inline: bool, stub: Stub, client: Http
 
 
 def test_a_workflow_without_a_place_for_seeds_promises_nothing(stub: Stub, client: HttpClient) -> None:
-    """Its own seed is in it, and none is recorded."""
+    """A workflow without an input for the seed records none."""
     result = generate(
         generator(stub, client, {"workflow": json.dumps(exported()), "prompt_at": "20.text"}), RecordingGate()
     )
@@ -62,7 +62,7 @@ def test_a_workflow_without_a_place_for_seeds_promises_nothing(stub: Stub, clien
 
 
 def test_an_order_does_not_change_the_next(stub: Stub, client: HttpClient) -> None:
-    """The workflow is filled anew each time."""
+    """The workflow is filled again for each image."""
     one = generator(stub, client, {})
     generated = [
         generate(one, RecordingGate(), seed=seed, caption=caption) for seed, caption in ((1, "a"), (2, "b"), (1, "a"))
@@ -82,7 +82,7 @@ def test_what_the_server_will_not_take_is_its_own_sentence(stub: Stub, client: H
 
 
 def test_histories() -> None:
-    """Nodes that fail, an end without an image, the image of a chosen node."""
+    """A failed node and a missing image are errors; `image_at` selects the node of the image."""
 
     def read(vendor: ComfyUi, entry: dict[str, Any]) -> Any:
         return vendor.parse_poll(HttpResponse(200, {}, json.dumps({"1": entry}).encode()), "1")
@@ -114,7 +114,7 @@ def test_histories() -> None:
 def test_mistakes_in_an_entry_are_sentences(
     parameters: dict[str, Parameter], message: str, stub: Stub, client: HttpClient
 ) -> None:
-    """Found when the catalog is checked, and not when something is to be generated."""
+    """Mistakes are found when the generator is built, not when it generates."""
     text = json.dumps(exported())
     given = {"W": text, "OTHER": text.replace(CONTRACT.model, "other.safetensors")}
     filled: dict[str, Parameter] = {name: given.get(str(value), value) for name, value in parameters.items()}
@@ -123,6 +123,6 @@ def test_mistakes_in_an_entry_are_sentences(
 
 
 def test_the_caption_stays_text(stub: Stub, client: HttpClient) -> None:
-    """Quotes and braces in it change nothing of the graph."""
+    """Quotes and braces in a caption do not change the graph."""
     result = generate(generator(stub, client, {}), RecordingGate(), caption=f'{CAPTION} "}}}}, {{ \\')
     assert isinstance(result, GeneratedImage)

@@ -19,7 +19,7 @@ TASK = "https://queue.fal.run/a/b/requests/1/status https://queue.fal.run/a/b/re
 
 
 def response(http: int = 200, /, **members: object) -> HttpResponse:
-    """One in JSON."""
+    """A response with this JSON."""
     return HttpResponse(http, {}, json.dumps(members).encode())
 
 
@@ -36,7 +36,7 @@ def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, clien
 
 
 def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
-    """A response whose status address is fal's and whose response address is not gets no key either."""
+    """If only the response address is foreign, the key is not sent there either."""
     generated = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), generated), GeneratedImage)
     status, _, _ = generated.submitted_tasks[0].partition(" ")
@@ -46,7 +46,7 @@ def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host:
 
 
 def test_statuses() -> None:
-    """While it waits the task stays; done, the response alone is asked for, at once."""
+    """A queued task is polled again; a completed one is fetched from its response address immediately."""
     for status in ("IN_QUEUE", "IN_PROGRESS"):
         assert VENDOR.parse_poll(response(202, status=status), TASK) == StillGenerating(TASK)
     assert VENDOR.parse_poll(response(status="COMPLETED"), TASK) == StillGenerating(TASK.split(" ")[1], 0.0)
@@ -55,7 +55,7 @@ def test_statuses() -> None:
 
 
 def test_an_expanded_prompt_is_recorded() -> None:
-    """The response says what was generated."""
+    """The prompt and the seed of the response are recorded."""
     found = response(images=[{"url": "https://x/1"}], seed=3, prompt="a hat, cinematic")
     assert VENDOR.parse_poll(found, "https://x") == [VendorImage("https://x/1", 3, "a hat, cinematic")]
 
@@ -72,6 +72,6 @@ def test_an_expanded_prompt_is_recorded() -> None:
     ],
 )
 def test_what_errors_mean(detail: object, kind: type[SourceError] | None) -> None:
-    """What is left open here, the status decides."""
+    """Without a known code, the status decides."""
     found = VENDOR.failure(response(422, detail=detail))
     assert (None if found is None else type(found)) is kind

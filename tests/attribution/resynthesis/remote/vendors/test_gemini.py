@@ -16,7 +16,7 @@ GEMINI = Gemini("gemini-3.1-flash-image", {"aspectRatio": "1:1"})
 
 
 def response(document: object, status: int = 200) -> HttpResponse:
-    """As it comes over the wire."""
+    """A response with this document."""
     return HttpResponse(status, {}, json.dumps(document).encode())
 
 
@@ -41,7 +41,7 @@ def part(data: bytes, **more: object) -> dict[str, object]:
     ],
 )
 def test_ends_that_are_no_generated_image(end: str, state: SourceState) -> None:
-    """Even where there is an image beside them."""
+    """These finish reasons are refusals even if there is an image."""
     with pytest.raises(SourceError) as raised:
         GEMINI.parse_response(response({"candidates": [{"finishReason": end, "content": {"parts": [part(b"x")]}}]}))
     assert raised.value.state is state
@@ -49,14 +49,14 @@ def test_ends_that_are_no_generated_image(end: str, state: SourceState) -> None:
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "IMAGE_SAFETY"])
 def test_a_blocked_prompt(reason: str) -> None:
-    """Whatever the reason is called."""
+    """Any block reason is a refused prompt."""
     with pytest.raises(SourceError) as raised:
         GEMINI.parse_response(response({"promptFeedback": {"blockReason": reason}}))
     assert raised.value.state is SourceState.REFUSED_PROMPT
 
 
 def test_words_and_sketches_are_no_generated_images() -> None:
-    """It may talk, and think in images; what is left is the generated image, or nothing, which counts as refused."""
+    """Text and drafts are ignored; without another image the output is refused."""
     parts = [{"text": "Here it is."}, part(b"sketch", thought=True), part(b"generated_image")]
     images = GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
     assert isinstance(images, list)
@@ -69,7 +69,7 @@ def test_words_and_sketches_are_no_generated_images() -> None:
 
 
 def test_a_limit_by_the_minute_and_one_by_the_day() -> None:
-    """The one says how long it lasts, the other is not waited for."""
+    """A limit per minute has a waiting time, a limit per day is a quota."""
 
     def said(*details: object) -> SourceError:
         return failure(GEMINI, response({"error": {"status": "RESOURCE_EXHAUSTED", "details": details}}, 429))
@@ -94,7 +94,7 @@ def test_a_wrong_key_is_a_bad_request_and_names_the_setting() -> None:
 
 
 def test_the_order() -> None:
-    """An image alone, with what the entry gives and nothing else."""
+    """The request asks only for an image, with the parameters of the entry."""
     request = GEMINI.submit_request(ImageRequest("a hat", 7, "tenant"))
     assert request.to == "models/gemini-3.1-flash-image:generateContent"
     assert json.loads(request.body) == {

@@ -38,7 +38,7 @@ def generated(
 
 @pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
 def test_the_caption_is_generated_as_it_is(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Also where it travels in a structure, and comes back in it."""
+    """The caption is also unchanged in a structured prompt."""
     assert generated(contract, stub, client, {}).prompt is None
 
 
@@ -59,13 +59,13 @@ def test_a_seed_that_was_not_asked_for_is_not_recorded(stub: Stub, client: HttpC
     ['{"is_image_safe": false, "url": ""}', '{"is_image_safe": false, "url": "https://x/y.png"}', '{"url": null}'],
 )
 def test_an_unsafe_image_is_none(image: str) -> None:
-    """With whatever address."""
+    """A response may contain an address instead of base64."""
     with pytest.raises(OutputRefused):
         Ideogram("ideogram-v3").parse_response(HttpResponse(200, {}, f'{{"data": [{image}]}}'.encode()))
 
 
 def test_another_structure_is_another_prompt() -> None:
-    """What it made of our caption is recorded as it says it."""
+    """The prompt of the response is recorded."""
     document = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
     (image,) = Ideogram("ideogram-v4").parse_response(HttpResponse(200, {}, f'{{"data": [{document}]}}'.encode()))  # type: ignore[misc]
     assert image.prompt == '{"high_level_description": "a hat"}'

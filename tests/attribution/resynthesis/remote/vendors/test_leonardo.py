@@ -14,7 +14,7 @@ LEONARDO = Leonardo("model-id", {"alchemy": True})
 
 
 def response(generation: object) -> HttpResponse:
-    """A poll's."""
+    """The response to a poll."""
     return HttpResponse(200, {}, json.dumps({"generations_by_pk": generation}).encode())
 
 
@@ -31,13 +31,13 @@ def response(generation: object) -> HttpResponse:
     ],
 )
 def test_what_its_sentences_mean(status: int, said: str, state: str) -> None:
-    """None of them has a code of its own."""
+    """The message distinguishes refusals and empty accounts."""
     body = json.dumps({"error": said, "path": "$", "code": "unexpected"}).encode()
     assert failure(LEONARDO, HttpResponse(status, {}, body)).state == state
 
 
 def test_rewriting_is_off_and_the_feed_is_not_fed() -> None:
-    """Whatever an account's defaults are."""
+    """Prompt expansion and publication are always disabled."""
     body = json.loads(LEONARDO.submit_request(ImageRequest("a hat", 7)).body)
     assert body == {
         "prompt": "a hat",
@@ -51,7 +51,7 @@ def test_rewriting_is_off_and_the_feed_is_not_fed() -> None:
 
 
 def test_a_flagged_image_is_refused_and_a_failed_order_an_error() -> None:
-    """And what it does not know yet is waited for."""
+    """A flagged image is refused, a failure is an error, and an unknown generation is pending."""
     images = [{"url": "https://x/y.png", "nsfw": True}]
     with pytest.raises(OutputRefused):
         LEONARDO.parse_poll(response({"status": "COMPLETE", "generated_images": images}), "t")
@@ -62,5 +62,5 @@ def test_a_flagged_image_is_refused_and_a_failed_order_an_error() -> None:
 
 
 def test_an_id_is_no_path() -> None:
-    """A response does not choose what is asked with the key."""
+    """A response cannot direct the key to another path."""
     assert LEONARDO.poll_request("../me?x=1").to == "generations/..%2Fme%3Fx%3D1"

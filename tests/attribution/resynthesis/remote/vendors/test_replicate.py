@@ -26,12 +26,12 @@ VENDOR = Replicate("owner/name")
 
 
 def response(**members: object) -> HttpResponse:
-    """A prediction."""
+    """A prediction as a response."""
     return HttpResponse(200, {}, json.dumps(members).encode())
 
 
 def test_a_pinned_version_has_a_route_of_its_own(stub: Stub, client: HttpClient) -> None:
-    """The stub takes a version there and nowhere else."""
+    """A version is sent on the older route only."""
     source = replace(source_of(CONTRACT, stub), model="owner/name:5c7d5dc6")
     result = generate(
         build_remote(source, connections(client, {"replicate": "stub-key-of-replicate"})), RecordingGate()
@@ -40,7 +40,7 @@ def test_a_pinned_version_has_a_route_of_its_own(stub: Stub, client: HttpClient)
 
 
 def test_the_limit_is_in_a_sentence(stub: Stub, client: HttpClient) -> None:
-    """Whatever it says there is waited for."""
+    """Any other status means that the task is pending."""
     stub.behave("replicate", scenario="rate_limited", retry_after=31)
     result = generate(generator_of(CONTRACT, stub, client), RecordingGate())
     assert isinstance(result, RateLimited)
@@ -74,12 +74,12 @@ def test_why_a_prediction_failed(error: str | None, kind: type[SourceError]) -> 
 
 
 def test_canceled_is_no_generated_image() -> None:
-    """Neither is what was aborted before it began."""
+    """A canceled or aborted prediction is an error."""
     for status in ("canceled", "aborted"):
         with pytest.raises(SourceError, match="canceled"):
             VENDOR.parse_response(response(status=status))
 
 
 def test_a_model_without_seeds_gets_none() -> None:
-    """Its schema would not know the field."""
+    """Without a seed the field is omitted."""
     assert json.loads(VENDOR.submit_request(ImageRequest("a hat")).body) == {"input": {"prompt": "a hat"}}

@@ -13,12 +13,12 @@ STARRYAI = Starryai("lyra")
 
 
 def response(**document: object) -> HttpResponse:
-    """As it comes over the wire."""
+    """A response with this document."""
     return HttpResponse(200, {}, json.dumps(document).encode())
 
 
 def test_an_order_has_a_number() -> None:
-    """Which is asked for by it; without one there is nothing to ask for."""
+    """A task is polled by its number; without a number the response is an error."""
     assert STARRYAI.parse_response(response(id=41, status="submitted")) == StillGenerating("41")
     assert STARRYAI.poll_request("41").to == "creations/41"
     with pytest.raises(SourceError, match="lacks id"):
@@ -27,13 +27,13 @@ def test_an_order_has_a_number() -> None:
 
 @pytest.mark.parametrize("document", [{"status": "failed"}, {"status": "expired"}, {"status": "x", "expired": True}])
 def test_bad_ends(document: dict[str, object]) -> None:
-    """None of them is waited for."""
+    """Errors that a retry cannot fix are raised immediately."""
     with pytest.raises(SourceError):
         STARRYAI.parse_poll(response(**document), "41")
 
 
 def test_completed() -> None:
-    """With an image, or with none, which counts as refused."""
+    """A completed task has images; none counts as refused."""
     assert STARRYAI.parse_poll(response(status="in progress", images=[]), "41") == StillGenerating("41")
     images = [{"url": "https://x/y.png"}, {"url": None}]
     assert STARRYAI.parse_poll(response(status="completed", images=images), "41") == [VendorImage("https://x/y.png")]

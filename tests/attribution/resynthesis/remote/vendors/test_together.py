@@ -29,6 +29,6 @@ def test_what_sounds_like_a_refusal(status: int, message: str, refused: bool) ->
 
 
 def test_an_address_is_taken_too() -> None:
-    """From a model that cannot do what was asked for."""
+    """Exporting an unsupported model is an error."""
     body = json.dumps({"data": [{"index": 0, "type": "url", "url": "https://x/1"}]}).encode()
     assert VENDOR.parse_response(HttpResponse(200, {}, body)) == [VendorImage("https://x/1")]

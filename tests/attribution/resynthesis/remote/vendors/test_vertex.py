@@ -15,12 +15,12 @@ from tests.attribution.resynthesis.remote.generation import RecordingGate, conne
 
 
 def key_file(stub: Stub) -> str:
-    """As it is downloaded: over several lines."""
+    """A key file with line breaks, as downloaded."""
     return json.dumps(httpx.get(stub.base_url("vertex", "/service-account.json")).json(), indent=2)
 
 
 def test_a_service_account_generates(stub: Stub, client: HttpClient) -> None:
-    """An assertion is signed with its key and traded for a token, which is what Vertex sees."""
+    """A signed assertion is exchanged for a token, which is sent to Vertex."""
     generator = build_remote(source_of(CONTRACT, stub), connections(client, {"vertex": key_file(stub)}))
     assert isinstance(generate(generator, RecordingGate()), GeneratedImage)
     assert isinstance(generate(generator, RecordingGate(), 6), GeneratedImage)
@@ -28,7 +28,7 @@ def test_a_service_account_generates(stub: Stub, client: HttpClient) -> None:
 
 
 def test_an_account_of_others_is_refused_before_anything_is_ordered(stub: Stub, client: HttpClient) -> None:
-    """The gate is not asked, so nothing is reserved."""
+    """With a wrong account the gate is not opened, so nothing is reserved."""
     account = {**json.loads(key_file(stub)), "client_email": "other@else.example"}
     gate = RecordingGate()
     result = generate(
