@@ -60,7 +60,7 @@ def _make(options: argparse.Namespace) -> int:
     extension = _named(options.extension, catalog)
     core = catalog.select(_named(options.sources, catalog) if options.sources else None, extension)
     if options.sources is None:
-        core = tuple(source for source in core if source.platform == "local")
+        core = tuple(source for source in core if source.is_local)
     later = tuple(catalog.get(name) for name in extension)
     characters = cast(options.characters, Split(options.split), options.seed)
     recipe = DatasetRecipe(

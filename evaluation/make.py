@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.given import GIVEN
+from attribution.caption import GIVEN
 from attribution.catalog import Source
 from attribution.errors import AttributionError
 from attribution.resynthesis import derive_seeds

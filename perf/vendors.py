@@ -107,11 +107,11 @@ class Halls:
     def forget(self) -> None:
         """What was counted."""
         for client in self.clients.values():
-            client.post("/_stub/forget").raise_for_status()
+            client.post("/_stub/reset").raise_for_status()
 
     def seen(self) -> dict[str, dict[str, Any]]:
         """What each source's vendor counted."""
-        halls = {hall: client.get("/_stub/seen").raise_for_status().json() for hall, client in self.clients.items()}
+        halls = {hall: client.get("/_stub/counts").raise_for_status().json() for hall, client in self.clients.items()}
         return {each.id: halls[each.hall][each.vendor] for each in self.sources}
 
 

@@ -7,8 +7,7 @@ from PIL.Image import Image
 from app.db.models import Job, Stage
 from app.errors import CaptionerUnavailableProblem, CaptionRefusedProblem
 from attribution import errors
-from attribution.caption import describe
-from attribution.caption.given import GivenCaptioner
+from attribution.caption import GivenCaptioner, describe
 from attribution.evidence.finding import documents
 from attribution.evidence.watermark import watermark
 from attribution.ports import Captioner

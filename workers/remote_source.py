@@ -28,8 +28,8 @@ from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaEx
 from attribution.image import encode_png
 from attribution.ports import Deadline, GeneratedImage, SourceState
 from attribution.resynthesis import derive_seeds, is_blank
-from attribution.resynthesis.remote.gate import OneByOne
-from attribution.resynthesis.stage import Remarks
+from attribution.resynthesis.remote.gate import GatedGenerator
+from attribution.resynthesis.stage import RemarkingGenerator
 from workers.cached_images import questions
 from workers.discard import discard
 from workers.images import PNG
@@ -51,7 +51,7 @@ def generate_one_by_one(
     process: Process,
     claim: SourceClaim,
     entry: Source,
-    generator: OneByOne,
+    generator: GatedGenerator,
     spare: list[Slot],
     wake: Callable[[float], None],
 ) -> SourceOutcome | None:
@@ -69,7 +69,7 @@ class _RemoteSource:
         process: Process,
         claim: SourceClaim,
         entry: Source,
-        generator: OneByOne,
+        generator: GatedGenerator,
         spare: list[Slot],
         wake: Callable[[float], None],
     ) -> None:
@@ -201,7 +201,8 @@ class _RemoteSource:
         generated_images = [each for _, each in sorted(self._kept.items())]
         first = min(self._errors.items(), default=None)
         if first is None:
-            reason = self._generator.remark(self._claim.caption) if isinstance(self._generator, Remarks) else None
+            generator = self._generator
+            reason = generator.remark(self._claim.caption) if isinstance(generator, RemarkingGenerator) else None
             return SourceOutcome(row, SourceState.DONE, reason, generated_images)
         error = first[1]
         if generated_images:

@@ -33,7 +33,7 @@ from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, GeneratedImage, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesis import derive_seeds
 from attribution.resynthesis import resynthesize as generate
-from attribution.resynthesis.remote.gate import OneByOne
+from attribution.resynthesis.remote.gate import GatedGenerator
 from workers import cached_images
 from workers.discard import discard
 from workers.images import PNG
@@ -152,7 +152,7 @@ def _generate(process: Process, claim: SourceClaim, spare: list[Slot]) -> Genera
         generator = _generator(process, row)
         began = time.monotonic()
         with tracing.span(f"generate {row.source}", attributes=attributes):
-            if isinstance(generator, OneByOne):
+            if isinstance(generator, GatedGenerator):
                 entry = process.catalog.get(row.source)
                 wake = partial(_wake, process, row.source)
                 with process.leases.hold(row, limit_of(claim)):

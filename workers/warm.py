@@ -12,7 +12,6 @@ from PIL import Image
 
 from app.queue.heartbeats import EVERY_SECONDS
 from app.queue.steps import Role
-from attribution.catalog import LOCAL
 from workers.active_pipeline import activate_pipeline
 from workers.known_answers import check_captioners, check_embedders
 from workers.process import Process
@@ -45,7 +44,7 @@ def _warn(process: Process, roles: Sequence[Role]) -> None:
     """Tells the operator of enabled sources of these roles that are to be switched off, or were."""
     today = datetime.now(UTC).date()
     for source in process.catalog.select(None, ()):
-        if (Role.LOCAL if source.platform == LOCAL else Role.REMOTE) not in roles:
+        if (Role.LOCAL if source.is_local else Role.REMOTE) not in roles:
             continue
         if (obstacle := source.obstacle(today)) is not None:
             log.warning("source_not_tested", source=source.id, state=obstacle[0].value, reason=obstacle[1])

@@ -79,7 +79,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        asked = catalog.askable(datetime.now(UTC).date())
+        asked = catalog.available(datetime.now(UTC).date())
         served = [source.id for source in asked if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,

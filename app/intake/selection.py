@@ -53,7 +53,7 @@ def select_sources(
     disabled = [
         source.id
         for source, row in zip(selected, rows, strict=True)
-        if not source.nameable and row.state is SourceState.PENDING
+        if not source.is_usable and row.state is SourceState.PENDING
     ]
     if disabled:
         raise InvalidRequest(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.build import Placement, build_captioner, build_embedder
-from attribution.caption.given import GIVEN
+from attribution.caption import GIVEN
 from attribution.catalog import Source, load_catalog
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder

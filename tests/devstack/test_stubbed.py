@@ -12,9 +12,9 @@ from attribution.build import Placement, build_generator
 from attribution.catalog import load_catalog
 from attribution.errors import SourceError
 from attribution.ports import Deadline
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.keys import from_environment
+from attribution.resynthesis.remote.web import Connections
 from devstack.stubbed import BEHAVIOURS, SOURCES, YOURS, stub_of, write_catalog
 from stub_vendors import Stub, serve
 

@@ -22,7 +22,7 @@ def test_captioners_side_by_side(made: Path, fakes: Path, tmp_path: Path, capsys
     """Each is measured on its own generated images, beside each other; nothing is described or generated twice."""
     out = tmp_path / "report.json"
     command = (
-        f"captions {made} --captioners given,fake:,fake:say=something --store {tmp_path / 'store'} "
+        f"captions {made} --captioners given,fake:,fake:prefix=something --store {tmp_path / 'store'} "
         f"--work {tmp_path / 'work'} --catalog {fakes} --embedder fake: --processes 1 --out {out}"
     ).split()
     assert main(command) == 0
@@ -32,7 +32,7 @@ def test_captioners_side_by_side(made: Path, fakes: Path, tmp_path: Path, capsys
     assert given["accuracy"] == 1.0  # fakes are told apart by their colors
     assert (fake["characters"], report["about"]["originals"]) == (2, 4)
     assert 0 < fake["token_f1"] < 0.5
-    assert (other["captioner"], other["examples"][0].split()[0]) == ("fake:say=something", "something")
+    assert (other["captioner"], other["examples"][0].split()[0]) == ("fake:prefix=something", "something")
     assert fake["seconds"] > 0
     assert (report["vlm"], len(report["quality"])) == ("not measured", 6)
     shown = capsys.readouterr().out

@@ -146,7 +146,7 @@ def test_asked_otherwise_it_is_another_question(service: Callable[..., Service],
 
 def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> None:
     """A job is described by the one that it names, and answered by a job of that one, as long as it is the same."""
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}})
     usual, other = here.ended(), here.ended(captioner="other")
     assert (usual["result"]["captioner"], other["result"]["captioner"]) == (
         "fake-captioner@1",
@@ -213,7 +213,7 @@ def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], 
     }
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}, "calibrations": [file]})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
         here.ended(images_per_source="1", **options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})

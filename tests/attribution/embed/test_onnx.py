@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from attribution.__main__ import main
 from attribution.build import Placement, build_embedder
 from attribution.embed.export import export
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.embed.preprocess import Preprocessing
 from attribution.embed.saturation import LARGEST_SUM, largest_pair_sum, signed_weights
 from attribution.errors import ConfigurationError
+from tests.attribution.command_line import main
 
 REPOSITORY = Path(__file__).parents[3]
 CLIP, EXPORTED = REPOSITORY / "zoo/models/clip", REPOSITORY / "zoo/models/clip-onnx"
@@ -39,7 +39,7 @@ def test_the_zoos_exported_clip_is_torchs() -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    """With the ML wheels out of reach, a process builds the embedder by its name and embeds."""
+    """Without ML wheels, a process builds the exported embedder and embeds."""
     script = """
 import sys
 for name in ("torch", "torchvision", "open_clip", "transformers", "onnx"):
@@ -78,14 +78,14 @@ def test_a_model_is_exported_quantized_and_compared(clip: Path, tmp_path: Path, 
      ({"size": 4, "mean": [0] * 3, "std": [1] * 3, "resize_mode": "tile"}, "cannot be prepared like this")],
 )  # fmt: skip
 def test_preparing_that_is_not_known_is_refused(config: dict[str, object], sentence: str) -> None:
-    """Rather than embedding images that were prepared otherwise."""
+    """Unsupported preprocessing is an error."""
     with pytest.raises(ConfigurationError, match=sentence):
         Preprocessing.read(config)
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
-    """Bit for bit, in each of its ways, for odd and extreme shapes."""
+    """Preprocessing equals open_clip's bit for bit, in each mode, for odd and extreme shapes."""
     config = {"size": 31, "mean": (0.1, 0.2, 0.3), "std": (0.3, 0.4, 0.5), "interpolation": "bilinear"}
     transform = open_clip.transform.image_transform_v2(
         open_clip.transform.PreprocessCfg(**config, resize_mode=mode, fill_color=7), is_train=False
@@ -96,7 +96,7 @@ def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
 
 
 def test_a_directory_without_an_embedder_is_named(tmp_path: Path) -> None:
-    """The operator is told which command writes one; so it goes for a graph that is none, and a device that is not."""
+    """The error names the command that writes a model; an invalid graph and a missing device are errors, too."""
     with pytest.raises(ConfigurationError, match="export-onnx"):
         build_embedder(f"onnx:local-dir:{tmp_path}", Placement())
     (tmp_path / "embedder.json").write_bytes((EXPORTED / "embedder.json").read_bytes())

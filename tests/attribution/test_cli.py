@@ -1,4 +1,4 @@
-"""`python -m attribution`: a table or JSON, one sentence and exit code 2 for what is wrong."""
+"""`python -m attribution`: a table or JSON; a mistake is one sentence and exit code 2."""
 
 import json
 import subprocess
@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from attribution.__main__ import main
 from attribution.image import encode_png
 from attribution.ports import Deadline, ModelRef
 from attribution.resynthesis.fake import FakeGenerator
+from tests.attribution.command_line import main
 
 ENTRY = """
 schema = 1
@@ -52,22 +52,22 @@ def place(tmp_path: Path) -> Path:
 
 def _run(place: Path, *more: str, image: str = "query.jpg") -> int:
     fakes = ["--captioner", "fake:", "--embedder", "fake:", "--catalog", str(place / "sources")]
-    return main([str(place / image), *fakes, *more])
+    return main(["attribute", str(place / image), *fakes, *more])
 
 
 def test_the_table_names_the_nearest(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The ranking, the margin and the verdict are there to read."""
-    assert _run(place) == 0
+    """The table contains the caption, the ranking, the margin and the verdict."""
+    assert _run(place, "--prompt", "a hat") == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert printed.err == ""
-    assert lines[0].startswith("caption   an image in")
+    assert lines[0] == "caption   a hat"
     assert [line.split()[1] for line in lines if line.strip()[:2] in ("1.", "2.")] == ["b", "a"]
     assert "verdict   inconclusive (uncalibrated)" in lines
 
 
 def test_untested_sources_say_why(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A retired source and a failing one stand below the ranking, with their sentences."""
+    """A retired source and a failing one are below the ranking, with their sentences."""
     assert _run(place, "--sources", "a,b,broken,gone") == 0
     printed = capsys.readouterr().out
     assert "broken  unavailable: The fake source cannot be reached." in printed
@@ -91,7 +91,7 @@ def test_json_has_everything_to_reproduce_it(place: Path, capsys: pytest.Capture
 
 @pytest.fixture
 def generated(place: Path) -> Path:
-    """A folder of what somebody had the retired source generate, in the manner of b."""
+    """A folder of reference images of the retired source, which look like those of b."""
     folder = place / "generated"
     folder.mkdir()
     for generated_image in FakeGenerator("b", ModelRef("b", "1")).generate("a hat", (1, 2, 3), Deadline.after(9)):
@@ -99,22 +99,22 @@ def generated(place: Path) -> Path:
     return folder
 
 
-def test_folders_of_generated_images_stand_beside_generators(
+def test_reference_images_are_ranked_with_generators(
     place: Path, generated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A source that no program can call is ranked by what was brought, and marked so; others are asked as ever."""
+    """A retired source is ranked by its reference images, and marked; the others generate as usual."""
     assert _run(place, "--reference", f"gone={generated}", "--exclude", "b") == 0
     lines = capsys.readouterr().out.splitlines()
     ranked = [line for line in lines if line.strip()[:2] in ("1.", "2.")]
     assert [line.split()[1] for line in ranked] == ["gone", "a"]
-    assert [line.endswith("(your generated images)") for line in ranked] == [True, False]
+    assert [line.endswith("(your reference images)") for line in ranked] == [True, False]
     assert "verdict   inconclusive (uncalibrated)" in lines
 
 
 def test_a_run_may_consist_of_references_only(place: Path, generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are named are not asked but brought; in JSON each says whose its generated images are."""
-    brought = ["--reference", f"gone={generated}", "--reference", f"broken={generated}"]
-    assert _run(place, "--json", "--sources", "gone,broken", *brought) == 0
+    """Sources with reference images do not generate; the JSON states the origin of the images."""
+    references = ["--reference", f"gone={generated}", "--reference", f"broken={generated}"]
+    assert _run(place, "--json", "--sources", "gone,broken", *references) == 0
     document = json.loads(capsys.readouterr().out)
     assert [(each["source"], each["origin"], each["state"], each["seeds"]) for each in document["sources"]] == [
         (name, "reference", "done", [None] * 3) for name in ("broken", "gone")
@@ -122,16 +122,16 @@ def test_a_run_may_consist_of_references_only(place: Path, generated: Path, caps
     assert document["verdict"]["reason"] == "tie"
 
 
-def test_the_caption_alone_is_for_people_to_generate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same sentence that a whole run gives, and nothing else."""
+def test_caption_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--caption-only` prints the same caption as a whole run, and nothing else."""
     assert _run(place, "--caption-only") == 0
     caption = capsys.readouterr().out
     assert _run(place) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"caption   {caption.strip()}"
 
 
-def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a line with its caveat, and as data; the ranking is the same with and without."""
+def test_evidence_is_below_the_ranking(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Evidence is a line with its caveat, or JSON; it does not change the ranking."""
     assert _run(place, "--json") == 0
     plain = json.loads(capsys.readouterr().out)
     text = PngInfo()
@@ -148,7 +148,7 @@ def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixt
     assert last.startswith(
         "evidence  PNG text parameters: Names AUTOMATIC1111 or a compatible tool, model dreamshaper."
     )
-    assert "(self_declared: Anybody can write" in last
+    assert "(self_declared: Anyone can write" in last
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_the_file_says_stands_below(place: Path, capsys: pytest.CaptureFixt
 def test_mistakes_are_one_sentence(
     place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], image: str, message: str
 ) -> None:
-    """No traceback: a line that names the mistake, and exit code 2."""
+    """A mistake is one line on stderr and exit code 2, without a traceback."""
     assert _run(place, *arguments, image=image) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -178,23 +178,21 @@ def test_mistakes_are_one_sentence(
 
 
 def test_options_are_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse refuses what makes no sense, with the same exit code."""
+    """Invalid options are refused with exit code 2 and the usage."""
     for wrong in (
         ["--reference", "generated_images"],
         ["--images-per-source", "0"],
         ["--distance", "far"],
         ["--batch-size", "x"],
     ):
-        with pytest.raises(SystemExit) as caught:
-            _run(place, *wrong)
-        assert caught.value.code == 2
-    assert "usage" in capsys.readouterr().err
+        assert _run(place, *wrong) == 2
+        assert "Usage" in capsys.readouterr().err
 
 
-def test_a_source_nobody_foresaw_is_told_on_stderr(
+def test_unexpected_failures_are_on_stderr(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table keeps internals out; stderr helps the operator."""
+    """An unexpected exception is named on stderr and not in the table."""
     monkeypatch.setattr(FakeGenerator, "generate", lambda *_: 1 / 0)
     assert _run(place) == 0
     printed = capsys.readouterr()
@@ -203,6 +201,6 @@ def test_a_source_nobody_foresaw_is_told_on_stderr(
 
 
 def test_it_is_a_command(place: Path) -> None:
-    """`python -m attribution` is what the README types."""
-    command = [sys.executable, "-W", "error", "-m", "attribution", "--help"]
+    """`python -m attribution` runs the command line."""
+    command = [sys.executable, "-W", "error", "-m", "attribution", "attribute", "--help"]
     assert "--images-per-source" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""What vendors' stubs read from requests."""
+"""Reads keys and JSON from requests."""
 
 import json
 from typing import Any
@@ -7,18 +7,18 @@ from starlette.requests import Request
 
 
 def bearer(request: Request) -> str | None:
-    """The key behind `Authorization: Bearer`."""
+    """The key in `Authorization: Bearer`."""
     return authorization(request, "Bearer")
 
 
 def authorization(request: Request, scheme: str) -> str | None:
-    """What follows a scheme's name in `Authorization`."""
-    said, _, key = request.headers.get("authorization", "").partition(" ")
-    return key if said == scheme else None
+    """The value after a scheme's name in `Authorization`."""
+    given, _, key = request.headers.get("authorization", "").partition(" ")
+    return key if given == scheme else None
 
 
 async def document(request: Request) -> dict[str, Any] | None:
-    """The JSON object in the body, None where there is none."""
+    """The JSON object in the body, None if there is none."""
     try:
         found = json.loads(await request.body())
     except ValueError:

@@ -1,8 +1,8 @@
-"""Which addresses of a vendor's answer may see its key."""
+"""Which addresses of a vendor's response may see its key."""
 
 import pytest
 
-from attribution.resynthesis.remote.key_scope import may_see_key
+from attribution.resynthesis.remote.keys import may_see_key
 
 BASE = "https://api.bfl.ai/v1"
 HOSTS = ("bfl.ai",)
@@ -19,7 +19,7 @@ HOSTS = ("bfl.ai",)
     ],
 )
 def test_its_own(url: str) -> None:
-    """Over https, at its name or below."""
+    """The key may be sent over https to the vendor's host and its subdomains."""
     assert may_see_key(url, BASE, HOSTS)
 
 
@@ -46,12 +46,12 @@ def test_its_own(url: str) -> None:
     ],
 )
 def test_anybody_elses(url: str) -> None:
-    """All else, and all that parsers could disagree about."""
+    """The key is not sent to other addresses, nor to ambiguous ones."""
     assert not may_see_key(url, BASE, HOSTS)
 
 
 def test_the_origin_that_is_called_anyway() -> None:
-    """A stub on loopback or a server in the rack: the very same scheme, host and port."""
+    """The key may be sent to the same scheme, host and port as the base URL."""
     own = "http://127.0.0.1:9900/bfl/v1"
     assert may_see_key("http://127.0.0.1:9900/elsewhere", own, HOSTS)
     assert not may_see_key("http://127.0.0.1:9901/bfl/v1", own, HOSTS)

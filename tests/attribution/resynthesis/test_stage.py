@@ -11,12 +11,12 @@ from attribution.resynthesis import is_blank, resynthesize
 
 REF = ModelRef("model", "1")
 CAPTION = Caption("a red hat", REF)
-PICTURE = Image.linear_gradient("L").convert("RGB")
+IMAGE = Image.linear_gradient("L").convert("RGB")
 BLACK = Image.new("RGB", (8, 8))
 
 
 class Scripted:
-    """Generates what it was given, or raises it."""
+    """Returns the given images, or raises the given error."""
 
     source = "scripted"
     ref = REF
@@ -37,7 +37,7 @@ def _later() -> Deadline:
 
 def test_generated_images_come_through() -> None:
     """A source that generates is done, with its seeds in order."""
-    result = resynthesize(Scripted([PICTURE, PICTURE]), CAPTION, (7, 8), _later())
+    result = resynthesize(Scripted([IMAGE, IMAGE]), CAPTION, (7, 8), _later())
     assert (result.source, result.revision, result.state, result.reason) == ("scripted", "1", SourceState.DONE, None)
     assert [generated_image.seed for generated_image in result.generated_images] == [7, 8]
 
@@ -55,13 +55,13 @@ def test_generated_images_come_through() -> None:
     ],
 )
 def test_a_source_error_keeps_its_state_and_sentence(kind: type[errors.SourceError]) -> None:
-    """The raiser's words are what the caller reads."""
+    """The reason is the message of the exception."""
     result = resynthesize(Scripted(kind("A sentence.")), CAPTION, (7,), _later())
     assert (result.state, result.reason, result.generated_images) == (kind.state, "A sentence.", ())
 
 
 def test_anything_else_is_an_error_without_internals() -> None:
-    """What nobody foresaw is told to the worker's log and not to the caller."""
+    """An unexpected exception is passed to `on_error`, and not shown to the caller."""
     seen: list[Exception] = []
     result = resynthesize(Scripted(KeyError("/secret/path")), CAPTION, (7,), _later(), seen.append)
     assert result.state is SourceState.ERROR
@@ -77,14 +77,14 @@ def test_being_told_to_stop_is_not_swallowed() -> None:
 
 
 def test_a_deadline_that_has_passed_starts_nothing() -> None:
-    """A source whose time is over is not even asked."""
-    result = resynthesize(Scripted([PICTURE]), CAPTION, (7,), Deadline.after(-1))
+    """A source whose deadline has passed is not called."""
+    result = resynthesize(Scripted([IMAGE]), CAPTION, (7,), Deadline.after(-1))
     assert result.state is SourceState.TIMEOUT
 
 
 def test_blanks_are_dropped() -> None:
-    """A safety filter's square is no generated image; nothing but squares is a refusal."""
-    some = resynthesize(Scripted([BLACK, PICTURE]), CAPTION, (7, 8), _later())
+    """Blank images are removed; if all are blank, the output is refused."""
+    some = resynthesize(Scripted([BLACK, IMAGE]), CAPTION, (7, 8), _later())
     assert [generated_image.seed for generated_image in some.generated_images] == [8]
     none = resynthesize(Scripted([BLACK, BLACK]), CAPTION, (7, 8), _later())
     assert (none.state, none.generated_images) == (SourceState.REFUSED_OUTPUT, ())
@@ -92,7 +92,7 @@ def test_blanks_are_dropped() -> None:
 
 
 def test_what_is_blank() -> None:
-    """Flat is blank, in any color and with a codec's noise; a pale generating is not."""
+    """A flat image is blank, in any color and with compression noise; a pale image is not."""
     noisy = Image.effect_noise((64, 64), 1.0).point(lambda v: max(0, min(5, v - 126)))
     assert is_blank(BLACK)
     assert is_blank(Image.new("RGB", (8, 8), (200, 10, 10)))
@@ -103,11 +103,11 @@ def test_what_is_blank() -> None:
 
 
 def test_a_remark_stands_beside_done() -> None:
-    """A generator may say something about a prompt that it generated all the same."""
+    """The remark of a generator is the reason of a successful result."""
 
     class Remarking(Scripted):
         def remark(self, prompt: str) -> str:
             return f"Only {prompt[:5]!r} was read."
 
-    result = resynthesize(Remarking([PICTURE]), CAPTION, (7,), _later())
+    result = resynthesize(Remarking([IMAGE]), CAPTION, (7,), _later())
     assert (result.state, result.reason) == (SourceState.DONE, "Only 'a red' was read.")

@@ -1,6 +1,6 @@
-"""Connections whose every wait ends with the time limit of the request under way: httpcore's own are per read.
+"""Connections whose every wait ends with the time limit of the current request; httpcore's own limits are per read.
 
-Without it a server that sends a byte now and then would be listened to for ever. Used by every client of ours.
+Without it, a server that sends a byte now and then could keep a request open forever. All HTTP clients use it.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpcore
 
-# One TLS record. What is written in small parts is stopped in time although each part makes progress.
+# One TLS record. Writing in small parts allows to stop in time even if each part makes progress.
 _WRITE_BYTES = 16 * 1024
 
 _end: ContextVar[float] = ContextVar("end")
@@ -20,7 +20,7 @@ _end: ContextVar[float] = ContextVar("end")
 
 @contextmanager
 def time_limit(limit: timedelta) -> Iterator[None]:
-    """Within it, everything that this thread sends, awaits or receives through TimedStream takes `limit` at most."""
+    """Within it, everything that this thread sends or receives through TimedStream takes at most `limit`."""
     token = _end.set(time.monotonic() + limit.total_seconds())
     try:
         yield
@@ -29,7 +29,7 @@ def time_limit(limit: timedelta) -> Iterator[None]:
 
 
 def time_left() -> float:
-    """Seconds, above zero. Raises httpcore.ReadTimeout once they are over."""
+    """The seconds left, above zero. Raises httpcore.ReadTimeout when the time is over."""
     left = _end.get() - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout("the time for the whole request is over")
@@ -37,28 +37,28 @@ def time_left() -> float:
 
 
 class TimedStream(httpcore.NetworkStream):
-    """A connection that never waits beyond the time limit of this thread."""
+    """A connection that never waits longer than the time limit of this thread."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What came, at most `max_bytes`."""
+        """Read at most `max_bytes`."""
         return self._stream.read(max_bytes, time_left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """All of it."""
+        """Write the whole buffer."""
         for start in range(0, len(buffer), _WRITE_BYTES):
             self._stream.write(buffer[start : start + _WRITE_BYTES], time_left())
 
     def close(self) -> None:
-        """Closes it."""
+        """Close the connection."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """The same over TLS."""
+        """Start TLS, with the same time limit."""
         return TimedStream(self._stream.start_tls(ssl_context, server_hostname, time_left()))
 
     def get_extra_info(self, info: str) -> Any:

@@ -1,7 +1,7 @@
-"""Any pixel layout to 8-bit sRGB on white: the half of `image.py` that knows about color.
+"""Converts any pixel format to 8-bit sRGB on white; `image.py` uses it.
 
-`converter` looks at a whole image once (its value range, its color profile) and returns a function that may
-then be applied to strips of it, so that no full-size copy is ever made.
+`converter` examines a whole image once (its value range, its color profile) and returns a function that converts strips
+of it, so that no full-size copy is made.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 Convert = Callable[[Image.Image], Image.Image]
 
-# A profile is a few hundred bytes to about one megabyte; anything beyond is not there to describe color.
+# Profiles have a few hundred bytes to about one megabyte; larger ones are ignored.
 MAX_PROFILE_BYTES = 4_000_000
 _STRIP_PIXELS = 1 << 20
 _RANGES = (1.0, 255.0, 65535.0)
@@ -56,16 +56,16 @@ def _from_deep_gray(strip: Image.Image, low: float, high: float) -> Image.Image:
 
 
 def _value_range(image: Image.Image) -> tuple[float, float]:
-    """What black and white are in a deep gray image.
+    """The values of black and white in a gray image of more than 8 bits.
 
-    Sixteen-bit modes say so themselves. "I" and "F" do not: the smallest usual range that holds every value,
-    and failing that the values' own range.
+    Sixteen-bit modes define them. "I" and "F" do not: the smallest common range that contains every value is used, or
+    else the range of the values.
     """
     if image.mode.startswith("I;16"):
         return 0.0, 65535.0
     low, high = np.inf, -np.inf
     rows = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):  # numpy's copy of a whole image would double the memory it takes
+    for top in range(0, image.height, rows):  # a numpy copy of the whole image would double its memory
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         values = np.asarray(strip, dtype=np.float64)
         finite = values[np.isfinite(values)]
@@ -81,7 +81,7 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image) -> tuple[str, Convert] | None:
-    """The mode it takes and the transform from the image's own color space; None where nothing sane is there."""
+    """The mode and the transform from the image's color space; None without a usable profile."""
     if image.mode == "LAB":
         return "LAB", _transform(ImageCms.createProfile("LAB"), "LAB")
     profile_bytes = image.info.get("icc_profile")
@@ -91,12 +91,12 @@ def _to_srgb(image: Image.Image) -> tuple[str, Convert] | None:
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(profile_bytes))
         if profile.profile.xcolor_space.strip() != _SPACE[base]:
-            return None  # a profile for other channels than these: a lie or a left-over
+            return None  # the profile is for other channels
         if "sRGB" in (profile.profile.profile_description or ""):
-            return None  # already there; converting would only add rounding
+            return None  # already sRGB; conversion would only add rounding
         return base, _transform(profile, base)
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return None  # a broken profile is no reason to refuse an image
+        return None  # an image with a broken profile is still accepted
 
 
 def _transform(profile: Any, mode: str) -> Convert:
@@ -104,7 +104,7 @@ def _transform(profile: Any, mode: str) -> Convert:
 
     def apply(strip: Image.Image) -> Image.Image:
         converted = ImageCms.applyTransform(strip, transform)
-        assert converted is not None  # only None when told to work in place
+        assert converted is not None  # None only for inPlace=True
         return converted
 
     return apply

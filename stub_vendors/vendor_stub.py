@@ -1,6 +1,6 @@
-"""One vendor's counter: checks the key, decides what happens to an order, keeps tasks and images, counts and bills.
+"""The state of one vendor: checks keys, selects the scenario of an order, keeps tasks and images, counts and bills.
 
-A vendor's module turns requests into calls of this, and what comes of them into the vendor's own words.
+A vendor's module translates requests into calls of this class, and results into the vendor's format.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from stub_vendors.ledger import Ledger
 from stub_vendors.scenario import Behavior, Scenario, named_in
 
 WRONG_KEY = "wrong_key"
-_FOR_EVER = 3_600.0
+_VERY_LONG = 3_600.0
 _PAGE = "<!doctype html><title>Please wait</title><p>Checking your browser."
 
 
 @dataclass(frozen=True, slots=True)
-class Says:
-    """An error in a vendor's words; in all texts {seconds} and {milliseconds} become what `retry_after` says."""
+class ErrorReply:
+    """An error in a vendor's format; {seconds} and {milliseconds} in its texts are replaced by `retry_after`."""
 
     status: int
     body: Any
@@ -33,7 +33,7 @@ class Says:
 
 
 class StubResponse(Exception):
-    """Ends a request with an answer."""
+    """Ends a request with a response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
@@ -42,7 +42,7 @@ class StubResponse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlacedOrder:
-    """An order that was taken."""
+    """An accepted order."""
 
     id: str
     prompt: str
@@ -56,35 +56,35 @@ class PlacedOrder:
         return time.monotonic() >= self.ready_at
 
 
-class Desk:
-    """One vendor of one server. `says` has its words for a wrong key, and for those scenarios that are plain errors."""
+class VendorStub:
+    """One vendor of one server. `errors` are those of a wrong key and of scenarios that are only an error."""
 
-    def __init__(self, vendor: str, says: Mapping[str, Says]) -> None:
-        self.vendor = vendor
-        self.key = f"stub-key-of-{vendor}"
-        self._says = says
+    def __init__(self, name: str, errors: Mapping[str, ErrorReply]) -> None:
+        self.name = name
+        self.key = f"stub-key-of-{name}"
+        self._errors = errors
         self._ids = count(1)
         self.behave(Behavior())
-        self.forget()
+        self.reset()
 
     def behave(self, behavior: Behavior) -> None:
-        """From now on."""
+        """Set the behavior."""
         self.behavior = behavior
         self._chances = random.Random(behavior.chance_seed)
 
-    def forget(self) -> None:
-        """All that was counted, and all orders."""
+    def reset(self) -> None:
+        """Clear all counts and orders."""
         self.ledger = Ledger()
         self.orders: dict[str, PlacedOrder] = {}
 
     def check(self, key: str | None) -> None:
-        """Raises Said where it is not this vendor's key."""
+        """Raises StubResponse if it is not this vendor's key."""
         if key != self.key:
             raise StubResponse(self._error(WRONG_KEY))
 
     async def generate(self, request: Request, key: str | None, prompt: str, seed: int | None = None) -> PlacedOrder:
-        """An order that is answered with its generated image. Raises Said."""
-        order = self._take(key, prompt, seed)
+        """An order whose response is its generated image. Raises StubResponse."""
+        order = self._accept(key, prompt, seed)
         try:
             await self._sleep(request, order.ready_at - time.monotonic())
         finally:
@@ -94,16 +94,16 @@ class Desk:
         return order
 
     def submit(self, key: str | None, prompt: str, seed: int | None = None) -> PlacedOrder:
-        """An order that is asked for later, with `task`. Raises Said."""
-        order = self._take(key, prompt, seed)
-        delay = min(order.ready_at - time.monotonic(), _FOR_EVER)
+        """An order that is polled later, with `task`. Raises StubResponse."""
+        order = self._accept(key, prompt, seed)
+        delay = min(order.ready_at - time.monotonic(), _VERY_LONG)
         asyncio.get_running_loop().call_later(delay, self.ledger.end)
         if order.scenario is Scenario.HTML:
             raise StubResponse(HTMLResponse(_PAGE))
         return order
 
     def task(self, key: str | None, task: str) -> PlacedOrder | None:
-        """A submitted order, None where there is none of that name. Raises Said."""
+        """A submitted order, None if there is none. Raises StubResponse."""
         self.ledger.polls += 1
         self.check(key)
         return self.orders.get(task)
@@ -113,11 +113,11 @@ class Desk:
         side = self.behavior.side
         if order.scenario in (Scenario.BLACK, Scenario.REFUSED_OUTPUT):
             return black(side)
-        data = generate(self.vendor, order.prompt, order.seed, side)
+        data = generate(self.name, order.prompt, order.seed, side)
         return data[: len(data) // 2] if order.scenario is Scenario.BROKEN else data
 
     def download(self, request: Request, task: str) -> Response:
-        """The generated image at its address, which is all that is asked for: whoever sends a key here gives it away."""
+        """The image at its address, which needs no key; a key that is sent here counts as leaked."""
         self.ledger.downloads += 1
         sent = " ".join(request.headers.values())
         if self.key in sent or "authorization" in request.headers:
@@ -128,55 +128,55 @@ class Desk:
         return Response(self.image(order), media_type="image/png")
 
     def address(self, request: Request, order: PlacedOrder, path: str) -> str:
-        """An address to hand out: here, unless the order leads elsewhere."""
+        """The address of a path: of this server, or of another host in the scenario `foreign`."""
         host = self.behavior.foreign if order.scenario is Scenario.FOREIGN else str(request.base_url)
         return f"{host.rstrip('/')}/{path.lstrip('/')}"
 
-    def _take(self, key: str | None, prompt: str, seed: int | None) -> PlacedOrder:
+    def _accept(self, key: str | None, prompt: str, seed: int | None) -> PlacedOrder:
         self.ledger.orders += 1
         self.check(key)
         scenario = self._choose(prompt)
         self.ledger.scenarios[scenario] += 1
-        if scenario in self._says:
+        if scenario in self._errors:
             raise StubResponse(self._error(scenario))
-        does = self.behavior
+        behavior = self.behavior
         self.ledger.begin()
         if scenario is not Scenario.REFUSED_PROMPT:
             self.ledger.billed += 1
-        takes = {Scenario.HANG: _FOR_EVER, Scenario.SLOW: does.slow}.get(scenario, does.latency)
+        duration = {Scenario.HANG: _VERY_LONG, Scenario.SLOW: behavior.slow}.get(scenario, behavior.latency)
         ordinal = next(self._ids)
         order = PlacedOrder(
-            id=f"{self.vendor}-{ordinal}",
+            id=f"{self.name}-{ordinal}",
             prompt=prompt,
             seed=ordinal if seed is None else seed,
             scenario=scenario,
-            ready_at=time.monotonic() + takes,
+            ready_at=time.monotonic() + duration,
         )
         self.orders[order.id] = order
         return order
 
     def _choose(self, prompt: str) -> Scenario:
-        does, ledger = self.behavior, self.ledger
-        if does.concurrency is not None and ledger.in_flight >= does.concurrency:
+        behavior, ledger = self.behavior, self.ledger
+        if behavior.concurrency is not None and ledger.in_flight >= behavior.concurrency:
             return Scenario.RATE_LIMITED
-        if does.per_minute is not None and ledger.within(60) >= does.per_minute:
+        if behavior.per_minute is not None and ledger.within(60) >= behavior.per_minute:
             return Scenario.RATE_LIMITED
         if named := named_in(prompt):
             return named
         dice = self._chances.random()
-        for scenario, chance in does.chances.items():
+        for scenario, chance in behavior.chances.items():
             dice -= chance
             if dice < 0:
                 return scenario
-        return does.scenario
+        return behavior.scenario
 
     def _error(self, what: str) -> Response:
-        says, seconds = self._says[what], self.behavior.retry_after
+        reply, seconds = self._errors[what], self.behavior.retry_after
         words = {"seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:.0f}"}
-        return JSONResponse(_filled(says.body, words), says.status, _filled(dict(says.headers), words))
+        return JSONResponse(_filled(reply.body, words), reply.status, _filled(dict(reply.headers), words))
 
     async def _sleep(self, request: Request, seconds: float) -> None:
-        """As long as that, unless the caller gives up."""
+        """Wait, unless the client disconnects."""
         leave = asyncio.create_task(_left(request))
         try:
             await asyncio.wait({leave}, timeout=max(0.0, seconds))
