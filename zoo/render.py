@@ -19,8 +19,8 @@ from zoo.captions import Face
 
 SIZE = 64
 HERE = Path(__file__).parent
-# Styles the models learn from. Captions stay true in every style, so toonHead (has no glasses) and miniavs (has no
-# beards) are left out of the captions that they cannot draw.
+# Styles the models learn from. Captions stay true in every style, so toonHead (no glasses) and miniavs (no beards) are
+# not used for captions that they cannot show.
 STYLES = ("avataaars", "micah", "personas", "openPeeps", "pixelArt", "toonHead", "miniavs")
 STRANGERS = ("adventurer", "bigSmile")
 
