@@ -1,4 +1,4 @@
-"""`make demo`: bring everything up, send one image through it over HTTP, show the ranking, take everything down."""
+"""`make demo`: start everything, send one image through it over HTTP, show the ranking, stop everything."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from devstack.cli import SAMPLE
 from devstack.console import Progress, show_result
 from devstack.service_client import Job, RequestRefused, ServiceClient
 from devstack.stack import Stack, stack
 from devstack.state import REPOSITORY
 
-SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
 JOB_PATIENCE = 600.0
 KEY_LIFE = ("--expires", "7d")
 
 
-def demo(state_dir: Path, image: Path = SAMPLE) -> int:
+def demo(state_dir: Path, image: Path) -> int:
     """Returns the exit code: 0 only for a job that succeeded."""
     console = Console(soft_wrap=True)
     began = time.monotonic()
@@ -52,7 +52,7 @@ def waiting(readiness: dict[str, Any]) -> str:
 
 
 def print_curl(console: Console, base_url: str, key: str, job: str = "ID") -> None:
-    """The commands that do what the demo did. The key is shown here and nowhere else; it is good for a week."""
+    """The commands that do what the demo did. The key is shown only here; it is valid for a week."""
     sample = SAMPLE.relative_to(REPOSITORY)
     for command in (
         f"export KEY={key}",

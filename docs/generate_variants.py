@@ -13,7 +13,7 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from evaluation.variants import show  # noqa: E402 - found only now, wherever this is started
+from evaluation import tables  # noqa: E402 - found only now, wherever this is started
 
 HEAD = """\
 # Variants, measured
@@ -71,11 +71,11 @@ def _about(found: Mapping[str, Any]) -> str:
 
 def _table(part: str, found: Mapping[str, Any]) -> str:
     if part == "distances":
-        return show.distances(found["rows"])
+        return tables.distances(found["rows"])
     if part == "images-per-source":
-        return show.images_per_source(found["rows"], {int(count): row for count, row in found["seconds"].items()})
+        return tables.images_per_source(found["rows"], {int(count): row for count, row in found["seconds"].items()})
     weight = f"The weight chosen on other queries is {found['weight']:.2f} on average."
-    return f"{show.external_scores(found['rows'])}\n\n{weight}"
+    return f"{tables.external_scores(found['rows'])}\n\n{weight}"
 
 
 def figures() -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ from evaluation.paths import WORK
 from evaluation.store import Store
 from perf.embed import SIDE, Case, random_embedder
 from perf.machine import fastest
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
 CASES = (Case("ViT-B-32", 32, 5), Case("ViT-B-16", 16, 3))
 CLIP = "local-dir:zoo/models/clip"
@@ -103,7 +103,7 @@ def main() -> int:
     """Measures, prints, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make benchmark-dataset-small`"
+        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make evaluate-dataset-small`"
     )
     options = parser.parse_args()
     with TemporaryDirectory() as name:
@@ -111,8 +111,8 @@ def main() -> int:
         found = {case.model: speeds(case, scratch) for case in CASES}
         clip = accuracies(options.dataset, scratch)
     figures = {"threads": torch.get_num_threads(), "image_side": SIDE, "speed": found, "zoo_clip": clip}
-    bounds = [
-        Bound(
+    requirements = [
+        Requirement(
             f"{model}, {precision} / torch",
             ways[precision]["times_torch"],
             at_least=0.8 if precision == "float32" else 1.5,
@@ -121,11 +121,11 @@ def main() -> int:
         for precision in PRECISIONS
     ]
     cosine = min(ways["float32"]["cosine"] for ways in found.values())
-    bounds += [
-        Bound("float32, smallest cosine with torch", cosine, at_least=0.9999),
-        Bound("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0),
+    requirements += [
+        Requirement("float32, smallest cosine with torch", cosine, at_least=0.9999),
+        Requirement("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0),
     ]
-    return finish("embed_onnx", figures, bounds)
+    return finish("embed_onnx", figures, requirements)
 
 
 if __name__ == "__main__":

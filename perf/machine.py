@@ -1,4 +1,4 @@
-"""What this machine can do at best, for figures to be shares of: copying memory, multiplying matrices."""
+"""The peak rates of this host, as a reference: copying memory, multiplying matrices."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def fastest(work: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the fastest of some runs: the one that others disturbed least."""
+    """Seconds of the fastest of some runs, the one with the least interference."""
     best = float("inf")
     for _ in range(times):
         started = time.perf_counter()

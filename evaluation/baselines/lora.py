@@ -39,7 +39,7 @@ class ClipLora:
     most: int = 150
     device: str = "cpu"
     name = "CLIP-LoRA"
-    sees = frozenset({Sight.PICTURES})
+    sees = frozenset({Sight.PIXELS})
     grid = (1, 5, 10, 80)
     comparable = True
 

@@ -13,21 +13,20 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from attribution.errors import ConfigurationError
-from attribution.fuse import z_scores
+from attribution.fuse import fused_scores, z_scores
 from evaluation.baselines.baseline import Baseline, Images
-from evaluation.baselines.cells import CellResult, Laboratory
+from evaluation.baselines.cells import CellResult, CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import ClipClassifier
 from evaluation.baselines.crossing import crossing, next_to_measure
-from evaluation.baselines.plugin import plugin
-from evaluation.baselines.splits import CharacterSplit
 from evaluation.evaluate import rankings
 from evaluation.features import Features
-from evaluation.fusion import right
+from evaluation.metrics import WEIGHTS, by_weight, gains, right
 from evaluation.split import SEED, Side, sides
 
 REPEATS = 5
 SHOTS = (1, 2, 3, 5, 8, 10, 20, 40, 80)
 BEST = "best"
+PLUGIN_SHOTS = (1, 5, 10)
 Curve = Mapping[int, Sequence[CellResult]]  # by shots; an answer for each repeat
 
 
@@ -35,7 +34,7 @@ def t1(
     features: Features,
     images: Images,
     baselines: Sequence[Baseline],
-    laboratory: Laboratory,
+    runner: CellRunner,
     shots: Sequence[int] = SHOTS,
     repeats: int = REPEATS,
     distance: str = "cosine",
@@ -53,7 +52,7 @@ def t1(
     splits = [CharacterSplit.of(count, SEED + repeat) for repeat in range(repeats)]
     found = rankings(features, distance, images_per_source)
     flat = np.array([found.right[:, split.test].mean() for split in splits])
-    curves = _curves(images, baselines, laboratory, splits, shots, float(flat.mean()))
+    curves = _curves(images, baselines, runner, splits, shots, float(flat.mean()))
     accuracies = {name: _accuracies(curve, splits) for name, curve in curves.items()}
     headline = _headline({b.name: curves[b.name] for b in baselines if isinstance(b, ClipClassifier)}, splits)
     shown = accuracies | ({BEST: headline} if headline else {})
@@ -82,7 +81,7 @@ def t1(
 def _curves(
     images: Images,
     baselines: Sequence[Baseline],
-    laboratory: Laboratory,
+    runner: CellRunner,
     splits: Sequence[CharacterSplit],
     shots: Sequence[int],
     flat: float,
@@ -96,7 +95,7 @@ def _curves(
     while todo:
         asked |= {(baseline.name, n) for baseline, n in todo}
         cells = [split.cell(baseline, images, n) for baseline, n in todo for split in splits]
-        answers = iter(laboratory.answers(f"{len(images.sources)} classes", cells))
+        answers = iter(runner.results(f"{len(images.sources)} classes", cells))
         for baseline, n in todo:
             found = [next(answers) for _ in splits]
             known = [answer for answer in found if answer is not None]
@@ -162,3 +161,29 @@ def _summary(accuracies: NDArray[np.float64]) -> dict[str, Any]:
     mean, count = float(accuracies.mean()), len(accuracies)
     half = float(student.ppf(0.975, count - 1) * accuracies.std(ddof=1)) / count**0.5
     return {"accuracy": mean, "interval_95": [max(0.0, mean - half), min(1.0, mean + half)]}
+
+
+def plugin(
+    own: NDArray[np.float64],
+    characters: Sequence[int],
+    splits: Sequence[CharacterSplit],
+    curves: Mapping[str, Mapping[int, Sequence[CellResult]]],
+) -> list[dict[str, Any]]:
+    """A row for each baseline and number of shots, of those that were measured; `own` are z-scores (S, P, S)."""
+    groups = [characters[at] for split in splits for at in split.test]
+    rows = []
+    for name, curve in curves.items():
+        for n in (n for n in PLUGIN_SHOTS if n in curve):
+            weights = []
+            shares: dict[str, list[NDArray[np.float64]]] = {"alone": [], "ours": [], "fused": []}
+            for split, answer in zip(splits, curve[n], strict=True):
+                held, theirs = len(split.validation), z_scores(answer.scores)
+                ours = own[:, list(split.test)]
+                chosen = by_weight(own[:, list(split.validation)], theirs[:, :held])
+                weights.append(float(WEIGHTS[chosen.argmax()]))
+                shares["alone"].append(right(theirs[:, held:]))
+                shares["ours"].append(right(ours))
+                shares["fused"].append(right(fused_scores(ours, theirs[:, held:], weights[-1])))
+            side_by_side = {part: np.concatenate(each, axis=1) for part, each in shares.items()}
+            rows.append({"method": name, "shots": n} | gains(**side_by_side, groups=groups, weights=weights))
+    return rows

@@ -1,26 +1,26 @@
-"""What a page is made of: sections of text, tables, figures, and of what was not measured."""
+"""The parts of a page: sections of text, tables, figures, and notes on what was not measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.report.figures.style import Draw
+from evaluation.report.figures.style import Plot
 from evaluation.report.html import Html, escaped
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure: the name of its file, the results it shows, what stands below it, and how it is generated."""
+    """A figure: the name of its file, the results it shows, what stands below it, and how it is plotted."""
 
     name: str
     of: Sequence[str]
     caption: str
-    generate: Draw
+    plot: Plot
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A step of the plan that has no result, and what it would show."""
+    """A step of the plan that has no result, and what it would tables."""
 
     step: str
     what: str

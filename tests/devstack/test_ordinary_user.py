@@ -18,7 +18,7 @@ from devstack.account import Account, server_account
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from embedded import servers
+from devstack import servers
 with servers(Path(sys.argv[1])) as running:
     print(os.geteuid(), running.supervisor.starts("postgres"), running.supervisor.starts("valkey"))
 """

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.__main__ import main
 from evaluation.captions.quality import TextTower, clip_cosine, point_biserial, steps, tells, token_f1
+from evaluation.cli import main
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from evaluation.store import Store
 
 
 @pytest.fixture
-def made(recipe: Callable[..., DatasetRecipe], studio: GenerationPool, tmp_path: Path) -> tuple[Dataset, Features]:
+def made(recipe: Callable[..., DatasetRecipe], pool: GenerationPool, tmp_path: Path) -> tuple[Dataset, Features]:
     """Ten characters by three fakes, which are told apart by their colors."""
-    dataset = make(recipe(), studio, tmp_path / "set")
+    dataset = make(recipe(), pool, tmp_path / "set")
     return dataset, embed(dataset, build_embedder("fake:", Placement()), Store(tmp_path / "store"))
 
 

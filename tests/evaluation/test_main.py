@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.__main__ import main
+from evaluation.cli import main
 
 
 @pytest.fixture

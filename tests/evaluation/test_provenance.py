@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from evaluation.output import save
 from evaluation.paths import ROOT
-from evaluation.provenance import command, running, weights
+from evaluation.provenance import command, running, save, weights
 from evaluation.store import digest
 
 

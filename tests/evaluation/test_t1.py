@@ -11,15 +11,14 @@ import pytest
 from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
 from evaluation.baselines.baseline import Images, Sight
-from evaluation.baselines.cells import Laboratory
+from evaluation.baselines.cells import CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import CLASSIFIERS, METHODS, Method
 from evaluation.baselines.command import table
 from evaluation.baselines.crossing import crossing, next_to_measure, said
-from evaluation.baselines.splits import CharacterSplit
 from evaluation.baselines.t1 import t1
 from evaluation.evaluate import rankings
 from evaluation.features import Features
-from evaluation.fusion import WEIGHTS
+from evaluation.metrics import WEIGHTS
 from evaluation.split import SEED, Side, sides
 from evaluation.store import Store
 
@@ -67,7 +66,7 @@ def measure(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def run(*baselines: Any, shots: Sequence[int] = SHOTS, repeats: int = 3, processes: int = 1) -> dict[str, Any]:
         found = features()
-        return t1(found, Images.of(found), baselines, Laboratory(Store(tmp_path), processes), shots, repeats)
+        return t1(found, Images.of(found), baselines, CellRunner(Store(tmp_path), processes), shots, repeats)
 
     return run
 
@@ -180,7 +179,7 @@ def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
     for repeat, weight in enumerate(row["weights"]):
         split = CharacterSplit.of(PEOPLE, SEED + repeat)
         cell = split.cell(CLASSIFIERS[2], images, 1)
-        (answer,) = Laboratory(Store(tmp_path)).answers("", [cell])
+        (answer,) = CellRunner(Store(tmp_path)).answers("", [cell])
         held = len(split.validation)
 
         def share(w: float, places: Sequence[int], scores: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from attribution.image import load
 from attribution.ports import Aggregate, Deadline, Embedded, ModelRef
 from attribution.rank import rank
 from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.metrics import nearest
 from evaluation.store import Store
 from evaluation.variants import external_scores

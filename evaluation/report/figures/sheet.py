@@ -17,7 +17,7 @@ _GAP, _LINE = 0.07, 0.115  # inches
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture in base64, what stands below it, and whether it is framed."""
+    """An image in base64, the text below it, and whether it is framed."""
 
     picture: str
     below: str

@@ -11,7 +11,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "the method's scheme",
         (),
-        "Not a measurement: docs/method.md of this project generates it, with images of a run.",
+        "Not a measurement: docs/method.md shows it, with images of a run.",
     ),
     (
         _R,
@@ -55,7 +55,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "ChatGPT's descriptions",
         ("captioners",),
-        "Not measured: a vision-language model costs money and leaves the house. Any that speaks the "
+        "Not measured: a vision-language model costs money, and images are sent to a third party. Any that speaks the "
         "chat-completions protocol can be named with --vlm.",
     ),
     (
@@ -68,14 +68,14 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _G,
         "accuracy with the natural prompt, by model",
         ("captioners", "distances", "gamma"),
-        "The zoo with the captioner “given”. Real images by DALL·E mini, GLID-3-XL and Latent Diffusion stand for each "
-        "other's generated images: relatives of its DALL·E, GLIDE and Latent Diffusion, not the same models. Stable Diffusion "
-        "is in the catalog, and was not run: there are no weights of it here.",
+        "The zoo with the captioner “given”. Real images by DALL·E mini, GLID-3-XL and Latent Diffusion serve as each "
+        "other's resyntheses: relatives of its DALL·E, GLIDE and Latent Diffusion, not the same models. Stable "
+        "Diffusion is in the catalog, but was not run: its weights are not part of this project.",
     ),
     (_G, "BLIP beside PEZ", ("captioners",), "With BLIP refined by PEZ beside them."),
     (
         _G,
-        "the number of candidates γ, accuracy and cost",
+        "the number of images per source γ, accuracy and cost",
         ("gamma",),
         "γ = 1, 2, 4, 8. Its own values are not known to us.",
     ),

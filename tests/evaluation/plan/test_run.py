@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from attribution.errors import ConfigurationError
-from evaluation.__main__ import main
-from evaluation.output import save
+from evaluation.cli import main
 from evaluation.plan.run import Run
 from evaluation.plan.steps import PlanStep
+from evaluation.provenance import save
 
 
 class Commands:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.report.reading import Reading
 
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.paths import ROOT
 from evaluation.report.gather import Results
 from evaluation.report.html import Html, element, table
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
+from tests.evaluation.report.reading import Reading
 
 COMMITTED = ROOT / "docs" / "benchmark"
 

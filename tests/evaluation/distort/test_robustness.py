@@ -9,7 +9,7 @@ from PIL import Image
 
 from attribution.build import Placement, build_embedder
 from attribution.errors import ConfigurationError
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.queries import ratio_interval
 from evaluation.real import Gallery
 from evaluation.store import Store
