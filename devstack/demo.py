@@ -25,10 +25,7 @@ def demo(state_dir: Path, image: Path) -> int:
     began = time.monotonic()
     console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     with stack(state_dir) as running:
-        key = running.create_key("demo", *KEY_LIFE)
-        with Progress(console) as progress:
-            running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
-        console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+        key = wait_until_ready(running, "demo", console, began)
         try:
             job = _attribute(running, key, image, console)
         except RequestRefused as refusal:
@@ -40,6 +37,15 @@ def demo(state_dir: Path, image: Path) -> int:
     )
     print_curl(console, running.base_url, key, job["id"])
     return 0 if job["status"] == "succeeded" else 1
+
+
+def wait_until_ready(running: Stack, name: str, console: Console, began: float) -> str:
+    """Creates a key of that name and waits until the service can take jobs. Returns the key."""
+    key = running.create_key(name, *KEY_LIFE)
+    with Progress(console) as progress:
+        running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
+    console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+    return key
 
 
 def waiting(readiness: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from devstack.console import Progress, show_result, show_spend
-from devstack.demo import JOB_PATIENCE, KEY_LIFE, waiting
+from devstack.demo import JOB_PATIENCE, wait_until_ready
 from devstack.service_client import Job, RequestRefused, ServiceClient
 from devstack.stack import Stack, stack
 from devstack.state import StateDirectory, remove
@@ -47,10 +47,7 @@ def demo_remote(state_dir: Path, image: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="whodrew-catalog-") as name, serve() as stub:
         catalog = write_catalog(Path(name), stub)
         with stack(state_dir, environment=catalog.environment) as running:
-            key = running.create_key("demo-remote", *KEY_LIFE)
-            with Progress(console) as progress:
-                running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
-            console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+            key = wait_until_ready(running, "demo-remote", console, began)
             try:
                 job = _attribute(running, key, image, console)
             except RequestRefused as refusal:
@@ -76,9 +73,9 @@ def _attribute(running: Stack, key: str, image: Path, console: Console) -> Job:
         for job in client.follow(location, JOB_PATIENCE):
             progress.job(job)
             for path in awaited(job):
-                generated_images = reference_images(job["caption"])
-                client.upload_references(path, generated_images)
-                console.print(f"POST {path} with {len(generated_images)} reference images")
+                images = reference_images(job["caption"])
+                client.upload_references(path, images)
+                console.print(f"POST {path} with {len(images)} reference images")
     return job
 
 

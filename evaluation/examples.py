@@ -46,7 +46,7 @@ def command(
 def examples(dataset: Dataset, features: Features, characters: int) -> dict[str, Any]:
     """Images as WebP in base64; `right` and `wrong` are None where there is no such answer on the test side."""
     found = rankings(features, _DISTANCE, features.images_per_source)
-    pictures = {(item.of, item.character, item.source, item.k): item for item in dataset.items}
+    items = {(item.of, item.character, item.source, item.k): item for item in dataset.items}
     text = {character.number: character.description for character in dataset.characters}
     shown = features.characters[:characters]
     tested = np.array([features.side[number] is Side.TEST for number in features.characters])
@@ -55,7 +55,7 @@ def examples(dataset: Dataset, features: Features, characters: int) -> dict[str,
 
     def explained(wanted: NDArray[np.bool_]) -> dict[str, Any] | None:
         at = _middle(found, wanted & tested)
-        return None if at is None else _explained(dataset, features, found, pictures, *at)
+        return None if at is None else _explained(dataset, features, found, items, *at)
 
     return {
         "about": {
@@ -69,8 +69,8 @@ def examples(dataset: Dataset, features: Features, characters: int) -> dict[str,
         },
         "zoo": {
             "characters": [{"number": number, "description": text[number]} for number in shown],
-            "pictures": {
-                of: [_encoded(dataset, pictures[of, number, None, None]) for number in shown] for of in found.sources
+            "images": {
+                of: [_encoded(dataset, items[of, number, None, None]) for number in shown] for of in found.sources
             },
         },
         "right": explained(found.right),
@@ -104,12 +104,12 @@ def _explained(
     dataset: Dataset,
     features: Features,
     found: Rankings,
-    pictures: dict[tuple[str, int, str | None, int | None], Item],
+    items: dict[tuple[str, int, str | None, int | None], Item],
     i: int,
     p: int,
 ) -> dict[str, Any]:
     of, number = found.sources[i], features.characters[p]
-    query = pictures[of, number, None, None]
+    query = items[of, number, None, None]
     order = nearest(found.distances[i, p][None])[0]
     named = int(order[0])
     predicted = nearest(found.flat)[:, 0].reshape(found.distances.shape[:2])
@@ -126,7 +126,7 @@ def _explained(
             {
                 "source": found.sources[j],
                 "distance": float(found.distances[i, p, j]),
-                "picture": _encoded(dataset, pictures[of, number, found.sources[j], 0]),
+                "image": _encoded(dataset, items[of, number, found.sources[j], 0]),
             }
             for j in map(int, order)
         ],

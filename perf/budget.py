@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import psycopg
 
 from devstack.stack import Stack
+from perf.chaos import background
 from perf.job_client import connect, solid_image, submit, wait
 from perf.report import Requirement, finish
 from perf.vendors import StubVendors, VendorSource, vendor_service
@@ -175,7 +176,7 @@ def comparing(service: Stack, vendors: StubVendors, ledger: Ledger) -> Iterator[
         while not stop.wait(0.5):
             compare(service, vendors, ledger)
 
-    with _thread(repeat, stop):
+    with background(repeat, stop):
         yield
 
 
@@ -192,19 +193,8 @@ def killing(service: Stack, pause: float | None, dice: random.Random, ledger: Le
                 os.kill(pid, signal.SIGKILL)
                 ledger.kills.append(name)
 
-    with _thread(kill, stop):
+    with background(kill, stop):
         yield
-
-
-@contextmanager
-def _thread(work: Any, stop: Event) -> Iterator[None]:
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -122,7 +122,14 @@ def killing(service: Stack, pause: float, dice: random.Random, kills: list[str])
                 kills.append(name)
                 print(f"killed {name}", flush=True)
 
-    thread = Thread(target=kill, daemon=True)
+    with background(kill, stop):
+        yield
+
+
+@contextmanager
+def background(work: Callable[[], None], stop: Event) -> Iterator[None]:
+    """Runs `work` in a thread while the block runs; it must return when `stop` is set."""
+    thread = Thread(target=work, daemon=True)
     thread.start()
     try:
         yield

@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import httpx
 
 from devstack.stack import Stack
+from perf.chaos import background
 from perf.fakes import fake_service
 from perf.job_client import authorization, solid_image, submit, wait
 from perf.load import multipart, open_loop
@@ -90,13 +91,8 @@ def _watch(service: Stack) -> Iterator[dict[str, float]]:
             for name, pid in watched.items():
                 peak[name] = max(peak[name], _resident_mb(pid))
 
-    watcher = Thread(target=sample)
-    watcher.start()
-    try:
+    with background(sample, over):
         yield peak
-    finally:
-        over.set()
-        watcher.join()
 
 
 def _resident_mb(pid: int) -> float:

@@ -21,8 +21,8 @@ def baselines(
     `steps` caps the gradient steps of a training further than each does by itself.
     """
 
-    def most(usual: int) -> int:
-        return usual if steps is None else min(usual, steps)
+    def most(default: int) -> int:
+        return default if steps is None else min(default, steps)
 
     every: tuple[Baseline, ...] = (
         *CLASSIFIERS,

@@ -1,4 +1,4 @@
-"""Gradient training, for all baselines that need it: transformers' Trainer, told to keep nothing and to say nothing."""
+"""Gradient training, for all baselines that need it: transformers' Trainer, without output and checkpoints."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence

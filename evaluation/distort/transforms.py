@@ -10,7 +10,7 @@ from evaluation.distort.distortion import Apply, Dice
 
 
 def jpeg(low: int, high: int | None = None) -> Apply:
-    """A quality from `low` to `high`, both included; Pillow's usual chroma subsampling."""
+    """A quality from `low` to `high`, both included; Pillow's default chroma subsampling."""
     return lambda image, dice: encoded(image, "JPEG", int(dice.integers(low, (high or low) + 1)))
 
 

@@ -33,14 +33,14 @@ def report(directories: Sequence[Path], out: Path) -> list[int]:
     results = Results.read(directories)
     try:
         found = sections(results)
-        pictures = {plate.name: render(plate.plot) for plate in plates(found)}
+        images = {plate.name: render(plate.plot) for plate in plates(found)}
     except (KeyError, IndexError, TypeError) as error:
         raise ConfigurationError(
             f"A result is not what this version of the benchmark writes ({error!r}); run its step again."
         ) from error
-    files = {f"{name}.png": content for name, content in pictures.items()}
+    files = {f"{name}.png": content for name, content in images.items()}
     files |= {f"{RESULTS}/{name}.json": content for name, content in results.files()}
-    files[PAGE] = page(results, found, pictures).encode()
+    files[PAGE] = page(results, found, images).encode()
     for stale in {*out.glob("*.png"), *out.glob(f"{RESULTS}/*.json")} - {out / name for name in files}:
         stale.unlink()
     for name, content in files.items():

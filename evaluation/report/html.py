@@ -19,9 +19,9 @@ def escaped(text: object) -> Html:
 
 def element(tag: str, *children: object, **attributes: str) -> Html:
     """One element; of an attribute's name `_` at the end is dropped, so that `class_` can be said."""
-    told = "".join(f' {name.rstrip("_")}="{html.escape(value)}"' for name, value in attributes.items())
+    rendered = "".join(f' {name.rstrip("_")}="{html.escape(value)}"' for name, value in attributes.items())
     inside = "".join(map(escaped, children))
-    return Html(f"<{tag}{told}>" if tag in EMPTY else f"<{tag}{told}>{inside}</{tag}>")
+    return Html(f"<{tag}{rendered}>" if tag in EMPTY else f"<{tag}{rendered}>{inside}</{tag}>")
 
 
 def joined(parts: Iterable[object], between: str = "\n") -> Html:
@@ -40,7 +40,7 @@ def code(text: object) -> Html:
 
 
 def link(text: object, target: str) -> Html:
-    """A link that is followed by whoever clicks it, and by nobody else."""
+    """A link."""
     return element("a", text, href=target)
 
 

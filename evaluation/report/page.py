@@ -41,8 +41,8 @@ def plates(found: Sequence[Section]) -> list[Plate]:
     return [part for section in found for part in section.parts if isinstance(part, Plate)]
 
 
-def page(results: Results, found: Sequence[Section], pictures: Mapping[str, bytes]) -> str:
-    """The page; `pictures` are the figures as PNG, by name."""
+def page(results: Results, found: Sequence[Section], images: Mapping[str, bytes]) -> str:
+    """The page; `images` are the figures as PNG, by name."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -56,7 +56,7 @@ def page(results: Results, found: Sequence[Section], pictures: Mapping[str, byte
         element("h1", TITLE),
         paragraph(_when(results)),
         element("nav", contents),
-        *(_section(section, results, pictures) for section in found),
+        *(_section(section, results, images) for section in found),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -68,15 +68,15 @@ def _when(results: Results) -> str:
     return f"Measured on {days[0]}." if len(days) == 1 else f"Measured from {days[0]} to {days[-1]}."
 
 
-def _section(section: Section, results: Results, pictures: Mapping[str, bytes]) -> Html:
-    parts = [_part(part, results, pictures) for part in section.parts]
+def _section(section: Section, results: Results, images: Mapping[str, bytes]) -> Html:
+    parts = [_part(part, results, images) for part in section.parts]
     return element("section", element("h2", section.title), joined(parts), id=section.anchor)
 
 
-def _part(part: Part, results: Results, pictures: Mapping[str, bytes]) -> Html:
+def _part(part: Part, results: Results, images: Mapping[str, bytes]) -> Html:
     if isinstance(part, Missing):
         return _missing(part)
-    return _figure(part, results, pictures[part.name]) if isinstance(part, Plate) else part
+    return _figure(part, results, images[part.name]) if isinstance(part, Plate) else part
 
 
 def _missing(part: Missing) -> Html:
@@ -88,8 +88,8 @@ def _missing(part: Missing) -> Html:
     return element("p", f"Not run: {part.what}. ", how, " measures it.", class_="missing")
 
 
-def _figure(plate: Plate, results: Results, picture: bytes) -> Html:
-    data = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+def _figure(plate: Plate, results: Results, image: bytes) -> Html:
+    data = f"data:image/png;base64,{base64.b64encode(image).decode()}"
     below = element("figcaption", f"{plate.name}.png. {plate.caption}")
     made = [element("p", *_made(name, results), class_="made") for name in plate.of]
     return element("figure", element("img", src=data, alt=plate.caption), below, *made, id=f"figure-{plate.name}")

@@ -54,7 +54,7 @@ def test_a_port_that_was_taken_is_chosen_again(state: StateDirectory) -> None:
 
 
 def test_a_preferred_port_is_optional(state: StateDirectory) -> None:
-    """The usual port is taken when it is free, and not missed when it is not."""
+    """The preferred port is used when it is free, and another one otherwise."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert state.port("api", preferred=port) != port

@@ -50,10 +50,10 @@ def test_each_stub_does_what_it_was_scenarios(stub: Stub, tmp_path: Path, monkey
     stubbed = write_catalog(tmp_path, stub)
     for name, value in stubbed.environment.items():
         monkeypatch.setenv(name, value)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def secrets(name: str) -> str | None:
-        asked.append(name)
+        requested.append(name)
         return from_environment(name)
 
     client = HttpClient()
@@ -69,7 +69,7 @@ def test_each_stub_does_what_it_was_scenarios(stub: Stub, tmp_path: Path, monkey
     client.close()
     scenarios = {name: behavior.get("scenario", "done") for name, behavior in BEHAVIORS.items()}
     assert states == {**scenarios, "sdxl-huggingface": "unavailable"}
-    assert all(name.startswith("stub_") for name in asked)
+    assert all(name.startswith("stub_") for name in requested)
 
 
 def test_what_images_cost(stub: Stub, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ REVISIONS = dict.fromkeys(NAMES, "1")
 
 @pytest.fixture(scope="module")
 def found() -> Rankings:
-    """Sources that are mostly told apart."""
+    """Sources that are mostly separable."""
     return rankings(features(1.2, 60), "cosine", 3)
 
 
@@ -54,7 +54,7 @@ def test_chosen_thresholds_keep_their_bounds(found: Rankings) -> None:
 
 
 def test_chance_names_nobody() -> None:
-    """Where sources cannot be told apart, no thresholds are within the bounds but those that nothing passes."""
+    """For inseparable sources only thresholds that name nothing are within the bounds."""
     random = np.random.default_rng(3)
     noise = Rankings(NAMES, random.uniform(0.2, 0.21, (4, 200, 4)))
     pair = choose(all_candidates(noise), left_out(noise))
@@ -76,8 +76,8 @@ def test_what_is_told_was_measured_on_other_characters() -> None:
     assert cross_validated(Rankings(NAMES, easy))["coverage"] == 1.0
     odd = easy.copy()
     odd[:, 0] = np.roll(easy[:, 0], 1, axis=1) - 0.05  # nearer than any other, and wrong
-    told = cross_validated(Rankings(NAMES, odd))
-    assert told["precision_among_attributed"] == pytest.approx(196 / 200)
+    measured = cross_validated(Rankings(NAMES, odd))
+    assert measured["precision_among_attributed"] == pytest.approx(196 / 200)
 
 
 def test_keeping_ninety_in_a_hundred(found: Rankings) -> None:

@@ -27,7 +27,7 @@ def gallery(tmp_path: Path) -> Path:
     for name in "abc":
         fake = FakeGenerator(name, ModelRef(name, "1"), FakeBehavior())
         (folder / name).mkdir(parents=True)
-        for prompt in ("a hat", "a red cat", "a green tree", "a blue door"):
+        for prompt in ("a hat", "a red cat", "a green tree", "a blue car"):
             for k, generated_image in enumerate(fake.generate(prompt, (1, 2, 3), Deadline.after(9))):
                 generated_image.image.save(folder / name / f"{prompt.replace(' ', '-')}__{k}.png")
     return folder
@@ -86,7 +86,7 @@ def test_nothing_is_trained_on_what_it_is_tested_on(subject: Subject) -> None:
 
 @pytest.mark.parametrize("method", external_scores.METHODS.values(), ids=external_scores.METHODS)
 def test_methods_learn_from_shots(method: external_scores.Method) -> None:
-    """Three directions with little noise are told apart, whichever order the queries come in."""
+    """Three directions with little noise are separated, in any order of the queries."""
     random = np.random.default_rng(0)
     rows = np.eye(3, 6)[:, None] + random.normal(scale=0.1, size=(3, 9, 6))
     rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
@@ -107,11 +107,11 @@ def test_the_commands_on_real_images(gallery: Path, tmp_path: Path, capsys: pyte
         str(tmp_path / "o.json"),
     ]
     assert main(["variants", "distances", *common, "--images-per-source", "2"]) == 0
-    told = json.loads((tmp_path / "o.json").read_text())
-    assert [row["distance"] for row in told["rows"]] == list(DISTANCES)
-    assert (told["about"]["groups"], told["about"]["intervals_over"]) == (4, "prompts")
-    assert all(row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] for row in told["rows"])
-    for row in told["rows"]:
+    report = json.loads((tmp_path / "o.json").read_text())
+    assert [row["distance"] for row in report["rows"]] == list(DISTANCES)
+    assert (report["about"]["groups"], report["about"]["intervals_over"]) == (4, "prompts")
+    assert all(row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] for row in report["rows"])
+    for row in report["rows"]:
         assert sum(row["recall"].values()) / 3 == pytest.approx(row["accuracy"])
         assert all(low <= row["recall"][name] <= high for name, (low, high) in row["recall_interval_95"].items())
     assert main(["variants", "images_per_source", *common]) == 0
@@ -132,10 +132,10 @@ def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
     assert main(f"dataset make {tmp_path / 'set'} --characters 20 --images-per-source 2 {common} {made}".split()) == 0
     common += f" {tmp_path / 'set'} --embedder fake: --out {tmp_path / 'o.json'}"
     assert main(f"variants external-scores {common} --shots 1,3 --repeats 3".split()) == 0
-    told = json.loads((tmp_path / "o.json").read_text())
-    asked = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
-    assert [(row["method"], row["shots"]) for row in told["rows"]] == asked
-    for row in told["rows"]:
+    report = json.loads((tmp_path / "o.json").read_text())
+    expected = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
+    assert [(row["method"], row["shots"]) for row in report["rows"]] == expected
+    for row in report["rows"]:
         assert row["gain"] == pytest.approx(row["fused"]["accuracy"] - row["alone"]["accuracy"])
         assert 0 <= row["weight"] <= 1
     assert main(f"variants images-per-source {common} --images-per-source 1,2 --timed 1 --catalog {fakes}".split()) == 0

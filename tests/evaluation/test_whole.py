@@ -71,7 +71,7 @@ def test_everything_small(command: list[str], capsys: pytest.CaptureFixture[str]
     assert all(name.startswith("real-") for name in not_run)
     figures = {path.stem: path.read_bytes() for path in (work / "report").glob("*.png")}
     assert {f"figure-{name}" for name in figures} <= set(read.ids)
-    assert {base64.b64decode(each) for each in read.pictures} == set(figures.values())
+    assert {base64.b64decode(each) for each in read.images} == set(figures.values())
     for content in figures.values():
         with Image.open(io.BytesIO(content)) as image:
             image.load()

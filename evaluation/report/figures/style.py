@@ -1,4 +1,4 @@
-"""What all figures share: fonts, sizes, how lines and bars are told apart without color, and how they become PNG."""
+"""What all figures share: fonts, sizes, markers and hatches that work without color, and rendering to PNG."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence

@@ -90,7 +90,7 @@ def test_feature_spaces_stand_side_by_side(folder: Path, tmp_path: Path, capsys:
 
 
 def test_the_attack_runs_where_there_are_gradients(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    """With an open_clip embedder; asked for with another it is a mistake, and so is a distortion that is not there."""
+    """The attack needs an open_clip embedder: with another it is an error, and so is an unknown distortion."""
     for path in folder.glob("*/*"):
         if path.stem not in ("a-cat__1", "a-cat__2"):
             path.unlink()
