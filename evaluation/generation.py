@@ -27,7 +27,7 @@ from evaluation.store import Store, key_of
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-_PROMPTED = ModelRef("benchmark", "1")
+_PROMPTED = ModelRef("evaluation", "1")
 
 
 @dataclass(frozen=True, slots=True)

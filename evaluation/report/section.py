@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from markupsafe import Markup
+
 from evaluation.report.figures.style import Plot
-from evaluation.report.html import Html, escaped
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Missing:
     what: str
 
 
-Part: TypeAlias = Html | Plate | Missing
+Part: TypeAlias = Markup | Plate | Missing
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,3 @@ class Section:
     anchor: str
     title: str
     parts: Sequence[Part]
-
-
-def text(*sentences: object) -> Html:
-    """A paragraph."""
-    return Html(f"<p>{''.join(map(escaped, sentences))}</p>")

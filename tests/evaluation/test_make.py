@@ -116,7 +116,7 @@ def test_a_side_by_itself_is_that_part_of_the_whole(recipe: Recipes, pool: Gener
 
 def _command(directory: Path, catalog: Path, store: Path) -> list[str]:
     options = f"--characters 10 --captioner fake: --processes 2 --store {store} --catalog {catalog}"
-    return [sys.executable, "-m", "benchmark", "dataset", "make", str(directory), *options.split()]
+    return [sys.executable, "-m", "evaluation", "dataset", "make", str(directory), *options.split()]
 
 
 def _answers(store: Path) -> dict[Path, tuple[int, int]]:
@@ -132,14 +132,15 @@ def test_killed_at_any_point_it_goes_on(recipe: Recipes, tmp_path: Path) -> None
     command = _command(tmp_path / "out", catalog, tmp_path / "store")
     seen: dict[Path, tuple[int, int]] = {}
     for moment in (4, 40, 65):
-        running = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         while len(_answers(tmp_path / "store")) < moment:
             assert running.poll() is None, "it ended before it was killed"
             time.sleep(0.005)
         running.send_signal(signal.SIGKILL)
-        running.wait()
+        running.communicate()  # ends when its generation processes, which share the output, have ended, too
         assert not (tmp_path / "out" / "manifest.json").exists()
-        time.sleep(1.0)  # its generated image processes notice and end
         found = _answers(tmp_path / "store")
         assert seen.items() <= found.items()
         seen = found

@@ -1,10 +1,12 @@
 """Accuracy, confusion, and detection of images whose source is no candidate."""
 
+from markupsafe import Markup
+
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.figures.matrix import matrix
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import number, percent, short
 
 
@@ -32,7 +34,7 @@ def accuracy(results: Results) -> Section:
     return Section("accuracy", "Accuracy and confusion", parts)
 
 
-def _table(runs: list[Document]) -> Html:
+def _table(runs: list[Document]) -> Markup:
     head = ["classes", "γ", "queries", "accuracy", "chance", "p", "right one among three", "macro ROC-AUC"]
     rows = [
         [

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import number, percent, points
 
 _NAME = "zoo-captions"
@@ -139,7 +141,7 @@ def _value(found: Document | None) -> Value | None:
     return Value(found["value"], found["interval_95"]) if found else None
 
 
-def _table(rows: Sequence[Document]) -> Html:
+def _table(rows: Sequence[Document]) -> Markup:
     body = [
         [
             "all" if row["captioner"] == "all" else _short_name(row["captioner"]),

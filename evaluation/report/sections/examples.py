@@ -4,7 +4,8 @@ from difflib import SequenceMatcher
 
 from evaluation.report.figures.sheet import Tile, sheet
 from evaluation.report.gather import Document, Results
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import short
 
 _NAME = "zoo-examples"

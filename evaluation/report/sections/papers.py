@@ -1,8 +1,10 @@
 """The papers' figures and tables: where each is on this page, or why it is not."""
 
+from markupsafe import Markup
+
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, joined, link, table
-from evaluation.report.section import Part, Section, text
+from evaluation.report.html import link, table, text
+from evaluation.report.section import Part, Section
 
 _R, _G = "arXiv 2510.24278", "arXiv 2403.01489"
 # (paper, what it shows, sections of this page, what is different here)
@@ -109,5 +111,5 @@ def papers(results: Results) -> Section:
     return Section("papers", "The papers' figures and tables", parts)
 
 
-def _places(anchors: tuple[str, ...]) -> Html:
-    return joined((link(anchor, f"#{anchor}") for anchor in anchors), ", ") if anchors else Html("not here")
+def _places(anchors: tuple[str, ...]) -> Markup:
+    return Markup(", ").join(link(anchor, f"#{anchor}") for anchor in anchors) or Markup("not here")

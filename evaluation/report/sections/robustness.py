@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from evaluation.report.figures.forest import ForestPanel, Value, bars
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import percent
 
 _SUBJECTS = (("zoo-distortions", "demo models"), ("real-distortions", "real images"))
@@ -70,7 +72,7 @@ def _panel(kind: str, runs: Sequence[Document]) -> ForestPanel:
     return ForestPanel("", axis, rows, values, 100)
 
 
-def _table(run: Document) -> Html:
+def _table(run: Document) -> Markup:
     with_captions = any("same_caption" in row for row in run["rows"])
     head = ["distortion", "parameters", "accuracy", "share of the undistorted", "same answer", "cosine to itself"]
     rows = [

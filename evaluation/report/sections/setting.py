@@ -1,8 +1,10 @@
 """Where and with what it was measured: machine, versions, weights, and the command behind each result."""
 
+from markupsafe import Markup
+
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, code, element, table
-from evaluation.report.section import Missing, Part, Section, text
+from evaluation.report.html import anchor, bullets, code, table, text
+from evaluation.report.section import Missing, Part, Section
 
 _SHOWN = 16  # digits of a hash; the whole is in the results
 _SHARED = {"captioner", "clip", "clip-onnx"}  # of all sources
@@ -25,13 +27,13 @@ def setting(results: Results) -> Section:
     return Section("setting", "Machine, versions, weights and commands", parts)
 
 
-def _commands(results: Results) -> Html:
+def _commands(results: Results) -> Markup:
     rows = []
     for name in results.documents:
         made = results.made(name)
         rows.append(
             [
-                element("span", name, id=f"made-{name}"),
+                anchor(name, f"made-{name}"),
                 made.get("at", "not noted").replace("T", " ").removesuffix("+00:00"),
                 f"{made['seconds']:.0f}" if "seconds" in made else "not noted",
                 code(made["command"]) if "command" in made else "not noted",
@@ -44,7 +46,7 @@ def _commands(results: Results) -> Html:
     )
 
 
-def _machines(results: Results) -> Html:
+def _machines(results: Results) -> Markup:
     """A column for each machine, and each set of versions, that results name."""
     seen: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name in results.documents:
@@ -85,9 +87,9 @@ def _dataset(results: Results) -> list[Part]:
     ]
 
 
-def _hashes(weights: dict[str, str]) -> Html:
-    return Html(element("div", *(element("div", f"{name} ", _short(value)) for name, value in weights.items())))
+def _hashes(weights: dict[str, str]) -> Markup:
+    return bullets(Markup("{} {}").format(name, _short(value)) for name, value in weights.items())
 
 
-def _short(value: str) -> Html:
-    return element("code", value[:_SHOWN], title=value)
+def _short(value: str) -> Markup:
+    return code(value[:_SHOWN], title=value)

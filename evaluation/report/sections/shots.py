@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from evaluation.baselines.crossing import crossing_text
 from evaluation.report.figures.curves import CurvePanel, Flat, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import listed, percent, points
 
 BEST = "best"
@@ -74,7 +76,7 @@ def _named(run: Document, name: str) -> str:
     return _LABELS.get(name, name) + ("" if comparable else ", untrained start")
 
 
-def _curves(run: Document) -> Html:
+def _curves(run: Document) -> Markup:
     head = ["shots per class", *run["shots"], "at or above the line from"]
     rows = [
         [
@@ -99,7 +101,7 @@ def _cell(point: Mapping[str, Any]) -> str:
     return f"{100 * point['accuracy']:.1f} ± {50 * (high - low):.1f}"
 
 
-def _learners(runs: Sequence[Document]) -> Html:
+def _learners(runs: Sequence[Document]) -> Markup:
     rows = [
         [
             f"{name}, {len(run['sources'])} classes",
@@ -206,7 +208,7 @@ def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> ForestP
     )
 
 
-def _gain_table(title: str, rows: Sequence[Document]) -> Html:
+def _gain_table(title: str, rows: Sequence[Document]) -> Markup:
     head = ["method", "shots", "alone", "resynthesis", "together", "gain", "gain over resynthesis", "weight"]
     body = [
         [

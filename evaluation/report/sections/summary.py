@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, element
-from evaluation.report.section import Part, Section, text
+from evaluation.report.html import bullets, text
+from evaluation.report.section import Part, Section
 from evaluation.report.sections.shots import FORMS
 from evaluation.report.words import listed, number, percent, points
 
@@ -23,7 +23,7 @@ def summary(results: Results) -> Section:
             "resynthesis. “Demo models” are the small generators, captioner and CLIP of this project; figures of the "
             "papers' own sources need those sources. In brackets are 95 % intervals."
         ),
-        Html(element("ul", *(element("li", sentence) for sentence in found))),
+        bullets(found),
     ]
     return Section("summary", "Results", parts)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 from evaluation.report.words import percent, points
 
 _SUBJECTS = {"zoo": "demo models", "real": "real images"}
@@ -77,7 +79,7 @@ def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> d
     }
 
 
-def _gamma_table(subject: str, document: Document) -> Html:
+def _gamma_table(subject: str, document: Document) -> Markup:
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
     rows = [
         [
@@ -140,7 +142,7 @@ def distances(results: Results) -> Section:
     return Section("distances", "Distances", [*parts, *_missing(results, "distances", "distances")])
 
 
-def _by_model(document: Document) -> Html:
+def _by_model(document: Document) -> Markup:
     """The demo models' recall stands in their confusion matrices."""
     rows = [
         [row["distance"], *(percent(share, row["recall_interval_95"][name]) for name, share in row["recall"].items())]

@@ -96,7 +96,7 @@ def test_the_plan_says_what_there_is_to_do(tmp_path: Path, capsys: pytest.Captur
     assert main(["all", "--list", "--work", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("to do") for line in lines)
-    assert lines[2].split()[2:] == ["zoo-evaluate-10", "python", "-m", "benchmark", "evaluate", *lines[2].split()[7:]]
+    assert lines[2].split()[2:] == ["zoo-evaluate-10", "python", "-m", "evaluation", "evaluate", *lines[2].split()[7:]]
     assert lines[2].endswith("zoo-amused,zoo-pixel --check")
     assert main(["all", "--real", str(tmp_path)]) == 2
     assert main(["all", "--list", "--real", str(tmp_path), "--real-embedder", "onnx"]) == 0

@@ -9,7 +9,7 @@ import pytest
 from evaluation.cli import main
 from evaluation.paths import ROOT
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, element, table
+from evaluation.report.html import code, table, text
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
@@ -177,7 +177,7 @@ def test_a_wrong_answer_is_explained_by_its_figures() -> None:
 
 def test_markup_is_escaped_once() -> None:
     """Text always, markup never, in attributes as well."""
-    assert element("p", "a < b", Html("<br>"), title='"') == '<p title="&quot;">a &lt; b<br></p>'
+    assert text("a < b", code("c", title='"')) == '<p>a &lt; b<code title="&#34;">c</code></p>'
     assert "<td>&lt;i&gt;</td>" in table(["x", "y"], [["row", "<i>"]])
 
 
