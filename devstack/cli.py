@@ -24,7 +24,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "zoo" / "samples" / "sample.pn
 Image = Annotated[Path, typer.Argument(help="the image to attribute")]
 
 
-class _Commands(TyperGroup):
+class _DevstackGroup(TyperGroup):
     """Prepares the terminal and the signals; an error of this package becomes one sentence and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,7 +46,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=_DevstackGroup,
     help="Real Postgres and Valkey from wheels, with the whole service on top.",
     no_args_is_help=True,
     add_completion=False,

@@ -67,7 +67,7 @@ def _sources(job: Job) -> RenderableType:
 def show_result(console: Console, job: Job, generated_by: Mapping[str, str] | None = None) -> None:
     """The end of a job: caption, ranking with distances, margin, verdict, and where the time went.
 
-    `generated_by` names by source who made its images, where that is to be shown.
+    `generated_by` names the maker of each source's images, where that is to be shown.
     """
     result = job["result"]
     if result is None:
@@ -106,8 +106,8 @@ def _ranking(ranking: list[Job], distance: str, generated_by: Mapping[str, str] 
     for place, row in enumerate(ranking, start=1):
         each = " ".join(f"{value:.3f}" for value in row["distances"])
         figures = (f"{row['distance']:.4f}", f"{row['score']:.3f}", each)
-        who = row["family"] if generated_by is None else generated_by[row["source"]]
-        table.add_row(str(place), escape(row["source"]), escape(who), *figures)
+        maker = row["family"] if generated_by is None else generated_by[row["source"]]
+        table.add_row(str(place), escape(row["source"]), escape(maker), *figures)
     return table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 ENDED = {"succeeded", "failed", "canceled"}
-POLL_SECONDS = 0.2  # quicker than Retry-After asks for: the service is local, and a person is watching
+POLL_SECONDS = 0.2  # shorter than Retry-After: the service is local, and a person is watching
 
 Job = dict[str, Any]
 

@@ -22,7 +22,7 @@ from evaluation.metrics import auroc
 PRECISION = 0.90
 FALSE_NAMES = 0.05
 KEPT = 0.90
-_FEWEST = 10  # named queries, below which a share of them says nothing
+_FEWEST = 10  # named queries, fewer are too few for a share
 _RESERVE = 0.8416  # standard deviations: the bounds hold with 80 % confidence, were queries independent
 _FOLDS = 5
 _STEPS = 60

@@ -47,7 +47,7 @@ _COSINE = Names(("cosine",))
 _AggregateOption = Annotated[Aggregate, typer.Option(help="of a source's images")]
 
 
-class _Commands(TyperGroup):
+class _EvaluationGroup(TyperGroup):
     """Records the arguments for the results' provenance; an error becomes one sentence and exit code 2."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -64,7 +64,7 @@ class _Commands(TyperGroup):
 
 
 _PLAIN: dict[str, Any] = {"no_args_is_help": True, "add_completion": False, "pretty_exceptions_enable": False}
-app = typer.Typer(cls=_Commands, help="Datasets, evaluation, calibration, and the papers' benchmark.", **_PLAIN)
+app = typer.Typer(cls=_EvaluationGroup, help="Datasets, evaluation, calibration, and the papers' benchmark.", **_PLAIN)
 _dataset = typer.Typer(help="Make a dataset, or check one.", **_PLAIN)
 _import = typer.Typer(help="Read what the papers' authors publish.", **_PLAIN)
 app.add_typer(_dataset, name="dataset")

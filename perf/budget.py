@@ -1,7 +1,7 @@
 """`make bench-budget`: vendors never bill more than is recorded, and jobs never spend more than their budget.
 
 Two hundred jobs with tight budgets run at vendors that fail, refuse, limit rates and send invalid responses at random,
-while workers are killed. The ledger is compared continuously and at the end: settled calls were billed, and the
+while workers are killed. Recorded and billed amounts are compared continuously and at the end: settled calls were billed, and the
 difference to the recorded ones are calls that a killed worker left open. A first run without kills must balance.
 """
 
@@ -66,7 +66,7 @@ _OVER = """
 
 
 @dataclass(slots=True)
-class Ledger:
+class LedgerCheck:
     """Findings of all comparisons."""
 
     comparisons: int = 0
@@ -109,12 +109,12 @@ def main() -> int:
 def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
     """All jobs, with kills if there is a pause between them; the figures, in cents."""
     dice = random.Random(seed)
-    ledger = Ledger()
+    check = LedgerCheck()
     started = time.monotonic()
     with vendor_service(VENDORS, WORKERS, SETTINGS) as (service, vendors), connect(service, timeout=30) as http:
         for each in VENDORS:
             vendors.behave(each, chances=chances_of(each), chance_seed=seed, retry_after=0.3)
-        with comparing(service, vendors, ledger), killing(service, pause, dice, ledger):
+        with comparing(service, vendors, check), killing(service, pause, dice, check):
             locations = [
                 submit(http, solid_image(), images_per_source="2", prompt=f"image {k}", budget_usd=dice.choice(BUDGETS))
                 for k in range(jobs)
@@ -122,7 +122,7 @@ def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
             ended = [wait(http, location, every=0.2, patience=500) for location in locations]
         # A worker that was just killed may have left a call that a vendor has not received yet.
         time.sleep(2)
-        compare(service, vendors, ledger)
+        compare(service, vendors, check)
         recorded, settled, unsettled = totals(service)
         billed = sum(CENTS * seen["billed"] for seen in vendors.counts().values())
     found = {
@@ -130,10 +130,10 @@ def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
         "settled": settled,
         "billed": billed,
         "unsettled": unsettled,
-        "comparisons": ledger.comparisons,
-        "wrong": ledger.more_billed,
-        "over": ledger.over,
-        "kills": len(ledger.kills),
+        "comparisons": check.comparisons,
+        "wrong": check.more_billed,
+        "over": check.over,
+        "kills": len(check.kills),
         "unended": sum(job["status"] != "succeeded" for job in ended),
         "done": sum(row["state"] == "done" for job in ended for row in job["sources"]),
         "quota": sum(row["state"] == "quota" for job in ended for row in job["sources"]),
@@ -155,33 +155,33 @@ def totals(service: Stack) -> tuple[int, int, int]:
     return sum(int(row[1]) for row in rows), sum(int(row[2]) for row in rows), sum(row[3] for row in rows)
 
 
-def compare(service: Stack, vendors: StubVendors, ledger: Ledger) -> None:
+def compare(service: Stack, vendors: StubVendors, check: LedgerCheck) -> None:
     """Reads the vendors' counts first, then ours: whatever is billed in between was recorded before."""
     billed = {source: CENTS * seen["billed"] for source, seen in vendors.counts().items()}
     with psycopg.connect(service.servers.database_url) as connection:
         recorded = {row[0]: int(row[1]) for row in connection.execute(_RECORDED)}
         row = connection.execute(_OVER).fetchone()
     assert row is not None
-    ledger.comparisons += 1
-    ledger.more_billed += sum(cents > recorded.get(source, 0) for source, cents in billed.items())
-    ledger.over += row[0]
+    check.comparisons += 1
+    check.more_billed += sum(cents > recorded.get(source, 0) for source, cents in billed.items())
+    check.over += row[0]
 
 
 @contextmanager
-def comparing(service: Stack, vendors: StubVendors, ledger: Ledger) -> Iterator[None]:
+def comparing(service: Stack, vendors: StubVendors, check: LedgerCheck) -> Iterator[None]:
     """Compares twice a second."""
     stop = Event()
 
     def repeat() -> None:
         while not stop.wait(0.5):
-            compare(service, vendors, ledger)
+            compare(service, vendors, check)
 
     with background(repeat, stop):
         yield
 
 
 @contextmanager
-def killing(service: Stack, pause: float | None, dice: random.Random, ledger: Ledger) -> Iterator[None]:
+def killing(service: Stack, pause: float | None, dice: random.Random, check: LedgerCheck) -> Iterator[None]:
     """Kills the workers that call vendors, in random order."""
     stop = Event()
 
@@ -191,7 +191,7 @@ def killing(service: Stack, pause: float | None, dice: random.Random, ledger: Le
             pid = service.supervisor.pid(name)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
-                ledger.kills.append(name)
+                check.kills.append(name)
 
     with background(kill, stop):
         yield

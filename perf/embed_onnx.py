@@ -1,6 +1,6 @@
 """`make bench-embed-onnx`: ONNX Runtime beside torch, images a second, preparing included; same threads, one run.
 
-ViT-B/32 and ViT-B/16 are CLIP's architectures with random weights, which cost the same but say nothing about accuracy:
+ViT-B/32 and ViT-B/16 are CLIP's architectures with random weights, which cost the same but have no accuracy:
 that is measured with the zoo's CLIP, on a dataset of the zoo's. Bounds: int8 is one and a half times as fast as torch
 at least; float32, whose matrix products are slower than MKL's, is not far behind, and has torch's features and answers.
 """

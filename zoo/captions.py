@@ -31,7 +31,7 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What a caption says, as fields."""
+    """The attributes of a caption."""
 
     skin: str
     length: str

@@ -28,7 +28,7 @@ Call = dict[str, str | int | float | bool]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a catalog entry says besides its revision.
+    """A catalog entry without its revision.
 
     `enabled` sources take part in every job: each further one adds to the cost of every query. The thresholds in
     calibration.json are valid for exactly these sources.
@@ -101,7 +101,7 @@ ENTRIES = (
 
 
 def generator(key: str) -> DiffusersGenerator:
-    """The source, loaded by the service's own adapter as its catalog entry will say."""
+    """The source, loaded by the service's own adapter as by its catalog entry."""
     (entry,) = (entry for entry in ENTRIES if entry.key == key)
     folder = MODELS / key
     ref = ModelRef(f"zoo/models/{key}", digest_of_directory(folder))

@@ -1,4 +1,4 @@
-"""Source `pixel`: no autoencoder. A transformer on 8×8 pixels says what the clean image is: PRX's architecture."""
+"""Source `pixel`: no autoencoder. A transformer on 8×8 pixels predicts the clean image: PRX's architecture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEAREST = 0.2  # the pipeline divides by the noise level; the loss by none below
 
 
 class PixelRecipe:
-    """The network says the image; the loss is that of the velocity which the pipeline makes of it."""
+    """The network predicts the image; the loss is that of the velocity that the pipeline derives from it."""
 
     space = "pixels"
 

@@ -22,7 +22,7 @@ def clip() -> CLIPTextModelWithProjection:
 
 
 def plain_clip() -> CLIPTextModel:
-    """The same without its projection, the class that some pipelines ask for."""
+    """The same without its projection, the class that some pipelines need."""
     return _frozen(CLIPTextModel.from_pretrained(MODELS / "unet" / "text_encoder_2", dtype=torch.float32))
 
 

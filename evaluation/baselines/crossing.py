@@ -17,7 +17,7 @@ def crossing(curve: Mapping[int, float], flat: float) -> int | None:
 def next_to_measure(grid: Sequence[int], curve: Mapping[int, float], flat: float) -> list[int]:
     """The next on an ascending grid, so that below and above the line end up as neighbors; nothing if they are.
 
-    Halves the gap below the crossing, and asks for the end of the grid before it says that there is no crossing.
+    Halves the gap below the crossing, and measures the end of the grid before it concludes that there is no crossing.
     """
     at = crossing(curve, flat)
     if at is None:

@@ -1,7 +1,7 @@
 """EfficientNet-B4, all of it trained on the shots: timm's, at the images' own size.
 
 The method starts from weights that know ImageNet. They are used where they are: in a file that is named, or in the
-Hugging Face cache. Nothing is downloaded here; without them it starts from noise, which says little about the method.
+Hugging Face cache. Nothing is downloaded here; without them it starts from random weights, which is not the method.
 """
 
 from collections.abc import Mapping

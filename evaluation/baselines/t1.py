@@ -86,7 +86,7 @@ def _curves(
     shots: Sequence[int],
     flat: float,
 ) -> dict[str, dict[int, list[CellResult]]]:
-    """First what the baselines' own grids say, then whatever lies around the crossing of the flat line."""
+    """First the baselines' own grids, then the shots around the crossing of the flat line."""
     curves: dict[str, dict[int, list[CellResult]]] = {baseline.name: {} for baseline in baselines}
     measured: set[tuple[str, int]] = set()
     todo = [

@@ -39,10 +39,10 @@ _DISTANCE = "cosine"
 class _Result:
     """The result of one captioner, by the original's source and character, (S, P)."""
 
-    def __init__(self, name: str, ref: str, said: Sequence[Recaptioned], characters: tuple[int, ...]) -> None:
+    def __init__(self, name: str, ref: str, captioned: Sequence[Recaptioned], characters: tuple[int, ...]) -> None:
         self.name = name
         self.ref = ref
-        self.said = said
+        self.captioned = captioned
         self.characters = characters
         self.right: NDArray[np.bool_]
         self.similarity: dict[str, NDArray[np.float64]] = {}
@@ -126,19 +126,19 @@ class _Measurement:
         captioner = None if spec == NATURAL else build_captioner(spec, placement)
         truth = {character.number: character.description for character in self.dataset.characters}
         if captioner is None:
-            said = [Recaptioned(truth[item.character], 0.0) for item in self.wanted]
+            captioned = [Recaptioned(truth[item.character], 0.0) for item in self.wanted]
         else:
-            said = described(captioner, self.dataset, self.wanted, self.pool.store)
+            captioned = described(captioner, self.dataset, self.wanted, self.pool.store)
         kind = spec.partition(":")[0]
         alone = sum(each.partition(":")[0] == kind for each in specs) < 2
         ref = str(GIVEN if captioner is None else captioner.ref)
         directory = self.work / self.dataset.directory.name / key_of(ref)
-        captions = [each.text for each in said]
+        captions = [each.text for each in captioned]
         generated = resynthesized(
             self.dataset, self.wanted, captions, self.sources, self.images_per_source, self.pool, directory
         )
         features = embed(generated, self.embedder, self.pool.store).of([source.id for source in self.sources])
-        result = _Result(kind if alone else spec, ref, said, features.characters)
+        result = _Result(kind if alone else spec, ref, captioned, features.characters)
         result.right = rankings(features, _DISTANCE, self.images_per_source).right
         text = {(item.of, item.character): each for item, each in zip(self.wanted, captions, strict=True)}
         cells = [(source, character) for source in features.sources for character in features.characters]
@@ -150,15 +150,15 @@ class _Measurement:
 
 
 def _row(result: _Result, results: Sequence[_Result]) -> dict[str, Any]:
-    texts = [each.text for each in result.said if each.text is not None]
+    texts = [each.text for each in result.captioned if each.text is not None]
     row = {
         "captioner": result.name,
         "ref": result.ref,
-        "refused": len(result.said) - len(texts),
+        "refused": len(result.captioned) - len(texts),
         "characters": len(result.characters),
         "accuracy": float(result.right.mean()),
         "interval_95": interval(result.right),
-        "seconds": mean(each.seconds for each in result.said),
+        "seconds": mean(each.seconds for each in result.captioned),
         "words": mean(len(text.split()) for text in texts),
         **{measure: float(values.mean()) for measure, values in result.similarity.items()},
         "examples": texts[:3],

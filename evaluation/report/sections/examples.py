@@ -125,10 +125,10 @@ def why(found: Document, document: Document) -> list[str]:
 
 
 def _captioned(found: Document) -> str:
-    true, said = found["description"].split(), (found["caption"] or "").split()
+    true, words = found["description"].split(), (found["caption"] or "").split()
     changes = [
-        (" ".join(true[a:b]), " ".join(said[c:d]))
-        for kind, a, b, c, d in SequenceMatcher(None, true, said, autojunk=False).get_opcodes()
+        (" ".join(true[a:b]), " ".join(words[c:d]))
+        for kind, a, b, c, d in SequenceMatcher(None, true, words, autojunk=False).get_opcodes()
         if kind != "equal"
     ]
     if not changes:

@@ -64,7 +64,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "Bing, Firefly, Imagen 3, Midjourney and the other sources by name",
         (),
-        "Not here: most cannot be called by a program, and none without an account. docs/vendors.md says which.",
+        "Not here: most cannot be called by a program, and none without an account. docs/vendors.md lists them.",
     ),
     (
         _G,
