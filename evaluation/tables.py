@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.baselines.crossing import crossing_text
+from evaluation.formatting import number, percent, points
 
 Row = Mapping[str, Any]
 _MEASURES = {"clip_cosine": "CLIP text cosine", "token_f1": "words in common"}
@@ -16,15 +17,15 @@ def evaluation(report: Row) -> str:
     lines = [
         f"{report['distance']}, γ = {report['images_per_source']}: {report['queries']} queries,"
         f" {report['characters']} characters",
-        f"  accuracy  {_percent(report['accuracy'])}, 95 % interval over characters {_percent(low)} to"
-        f" {_percent(high)}; chance {_percent(report['chance'])}, p = {report['p_value']:.4f}",
+        f"  accuracy  {percent(report['accuracy'])}, 95 % interval over characters {percent(low)} to"
+        f" {percent(high)}; chance {percent(report['chance'])}, p = {report['p_value']:.4f}",
     ]
     if splits:
         lines.append(
-            f"            test sides of {splits['splits']} splits: mean {_percent(splits['mean'])},"
-            f" sd {_percent(splits['sd'])}, {_percent(splits['min'])} to {_percent(splits['max'])}"
+            f"            test sides of {splits['splits']} splits: mean {percent(splits['mean'])},"
+            f" sd {percent(splits['sd'])}, {percent(splits['min'])} to {percent(splits['max'])}"
         )
-    lines.append(f"  top-3     {_percent(report['top3'])}   macro ROC-AUC {report['roc_auc']:.4f}")
+    lines.append(f"  top-3     {percent(report['top3'])}   macro ROC-AUC {report['roc_auc']:.4f}")
     confused = ", ".join(f"{a}/{b} {pair['times']}" for pair in report["most_confused"] for a, b in [pair["pair"]])
     lines += [f"  confused  {confused}", "", *matrix(report["sources"], report["confusion"])]
     return "\n".join(lines)
@@ -47,7 +48,7 @@ def leave_one_out(report: Row) -> str:
     for name, row in (*report["sources"].items(), ("all", report["all"])):
         lines.append(
             f"  {name:<{wide}}  {row['auroc_distance']:>17.3f}   {row['auroc_margin']:>9.3f}   "
-            f"{_percent(row['wrong_at_90'])}"
+            f"{percent(row['wrong_at_90'])}"
         )
     return "\n".join(lines)
 
@@ -57,9 +58,9 @@ def threshold(entry: Row) -> str:
     measured = entry["measured"]
     return (
         f"{entry['distance']}, γ = {entry['images_per_source']}: distance ≤ {entry['max_distance']:.6f},"
-        f" margin ≥ {entry['min_margin']:.6f}: names {_percent(measured['coverage'])}, of these"
-        f" {_percent(measured['precision_among_attributed'])} rightly; of queries whose source is left out"
-        f" {_percent(measured['left_out_attributed'])}"
+        f" margin ≥ {entry['min_margin']:.6f}: names {percent(measured['coverage'])}, of these"
+        f" {percent(measured['precision_among_attributed'])} rightly; of queries whose source is left out"
+        f" {percent(measured['left_out_attributed'])}"
     )
 
 
@@ -70,10 +71,6 @@ def published(report: Row) -> str:
         f"  top-3 {report['top3']:.4f}  ROC-AUC {report['roc_auc']:.4f}"
         f"  ({report['queries']} queries, {report['subset']})"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _counted(names: Sequence[str], table: Sequence[Sequence[int]]) -> list[tuple[int, tuple[str, Sequence[int]]]]:
@@ -87,7 +84,7 @@ def distances(rows: Sequence[Row]) -> str:
         [
             (
                 row["distance"],
-                share(row["accuracy"], row["interval_95"]),
+                percent(row["accuracy"], row["interval_95"]),
                 "" if row["distance"] == "cosine" else points(row["over_cosine"], row["over_cosine_interval_95"]),
                 f"{row['roc_auc']:.3f}",
                 f"{100 * row['ties']:.1f} %",
@@ -106,7 +103,7 @@ def images_per_source(rows: Sequence[Row], seconds: Mapping[int, Row]) -> str:
     body = []
     for images_per_source, by_name in found.items():
         cells = [
-            share(by_name[name]["accuracy"], by_name[name]["interval_95"]) if name in by_name else "the same"
+            percent(by_name[name]["accuracy"], by_name[name]["interval_95"]) if name in by_name else "the same"
             for name in names
         ]
         timed = (f"{seconds[images_per_source]['all']:.1f} s",) if seconds else ()
@@ -122,7 +119,10 @@ def external_scores(rows: Sequence[Row]) -> str:
             (
                 row["method"],
                 str(row["shots"]),
-                *(share(row[name]["accuracy"], row[name]["interval_95"]) for name in ("alone", "resynthesis", "fused")),
+                *(
+                    percent(row[name]["accuracy"], row[name]["interval_95"])
+                    for name in ("alone", "resynthesis", "fused")
+                ),
                 points(row["gain"], row["gain_interval_95"]),
                 points(row["gain_over_resynthesis"], row["gain_over_resynthesis_interval_95"]),
                 f"{row['weight']:.2f}",
@@ -141,8 +141,8 @@ def embedders(rows: Sequence[Row]) -> str:
                 row["embedder"].rpartition("@")[0],
                 str(row["dimension"]),
                 str(row["images_per_source"]),
-                share(row["accuracy"], row["interval_95"]),
-                _percent(row["same_answer_as_first"]),
+                percent(row["accuracy"], row["interval_95"]),
+                percent(row["same_answer_as_first"]),
             )
             for row in rows
         ],
@@ -156,7 +156,7 @@ def t1(run: Row) -> str:
         (name, *(_cell(point) if point else "" for point in curve), crossing_text(run, name))
         for name, curve in run["curves"].items()
     ]
-    about = f"{len(run['sources'])} classes, chance {_percent(run['chance'])}"
+    about = f"{len(run['sources'])} classes, chance {percent(run['chance'])}"
     about += f"; resynthesis {_cell(run['resynthesis'])} %"
     return f"{about}\n\n{table(head, rows)}"
 
@@ -164,16 +164,6 @@ def t1(run: Row) -> str:
 def _cell(point: Row) -> str:
     low, high = point["interval_95"]
     return f"{100 * point['accuracy']:.1f} ± {50 * (high - low):.1f}"
-
-
-def share(value: float, bounds: Sequence[float]) -> str:
-    """A percentage with its interval."""
-    return f"{100 * value:.1f} % ({100 * bounds[0]:.1f}–{100 * bounds[1]:.1f})"
-
-
-def points(value: float, bounds: Sequence[float]) -> str:
-    """A difference in percentage points with its interval."""
-    return f"{100 * value:+.1f} ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -192,7 +182,7 @@ def captioners(report: Row) -> str:
     rows = [
         (
             f"`{row['captioner']}`",
-            share(row["accuracy"], row["interval_95"]),
+            percent(row["accuracy"], row["interval_95"]),
             points(row["over_blip"], row["over_blip_interval_95"]) if "over_blip" in row else "",
             "" if row["captioner"] == "given" else f"{row['seconds']:.2f} s",
             f"{row['clip_cosine']:.3f}",
@@ -223,5 +213,4 @@ def quality(report: Row) -> str:
 def _figure(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
-    low, high = found["interval_95"]
-    return f"{found['value']:.3f} ({low:.3f} to {high:.3f})"
+    return number(found["value"], found["interval_95"])

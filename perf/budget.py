@@ -1,7 +1,7 @@
 """`make bench-budget`: vendors never bill more than is recorded, and jobs never spend more than their budget.
 
 Two hundred jobs with tight budgets run at vendors that fail, refuse, limit rates and send invalid responses at random,
-while workers are killed. Recorded and billed amounts are compared continuously and at the end: settled calls were billed, and the
+while workers are killed. Amounts are compared continuously and at the end: settled calls were billed, and the
 difference to the recorded ones are calls that a killed worker left open. A first run without kills must balance.
 """
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from evaluation.formatting import percent
 from evaluation.report.figures.forest import ForestPanel, Value, bars
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
 from evaluation.report.section import Missing, Part, Plate, Section
-from evaluation.report.words import percent
 
 _SUBJECTS = (("zoo-distortions", "demo models"), ("real-distortions", "real images"))
 _COPY = "jpeg-85"  # every run of copies has it, and none of distortions

@@ -6,12 +6,12 @@ from typing import Any
 from markupsafe import Markup
 
 from evaluation.baselines.crossing import crossing_text
+from evaluation.formatting import listed, percent, points
 from evaluation.report.figures.curves import CurvePanel, Flat, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
 from evaluation.report.section import Missing, Part, Plate, Section
-from evaluation.report.words import listed, percent, points
 
 BEST = "best"
 LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")

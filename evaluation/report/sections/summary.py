@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from evaluation.formatting import listed, number, percent, points
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import bullets, text
 from evaluation.report.section import Part, Section
 from evaluation.report.sections.shots import FORMS
-from evaluation.report.words import listed, number, percent, points
 
 
 def summary(results: Results) -> Section:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from evaluation.formatting import percent, points
 from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
 from evaluation.report.section import Missing, Part, Plate, Section
-from evaluation.report.words import percent, points
 
 _SUBJECTS = {"zoo": "demo models", "real": "real images"}
 
