@@ -1,5 +1,6 @@
 """`python -m evaluation distortions`: accuracy under every distortion, and how often a changed copy has its answer."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,7 +34,7 @@ def distortions(
     captioner: Annotated[str | None, typer.Option(help="also how often its caption of a copy is the same")] = None,
     seed: Annotated[int, typer.Option(help="other parameters for every image")] = 0,
     out: options.Out = None,
-    to_file: Annotated[options.Path | None, typer.Option("--markdown", help="a file for the printed tables")] = None,
+    to_file: Annotated[Path | None, typer.Option("--markdown", help="a file for the printed tables")] = None,
     store: options.Store = options.STORE_DEFAULT,
     device: options.Device = "cpu",
     threads: options.Threads = None,
