@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.distance import HYBRIDS, PAIRWISE, PIXELWISE
+from attribution.distance import DISTANCES, HYBRIDS, PAIRWISE, PIXELWISE
 from attribution.distance.hybrid import mean_z
 from attribution.errors import ConfigurationError
 from attribution.image import load
@@ -88,6 +88,8 @@ class Subject:
 
     def apart(self, distance: str, images_per_source: int) -> NDArray[np.float64]:
         """(S, P, S, γ) distances, as the service computes them, of the first γ generated images."""
+        if distance not in DISTANCES:
+            raise ConfigurationError(f"There is no distance {distance!r}; there are {', '.join(DISTANCES)}.")
         if images_per_source > self.features.images_per_source:
             raise ConfigurationError(
                 f"{self.name} has {self.features.images_per_source} generated images of each, not {images_per_source}."

@@ -10,10 +10,10 @@ import pytest
 
 from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
+from evaluation import tables
 from evaluation.baselines.baseline import Images, Sight
 from evaluation.baselines.cells import CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import CLASSIFIERS, METHODS, Method
-from evaluation.baselines.command import table
 from evaluation.baselines.crossing import crossing, crossing_text, next_to_measure
 from evaluation.baselines.t1 import t1
 from evaluation.evaluate import rankings
@@ -98,7 +98,7 @@ def test_the_report(measure: Callable[..., dict[str, Any]]) -> None:
         at = run["crosses_at"][name]
         above = [point["accuracy"] >= flat for point in curve]
         assert all(above[run["shots"].index(at) :]) if at else not above[-1]
-    assert table(run).count("|\n") >= 5
+    assert tables.t1(run).count("|\n") >= 5
 
 
 def test_nothing_is_learned_from_what_is_asked_nor_twice(measure: Callable[..., dict[str, Any]]) -> None:

@@ -114,15 +114,16 @@ def test_the_commands_on_real_images(gallery: Path, tmp_path: Path, capsys: pyte
     for row in report["rows"]:
         assert sum(row["recall"].values()) / 3 == pytest.approx(row["accuracy"])
         assert all(low <= row["recall"][name] <= high for name, (low, high) in row["recall_interval_95"].items())
-    assert main(["variants", "images_per_source", *common]) == 0
+    assert main(["variants", "images-per-source", *common]) == 0
     rows = json.loads((tmp_path / "o.json").read_text())["rows"]
     assert [(row["images_per_source"], row["aggregate"], row["images"]) for row in rows] == [
         (1, "mean", 3),
         *((2, name, 6) for name in ("mean", "max", "median")),
     ]
     assert "| γ | mean | max | median | images a query |" in capsys.readouterr().out
-    assert main(["variants", "images_per_source", *common, "--images-per-source", "9"]) == 2
-    assert main(["variants", "external_scores", *common, "--shots", "99"]) == 2
+    assert main(["variants", "images-per-source", *common, "--images-per-source", "9"]) == 2
+    assert main(["variants", "external-scores", *common, "--shots", "99"]) == 2
+    assert main(["variants", "images-per-source", *common, "--distance", "taxicab"]) == 2
 
 
 def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
     made = f"--catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b,fake-c"
     assert main(f"dataset make {tmp_path / 'set'} --characters 20 --images-per-source 2 {common} {made}".split()) == 0
     common += f" {tmp_path / 'set'} --embedder fake: --out {tmp_path / 'o.json'}"
-    assert main(f"variants external-scores {common} --shots 1,3 --repeats 3".split()) == 0
+    assert main(f"variants external-scores {common} --shots 1,3 --shot-choices 3".split()) == 0
     report = json.loads((tmp_path / "o.json").read_text())
     expected = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
     assert [(row["method"], row["shots"]) for row in report["rows"]] == expected
