@@ -127,7 +127,7 @@ def test_the_commands_on_real_images(gallery: Path, tmp_path: Path, capsys: pyte
 
 
 def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
-    """The sides are used as such; what a query costs is taken by asking anew."""
+    """The sides are used as given; the cost of a query is measured without the cache."""
     common = f"--store {tmp_path / 'store'}"
     made = f"--catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b,fake-c"
     assert main(f"dataset make {tmp_path / 'set'} --characters 20 --images-per-source 2 {common} {made}".split()) == 0
@@ -141,11 +141,11 @@ def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
         assert 0 <= row["weight"] <= 1
     assert main(f"variants images-per-source {common} --images-per-source 1,2 --timed 1 --catalog {fakes}".split()) == 0
     spent = json.loads((tmp_path / "o.json").read_text())["seconds"]
-    assert all(0 < spent[name]["generated_image"] < spent[name]["all"] for name in ("1", "2"))
+    assert all(0 < spent[name]["resynthesis"] < spent[name]["all"] for name in ("1", "2"))
 
 
-def test_a_distance_on_pixels_needs_pictures(fakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Commands that work on features alone say where to look."""
+def test_a_distance_on_pixels_needs_images(fakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands that work on features name the command that works on pixels."""
     made = f"--store {tmp_path / 'store'} --catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b"
     assert main(f"dataset make {tmp_path / 'set'} --characters 2 {made}".split()) == 0
     assert (
