@@ -170,7 +170,7 @@ def test_what_is_measured_next(curve: dict[int, float], at: int | None, missing:
 def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
     measure: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    """By hand, for one method at one shot."""
+    """Compared with a direct computation for one method at one shot."""
     run = measure(*CLASSIFIERS[2:3])
     row = next(row for row in run["plugin"] if row["shots"] == 1)
     found = features()
@@ -179,7 +179,7 @@ def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
     for repeat, weight in enumerate(row["weights"]):
         split = CharacterSplit.of(PEOPLE, SEED + repeat)
         cell = split.cell(CLASSIFIERS[2], images, 1)
-        (answer,) = CellRunner(Store(tmp_path)).answers("", [cell])
+        (answer,) = CellRunner(Store(tmp_path)).results("", [cell])
         held = len(split.validation)
 
         def share(w: float, places: Sequence[int], scores: np.ndarray) -> float:

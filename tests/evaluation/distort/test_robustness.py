@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "real"
 
 
-def test_real_pictures_are_compared_with_others_of_their_prompt(folder: Path, tmp_path: Path) -> None:
+def test_real_images_are_compared_with_others_of_their_prompt(folder: Path, tmp_path: Path) -> None:
     """Query i of a model meets i + 1, i + 2, … of every model after the same prompt, and never itself."""
     gallery = Gallery.open(folder)
     embedder = build_embedder("fake:", Placement())
@@ -50,14 +50,14 @@ def test_real_pictures_are_compared_with_others_of_their_prompt(folder: Path, tm
             assert query not in others
 
 
-def test_pictures_that_lack_are_an_error(folder: Path) -> None:
+def test_missing_images_are_an_error(folder: Path) -> None:
     """A model with fewer of a prompt than the others has nothing to be compared with."""
     (folder / "red" / "a-dog__3.png").unlink()
     with pytest.raises(ConfigurationError, match="as many of each"):
         Gallery.open(folder)
 
 
-def test_the_command_says_how_often_and_how_surely(
+def test_the_command_reports_shares_with_intervals(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Grayscale takes from a color histogram all it has, a smaller copy nothing; both as JSON and as a table."""
