@@ -14,7 +14,7 @@ from evaluation.queries import ratio_interval
 from evaluation.real import Gallery
 from evaluation.store import Store
 
-CLIP = Path(__file__).parents[2] / "zoo/models/clip"
+CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 
 
 @pytest.fixture
