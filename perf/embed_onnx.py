@@ -29,7 +29,7 @@ from evaluation.paths import WORK
 from evaluation.store import Store
 from perf.embed import SIDE, Case, random_embedder
 from perf.machine import cpu, fastest
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
 CASES = (Case("ViT-B-32", 32, 5), Case("ViT-B-16", 16, 3))
 CLIP = "local-dir:zoo/models/clip"
@@ -104,7 +104,7 @@ def main() -> int:
     """Measures, prints, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make benchmark-dataset-small`"
+        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make evaluate-dataset-small`"
     )
     options = parser.parse_args()
     processor, instructions = cpu()
@@ -120,24 +120,24 @@ def main() -> int:
         "speed": found,
         "zoo_clip": clip,
     }
-    return finish("embed_onnx", figures, _bounds(found, clip, instructions or []))
+    return finish("embed_onnx", figures, _requirements(found, clip, instructions or []))
 
 
-def _bounds(found: dict[str, Any], clip: dict[str, Any], instructions: list[str]) -> list[Bound]:
+def _requirements(found: dict[str, Any], clip: dict[str, Any], instructions: list[str]) -> list[Requirement]:
     fast = {"float32": 0.8}
     if {"avx512_vnni", "avx_vnni", "amx"} & set(instructions):
         fast["int8-dynamic"] = 1.5
-    bounds = [
-        Bound(f"{model}, {precision} / torch", ways[precision]["times_torch"], at_least=least)
+    requirements = [
+        Requirement(f"{model}, {precision} / torch", ways[precision]["times_torch"], at_least=least)
         for model, ways in found.items()
         for precision, least in fast.items()
     ]
-    bounds += [
-        Bound(f"{model}, {precision}, smallest cosine with torch", ways[precision]["cosine"], at_least=least)
+    requirements += [
+        Requirement(f"{model}, {precision}, smallest cosine with torch", ways[precision]["cosine"], at_least=least)
         for model, ways in {**found, "zoo CLIP": clip}.items()
         for precision, least in {**dict.fromkeys(PRECISIONS, 1 - MOST_OFF), "float32": 0.9999}.items()
     ]
-    return [*bounds, Bound("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0)]
+    return [*requirements, Requirement("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0)]
 
 
 if __name__ == "__main__":

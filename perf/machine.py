@@ -1,4 +1,4 @@
-"""This machine: its processor, and what it can do at best in copying memory and multiplying matrices."""
+"""This host: its processor, and its peak rates of copying memory and multiplying matrices."""
 
 import platform
 import time
@@ -30,7 +30,7 @@ def cpu() -> tuple[str, list[str] | None]:
 
 
 def fastest(work: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the fastest of some runs: the one that others disturbed least."""
+    """Seconds of the fastest of some runs, the one with the least interference."""
     best = float("inf")
     for _ in range(times):
         started = time.perf_counter()

@@ -9,12 +9,12 @@ from PIL import Image
 
 from attribution.build import Placement, build_embedder
 from attribution.errors import ConfigurationError
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.queries import ratio_interval
 from evaluation.real import Gallery
 from evaluation.store import Store
 
-CLIP = Path(__file__).parents[2] / "zoo/models/clip"
+CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "real"
 
 
-def test_real_pictures_are_compared_with_others_of_their_prompt(folder: Path, tmp_path: Path) -> None:
+def test_real_images_are_compared_with_others_of_their_prompt(folder: Path, tmp_path: Path) -> None:
     """Query i of a model meets i + 1, i + 2, … of every model after the same prompt, and never itself."""
     gallery = Gallery.open(folder)
     embedder = build_embedder("fake:", Placement())
@@ -50,14 +50,14 @@ def test_real_pictures_are_compared_with_others_of_their_prompt(folder: Path, tm
             assert query not in others
 
 
-def test_pictures_that_lack_are_an_error(folder: Path) -> None:
+def test_missing_images_are_an_error(folder: Path) -> None:
     """A model with fewer of a prompt than the others has nothing to be compared with."""
     (folder / "red" / "a-dog__3.png").unlink()
     with pytest.raises(ConfigurationError, match="as many of each"):
         Gallery.open(folder)
 
 
-def test_the_command_says_how_often_and_how_surely(
+def test_the_command_reports_shares_with_intervals(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Grayscale takes from a color histogram all it has, a smaller copy nothing; both as JSON and as a table."""
@@ -90,7 +90,7 @@ def test_feature_spaces_stand_side_by_side(folder: Path, tmp_path: Path, capsys:
 
 
 def test_the_attack_runs_where_there_are_gradients(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    """With an open_clip embedder; asked for with another it is a mistake, and so is a distortion that is not there."""
+    """The attack needs an open_clip embedder: with another it is an error, and so is an unknown distortion."""
     for path in folder.glob("*/*"):
         if path.stem not in ("a-cat__1", "a-cat__2"):
             path.unlink()

@@ -1,9 +1,9 @@
-"""The last program before a supervised one: it ties itself to its owner, steps down, and becomes the command.
+"""Starts a supervised command: sets the parent-death signal, changes to the account, and executes the command.
 
-Run as `python -I -S leash.py OWNER SIGNAL UID GID command…`, never imported; standard library only. It is
-here because the same work in a `preexec_fn` would run Python between fork and exec of a process with threads.
+Run as `python -I -S launcher.py OWNER SIGNAL UID GID command…`, never imported; standard library only. It is
+a program because the same work in a `preexec_fn` would run Python between fork and exec of a process with threads.
 OWNER is the pid that must still be our parent, SIGNAL what the kernel sends us when the thread that started us
-ends; UID and GID are -1 to stay who we are.
+ends; UID and GID are -1 to keep the present account.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ PR_SET_PDEATHSIG = 1
 def main(owner: int, death: int, uid: int, gid: int, command: list[str]) -> None:
     """Become the command, or exit 127 with a line saying why not."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)  # a job started with `&` hands an ignored SIGINT down
+        signal.signal(number, signal.SIG_DFL)  # a job started with `&` inherits an ignored SIGINT
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     if sys.platform == "linux":  # after setuid, which would clear it
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
-    if os.getppid() != owner:  # it died before the leash was on
+    if os.getppid() != owner:  # it ended before the signal was set
         raise SystemExit("the owner is gone")
     try:
         os.execv(command[0], command)  # noqa: S606 - the whole point

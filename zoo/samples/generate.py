@@ -1,4 +1,4 @@
-"""Generates the sample image of `make demo`: `python -m zoo.samples.generate`. Who generated it is told here, not in the file."""
+"""Generates the sample image of `make demo`: `python -m zoo.samples.generate`. The file does not name the source."""
 
 from pathlib import Path
 

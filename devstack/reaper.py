@@ -1,9 +1,9 @@
-"""A small process that outlives a killed supervisor by seconds, to end what the leash does not reach.
+"""A small process that ends the process groups of a supervisor that was killed.
 
-The parent-death signal ends the children of a killed supervisor, not their children. The keeper hears of
-every process group through a pipe; when the pipe closes before the groups have been signed off, it stops them
-as the supervisor would have. Until then it also holds the lock of the state directory, so that a new start
-cannot meet the remains of an old one. The lower half runs as `python -I -S keeper.py`: standard library only.
+The parent-death signal ends the children of a killed supervisor, not their children. The reaper is sent every
+process group through a pipe. When the pipe closes, it stops the groups that are still registered, as the
+supervisor would have done. Until then it also holds the lock of the state directory, so that a new start
+cannot meet processes of an old one. The lower half runs as `python -I -S reaper.py`: standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class Keeper:
+class Reaper:
     """The supervisor's end of the pipe."""
 
     def __init__(self, lock_fd: int) -> None:
@@ -28,21 +28,21 @@ class Keeper:
 
     @property
     def pid(self) -> int:
-        """The pid of the keeper's process."""
+        """The pid of the reaper's process."""
         return self._process.pid
 
-    def watch(self, group: int, stop_signal: int, grace: float) -> None:
-        """If we die, end this process group: the signal to its leader, after the grace SIGKILL to all."""
+    def register(self, group: int, stop_signal: int, grace: float) -> None:
+        """Register a process group to end after our death: the signal to its leader, after the grace SIGKILL to all."""
         self._groups[group] = f"+ {group} {stop_signal} {grace}\n"
-        self._tell(self._groups[group])
+        self._send_line(self._groups[group])
 
-    def forget(self, group: int) -> None:
+    def unregister(self, group: int) -> None:
         """This group has ended."""
         if self._groups.pop(group, None):
-            self._tell(f"- {group}\n")
+            self._send_line(f"- {group}\n")
 
     def close(self) -> None:
-        """Let the keeper go; whatever has not been signed off is ended by it now."""
+        """Close the pipe: the reaper ends what is still registered, and exits."""
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -54,22 +54,22 @@ class Keeper:
             stdin=subprocess.PIPE, text=True, start_new_session=True, pass_fds=(self._lock_fd,), cwd="/",
         )  # fmt: skip
 
-    def _tell(self, line: str) -> None:
+    def _send_line(self, line: str) -> None:
         pipe = self._process.stdin
         assert pipe is not None
         try:
             pipe.write(line)
             pipe.flush()
-        except BrokenPipeError:  # somebody ended the keeper: a new one takes the whole list over
+        except BrokenPipeError:  # the reaper was killed: a new one gets the whole list
             with suppress(BrokenPipeError):
                 pipe.close()
             self._process.wait()
             self._process = self._spawn()
             for known in list(self._groups.values()):
-                self._tell(known)
+                self._send_line(known)
 
 
-def keep() -> None:
+def reap() -> None:
     """Read the pipe to its end, then end what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -93,10 +93,10 @@ def keep() -> None:
                 _send(os.killpg, group, signal.SIGKILL)
 
 
-def _living_groups(asked: Iterable[int]) -> set[int]:
-    """Those of the groups with a member that is no zombie: in a container nobody may be there to reap."""
+def _living_groups(groups: Iterable[int]) -> set[int]:
+    """Those of the groups with a member that is not a zombie: a container may have no init that reaps."""
     if sys.platform != "linux":
-        return {group for group in asked if _send(os.killpg, group, 0)}
+        return {group for group in groups if _send(os.killpg, group, 0)}
     living = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -105,7 +105,7 @@ def _living_groups(asked: Iterable[int]) -> set[int]:
             continue  # gone in between
         if state not in "ZX":
             living.add(int(group))
-    return living.intersection(asked)
+    return living.intersection(groups)
 
 
 def _send(how: Callable[[int, int], None], target: int, number: int) -> bool:
@@ -117,4 +117,4 @@ def _send(how: Callable[[int, int], None], target: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    keep()
+    reap()

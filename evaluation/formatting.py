@@ -1,4 +1,4 @@
-"""How figures are written, the same everywhere."""
+"""Figures as text, the same in tables, report and documents."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Vendors for `make demo-remote` that are not there: the shipped files of some, leading to stubs on this machine."""
+"""The catalog of `make demo-remote`: demo models, vendor files that point to local stubs, and a reference source."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from devstack.state import REPOSITORY
 from stub_vendors import Stub
 
 SOURCES = REPOSITORY / "sources"
-# The shipped file of each vendor, and how its stub behaves. Real vendors do all of this, if not all in one job.
-BEHAVIOURS: Mapping[str, Mapping[str, object]] = {
+# The shipped file of each vendor, and how its stub behaves.
+BEHAVIORS: Mapping[str, Mapping[str, object]] = {
     "flux-2-pro": {"latency": 1.0},
     "sd-3-5-large-stability": {"latency": 0.5},
     "flux-1-dev-replicate": {"latency": 1.5},
@@ -28,10 +28,10 @@ BEHAVIOURS: Mapping[str, Mapping[str, object]] = {
     "flux-2-dev-together": {"scenario": "quota"},
     "sdxl-huggingface": {"scenario": "server_error"},
 }
-PLACE = "demo-remote"  # the state's, within that of `make demo`
-YOURS = "your-drawings"
+STATE_NAME = "demo-remote"  # a directory within the state of `make demo`
+REFERENCE_SOURCE = "your-images"
 UNKNOWN_PRICE_USD = 0.25
-_YOURS = """\
+_REFERENCE_SOURCE = """\
 schema = 1
 id = "{id}"
 name = "Reference images that the caller uploads"
@@ -45,12 +45,12 @@ adapter = "none"
 
 [lifecycle]
 state = "no_api"
-note = "No program can call it: its generated images are brought."
+note = "No program can call it: its images are uploaded."
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Stubbed:
+class StubCatalog:
     """A directory that is a catalog, and the settings that make the service use it."""
 
     directory: Path
@@ -63,12 +63,12 @@ class Stubbed:
 
 
 def stub_of(source: str) -> str:
-    """What the stub of a source is called: nobody shall take its generated images for the vendor's."""
+    """The id of a source's stub: its images must not be taken for the vendor's."""
     return f"stub-{source}"
 
 
-def write_catalog(directory: Path, stub: Stub) -> Stubbed:
-    """The zoo, stubs and one that is brought, into a folder of an empty directory; stubs are told how to behave."""
+def write_catalog(directory: Path, stub: Stub) -> StubCatalog:
+    """Writes the catalog into a folder of an empty directory, and configures how the stubs behave."""
     (directory / "zoo").symlink_to(REPOSITORY / "zoo")  # the files name their weights from beside the catalog
     directory = directory / "sources"
     directory.mkdir()
@@ -80,18 +80,18 @@ def write_catalog(directory: Path, stub: Stub) -> Stubbed:
         "SPEND__UNKNOWN_PRICE_USD": str(UNKNOWN_PRICE_USD),
     }
     prices = {}
-    for name, behavior in BEHAVIOURS.items():
+    for name, behavior in BEHAVIORS.items():
         source = shipped.get(name)
         stub.behave(source.adapter, **behavior)
         prices[source.adapter] = UNKNOWN_PRICE_USD if source.price_usd is None else source.price_usd
         environment[setting_of(_key(source))] = f"stub-key-of-{source.adapter}"
         (directory / f"{stub_of(name)}.toml").write_text(_at_stub(source, stub), encoding="utf-8")
-    (directory / f"{YOURS}.toml").write_text(_YOURS.format(id=YOURS), encoding="utf-8")
-    return Stubbed(directory, environment, prices)
+    (directory / f"{REFERENCE_SOURCE}.toml").write_text(_REFERENCE_SOURCE.format(id=REFERENCE_SOURCE), encoding="utf-8")
+    return StubCatalog(directory, environment, prices)
 
 
 def _at_stub(source: Source, stub: Stub) -> str:
-    """The file of a source with another name, address and key; with the vendor's own key nothing is ever asked here."""
+    """The file of a source with another name, address and key; the vendor's own key is never used."""
     path = httpx.URL(vendor_named(source.adapter).base_url or "").path.rstrip("/")
     changes = {
         f'\nid = "{source.id}"\n': f'\nid = "{stub_of(source.id)}"\n',
