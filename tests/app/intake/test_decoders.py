@@ -23,8 +23,8 @@ from app.errors import (
     UndecodableImageProblem,
     UnsupportedImageProblem,
 )
-from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
+from app.intake.decoding import Decoded
 from app.settings import IntakeSettings
 from tests.app.images import encoded, noise
 from tests.app.odd import png
@@ -100,7 +100,7 @@ def test_an_image_that_takes_too_much_computing_ends_its_decoder(tmp_path: Path)
     """The child goes by itself, in the middle of the codec's own code if need be."""
     code = (
         "import pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, inspect\n"
+        "from app.intake.decoding import DecodeLimits, inspect\n"
         "import attribution.image\n"
         "p = pathlib.Path(sys.argv[1])\n"
         "inspect(p, DecodeLimits(10**8, 9, 1024, 2**31, 0.05))\n"
@@ -194,7 +194,7 @@ def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
     """A child whose standard error nobody reads writes a megabyte to it and still comes back."""
     code = (
         "import os, pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, inspect\n"
+        "from app.intake.decoding import DecodeLimits, inspect\n"
         "p = pathlib.Path(sys.argv[1])\n"
         "inspect(p, DecodeLimits(10**6, 9, 64, 2**31, 60))\n"
         "os.write(2, b'complaint' * 120_000)\n"

@@ -25,7 +25,7 @@ def test_small_files_lie_in_memory_and_others_on_disk(memory: Path, monkeypatch:
         with spool_folder(expected) as folder:
             assert folder.parent == place
             assert folder.stat().st_mode & 0o077 == 0
-    monkeypatch.setattr(spool, "_SPARE", 2**62)
+    monkeypatch.setattr(spool, "_FREE", 2**62)
     with spool_folder(1_000) as folder:
         assert folder.parent == disk
     monkeypatch.setattr(spool, "_MEMORY", memory / "nowhere")

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest, UploadTooLarge
-from app.intake.upload import read_reference_form, read_upload
+from app.intake.multipart import read_reference_form, read_upload
 from app.settings import IntakeSettings
 
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.intake.strict_json import MAX_DEPTH, parse
+from app.intake.json_body import MAX_DEPTH, parse
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2.5, "é", null, true]}', '"\\u00e9\\ud83d\\ude00"', "-0", "1e300", "[]"])

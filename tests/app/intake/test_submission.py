@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest
-from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, read_cancel_after, read_idempotency_key
+from app.intake.submission import DURATION_PATTERN, KEY_PATTERN, read_cancel_after, read_idempotency_key
 
 
 @pytest.mark.parametrize(
