@@ -1,4 +1,4 @@
-"""What was decoded before is known again, to the tenant whose it is."""
+"""Files that were decoded before are recognized, within their tenant."""
 
 import hashlib
 import uuid
