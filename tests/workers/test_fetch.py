@@ -24,14 +24,14 @@ from tests.workers.processes import until
 from tests.workers.test_story import THREE, Make
 from workers.screening import Hit, QueryImage, ScreenedCaption
 
-PICTURE = encoded(noise(80, 60), "JPEG")
+IMAGE = encoded(noise(80, 60), "JPEG")
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A server on loopback that serves an image."""
     with serve() as running:
-        running.answers["/picture"] = reply(PICTURE, content_type="text/plain")
+        running.answers["/image"] = reply(IMAGE, content_type="text/plain")
         yield running
 
 
@@ -94,7 +94,7 @@ def stored(here: Bench) -> int:
 
 def test_an_image_is_fetched_and_then_processed_like_an_upload(here: Bench, site: Site) -> None:
     """Its row has the same values, both files are kept, and the job succeeds."""
-    job_id = here.submit_url(site.url("/picture"))
+    job_id = here.submit_url(site.url("/image"))
     assert here.document(job_id).image is None
     here.run()
     document = here.document(job_id)
@@ -102,20 +102,20 @@ def test_an_image_is_fetched_and_then_processed_like_an_upload(here: Bench, site
     assert set(document.timings) == {stage.value for stage in Stage}
     assert document.image is not None
     assert (document.image.format, document.image.width, document.image.height) == ("JPEG", 80, 60)
-    assert document.image.size == len(PICTURE)
+    assert document.image.size == len(IMAGE)
     with here.process.database.transaction() as session:
         roles = session.execute(
             select(BlobReference.role, BlobReference.sha256).where(BlobReference.job_id == job_id)
         ).all()
     kept = {role: here.process.blobs.get(here.job(job_id).tenant_id, sha256) for role, sha256 in roles}
-    assert kept["original"] == PICTURE
+    assert kept["original"] == IMAGE
     assert kept["query"].startswith(b"BM")
 
 
 def test_a_fetched_image_is_decoded_once(here: Bench, site: Site) -> None:
     """The process that fetched it screens it with the canonical image that it has; captioning is enqueued then."""
     before = decodings()
-    job_id = here.submit_url(site.url("/picture"))
+    job_id = here.submit_url(site.url("/image"))
     here.deliver(here.broker.steps.popleft())
     assert decodings() - before == 1
     assert list(here.broker.steps) == [stage_step(Stage.CAPTIONING, job_id)]
@@ -127,7 +127,7 @@ def test_a_fetched_image_that_could_not_be_screened_is_decoded_again_later(bench
     hooks = {"hooks": [f"{__name__}:UNAVAILABLE_ONCE"]}
     here = bench(THREE, outbound={"allow": ["127.0.0.1"]}, screening=hooks)
     before = decodings()
-    job_id = here.submit_url(site.url("/picture"))
+    job_id = here.submit_url(site.url("/image"))
     here.run()
     assert (here.job(job_id).stage, here.job(job_id).query_blob) == (Stage.SCREENING, None)
     here.pass_time(60)
@@ -141,7 +141,7 @@ def test_a_fetched_image_that_could_not_be_screened_is_decoded_again_later(bench
 def test_a_fetched_image_that_screening_refuses_is_not_kept(bench: Make, site: Site) -> None:
     """Neither the file nor the canonical image stays in the store."""
     here = bench(THREE, outbound={"allow": ["127.0.0.1"]}, screening={"hooks": [f"{__name__}:REFUSES_ALL"]})
-    job_id = here.submit_url(site.url("/picture"))
+    job_id = here.submit_url(site.url("/image"))
     here.run()
     assert problem(here, job_id)["type"] == "/problems/screening-refused"
     assert stored(here) == 0
@@ -165,7 +165,7 @@ def test_the_evidence_in_a_fetched_file_is_found(here: Bench, site: Site) -> Non
         (reply(b"gone", 404), "fetch-failed"),
         (reply(b"", 302, location="http://169.254.169.254/latest"), "fetch-failed"),
         (reply(b"<html>please log in</html>"), "unsupported-image"),
-        (reply(PICTURE[:200]), "undecodable-image"),
+        (reply(IMAGE[:200]), "undecodable-image"),
         (reply(b""), "undecodable-image"),
         (reply(content_length="99999999999"), "fetch-too-large"),
     ],
@@ -184,7 +184,7 @@ def test_a_permanent_error_ends_the_job_at_once(here: Bench, site: Site, answer:
 def test_a_private_address_is_refused(bench: Make, site: Site) -> None:
     """Whatever the API accepted: the worker checks the address that it connects to."""
     here = bench(THREE)
-    job_id = here.submit_url(site.url("/picture", host="localhost"))
+    job_id = here.submit_url(site.url("/image", host="localhost"))
     here.run()
     here.pass_time(3_600)
     here.sweep()
@@ -192,15 +192,15 @@ def test_a_private_address_is_refused(bench: Make, site: Site) -> None:
     assert site.connections == 0
 
 
-def fails_once(picture: bytes) -> Callable[[socket.socket], None]:
+def fails_once(image: bytes) -> Callable[[socket.socket], None]:
     """A script that answers 503 the first time."""
-    answers = [reply(b"", 503), reply(picture)]
+    answers = [reply(b"", 503), reply(image)]
     return lambda channel: channel.sendall(answers.pop(0))
 
 
 def test_a_temporary_error_is_tried_again(here: Bench, site: Site) -> None:
     """An overloaded server is called again after a while, by the sweep; then the job succeeds."""
-    site.answers["/busy"] = fails_once(PICTURE)
+    site.answers["/busy"] = fails_once(IMAGE)
     job_id = here.submit_url(site.url("/busy"))
     here.run()
     assert (here.job(job_id).status, here.job(job_id).stage) == (JobStatus.PROCESSING, Stage.FETCHING)
@@ -259,7 +259,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_canceled(here: Bench, s
     def cancel_meanwhile(channel: socket.socket) -> None:
         with here.process.database.transaction() as session:
             assert repository.mark_canceled(session, here.job(job_id).tenant_id, job_id) is not None
-        channel.sendall(reply(PICTURE))
+        channel.sendall(reply(IMAGE))
 
     site.answers["/slow"] = cancel_meanwhile
     here.run()
