@@ -94,7 +94,7 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         waiting=Wakeups(threads),
         couriers=Couriers(database, settings),
         children=children,
-        fetcher=Fetcher(settings, children),
+        fetcher=Fetcher(settings),
         asking=WaitThreads("asking", CAPTIONS_AT_ONCE),
         outside=outside,
     )

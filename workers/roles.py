@@ -48,8 +48,11 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
 
 
 def goes_on(stage: Stage, screening: ScreeningSettings) -> bool:
-    """Whether the worker that ended this stage goes on with the next: it has what that needs, and saves a hop."""
-    return stage == Stage.EMBEDDING or (stage == Stage.SCREENING and not screening.waits)
+    """Whether the worker that was started for this stage continues with the next one, which saves a message.
+
+    One that fetched a file screens it, too: it has the canonical image, which others would have to decode again.
+    """
+    return stage in (Stage.FETCHING, Stage.EMBEDDING) or (stage == Stage.SCREENING and not screening.waits)
 
 
 def pool_of(roles: Sequence[Role]) -> Pool:

@@ -84,10 +84,11 @@ def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_i
             structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value),
             tracing.span(at.value, attributes={"job.id": str(job_id)}),
         ):
-            claimed = _work(process, job, at, work or works[at])
+            # One stage further at most: a worker that has fetched and screened has no captioner.
+            claimed = _work(process, job, at, work or works[at], at == stage)
 
 
-def _work(process: Process, job: Job, stage: Stage, work: Work) -> GoesOn | None:
+def _work(process: Process, job: Job, stage: Stage, work: Work, may_continue: bool) -> GoesOn | None:
     """Works on a claimed stage; returns the job if it has entered a stage that this process has claimed, too."""
     try:
         with process.leases.hold(job, process.settings.job.step_timeout):
@@ -102,9 +103,9 @@ def _work(process: Process, job: Job, stage: Stage, work: Work) -> GoesOn | None
         _retry(process, job, error)
     else:
         if isinstance(outcome, Advance):
-            return _advance(process, job, stage, outcome)
+            return _advance(process, job, stage, outcome, may_continue)
         if isinstance(outcome, Reuse):
-            return _reuse(process, job, stage, outcome)
+            return _reuse(process, job, stage, outcome, may_continue)
         _succeed(process, job, outcome)
     return None
 
@@ -129,8 +130,8 @@ def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> N
     process.snapshots.store_ended(tenant_id, document)
 
 
-def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> GoesOn | None:
-    on = goes_on(stage, process.settings.screening) and not _waits(process, job, outcome.to)
+def _advance(process: Process, job: Job, stage: Stage, outcome: Advance, may_continue: bool) -> GoesOn | None:
+    on = may_continue and goes_on(stage, process.settings.screening) and not _waits(process, job, outcome.to)
     claim_for = process.settings.job.lease if on else None
     with process.database.statement() as session:
         moved, lost = repository.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
@@ -177,14 +178,14 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
         _tell_success(process, ended, outcome.sources, spent)
 
 
-def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn | None:
+def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse, may_continue: bool) -> GoesOn | None:
     ttl = process.settings.cache.ttl
     with process.database.transaction() as session:
         found = service.succeed_from_cached_job(session, job, outcome.donor, ttl, outcome.passed)
         lost = [] if found is None else blob_repository.insert_references(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
-        return _advance(process, job, stage, outcome.otherwise)
+        return _advance(process, job, stage, outcome.otherwise, may_continue)
     process.blobs.put_all(lost)
     _tell_success(process, *found)
     return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from anyio import to_thread
 from cachetools import LRUCache
 
-from app.intake.decode import Decoded
+from app.intake.decoding import Decoded
 
 # Sizes, and files of one size; half a kilobyte each.
 _KEPT, _ALIKE = 4_096, 16

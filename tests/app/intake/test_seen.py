@@ -1,4 +1,4 @@
-"""What was decoded before is known again, to the tenant whose it is."""
+"""Files that were decoded before are recognized, within their tenant."""
 
 import hashlib
 import uuid
@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 
 from app.cache.decoded import DecodedFiles
-from app.intake.decode import Decoded
+from app.intake.decoding import Decoded
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
 
@@ -33,7 +33,7 @@ def test_a_file_is_known_to_its_tenant_alone(tmp_path: Path):
 
 
 def test_a_file_is_more_than_its_size(tmp_path: Path):
-    """Files of one size are told apart by their hash; one that has gone is nothing that is known."""
+    """Files of one size are distinguished by their hash; a file that was deleted is not known."""
     seen, upload = DecodedFiles(), tmp_path / "upload"
     for content in (b"first", b"other"):
         seen.add(OURS, decoded(content))
@@ -46,7 +46,7 @@ def test_a_file_is_more_than_its_size(tmp_path: Path):
 
 
 def test_of_many_files_of_one_size_the_newest_are_kept(tmp_path: Path):
-    """Nobody fills the memory with files of one size."""
+    """Memory does not fill up with files of one size."""
     seen, upload = DecodedFiles(), tmp_path / "upload"
     for number in range(40):
         seen.add(OURS, decoded(b"%03d" % number))

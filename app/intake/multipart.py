@@ -1,7 +1,7 @@
-"""Reads a multipart form as it arrives: images into files, the options into memory, each up to its cap.
+"""Reads a multipart form as it arrives: images into files, options into memory, each up to its limit.
 
-Starlette's own parser would put an image into a nameless spool, which a decoding child cannot open, and would find
-an unknown field or a second image only after reading everything.
+Starlette's own parser would put an image into a nameless file, which a decoding child cannot open, and would report
+an unknown field or a second image only after it had read everything.
 """
 
 import re
@@ -16,10 +16,10 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import Receive
 
 from app.errors import InvalidRequest, MalformedRequest, UnsupportedMediaType, UploadTooLarge
-from app.intake.arrival import receive_body
 from app.intake.options import FIELDS, mistake
-from app.intake.unpack import ImageFile
-from app.intake.uploaded_references import UploadedReference, too_large, too_large_together, too_many
+from app.intake.reference_images import UploadedReference, too_large, too_large_together, too_many
+from app.intake.request_body import receive_body
+from app.intake.spool import ImageFile
 from app.settings import IntakeSettings
 from attribution.ports import MOST_REFERENCES
 
@@ -28,12 +28,12 @@ REFERENCE_FIELD = "reference"
 # Boundaries, part headers and options together.
 _MAX_OVERHEAD = 128 * 1024
 _MAX_FIELD = 16 * 1024
-_OF_A_SOURCE = re.compile(rf"{REFERENCE_FIELD}\[(.*)\]", re.DOTALL)
+_REFERENCE_OF = re.compile(rf"{REFERENCE_FIELD}\[(.*)\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form that has arrived: where the images lie, and the options as (name, text) in the order sent."""
+    """A complete form: the paths of its images, and its options as (name, text) in the order sent."""
 
     image: Path
     fields: tuple[tuple[str, str], ...]
@@ -41,40 +41,40 @@ class Upload:
 
 
 async def read_upload(headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings) -> Upload:
-    """Writes the image, and the generated images that come with it, into the folder, never more of it than they may have.
+    """Writes the image, and the reference images that come with it, into the folder, up to their limits.
 
-    Raises UnsupportedMediaType, MalformedRequest, UploadTooLarge or InvalidRequest as soon as it can know.
+    Raises UnsupportedMediaType, MalformedRequest, UploadTooLarge or InvalidRequest as soon as the error is known.
     """
     form = _Form(folder, limits, (IMAGE_FIELD, f"{REFERENCE_FIELD}[SOURCE]", *FIELDS))
-    most = limits.max_bytes + limits.max_reference_bytes
     refusal = UploadTooLarge(
-        f"An image may have at most {limits.max_bytes:,} bytes, and generated images besides {limits.max_reference_bytes:,}.",
+        f"The image may have at most {limits.max_bytes:,} bytes, and all reference images together "
+        f"{limits.max_reference_bytes:,}.",
         max_bytes=limits.max_bytes,
     )
-    await _read(headers, receive, form, most, refusal)
+    await _read(headers, receive, form, limits.max_bytes + limits.max_reference_bytes, refusal)
     if form.image is None:
         raise InvalidRequest(
             "An image is needed.",
             errors=[{"detail": "Send the image as the file field `image`.", "pointer": f"#/{IMAGE_FIELD}"}],
         )
-    brought = (
-        UploadedReference(source, tuple(files), (_field_of(source),)) for source, files in form.references.items()
+    references = (
+        UploadedReference(source, tuple(files), (f"{REFERENCE_FIELD}[{source}]",))
+        for source, files in form.references.items()
     )
-    return Upload(form.image.path, tuple(form.fields), tuple(brought))
+    return Upload(form.image.path, tuple(form.fields), tuple(references))
 
 
 async def read_reference_form(
     headers: Mapping[str, str], receive: Receive, folder: Path, limits: IntakeSettings
 ) -> UploadedReference:
-    """Writes one source's generated images, and nothing else, into the folder. Raises as `read_upload` does."""
+    """Writes the reference images of one source, and nothing else, into the folder. Raises as `read_upload` does."""
     form = _Form(folder, limits, (REFERENCE_FIELD,))
     refusal = too_large_together(limits.max_reference_bytes)
     await _read(headers, receive, form, limits.max_reference_bytes, refusal)
     files = form.references.get("", ())
     if not files:
-        raise _invalid(
-            REFERENCE_FIELD, f"Send 1 to {MOST_REFERENCES} generated images as file fields `{REFERENCE_FIELD}`."
-        )
+        detail = f"Send 1 to {MOST_REFERENCES} reference images as file fields `{REFERENCE_FIELD}`."
+        raise _invalid(REFERENCE_FIELD, detail)
     return UploadedReference("", tuple(files), (REFERENCE_FIELD,))
 
 
@@ -94,12 +94,12 @@ def _feed(parser: MultipartParser, chunk: bytes) -> None:
     try:
         parser.write(chunk)
     except FormParserError as error:
-        raise MalformedRequest("The multipart body is broken: its parts cannot be told apart.") from error
+        raise MalformedRequest("The multipart body is broken: its parts cannot be separated.") from error
 
 
 @dataclass(slots=True)
 class _Form:
-    """What the parser's callbacks collect, part by part."""
+    """Collects the parts of a form from the parser's callbacks."""
 
     folder: Path
     limits: IntakeSettings
@@ -148,7 +148,7 @@ class _Form:
         elif self._source is not None:
             files = self.references.setdefault(self._source, [])
             if len(files) == MOST_REFERENCES:
-                raise _invalid(self._name, f"Bring at most {MOST_REFERENCES} generated images of a source.")
+                raise _invalid(self._name, f"Send at most {MOST_REFERENCES} reference images of a source.")
             if sum(map(len, self.references.values())) == self.limits.max_references:
                 raise too_many(self._name, self.limits.max_references)
             self._open()
@@ -168,7 +168,7 @@ class _Form:
             self._reference_bytes += end - start
             if self._reference_bytes > self.limits.max_reference_bytes:
                 raise too_large_together(self.limits.max_reference_bytes)
-        # 64 kB into the page cache are 20 µs; a thread would take longer and keep the chunk meanwhile.
+        # 64 kB into the page cache take 20 µs; a thread would take longer and keep the chunk meanwhile.
         self._file.write(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
@@ -199,15 +199,11 @@ class _Form:
         self._file = self._path.open("wb", buffering=0)
 
     def _source_of(self, name: str) -> str | None:
-        """Whose generating a field is; "" in a form that is about one source, None for other fields."""
+        """The source of a field's reference image; "" in a form for one source, None for other fields."""
         if REFERENCE_FIELD in self.known:
             return "" if name == REFERENCE_FIELD else None
-        found = _OF_A_SOURCE.fullmatch(name)
+        found = _REFERENCE_OF.fullmatch(name)
         return found[1] if found else None
-
-
-def _field_of(source: str) -> str:
-    return f"{REFERENCE_FIELD}[{source}]"
 
 
 def _parser(content_type: str, form: _Form) -> MultipartParser:
@@ -237,4 +233,4 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
 
 
 def _invalid(name: str, detail: str) -> InvalidRequest:
-    return InvalidRequest(f"The field `{name}` cannot be taken.", errors=[mistake(name, detail)])
+    return InvalidRequest(f"The field `{name}` is not valid.", errors=[mistake(name, detail)])

@@ -1,15 +1,15 @@
-"""JSON that is read strictly: what comes back, and everything that does not."""
+"""JSON is parsed strictly: what is accepted, and what is refused with which reason."""
 
 import json
 
 import pytest
 
-from app.intake.strict_json import MAX_DEPTH, parse
+from app.intake.json_body import MAX_DEPTH, parse
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2.5, "é", null, true]}', '"\\u00e9\\ud83d\\ude00"', "-0", "1e300", "[]"])
-def test_what_is_json_is_read_as_json(text: str):
-    """As Python's own parser does."""
+def test_json_is_parsed_as_json(text: str):
+    """The values are those of Python's own parser."""
     assert parse(text) == json.loads(text)
 
 
@@ -20,7 +20,7 @@ def test_what_is_json_is_read_as_json(text: str):
         ("{", "line 1"),
         ("{}{}", "Extra data"),
         ("\ufeff{}", "BOM"),
-        ("NaN", "NaN"),
+        ("NaN", "NaN is not a number in JSON"),
         ("[-Infinity]", "Infinity"),
         ("1e999", "too large"),
         ("9" * 5_000, "digits"),
@@ -36,13 +36,13 @@ def test_what_is_json_is_read_as_json(text: str):
         ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested"),
     ],
 )
-def test_what_is_refused_is_refused_with_a_reason(text: str, reason: str):
-    """Never with another error, and never with a part of the text."""
+def test_a_refusal_has_a_reason(text: str, reason: str):
+    """It is always a ValueError, and never repeats a part of the text."""
     with pytest.raises(ValueError, match=reason) as refused:
         parse(text)
     assert len(str(refused.value)) < 150
 
 
-def test_nesting_is_taken_up_to_its_limit():
-    """Exactly that deep."""
+def test_nesting_is_accepted_up_to_its_limit():
+    """The limit itself is accepted."""
     assert parse("[" * MAX_DEPTH + "]" * MAX_DEPTH) is not None

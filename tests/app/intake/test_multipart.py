@@ -1,4 +1,4 @@
-"""Reading a form as it arrives, however it is cut into chunks."""
+"""Multipart forms, in chunks of any size."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest, UploadTooLarge
-from app.intake.upload import read_reference_form, read_upload
+from app.intake.multipart import read_reference_form, read_upload
 from app.settings import IntakeSettings
 
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}
@@ -21,14 +21,14 @@ BODY = (
 
 
 def limits(cap: int) -> IntakeSettings:
-    """A cap on the image, and as much on generated images besides."""
+    """A limit of the image, and the same one of all reference images together."""
     return IntakeSettings(max_bytes=cap, max_reference_bytes=cap)
 
 
 def read(
     chunks: Iterable[bytes], folder: Path, cap: int = 1_000_000, *, complete: bool = True, into: Any = read_upload
 ) -> Any:
-    """Feeds the chunks as a server would; into an empty folder."""
+    """Reads a body that arrives in these chunks, into an empty folder."""
     folder.mkdir(exist_ok=True)
     for each in folder.iterdir():
         each.unlink()
@@ -43,7 +43,7 @@ def read(
 
 @pytest.mark.parametrize("size", [3, 7, 64, 1_000, 100_000])
 def test_chunks_of_any_size_give_the_same_form(tmp_path: Path, size: int):
-    """Boundaries, headers and letters may be cut anywhere; what looks like a boundary in the image is image."""
+    """Boundaries, headers and letters may be split anywhere; bytes of the image that look like a boundary are kept."""
     chunks = [BODY[start : start + size] for start in range(0, len(BODY), size)]
     upload = read(chunks, tmp_path / "upload")
     assert upload.image.read_bytes() == IMAGE
@@ -56,44 +56,44 @@ def part(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [3, 64, 100_000])
-def test_generated_images_are_files_of_their_own(tmp_path: Path, size: int):
-    """By source and in their order, wherever the image stands among them."""
+def test_reference_images_are_written_to_files(tmp_path: Path, size: int):
+    """They are grouped by source and in their order, wherever the query image is among them."""
     named = [("reference[b]", IMAGE), ("reference[a]", b"2"), ("image", IMAGE[::-1]), ("reference[b]", b"3" * 5_000)]
     body = b"\r\n".join([part(name, content) for name, content in named] + [b"--cut--\r\n"])
     upload = read([body[start : start + size] for start in range(0, len(body), size)], tmp_path / "upload")
     assert upload.image.read_bytes() == IMAGE[::-1]
-    brought = [(each.source, [file.path.read_bytes() for file in each.files]) for each in upload.references]
-    assert brought == [("b", [IMAGE, b"3" * 5_000]), ("a", [b"2"])]
+    references = [(each.source, [file.path.read_bytes() for file in each.files]) for each in upload.references]
+    assert references == [("b", [IMAGE, b"3" * 5_000]), ("a", [b"2"])]
     assert [file.size for each in upload.references for file in each.files] == [len(IMAGE), 5_000, 1]
     assert len({file.path for each in upload.references for file in each.files} | {upload.image}) == 4
 
 
-def test_a_form_of_generated_images_has_nothing_else(tmp_path: Path):
-    """Those of one source, which the form need not name."""
+def test_a_form_of_reference_images_has_nothing_else(tmp_path: Path):
+    """They are of one source, which the form does not name."""
     body = part("reference", b"1") + b"\r\n" + part("reference", b"2") + b"\r\n--cut--\r\n"
-    brought = read([body], tmp_path / "upload", into=read_reference_form)
-    assert [file.path.read_bytes() for file in brought.files] == [b"1", b"2"]
+    uploaded = read([body], tmp_path / "upload", into=read_reference_form)
+    assert [file.path.read_bytes() for file in uploaded.files] == [b"1", b"2"]
     with pytest.raises(InvalidRequest):
         read([part("image", b"1") + b"\r\n--cut--\r\n"], tmp_path / "upload", into=read_reference_form)
 
 
 def test_a_body_cut_off_anywhere_is_malformed(tmp_path: Path):
-    """Whether the client went away or said that this was all."""
+    """Whether the client disconnected or ended the body there."""
     for end in range(0, BODY.index(b"--cut--"), 997):
         for complete in (True, False):
             with pytest.raises(MalformedRequest):
                 read([BODY[:end]], tmp_path / "upload", complete=complete)
 
 
-def test_nothing_is_written_beyond_the_cap(tmp_path: Path):
-    """The chunk that passes the cap is the last that is looked at."""
-    asked = 0
+def test_nothing_is_written_beyond_the_limit(tmp_path: Path):
+    """The chunk that exceeds the limit is the last one that is received."""
+    received = 0
 
     def endless() -> Iterable[bytes]:
-        nonlocal asked
+        nonlocal received
         yield BODY[: BODY.index(IMAGE)]
-        while asked < 1_000:
-            asked += 1
+        while received < 1_000:
+            received += 1
             yield bytes(1_000)
 
     chunks = iter(endless())
@@ -104,10 +104,10 @@ def test_nothing_is_written_beyond_the_cap(tmp_path: Path):
     with pytest.raises(UploadTooLarge, match="5,000 bytes"):
         anyio.run(read_upload, HEADERS, receive, tmp_path, limits(5_000))
     assert (tmp_path / "0").stat().st_size <= 5_000
-    assert asked < 10
+    assert received < 10
 
 
 def test_a_body_of_nothing_but_padding_ends_too(tmp_path: Path):
-    """What is neither image nor option is capped as well."""
+    """Bytes that are neither image nor option have a limit, too."""
     with pytest.raises(UploadTooLarge):
         read([b"--cut--\r\n", *[bytes(10_000)] * 50], tmp_path / "upload", cap=5_000)

@@ -1,4 +1,4 @@
-"""The headers Idempotency-Key and Cancel-After, as they may be written."""
+"""The headers Idempotency-Key and Cancel-After: which forms are accepted."""
 
 import re
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.errors import InvalidRequest, MalformedRequest
-from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, read_cancel_after, read_idempotency_key
+from app.intake.submission import DURATION_PATTERN, KEY_PATTERN, read_cancel_after, read_idempotency_key
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, read_cancel_aft
     ],
 )
 def test_a_key_is_the_same_quoted_or_bare(header: str, key: str):
-    """A structured-field string, or what most clients send."""
+    """As a structured-field string, or without quotation marks as most clients send it."""
     assert read_idempotency_key([header]) == key
     assert re.search(KEY_PATTERN, header.strip())
 
@@ -31,13 +31,13 @@ def test_a_key_is_the_same_quoted_or_bare(header: str, key: str):
     [[""], ['""'], ['"a'], ['a"'], ["a b"], ["a,b"], [r'"\a"'], ['"é"'], ["é"], ["a" * 256], ['"a"; b=1'], ["a", "a"]],
 )
 def test_a_malformed_key_is_a_400(headers: list[str]):
-    """Rather than a request that would be done twice."""
+    """It is not ignored: the request could then be carried out twice."""
     with pytest.raises(MalformedRequest):
         read_idempotency_key(headers)
 
 
-def test_without_a_key_there_is_none():
-    """It is optional."""
+def test_the_key_is_optional():
+    """Without a header there is no key."""
     assert read_idempotency_key([]) is None
 
 
@@ -54,8 +54,8 @@ def test_without_a_key_there_is_none():
         ("24h", 86_400),
     ],
 )
-def test_times_are_read(header: str, seconds: int):
-    """With units, together from large to small, or as seconds; the documented pattern takes them, too."""
+def test_durations_are_parsed(header: str, seconds: int):
+    """With units from large to small, or as seconds; the documented pattern accepts them, too."""
     assert read_cancel_after(header) == timedelta(seconds=seconds)
     assert re.search(DURATION_PATTERN, header)
 
@@ -63,8 +63,8 @@ def test_times_are_read(header: str, seconds: int):
 @pytest.mark.parametrize(
     "header", ["", "s", "m", "5 m", "1.5h", "-5m", "+60", "1m1h", "90S", "\u0661m", "1d", "PT5M", "5m;"]
 )
-def test_nonsense_is_a_422_that_names_the_header(header: str):
-    """The documented pattern does not take it either."""
+def test_a_malformed_duration_is_a_422_that_names_the_header(header: str):
+    """The documented pattern does not accept it either."""
     with pytest.raises(InvalidRequest) as refused:
         read_cancel_after(header)
     assert refused.value.extensions["errors"][0]["parameter"] == "Cancel-After"
@@ -72,13 +72,13 @@ def test_nonsense_is_a_422_that_names_the_header(header: str):
 
 
 @pytest.mark.parametrize("header", ["0", "4s", "1000m", "25h", "24h1s", "999999"])
-def test_times_out_of_bounds_are_refused(header: str):
-    """From five seconds to a day."""
+def test_durations_out_of_bounds_are_refused(header: str):
+    """The bounds are five seconds and a day."""
     with pytest.raises(InvalidRequest, match="Cancel-After"):
         read_cancel_after(header)
 
 
-def test_every_number_of_seconds_within_bounds_is_taken_and_no_other():
-    """The pattern counts right."""
-    taken = [seconds for seconds in range(100_000) if re.search(DURATION_PATTERN, str(seconds))]
-    assert taken == list(range(5, 86_401))
+def test_every_number_of_seconds_within_bounds_is_accepted_and_no_other():
+    """The pattern has exactly the bounds."""
+    accepted = [seconds for seconds in range(100_000) if re.search(DURATION_PATTERN, str(seconds))]
+    assert accepted == list(range(5, 86_401))
