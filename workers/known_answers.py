@@ -2,7 +2,7 @@
 
 import structlog
 
-from attribution.known_answers import Subject, reproduce, subject_of_embedder, subjects_of_captioner
+from attribution.known_answers import AnswerSubject, reproduce, subject_of_embedder, subjects_of_captioner
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def check_embedders(process: Process) -> None:
             _check(process, subject)
 
 
-def _check(process: Process, subject: Subject) -> None:
+def _check(process: Process, subject: AnswerSubject) -> None:
     folder = process.settings.models.known_answers
     try:
         recorded = reproduce(subject, folder)

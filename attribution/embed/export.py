@@ -30,7 +30,7 @@ from attribution.embed.tower import Tower, load_tower
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.image import load
 from attribution.known_answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, subject_of_embedder
-from attribution.known_answers.images import known_images
+from attribution.known_answers.known_images import known_images
 from attribution.weights import KNOWN_ANSWERS
 
 TOLERANCE = 1e-3  # between unit features of torch and of the exported graph, in any of their numbers

@@ -6,13 +6,13 @@ is `python -m attribution known-answers`. Nothing here needs an ML wheel; the mo
 
 from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers
 from attribution.known_answers.store import reproduce
-from attribution.known_answers.subject import Subject, subject_of_embedder, subjects_of_captioner
+from attribution.known_answers.subject import AnswerSubject, subject_of_embedder, subjects_of_captioner
 
 __all__ = [
     "FLOAT32_COSINE",
     "LEAST_COSINE",
+    "AnswerSubject",
     "KnownAnswers",
-    "Subject",
     "reproduce",
     "subject_of_embedder",
     "subjects_of_captioner",

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 
 from attribution.errors import ConfigurationError
 from attribution.image import decode_own, encode_png
-from attribution.known_answers.images import known_images
-from attribution.known_answers.subject import Answer, Kind, Subject
+from attribution.known_answers.known_images import known_images
+from attribution.known_answers.subject import Answer, AnswerSubject, SubjectKind
 
 SCHEMA: Final = 1
 # Whatever a file says, features farther from those recorded are another model's.
@@ -39,7 +39,7 @@ _SHADES = 2
 class KnownAnswers:
     """PNGs and answers by the images' names; features are (d,) and compared by cosine, captions letter by letter."""
 
-    kind: Kind
+    kind: SubjectKind
     model: str
     setting: str
     images: Mapping[str, bytes]
@@ -47,11 +47,11 @@ class KnownAnswers:
     least_cosine: float = FLOAT32_COSINE
 
     @classmethod
-    def record(cls, subject: Subject, least_cosine: float = FLOAT32_COSINE) -> "KnownAnswers":
+    def record(cls, subject: AnswerSubject, least_cosine: float = FLOAT32_COSINE) -> "KnownAnswers":
         """Asks the model about every image. Captions near a tie are left out; there may be none left."""
         images = known_images()
         answers = dict(zip(images, subject.ask(list(images.values())), strict=True))
-        if subject.kind is Kind.CAPTIONER:
+        if subject.kind is SubjectKind.CAPTIONER:
             again = dict(zip(images, subject.ask([_noisy(image) for image in images.values()]), strict=True))
             answers = {name: caption for name, caption in answers.items() if caption == again[name]}
         pngs = {name: encode_png(images[name]) for name in answers}
@@ -74,12 +74,12 @@ class KnownAnswers:
 
     @classmethod
     def _parsed(cls, document: Any) -> "KnownAnswers":
-        kind = Kind(document["kind"])
+        kind = SubjectKind(document["kind"])
         if document["schema"] != SCHEMA or not document["images"]:
             raise ValueError("another schema, or no images")
         answers: dict[str, Answer] = {}
         for each in document["images"]:
-            if kind is Kind.CAPTIONER:
+            if kind is SubjectKind.CAPTIONER:
                 answers[each["name"]] = str(each["caption"])
             else:
                 answers[each["name"]] = np.asarray(each["features"], np.float32)
@@ -90,7 +90,7 @@ class KnownAnswers:
     def write(self, path: Path) -> None:
         """Replaces the file in one step, so that nobody reads half of it. Raises OSError."""
         document: dict[str, Any] = {"schema": SCHEMA, "kind": self.kind, "model": self.model, "setting": self.setting}
-        if self.kind is Kind.EMBEDDER:
+        if self.kind is SubjectKind.EMBEDDER:
             document["least_cosine"] = self.least_cosine
         rows = []
         for name, answer in self.answers.items():
@@ -107,7 +107,7 @@ class KnownAnswers:
             whole.write_text(head + ',\n  "images": [\n    ' + body + "\n  ]\n}\n", encoding="utf-8")
             whole.replace(path)
 
-    def check(self, subject: Subject, path: Path, remedy: str) -> None:
+    def check(self, subject: AnswerSubject, path: Path, remedy: str) -> None:
         """Asks again. `path` and `remedy` stand in the sentence.
 
         Raises ConfigurationError that names what differs where one answer is another.
@@ -119,7 +119,7 @@ class KnownAnswers:
             )
         images = {name: decode_own(png) for name, png in self.images.items()}
         found = dict(zip(images, subject.ask(list(images.values())), strict=True))
-        fault = self._captions(found) if self.kind is Kind.CAPTIONER else self._features(subject, images, found)
+        fault = self._captions(found) if self.kind is SubjectKind.CAPTIONER else self._features(subject, images, found)
         if fault is not None:
             raise ConfigurationError(
                 f"The {subject.kind} {subject.ref} does not reproduce its known answers in {path}: {fault} "
@@ -139,7 +139,9 @@ class KnownAnswers:
             "other weights, and a changed preprocessing or tokenizer."
         )
 
-    def _features(self, subject: Subject, images: Mapping[str, Image.Image], found: Mapping[str, Answer]) -> str | None:
+    def _features(
+        self, subject: AnswerSubject, images: Mapping[str, Image.Image], found: Mapping[str, Answer]
+    ) -> str | None:
         expected, got = np.stack(list(self.answers.values())), np.stack(list(found.values()))
         if expected.shape != got.shape:
             return f"its features have {got.shape[1]} numbers, those recorded {expected.shape[1]}."
@@ -155,7 +157,7 @@ class KnownAnswers:
             f"{self.least_cosine}. {self._cause(subject, images, cosines)}"
         )
 
-    def _cause(self, subject: Subject, images: Mapping[str, Image.Image], cosines: Mapping[str, float]) -> str:
+    def _cause(self, subject: AnswerSubject, images: Mapping[str, Image.Image], cosines: Mapping[str, float]) -> str:
         """A sentence on where to look."""
         expected = np.stack(list(self.answers.values()))
         for words, undo in _READINGS.items():

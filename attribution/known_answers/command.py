@@ -17,7 +17,7 @@ from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers
 from attribution.known_answers.store import check_beside
-from attribution.known_answers.subject import Subject, subject_of_embedder, subjects_of_captioner
+from attribution.known_answers.subject import AnswerSubject, subject_of_embedder, subjects_of_captioner
 from attribution.weights import KNOWN_ANSWERS
 
 
@@ -80,7 +80,7 @@ def spec_of(directory: Path) -> str:
     raise ConfigurationError(f"{directory} holds neither an open_clip model nor an exported one nor a BLIP.")
 
 
-def _subject(spec: str, placement: Placement) -> Subject:
+def _subject(spec: str, placement: Placement) -> AnswerSubject:
     if spec.startswith("blip:"):
         captioner = build_captioner(spec, placement)
         (found,) = subjects_of_captioner(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from attribution.errors import ConfigurationError
 from attribution.known_answers.answers import KnownAnswers
-from attribution.known_answers.subject import Subject
+from attribution.known_answers.subject import AnswerSubject
 from attribution.weights import KNOWN_ANSWERS
 
 _NAME_LENGTH = 80
 
 
-def reproduce(subject: Subject, folder: Path) -> KnownAnswers | None:
+def reproduce(subject: AnswerSubject, folder: Path) -> KnownAnswers | None:
     """Compares with the known answers, or records those of a model that has none; the latter are returned.
 
     Raises ConfigurationError where the model answers otherwise, or the file is of another model; OSError where the
@@ -38,7 +38,7 @@ def reproduce(subject: Subject, folder: Path) -> KnownAnswers | None:
     return None
 
 
-def check_beside(subject: Subject, directory: Path) -> bool:
+def check_beside(subject: AnswerSubject, directory: Path) -> bool:
     """Whether there are known answers beside the weights. Raises ConfigurationError where others are given."""
     path = directory / KNOWN_ANSWERS
     try:
@@ -52,7 +52,7 @@ def check_beside(subject: Subject, directory: Path) -> bool:
     return True
 
 
-def file_name(subject: Subject) -> str:
+def file_name(subject: AnswerSubject) -> str:
     """One for each kind, name and revision; the name only helps people."""
     name = re.sub(r"[^A-Za-z0-9._=-]+", "-", subject.ref.name)[-_NAME_LENGTH:]
     return f"{subject.kind}-{name}-{sha256(str(subject.ref).encode()).hexdigest()[:16]}.json"

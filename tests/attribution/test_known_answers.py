@@ -19,9 +19,9 @@ from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError
 from attribution.image import decode_own
 from attribution.known_answers import KnownAnswers, reproduce, subject_of_embedder, subjects_of_captioner
-from attribution.known_answers.images import known_images
+from attribution.known_answers.known_images import known_images
 from attribution.known_answers.store import check_beside, file_name
-from attribution.known_answers.subject import Kind, Subject
+from attribution.known_answers.subject import AnswerSubject, SubjectKind
 from attribution.ports import ModelRef
 from attribution.weights import KNOWN_ANSWERS, digest_of_directory
 from tests.attribution.command_line import main
@@ -42,16 +42,16 @@ def rewritten(file: Path, change: Callable[[Any], object]) -> None:
     file.write_text(json.dumps(document))
 
 
-def embedder(spec: str) -> Subject:
+def embedder(spec: str) -> AnswerSubject:
     """The embedder that a specification names, as a worker asks it."""
     subject = subject_of_embedder(build_embedder(spec, Placement(threads=1)), parse_embedder(spec), "cpu")
     assert subject is not None
     return subject
 
 
-def asked(ask: Callable[[Sequence[Image.Image]], Any], kind: Kind = Kind.EMBEDDER) -> Subject:
+def asked(ask: Callable[[Sequence[Image.Image]], Any], kind: SubjectKind = SubjectKind.EMBEDDER) -> AnswerSubject:
     """A model of the hub, without a directory, that answers as the function does."""
-    return Subject(kind, ModelRef("hub/model", "1"), ask, None, "float32 on cpu")
+    return AnswerSubject(kind, ModelRef("hub/model", "1"), ask, None, "float32 on cpu")
 
 
 @pytest.mark.parametrize("name", ["clip", "clip-onnx", "captioner"])
@@ -162,7 +162,7 @@ def test_hard_prompts_are_known_by_their_clip_and_their_start() -> None:
     """Both parts of `blip+pez` lie in directories that ship, and answer as those say."""
     captioner = build_captioner("blip+pez", Placement())
     clip, start = subjects_of_captioner(captioner, parse_captioner("blip+pez"), "float32", "cpu")
-    assert (clip.kind, start.kind) == (Kind.EMBEDDER, Kind.CAPTIONER)
+    assert (clip.kind, start.kind) == (SubjectKind.EMBEDDER, SubjectKind.CAPTIONER)
     for subject in (clip, start):
         assert subject.directory is not None
         assert check_beside(subject, subject.directory)
@@ -244,8 +244,10 @@ def test_no_file_asks_for_less_than_the_least_cosine(tmp_path: Path) -> None:
 
 def test_captions_near_a_tie_are_not_recorded(tmp_path: Path) -> None:
     """Those that faint noise changes could stop workers on another processor; with none left, nothing is kept."""
-    mean = asked(lambda images: [str(round(float(np.asarray(image).mean()))) for image in images], Kind.CAPTIONER)
-    exact = asked(lambda images: [str(np.asarray(image).sum()) for image in images], Kind.CAPTIONER)
+    mean = asked(
+        lambda images: [str(round(float(np.asarray(image).mean()))) for image in images], SubjectKind.CAPTIONER
+    )
+    exact = asked(lambda images: [str(np.asarray(image).sum()) for image in images], SubjectKind.CAPTIONER)
     known = reproduce(mean, tmp_path / "mean")
     assert known is not None
     assert known.answers

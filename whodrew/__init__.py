@@ -1,0 +1,1 @@
+"""The command `whodrew`: one entry to all command lines of the project."""
