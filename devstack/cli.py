@@ -18,9 +18,8 @@ from typer.core import TyperGroup
 
 from devstack.errors import DevstackError
 from devstack.servers import servers
-from devstack.state import StateDirectory, default_directory, remove
+from devstack.state import SAMPLE, StateDirectory, default_directory, remove
 
-SAMPLE = Path(__file__).resolve().parent.parent / "zoo" / "samples" / "sample.png"
 Image = Annotated[Path, typer.Argument(help="the image to attribute")]
 
 

@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from devstack.cli import SAMPLE
 from devstack.console import Progress, show_result
 from devstack.service_client import Job, RequestRefused, ServiceClient
 from devstack.stack import Stack, stack
-from devstack.state import REPOSITORY
+from devstack.state import REPOSITORY, SAMPLE
 
 JOB_PATIENCE = 600.0
 KEY_LIFE = ("--expires", "7d")

@@ -26,6 +26,8 @@ from devstack.errors import StateInUse, StateUnusable
 # finds its port free.
 PORTS = range(20_000, 32_000)
 REPOSITORY = Path(__file__).resolve().parent.parent
+# The image that the demo attributes unless another is named.
+SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
 # Where root keeps the servers' data when the checkout lies under a directory that only root may enter.
 FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - who owns it is checked
 OURS = ("servers", "log", "blobs", "known-answers", "ports.json", "processes.json", "lock")

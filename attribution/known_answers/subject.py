@@ -17,7 +17,7 @@ _LOCAL = "local-dir:"
 Answer: TypeAlias = "str | Vectors"
 
 
-class Kind(StrEnum):
+class SubjectKind(StrEnum):
     """What a model answers with: features, or a caption."""
 
     EMBEDDER = "embedder"
@@ -25,28 +25,28 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class AnswerSubject:
     """A model that can be asked.
 
     `ask` gives one answer per image: features (d,) of unit norm, or a caption. `directory` is where the whole model
     lies, None for a model of the hub, a tag or a layer; `setting` is its arithmetic and device in words.
     """
 
-    kind: Kind
+    kind: SubjectKind
     ref: ModelRef
     ask: Callable[[Sequence[Image]], Sequence[Answer]]
     directory: Path | None
     setting: str
 
 
-def subject_of_embedder(embedder: Embedder, spec: EmbedderSpec, device: str) -> Subject | None:
+def subject_of_embedder(embedder: Embedder, spec: EmbedderSpec, device: str) -> AnswerSubject | None:
     """The embedder that was built from `spec`; None for a fake, which has no weights."""
     if spec.kind == "fake":
         return None
     return _embedder(embedder, spec.which, "ONNX Runtime" if spec.kind == "onnx" else "float32", device)
 
 
-def subjects_of_captioner(captioner: Captioner, spec: CaptionerSpec, dtype: str, device: str) -> list[Subject]:
+def subjects_of_captioner(captioner: Captioner, spec: CaptionerSpec, dtype: str, device: str) -> list[AnswerSubject]:
     """What the captioner that was built from `spec` is made of.
 
     A remote model is not asked: it promises no two equal answers. A search for words (PEZ) ends at other words on
@@ -66,19 +66,23 @@ def subjects_of_captioner(captioner: Captioner, spec: CaptionerSpec, dtype: str,
     return found
 
 
-def _embedder(embedder: Embedder, which: str, arithmetic: str, device: str) -> Subject:
+def _embedder(embedder: Embedder, which: str, arithmetic: str, device: str) -> AnswerSubject:
     directory = Path(which.removeprefix(_LOCAL))
     whole = "#" not in which and directory.is_dir()
     setting = f"{arithmetic} on {device}"
-    return Subject(
-        Kind.EMBEDDER, embedder.ref, lambda images: list(embedder.embed(images)), directory if whole else None, setting
+    return AnswerSubject(
+        SubjectKind.EMBEDDER,
+        embedder.ref,
+        lambda images: list(embedder.embed(images)),
+        directory if whole else None,
+        setting,
     )
 
 
-def _captioner(captioner: Captioner, which: str, dtype: str, device: str) -> Subject:
+def _captioner(captioner: Captioner, which: str, dtype: str, device: str) -> AnswerSubject:
     directory = Path(which)
-    return Subject(
-        Kind.CAPTIONER,
+    return AnswerSubject(
+        SubjectKind.CAPTIONER,
         captioner.ref,
         lambda images: [captioner.describe(image) for image in images],
         directory if directory.is_dir() else None,
