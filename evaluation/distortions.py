@@ -8,9 +8,11 @@ from typing import Any
 from attribution.build import Placement, build_captioner, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import ConfigurationError
+from evaluation.alike import HELP
 from evaluation.distort import DISTORTIONS, SAME_PICTURE
 from evaluation.output import save
 from evaluation.queries import Part, open_queries
+from evaluation.real import form
 from evaluation.robustness import ATTACK, markdown, measure
 from evaluation.split import Side
 from evaluation.store import Store, write
@@ -24,6 +26,7 @@ def add(commands: Any, embedder: str, models: Any) -> None:
     parser = commands.add_parser("distortions", help="accuracy when queries are distorted, resized, recompressed")
     parser.add_argument("directory", type=Path, help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")
     parser.add_argument("--embedder", default=embedder)
+    parser.add_argument("--alike", action="store_true", help=HELP)
     parser.add_argument("--distance", default="cosine")
     parser.add_argument("--images-per-source", type=lambda text: [int(part) for part in text.split(",")], default=[1])
     parser.add_argument("--sources", type=names, help="only these")
@@ -52,7 +55,9 @@ def _run(options: argparse.Namespace) -> int:
     placement = Placement(options.device, threads=options.threads)
     captioner = build_captioner(options.captioner, placement) if options.captioner else None
     sides = [Side(side) for side in options.sides] if options.sides else None
-    queries = open_queries(options.directory, embedder, store, Part(options.sources, sides, options.queries))
+    queries = open_queries(
+        options.directory, embedder, store, Part(options.sources, sides, options.queries, options.alike)
+    )
     reports, tables = [], []
     for images_per_source in options.images_per_source:
         if not 1 <= images_per_source <= queries.features.images_per_source:
@@ -69,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
                 print(tables[-1], end="\n\n")
     if options.markdown:
         write(options.markdown, ("\n\n".join(tables) + "\n").encode())
-    document = {"dataset": options.directory.name, "runs": reports}
+    about = form(options.directory, options.alike)
+    document = {"dataset": options.directory.name, **about, "runs": reports}
     save(options.out, document)
     return 0

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from attribution.build import Placement, build_embedder
+from evaluation.alike import HELP
 from evaluation.metrics import interval
 from evaluation.output import save
 from evaluation.queries import Part, answers, open_queries
+from evaluation.real import form
 from evaluation.split import Side
 from evaluation.store import Store, write
 
@@ -23,6 +25,7 @@ def add(commands: Any, models: Any) -> None:
     parser.add_argument(
         "embedders", nargs="+", help="such as open_clip, open_clip#layer=2 or onnx; see docs/embedders.md"
     )
+    parser.add_argument("--alike", action="store_true", help=HELP)
     parser.add_argument("--distance", default="cosine")
     parser.add_argument("--images-per-source", type=lambda text: [int(part) for part in text.split(",")], default=[1])
     parser.add_argument("--sources", type=names, help="only these")
@@ -34,7 +37,8 @@ def add(commands: Any, models: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    part = Part(options.sources, [Side(side) for side in options.sides] if options.sides else None)
+    sides = [Side(side) for side in options.sides] if options.sides else None
+    part = Part(options.sources, sides, alike=options.alike)
     rows: list[dict[str, Any]] = []
     first: dict[int, Any] = {}
     for spec in options.embedders:
@@ -60,6 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.markdown:
         write(options.markdown, (table + "\n").encode())
     shape = {"dataset": options.directory.name, "distance": options.distance, "queries": int(found.size)}
+    shape |= form(options.directory, options.alike)
     document = {**shape, "sources": len(found), "groups": len(set(queries.groups)), "rows": rows}
     save(options.out, document)
     return 0

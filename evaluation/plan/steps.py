@@ -88,13 +88,21 @@ def _core(size: Size) -> Sequence[PlanStep]:
 
 
 def _real(real: Real) -> Sequence[PlanStep]:
+    """Named by the folder. As they are, images give sources away by size and format, so these figures stand beside."""
     folder, embedder = str(real.folder), ("--embedder", real.embedder)
-    return (
-        PlanStep("real-distances", ("variants", "distances", folder, *embedder)),
-        PlanStep("real-candidates", ("variants", "images_per_source", folder, *embedder)),
-        PlanStep("real-prior", ("variants", "external_scores", folder, *embedder)),
-        PlanStep(
-            "real-distortions", ("distortions", folder, *embedder, "--queries", "3", "--images-per-source", "1,8")
-        ),
-        PlanStep("real-embedders", ("embedders", folder, real.embedder, "open_clip", "--images-per-source", "1,8")),
-    )
+    found = []
+    for form, how in (("alike", ("--alike",)), ("as-they-are", ())):
+        name = f"real-{real.folder.name.removeprefix('real-')}-{form}"
+        found += [
+            PlanStep(f"{name}-distances", ("variants", "distances", folder, *embedder, *how)),
+            PlanStep(f"{name}-candidates", ("variants", "images_per_source", folder, *embedder, *how)),
+            PlanStep(f"{name}-prior", ("variants", "external_scores", folder, *embedder, *how)),
+            PlanStep(
+                f"{name}-embedders",
+                ("embedders", folder, real.embedder, "open_clip", "--images-per-source", "1,8", *how),
+            ),
+        ]
+        if how:
+            asked = ("--queries", "3", "--images-per-source", "1,8")
+            found.append(PlanStep(f"{name}-distortions", ("distortions", folder, *embedder, *asked, *how)))
+    return found

@@ -80,11 +80,8 @@ def _part(part: Part, results: Results, pictures: Mapping[str, bytes]) -> Html:
 
 
 def _missing(part: Missing) -> Html:
-    how = (
-        code(f"python -m evaluation all --steps '{part.step}'")
-        if not part.step.startswith("real-")
-        else code(f"python -m evaluation all --steps {part.step} --real FOLDER --real-embedder EMBEDDER")
-    )
+    real = " --real FOLDER --real-embedder EMBEDDER" if part.step.startswith("real-") else ""
+    how = code(f"python -m evaluation all --steps '{part.step}'{real}")
     return element("p", f"Not run: {part.what}. ", how, " measures it.", class_="missing")
 
 

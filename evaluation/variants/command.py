@@ -10,7 +10,9 @@ from typing import Any
 from attribution.build import Placement, build_embedder
 from attribution.catalog import load_catalog
 from attribution.distance import DISTANCES
-from evaluation.dataset import MANIFEST, Dataset
+from evaluation.alike import HELP
+from evaluation.dataset import Dataset
+from evaluation.real import form, is_dataset
 from evaluation.store import Store, digest
 from evaluation.variants import show
 from evaluation.variants.distances import distances
@@ -31,6 +33,7 @@ def add(commands: Any, embedder: str, models: Callable[[argparse.ArgumentParser]
     ):
         command = variants.add_parser(name, help=says)
         command.add_argument("directory", type=Path, help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")
+        command.add_argument("--alike", action="store_true", help=HELP)
         command.add_argument("--embedder", default=embedder)
         command.add_argument("--out", type=Path, help="JSON; default: printed")
         models(command)
@@ -53,11 +56,11 @@ def add(commands: Any, embedder: str, models: Callable[[argparse.ArgumentParser]
 def _run(measure: Callable[..., dict[str, Any]], write: Write, options: argparse.Namespace) -> int:
     store = Store(options.store)
     embedder = build_embedder(options.embedder, Placement(options.device, threads=options.threads))
-    made = (options.directory / MANIFEST).is_file()
+    made = is_dataset(options.directory, options.alike)
     subject = (
         Subject.of_dataset(Dataset.open(options.directory), embedder, store)
         if made
-        else Subject.of_gallery(options.directory, embedder, store)
+        else Subject.of_gallery(options.directory, embedder, store, options.alike)
     )
     features = subject.features
     about = {
@@ -67,6 +70,7 @@ def _run(measure: Callable[..., dict[str, Any]], write: Write, options: argparse
         "queries": features.originals.shape[0] * features.originals.shape[1],
         "intervals_over": subject.over,
         "python": platform.python_version(),
+        **form(options.directory, options.alike),
     }
     if made:
         about["items_sha256"] = digest(options.directory / "items.jsonl")

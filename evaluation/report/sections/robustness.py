@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from evaluation.report.figures.forest import ForestPanel, Value, bars
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.section import Part, Plate, Section, text
+from evaluation.report.subjects import Subject, missing, subjects
 from evaluation.report.words import percent
 
-_SUBJECTS = (("zoo-distortions", "demo models"), ("real-distortions", "real images"))
 _COPY = "jpeg-85"  # every run of copies has it, and none of distortions
 
 
@@ -20,16 +20,14 @@ def robustness(results: Results) -> Section:
             "share above 100 % means that some became right that were wrong before."
         )
     ]
-    for name, said in _SUBJECTS:
-        if name not in results:
-            parts.append(Missing(name, f"distortions, {said}"))
-            continue
-        runs = results[name]["runs"]
+    for subject in subjects(results, "distortions"):
+        runs = subject.document["runs"]
         changed = [run for run in runs if not _copies(run)]
         copied = [run for run in runs if _copies(run)]
         for kind, some in (("distortions", changed), ("copies", copied)):
             if some:
-                parts += [_plate(name, kind, said, some), *(_table(run) for run in some)]
+                parts += [_plate(subject, kind, some), *(_table(run) for run in some)]
+    parts += missing(results, "distortions", "distortions")
     return Section("distortions", "Distortions, and copies of the same image", parts)
 
 
@@ -37,9 +35,8 @@ def _copies(run: Document) -> bool:
     return any(row["distortion"] == _COPY for row in run["rows"])
 
 
-def _plate(name: str, kind: str, said: str, runs: Sequence[Document]) -> Plate:
-    subject = name.partition("-")[0]
-    over = "characters" if subject == "zoo" else "prompts"
+def _plate(subject: Subject, kind: str, runs: Sequence[Document]) -> Plate:
+    said, over = subject.title, "prompts" if subject.real else "characters"
     told = (
         f"Accuracy under each distortion as a share of the undistorted one, {said}"
         if kind == "distortions"
@@ -47,8 +44,8 @@ def _plate(name: str, kind: str, said: str, runs: Sequence[Document]) -> Plate:
     )
     queries = runs[0]["queries"]
     return Plate(
-        f"{subject}-{kind}",
-        [name],
+        f"{subject.result.removesuffix('-distortions')}-{kind}",
+        [subject.result],
         f"{told}; {queries} queries by {runs[0]['sources']} sources, 95 % intervals over {over}.",
         lambda: bars([_panel(kind, runs)]),
     )

@@ -6,6 +6,7 @@ from evaluation.report.gather import Document, Results
 from evaluation.report.html import Html, element
 from evaluation.report.section import Part, Section, text
 from evaluation.report.sections.shots import FORMS
+from evaluation.report.subjects import subjects
 from evaluation.report.words import listed, number, percent, points
 
 
@@ -146,12 +147,17 @@ def _sources(document: Document) -> str:
 
 
 def _real(results: Results) -> list[str]:
-    if "real-candidates" not in results:
-        return []
-    document = results["real-candidates"]
-    rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
-    told = [
-        f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])
-    ]
-    chance = percent(1 / len(document["about"]["sources"]))
-    return [f"Real images of three models, natural prompt: {', '.join(told)}; chance {chance}."]
+    found = []
+    for subject in subjects(results, "images_per_source"):
+        if not subject.real:
+            continue
+        rows = [row for row in subject.rows if row["aggregate"] == "mean"]
+        told = [
+            f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}"
+            for row in (rows[0], rows[-1])
+        ]
+        count = len(subject.document["about"]["sources"])
+        found.append(
+            f"{subject.heading}, {count} sources, natural prompt: {', '.join(told)}; chance {percent(1 / count)}."
+        )
+    return found

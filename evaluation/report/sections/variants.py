@@ -7,22 +7,9 @@ from evaluation.report.figures.curves import Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
+from evaluation.report.section import Part, Plate, Section, text
+from evaluation.report.subjects import Subject, missing, shown, subjects
 from evaluation.report.words import percent, points
-
-_SUBJECTS = {"zoo": "demo models", "real": "real images"}
-
-
-def _measured(results: Results, part: str) -> dict[str, Document]:
-    return {subject: results[name] for subject in _SUBJECTS if (name := f"{subject}-{part}") in results}
-
-
-def _missing(results: Results, part: str, what: str) -> list[Part]:
-    return [
-        Missing(f"{subject}-{part}", f"{what}, {said}")
-        for subject, said in _SUBJECTS.items()
-        if f"{subject}-{part}" not in results
-    ]
 
 
 def _chance(document: Document) -> float:
@@ -31,39 +18,51 @@ def _chance(document: Document) -> float:
 
 def images_per_source(results: Results) -> Section:
     """γ: accuracy against images and seconds, by mean, max and median."""
-    found = _measured(results, "images_per_source")
+    found = subjects(results, "images_per_source")
     parts: list[Part] = [
         text(
             "Each source generates γ times. A source's distance is the mean over its generated images, as in arXiv 2403.01489, or "
             "the nearest of them (max similarity), or the median."
         )
     ]
-    if found:
-        names = [f"{subject}-candidates" for subject in found]
+    if figured := shown(found):
         parts.append(
             Plate(
                 "images_per_source",
-                names,
+                [each.result for each in figured],
                 "Accuracy against images generated for a query, and against seconds of a query where they were taken (all "
-                "sources one after another on the processor); 95 % intervals over characters, real images: prompts.",
-                lambda: curves([panel for subject, each in found.items() for panel in _gamma(subject, each)], top=1),
+                "sources one after another on the processor); 95 % intervals over characters, of real images (made "
+                "alike) over prompts.",
+                lambda: curves([panel for each in figured for panel in _gamma(each)], top=1),
             )
         )
-    parts += [_gamma_table(subject, each) for subject, each in found.items()]
+    parts += [_gamma_table(each) for each in found]
     return Section(
-        "gamma", "γ, the generated images of each source", [*parts, *_missing(results, "images_per_source", "γ")]
+        "gamma", "γ, the generated images of each source", [*parts, *missing(results, "images_per_source", "γ")]
     )
 
 
-def _gamma(subject: str, document: Document) -> list[Lines]:
+def _gamma(subject: Subject) -> list[Lines]:
+    document = subject.document
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
-    sources, said = len(document["about"]["sources"]), _SUBJECTS[subject]
+    sources = len(document["about"]["sources"])
     images = {count: count * sources for count in sorted({row["images_per_source"] for row in document["rows"]})}
-    panels = [Lines(f"{said}", "images generated", _by_aggregate(document, images), list(images.values()))]
+    panels = [Lines(subject.short, "images generated", _by_aggregate(document, images), list(images.values()))]
     if spent:
         seconds = {count: round(value, 1) for count, value in spent.items()}
-        panels.append(Lines(said, "seconds of a query", _by_aggregate(document, spent), list(seconds.values())))
+        panels.append(
+            Lines(subject.short, "seconds of a query", _by_aggregate(document, spent), _apart(list(seconds.values())))
+        )
     return [Lines(each.title, each.axis, each.curves, each.ticks, chance=_chance(document)) for each in panels]
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Without those whose labels would lie on the one before."""
+    kept: list[float] = []
+    for tick in sorted(ticks):
+        if not kept or tick > 1.3 * kept[-1]:
+            kept.append(tick)
+    return kept
 
 
 def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> dict[str, Sequence[Point]]:
@@ -78,7 +77,8 @@ def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> d
     }
 
 
-def _gamma_table(subject: str, document: Document) -> Html:
+def _gamma_table(subject: Subject) -> Html:
+    document = subject.document
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
     rows = [
         [
@@ -90,16 +90,17 @@ def _gamma_table(subject: str, document: Document) -> Html:
         ]
         for row in document["rows"]
     ]
-    return table(["setting", "accuracy", "over the mean, points", "images", "seconds"], rows, _about(subject, document))
+    return table(["setting", "accuracy", "over the mean, points", "images", "seconds"], rows, _about(subject))
 
 
-def _about(subject: str, document: Document) -> str:
+def _about(subject: Subject) -> str:
+    document = subject.document
     about = document["about"]
     setting = [f"γ = {document['images_per_source']}"] if "images_per_source" in document else []
     setting += [str(document["distance"])] if "distance" in document else []
     return ", ".join(
         [
-            f"{_SUBJECTS[subject].capitalize()}: {len(about['sources'])} sources",
+            f"{subject.heading}: {len(about['sources'])} sources",
             f"{about['queries']} queries",
             f"{about['embedder']}",
             *setting,
@@ -111,20 +112,20 @@ def _about(subject: str, document: Document) -> str:
 
 def distances(results: Results) -> Section:
     """Every distance on the same generated images, features and pixels."""
-    found = _measured(results, "distances")
+    found = subjects(results, "distances")
     parts: list[Part] = [
         text("Distances on embeddings, SSIM on pixels, and the hybrid of both, on the same generated images.")
     ]
-    if found:
+    if figured := shown(found):
         parts.append(
             Plate(
                 "distances",
-                [f"{subject}-distances" for subject in found],
-                "Accuracy by distance with 95 % intervals; the dashed line is chance.",
-                lambda: dots([_panel(_SUBJECTS[name], each, "distance") for name, each in found.items()]),
+                [each.result for each in figured],
+                "Accuracy by distance with 95 % intervals, real images made alike; the dashed line is chance.",
+                lambda: dots([_panel(each.short, each.document, "distance") for each in figured]),
             )
         )
-    for subject, document in found.items():
+    for subject in found:
         rows = [
             [
                 row["distance"],
@@ -132,40 +133,43 @@ def distances(results: Results) -> Section:
                 points(row["over_cosine"], row["over_cosine_interval_95"]),
                 f"{row['roc_auc']:.3f}",
             ]
-            for row in document["rows"]
+            for row in subject.rows
         ]
         head = ["distance", "accuracy", "over cosine, points", "macro ROC-AUC"]
-        parts.append(table(head, rows, _about(subject, document)))
-        if subject == "real" and "recall" in document["rows"][0]:
-            parts.append(_by_model(document))
-    return Section("distances", "Distances", [*parts, *_missing(results, "distances", "distances")])
+        parts.append(table(head, rows, _about(subject)))
+        if subject.real and "recall" in subject.rows[0]:
+            parts.append(_by_model(subject))
+    return Section("distances", "Distances", [*parts, *missing(results, "distances", "distances")])
 
 
-def _by_model(document: Document) -> Html:
+def _by_model(subject: Subject) -> Html:
     """The demo models' recall stands in their confusion matrices."""
+    document = subject.document
     rows = [
         [row["distance"], *(percent(share, row["recall_interval_95"][name]) for name, share in row["recall"].items())]
         for row in document["rows"]
     ]
     models = list(document["rows"][0]["recall"])
-    return table(["distance", *models], rows, "Real images: accuracy by the model that generated them, natural prompt.")
+    return table(
+        ["distance", *models], rows, f"{subject.heading}: accuracy by the model that made them, natural prompt."
+    )
 
 
 def embedders(results: Results) -> Section:
     """Feature spaces on the same images."""
-    found = _measured(results, "embedders")
+    found = subjects(results, "embedders")
     parts: list[Part] = [text("Other feature spaces: layers of the same model, its ONNX copy, other models.")]
-    if found:
+    if figured := shown(found):
         parts.append(
             Plate(
                 "embedders",
-                [f"{subject}-embedders" for subject in found],
-                "Accuracy by embedder with 95 % intervals over characters, real images: prompts; the dashed line is "
-                "chance.",
-                lambda: dots([_spaces(_SUBJECTS[name], each) for name, each in found.items()]),
+                [each.result for each in figured],
+                "Accuracy by embedder with 95 % intervals over characters, of real images (made alike) over prompts; "
+                "the dashed line is chance.",
+                lambda: dots([_spaces(each.short, each.document) for each in figured]),
             )
         )
-    for subject, document in found.items():
+    for subject in found:
         rows = [
             [
                 _space(row["embedder"]),
@@ -174,12 +178,12 @@ def embedders(results: Results) -> Section:
                 percent(row["accuracy"], row["interval_95"]),
                 percent(row["same_answer_as_first"]),
             ]
-            for row in document["rows"]
+            for row in subject.rows
         ]
         head = ["embedder", "numbers", "γ", "accuracy", "same answer as the first"]
-        told = f"{_SUBJECTS[subject].capitalize()}: {document['sources']} sources, {document['queries']} queries."
+        told = f"{subject.heading}: {subject.document['sources']} sources, {subject.document['queries']} queries."
         parts.append(table(head, rows, told))
-    return Section("embedders", "Embedders", [*parts, *_missing(results, "embedders", "feature spaces")])
+    return Section("embedders", "Embedders", [*parts, *missing(results, "embedders", "feature spaces")])
 
 
 def _space(ref: str) -> str:
