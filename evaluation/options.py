@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evaluation.alike import HELP
 from evaluation.paths import STORE
 
 EMBEDDER = "open_clip:local-dir:zoo/models/clip"
@@ -45,6 +46,7 @@ def counts(about: str) -> Any:
 
 Directory = Annotated[Path, typer.Argument(help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")]
 FeatureDirectory = Annotated[Path, typer.Argument(help="a dataset, or a folder of published feature files")]
+Alike = Annotated[bool, typer.Option("--alike", help=HELP)]
 Embedder = Annotated[str, typer.Option(help="as MODELS__EMBEDDER")]
 Distance = Annotated[str, typer.Option(help="between features")]
 Distances = Annotated[Names, names("distances between features")]

@@ -25,6 +25,11 @@ LIBRARIES = (
     "whodrew", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "open_clip_torch", "transformers",
     "diffusers", "peft", "timm", "onnxruntime", "matplotlib",
 )  # fmt: skip
+# Without VNNI or AMX, products of 8-bit numbers may saturate on x86; the others change the last digits of products.
+INSTRUCTIONS = (
+    "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "sve",
+)  # fmt: skip
 _PATH = re.compile(r"(?<![^:,=])/[^:,#?]+")
 
 
@@ -74,9 +79,10 @@ def _named(path: Path) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory in GiB and operating system."""
+    """Processor with the instructions that products depend on, cores, memory in GiB and operating system."""
     return {
         "processor": _processor(),
+        "instructions": _instructions(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": _system(),
@@ -84,12 +90,21 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _instructions() -> str:
+    """Those of INSTRUCTIONS that the processor has; "not known" where the system lists none (Linux does)."""
+    listed = (_cpuinfo("flags") or _cpuinfo("Features") or "").split()
+    return " ".join(name for name in INSTRUCTIONS if name in listed) if listed else "not known"
+
+
+def _cpuinfo(key: str) -> str | None:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)
 
 
 def _system() -> str:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.ports import Embedder
-from evaluation.dataset import MANIFEST, Dataset
+from evaluation.dataset import Dataset
 from evaluation.evaluate import rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import RESAMPLES, nearest
-from evaluation.real import Gallery, RealImage
+from evaluation.real import RealImage, is_dataset, open_gallery
 from evaluation.split import Side
 from evaluation.store import Store
 
@@ -28,20 +28,21 @@ class Queries:
 
 @dataclass(frozen=True, slots=True)
 class QuerySelection:
-    """Which queries: of a dataset some sources and sides; of a folder a number of images of each model and prompt."""
+    """Which queries: of a dataset some sources and sides; of a folder images per model and prompt, perhaps alike."""
 
     sources: Sequence[str] | None = None
     sides: Sequence[Side] | None = None
     images: int | None = None
+    alike: bool = False
 
 
 def open_queries(directory: Path, embedder: Embedder, store: Store, selection: QuerySelection) -> Queries:
     """Of a dataset, or else of a folder of MODEL/PROMPT__NUMBER.png. Raises ConfigurationError where it is neither."""
-    if (directory / MANIFEST).is_file():
+    if is_dataset(directory, selection.alike):
         dataset = Dataset.open(directory)
         features = embed(dataset, embedder, store).of(selection.sources, selection.sides)
         return Queries(_originals(dataset, features), features.characters, features)
-    gallery = Gallery.open(directory)
+    gallery = open_gallery(directory, store, selection.alike)
     features = gallery.features(embedder, store)
     count = len(gallery.pictures[0][0])
     chosen_columns = [at for at in range(len(gallery.groups)) if at % count < (selection.images or count)]

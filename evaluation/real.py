@@ -5,7 +5,7 @@ after the same prompt, counted around, are the generated images it is compared w
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from attribution.errors import ConfigurationError
 from attribution.image import load
 from attribution.ports import Embedder, Vectors
+from evaluation.alike import alike
+from evaluation.dataset import MANIFEST
 from evaluation.features import Features
 from evaluation.store import Store, digest, key_of, write
 
@@ -56,6 +58,18 @@ class Gallery:
             ),
         )
 
+    def alike(self, store: Store) -> "Gallery":
+        """The same images cut and encoded alike (`evaluation.alike`), as files in the store."""
+
+        def same(image: RealImage) -> RealImage:
+            path = store.path(key_of("alike/1", image.sha256), ".jpg")
+            if not path.exists():
+                write(path, alike(load(image.path).image))
+            return RealImage(path, digest(path))
+
+        pictures = tuple(tuple(tuple(map(same, of_prompt)) for of_prompt in of_model) for of_model in self.pictures)
+        return replace(self, pictures=pictures)
+
     @property
     def queries(self) -> list[list[RealImage]]:
         """(S, P) images: P counts prompts, and within each the images."""
@@ -80,6 +94,27 @@ class Gallery:
         repeated = np.broadcast_to(generated, (s, *generated.shape))
         revisions = dict.fromkeys(self.models, "unknown")
         return Features(str(embedder.ref), revisions, tuple(range(1, p + 1)), {}, rows, repeated)
+
+
+def open_gallery(folder: Path, store: Store, made_alike: bool) -> Gallery:
+    """Opens a folder's images, as they are or made alike."""
+    gallery = Gallery.open(folder)
+    return gallery.alike(store) if made_alike else gallery
+
+
+def is_dataset(directory: Path, made_alike: bool) -> bool:
+    """Whether it is a dataset. Raises ConfigurationError where that is to be made alike."""
+    found = (directory / MANIFEST).is_file()
+    if found and made_alike:
+        raise ConfigurationError(
+            f"{directory} is a dataset, and only a folder of images is made alike: leave out --alike."
+        )
+    return found
+
+
+def form(directory: Path, made_alike: bool) -> dict[str, bool]:
+    """The form of the images as a result records it; empty for a dataset."""
+    return {} if is_dataset(directory, made_alike) else {"alike": made_alike}
 
 
 def vectors(pictures: list[RealImage], embedder: Embedder, store: Store) -> Vectors:

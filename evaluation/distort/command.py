@@ -13,6 +13,7 @@ from evaluation.distort import DISTORTIONS, SAME_IMAGE
 from evaluation.options import Counts, Names
 from evaluation.provenance import save
 from evaluation.queries import QuerySelection, open_queries
+from evaluation.real import form
 from evaluation.robustness import ATTACK, markdown, measure
 from evaluation.split import Side
 from evaluation.store import Store, write
@@ -22,6 +23,7 @@ _ALL = {**DISTORTIONS, ATTACK.name: ATTACK, **SAME_IMAGE}
 
 def distortions(
     directory: options.Directory,
+    alike: options.Alike = False,
     embedder: options.Embedder = options.EMBEDDER,
     distance: options.Distance = "cosine",
     images_per_source: Annotated[Counts, options.counts("γ")] = Counts((1,)),  # noqa: B008
@@ -52,7 +54,7 @@ def distortions(
         print(f"{ATTACK.name} is left out: it needs the gradients of an open_clip embedder")
     kept = Store(store)
     describing = build_captioner(captioner, placement) if captioner else None
-    selection = QuerySelection(sources, [Side(side) for side in sides] if sides else None, queries)
+    selection = QuerySelection(sources, [Side(side) for side in sides] if sides else None, queries, alike)
     found = open_queries(directory, loaded, kept, selection)
     reports, tables = [], []
     for count in images_per_source:
@@ -77,4 +79,4 @@ def distortions(
                 print(tables[-1], end="\n\n")
     if to_file:
         write(to_file, ("\n\n".join(tables) + "\n").encode())
-    save(out, {"dataset": directory.name, "runs": reports})
+    save(out, {"dataset": directory.name, **form(directory, alike), "runs": reports})

@@ -88,13 +88,18 @@ def _core(size: Size) -> Sequence[PlanStep]:
 
 
 def _real(real: Real) -> Sequence[PlanStep]:
-    folder, embedder = str(real.folder), ("--embedder", real.embedder)
-    return (
-        PlanStep("real-distances", ("variants", "distances", folder, *embedder)),
-        PlanStep("real-images-per-source", ("variants", "images-per-source", folder, *embedder)),
-        PlanStep("real-external-scores", ("variants", "external-scores", folder, *embedder)),
-        PlanStep(
-            "real-distortions", ("distortions", folder, *embedder, "--queries", "3", "--images-per-source", "1,8")
-        ),
-        PlanStep("real-embedders", ("embedders", folder, real.embedder, "open_clip", "--images-per-source", "1,8")),
-    )
+    """Named after the folder, once made alike and once as they are: size and format then reveal the source."""
+    folder, embedder, counts = str(real.folder), ("--embedder", real.embedder), ("--images-per-source", "1,8")
+    found = []
+    for form, option in (("alike", ("--alike",)), ("as-they-are", ())):
+        name = f"real-{real.folder.name.removeprefix('real-')}-{form}"
+        found += [
+            PlanStep(f"{name}-distances", ("variants", "distances", folder, *embedder, *option)),
+            PlanStep(f"{name}-images-per-source", ("variants", "images-per-source", folder, *embedder, *option)),
+            PlanStep(f"{name}-external-scores", ("variants", "external-scores", folder, *embedder, *option)),
+            PlanStep(f"{name}-embedders", ("embedders", folder, real.embedder, "open_clip", *counts, *option)),
+        ]
+        if option:
+            distortions = ("distortions", folder, *embedder, "--queries", "3", *counts, *option)
+            found.append(PlanStep(f"{name}-distortions", distortions))
+    return found

@@ -9,9 +9,10 @@ import typer
 from attribution.build import Placement, build_embedder
 from attribution.catalog import load_catalog
 from evaluation import options, tables
-from evaluation.dataset import MANIFEST, Dataset
+from evaluation.dataset import Dataset
 from evaluation.options import Counts
 from evaluation.provenance import save
+from evaluation.real import form, is_dataset
 from evaluation.store import Store, digest
 from evaluation.variants.comparisons import counts_and_aggregates, distances, seconds
 from evaluation.variants.embedders import embedders
@@ -29,6 +30,7 @@ def add(app: typer.Typer) -> None:
 @variants.command("distances")
 def _distances(
     directory: options.Directory,
+    alike: options.Alike = False,
     embedder: options.Embedder = options.EMBEDDER,
     images_per_source: options.ImagesPerSource = 1,
     out: options.Out = None,
@@ -37,8 +39,8 @@ def _distances(
     threads: options.Threads = None,
 ) -> None:
     """Compares every distance on the same generated images."""
-    subject = _open(directory, embedder, store, Placement(device, threads=threads))
-    about = _about(subject, directory)
+    subject = _open(directory, alike, embedder, store, Placement(device, threads=threads))
+    about = _about(subject, directory, alike)
     rows = distances(subject, images_per_source)
     print(tables.distances(rows), end="\n\n")
     save(out, {"about": about, "images_per_source": images_per_source, "rows": rows})
@@ -47,6 +49,7 @@ def _distances(
 @variants.command("images-per-source")
 def _images_per_source(
     directory: options.Directory,
+    alike: options.Alike = False,
     embedder: options.Embedder = options.EMBEDDER,
     distance: options.Distance = "cosine",
     images_per_source: Annotated[Counts | None, options.counts("γ; default: 1,2,4,8")] = None,
@@ -59,8 +62,8 @@ def _images_per_source(
 ) -> None:
     """Compares γ and aggregates, with the cost of a query."""
     placement = Placement(device, threads=threads)
-    subject = _open(directory, embedder, store, placement)
-    about = _about(subject, directory)
+    subject = _open(directory, alike, embedder, store, placement)
+    about = _about(subject, directory, alike)
     counts = images_per_source or [count for count in (1, 2, 4, 8) if count <= subject.features.images_per_source]
     rows = counts_and_aggregates(subject, counts, distance)
     spent: dict[int, dict[str, float]] = {}
@@ -73,6 +76,7 @@ def _images_per_source(
 @variants.command("external-scores")
 def _external_scores(
     directory: options.Directory,
+    alike: options.Alike = False,
     embedder: options.Embedder = options.EMBEDDER,
     distance: options.Distance = "cosine",
     images_per_source: options.ImagesPerSource = 1,
@@ -86,8 +90,8 @@ def _external_scores(
     """Fuses another method's scores with ours; chooses MODELS__FUSION_WEIGHT."""
     from evaluation.variants.external_scores import external_scores  # scikit-learn takes a second to load
 
-    subject = _open(directory, embedder, store, Placement(device, threads=threads))
-    about = _about(subject, directory)
+    subject = _open(directory, alike, embedder, store, Placement(device, threads=threads))
+    about = _about(subject, directory, alike)
     rows = external_scores(subject, shots, distance, images_per_source, shot_choices)
     print(tables.external_scores(rows), end="\n\n")
     weight = sum(row["weight"] for row in rows) / len(rows)
@@ -96,14 +100,14 @@ def _external_scores(
     save(out, {"about": about, **setting, "weight": weight, "rows": rows})
 
 
-def _open(directory: Path, embedder: str, store: Path, placement: Placement) -> Subject:
+def _open(directory: Path, alike: bool, embedder: str, store: Path, placement: Placement) -> Subject:
     loaded = build_embedder(embedder, placement)
-    if (directory / MANIFEST).is_file():
+    if is_dataset(directory, alike):
         return Subject.of_dataset(Dataset.open(directory), loaded, Store(store))
-    return Subject.of_gallery(directory, loaded, Store(store))
+    return Subject.of_gallery(directory, loaded, Store(store), alike)
 
 
-def _about(subject: Subject, directory: Path) -> dict[str, Any]:
+def _about(subject: Subject, directory: Path, alike: bool) -> dict[str, Any]:
     """Prints and returns what is measured."""
     features = subject.features
     about: dict[str, Any] = {
@@ -113,8 +117,9 @@ def _about(subject: Subject, directory: Path) -> dict[str, Any]:
         "queries": features.originals.shape[0] * features.originals.shape[1],
         "intervals_over": subject.over,
         "python": platform.python_version(),
+        **form(directory, alike),
     }
-    if (directory / MANIFEST).is_file():
+    if is_dataset(directory, alike):
         about["items_sha256"] = digest(directory / "items.jsonl")
     about["groups"] = len(set(subject.groups.tolist()))
     print(

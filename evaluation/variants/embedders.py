@@ -12,6 +12,7 @@ from evaluation.metrics import interval
 from evaluation.options import Counts
 from evaluation.provenance import save
 from evaluation.queries import QuerySelection, answers, open_queries
+from evaluation.real import form
 from evaluation.split import Side
 from evaluation.store import Store, write
 
@@ -19,6 +20,7 @@ from evaluation.store import Store, write
 def embedders(
     directory: options.Directory,
     specs: Annotated[list[str], typer.Argument(metavar="EMBEDDER…", help="such as open_clip#layer=2 or onnx")],
+    alike: options.Alike = False,
     distance: options.Distance = "cosine",
     images_per_source: Annotated[Counts, options.counts("γ")] = Counts((1,)),  # noqa: B008
     sources: options.Sources = None,
@@ -30,7 +32,7 @@ def embedders(
     threads: options.Threads = None,
 ) -> None:
     """Compares the accuracy of feature spaces; docs/embedders.md lists embedders."""
-    selection = QuerySelection(sources, [Side(side) for side in sides] if sides else None)
+    selection = QuerySelection(sources, [Side(side) for side in sides] if sides else None, alike=alike)
     rows: list[dict[str, Any]] = []
     first: dict[int, Any] = {}
     for spec in specs:
@@ -56,4 +58,5 @@ def embedders(
     if markdown:
         write(markdown, (table + "\n").encode())
     about = {"dataset": directory.name, "distance": distance, "queries": int(found.size), "sources": len(found)}
-    save(out, about | {"groups": len(set(queries.groups)), "rows": rows})
+    about |= form(directory, alike) | {"groups": len(set(queries.groups)), "rows": rows}
+    save(out, about)

@@ -22,7 +22,7 @@ from evaluation.evaluate import Rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import Indices
 from evaluation.progress import progress
-from evaluation.real import Gallery, RealImage
+from evaluation.real import RealImage, open_gallery
 from evaluation.split import Side
 from evaluation.store import Store, key_of, write
 
@@ -60,9 +60,9 @@ class Subject:
         )
 
     @classmethod
-    def of_gallery(cls, folder: Path, embedder: Embedder, store: Store) -> "Subject":
+    def of_gallery(cls, folder: Path, embedder: Embedder, store: Store, alike: bool = False) -> "Subject":
         """Real images of the same prompts: see `evaluation.real`."""
-        gallery = Gallery.open(folder)
+        gallery = open_gallery(folder, store, alike)
         count = len(gallery.pictures[0][0])
         generated_images = [
             [

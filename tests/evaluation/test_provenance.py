@@ -27,6 +27,9 @@ def test_a_document_says_how_it_was_made(tmp_path: Path) -> None:
     assert made["at"].endswith("+00:00")
     assert made["seconds"] >= 0
     assert made["machine"]["cores"] >= 1
+    listed = Path("/proc/cpuinfo")  # where there is none, instructions are not known
+    known = listed.read_text().split() if listed.is_file() else ["not", "known"]
+    assert set(made["machine"]["instructions"].split()) <= set(known)
     assert made["machine"]["memory_gib"] > 0
     assert {"python", "numpy", "torch"} <= set(made["versions"])
 

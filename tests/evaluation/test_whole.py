@@ -67,7 +67,7 @@ def test_everything_small(command: list[str], capsys: pytest.CaptureFixture[str]
     read = Reading(written)
     assert {"t1", "plug-in", "accuracy", "left-out", "distortions", "gamma", "distances", "embedders"} <= set(read.ids)
     assert {"captioners", "captions", "examples", "sources", "papers", "setting"} <= set(read.ids)
-    not_run = {line.split("--steps ")[1].split()[0] for line in read.words.split("Not run: ")[1:]}
+    not_run = {line.split("--steps ")[1].split()[0].strip("'") for line in read.words.split("Not run: ")[1:]}
     assert all(name.startswith("real-") for name in not_run)
     figures = {path.stem: path.read_bytes() for path in (work / "report").glob("*.png")}
     assert {f"figure-{name}" for name in figures} <= set(read.ids)

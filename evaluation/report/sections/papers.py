@@ -51,7 +51,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "the seventeen distortions of the published scripts",
         ("distortions",),
-        "All, with their ranges of parameters, on the zoo and on real images.",
+        "All, with their ranges of parameters, on the zoo; on real images those shown there.",
     ),
     (
         _R,

@@ -8,9 +8,9 @@ from evaluation.formatting import percent
 from evaluation.report.figures.forest import ForestPanel, Value, bars
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
-from evaluation.report.section import Missing, Part, Plate, Section
+from evaluation.report.section import Part, Plate, Section
+from evaluation.report.subjects import Measurement, measurements, missing
 
-_SUBJECTS = (("zoo-distortions", "demo models"), ("real-distortions", "real images"))
 _COPY = "jpeg-85"  # every run of copies has it, and none of distortions
 
 
@@ -22,16 +22,14 @@ def robustness(results: Results) -> Section:
             "100 % means that some queries became right that were wrong before."
         )
     ]
-    for name, subject_name in _SUBJECTS:
-        if name not in results:
-            parts.append(Missing(name, f"distortions, {subject_name}"))
-            continue
-        runs = results[name]["runs"]
+    for measured in measurements(results, "distortions"):
+        runs = measured.document["runs"]
         changed = [run for run in runs if not _copies(run)]
         copied = [run for run in runs if _copies(run)]
         for kind, some in (("distortions", changed), ("copies", copied)):
             if some:
-                parts += [_plate(name, kind, subject_name, some), *(_table(run) for run in some)]
+                parts += [_plate(measured, kind, some), *(_table(run) for run in some)]
+    parts += missing(results, "distortions", "distortions")
     return Section("distortions", "Distortions, and copies of the same image", parts)
 
 
@@ -39,19 +37,18 @@ def _copies(run: Document) -> bool:
     return any(row["distortion"] == _COPY for row in run["rows"])
 
 
-def _plate(name: str, kind: str, subject_name: str, runs: Sequence[Document]) -> Plate:
-    subject = name.partition("-")[0]
-    over = "characters" if subject == "zoo" else "prompts"
-    measured = (
-        f"Accuracy under each distortion as a share of the undistorted one, {subject_name}"
+def _plate(measured: Measurement, kind: str, runs: Sequence[Document]) -> Plate:
+    over = "prompts" if measured.real else "characters"
+    about = (
+        f"Accuracy under each distortion as a share of the undistorted one, {measured.title}"
         if kind == "distortions"
-        else f"How often a copy at another size or quality has the same answer, right or wrong, {subject_name}"
+        else f"How often a copy at another size or quality has the same answer, right or wrong, {measured.title}"
     )
     queries = runs[0]["queries"]
     return Plate(
-        f"{subject}-{kind}",
-        [name],
-        f"{measured}; {queries} queries by {runs[0]['sources']} sources, 95 % intervals over {over}.",
+        f"{measured.result.removesuffix('-distortions')}-{kind}",
+        [measured.result],
+        f"{about}; {queries} queries by {runs[0]['sources']} sources, 95 % intervals over {over}.",
         lambda: bars([_panel(kind, runs)]),
     )
 

@@ -12,6 +12,7 @@ from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
 from evaluation.report.section import Missing, Part, Plate, Section
+from evaluation.report.subjects import Measurement, in_figures, measurements, missing
 
 BEST = "best"
 LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")
@@ -137,55 +138,50 @@ def _notes(runs: Sequence[Document]) -> list[str]:
 
 def plugin(results: Results) -> Section:
     """What a trained method gains when its scores are fused with resynthesis."""
-    subjects = _plugged(results)
+    trained, simple = _plugged(results), measurements(results, "external-scores")
     parts: list[Part] = [
         text(
             "Scores of a trained method and of resynthesis, both as z-scores, are added up with a weight that is "
             "chosen on validation characters. arXiv 2403.01489 reports a gain of 3 to 5 points, the gray band."
         )
     ]
-    trained = [subject for subject in subjects if subject[0] == "zoo-t1"]
-    simple = [subject for subject in subjects if subject[0] != "zoo-t1"]
     if trained:
-        parts.append(_gained("plug-in", "each baseline of T1", trained))
-    if simple:
-        parts.append(_gained("plug-in-simple", "two simple methods, on CLIP features", simple))
-    parts += [_gain_table(title, rows) for _, title, rows in subjects]
+        parts.append(_gained("plug-in", "each baseline of T1", ["zoo-t1"], trained))
+    if shown := in_figures(simple):
+        names, rows = [each.result for each in shown], {_classes(each, each.short): each.rows for each in shown}
+        parts.append(_gained("plug-in-simple", "two simple methods, on CLIP features", names, rows))
+    titled = trained | {_classes(each, each.title): each.rows for each in simple}
+    parts += [_gain_table(title, rows) for title, rows in titled.items()]
     if "zoo-t1" not in results:
         parts.append(Missing("zoo-t1", "the gain of every trained baseline"))
-    if "zoo-external-scores" not in results:
-        parts.append(Missing("zoo-external-scores", "the gain of two simple methods"))
-    if "real-external-scores" not in results:
-        parts.append(Missing("real-external-scores", "the same on real images"))
+    parts += missing(results, "external-scores", "the gain of two simple methods")
     return Section("plug-in", "As a plug-in to a trained method", parts)
 
 
-def _plugged(results: Results) -> list[tuple[str, str, Sequence[Document]]]:
-    """(result, title, rows): of the baselines, of the simple methods, of real images."""
-    found = []
-    for run in results["zoo-t1"]["runs"] if "zoo-t1" in results else ():
-        if run.get("plugin"):
-            found.append(("zoo-t1", f"{len(run['sources'])} classes", run["plugin"]))
-    for name, title in (("zoo-external-scores", "demo models"), ("real-external-scores", "real images")):
-        if name in results:
-            found.append((name, f"{len(results[name]['about']['sources'])} classes, {title}", results[name]["rows"]))
-    return found
+def _plugged(results: Results) -> dict[str, Sequence[Document]]:
+    """Rows of T1's baselines by title."""
+    runs = results["zoo-t1"]["runs"] if "zoo-t1" in results else ()
+    return {f"{len(run['sources'])} classes": run["plugin"] for run in runs if run.get("plugin")}
 
 
-def _gained(name: str, methods: str, subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> Plate:
+def _classes(measured: Measurement, title: str) -> str:
+    return f"{len(measured.document['about']['sources'])} classes, {title}"
+
+
+def _gained(name: str, methods: str, of: Sequence[str], titled: Mapping[str, Sequence[Document]]) -> Plate:
     return Plate(
         name,
-        list(dict.fromkeys(result for result, _, _ in subjects)),
+        of,
         f"What resynthesis adds to {methods}: gain over the method alone, in percentage points, with 95 % intervals "
-        "over characters (real images: prompts).",
-        lambda: dots(_gains(subjects)),
+        "over characters (real images, made alike: prompts).",
+        lambda: dots(_gains(titled)),
     )
 
 
-def _gains(subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> list[ForestPanel]:
+def _gains(titled: Mapping[str, Sequence[Document]]) -> list[ForestPanel]:
     """A panel for each, with the same markers for the same shots."""
-    shots = sorted({row["shots"] for _, _, rows in subjects for row in rows})
-    return [_gain(title, rows, shots) for _, title, rows in subjects]
+    shots = sorted({row["shots"] for rows in titled.values() for row in rows})
+    return [_gain(title, rows, shots) for title, rows in titled.items()]
 
 
 def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> ForestPanel:

@@ -7,6 +7,7 @@ from evaluation.report.gather import Document, Results
 from evaluation.report.html import bullets, text
 from evaluation.report.section import Part, Section
 from evaluation.report.sections.shots import FORMS
+from evaluation.report.subjects import measurements
 
 
 def summary(results: Results) -> Section:
@@ -146,12 +147,17 @@ def _sources(document: Document) -> str:
 
 
 def _real(results: Results) -> list[str]:
-    if "real-images-per-source" not in results:
-        return []
-    document = results["real-images-per-source"]
-    rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
-    figures = [
-        f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])
-    ]
-    chance = percent(1 / len(document["about"]["sources"]))
-    return [f"Real images of three models, natural prompt: {', '.join(figures)}; chance {chance}."]
+    found = []
+    for measured in measurements(results, "images-per-source"):
+        if not measured.real:
+            continue
+        rows = [row for row in measured.rows if row["aggregate"] == "mean"]
+        figures = [
+            f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}"
+            for row in (rows[0], rows[-1])
+        ]
+        count = len(measured.document["about"]["sources"])
+        found.append(
+            f"{measured.heading}, {count} sources, natural prompt: {', '.join(figures)}; chance {percent(1 / count)}."
+        )
+    return found

@@ -9,21 +9,8 @@ from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import table, text
-from evaluation.report.section import Missing, Part, Plate, Section
-
-_SUBJECTS = {"zoo": "demo models", "real": "real images"}
-
-
-def _measured(results: Results, part: str) -> dict[str, Document]:
-    return {subject: results[name] for subject in _SUBJECTS if (name := f"{subject}-{part}") in results}
-
-
-def _missing(results: Results, part: str, what: str) -> list[Part]:
-    return [
-        Missing(f"{subject}-{part}", f"{what}, {label}")
-        for subject, label in _SUBJECTS.items()
-        if f"{subject}-{part}" not in results
-    ]
+from evaluation.report.section import Part, Plate, Section
+from evaluation.report.subjects import Measurement, in_figures, measurements, missing
 
 
 def _chance(document: Document) -> float:
@@ -32,39 +19,49 @@ def _chance(document: Document) -> float:
 
 def images_per_source(results: Results) -> Section:
     """γ: accuracy against images and seconds, by mean, max and median."""
-    found = _measured(results, "images-per-source")
+    found = measurements(results, "images-per-source")
     parts: list[Part] = [
         text(
             "Each source generates γ images. Its distance is the mean over them, as in arXiv 2403.01489, or the "
             "nearest (max similarity), or the median."
         )
     ]
-    if found:
-        names = [f"{subject}-images-per-source" for subject in found]
+    if shown := in_figures(found):
         parts.append(
             Plate(
                 "images-per-source",
-                names,
+                [each.result for each in shown],
                 "Accuracy against the number of images of a query, and against its seconds where they were measured "
-                "(sources one after another on the processor); 95 % intervals over characters, real images: prompts.",
-                lambda: curves([panel for subject, each in found.items() for panel in _gamma(subject, each)], top=1),
+                "(sources one after another on the processor); 95 % intervals over characters, real images (made "
+                "alike): prompts.",
+                lambda: curves([panel for each in shown for panel in _gamma(each)], top=1),
             )
         )
-    parts += [_gamma_table(subject, each) for subject, each in found.items()]
+    parts += [_gamma_table(each) for each in found]
     return Section(
-        "gamma", "γ, the generated images of each source", [*parts, *_missing(results, "images-per-source", "γ")]
+        "gamma", "γ, the generated images of each source", [*parts, *missing(results, "images-per-source", "γ")]
     )
 
 
-def _gamma(subject: str, document: Document) -> list[CurvePanel]:
+def _gamma(measured: Measurement) -> list[CurvePanel]:
+    document, title = measured.document, measured.short
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
-    sources, label = len(document["about"]["sources"]), _SUBJECTS[subject]
+    sources = len(document["about"]["sources"])
     images = {count: count * sources for count in sorted({row["images_per_source"] for row in document["rows"]})}
-    panels = [CurvePanel(f"{label}", "images generated", _by_aggregate(document, images), list(images.values()))]
+    panels = [CurvePanel(title, "images generated", _by_aggregate(document, images), list(images.values()))]
     if spent:
-        seconds = {count: round(value, 1) for count, value in spent.items()}
-        panels.append(CurvePanel(label, "seconds of a query", _by_aggregate(document, spent), list(seconds.values())))
+        ticks = _apart([round(value, 1) for value in spent.values()])
+        panels.append(CurvePanel(title, "seconds of a query", _by_aggregate(document, spent), ticks))
     return [CurvePanel(each.title, each.axis, each.curves, each.ticks, chance=_chance(document)) for each in panels]
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Without those whose labels would overlap the one before."""
+    kept: list[float] = []
+    for tick in sorted(ticks):
+        if not kept or tick > 1.3 * kept[-1]:
+            kept.append(tick)
+    return kept
 
 
 def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> dict[str, Sequence[Point]]:
@@ -79,7 +76,8 @@ def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> d
     }
 
 
-def _gamma_table(subject: str, document: Document) -> Markup:
+def _gamma_table(measured: Measurement) -> Markup:
+    document = measured.document
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
     rows = [
         [
@@ -91,16 +89,17 @@ def _gamma_table(subject: str, document: Document) -> Markup:
         ]
         for row in document["rows"]
     ]
-    return table(["setting", "accuracy", "over the mean, points", "images", "seconds"], rows, _about(subject, document))
+    return table(["setting", "accuracy", "over the mean, points", "images", "seconds"], rows, _about(measured))
 
 
-def _about(subject: str, document: Document) -> str:
+def _about(measured: Measurement) -> str:
+    document = measured.document
     about = document["about"]
     setting = [f"γ = {document['images_per_source']}"] if "images_per_source" in document else []
     setting += [str(document["distance"])] if "distance" in document else []
     return ", ".join(
         [
-            f"{_SUBJECTS[subject].capitalize()}: {len(about['sources'])} sources",
+            f"{measured.heading}: {len(about['sources'])} sources",
             f"{about['queries']} queries",
             f"{about['embedder']}",
             *setting,
@@ -112,20 +111,20 @@ def _about(subject: str, document: Document) -> str:
 
 def distances(results: Results) -> Section:
     """Every distance on the same generated images, features and pixels."""
-    found = _measured(results, "distances")
+    found = measurements(results, "distances")
     parts: list[Part] = [
         text("Distances on embeddings, SSIM on pixels, and the hybrid of both, on the same generated images.")
     ]
-    if found:
+    if shown := in_figures(found):
         parts.append(
             Plate(
                 "distances",
-                [f"{subject}-distances" for subject in found],
-                "Accuracy by distance with 95 % intervals; the dashed line is chance.",
-                lambda: dots([_panel(_SUBJECTS[name], each, "distance") for name, each in found.items()]),
+                [each.result for each in shown],
+                "Accuracy by distance with 95 % intervals, real images made alike; the dashed line is chance.",
+                lambda: dots([_panel(each.short, each.document, "distance") for each in shown]),
             )
         )
-    for subject, document in found.items():
+    for measured in found:
         rows = [
             [
                 row["distance"],
@@ -133,40 +132,43 @@ def distances(results: Results) -> Section:
                 points(row["over_cosine"], row["over_cosine_interval_95"]),
                 f"{row['roc_auc']:.3f}",
             ]
-            for row in document["rows"]
+            for row in measured.rows
         ]
         head = ["distance", "accuracy", "over cosine, points", "macro ROC-AUC"]
-        parts.append(table(head, rows, _about(subject, document)))
-        if subject == "real" and "recall" in document["rows"][0]:
-            parts.append(_by_model(document))
-    return Section("distances", "Distances", [*parts, *_missing(results, "distances", "distances")])
+        parts.append(table(head, rows, _about(measured)))
+        if measured.real and "recall" in measured.rows[0]:
+            parts.append(_by_model(measured))
+    return Section("distances", "Distances", [*parts, *missing(results, "distances", "distances")])
 
 
-def _by_model(document: Document) -> Markup:
+def _by_model(measured: Measurement) -> Markup:
     """The demo models' recall stands in their confusion matrices."""
+    document = measured.document
     rows = [
         [row["distance"], *(percent(share, row["recall_interval_95"][name]) for name, share in row["recall"].items())]
         for row in document["rows"]
     ]
     models = list(document["rows"][0]["recall"])
-    return table(["distance", *models], rows, "Real images: accuracy by the model that generated them, natural prompt.")
+    return table(
+        ["distance", *models], rows, f"{measured.heading}: accuracy by the model that generated them, natural prompt."
+    )
 
 
 def embedders(results: Results) -> Section:
     """Feature spaces on the same images."""
-    found = _measured(results, "embedders")
+    found = measurements(results, "embedders")
     parts: list[Part] = [text("Other feature spaces: layers of the same model, its ONNX copy, other models.")]
-    if found:
+    if shown := in_figures(found):
         parts.append(
             Plate(
                 "embedders",
-                [f"{subject}-embedders" for subject in found],
-                "Accuracy by embedder with 95 % intervals over characters, real images: prompts; the dashed line is "
-                "chance.",
-                lambda: dots([_spaces(_SUBJECTS[name], each) for name, each in found.items()]),
+                [each.result for each in shown],
+                "Accuracy by embedder with 95 % intervals over characters, real images (made alike): prompts; "
+                "the dashed line is chance.",
+                lambda: dots([_spaces(each.short, each.document) for each in shown]),
             )
         )
-    for subject, document in found.items():
+    for measured in found:
         rows = [
             [
                 _space(row["embedder"]),
@@ -175,12 +177,12 @@ def embedders(results: Results) -> Section:
                 percent(row["accuracy"], row["interval_95"]),
                 percent(row["same_answer_as_first"]),
             ]
-            for row in document["rows"]
+            for row in measured.rows
         ]
         head = ["embedder", "numbers", "γ", "accuracy", "same answer as the first"]
-        about = f"{_SUBJECTS[subject].capitalize()}: {document['sources']} sources, {document['queries']} queries."
+        about = f"{measured.heading}: {measured.document['sources']} sources, {measured.document['queries']} queries."
         parts.append(table(head, rows, about))
-    return Section("embedders", "Embedders", [*parts, *_missing(results, "embedders", "feature spaces")])
+    return Section("embedders", "Embedders", [*parts, *missing(results, "embedders", "feature spaces")])
 
 
 def _space(ref: str) -> str:

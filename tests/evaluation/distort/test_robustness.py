@@ -64,7 +64,8 @@ def test_the_command_reports_shares_with_intervals(
     out, table, store = tmp_path / "out.json", tmp_path / "out.md", tmp_path / "store"
     common = f"distortions {folder} --embedder fake: --store {store} --out {out} --markdown {table}"
     assert (
-        main(f"{common} --images-per-source 1,2 --distortions grayscale,size-50 --captioner fake:prefix=it".split()) == 0
+        main(f"{common} --images-per-source 1,2 --distortions grayscale,size-50 --captioner fake:prefix=it".split())
+        == 0
     )
     runs = json.loads(out.read_text())["runs"]
     assert [(run["images_per_source"], run["rows"][0]["distortion"]) for run in runs] == [

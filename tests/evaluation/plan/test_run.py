@@ -99,5 +99,10 @@ def test_the_plan_says_what_there_is_to_do(tmp_path: Path, capsys: pytest.Captur
     assert lines[2].split()[2:] == ["zoo-evaluate-10", "python", "-m", "evaluation", "evaluate", *lines[2].split()[7:]]
     assert lines[2].endswith("zoo-amused,zoo-pixel --check")
     assert main(["all", "--real", str(tmp_path)]) == 2
-    assert main(["all", "--list", "--real", str(tmp_path), "--real-embedder", "onnx"]) == 0
-    assert "real-images-per-source" in capsys.readouterr().out
+    assert main(["all", "--list", "--real", str(tmp_path / "real-five"), "--real-embedder", "onnx"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "real-five-" in line.split()[2]]
+    parts = ["distances", "images-per-source", "external-scores", "embedders"]
+    assert [(line.split()[2].removeprefix("real-five-"), "--alike" in line) for line in lines] == [
+        *((f"alike-{part}", True) for part in (*parts, "distortions")),
+        *((f"as-they-are-{part}", False) for part in parts),
+    ]

@@ -84,7 +84,7 @@ def test_what_was_not_run_is_named(measured: Path, tmp_path: Path) -> None:
     assert len(read.images) == 1
     for missing in ("zoo-captions", "zoo-evaluate-*", "zoo-examples", "zoo-distortions", "dataset"):
         assert f"python -m evaluation all --steps '{missing}'" in read.words
-    assert "--steps real-external-scores --real FOLDER" in read.words
+    assert "--steps 'real-*-external-scores' --real FOLDER" in read.words
     assert "Measured on 2026-11-27." in read.words
     assert "python -m evaluation t1 '<set>'" in read.words
     assert "slow & deep, untrained start" in read.words
@@ -142,6 +142,29 @@ def test_the_summary_says_who_crosses(measured: Path) -> None:
     assert "meek never up to 10" in text
     assert "slow &amp; deep" not in text
     assert "linear" not in text
+
+
+def test_real_images_stand_by_folder_and_form(tmp_path: Path) -> None:
+    """Each folder, made alike or not, has a sentence and a table of its own."""
+    row = {
+        "images_per_source": 1,
+        "aggregate": "mean",
+        "images": 2,
+        "over_mean": 0.0,
+        "over_mean_interval_95": [0.0, 0.0],
+    }
+    for form, accuracy in (("alike", 0.5), ("as-they-are", 0.9)):
+        about = {"subject": "five", "alike": form == "alike", "sources": ["a", "b"], "queries": 8, "embedder": "clip@1"}
+        document = {"about": about | {"groups": 2, "intervals_over": "prompts"}, "distance": "cosine", "seconds": {}}
+        document["rows"] = [row | point(accuracy)]
+        (tmp_path / f"real-five-{form}-images-per-source.json").write_text(json.dumps(document))
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    read = Reading((tmp_path / "out" / "index.html").read_text())
+    figures = ", 2 sources, natural prompt: γ = 1"
+    assert f"Real images (five, made alike){figures} 50.0 % (45.0 to 55.0)" in read.words
+    assert f"Real images (five, as they are){figures} 90.0 % (85.0 to 95.0)" in read.words
+    assert "Real images (five, made alike): 2 sources, 8 queries, clip@1, cosine" in read.words
+    assert "--steps 'real-*-images-per-source'" not in read.words
 
 
 def test_a_wrong_answer_is_explained_by_its_figures() -> None:
