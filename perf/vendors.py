@@ -123,7 +123,7 @@ def vendor_service(
 ) -> Iterator[tuple[Stack, Halls]]:
     """The vendors, and a service that is warm and has them as its sources."""
     settings = {
-        "OUTBOUND__ALLOW": '["127.0.0.1"]',
+        "EGRESS__ALLOW": '["127.0.0.1"]',
         **{f"VENDOR_KEYS__{vendor.upper()}": f"stub-key-of-{vendor}" for vendor in _PATHS},
         **(environment or {}),
     }

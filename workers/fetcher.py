@@ -5,7 +5,7 @@ Threads of its own, because an address may take its time while the pool has rank
 
 from pathlib import Path
 
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.intake.decode import Decoded
 from app.settings import Settings
 from workers.children import Children
@@ -19,12 +19,12 @@ class Fetcher:
 
     def __init__(self, settings: Settings, children: Children) -> None:
         self._max_bytes = settings.intake.max_bytes
-        self._outbound = Outbound(settings.outbound)
+        self._outbound = EgressClient(settings.egress)
         self._children = children
         self.soon = WaitThreads("fetch", _FETCHES_AT_ONCE)
 
     def fetch(self, url: str, upload: Path) -> Decoded:
-        """Writes what the address holds to a file. Raises what `Outbound.fetch` and `Decoders.inspect` raise."""
+        """Writes what the address holds to a file. Raises what `EgressClient.fetch` and `Decoders.inspect` raise."""
         with upload.open("wb") as file:
             self._outbound.fetch(url, file, max_bytes=self._max_bytes)
         return self._children.inspect(upload)

@@ -1,6 +1,6 @@
-"""Whether one more job can be taken, judged before its image is read: what waits is counted once a second.
+"""Whether one more job can be accepted, decided before its image is read: open jobs are counted once a second.
 
-This turns most of a flood away cheaply. A tenant's limit is kept exactly only where the job is committed.
+This refuses most of a flood cheaply. A tenant's limit is enforced exactly only where the job is committed.
 """
 
 import time
@@ -22,7 +22,7 @@ _FRESH_SECONDS = 1.0
 
 
 class Capacity:
-    """Knows how long the queues are. All methods belong to the event loop."""
+    """The length of the queues. All methods belong to the event loop."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -34,19 +34,19 @@ class Capacity:
         self._measuring = Lock()
 
     async def check(self, caller: Identity, jobs: int = 1) -> None:
-        """Raises ReducedCapacity when the queues are too long, QuotaExceeded when the tenant has its share in them."""
+        """Raises ReducedCapacity while the queues are too long, QuotaExceeded where the tenant has too many open jobs."""
         load = await self._current()
         if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
             raise queues_too_long(self._max_open)
         limit = caller.concurrent_jobs or self._concurrent_jobs
-        # A second is long for a caller that waits for one job to end before it hands in the next.
+        # A count that is a second old would refuse a caller that submits a job as soon as another has ended.
         if load.by_tenant.get(caller.tenant_id, 0) >= limit and await to_thread.run_sync(
             self._is_full, caller.tenant_id, limit
         ):
             raise too_many_jobs()
 
     async def forget(self) -> None:
-        """Has the load measured anew when it is asked for next."""
+        """The next check measures the load anew."""
         self._measure_at = 0.0
 
     async def _current(self) -> OpenJobs:
@@ -55,7 +55,7 @@ class Capacity:
                 if time.monotonic() >= self._measure_at:
                     try:
                         self._load = await to_thread.run_sync(self._measure)
-                    except SQLAlchemyError as error:  # accepting will meet it, too, and say so
+                    except SQLAlchemyError as error:  # accepting the job will raise it, too
                         log.warning("postgres_unavailable", error=type(error).__name__)
                     self._measure_at = time.monotonic() + _FRESH_SECONDS
         return self._load

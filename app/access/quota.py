@@ -1,6 +1,6 @@
-"""The limits on how much may be asked, as answers say them: `RateLimit` fields, and the problems of who passed one.
+"""Limits in responses: the `RateLimit` headers, and the errors of a request that exceeds a limit.
 
-The fields are those of draft-ietf-httpapi-ratelimit-headers-11; so are the problems' types.
+Headers and problem types are those of draft-ietf-httpapi-ratelimit-headers-11.
 """
 
 from functools import lru_cache
@@ -9,44 +9,44 @@ from app.access.rates import WINDOW, Allowance
 from app.errors import QuotaExceeded, ReducedCapacity
 
 POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
-# Seconds after which it is worth asking again whether a place is free.
-_PLACE_WAIT = 1
+# Seconds after which to try again.
+_JOBS_WAIT = 1
 _QUEUE_WAIT = 5
 
 
 @lru_cache
 def policies(requests_per_minute: int, concurrent_jobs: int) -> str:
-    """What a key is held to."""
+    """The limits of a key."""
     return f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests"'
 
 
-def left(allowance: Allowance) -> str:
-    """What is left of the requests."""
+def remaining(allowance: Allowance) -> str:
+    """The remaining requests of a key."""
     return f'"requests";r={allowance.remaining};t={allowance.reset}'
 
 
 def too_many_requests(allowance: Allowance) -> QuotaExceeded:
-    """For a key that has made its requests."""
+    """The error of a key that has used up its requests."""
     return QuotaExceeded(
-        f"The key has made its {allowance.limit:,} requests of this minute; try again when the next one begins.",
+        f"The key has used its {allowance.limit:,} requests of this minute; try again in the next one.",
         headers={"Retry-After": str(allowance.reset)},
         **{"violated-policies": ["requests"]},
     )
 
 
 def too_many_jobs() -> QuotaExceeded:
-    """For a tenant that has its number of open jobs."""
+    """The error of a tenant that has as many open jobs as it may have."""
     return QuotaExceeded(
-        "As many jobs as are allowed at once have not ended; hand in the next one when one of them has.",
-        headers={"Retry-After": str(_PLACE_WAIT), LIMIT: f'"jobs";r=0;t={_PLACE_WAIT}'},
+        "The tenant has as many open jobs as it may have; submit the next one when one of them has ended.",
+        headers={"Retry-After": str(_JOBS_WAIT), LIMIT: f'"jobs";r=0;t={_JOBS_WAIT}'},
         **{"violated-policies": ["jobs"]},
     )
 
 
 def queues_too_long(max_open: int) -> ReducedCapacity:
-    """For everybody, when more waits than can be done."""
+    """The error of every caller while the queues are too long."""
     return ReducedCapacity(
-        "More jobs are waiting than can be done soon; try again later.",
+        "Too many jobs are queued; try again later.",
         headers={
             "Retry-After": str(_QUEUE_WAIT),
             POLICY: f'"queue";q={max_open};qu="concurrent-requests"',

@@ -1,10 +1,10 @@
-"""What a key may be good for."""
+"""The scopes of API keys."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """One thing that a key may do; a key has a set of them."""
+    """A permission; a key has a set of them, and none implies another."""
 
     SUBMIT = "submit"
     READ = "read"

@@ -31,9 +31,9 @@ from app.jobs import idempotency
 from app.jobs.admission import fits
 from app.jobs.insertion import NewJob, NewSource, accept
 from app.jobs.snapshots import Snapshots
-from app.queue.messenger import Messenger
+from app.queue.broker import Messenger
 from app.queue.steps import notify_step, stage_step
-from app.settings import OutboundSettings, Settings
+from app.settings import EgressSettings, Settings
 from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.webhooks.receivers import receiver_rules
 from attribution.catalog import Catalog
@@ -100,7 +100,7 @@ class Intake:
         self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
-        self._outbound = settings.outbound
+        self._outbound = settings.egress
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
         self._generated_images = generated_images
@@ -174,7 +174,7 @@ class Intake:
 
     def requeue(self, accepted: Iterable[JobDocument]) -> None:
         """Has the workers told. Should that fail, the sweep does."""
-        self._messenger.soon(
+        self._messenger.enqueue(
             stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
         )
 
@@ -275,7 +275,7 @@ def _with_generated_images(source: NewSource, generated_images: Sequence[StoredB
     )
 
 
-def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:
+def _checked(url: str | None, member: str, rules: EgressSettings) -> str | None:
     """The address in its normal form. Raises AddressRefused that points at the member."""
     if url is None:
         return None

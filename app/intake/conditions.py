@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from app.errors import InvalidRequest, MalformedRequest
+from app.settings import parse_duration
 
 MAX_KEY_LENGTH = 255
 # A structured-field string (RFC 9651, 3.3.3), or bare as most clients send it.
@@ -18,8 +19,6 @@ _HOURS = f"24h|(?:2[0-3]|1[0-9]|[1-9])h(?:{_UP_TO_59}m)?(?:{_UP_TO_59}s)?"
 _MINUTES = f"[1-9][0-9]{{0,2}}m(?:{_UP_TO_59}s)?"
 _SECONDS = "(?:86400|86[0-3][0-9]{2}|8[0-5][0-9]{3}|[1-7][0-9]{4}|[1-9][0-9]{1,3}|[5-9])s?"
 DURATION_PATTERN = f"^(?:{_HOURS}|{_MINUTES}|{_SECONDS})$"
-_PART = re.compile("([0-9]+)([hms]?)")
-_UNITS = {"h": 3_600, "m": 60, "s": 1, "": 1}
 
 
 def read_idempotency_key(given: Sequence[str]) -> str | None:
@@ -44,4 +43,4 @@ def read_cancel_after(given: str | None) -> timedelta | None:
         raise InvalidRequest(
             "The header Cancel-After cannot be taken.", errors=[{"detail": detail, "parameter": "Cancel-After"}]
         )
-    return timedelta(seconds=sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(given)))
+    return parse_duration(given.strip())

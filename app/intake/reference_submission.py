@@ -15,7 +15,7 @@ from app.intake.uploaded_references import UploadedReference
 from app.jobs import reference_repository
 from app.jobs.repository import sources_of
 from app.jobs.snapshots import Snapshots
-from app.queue.messenger import Messenger
+from app.queue.broker import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.vendors.budget import spent
 
@@ -56,7 +56,7 @@ class ReferenceSubmission:
             log.info(
                 "references_added", job_id=str(job_id), source=brought.source, generated_images=len(generated_images)
             )
-            self._messenger.soon([sources_step(job_id, REFERENCE_QUEUE)])
+            self._messenger.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
         return document
 
     def _look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:

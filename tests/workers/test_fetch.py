@@ -35,7 +35,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture
 def here(bench: Make) -> Bench:
     """A worker that may fetch from loopback."""
-    return bench(THREE, outbound={"allow": ["127.0.0.1"], "total_timeout": 2}, job={"attempts": 2})
+    return bench(THREE, egress={"allow": ["127.0.0.1"], "total_timeout": 2}, job={"attempts": 2})
 
 
 def problem(here: Bench, job_id: uuid.UUID) -> dict[str, Any]:
@@ -199,10 +199,10 @@ def test_one_slow_address_does_not_keep_the_pool(here: Bench, site: Site) -> Non
         go_on.wait(10)
         done.append("first")
 
-    here.process.fetcher.soon(work)
+    here.process.fetcher.enqueue(work)
     assert begun.wait(5)
     for _ in range(40):
-        here.process.fetcher.soon(lambda: done.append("late") if go_on.wait(10) else None)
+        here.process.fetcher.enqueue(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
     time.sleep(0.1)

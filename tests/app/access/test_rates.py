@@ -9,7 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from app.access.rates import Allowance, RateLimits
-from app.api.answers import connect_async_redis
+from app.api.job_responses import connect_async_redis
 from app.settings import RedisSettings, Settings
 
 NOBODY = "redis://127.0.0.1:9/0"

@@ -71,7 +71,7 @@ def test_an_accepted_job_is_counted_and_waits(client: TestClient) -> None:
     """Acceptance, the queue that it waits in and for how long; and stores that answer."""
     before = samples(client).get(("attribution_jobs_total", "accepted"), 0)
     assert client.post("/attribute", files={"image": encoded()}).status_code == 202
-    client.app_state["gauges"][0]._looked_at = 0.0  # what was seen a moment ago is not looked at again
+    client.app_state["gauges"][0]._read_at = 0.0  # not what was read a moment ago looked at again
     after = samples(client)
     assert after["attribution_jobs_total", "accepted"] == before + 1
     assert after["attribution_jobs_open", "screening"] == 1

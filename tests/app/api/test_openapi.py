@@ -10,8 +10,8 @@ from fastapi.openapi.models import OpenAPI
 from fastapi.testclient import TestClient
 
 from app.api.batch import MAX_ITEMS
-from app.api.examples import PIXEL
 from app.api.openapi import Problem
+from app.api.openapi_bodies import PIXEL
 from app.api.problems import problem_types
 from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument

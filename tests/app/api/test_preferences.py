@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.preferences import Preferences, read_preferences
+from app.api.long_polling import Preferences, read_preferences
 
 
 @pytest.mark.parametrize(

@@ -379,7 +379,7 @@ def test_what_is_brought_has_the_same_caps(start: Callable[..., TestClient], cli
     announced = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}
     assert client.post(f"{waiting}/references/fox", content=b"", headers=announced).status_code == 413
     narrow = start(intake={"concurrent_uploads": 1})
-    narrow.app_state["uploads"].acquire_nowait()
+    narrow.app_state["upload_slots"].acquire_nowait()
     assert problem(bring(narrow, waiting, ONE)) == (503, "overloaded")
 
 

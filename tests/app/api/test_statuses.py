@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
 from app.db.database import Database
-from tests.app.api.test_access import ASKS, OWNED, REST
+from tests.app.api.test_access import ENDPOINTS, OWNED, REST
 from tests.app.images import encoded
 
 BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
@@ -47,7 +47,7 @@ def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient],
     client = start(access={"key_cache": timedelta(seconds=10)})
     assert client.get("/sources").status_code == 200  # the caller is known from now on
     cut_off(client)
-    for operation, (_, asked) in ASKS.items():
+    for operation, (_, asked) in ENDPOINTS.items():
         with subtests.test(operation):
             method, path = path_of(operation)
             answer = client.request(method, path, **(OTHERWISE.get(operation) or asked))

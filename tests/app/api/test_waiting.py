@@ -39,7 +39,7 @@ def test_a_get_that_waits_is_answered_by_the_end(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots
 ):
     """Long before its time is over, with the end and what was applied."""
-    served, job_id = serve(waiting={"check_every": 60 * _SECOND}), accept(database)
+    served, job_id = serve(long_polling={"check_every": 60 * _SECOND}), accept(database)
     later(0.5, end, database, snapshots, job_id)
     before = time.monotonic()
     answer = get(served, job_id, "wait=30")
@@ -62,7 +62,7 @@ def test_a_get_whose_time_is_over_shows_the_job_as_it_stands(serve: Callable[...
 
 def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
     """On one process; half of them for one job, the others for one each, and none after a look at Postgres."""
-    served = serve(waiting={"check_every": 60 * _SECOND})
+    served = serve(long_polling={"check_every": 60 * _SECOND})
     shared, own = accept(database), [accept(database) for _ in range(100)]
 
     async def wait() -> list[tuple[float, dict[str, Any]]]:
@@ -92,7 +92,7 @@ def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], da
 def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], database: Database):
     """Postgres is asked every now and then, in one question for all."""
     nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
-    served, job_id = serve(redis=nobody, waiting={"check_every": 0.3 * _SECOND}), accept(database)
+    served, job_id = serve(redis=nobody, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     before = time.monotonic()
     answer = get(served, job_id, "wait=30")
@@ -102,7 +102,7 @@ def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], d
 
 def test_an_end_that_nobody_announced_is_found(serve: Callable[..., Served], database: Database):
     """A worker that died between its commit and its message keeps nobody waiting; a stale snapshot is not believed."""
-    served, job_id = serve(waiting={"check_every": 0.3 * _SECOND}), accept(database)
+    served, job_id = serve(long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
 
@@ -111,7 +111,7 @@ def test_waiting_goes_on_when_redis_was_away_for_a_while(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Any
 ):
     """The subscription is made again when its connection is lost."""
-    served = serve(waiting={"check_every": 60 * _SECOND})
+    served = serve(long_polling={"check_every": 60 * _SECOND})
     assert get(served, accept(database)).status_code == 200
     redis.client_kill_filter(_type="pubsub")
     deadline = time.monotonic() + 10
@@ -125,7 +125,7 @@ def test_waiting_goes_on_when_redis_was_away_for_a_while(
 
 def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., Served], database: Database):
     """As if they had not asked, and without being told otherwise; a client that goes away frees its place."""
-    served, job_id = serve(waiting={"waiters": 1}), accept(database)
+    served, job_id = serve(long_polling={"waiters": 1}), accept(database)
     with pytest.raises(httpx.ReadTimeout):
         served.client.get(f"/attribute/{job_id}", headers={"prefer": "wait=60"}, timeout=0.5)
     first = threading.Thread(target=get, args=(served, job_id, "wait=3"))
@@ -200,7 +200,7 @@ def test_what_the_caller_has_is_not_sent_again(serve: Callable[..., Served], dat
 
 def test_waiting_for_a_change_ends_with_the_next_stage(serve: Callable[..., Served], database: Database):
     """`Prefer: wait` with `If-None-Match`: progress is an answer, and none in time is a 304."""
-    served, job_id = serve(waiting={"look_every": 0.1 * _SECOND}), accept(database)
+    served, job_id = serve(long_polling={"poll_every": 0.1 * _SECOND}), accept(database)
     tag = get(served, job_id).headers["etag"]
     same = get(served, job_id, "wait=1", if_none_match=tag)
     assert (same.status_code, same.headers["preference-applied"]) == (304, "wait=1")

@@ -128,7 +128,7 @@ def test_only_public_https_addresses_are_told(client: TestClient, url: str):
 
 def test_an_operator_may_allow_what_is_not_encrypted(start: Callable[..., TestClient]):
     """For a demonstration on one machine."""
-    client = start(webhooks={"allow_http": True}, outbound={"allow": ("127.0.0.1",)})
+    client = start(webhooks={"allow_http": True}, egress={"allow": ("127.0.0.1",)})
     assert client.post("/webhooks", json={"url": "http://127.0.0.1:9000/"}).status_code == 201
 
 

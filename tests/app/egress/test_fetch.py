@@ -11,18 +11,18 @@ import pytest
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Script, Site, reply
 
-from app.egress import Fetched, Outbound
+from app.egress import Fetched, EgressClient
 from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
 
 
-def fetch(client: Outbound, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:
+def fetch(client: EgressClient, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:
     """The bytes, and what is said about them."""
     into = io.BytesIO()
     fetched = client.fetch(url, into, max_bytes=max_bytes)
     return into.getvalue(), fetched
 
 
-def test_an_image_is_fetched(client: Outbound, site: Site) -> None:
+def test_an_image_is_fetched(client: EgressClient, site: Site) -> None:
     """Bytes, type and place; and the request carries nothing but what it must."""
     site.answers["/cat?size=1"] = reply(b"meow", content_type="Image/PNG; q=1", set_cookie="a=b")
     url = site.url("/cat?size=1")
@@ -63,7 +63,7 @@ def test_the_environment_names_no_proxy(make_client: MakeClient, site: Site, mon
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_followed(client: Outbound, site: Site, status: int) -> None:
+def test_redirects_are_followed(client: EgressClient, site: Site, status: int) -> None:
     """Relative and absolute, and none of their cookies or bodies come along."""
     site.answers["/a"] = reply(b"x" * 5_000, status, location="b?c=d#e", set_cookie="a=b")
     site.answers["/b?c=d"] = reply(b"", status, location=site.url("/cat"))
@@ -72,7 +72,7 @@ def test_redirects_are_followed(client: Outbound, site: Site, status: int) -> No
     assert all(request.headers["cookie"] is None for request in site.requests)
 
 
-def test_redirects_end(client: Outbound, site: Site) -> None:
+def test_redirects_end(client: EgressClient, site: Site) -> None:
     """A loop is left after as many as the setting says."""
     site.answers["/"] = reply(status=302, location="/")
     with pytest.raises(FetchFailed, match="more than 5 times"):
@@ -81,7 +81,7 @@ def test_redirects_end(client: Outbound, site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 403, 404, 410, 418])
-def test_a_refusal_is_final(client: Outbound, site: Site, status: int) -> None:
+def test_a_refusal_is_final(client: EgressClient, site: Site, status: int) -> None:
     """Asking again would be answered the same."""
     site.answers["/"] = reply(status=status)
     with pytest.raises(FetchFailed, match=str(status)) as refused:
@@ -90,7 +90,7 @@ def test_a_refusal_is_final(client: Outbound, site: Site, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_bad_moment_may_pass(client: Outbound, site: Site, status: int) -> None:
+def test_a_bad_moment_may_pass(client: EgressClient, site: Site, status: int) -> None:
     """The stage may be tried again."""
     site.answers["/"] = reply(b"later", status)
     with pytest.raises(AddressUnavailable, match=str(status)) as refused:
@@ -98,7 +98,7 @@ def test_a_bad_moment_may_pass(client: Outbound, site: Site, status: int) -> Non
     assert not refused.value.permanent
 
 
-def test_the_cap_is_the_last_byte_taken(client: Outbound, site: Site) -> None:
+def test_the_cap_is_the_last_byte_taken(client: EgressClient, site: Site) -> None:
     """Exactly as many as allowed are fine; one more is announced in vain."""
     site.answers["/"] = reply(b"x" * 1_000)
     assert fetch(client, site.url())[1].size == 1_000
@@ -109,7 +109,7 @@ def test_the_cap_is_the_last_byte_taken(client: Outbound, site: Site) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"Content-Length: 99999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_bytes_without_end_are_cut_off(client: Outbound, site: Site, head: bytes) -> None:
+def test_bytes_without_end_are_cut_off(client: EgressClient, site: Site, head: bytes) -> None:
     """Whatever length is announced, or none: no more than the cap is kept, and the rest is not listened to."""
 
     def pour(channel: socket.socket) -> None:
@@ -138,14 +138,14 @@ def test_bytes_without_end_are_cut_off(client: Outbound, site: Site, head: bytes
         b"",
     ],
 )
-def test_broken_answers_are_no_images(client: Outbound, site: Site, answer: bytes) -> None:
+def test_broken_answers_are_no_images(client: EgressClient, site: Site, answer: bytes) -> None:
     """A body that ends early or a server that does not speak HTTP."""
     site.answers["/"] = lambda channel: channel.sendall(answer)
     with pytest.raises(AddressUnavailable):
         fetch(client, site.url())
 
 
-def test_a_length_that_is_too_short_is_believed(client: Outbound, site: Site) -> None:
+def test_a_length_that_is_too_short_is_believed(client: EgressClient, site: Site) -> None:
     """What follows belongs to no answer, least of all to the next request's."""
     site.answers["/"] = reply(b"image and smuggled", content_length="5")
     site.answers["/next"] = reply(b"next")
@@ -155,7 +155,7 @@ def test_a_length_that_is_too_short_is_believed(client: Outbound, site: Site) ->
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
-def test_a_bomb_is_not_unpacked(client: Outbound, site: Site, encoding: str) -> None:
+def test_a_bomb_is_not_unpacked(client: EgressClient, site: Site, encoding: str) -> None:
     """A megabyte of zeros in a kilobyte: compressed bodies are not asked for, and not taken."""
     site.answers["/"] = reply(gzip.compress(bytes(1_000_000)), content_encoding=encoding)
     with pytest.raises(FetchFailed, match="compressed"):

@@ -15,7 +15,7 @@ import pytest
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Site, reply
 
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, ServiceError
 
 PUBLIC = "93.184.215.14"
@@ -223,7 +223,7 @@ def canary(site: Site, monkeypatch: pytest.MonkeyPatch) -> Canary:
     return canary
 
 
-def attempt(client: Outbound, url: str) -> list[ServiceError]:
+def attempt(client: EgressClient, url: str) -> list[ServiceError]:
     """What fetching and posting end with."""
     with pytest.raises(ServiceError) as fetching:
         client.fetch(url, io.BytesIO(), max_bytes=1_000)
