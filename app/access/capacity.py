@@ -34,7 +34,7 @@ class Capacity:
         self._measuring = Lock()
 
     async def check(self, caller: Identity, jobs: int = 1) -> None:
-        """Raises ReducedCapacity while the queues are too long, QuotaExceeded where the tenant has too many open jobs."""
+        """Raises ReducedCapacity while the queues are too long, QuotaExceeded above the tenant's limit of open jobs."""
         load = await self._current()
         if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
             raise queues_too_long(self._max_open)

@@ -1,8 +1,8 @@
 """The format of an API key: `wd_<prefix>_<secret>`. Only its hash is stored.
 
 The prefix identifies a key to people and is shown again. The secret has 256 random bits, so one round of SHA-256 is as
-good as a slow hash: it cannot be guessed. The last six characters are a checksum: secret scanners recognize a key by it,
-and an invalid one is refused without a query.
+good as a slow hash: it cannot be guessed. The last six characters are a checksum, by which secret scanners
+recognize a key, and which refuses an invalid one without a query.
 """
 
 import hashlib

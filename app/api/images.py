@@ -22,7 +22,8 @@ router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"
 
 _RESPONSES = IMAGE | problems(NotFound, Erased, StorageUnavailable)
 _HEADERS = {
-    "Cache-Control": "private, no-cache",  # validated each time, so that erased images stay unavailable and each read is in the audit log
+    # Validated each time, so that an erased image is unavailable at once, and each read is in the audit log.
+    "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }

@@ -35,8 +35,8 @@ class NewKeyRequest(Document):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["moderation queue"])
     scopes: Annotated[frozenset[Scope], Field(min_length=1), BeforeValidator(_each_once)] = Field(
-        description="`submit`: submit images, cancel and erase jobs; `read`: read jobs; `admin`: keys, webhooks, screening "
-        "and the audit log. None implies another, and a key can only grant scopes that it has"
+        description="`submit`: submit images, cancel and erase jobs; `read`: read jobs; `admin`: keys, webhooks, "
+        "screening and the audit log. None implies another, and a key can only grant scopes that it has"
     )
     expires_at: AwareDatetime | None = Field(
         None, description="by default it does not expire", examples=["2999-12-31T00:00:00Z"]

@@ -99,7 +99,7 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 REPLAYED_HEADER: dict[str, Any] = {
     "Idempotency-Replayed": {
-        "description": "the response repeats that of an earlier request with the same Idempotency-Key; no job was created",
+        "description": "this is the response to an earlier request with the same Idempotency-Key; no job was created",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }

@@ -185,7 +185,7 @@ def _json_schema() -> dict[str, Any]:
     address = {
         "type": "string",
         "maxLength": MAX_URL,
-        "description": "a public http or https address, which a worker fetches; an error of the image is then one of the job",
+        "description": "a public http or https address, which a worker fetches; errors are then those of the job",
         "examples": ["https://images.example/1.png"],
     }
     schema["properties"] = {

@@ -1,4 +1,4 @@
-"""How request bodies are read: small documents whole, by FastAPI and up to a limit; uploads as they arrive, to a folder."""
+"""Reading request bodies: documents whole, by FastAPI and up to a limit; uploads as they arrive, into a folder."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager

@@ -128,7 +128,7 @@ async def save_hash_list(
 ) -> SavedHashListDocument:
     """Create a list from a CSV file as ThreatExchange's tools write it; a list of that name is replaced atomically.
 
-    A line has a hash of 64 hexadecimal digits. A header may name its column: `hash`, `indicator`, `signal_str`, `pdq` or
+    A line has a hash of 64 hexadecimal digits. A header may name its column `hash`, `indicator`, `signal_str`, `pdq` or
     `pdq_hash`, beside `type` or `signal_type`, `quality` and `tags` (separated by spaces).
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":

@@ -99,7 +99,7 @@ class PolicyBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first allowed address that accepts one. Raises httpcore's ConnectError or TimeoutException."""
+        """A connection to the first allowed address that accepts one. Raises ConnectError or TimeoutException."""
         failure: Exception = httpcore.ConnectError("the name has no address")
         for address in self._resolve_allowed(host, port):
             try:

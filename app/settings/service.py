@@ -23,7 +23,7 @@ class LongPollingSettings(Group):
 
 
 class AccessSettings(Group):
-    """Authentication and limits. Keys, tenants and their own limits are in the database; `python -m app` manages them."""
+    """Authentication and limits. `python -m app` manages the keys, the tenants and their own limits."""
 
     anonymous: bool = Field(
         False, description="whether a request without a key is the default tenant's, with all scopes; for development"

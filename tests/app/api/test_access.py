@@ -135,7 +135,7 @@ def declared(app: FastAPI) -> dict[str, list[str] | None]:
 
 
 def test_every_endpoint_declares_who_may_call_it(client: TestClient):
-    """The table above has every route of the app with the scope that the OpenAPI document has; open paths are listed."""
+    """The table above has every route with its scope in the OpenAPI document, and OPEN has all others."""
     assert declared(client.app) == {
         operation: [] if scope is None else [scope] for operation, (scope, _) in ENDPOINTS.items()
     }

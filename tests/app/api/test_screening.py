@@ -116,8 +116,8 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
     assert [(entry.action, entry.subject) for entry in entries] == [
         ("hash_list.saved", ids[0]),
         ("text_rule.saved", ids[1]),
-        ("hash_list.removed", ids[0]),
-        ("text_rule.removed", ids[1]),
+        ("hash_list.deleted", ids[0]),
+        ("text_rule.deleted", ids[1]),
     ]
     assert [entry.detail for entry in entries[:2]] == [{"name": "house list"}, {"name": "house rule"}]
     (key,) = client.get("/keys").json()["keys"]
