@@ -9,12 +9,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.attribution.resynthesis.remote.contract import Case, Contract  # noqa: E402
-from tests.attribution.resynthesis.remote.contracts import contracts  # noqa: E402
-
 from attribution.resynthesis.remote.keys import setting_of  # noqa: E402 - found only now, wherever this is started
 from attribution.resynthesis.remote.vendor import Vendor  # noqa: E402
 from attribution.resynthesis.remote.vendors import vendor_named  # noqa: E402
+from tests.attribution.resynthesis.remote.contract import Case, Contract  # noqa: E402
+from tests.attribution.resynthesis.remote.contracts import contracts  # noqa: E402
 
 TARGET = REPOSITORY / "docs" / "vendors.md"
 HEAD = """\

@@ -3,7 +3,7 @@
 Headers, problem documents and the effects of authentication; and the requests that webhook receivers get.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header
@@ -31,6 +31,7 @@ from app.webhooks.events import (
 )
 
 Responses = dict[int | str, dict[str, Any]]
+_EXAMPLE = "#/components/examples/{slug}"
 
 
 class ProblemError(BaseModel):
@@ -160,7 +161,7 @@ def problems(*kinds: type[ServiceError]) -> Responses:
             "content": {
                 "application/problem+json": {
                     "schema": {"$ref": REF.format(model="Problem")},
-                    "examples": {kind.slug: {"summary": kind.title, "value": _example(kind)} for kind in group},
+                    "examples": {kind.slug: {"$ref": _EXAMPLE.format(slug=kind.slug)} for kind in group},
                 }
             },
         }
@@ -168,14 +169,23 @@ def problems(*kinds: type[ServiceError]) -> Responses:
     }
 
 
+def problem_types(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    """Every class of the tree that defines a type of its own."""
+    if "slug" in vars(root):
+        yield root
+    for kind in root.__subclasses__():
+        yield from problem_types(kind)
+
+
 def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    return {
+    value = {
         "type": kind.type_uri(),
         "title": kind.title,
         "status": kind.status,
         "detail": (kind.__doc__ or kind.title).split("\n")[0],
         "instance": "/attribute",
     }
+    return {"summary": kind.title, "value": value}
 
 
 _RATE_LIMIT_HEADERS = {
@@ -226,6 +236,10 @@ def describe(app: FastAPI) -> None:
                 _complete(operation["responses"])
                 if operation.get("security"):
                     _describe_authentication(operation)
+        used = str(schema["paths"])
+        components["examples"] = {
+            kind.slug: _example(kind) for kind in problem_types() if f"'{_EXAMPLE.format(slug=kind.slug)}'" in used
+        }
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

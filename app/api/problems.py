@@ -1,6 +1,5 @@
 """Every error as a problem document (RFC 9457), and GET /problems/{type}, which explains each."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import response_headers
 from app.api.middleware import REQUEST_ID_HEADER
-from app.api.openapi import problems
+from app.api.openapi import problem_types, problems
 from app.documents import Document
 from app.errors import (
     TYPE_PREFIX,
@@ -65,14 +64,6 @@ async def get_problem_type(slug: str) -> ProblemTypeDocument:
                 permanent=kind.permanent,
             )
     raise NotFound("There is no such type of problem.")
-
-
-def problem_types(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
-    """Every class of the tree that defines a type of its own."""
-    if "slug" in vars(root):
-        yield root
-    for kind in root.__subclasses__():
-        yield from problem_types(kind)
 
 
 def install(app: FastAPI) -> None:

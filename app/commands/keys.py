@@ -29,7 +29,7 @@ def _scopes(text: str) -> frozenset[Scope]:
 def create(
     name: Annotated[str, typer.Option(help="what it is for")],
     scopes: Annotated[
-        frozenset, typer.Option(parser=_scopes, metavar="submit,read,admin", help="none implies another")
+        frozenset[Scope], typer.Option(parser=_scopes, metavar="submit,read,admin", help="none implies another")
     ],
     tenant: Tenant = "default",
     expires: Annotated[

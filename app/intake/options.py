@@ -79,7 +79,7 @@ class Options(BaseModel):
         None,
         description="candidate sources by id, repeated or separated by commas; all enabled ones where not given. "
         "Sources whose generated images you bring are there besides, so that with those this may be empty",
-        examples=[["zoo-unet", "zoo-flow"]],
+        examples=[["zoo-unet", "zoo-dit"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
     images_per_source: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app import errors
 from app.api.application import create_app
-from app.api.problems import problem_types
+from app.api.openapi import problem_types
 from app.settings import Settings
 
 
