@@ -12,7 +12,7 @@ from app.access.rates import Allowance, RateLimits
 from app.api.job_responses import connect_async_redis
 from app.settings import RedisSettings, Settings
 
-NOBODY = "redis://127.0.0.1:9/0"
+UNREACHABLE = "redis://127.0.0.1:9/0"
 
 
 class Clock:
@@ -45,16 +45,16 @@ def run(url: str, clock: Clock, play: Callable[..., Awaitable[Any]], processes: 
     return anyio.run(main)
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis, clock: Clock, away: bool):
-    """Every answer says one less; then all are refused until the next minute; with Redis away as well."""
+@pytest.mark.parametrize("redis_unavailable", [False, True])
+def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis, clock: Clock, redis_unavailable: bool):
+    """Each request leaves one less; then all are refused until the next minute; also with Redis unavailable."""
 
     async def play(limits: RateLimits) -> tuple[list[Allowance], Allowance]:
         first = [await limits.take("key:a", 50) for _ in range(60)]
         clock.now += 30
         return first, await limits.take("key:a", 50)
 
-    url = NOBODY if away else settings.redis.url.get_secret_value()
+    url = UNREACHABLE if redis_unavailable else settings.redis.url.get_secret_value()
     first, later = run(url, clock, play)
     assert [each.allowed for each in first] == [True] * 50 + [False] * 10
     assert [each.remaining for each in first] == [*range(49, -1, -1)] + [0] * 10

@@ -1,4 +1,4 @@
-"""The API behind a real socket, in this process: for what a client that waits, streams or goes away can see."""
+"""The API behind a real socket, in this process: for clients that wait, stream or disconnect."""
 
 import threading
 from collections.abc import Callable, Iterator

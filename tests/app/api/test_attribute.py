@@ -47,7 +47,7 @@ def test_sources_are_repeated_or_separated_by_commas(client: TestClient, given: 
 
 
 def test_excluded_sources_are_left_out(client: TestClient):
-    """`exclude` takes away from what `sources` says, or from all."""
+    """`exclude` removes sources from `sources`, or from all."""
     assert list(states(post(client, exclude="elk,fox"))) == ["ant", "bee", "cat"]
     assert list(states(post(client, sources="ant,bee", exclude="bee"))) == ["ant"]
 
@@ -109,7 +109,7 @@ def test_a_wrong_option_is_pointed_at(client: TestClient, database: Database, op
 
 @pytest.mark.parametrize(("name", "values"), [("distance", DistanceName), ("aggregate", Aggregate)])
 def test_a_name_that_there_is_not_lists_those_there_are(client: TestClient, name: str, values: type[StrEnum]):
-    """So that nobody needs the documents to mend it."""
+    """The error is enough to fix the request."""
     (error,) = post(client, **{name: "nearest"}).json()["errors"]
     assert all(f"'{value}'" in error["detail"] for value in values)
 
@@ -128,7 +128,7 @@ def test_scores_of_unknown_sources_are_pointed_at(client: TestClient):
 
 
 def test_all_mistakes_are_told_at_once(client: TestClient):
-    """A caller need not mend one to learn of the next."""
+    """All errors of a request are listed at once."""
     answer = post(client, images_per_source="99", seed="-4", prompt=" ")
     assert {error["pointer"] for error in answer.json()["errors"]} == {"#/images_per_source", "#/seed", "#/prompt"}
 

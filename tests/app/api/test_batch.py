@@ -53,7 +53,7 @@ def test_each_item_is_answered_in_its_place(
         {"image": base64.b64encode(b"words").decode()},
         "nonsense",
         {"image_url": "http://10.0.0.1/"},
-        {"image": picture(2), "sources": ["nobody"]},
+        {"image": picture(2), "sources": ["unknown"]},
     )
     found = answers(batch)
     assert [item["status"] for item in found] == [202, 422, 202, 415, 422, 422, 422]

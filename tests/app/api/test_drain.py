@@ -1,4 +1,4 @@
-"""A process that is told to stop lets go of those who wait on it, so that they can ask another."""
+"""A process that gets SIGTERM responds to waiting requests at once, so that clients can ask another."""
 
 import os
 import signal

@@ -112,7 +112,7 @@ def test_the_end_is_told_when_it_comes(serve: Callable[..., Served], database: D
 def test_another_process_goes_on_where_the_connection_broke(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Redis
 ):
-    """With nothing in Redis: what came meanwhile is told in order, what was told is not told again."""
+    """With nothing in Redis: events since then come in order, and none comes twice."""
     one, other, job_id = serve(long_polling=FAST), serve(long_polling=FAST), accept(database)
     first = follow(one, job_id, many=2)
     assert brief(first) == ["screening", "ant=pending"]
@@ -129,14 +129,14 @@ def test_another_process_goes_on_where_the_connection_broke(
 
 def test_without_redis_a_job_is_followed_too(serve: Callable[..., Served], database: Database):
     """From Postgres alone."""
-    nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
-    served, job_id = serve(redis=nobody, long_polling=FAST), accept(database)
+    unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
+    served, job_id = serve(redis=unreachable, long_polling=FAST), accept(database)
     threading.Timer(0.5, end, (database, None, job_id)).start()
     assert brief(follow(served, job_id)) == ["screening", *PENDING, "completed"]
 
 
 def test_silence_is_filled_with_comments(serve: Callable[..., Served], database: Database):
-    """So that nobody in between takes the connection for dead; the headers keep proxies from collecting the stream."""
+    """So that no proxy closes the connection as idle; the headers keep proxies from buffering the stream."""
     served, job_id = serve(long_polling={**FAST, "heartbeat": 0.2 * _SECOND}), accept(database)
     assert [each["comment"] for each in follow(served, job_id, many=7)[4:]] == [":"] * 3
     with served.client.stream("GET", f"/attribute/{job_id}/events") as answer:
@@ -145,7 +145,7 @@ def test_silence_is_filled_with_comments(serve: Callable[..., Served], database:
 
 
 def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: Database):
-    """With an event that says so; whoever comes back gets 410."""
+    """With the event `erased`; a reconnecting client gets 410."""
     served, job_id = serve(long_polling=FAST), accept(database)
     threading.Timer(0.5, served.client.delete, (f"/attribute/{job_id}",)).start()
     found = follow(served, job_id)
@@ -155,7 +155,7 @@ def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: D
 
 
 def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Served], database: Database):
-    """A reader that goes away makes room."""
+    """A client that disconnects frees its slot."""
     served, job_id = serve(long_polling={**FAST, "watchers": 1}), accept(database)
     with served.client.stream("GET", f"/attribute/{job_id}/events"):
         refused = served.client.get(f"/attribute/{job_id}/events")

@@ -87,5 +87,5 @@ def test_a_newer_schema_is_ready(client: TestClient, database: Database):
 
 
 def test_the_head_that_the_code_names_is_alembics():
-    """Whoever adds a migration also says that the code needs it."""
+    """The newest migration is the one that the code requires."""
     assert ScriptDirectory(str(REPOSITORY / "alembic")).get_current_head() == migrations.HEAD

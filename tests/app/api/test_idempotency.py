@@ -101,8 +101,8 @@ def test_a_malformed_key_is_refused(client: TestClient, database: Database, head
 
 
 def test_a_refused_request_leaves_its_key_free(client: TestClient, database: Database):
-    """Errors are not remembered: the same key is good for the mended request."""
-    for refused in (post(client, image=b"words"), post(client, image=b""), post(client, sources="nobody")):
+    """Errors are not stored: the same key works for the fixed request."""
+    for refused in (post(client, image=b"words"), post(client, image=b""), post(client, sources="unknown")):
         assert refused.status_code in {415, 422}
     assert count(database, IdempotencyKey) == 0
     assert post(client).status_code == 202
@@ -157,7 +157,7 @@ def hold(database: Database, **values: Any) -> None:
 
 
 def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, database: Database):
-    """And another request is told that the key is taken, not to wait for it."""
+    """And another request gets 409 at once."""
     post(client)
     hold(database, held_until=func.now() + timedelta(seconds=30))
     busy = post(client)
@@ -225,7 +225,7 @@ def losing_connections(database: Database, *, committed: bool, at: int = 1) -> I
 def test_a_connection_lost_over_the_commit_is_a_503_that_can_be_retried(
     client: TestClient, database: Database, committed: bool
 ):
-    """Nobody can tell the caller whether there is a job; sending it again with its key finds it, or makes it."""
+    """The response is lost; repeating the request with its key finds the job, or creates it."""
     with losing_connections(client.app_state["database"], committed=committed):
         lost = post(client)
     assert (lost.status_code, lost.json()["type"]) == (503, "/problems/storage-unavailable"), lost.text

@@ -76,7 +76,7 @@ def test_who_looked_is_written_down(client: TestClient, database: Database, gene
     [
         ("bee/0", 404),
         ("ant/1", 404),
-        ("nobody/0", 404),
+        ("unknown/0", 404),
         ("original", 404),
         ("features", 404),
         ("ant/16", 404),

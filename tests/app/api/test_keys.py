@@ -116,7 +116,7 @@ def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redi
 
 
 def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., TestClient]):
-    """503, never 401: a caller that is told its key is bad throws it away."""
+    """503, never 401: a caller discards a key that is refused."""
     client = start(database={"url": SecretStr("postgresql://app:secret@127.0.0.1:9/app")})
     answer = client.get("/sources")
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
@@ -124,7 +124,7 @@ def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., Tes
 
 
 def test_a_laptop_needs_no_key(start: Callable[..., TestClient]):
-    """Where everybody may, no key is the default tenant with all scopes; a bad key is bad there, too."""
+    """With ACCESS__ANONYMOUS, no key is the default tenant with all scopes; an invalid key is still refused."""
     client = start(access={"anonymous": True})
     del client.headers["authorization"]
     assert client.get("/keys").status_code == 200
@@ -160,7 +160,7 @@ def test_there_is_an_end_to_keys(client: TestClient):
 
 
 def test_what_is_remembered_is_bounded(client: TestClient):
-    """Ten thousand keys nobody has, and the one that is known is still known."""
+    """After ten thousand unknown keys the known one is still cached."""
     keyring: Keyring = client.app_state["keyring"]
     client.get("/sources")
     for number in range(30_000):
@@ -169,13 +169,13 @@ def test_what_is_remembered_is_bounded(client: TestClient):
     assert len(keyring._known) == 1
 
 
-def test_a_tenant_that_is_switched_off_is_refused(client: TestClient, database: Database):
+def test_the_key_of_a_disabled_tenant_is_refused(client: TestClient, database: Database):
     """All its keys, with the reason."""
     with database.transaction() as session:
         session.execute(update(Tenant).values(disabled_at=datetime.now(UTC)))
     refused = client.get("/sources")
     assert refused.status_code == 401
-    assert "switched off" in refused.json()["detail"]
+    assert "disabled" in refused.json()["detail"]
 
 
 def test_reading_the_log_is_not_logged(client: TestClient, database: Database):

@@ -1,4 +1,4 @@
-"""How much may be asked: requests of a key, open jobs of a tenant, jobs of everybody."""
+"""Limits: requests of a key, open jobs of a tenant, open jobs of all tenants."""
 
 import re
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_every_answer_says_the_limits(start: Callable[..., TestClient]):
 def test_a_key_that_made_its_requests_waits(
     start: Callable[..., TestClient], database: Database, redis_unavailable: bool
 ):
-    """429 of the registered type, `Retry-After` that agrees, and not even a body is looked at; with Redis away, too."""
+    """429 of the registered type with `Retry-After`, before the body is read; also with Redis unavailable."""
     groups: dict[str, Any] = {"redis": {"url": SecretStr("redis://127.0.0.1:9/0")}} if redis_unavailable else {}
     client = start(**groups)
     with database.transaction() as session:

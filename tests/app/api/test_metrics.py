@@ -45,7 +45,7 @@ def test_others_get_the_older_text(client: TestClient) -> None:
 
 @pytest.mark.parametrize(("given", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer pass", 200)])
 def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient], given: str, status: int) -> None:
-    """With METRICS__TOKEN set nobody reads without it."""
+    """With METRICS__TOKEN set the token is required."""
     from pydantic import SecretStr
 
     answer = start(metrics={"token": SecretStr("pass")}).get("/metrics", headers={"Authorization": given})
@@ -54,7 +54,7 @@ def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient
 
 
 def test_requests_are_counted_by_template(client: TestClient) -> None:
-    """Neither an id nor a path that nobody has becomes a label, and a strange method is one of many."""
+    """No id, unknown path or unknown method becomes a label."""
     before = samples(client)
     client.get("/attribute/00000000-0000-7000-8000-00000000dead?secret=1")
     client.get("/nowhere/at/all")
@@ -104,12 +104,12 @@ def test_ended_jobs_cost_nothing(database: Database) -> None:
 def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> None:
     """A scrape does not fail because a store does."""
 
-    class Away(Heartbeats):
+    class Unavailable(Heartbeats):
         def warm(self, roles):
             raise RedisError
 
     database.engine.dispose()
-    gauges = StoreGauges(database, Away(redis), ["remote"])
+    gauges = StoreGauges(database, Unavailable(redis), ["remote"])
     found = {family.name: family for family in gauges.collect()}
     assert {sample.labels["dependency"]: sample.value for sample in found["dependency_up"].samples} == {
         "postgres": 1,
@@ -119,6 +119,6 @@ def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> Non
 
 
 def test_many_scrapes_are_one_look(database: Database, redis) -> None:
-    """Whoever asks again within seconds gets what was found."""
+    """A second scrape within seconds gets the same gauges."""
     gauges = StoreGauges(database, Heartbeats(redis), ["remote"])
     assert gauges.collect() is gauges.collect()

@@ -1,4 +1,4 @@
-"""With Redis away, hanging or emptied the API accepts and answers; with Postgres away it says so."""
+"""With Redis unavailable, hanging or empty the API accepts and responds; without Postgres it responds with 503."""
 
 import socket
 import uuid
@@ -24,7 +24,7 @@ _SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
+def unreachable() -> Iterator[str]:
     """An address that refuses connections."""
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ def silence() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("kind", ["nobody", "silence"])
+@pytest.mark.parametrize("kind", ["unreachable", "silence"])
 def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
     start: Callable[..., TestClient], database: Database, request: pytest.FixtureRequest, kind: str
 ):
@@ -56,7 +56,7 @@ def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
         assert len(sources_of(session, job_id)) == 5
 
 
-@pytest.mark.parametrize("kind", ["nobody", "silence"])
+@pytest.mark.parametrize("kind", ["unreachable", "silence"])
 def test_without_postgres_the_caller_is_asked_to_come_back(
     start: Callable[..., TestClient], request: pytest.FixtureRequest, kind: str
 ):
@@ -75,7 +75,7 @@ def test_without_postgres_the_caller_is_asked_to_come_back(
 
 
 def test_a_pool_that_is_used_up_is_a_503_too(start: Callable[..., TestClient]):
-    """Waiting for a connection ends; the caller is told to come back."""
+    """Waiting for a connection has a limit; the response is 503 with Retry-After."""
     client = start(database={"pool_size": 1, "max_overflow": 0, "connect_timeout": 0.1 * _SECOND})
     held = client.app_state["database"].engine.connect()
     try:
@@ -129,7 +129,7 @@ def test_an_ended_job_is_not_polled_again(client: TestClient, redis: Redis, data
 
 @pytest.mark.parametrize("job_id", [str(uuid.UUID(int=7)), "42"])
 def test_jobs_that_do_not_exist_are_not_found(client: TestClient, job_id: str):
-    """A UUID nobody has, and what cannot be one."""
+    """An unknown UUID, and texts that are none."""
     missing = client.get(f"/attribute/{job_id}")
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
 
@@ -148,7 +148,7 @@ def test_too_many_uploads_at_once_are_turned_away(start: Callable[..., TestClien
 
 
 def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient]):
-    """A client that stops in the middle of its upload is told so, and holds its place no longer."""
+    """A client that stops in the middle of its upload gets 408, and frees its slot."""
     client = start(intake={"upload_timeout": 0.1 * _SECOND, "concurrent_uploads": 1})
     scope = {
         "type": "http",

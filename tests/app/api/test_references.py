@@ -1,4 +1,4 @@
-"""Reference images that the caller uploads, with the image or while the job waits for them: what is taken, and what is not."""
+"""Reference images, uploaded with the image or while the job waits for them: which are accepted, which are not."""
 
 import asyncio
 import base64
@@ -24,11 +24,11 @@ from tests.app.worker import move
 IMAGE = encoded()
 ONE, TWO, THREE = (encoded(noise(seed=seed)) for seed in (1, 2, 3))
 BLANK = encoded(Image.new("RGB", (64, 64)))
-NOBODY = uuid.UUID(int=7)
+UNKNOWN_JOB = uuid.UUID(int=7)
 
 
 def base(*files: bytes) -> list[str]:
-    """As JSON has them."""
+    """As base64, for JSON."""
     return [base64.b64encode(file).decode() for file in files]
 
 
@@ -44,15 +44,15 @@ def by_id(answer: Any) -> dict[str, Any]:
 
 
 def nothing_is_kept(database: Database, folder: Path) -> bool:
-    """Neither a job, nor bytes that somebody counts, nor files."""
+    """Neither a job, nor a referenced blob, nor a file."""
     with database.transaction() as session:
         counted = [session.scalar(select(func.count()).select_from(table)) for table in (Job, BlobReference)]
         counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))))
     return counted == [0, 0, 0] and not [file for file in (folder / "blobs").rglob("*") if file.is_file()]
 
 
-def test_generated_images_come_with_the_image(client: TestClient):
-    """They are done as they come, marked as the caller's, and to be looked at; every other source is asked."""
+def test_references_are_uploaded_with_the_image(client: TestClient):
+    """Their sources are done at once, marked as the caller's; the others are generated."""
     answer = client.post("/attribute", files=form(fox=(ONE, TWO), ant=(THREE,)), data={"prompt": "a goat"})
     sources = by_id(answer)
     assert {name: (source["state"], source["origin"]) for name, source in sources.items()} == {
@@ -70,7 +70,7 @@ def test_generated_images_come_with_the_image(client: TestClient):
     assert client.get(answer.headers["location"]).json() == answer.json()
 
 
-def test_json_says_the_same(client: TestClient, database: Database):
+def test_json_is_equivalent_to_a_form(client: TestClient, database: Database):
     """Base64 by source; under one key it is the same request as the form."""
     key = {"Idempotency-Key": "generated-1"}
     first = client.post("/attribute", files=form(fox=(ONE, TWO)), data={"prompt": "a goat"}, headers=key)
@@ -86,18 +86,18 @@ def test_json_says_the_same(client: TestClient, database: Database):
     assert [item["job"]["sources"][4]["state"] for item in in_a_batch] == ["done", "no_api"]
 
 
-@pytest.mark.parametrize("asked", ["", "fox"])
-def test_a_job_may_consist_of_references_only(client: TestClient, asked: str):
-    """No generator is asked: `sources` is empty, or names nothing else. A switched off source may be brought, too."""
+@pytest.mark.parametrize("requested", ["", "fox"])
+def test_a_job_may_consist_of_references_only(client: TestClient, requested: str):
+    """No generator runs: `sources` is empty, or names only sources with references. A disabled source may have some."""
     files = form(fox=(ONE,), dog=(TWO,), elk=(THREE,))
-    answer = client.post("/attribute", files=files, data={"prompt": "a goat", "sources": asked})
+    answer = client.post("/attribute", files=files, data={"prompt": "a goat", "sources": requested})
     assert {name: source["state"] for name, source in by_id(answer).items()} == dict.fromkeys(
         ("dog", "elk", "fox"), "done"
     )
 
 
-def test_sources_without_anything_are_none(client: TestClient):
-    """An empty list asks nobody, which is a mistake unless something is brought or awaited."""
+def test_a_job_needs_a_source(client: TestClient):
+    """An empty list is an error unless references are uploaded or awaited."""
     answer = client.post("/attribute", json={"image": base(IMAGE)[0], "sources": []})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/sources")
     awaiting = {"image": base(IMAGE)[0], "sources": [], "await_references": ["fox"]}
@@ -118,10 +118,10 @@ def test_sources_without_anything_are_none(client: TestClient):
         ({"fox": (ONE,) * 3, "elk": (ONE,) * 3}, {}, "#/reference%5Belk%5D"),
     ],
 )
-def test_what_is_wrong_with_generated_images_in_a_form_is_pointed_at(
+def test_invalid_references_in_a_form_are_named(
     start: Callable[..., TestClient], database: Database, tmp_path: Path, references: Any, options: Any, pointer: str
 ):
-    """Which one it is, and why; nothing is accepted and nothing kept."""
+    """Which one, and why; nothing is accepted, nothing stored."""
     client = start(intake={"max_references": 5 if "elk" in references else 64})
     data = {name: value for name, value in ({"prompt": "a goat"} | options).items() if value is not None}
     answer = client.post("/attribute", files=form(**references), data=data)
@@ -201,7 +201,7 @@ def test_generated_images_have_caps_each_and_together(start: Callable[..., TestC
 
 
 def test_awaited_sources_say_so(client: TestClient):
-    """Nobody asks them, and there is where to bring them; the job has a day, or as long as its caller says."""
+    """They are not generated, and the job has an upload URL for them; it has a day, or as long as its caller says."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,ant"})
     sources = by_id(answer)
     for name in ("ant", "fox"):
@@ -247,8 +247,8 @@ def waiting(client: TestClient, database: Database) -> str:
     return answer.headers["location"]
 
 
-def bring(client: TestClient, job: str, *files: bytes, source: str = "fox") -> Any:
-    """Brings generated images in a form."""
+def upload(client: TestClient, job: str, *files: bytes, source: str = "fox") -> Any:
+    """Uploads reference images in a form."""
     return client.post(f"{job}/references/{source}", files=[("reference", file) for file in files])
 
 
@@ -260,7 +260,7 @@ def problem(answer: Any) -> tuple[int, str]:
 def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestClient, waiting: str, redis: Redis):
     """The source goes on to be screened, by a message of its own; polling sees it at once."""
     assert client.get(waiting).json()["caption"] == "a goat"
-    answer = bring(client, waiting, ONE, TWO)
+    answer = upload(client, waiting, ONE, TWO)
     fox = by_id(answer)["fox"]
     assert (fox["state"], fox["reason"], fox["references"]) == ("pending", None, None)
     assert redis.brpop(["references"], timeout=10) is not None
@@ -272,15 +272,15 @@ def test_json_brings_them_too(client: TestClient, waiting: str):
     """A list of base64, small or so large that a child unpacks it."""
     large = encoded(noise(300, 200))
     assert client.post(f"{waiting}/references/fox", json={"references": base(large, TWO)}).status_code == 200
-    assert bring(client, waiting, large, TWO).status_code == 200  # the same
+    assert upload(client, waiting, large, TWO).status_code == 200  # the same
     assert client.post(f"{waiting}/references/dog", json={"references": base(ONE)}).status_code == 200
 
 
 def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
     """Whatever became of the job since; other generated images, or another order, are a 409 and are not kept."""
-    first = bring(client, waiting, ONE, TWO)
-    assert bring(client, waiting, ONE, TWO).json() == first.json()
-    assert bring(client, waiting, THREE, source="dog").status_code == 200
+    first = upload(client, waiting, ONE, TWO)
+    assert upload(client, waiting, ONE, TWO).json() == first.json()
+    assert upload(client, waiting, THREE, source="dog").status_code == 200
     messages = [redis.brpop(["references"], timeout=10) for _ in ("fox", "dog")]  # in the order they were sent in
     assert None not in messages
     assert redis.llen("references") == 0
@@ -288,26 +288,26 @@ def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: st
         kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None)))
     other = encoded(noise(seed=4))
     for files in ((ONE,), (TWO, ONE), (ONE, other)):
-        assert problem(bring(client, waiting, *files)) == (409, "references-differ")
+        assert problem(upload(client, waiting, *files)) == (409, "references-differ")
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))) == kept
     assert client.post(f"{waiting}/cancel").status_code == 200
-    assert bring(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
+    assert upload(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
 
 
 def test_what_came_with_the_image_can_be_brought_again_too(client: TestClient):
     """It is the same as if it had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
-    assert bring(client, job, ONE).status_code == 200
-    assert problem(bring(client, job, TWO)) == (409, "references-differ")
+    assert upload(client, job, ONE).status_code == 200
+    assert problem(upload(client, job, TWO)) == (409, "references-differ")
 
 
 def test_a_source_that_is_not_awaited_takes_nothing(client: TestClient, waiting: str):
     """409 for one that the job asks by itself, 404 for one that it does not have."""
-    assert problem(bring(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
+    assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
     for name in ("gnu", "a%00b"):
-        assert problem(bring(client, waiting, ONE, source=name)) == (404, "not-found")
-    assert problem(bring(client, f"/attribute/{NOBODY}", ONE)) == (404, "not-found")
+        assert problem(upload(client, waiting, ONE, source=name)) == (404, "not-found")
+    assert problem(upload(client, f"/attribute/{UNKNOWN_JOB}", ONE)) == (404, "not-found")
 
 
 def test_before_the_caption_is_there_it_is_too_early(client: TestClient):
@@ -326,21 +326,21 @@ def test_after_the_deadline_it_is_too_late(client: TestClient, database: Databas
         if swept:
             session.execute(text("UPDATE job_sources SET state = 'timeout' WHERE source = 'fox'"))
             session.execute(text("UPDATE jobs SET stage = 'embedding'"))
-    assert problem(bring(client, waiting, ONE)) == (409, "references-too-late")
+    assert problem(upload(client, waiting, ONE)) == (409, "references-too-late")
 
 
 def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: Database, waiting: str):
     """Canceled, failed or erased: each says so; what was awaited is `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
-    answer = bring(client, waiting, ONE)
+    answer = upload(client, waiting, ONE)
     assert problem(answer) == (409, "references-unawaited")
     assert "canceled" in answer.json()["detail"]
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET status = 'failed'"))
-    assert "failed" in bring(client, waiting, ONE).json()["detail"]
+    assert "failed" in upload(client, waiting, ONE).json()["detail"]
     client.delete(waiting)
-    assert problem(bring(client, waiting, ONE)) == (410, "erased")
+    assert problem(upload(client, waiting, ONE)) == (410, "erased")
 
 
 @pytest.mark.parametrize(
@@ -375,12 +375,12 @@ def test_what_is_wrong_with_what_is_brought_is_told(
 def test_what_is_brought_has_the_same_caps(start: Callable[..., TestClient], client: TestClient, waiting: str):
     """413, and 503 when there is no place to read it."""
     small = start(intake={"max_reference_bytes": len(ONE)})
-    assert problem(bring(small, waiting, ONE, TWO)) == (413, "upload-too-large")
+    assert problem(upload(small, waiting, ONE, TWO)) == (413, "upload-too-large")
     announced = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}
     assert client.post(f"{waiting}/references/fox", content=b"", headers=announced).status_code == 413
     narrow = start(intake={"concurrent_uploads": 1})
     narrow.app_state["upload_slots"].acquire_nowait()
-    assert problem(bring(narrow, waiting, ONE)) == (503, "overloaded")
+    assert problem(upload(narrow, waiting, ONE)) == (503, "overloaded")
 
 
 def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient], waiting: str, key: str):
@@ -413,13 +413,13 @@ def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient
 
 @pytest.mark.parametrize("same", [True, False])
 def test_of_two_callers_at_once_one_comes_first(client: TestClient, database: Database, waiting: str, same: bool):
-    """Both are content if they bring the same; otherwise exactly one is, and the other one's is not kept."""
+    """Both succeed with the same images; otherwise exactly one does, and the other one's images are not stored."""
     for source in ("fox", "dog"):
         start = Barrier(2)
 
         def race(file: bytes, source: str = source, start: Barrier = start) -> Any:
             start.wait()
-            return bring(client, waiting, file, source=source)
+            return upload(client, waiting, file, source=source)
 
         with ThreadPoolExecutor(2) as callers:
             answers = list(callers.map(race, (ONE, ONE if same else TWO)))

@@ -1,4 +1,4 @@
-"""/screening: a tenant's own hash lists and text rules; nobody else's, and nothing half done."""
+"""/screening: a tenant's own hash lists and text rules, no other tenant's; changes are atomic."""
 
 import uuid
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_everybodys_are_not_a_tenants_to_see_or_remove(client: TestClient, datab
 
 
 def test_every_change_is_audited(client: TestClient, database: Database) -> None:
-    """Who changed which list or rule, in which request; what was in it is nobody's business."""
+    """Who changed which list or rule, in which request, without its content."""
     made = [upload(client, A), client.post(RULES, json=RULE)]
     for each in made:
         client.delete(each.headers["Location"], headers={"X-Request-Id": "removal"})
@@ -127,7 +127,7 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
 
 
 def test_a_bad_file_changes_nothing(client: TestClient, database: Database) -> None:
-    """It is told line by line; the list stays what it was, and a new one is not begun."""
+    """Every invalid line is named; the list stays as it was, and no new one is created."""
     upload(client, A)
     refused = upload(client, f"{B}\nhalf a hash\n")
     assert refused.status_code == 422

@@ -1,4 +1,4 @@
-"""What browsers are told, and what no answer says."""
+"""Headers for browsers, and what no response contains."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def test_https_is_insisted_on_where_it_is_there(start: Callable[..., TestClient]
 
 
 def test_the_documentation_page_may_run_its_own_script_only(client: TestClient):
-    """Each script of the page is allowed by its hash or its origin; a script that somebody slips in is not."""
+    """Each script of the page is allowed by its hash or its origin; an injected script is not."""
     page = client.get("/docs")
     policy = page.headers["content-security-policy"]
     (rules,) = [rule for rule in policy.split("; ") if rule.startswith("script-src")]

@@ -1,4 +1,4 @@
-"""What the document promises happens: with Postgres away, with bodies that are broken, late or too large."""
+"""The documented error statuses: Postgres unavailable, bodies that are truncated, late or too large."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ NEED_NO_STORE = {"GET /sources", "GET /sources/{source_id}"}
 
 
 def path_of(operation: str) -> tuple[str, str]:
-    """Method and path, with ids that could be somebody's."""
+    """Method and path, with valid ids."""
     method, path = operation.split()
     for name, value in (REST | {name: str(uuid.uuid4()) for name in OWNED}).items():
         path = path.replace(name, value)
@@ -32,7 +32,7 @@ def path_of(operation: str) -> tuple[str, str]:
 
 
 def cut_off(client: TestClient) -> None:
-    """Takes Postgres away from an API that knows its caller already."""
+    """Makes Postgres unavailable to an API that has cached its caller's key."""
     engine = client.app_state["database"].engine
 
     def refuse(*_: Any) -> None:
@@ -109,14 +109,14 @@ def begun(client: TestClient, path: str, kind: bytes, receive: Callable[[], Any]
 
 @STREAMED
 def test_a_body_that_does_not_arrive_is_a_408(start: Callable[..., TestClient], path: str, kind: bytes):
-    """A client that stops in the middle is told so."""
+    """A client that stops in the middle gets a response when the time is over."""
     client = start(intake={"upload_timeout": timedelta(seconds=0.1)})
     assert begun(client, path, kind, anyio.sleep_forever) == 408
 
 
 @STREAMED
 def test_a_connection_that_breaks_off_is_a_400(client: TestClient, path: str, kind: bytes):
-    """Nobody hears the answer, but it is written down as what it was."""
+    """The client has disconnected, but the log has the status."""
 
     async def gone() -> dict[str, Any]:
         return {"type": "http.disconnect"}

@@ -1,4 +1,4 @@
-"""The story of an upload, told over HTTP: accepted, committed, handed on, polled."""
+"""An upload over HTTP: accepted, committed, enqueued, polled."""
 
 import hashlib
 import uuid

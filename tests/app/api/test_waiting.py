@@ -1,4 +1,4 @@
-"""`Prefer: wait` and ETags: who waits is woken by the end, costs little, and is never told what is not so."""
+"""`Prefer: wait` and ETags: a waiting request is woken by the end, costs little, and gets the current document."""
 
 import asyncio
 import threading
@@ -91,8 +91,8 @@ def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], da
 
 def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], database: Database):
     """Postgres is asked every now and then, in one question for all."""
-    nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
-    served, job_id = serve(redis=nobody, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
+    unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
+    served, job_id = serve(redis=unreachable, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     before = time.monotonic()
     answer = get(served, job_id, "wait=30")
@@ -101,7 +101,7 @@ def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], d
 
 
 def test_an_end_that_nobody_announced_is_found(serve: Callable[..., Served], database: Database):
-    """A worker that died between its commit and its message keeps nobody waiting; a stale snapshot is not believed."""
+    """A worker that dies between its commit and its message delays the response little; no stale snapshot is used."""
     served, job_id = serve(long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
@@ -124,7 +124,7 @@ def test_waiting_goes_on_when_redis_was_away_for_a_while(
 
 
 def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., Served], database: Database):
-    """As if they had not asked, and without being told otherwise; a client that goes away frees its place."""
+    """As without Prefer, and without Preference-Applied; a client that disconnects frees its slot."""
     served, job_id = serve(long_polling={"waiters": 1}), accept(database)
     with pytest.raises(httpx.ReadTimeout):
         served.client.get(f"/attribute/{job_id}", headers={"prefer": "wait=60"}, timeout=0.5)
@@ -219,7 +219,7 @@ def test_a_job_that_is_not_there_is_not_waited_for(serve: Callable[..., Served])
 
 
 def test_a_job_that_is_erased_ends_the_waiting(serve: Callable[..., Served], database: Database):
-    """With 410, as everybody gets who asks for it afterwards."""
+    """With 410, like every later request."""
     served, job_id = serve(), accept(database)
     later(0.5, served.client.delete, f"/attribute/{job_id}")
     for _ in range(2):

@@ -19,7 +19,7 @@ from app.webhooks.events import EventType
 from tests.app.images import encoded
 
 URL = "https://receiver.example/hook"
-NOBODY = uuid.UUID("00000000-0000-7000-8000-00000000abcd")
+UNKNOWN = uuid.UUID("00000000-0000-7000-8000-00000000abcd")
 
 
 def create(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_rotation_shows_the_new_secret_and_keeps_the_former_one_for_a_while(clie
 
 
 def test_the_default_secret_is_made_once(client: TestClient):
-    """Whoever asks first makes it; everybody after gets the same."""
+    """The first request creates it; later ones get the same."""
     first = client.get("/webhooks/default/secret")
     assert first.status_code == 200
     Webhook(first.json()["secret"])
@@ -153,7 +153,7 @@ def test_the_default_secret_is_made_once(client: TestClient):
 
 
 def test_a_ping_waits_for_the_couriers_and_can_be_looked_at(client: TestClient, redis: Redis):
-    """A signed trial that has no job; the workers are told that something is due."""
+    """A signed ping without a job; a message tells the workers that a delivery is due."""
     endpoint = create(client)
     made = ping(client, endpoint)
     assert (made["type"], made["job"], made["endpoint"], made["state"]) == (
@@ -185,7 +185,7 @@ def test_deliveries_are_listed_page_by_page(client: TestClient):
     of_one = client.get("/webhooks/deliveries", params={"endpoint": one["id"]}).json()["deliveries"]
     assert [delivery["id"] for delivery in of_one] == made[1::2][::-1]
     assert client.get("/webhooks/deliveries", params={"state": "failed"}).json()["deliveries"] == []
-    assert client.get("/webhooks/deliveries", params={"job": str(NOBODY)}).json()["deliveries"] == []
+    assert client.get("/webhooks/deliveries", params={"job": str(UNKNOWN)}).json()["deliveries"] == []
     assert client.get("/webhooks/deliveries", params={"state": "lost"}).status_code == 422
     assert client.get("/webhooks/deliveries", params={"limit": 101}).status_code == 422
 
@@ -208,7 +208,7 @@ def test_a_delivery_can_be_sent_again_whatever_became_of_it(client: TestClient, 
 
 
 def test_an_endpoint_that_is_switched_off_is_sent_nothing(client: TestClient):
-    """What waits is dropped, pings and redeliveries are refused; switched on again it can be told again."""
+    """Pending deliveries are dropped, pings and redeliveries are refused, until it is enabled again."""
     endpoint = create(client)
     made = ping(client, endpoint)
     off = client.patch(f"/webhooks/{endpoint['id']}", json={"enabled": False}).json()
@@ -242,10 +242,12 @@ def test_nothing_of_another_tenant_can_be_seen_or_touched(
         ("POST", f"/webhooks/deliveries/{delivery['id']}/redeliver"),
     ):
         answer = client.request(method, path, json={"enabled": False} if method == "PATCH" else None)
-        unknown = path.replace(endpoint["id"], str(NOBODY)).replace(delivery["id"], str(NOBODY))
+        unknown = path.replace(endpoint["id"], str(UNKNOWN)).replace(delivery["id"], str(UNKNOWN))
         same = client.request(method, unknown, json={} if method == "PATCH" else None)
         assert answer.status_code == same.status_code == 404, path
-        assert answer.text.replace(endpoint["id"], "").replace(delivery["id"], "") == same.text.replace(str(NOBODY), "")
+        assert answer.text.replace(endpoint["id"], "").replace(delivery["id"], "") == same.text.replace(
+            str(UNKNOWN), ""
+        )
     assert client.get("/webhooks").json() == {"endpoints": []}
     for params in ({}, {"endpoint": endpoint["id"]}):
         assert client.get("/webhooks/deliveries", params=params).json()["deliveries"] == []

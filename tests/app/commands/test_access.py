@@ -108,7 +108,8 @@ def test_an_error_is_a_sentence(run: Run, arguments: list[str]):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--scopes", "root"], ["--scopes", "read", "--expires", "1y"], ["--scopes", "read", "--expires", "0s"], []]
+    "wrong",
+    [["--scopes", "root"], ["--scopes", "read", "--expires", "1y"], ["--scopes", "read", "--expires", "0s"], []],
 )
 def test_invalid_arguments_are_refused(run: Run, wrong: list[str]):
     """Exit status 2, and no key is created."""

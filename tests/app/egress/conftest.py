@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from tests.app.egress.site import Site, serve
 
 from app.egress import EgressClient
 from app.settings import EgressSettings
+from tests.app.egress.site import Site, serve
 
 MakeClient = Callable[..., EgressClient]
 

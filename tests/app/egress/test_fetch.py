@@ -8,11 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from app.egress import EgressClient, Fetched
+from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Script, Site, reply
-
-from app.egress import Fetched, EgressClient
-from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
 
 
 def fetch(client: EgressClient, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:

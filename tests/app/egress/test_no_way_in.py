@@ -12,11 +12,11 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, reply
 
 from app.egress import EgressClient
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, ServiceError
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, reply
 
 PUBLIC = "93.184.215.14"
 
@@ -205,7 +205,7 @@ class Canary:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody set out for it, nor arrived."""
+        """Whether no lookup and no connection was made."""
         return not self.targets and not self.site.connections
 
 
@@ -335,7 +335,7 @@ def test_no_redirect_gets_in(make_client: MakeClient, site: Site, location: str)
 
 
 def test_the_answer_does_not_tell_what_is_there(make_client: MakeClient, site: Site) -> None:
-    """A private host, a name that does not exist and a closed port are told apart by nobody."""
+    """A private host, an unknown name and a closed port have the same error."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         closed_port = closed.getsockname()[1]
 

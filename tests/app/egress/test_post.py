@@ -6,16 +6,18 @@ from datetime import timedelta
 
 import httpcore
 import pytest
+
+from app.egress import EgressClient, EgressResponse
+from app.errors import AddressRefused, AddressUnavailable
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Site, reply
-
-from app.egress import EgressResponse, EgressClient
-from app.errors import AddressRefused, AddressUnavailable
 
 SECOND = timedelta(seconds=1)
 
 
-def post(client: EgressClient, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str) -> EgressResponse:
+def post(
+    client: EgressClient, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str
+) -> EgressResponse:
     """The answer."""
     return client.post(url, content, headers, timeout)
 
@@ -67,7 +69,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(client: EgressClient
 
 
 def test_a_long_answer_is_cut(client: EgressClient, site: Site) -> None:
-    """A kilobyte says enough, and nobody waits for the rest."""
+    """A kilobyte is read, and the rest is not awaited."""
 
     def pour(channel: socket.socket) -> None:
         channel.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -106,7 +108,7 @@ def test_no_answer_is_an_error_that_may_pass(client: EgressClient, site: Site, s
 
 
 def test_a_receiver_that_does_not_read(client: EgressClient) -> None:
-    """More than the buffers hold, to somebody who accepts and never reads: the time ends that as well."""
+    """A body larger than the buffers, to a server that never reads: the timeout ends that, too."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         began = time.monotonic()
         with pytest.raises(AddressUnavailable):
@@ -115,7 +117,7 @@ def test_a_receiver_that_does_not_read(client: EgressClient) -> None:
 
 
 def test_a_closed_port_is_no_answer(client: EgressClient) -> None:
-    """Nobody listens there."""
+    """No server listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(AddressUnavailable):

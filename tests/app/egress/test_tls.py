@@ -11,15 +11,15 @@ from typing import Any, NoReturn
 
 import pytest
 import trustme
-from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, serve
 
 from app.errors import AddressUnavailable
+from tests.app.egress.conftest import MakeClient
+from tests.app.egress.site import Site, serve
 
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """Somebody who signs certificates."""
+    """A certificate authority."""
     return trustme.CA()
 
 
@@ -55,7 +55,7 @@ def test_the_name_is_verified(make_client: MakeClient, secure: Site) -> None:
 
 
 def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> None:
-    """A certificate that nobody we know has signed."""
+    """A certificate of an unknown authority."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
     with pytest.raises(AddressUnavailable):
         client.fetch(secure.url(host="good.example", scheme="https"), io.BytesIO(), max_bytes=100)
