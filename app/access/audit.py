@@ -1,7 +1,7 @@
-"""Writes and reads the audit log: who read or erased what, and who changed the configuration. Ids only, no content.
+"""Writes and reads the audit log: who read or erased what, and who changed the rules. Ids only, never what was in it.
 
-Recorded are reading the images of a job, erasing, and every change by an administrator or operator. Polling is not: the
-log of requests has it.
+Noted are reading the images of a job, erasing, and whatever an administrator or operator does. Polling a job is not:
+it would drown the rest, and the log of requests has it.
 """
 
 import uuid
@@ -34,7 +34,7 @@ def record(
 def entries(
     session: Session, tenant_id: uuid.UUID | None, subject: str | None, before: uuid.UUID | None, limit: int
 ) -> Sequence[AuditEntry]:
-    """Entries newest first, from the one before `before` on: of one tenant, or of all where it is None."""
+    """Entries newest first, from the one before `before` on: a tenant's, or everybody's where no tenant is given."""
     statement = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
     if tenant_id is not None:
         statement = statement.where(AuditEntry.tenant_id == tenant_id)

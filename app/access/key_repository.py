@@ -40,7 +40,7 @@ def create(
 
 
 def find_by_digest(session: Session, sha256: str) -> tuple[ApiKey, Tenant] | None:
-    """The key with this hash, and its tenant. Selected by hash, so that timing reveals nothing about other keys."""
+    """The key with this hash, and whose it is. Looked for by hash, so that time tells nothing about other keys."""
     row = session.execute(_FIND, {"sha256": sha256}).one_or_none()
     return None if row is None else (row[0], row[1])
 
