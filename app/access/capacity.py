@@ -11,7 +11,7 @@ from anyio import Lock, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.identity import Identity
-from app.access.quota import queues_too_long, too_many_jobs
+from app.access.rates import queues_too_long, too_many_jobs
 from app.db.database import Database
 from app.jobs.admission import OpenJobs, is_full, measure
 from app.settings import Settings

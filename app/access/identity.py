@@ -3,9 +3,17 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.access.scopes import Scope
 from app.errors import InsufficientScope
+
+
+class Scope(StrEnum):
+    """A permission; a key has a set of them, and none implies another."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.access import key_repository
 from app.access.audit import record
+from app.access.identity import Scope
 from app.access.key_format import make_key
-from app.access.scopes import Scope
 from app.db.models import ApiKey
 
 

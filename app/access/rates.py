@@ -2,7 +2,8 @@
 
 A process reserves a twentieth of the minute's requests at a time, so that most requests cost no round trip. The limit
 is never exceeded; when several processes hold the last shares, a key may be refused that much early. While Redis is
-unavailable each process counts by itself: a limit remains, and requests below it are served.
+unavailable each process counts by itself: a limit remains, and requests below it are served. The functions below make
+the headers and errors of all limits.
 """
 
 import asyncio
@@ -10,15 +11,23 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import structlog
 from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.errors import QuotaExceeded, ReducedCapacity
+
 log = structlog.get_logger(__name__)
 
 WINDOW = 60
+# Names of headers. They and the types of the errors are those of draft-ietf-httpapi-ratelimit-headers-11.
+POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
+# Seconds after which to try again.
+_JOBS_WAIT = 1
+_QUEUE_WAIT = 5
 _SHARES = 20
 _CACHED_CALLERS = 10_000
 # How long a Redis that did not respond is not called: waiting for it each time would slow every caller down.
@@ -95,3 +104,45 @@ class RateLimits:
                 return
         share.held = min(wanted, share.free)
         share.free -= share.held
+
+
+@lru_cache
+def policies(requests_per_minute: int, concurrent_jobs: int) -> str:
+    """The limits of a key."""
+    return f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests"'
+
+
+def remaining(allowance: Allowance) -> str:
+    """The remaining requests of a key."""
+    return f'"requests";r={allowance.remaining};t={allowance.reset}'
+
+
+def too_many_requests(allowance: Allowance) -> QuotaExceeded:
+    """The error of a key that has used up its requests."""
+    return QuotaExceeded(
+        f"The key has used its {allowance.limit:,} requests of this minute; try again in the next one.",
+        headers={"Retry-After": str(allowance.reset)},
+        **{"violated-policies": ["requests"]},
+    )
+
+
+def too_many_jobs() -> QuotaExceeded:
+    """The error of a tenant that has as many open jobs as it may have."""
+    return QuotaExceeded(
+        "The tenant has as many open jobs as it may have; submit the next one when one of them has ended.",
+        headers={"Retry-After": str(_JOBS_WAIT), LIMIT: f'"jobs";r=0;t={_JOBS_WAIT}'},
+        **{"violated-policies": ["jobs"]},
+    )
+
+
+def queues_too_long(max_open: int) -> ReducedCapacity:
+    """The error of every caller while the queues are too long."""
+    return ReducedCapacity(
+        "Too many jobs are queued; try again later.",
+        headers={
+            "Retry-After": str(_QUEUE_WAIT),
+            POLICY: f'"queue";q={max_open};qu="concurrent-requests"',
+            LIMIT: f'"queue";r=0;t={_QUEUE_WAIT}',
+        },
+        **{"violated-policies": ["queue"]},
+    )

@@ -10,8 +10,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 from structlog.contextvars import bind_contextvars
 
-from app.access.identity import Identity
-from app.access.scopes import Scope
+from app.access.identity import Identity, Scope
 from app.api.dependencies import (
     Admitted,
     Blobs,

@@ -6,9 +6,8 @@ Every path but those in OPEN needs a key. Endpoints declare in their signatures 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import quota
 from app.access.keyring import Keyring
-from app.access.rates import RateLimits
+from app.access.rates import LIMIT, POLICY, RateLimits, policies, remaining, too_many_requests
 from app.api.problems import problem_response
 from app.errors import ServiceError
 from app.settings import AccessSettings
@@ -58,10 +57,10 @@ class AuthenticationMiddleware:
         identity = await keyring.identify(_authorization(scope))
         per_minute = identity.requests_per_minute or self._settings.requests_per_minute
         allowance = await rates.take(identity.actor, per_minute)
-        limits[quota.POLICY] = quota.policies(per_minute, identity.concurrent_jobs or self._settings.concurrent_jobs)
-        limits[quota.LIMIT] = quota.remaining(allowance)
+        limits[POLICY] = policies(per_minute, identity.concurrent_jobs or self._settings.concurrent_jobs)
+        limits[LIMIT] = remaining(allowance)
         if not allowance.allowed:
-            raise quota.too_many_requests(allowance)
+            raise too_many_requests(allowance)
         state["identity"] = identity
 
 

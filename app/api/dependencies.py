@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 
 from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api import job_responses, long_polling, store_gauges
 from app.db import blobs, database
 from app.intake import acceptance, decoders, idempotent_requests, reference_submission

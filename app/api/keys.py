@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from app.access import issuing, key_repository
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import headers, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.access import issuing, key_repository, tenant_repository
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.commands.session import ACTOR, duration, transaction
 from app.db.models import ApiKey
 from app.errors import NotFound

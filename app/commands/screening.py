@@ -88,9 +88,7 @@ def delete_list(name: ListName, tenant: TenantOption = None) -> None:
 @rules.command("add")
 def save_rule(
     name: RuleName,
-    phrases: Annotated[
-        list[str] | None, typer.Argument(metavar="PHRASE", help="words or phrases, in any case")
-    ] = None,
+    phrases: Annotated[list[str] | None, typer.Argument(metavar="PHRASE", help="words or phrases, in any case")] = None,
     regex: Annotated[str | None, typer.Option(metavar="PATTERN", help="a regular expression in RE2 syntax")] = None,
     tenant: TenantOption = None,
 ) -> None:

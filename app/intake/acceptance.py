@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from app.access.quota import too_many_jobs
+from app.access.rates import too_many_jobs
 from app.cache.cache_keys import answer_key
 from app.cache.decoded import DecodedFiles
 from app.cache.results import reuse

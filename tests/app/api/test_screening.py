@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import select
 
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Tenant, TextRule

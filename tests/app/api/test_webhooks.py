@@ -11,7 +11,7 @@ from redis import Redis
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Job, Tenant, WebhookDelivery, WebhookEndpoint
