@@ -59,7 +59,7 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
         process = this_process()
         run = partial(run_stage, process, STAGES, stage, uuid.UUID(job_id))
         if stage == Stage.FETCHING:
-            process.fetcher.enqueue(run)  # an address may take its time
+            process.fetcher.soon(run)  # an address may take its time
         elif stage == Stage.CAPTIONING and _captions_remotely(process, uuid.UUID(job_id)):
             process.asking(run)
         else:

@@ -199,10 +199,10 @@ def test_one_slow_address_does_not_keep_the_pool(here: Bench, site: Site) -> Non
         go_on.wait(10)
         done.append("first")
 
-    here.process.fetcher.enqueue(work)
+    here.process.fetcher.soon(work)
     assert begun.wait(5)
     for _ in range(40):
-        here.process.fetcher.enqueue(lambda: done.append("late") if go_on.wait(10) else None)
+        here.process.fetcher.soon(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
     time.sleep(0.1)
