@@ -15,7 +15,7 @@ from app.access.rates import RateLimits
 from app.api.job_responses import JobReader, connect_async_redis
 from app.api.long_polling import LongPolling
 from app.api.store_gauges import Gauges, StoreGauges
-from app.api.wakeups import Wakeups, stop_requested
+from app.api.wakeups import JobWakeups, stop_requested
 from app.db.blobs import Blobs
 from app.db.database import Database, connect
 from app.intake.acceptance import Intake
@@ -70,7 +70,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         async_redis = connect_async_redis(settings.redis)
         snapshots = Snapshots(redis, settings.redis)
         job_reader = JobReader(async_redis, snapshots, database)
-        wakeups = Wakeups(database, settings.redis, settings.long_polling)
+        wakeups = JobWakeups(database, settings.redis, settings.long_polling)
         celery = make_celery(settings)
         # Only enqueueing happens here, never a blocking read, so a short timeout is enough for a broker that hangs.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()

@@ -15,7 +15,7 @@ from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 
 from app.api.job_responses import JobReader, caller_has, etag_of, is_unfinished
-from app.api.wakeups import Wakeups
+from app.api.wakeups import JobWakeups
 from app.settings import LongPollingSettings
 
 LONGEST_WAIT = 60
@@ -47,7 +47,7 @@ class Slots:
 class LongPolling:
     """Reads jobs, at once or when they have ended or changed."""
 
-    def __init__(self, reader: JobReader, wakeups: Wakeups, settings: LongPollingSettings) -> None:
+    def __init__(self, reader: JobReader, wakeups: JobWakeups, settings: LongPollingSettings) -> None:
         self.reader = reader
         self.watchers = Slots(settings.watchers)
         self._waiters = Slots(settings.waiters)
@@ -101,7 +101,7 @@ class LongPolling:
         return self._wakeups.stopping
 
     def expected(self, job_id: uuid.UUID) -> AbstractContextManager[asyncio.Event]:
-        """See `Wakeups.expected`."""
+        """See `JobWakeups.expected`."""
         return self._wakeups.expected(job_id)
 
     async def pause(self, ended: asyncio.Event) -> None:

@@ -31,7 +31,7 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Wakeups:
+class JobWakeups:
     """The requests that wait, by job. All methods belong to the event loop."""
 
     def __init__(self, database: Database, redis: RedisSettings, long_polling: LongPollingSettings) -> None:
