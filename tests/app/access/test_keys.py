@@ -30,6 +30,6 @@ def test_a_key_with_one_other_character_is_no_key(position: int, character: str)
 @pytest.mark.parametrize(
     "change", [str.lower, str.upper, lambda text: text + "\n", lambda text: " " + text, lambda _: ""]
 )
-def test_what_is_written_otherwise_is_no_key(change):
+def test_another_spelling_is_no_key(change):
     """Case and white space count."""
     assert digest_of(change(make_key().text)) is None

@@ -46,7 +46,7 @@ def run(url: str, clock: Clock, play: Callable[..., Awaitable[Any]], processes: 
 
 
 @pytest.mark.parametrize("redis_unavailable", [False, True])
-def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis, clock: Clock, redis_unavailable: bool):
+def test_the_limit_is_exact(settings: Settings, redis: Redis, clock: Clock, redis_unavailable: bool):
     """Each request leaves one less; then all are refused until the next minute; also with Redis unavailable."""
 
     async def play(limits: RateLimits) -> tuple[list[Allowance], Allowance]:
@@ -62,7 +62,7 @@ def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis,
     assert later == Allowance(True, 50, 49, 60)
 
 
-def test_callers_do_not_share(settings: Settings, redis: Redis, clock: Clock):
+def test_callers_have_separate_limits(settings: Settings, redis: Redis, clock: Clock):
     """What one key has used up, another still has."""
 
     async def play(limits: RateLimits) -> list[bool]:
@@ -71,7 +71,7 @@ def test_callers_do_not_share(settings: Settings, redis: Redis, clock: Clock):
     assert run(settings.redis.url.get_secret_value(), clock, play) == [True, False, True]
 
 
-def test_several_processes_together_never_pass_the_limit(settings: Settings, redis: Redis, clock: Clock):
+def test_several_processes_together_never_exceed_the_limit(settings: Settings, redis: Redis, clock: Clock):
     """Four of them, each with a hundred requests at once: at most the limit, and hardly less."""
 
     async def play(*limits: RateLimits) -> int:
@@ -91,7 +91,7 @@ def test_several_processes_together_never_pass_the_limit(settings: Settings, red
     assert 170 <= run(settings.redis.url.get_secret_value(), clock, play, processes=4) <= 200
 
 
-def test_most_requests_do_not_ask_redis(settings: Settings, redis: Redis, clock: Clock):
+def test_most_requests_need_no_redis_call(settings: Settings, redis: Redis, clock: Clock):
     """A thousand requests of three thousand cost seven questions."""
 
     async def play(limits: RateLimits) -> None:

@@ -12,7 +12,7 @@ from tests.app.api.test_process import Api, api  # noqa: F401 - a fixture
 from tests.app.worker import accept
 
 
-def test_those_who_wait_are_answered_when_the_process_is_to_stop(api: Api, database: Database, key: str):  # noqa: F811
+def test_waiting_requests_get_a_response_when_the_process_stops(api: Api, database: Database, key: str):  # noqa: F811
     """A wait ends with the job as it stands, a stream ends, and the process is gone long before either's time."""
     job_id = accept(database)
     found: dict[str, httpx.Response] = {}

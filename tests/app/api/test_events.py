@@ -91,7 +91,7 @@ def test_a_job_is_followed_from_its_start_to_its_end(
 @pytest.mark.parametrize(
     ("status", "name"), [("succeeded", "completed"), ("failed", "failed"), ("canceled", "canceled")]
 )
-def test_an_ended_job_is_told_at_once(
+def test_the_stream_of_an_ended_job_ends_at_once(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, status: str, name: str
 ):
     """Everything that lasts of it, ending with the event of its end."""
@@ -100,7 +100,7 @@ def test_an_ended_job_is_told_at_once(
     assert brief(follow(served, job_id)) == ["screening", *PENDING, name]
 
 
-def test_the_end_is_told_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+def test_the_end_is_sent_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
     """Not at the next look."""
     served, job_id = serve(long_polling={"poll_every": 30 * _SECOND, "check_every": 30 * _SECOND}), accept(database)
     threading.Timer(1, end, (database, snapshots, job_id)).start()
@@ -109,7 +109,7 @@ def test_the_end_is_told_when_it_comes(serve: Callable[..., Served], database: D
     assert time.monotonic() - before < 10
 
 
-def test_another_process_goes_on_where_the_connection_broke(
+def test_another_process_continues_a_broken_stream(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Redis
 ):
     """With nothing in Redis: events since then come in order, and none comes twice."""
@@ -154,7 +154,7 @@ def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: D
     assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
 
 
-def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Served], database: Database):
+def test_too_many_streams_are_a_503(serve: Callable[..., Served], database: Database):
     """A client that disconnects frees its slot."""
     served, job_id = serve(long_polling={**FAST, "watchers": 1}), accept(database)
     with served.client.stream("GET", f"/attribute/{job_id}/events"):
@@ -169,7 +169,7 @@ def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Serv
     raise AssertionError("the place is still taken")
 
 
-def test_who_wants_no_events_gets_none(serve: Callable[..., Served], database: Database):
+def test_a_client_that_does_not_accept_events_gets_a_406(serve: Callable[..., Served], database: Database):
     """406 for other media types, 404 for another's job, and neither takes a place."""
     served, job_id = serve(long_polling={"watchers": 1}), accept(database)
     for _ in range(2):
@@ -196,6 +196,6 @@ def test_who_wants_no_events_gets_none(serve: Callable[..., Served], database: D
         ("text/*;q=0, text/event-stream", True),
     ],
 )
-def test_what_an_accept_header_takes(given: str, taken: bool):
+def test_accept_headers_are_understood(given: str, taken: bool):
     """The closest range decides, and a quality of nought refuses."""
     assert accepts(given, "text/event-stream") is taken

@@ -58,7 +58,7 @@ def test_a_body_that_is_too_long_is_refused(client: TestClient, database: Databa
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
 
 
-def test_feedback_goes_with_its_job(client: TestClient, database: Database):
+def test_feedback_is_deleted_with_its_job(client: TestClient, database: Database):
     """An erased job and an unknown one accept none and have none."""
     job_id = accept(database)
     client.post(f"/attribute/{job_id}/feedback", json={"source": "ant", "note": "private"})
@@ -71,7 +71,7 @@ def test_feedback_goes_with_its_job(client: TestClient, database: Database):
         assert session.scalar(select(func.count()).select_from(Feedback)) == 0
 
 
-def test_the_command_line_writes_it_for_evaluation(
+def test_the_command_line_exports_feedback(
     client: TestClient,
     database: Database,
     settings,

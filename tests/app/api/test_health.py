@@ -86,6 +86,6 @@ def test_a_newer_schema_is_ready(client: TestClient, database: Database):
     assert answer.json()["checks"]["migrations"]["status"] == "ok"
 
 
-def test_the_head_that_the_code_names_is_alembics():
+def test_the_required_revision_is_alembics_head():
     """The newest migration is the one that the code requires."""
     assert ScriptDirectory(str(REPOSITORY / "alembic")).get_current_head() == migrations.HEAD

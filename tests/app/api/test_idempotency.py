@@ -41,7 +41,7 @@ def count(database: Database, table: Any = Job) -> int:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def test_the_same_request_gets_the_same_answer(client: TestClient, database: Database):
+def test_the_same_request_gets_the_same_response(client: TestClient, database: Database):
     """Status, address and body to the byte; a header says that it is a replay. One job."""
     first, second = post(client), post(client)
     assert first.status_code == second.status_code == 202
@@ -82,7 +82,7 @@ def test_another_request_with_the_key_is_a_422(client: TestClient, database: Dat
     assert count(database) == 1
 
 
-def test_addresses_are_told_apart(client: TestClient, database: Database):
+def test_endpoints_have_separate_keys(client: TestClient, database: Database):
     """A job by URL has a fingerprint, too."""
     answers = [
         client.post("/attribute", json={"image_url": f"https://images.example/{name}.png"}, headers=KEY)
@@ -108,7 +108,7 @@ def test_a_refused_request_leaves_its_key_free(client: TestClient, database: Dat
     assert post(client).status_code == 202
 
 
-def test_tenants_do_not_meet(client: TestClient, database: Database):
+def test_tenants_have_separate_keys(client: TestClient, database: Database):
     """The same key in two tenants is two keys, and neither learns of the other."""
     new, other = make_key(), uuid.uuid4()
     with database.transaction() as session:
@@ -122,7 +122,7 @@ def test_tenants_do_not_meet(client: TestClient, database: Database):
     assert "idempotency-replayed" not in theirs.headers
 
 
-def test_fifty_at_once_make_one_job(serve: Callable[..., Served], key: str, database: Database):
+def test_fifty_requests_at_once_create_one_job(serve: Callable[..., Served], key: str, database: Database):
     """Over real sockets: each is answered 202 with the same job, or 409 while the first is worked on."""
     served = serve()
 
@@ -156,7 +156,7 @@ def hold(database: Database, **values: Any) -> None:
         session.execute(text("DELETE FROM jobs"))
 
 
-def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, database: Database):
+def test_a_second_request_during_the_first_is_a_409(client: TestClient, database: Database):
     """And another request gets 409 at once."""
     post(client)
     hold(database, held_until=func.now() + timedelta(seconds=30))
@@ -167,7 +167,7 @@ def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, da
     assert count(database) == 0
 
 
-def test_a_holder_that_died_loses_its_key(client: TestClient, database: Database):
+def test_the_key_of_a_dead_process_is_released(client: TestClient, database: Database):
     """After its lease the same request is done anew, once."""
     post(client)
     hold(database, held_until=func.now() - timedelta(seconds=1))
@@ -178,7 +178,7 @@ def test_a_holder_that_died_loses_its_key(client: TestClient, database: Database
     assert count(database) == 1
 
 
-def test_of_two_that_work_on_the_same_key_the_first_to_commit_has_made_the_job(
+def test_of_two_requests_with_one_key_the_first_commit_wins(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """One that was thought dead comes back: the other's answer is replayed, and its own job is not committed."""
@@ -251,7 +251,7 @@ def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
     assert count(database, IdempotencyKey) == 0
 
 
-def test_a_key_lives_as_long_as_the_setting_says(start: Callable[..., TestClient], database: Database):
+def test_a_key_is_stored_as_long_as_configured(start: Callable[..., TestClient], database: Database):
     """From its first request on."""
     post(start(intake={"idempotency_ttl": timedelta(minutes=5)}))
     with database.transaction() as session:
@@ -259,7 +259,7 @@ def test_a_key_lives_as_long_as_the_setting_says(start: Callable[..., TestClient
     assert row.expires_at - row.created_at == timedelta(minutes=5)
 
 
-def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, database: Database):
+def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, database: Database):
     """Once a caption's time is over the replay shows the job as it is now; the key still keeps from doing it twice."""
     first = post(client, prompt="a secret goat")
     with database.transaction() as session:
@@ -275,7 +275,7 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
         assert "goat" not in json.dumps(session.scalars(select(IdempotencyKey.body)).all())
 
 
-def test_an_erased_job_is_not_made_again_by_a_late_retry(client: TestClient, database: Database, settings: Any):
+def test_a_late_retry_does_not_recreate_an_erased_job(client: TestClient, database: Database, settings: Any):
     """The replay says that it is gone."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]

@@ -57,7 +57,7 @@ def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_ima
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", answer.headers["etag"])
 
 
-def test_who_looked_is_written_down(client: TestClient, database: Database, generated_image: str):
+def test_reading_an_image_is_audited(client: TestClient, database: Database, generated_image: str):
     """Once per look, with which image it was; a look in vain leaves nothing."""
     client.get(generated_image, headers={"X-Request-Id": "look-1"})
     client.get(generated_image + "7")
@@ -86,7 +86,7 @@ def test_who_looked_is_written_down(client: TestClient, database: Database, gene
         ("query/0", 404),
     ],
 )
-def test_there_is_nothing_else_to_look_at(client: TestClient, generated_image: str, path: str, status: int):
+def test_no_other_image_is_served(client: TestClient, generated_image: str, path: str, status: int):
     """Neither the upload as it came, nor vectors, nor what was not generated."""
     assert client.get(f"{generated_image.partition('/images')[0]}/images/{path}").status_code == status
 
@@ -99,7 +99,7 @@ def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Data
     assert client.get(f"/attribute/{uuid.uuid4()}/images/query").status_code == 404
 
 
-def test_erased_images_are_gone(client: TestClient, database: Database, generated_image: str):
+def test_erased_images_are_a_410(client: TestClient, database: Database, generated_image: str):
     """410 after retention, with the links gone from a job that stays, and 410 after the job itself was erased."""
     location = generated_image.partition("/images")[0]
     with database.transaction() as session:
@@ -114,7 +114,7 @@ def test_erased_images_are_gone(client: TestClient, database: Database, generate
         assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/erased")
 
 
-def test_bytes_that_go_in_between_are_gone_too(client: TestClient, generated_image: str, tmp_path):
+def test_images_erased_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
     """The row was there, the file is not: erasing deletes it first."""
     for file in (tmp_path / "blobs").rglob("*"):
         if file.is_file():

@@ -45,7 +45,7 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database
         assert secret not in str(vars(row))
 
 
-def test_a_key_gives_only_what_it_has(client: TestClient):
+def test_a_key_grants_only_what_it_has(client: TestClient):
     """No scope it lacks, no more requests than its own, no past; and no scope stands for another."""
     admin = client.post("/keys", json={"name": "admin", "scopes": ["admin"]}).json()["key"]
     refused = client.post("/keys", json=NEW, headers=bearer(admin))
@@ -63,7 +63,7 @@ def test_a_key_gives_only_what_it_has(client: TestClient):
     assert client.post("/keys", json=NEW | {"requests_per_minute": 3_000}).status_code == 201
 
 
-def test_a_revoked_key_opens_nothing_once_it_is_forgotten(start: Callable[..., TestClient]):
+def test_a_revoked_key_is_refused_after_the_cache_time(start: Callable[..., TestClient]):
     """Not longer than the setting; revoking again changes nothing; the key that did it is in the audit log."""
     client = start(access={"key_cache": timedelta(milliseconds=200)})
     made = client.post("/keys", json=NEW).json()
@@ -79,7 +79,7 @@ def test_a_revoked_key_opens_nothing_once_it_is_forgotten(start: Callable[..., T
     assert {entry["actor"] for entry in done} == {f"key:{mine}"}
 
 
-def test_a_key_expires_while_it_is_remembered(client: TestClient):
+def test_a_cached_key_expires(client: TestClient):
     """To the second, however lately it was looked up."""
     soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     key = client.post("/keys", json=NEW | {"expires_at": soon}).json()["key"]
@@ -115,7 +115,7 @@ def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redi
         assert used is not None
 
 
-def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., TestClient]):
+def test_without_postgres_a_key_is_a_503(start: Callable[..., TestClient]):
     """503, never 401: a caller discards a key that is refused."""
     client = start(database={"url": SecretStr("postgresql://app:secret@127.0.0.1:9/app")})
     answer = client.get("/sources")
@@ -123,7 +123,7 @@ def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., Tes
     assert answer.headers["retry-after"] == "5"
 
 
-def test_a_laptop_needs_no_key(start: Callable[..., TestClient]):
+def test_anonymous_access_can_be_allowed(start: Callable[..., TestClient]):
     """With ACCESS__ANONYMOUS, no key is the default tenant with all scopes; an invalid key is still refused."""
     client = start(access={"anonymous": True})
     del client.headers["authorization"]
@@ -149,7 +149,7 @@ def test_lists_come_in_pages(client: TestClient):
         assert [each["id"] for each in seen] == sorted((each["id"] for each in seen), reverse=True)
 
 
-def test_there_is_an_end_to_keys(client: TestClient):
+def test_the_number_of_keys_is_limited(client: TestClient):
     """A hundred that open something; revoking one makes room."""
     first = client.post("/keys", json=NEW).json()["id"]
     for _ in range(98):
@@ -159,7 +159,7 @@ def test_there_is_an_end_to_keys(client: TestClient):
     assert client.post("/keys", json=NEW).status_code == 201
 
 
-def test_what_is_remembered_is_bounded(client: TestClient):
+def test_the_caches_of_keys_are_bounded(client: TestClient):
     """After ten thousand unknown keys the known one is still cached."""
     keyring: Keyring = client.app_state["keyring"]
     client.get("/sources")
@@ -196,7 +196,7 @@ def test_reading_the_log_is_not_logged(client: TestClient, database: Database):
     ],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_without_end_is_given_up(client: TestClient, method: str, path: str, announced: bool):
+def test_an_endless_body_is_refused(client: TestClient, method: str, path: str, announced: bool):
     """Documents are small: what is larger is refused before it is all in memory."""
     content = b" " * 100_000 if announced else (b" " * 10_000 for _ in range(10))
     answer = client.request(method, path, content=content, headers={"Content-Type": "application/json"})

@@ -28,7 +28,7 @@ def samples(client: TestClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_who_accepts_openmetrics_gets_it(client: TestClient) -> None:
+def test_openmetrics_are_served_where_accepted(client: TestClient) -> None:
     """The media type is OpenMetrics 1.0.0's, the text parses as such and ends as it must."""
     answer = client.get("/metrics", headers={"Accept": f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5,*/*;q=0.1"})
     assert answer.headers["Content-Type"].startswith(OPENMETRICS)
@@ -36,7 +36,7 @@ def test_who_accepts_openmetrics_gets_it(client: TestClient) -> None:
     assert list(parse_openmetrics(answer.text))
 
 
-def test_others_get_the_older_text(client: TestClient) -> None:
+def test_other_scrapers_get_prometheus_text(client: TestClient) -> None:
     """Without a wish it is the format that everything reads."""
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -44,7 +44,7 @@ def test_others_get_the_older_text(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("given", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer pass", 200)])
-def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient], given: str, status: int) -> None:
+def test_a_configured_token_is_required(start: Callable[..., TestClient], given: str, status: int) -> None:
     """With METRICS__TOKEN set the token is required."""
     from pydantic import SecretStr
 
@@ -101,7 +101,7 @@ def test_ended_jobs_cost_nothing(database: Database) -> None:
     assert "rows=20000" not in plan
 
 
-def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> None:
+def test_unavailable_stores_are_reported(database: Database, redis) -> None:
     """A scrape does not fail because a store does."""
 
     class Unavailable(Heartbeats):
@@ -118,7 +118,7 @@ def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> Non
     assert not found["workers_warm"].samples
 
 
-def test_many_scrapes_are_one_look(database: Database, redis) -> None:
+def test_many_scrapes_are_one_query(database: Database, redis) -> None:
     """A second scrape within seconds gets the same gauges."""
     gauges = StoreGauges(database, Heartbeats(redis), ["remote"])
     assert gauges.collect() is gauges.collect()

@@ -57,7 +57,7 @@ def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "silence"])
-def test_without_postgres_the_caller_is_asked_to_come_back(
+def test_without_postgres_the_response_is_a_503(
     start: Callable[..., TestClient], request: pytest.FixtureRequest, kind: str
 ):
     """POST and GET answer 503 as a problem with Retry-After; nothing of the cause leaks."""
@@ -94,7 +94,7 @@ def test_a_blob_store_that_cannot_be_written_is_a_503(start: Callable[..., TestC
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
 
 
-def test_redis_and_postgres_tell_the_same(client: TestClient, redis: Redis, database: Database):
+def test_redis_and_postgres_have_the_same_document(client: TestClient, redis: Redis, database: Database):
     """The first poll asks Postgres, the next one only Redis, an emptied Redis means Postgres again: equal bytes."""
     location = client.post("/attribute", files=IMAGE).headers["location"]
     first = client.get(location)
@@ -134,7 +134,7 @@ def test_jobs_that_do_not_exist_are_not_found(client: TestClient, job_id: str):
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_too_many_uploads_at_once_are_turned_away(start: Callable[..., TestClient]):
+def test_too_many_concurrent_uploads_are_refused(start: Callable[..., TestClient]):
     """Beyond the setting, POST is a 503 with Retry-After, and a place that was freed is used again."""
     client = start(intake={"concurrent_uploads": 1})
     client.app_state["upload_slots"].acquire_nowait()
@@ -147,7 +147,7 @@ def test_too_many_uploads_at_once_are_turned_away(start: Callable[..., TestClien
     assert client.post("/attribute", files=IMAGE).status_code == 202
 
 
-def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient]):
+def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient]):
     """A client that stops in the middle of its upload gets 408, and frees its slot."""
     client = start(intake={"upload_timeout": 0.1 * _SECOND, "concurrent_uploads": 1})
     scope = {

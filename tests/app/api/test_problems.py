@@ -22,7 +22,7 @@ from app.settings import Settings
         ("GET", "/problems/nonsense", 404, "not-found"),
     ],
 )
-def test_wrong_paths_and_methods_are_problems(client: TestClient, method: str, path: str, status: int, slug: str):
+def test_unknown_paths_and_methods_are_problems(client: TestClient, method: str, path: str, status: int, slug: str):
     """All the members of RFC 9457 are there; a 405 says what is allowed."""
     answer = client.request(method, path)
     assert answer.status_code == status
@@ -60,7 +60,7 @@ def test_the_tree_in_the_docstring_is_the_tree():
     }
 
 
-def test_an_error_of_ours_shows_no_stack(settings: Settings, key: str):
+def test_an_internal_error_has_no_stack_trace(settings: Settings, key: str):
     """The answer is a 500 problem with the request's id, and not a word about the cause."""
     app = create_app(settings)
 

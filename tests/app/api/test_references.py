@@ -146,7 +146,7 @@ def test_invalid_references_in_a_form_are_named(
         ("fox", "#/references"),
     ],
 )
-def test_what_is_wrong_with_generated_images_in_json_is_pointed_at(
+def test_invalid_references_in_json_are_named(
     client: TestClient, database: Database, tmp_path: Path, references: Any, pointer: str
 ):
     """By source and number."""
@@ -165,7 +165,7 @@ def test_a_body_with_thousands_of_images_is_not_unpacked(client: TestClient):
     assert "2,000" in answer.json()["detail"]
 
 
-def test_generated_images_of_what_the_catalog_does_not_know_are_refused(client: TestClient):
+def test_references_of_unknown_sources_are_refused(client: TestClient):
     """A misspelt source would stand in no ranking, and one that is awaited would be so in vain."""
     for options in ({"references": {"gnu": base(ONE)}, "prompt": "a goat"}, {"await_references": ["gnu"]}):
         answer = client.post("/attribute", json={"image": base(IMAGE)[0]} | options)
@@ -173,9 +173,7 @@ def test_generated_images_of_what_the_catalog_does_not_know_are_refused(client: 
         assert "gnu" in answer.json()["detail"]
 
 
-def test_an_image_that_cannot_be_taken_leaves_no_generated_images_behind(
-    client: TestClient, database: Database, tmp_path: Path
-):
+def test_a_refused_image_leaves_no_references_behind(client: TestClient, database: Database, tmp_path: Path):
     """They were stored before it was looked at."""
     answer = client.post("/attribute", files=form(b"words", fox=(ONE,)), data={"prompt": "a goat"})
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-image")
@@ -183,7 +181,7 @@ def test_an_image_that_cannot_be_taken_leaves_no_generated_images_behind(
 
 
 @pytest.mark.parametrize("way", ["form", "json"])
-def test_generated_images_have_caps_each_and_together(start: Callable[..., TestClient], way: str):
+def test_references_have_limits_each_and_together(start: Callable[..., TestClient], way: str):
     """413 with what the cap is; just as much is taken."""
 
     def post(client: TestClient) -> Any:
@@ -200,7 +198,7 @@ def test_generated_images_have_caps_each_and_together(start: Callable[..., TestC
     assert (answer.status_code, answer.json()["max_bytes"]) == (413, each - 1)
 
 
-def test_awaited_sources_say_so(client: TestClient):
+def test_awaited_sources_are_shown(client: TestClient):
     """They are not generated, and the job has an upload URL for them; it has a day, or as long as its caller says."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,ant"})
     sources = by_id(answer)
@@ -230,7 +228,7 @@ def lifetime(answer: Any) -> timedelta:
         ({"await_references": "fox", "exclude": "fox"}, "#/await_references"),
     ],
 )
-def test_what_is_wrong_with_waiting_is_pointed_at(client: TestClient, options: dict[str, str], pointer: str):
+def test_invalid_options_of_awaiting_are_named(client: TestClient, options: dict[str, str], pointer: str):
     """It needs something to wait for, and ends within a week."""
     answer = client.post("/attribute", files={"image": IMAGE}, data=options)
     assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (422, [pointer])
@@ -257,7 +255,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
-def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestClient, waiting: str, redis: Redis):
+def test_awaited_references_are_uploaded_for_the_caption(client: TestClient, waiting: str, redis: Redis):
     """The source goes on to be screened, by a message of its own; polling sees it at once."""
     assert client.get(waiting).json()["caption"] == "a goat"
     answer = upload(client, waiting, ONE, TWO)
@@ -268,7 +266,7 @@ def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestCli
     assert client.get(fox["generated_images"][1]).status_code == 200
 
 
-def test_json_brings_them_too(client: TestClient, waiting: str):
+def test_awaited_references_can_be_json(client: TestClient, waiting: str):
     """A list of base64, small or so large that a child unpacks it."""
     large = encoded(noise(300, 200))
     assert client.post(f"{waiting}/references/fox", json={"references": base(large, TWO)}).status_code == 200
@@ -276,7 +274,7 @@ def test_json_brings_them_too(client: TestClient, waiting: str):
     assert client.post(f"{waiting}/references/dog", json={"references": base(ONE)}).status_code == 200
 
 
-def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
+def test_uploading_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
     """Whatever became of the job since; other generated images, or another order, are a 409 and are not kept."""
     first = upload(client, waiting, ONE, TWO)
     assert upload(client, waiting, ONE, TWO).json() == first.json()
@@ -295,14 +293,14 @@ def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: st
     assert upload(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
 
 
-def test_what_came_with_the_image_can_be_brought_again_too(client: TestClient):
+def test_references_of_the_submission_can_be_uploaded_again(client: TestClient):
     """It is the same as if it had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
     assert upload(client, job, ONE).status_code == 200
     assert problem(upload(client, job, TWO)) == (409, "references-differ")
 
 
-def test_a_source_that_is_not_awaited_takes_nothing(client: TestClient, waiting: str):
+def test_a_source_that_is_not_awaited_refuses_references(client: TestClient, waiting: str):
     """409 for one that the job asks by itself, 404 for one that it does not have."""
     assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
     for name in ("gnu", "a%00b"):
@@ -310,7 +308,7 @@ def test_a_source_that_is_not_awaited_takes_nothing(client: TestClient, waiting:
     assert problem(upload(client, f"/attribute/{UNKNOWN_JOB}", ONE)) == (404, "not-found")
 
 
-def test_before_the_caption_is_there_it_is_too_early(client: TestClient):
+def test_references_before_the_caption_are_too_early(client: TestClient):
     """With when to try again; the body is not even read."""
     job = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox"}).headers["location"]
     answer = client.post(f"{job}/references/fox", content=b"not a form")
@@ -319,7 +317,7 @@ def test_before_the_caption_is_there_it_is_too_early(client: TestClient):
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_after_the_deadline_it_is_too_late(client: TestClient, database: Database, waiting: str, swept: bool):
+def test_references_after_the_deadline_are_too_late(client: TestClient, database: Database, waiting: str, swept: bool):
     """Whether or not the sweep has been there yet."""
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET deadline_at = now() - interval '1 ms'"))
@@ -329,7 +327,7 @@ def test_after_the_deadline_it_is_too_late(client: TestClient, database: Databas
     assert problem(upload(client, waiting, ONE)) == (409, "references-too-late")
 
 
-def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: Database, waiting: str):
+def test_an_ended_job_refuses_references(client: TestClient, database: Database, waiting: str):
     """Canceled, failed or erased: each says so; what was awaited is `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
@@ -362,7 +360,7 @@ def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: 
         ({"json": {"references": ["?"]}}, 422, "#/references/0"),
     ],
 )
-def test_what_is_wrong_with_what_is_brought_is_told(
+def test_invalid_uploads_of_references_are_named(
     client: TestClient, waiting: str, sent: dict[str, Any], status: int, pointer: str | None
 ):
     """And the job goes on waiting."""
@@ -372,7 +370,7 @@ def test_what_is_wrong_with_what_is_brought_is_told(
     assert by_id(client.get(waiting))["fox"]["state"] == "awaiting_reference"
 
 
-def test_what_is_brought_has_the_same_caps(start: Callable[..., TestClient], client: TestClient, waiting: str):
+def test_awaited_references_have_the_same_limits(start: Callable[..., TestClient], client: TestClient, waiting: str):
     """413, and 503 when there is no place to read it."""
     small = start(intake={"max_reference_bytes": len(ONE)})
     assert problem(upload(small, waiting, ONE, TWO)) == (413, "upload-too-large")
@@ -383,7 +381,7 @@ def test_what_is_brought_has_the_same_caps(start: Callable[..., TestClient], cli
     assert problem(upload(narrow, waiting, ONE)) == (503, "overloaded")
 
 
-def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient], waiting: str, key: str):
+def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient], waiting: str, key: str):
     """408, as for an image."""
     client = start(intake={"upload_timeout": timedelta(milliseconds=100)})
     sent: list[dict[str, Any]] = []
@@ -412,7 +410,7 @@ def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_of_two_callers_at_once_one_comes_first(client: TestClient, database: Database, waiting: str, same: bool):
+def test_of_two_concurrent_uploads_one_is_stored(client: TestClient, database: Database, waiting: str, same: bool):
     """Both succeed with the same images; otherwise exactly one does, and the other one's images are not stored."""
     for source in ("fox", "dog"):
         start = Barrier(2)

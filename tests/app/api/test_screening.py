@@ -42,7 +42,7 @@ def as_other(client: TestClient, database: Database) -> Callable[[], None]:
     return switch
 
 
-def test_a_list_comes_and_goes(client: TestClient) -> None:
+def test_a_list_is_saved_and_deleted(client: TestClient) -> None:
     """Made, found where the answer says, replaced under the same id, removed."""
     made = upload(client, f"hash,type,quality\n{A},pdq,\n{B},pdq,\nabc,md5,\n{A},pdq,1\n", max_distance=20)
     assert made.status_code == 201
@@ -62,7 +62,7 @@ def test_a_list_comes_and_goes(client: TestClient) -> None:
     assert client.get(LISTS).json() == {"hash_lists": []}
 
 
-def test_a_rule_comes_and_goes(client: TestClient) -> None:
+def test_a_rule_is_saved_and_deleted(client: TestClient) -> None:
     """Made, found where the answer says, replaced under the same id, removed."""
     made = client.post(RULES, json=RULE)
     assert made.status_code == 201
@@ -76,7 +76,7 @@ def test_a_rule_comes_and_goes(client: TestClient) -> None:
     assert client.get(RULES).json() == {"text_rules": []}
 
 
-def test_what_is_anothers_is_not_there(client: TestClient, as_other: Callable[[], None]) -> None:
+def test_another_tenants_lists_and_rules_do_not_exist(client: TestClient, as_other: Callable[[], None]) -> None:
     """Another tenant's ids are 404 to read and to remove, and its names are free to use."""
     made = [upload(client, A), client.post(RULES, json=RULE)]
     as_other()
@@ -95,7 +95,7 @@ def test_what_is_anothers_is_not_there(client: TestClient, as_other: Callable[[]
     assert client.get(made[0].headers["Location"]).json()["hashes"] == 1
 
 
-def test_everybodys_are_not_a_tenants_to_see_or_remove(client: TestClient, database: Database) -> None:
+def test_lists_for_all_tenants_are_not_shown(client: TestClient, database: Database) -> None:
     """The operator's global rules are no tenant's own."""
     with database.transaction() as session:
         session.add(TextRule(id=(rule_id := uuid.uuid4()), name="house rule", kind="words", pattern="gun"))
@@ -126,7 +126,7 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
     assert entries[2].request_id == "removal"
 
 
-def test_a_bad_file_changes_nothing(client: TestClient, database: Database) -> None:
+def test_an_invalid_file_changes_nothing(client: TestClient, database: Database) -> None:
     """Every invalid line is named; the list stays as it was, and no new one is created."""
     upload(client, A)
     refused = upload(client, f"{B}\nhalf a hash\n")
@@ -165,7 +165,7 @@ def test_a_file_that_is_too_large_is_refused(start: Callable[..., TestClient], k
         ({"name": "x", "max_distance": "-1"}, CSV, 422),
     ],
 )
-def test_wrong_requests_for_a_list(
+def test_invalid_requests_for_a_list(
     client: TestClient, query: dict[str, str], headers: dict[str, str], status: int
 ) -> None:
     """Wrong names, distances and media types are refused as problems."""
@@ -187,7 +187,7 @@ def test_wrong_requests_for_a_list(
         {"color": "red"},
     ],
 )
-def test_wrong_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:
+def test_invalid_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:
     """What cannot be a rule is refused with the reason, and not kept."""
     refused = client.post(RULES, json=RULE | change)
     assert refused.status_code == 422
@@ -196,7 +196,7 @@ def test_wrong_requests_for_a_rule(client: TestClient, change: dict[str, str]) -
     assert client.get(RULES).json() == {"text_rules": []}
 
 
-def test_there_is_an_end_to_lists_and_rules(client: TestClient) -> None:
+def test_the_number_of_lists_and_rules_is_limited(client: TestClient) -> None:
     """A rule costs each of the tenant's jobs time, so there are only so many; those that are there still change."""
     for k in range(200):
         assert client.post(RULES, json=RULE | {"name": str(k)}).status_code == 201

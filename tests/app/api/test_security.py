@@ -9,7 +9,7 @@ PAGE = "https://console.example"
 
 
 @pytest.mark.parametrize("path", ["/sources", "/livez", "/openapi.json", "/nowhere", "/problems/not-found"])
-def test_every_answer_is_closed_to_browsers(client: TestClient, path: str):
+def test_every_response_restricts_browsers(client: TestClient, path: str):
     """Not sniffed, not framed, not stored, and it loads nothing; https is insisted on only where it is there."""
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -20,7 +20,7 @@ def test_every_answer_is_closed_to_browsers(client: TestClient, path: str):
     assert "access-control-allow-origin" not in headers
 
 
-def test_https_is_insisted_on_where_it_is_there(start: Callable[..., TestClient]):
+def test_hsts_is_sent_where_configured(start: Callable[..., TestClient]):
     """For a year."""
     headers = start(api={"https": True}).get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
@@ -36,7 +36,7 @@ def test_the_documentation_page_may_run_its_own_script_only(client: TestClient):
     assert client.get("/redoc").status_code == 404
 
 
-def test_other_origins_may_not_ask_unless_they_are_named(start: Callable[..., TestClient]):
+def test_other_origins_must_be_configured(start: Callable[..., TestClient]):
     """Without the setting a preflight is a wrong method; with it, that origin may ask, and see our headers."""
     asking = {
         "Origin": PAGE,

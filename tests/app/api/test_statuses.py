@@ -42,7 +42,7 @@ def cut_off(client: TestClient) -> None:
     engine.dispose()
 
 
-def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient], subtests: pytest.Subtests):
+def test_without_postgres_every_endpoint_is_a_503(start: Callable[..., TestClient], subtests: pytest.Subtests):
     """503 as a problem with Retry-After; the catalog alone is read without it."""
     client = start(access={"key_cache": timedelta(seconds=10)})
     assert client.get("/sources").status_code == 200  # the caller is known from now on
@@ -71,7 +71,7 @@ def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient],
         "PATCH /webhooks/{endpoint_id}",
     ],
 )
-def test_json_that_breaks_off_is_a_400(client: TestClient, operation: str):
+def test_truncated_json_is_a_400(client: TestClient, operation: str):
     """Before anything is looked up."""
     method, path = path_of(operation)
     answer = client.request(method, path, **BROKEN)
@@ -115,7 +115,7 @@ def test_a_body_that_does_not_arrive_is_a_408(start: Callable[..., TestClient], 
 
 
 @STREAMED
-def test_a_connection_that_breaks_off_is_a_400(client: TestClient, path: str, kind: bytes):
+def test_a_broken_connection_is_a_400(client: TestClient, path: str, kind: bytes):
     """The client has disconnected, but the log has the status."""
 
     async def gone() -> dict[str, Any]:

@@ -35,9 +35,7 @@ def get(served: Served, job_id: uuid.UUID, prefer: str | None = None, **headers:
     return served.client.get(f"/attribute/{job_id}", headers=given)
 
 
-def test_a_get_that_waits_is_answered_by_the_end(
-    serve: Callable[..., Served], database: Database, snapshots: Snapshots
-):
+def test_a_waiting_get_responds_at_the_end(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
     """Long before its time is over, with the end and what was applied."""
     served, job_id = serve(long_polling={"check_every": 60 * _SECOND}), accept(database)
     later(0.5, end, database, snapshots, job_id)
@@ -49,7 +47,7 @@ def test_a_get_that_waits_is_answered_by_the_end(
     assert "retry-after" not in answer.headers
 
 
-def test_a_get_whose_time_is_over_shows_the_job_as_it_stands(serve: Callable[..., Served], database: Database):
+def test_a_waiting_get_responds_when_its_time_is_over(serve: Callable[..., Served], database: Database):
     """After the seconds it asked for; progress that was made meanwhile is in it."""
     served, job_id = serve(), accept(database)
     later(0.3, move, database, job_id, "captioning")
@@ -60,7 +58,9 @@ def test_a_get_whose_time_is_over_shows_the_job_as_it_stands(serve: Callable[...
     assert (answer.headers["preference-applied"], answer.headers["retry-after"]) == ("wait=1", "1")
 
 
-def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+def test_two_hundred_waiting_requests_are_woken_at_once(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots
+):
     """On one process; half of them for one job, the others for one each, and none after a look at Postgres."""
     served = serve(long_polling={"check_every": 60 * _SECOND})
     shared, own = accept(database), [accept(database) for _ in range(100)]
@@ -89,7 +89,7 @@ def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], da
     assert max(after for after, _ in answers) < 5
 
 
-def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], database: Database):
+def test_without_redis_waiting_ends_too(serve: Callable[..., Served], database: Database):
     """Postgres is asked every now and then, in one question for all."""
     unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
     served, job_id = serve(redis=unreachable, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
@@ -100,14 +100,14 @@ def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], d
     assert (answer.json()["status"], answer.headers["preference-applied"]) == ("succeeded", "wait=30")
 
 
-def test_an_end_that_nobody_announced_is_found(serve: Callable[..., Served], database: Database):
+def test_an_end_that_was_not_published_is_found(serve: Callable[..., Served], database: Database):
     """A worker that dies between its commit and its message delays the response little; no stale snapshot is used."""
     served, job_id = serve(long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
 
 
-def test_waiting_goes_on_when_redis_was_away_for_a_while(
+def test_waiting_survives_an_outage_of_redis(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Any
 ):
     """The subscription is made again when its connection is lost."""
@@ -123,7 +123,7 @@ def test_waiting_goes_on_when_redis_was_away_for_a_while(
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
 
 
-def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., Served], database: Database):
+def test_without_a_free_slot_the_response_comes_at_once(serve: Callable[..., Served], database: Database):
     """As without Prefer, and without Preference-Applied; a client that disconnects frees its slot."""
     served, job_id = serve(long_polling={"waiters": 1}), accept(database)
     with pytest.raises(httpx.ReadTimeout):
@@ -141,7 +141,9 @@ def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., S
     assert get(served, job_id, "wait=1").headers["preference-applied"] == "wait=1"
 
 
-def test_a_post_that_waits_answers_with_the_end(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+def test_a_waiting_post_responds_with_the_ended_job(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots
+):
     """200 with the job that has ended, and its address."""
     served = serve()
 
@@ -170,7 +172,9 @@ def test_a_post_that_waits_answers_with_the_end(serve: Callable[..., Served], da
         ("wait=0", None),
     ],
 )
-def test_a_post_whose_job_goes_on_is_a_202(serve: Callable[..., Served], prefer: str | None, applied: str | None):
+def test_a_waiting_post_of_a_running_job_is_a_202(
+    serve: Callable[..., Served], prefer: str | None, applied: str | None
+):
     """With what was honored of its preferences."""
     headers = {"prefer": prefer} if prefer else {}
     answer = serve().client.post("/attribute", files=IMAGE, headers=headers, timeout=30)
@@ -179,7 +183,7 @@ def test_a_post_whose_job_goes_on_is_a_202(serve: Callable[..., Served], prefer:
     assert answer.headers["etag"]
 
 
-def test_what_the_caller_has_is_not_sent_again(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+def test_an_unchanged_job_is_a_304(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
     """304 with the same headers as long as the bytes are the same, and the bytes when they are others."""
     served, job_id = serve(), accept(database)
     first = get(served, job_id)
@@ -211,7 +215,7 @@ def test_waiting_for_a_change_ends_with_the_next_stage(serve: Callable[..., Serv
     assert (changed.status_code, changed.json()["stage"]) == (200, "captioning")
 
 
-def test_a_job_that_is_not_there_is_not_waited_for(serve: Callable[..., Served]):
+def test_an_unknown_job_is_not_awaited(serve: Callable[..., Served]):
     """404 at once."""
     before = time.monotonic()
     assert get(serve(), uuid.uuid4(), "wait=30").status_code == 404

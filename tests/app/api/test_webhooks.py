@@ -53,7 +53,7 @@ def stranger(client: TestClient, database: Database) -> Callable[[], None]:
     return take_over
 
 
-def test_an_endpoint_is_made_shown_changed_and_deleted(client: TestClient):
+def test_an_endpoint_is_created_shown_changed_and_deleted(client: TestClient):
     """Its secret is shown where it is asked for, and nowhere else."""
     made = create(client, description="the queue", events=["attribution.completed"])
     secret = made.pop("secret")
@@ -74,7 +74,7 @@ def test_an_endpoint_is_made_shown_changed_and_deleted(client: TestClient):
     assert client.delete(f"/webhooks/{made['id']}").status_code == 404
 
 
-def test_an_endpoint_is_told_everything_unless_it_says_otherwise(client: TestClient):
+def test_an_endpoint_gets_all_events_by_default(client: TestClient):
     """All types are the default."""
     assert create(client)["events"] == [kind.value for kind in EventType]
 
@@ -92,7 +92,7 @@ def test_an_endpoint_is_told_everything_unless_it_says_otherwise(client: TestCli
         {"url": "https://" + "x" * 5_000},
     ],
 )
-def test_what_cannot_be_an_endpoint_is_refused(client: TestClient, body: dict[str, Any]):
+def test_an_invalid_endpoint_is_refused(client: TestClient, body: dict[str, Any]):
     """With a problem that says where."""
     answer = client.post("/webhooks", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")
@@ -113,7 +113,7 @@ def test_what_cannot_be_an_endpoint_is_refused(client: TestClient, body: dict[st
         "",
     ],
 )
-def test_only_public_https_addresses_are_told(client: TestClient, url: str):
+def test_only_public_https_urls_are_accepted(client: TestClient, url: str):
     """Of endpoints, of changed endpoints, and of jobs."""
     endpoint = create(client)
     for answer in (
@@ -126,7 +126,7 @@ def test_only_public_https_addresses_are_told(client: TestClient, url: str):
     assert client.get(f"/webhooks/{endpoint['id']}").json()["url"] == URL
 
 
-def test_an_operator_may_allow_what_is_not_encrypted(start: Callable[..., TestClient]):
+def test_an_operator_can_allow_http(start: Callable[..., TestClient]):
     """For a demonstration on one machine."""
     client = start(webhooks={"allow_http": True}, egress={"allow": ("127.0.0.1",)})
     assert client.post("/webhooks", json={"url": "http://127.0.0.1:9000/"}).status_code == 201
@@ -144,7 +144,7 @@ def test_rotation_shows_the_new_secret_and_keeps_the_former_one_for_a_while(clie
     assert [each["expires_at"] is None for each in stored] == [True, False]
 
 
-def test_the_default_secret_is_made_once(client: TestClient):
+def test_the_default_secret_is_created_once(client: TestClient):
     """The first request creates it; later ones get the same."""
     first = client.get("/webhooks/default/secret")
     assert first.status_code == 200
@@ -152,7 +152,7 @@ def test_the_default_secret_is_made_once(client: TestClient):
     assert client.get("/webhooks/default/secret").json() == first.json()
 
 
-def test_a_ping_waits_for_the_couriers_and_can_be_looked_at(client: TestClient, redis: Redis):
+def test_a_ping_is_enqueued_and_shown(client: TestClient, redis: Redis):
     """A signed ping without a job; a message tells the workers that a delivery is due."""
     endpoint = create(client)
     made = ping(client, endpoint)
@@ -191,7 +191,7 @@ def test_deliveries_are_listed_page_by_page(client: TestClient):
 
 
 @pytest.mark.parametrize("state", ["delivered", "failed", "dropped", "pending"])
-def test_a_delivery_can_be_sent_again_whatever_became_of_it(client: TestClient, database: Database, state: str):
+def test_a_delivery_in_any_state_can_be_sent_again(client: TestClient, database: Database, state: str):
     """It is due at once, under the same id, and goes where the endpoint is now."""
     endpoint = create(client)
     made = ping(client, endpoint)
@@ -207,7 +207,7 @@ def test_a_delivery_can_be_sent_again_whatever_became_of_it(client: TestClient, 
     assert (again["url"], again["completed_at"]) == ("https://new.example/", None)
 
 
-def test_an_endpoint_that_is_switched_off_is_sent_nothing(client: TestClient):
+def test_a_disabled_endpoint_gets_no_deliveries(client: TestClient):
     """Pending deliveries are dropped, pings and redeliveries are refused, until it is enabled again."""
     endpoint = create(client)
     made = ping(client, endpoint)
@@ -223,9 +223,7 @@ def test_an_endpoint_that_is_switched_off_is_sent_nothing(client: TestClient):
     assert client.post(f"/webhooks/deliveries/{made['id']}/redeliver").status_code == 202
 
 
-def test_nothing_of_another_tenant_can_be_seen_or_touched(
-    client: TestClient, database: Database, stranger: Callable[[], None]
-):
+def test_another_tenants_webhooks_do_not_exist(client: TestClient, database: Database, stranger: Callable[[], None]):
     """Every path with another tenant's id is a 404, and lists are empty."""
     endpoint = create(client)
     delivery = ping(client, endpoint)
@@ -257,7 +255,7 @@ def test_nothing_of_another_tenant_can_be_seen_or_touched(
         assert (untouched.disabled_at, len(untouched.secrets)) == (None, 1)
 
 
-def test_what_is_done_to_webhooks_is_audited(client: TestClient, database: Database):
+def test_changes_of_webhooks_are_audited(client: TestClient, database: Database):
     """Who made, changed, deleted, rotated and read secrets; never the secrets."""
     endpoint = create(client)
     client.get(f"/webhooks/{endpoint['id']}/secret")
@@ -285,7 +283,7 @@ def row_of(database: Database, answer: Any) -> Job:
         return session.get_one(Job, uuid.UUID(answer.json()["id"]))
 
 
-def test_a_job_takes_an_address_and_the_events_it_is_told(client: TestClient, database: Database):
+def test_a_job_can_have_a_webhook_url_and_events(client: TestClient, database: Database):
     """In the form, the events separated by commas or repeated."""
     data = {
         "webhook_url": "https://Receiver.example/hook#part",
@@ -296,7 +294,7 @@ def test_a_job_takes_an_address_and_the_events_it_is_told(client: TestClient, da
     assert job.webhook_events == ["attribution.completed", "attribution.failed"]
 
 
-def test_a_job_is_told_of_where_the_tenant_has_an_endpoint(client: TestClient, database: Database):
+def test_the_events_of_a_job_go_to_the_tenants_endpoints(client: TestClient, database: Database):
     """One that is switched on, when the job is accepted."""
 
     def notify() -> bool:
@@ -318,7 +316,7 @@ def test_a_job_is_told_of_where_the_tenant_has_an_endpoint(client: TestClient, d
         {"webhook_url": "https://receiver.example/" + "x" * 4_096},
     ],
 )
-def test_options_that_make_no_sense_are_refused(client: TestClient, data: dict[str, str]):
+def test_invalid_webhook_options_are_refused(client: TestClient, data: dict[str, str]):
     """Events without an address, unknown events, none at all, an endless address."""
     answer = client.post("/attribute", files={"image": encoded()}, data=data)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")

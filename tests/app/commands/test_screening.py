@@ -68,7 +68,7 @@ def test_a_list_is_imported_and_deleted(run: Run, database: Database, tmp_path: 
     assert actions(database) == ["hash_list.saved", "hash_list.saved", "hash_list.deleted"]
 
 
-def test_a_bad_file_changes_nothing(run: Run, database: Database, tmp_path: Path) -> None:
+def test_an_invalid_file_changes_nothing(run: Run, database: Database, tmp_path: Path) -> None:
     """An error in the last of ten thousand lines leaves the list as it was, and names the line."""
     file = tmp_path / "list.csv"
     file.write_text(f"{A}\n")

@@ -40,7 +40,7 @@ def test_an_image_is_fetched(client: EgressClient, site: Site) -> None:
     assert second.headers["host"] == f"127.0.0.1:{site.port}"
 
 
-def test_a_host_of_ours_is_allowed_by_name(make_client: MakeClient, site: Site) -> None:
+def test_a_private_host_is_allowed_by_name(make_client: MakeClient, site: Site) -> None:
     """And only that name: another one for the same address is not."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["Inside.example"])
     assert fetch(client, site.url(host="inside.example."))[0] == b"a secret"
@@ -90,7 +90,7 @@ def test_a_refusal_is_final(client: EgressClient, site: Site, status: int) -> No
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_bad_moment_may_pass(client: EgressClient, site: Site, status: int) -> None:
+def test_a_transient_failure_can_be_retried(client: EgressClient, site: Site, status: int) -> None:
     """The stage may be tried again."""
     site.answers["/"] = reply(b"later", status)
     with pytest.raises(AddressUnavailable, match=str(status)) as refused:
@@ -98,7 +98,7 @@ def test_a_bad_moment_may_pass(client: EgressClient, site: Site, status: int) ->
     assert not refused.value.permanent
 
 
-def test_the_cap_is_the_last_byte_taken(client: EgressClient, site: Site) -> None:
+def test_the_limit_is_exact(client: EgressClient, site: Site) -> None:
     """Exactly as many as allowed are fine; one more is announced in vain."""
     site.answers["/"] = reply(b"x" * 1_000)
     assert fetch(client, site.url())[1].size == 1_000
@@ -109,7 +109,7 @@ def test_the_cap_is_the_last_byte_taken(client: EgressClient, site: Site) -> Non
 
 
 @pytest.mark.parametrize("head", [b"", b"Content-Length: 99999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_bytes_without_end_are_cut_off(client: EgressClient, site: Site, head: bytes) -> None:
+def test_an_endless_response_is_refused(client: EgressClient, site: Site, head: bytes) -> None:
     """Whatever length is announced, or none: no more than the cap is kept, and the rest is not listened to."""
 
     def pour(channel: socket.socket) -> None:
@@ -138,14 +138,14 @@ def test_bytes_without_end_are_cut_off(client: EgressClient, site: Site, head: b
         b"",
     ],
 )
-def test_broken_answers_are_no_images(client: EgressClient, site: Site, answer: bytes) -> None:
+def test_broken_responses_are_errors(client: EgressClient, site: Site, answer: bytes) -> None:
     """A body that ends early or a server that does not speak HTTP."""
     site.answers["/"] = lambda channel: channel.sendall(answer)
     with pytest.raises(AddressUnavailable):
         fetch(client, site.url())
 
 
-def test_a_length_that_is_too_short_is_believed(client: EgressClient, site: Site) -> None:
+def test_bytes_beyond_the_announced_length_are_ignored(client: EgressClient, site: Site) -> None:
     """What follows belongs to no answer, least of all to the next request's."""
     site.answers["/"] = reply(b"image and smuggled", content_length="5")
     site.answers["/next"] = reply(b"next")
@@ -155,7 +155,7 @@ def test_a_length_that_is_too_short_is_believed(client: EgressClient, site: Site
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
-def test_a_bomb_is_not_unpacked(client: EgressClient, site: Site, encoding: str) -> None:
+def test_a_decompression_bomb_is_refused(client: EgressClient, site: Site, encoding: str) -> None:
     """A megabyte of zeros in a kilobyte: compressed bodies are not asked for, and not taken."""
     site.answers["/"] = reply(gzip.compress(bytes(1_000_000)), content_encoding=encoding)
     with pytest.raises(FetchFailed, match="compressed"):
@@ -185,7 +185,7 @@ def drip(beginning: bytes) -> Script:
         b"HTTP/1.1 404 Not Found\r\nX-Slow: ",
     ],
 )
-def test_a_drip_is_not_listened_to_for_ever(make_client: MakeClient, site: Site, beginning: bytes) -> None:
+def test_a_slow_response_times_out(make_client: MakeClient, site: Site, beginning: bytes) -> None:
     """The time is for the whole request: a byte now and then does not prolong it."""
     site.answers["/"] = drip(beginning)
     client = make_client(allow=["127.0.0.1"], total_timeout=0.4)
@@ -195,7 +195,7 @@ def test_a_drip_is_not_listened_to_for_ever(make_client: MakeClient, site: Site,
     assert 0.35 < time.monotonic() - began < 2
 
 
-def test_the_time_is_for_all_hops(make_client: MakeClient, site: Site) -> None:
+def test_the_timeout_includes_redirects(make_client: MakeClient, site: Site) -> None:
     """Redirects that are each quick enough are together too slow."""
 
     def slowly(channel: socket.socket) -> None:
@@ -211,7 +211,7 @@ def test_the_time_is_for_all_hops(make_client: MakeClient, site: Site) -> None:
     assert len(site.requests) <= 3
 
 
-def test_dns_that_hangs_costs_no_more_than_the_time(make_client: MakeClient, site: Site) -> None:
+def test_hanging_dns_times_out(make_client: MakeClient, site: Site) -> None:
     """The operating system's resolver takes no timeout; ours does, and others are not held up meanwhile."""
     answered = threading.Event()
 

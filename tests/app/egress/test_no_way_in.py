@@ -238,7 +238,7 @@ def to_loopback(host: str, port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_form_of_an_address_gets_in(make_client: MakeClient, canary: Canary, form: str) -> None:
+def test_no_notation_of_a_private_address_is_reached(make_client: MakeClient, canary: Canary, form: str) -> None:
     """It is refused by its form alone, and so already when it is accepted."""
     for error in attempt(make_client(to_loopback), form.replace("PORT", str(canary.port))):
         assert isinstance(error, AddressRefused)
@@ -246,7 +246,7 @@ def test_no_form_of_an_address_gets_in(make_client: MakeClient, canary: Canary, 
 
 
 @pytest.mark.parametrize("form", NAMES)
-def test_no_name_gets_in(make_client: MakeClient, canary: Canary, form: str) -> None:
+def test_no_name_of_a_private_address_is_reached(make_client: MakeClient, canary: Canary, form: str) -> None:
     """Its form is fine; what it resolves to is not."""
     for error in attempt(make_client(to_loopback), form.replace("PORT", str(canary.port))):
         assert isinstance(error, AddressUnavailable)
@@ -254,7 +254,7 @@ def test_no_name_gets_in(make_client: MakeClient, canary: Canary, form: str) -> 
 
 
 @pytest.mark.parametrize("address", PRIVATE.values(), ids=PRIVATE.keys())
-def test_no_private_address_gets_in(make_client: MakeClient, canary: Canary, address: str) -> None:
+def test_no_private_address_is_reached(make_client: MakeClient, canary: Canary, address: str) -> None:
     """Neither written as it is, nor behind a name, nor behind a name that has a public address as well."""
     host = f"[{address}]" if ":" in address else address
     for error in attempt(make_client(to_loopback), f"http://{host}:{canary.port}/"):
@@ -266,7 +266,7 @@ def test_no_private_address_gets_in(make_client: MakeClient, canary: Canary, add
     assert canary.silent
 
 
-def test_the_system_resolver_is_judged_too(make_client: MakeClient, canary: Canary) -> None:
+def test_addresses_of_the_system_resolver_are_checked(make_client: MakeClient, canary: Canary) -> None:
     """`localhost`, as this machine itself resolves it."""
     attempt(make_client(), f"http://localhost:{canary.port}/")
     assert canary.silent
@@ -281,7 +281,7 @@ def test_a_public_address_is_connected_to(make_client: MakeClient, canary: Canar
     assert canary.site.requests == []
 
 
-def test_dns_that_changes_its_mind(make_client: MakeClient, canary: Canary) -> None:
+def test_dns_rebinding_reaches_nothing(make_client: MakeClient, canary: Canary) -> None:
     """Public when it is checked, loopback a moment later: what was checked is what is connected to."""
     answers = cycle([[PUBLIC], ["127.0.0.1"]])
     asked: list[str] = []
@@ -322,7 +322,7 @@ def test_dns_that_changes_its_mind(make_client: MakeClient, canary: Canary) -> N
         "",
     ],
 )
-def test_no_redirect_gets_in(make_client: MakeClient, site: Site, location: str) -> None:
+def test_no_redirect_reaches_a_private_address(make_client: MakeClient, site: Site, location: str) -> None:
     """A server that may be reached sends us on to where we may not go: every hop is judged like the first."""
     site.answers["/"] = reply(status=302, location=location.replace("PORT", str(site.port)))
     allowed = make_client(lambda host, port: [host if host == "127.0.0.1" else "127.0.0.2"], allow=["127.0.0.1"])
@@ -334,7 +334,7 @@ def test_no_redirect_gets_in(make_client: MakeClient, site: Site, location: str)
     assert into.getvalue() == b""
 
 
-def test_the_answer_does_not_tell_what_is_there(make_client: MakeClient, site: Site) -> None:
+def test_errors_do_not_reveal_the_network(make_client: MakeClient, site: Site) -> None:
     """A private host, an unknown name and a closed port have the same error."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         closed_port = closed.getsockname()[1]

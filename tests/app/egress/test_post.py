@@ -42,14 +42,14 @@ def test_what_is_posted_arrives(client: EgressClient, site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 303, 307, 308, 404, 410, 429, 500, 503])
-def test_every_status_is_an_answer(client: EgressClient, site: Site, status: int) -> None:
+def test_every_status_is_a_response(client: EgressClient, site: Site, status: int) -> None:
     """A redirect too: it is not followed."""
     site.answers["/"] = reply(status=status, location="/elsewhere")
     assert post(client, site.url()).status == status
     assert len(site.requests) == 1
 
 
-def test_a_connection_is_used_again(make_client: MakeClient, site: Site) -> None:
+def test_a_connection_is_reused(make_client: MakeClient, site: Site) -> None:
     """It is the judged one: a receiver of many events is looked up once, whatever the DNS would say later."""
     answers = iter([["127.0.0.1"]])
     client = make_client(lambda host, port: next(answers), allow=["127.0.0.1"])
@@ -59,7 +59,7 @@ def test_a_connection_is_used_again(make_client: MakeClient, site: Site) -> None
     assert {request.headers["host"] for request in site.requests} == {f"hooks.example:{site.port}"}
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used(client: EgressClient, site: Site) -> None:
+def test_a_closed_connection_is_not_reused(client: EgressClient, site: Site) -> None:
     """A receiver may close when it likes."""
     site.answers["/"] = lambda channel: channel.sendall(reply(b"bye"))
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(client: EgressClient
     assert site.connections == 3
 
 
-def test_a_long_answer_is_cut(client: EgressClient, site: Site) -> None:
+def test_a_long_response_is_truncated(client: EgressClient, site: Site) -> None:
     """A kilobyte is read, and the rest is not awaited."""
 
     def pour(channel: socket.socket) -> None:
@@ -97,7 +97,7 @@ def half(channel: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, hang, half])
-def test_no_answer_is_an_error_that_may_pass(client: EgressClient, site: Site, script: object) -> None:
+def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: object) -> None:
     """Reset, hung or half sent: the same class, within the time."""
     site.answers["/"] = script
     began = time.monotonic()
@@ -116,7 +116,7 @@ def test_a_receiver_that_does_not_read(client: EgressClient) -> None:
         assert time.monotonic() - began < 2
 
 
-def test_a_closed_port_is_no_answer(client: EgressClient) -> None:
+def test_a_closed_port_is_an_error(client: EgressClient) -> None:
     """No server listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -125,14 +125,14 @@ def test_a_closed_port_is_no_answer(client: EgressClient) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
-def test_a_header_cannot_hold_another(client: EgressClient, site: Site, value: str) -> None:
+def test_headers_cannot_be_injected_by_a_header(client: EgressClient, site: Site, value: str) -> None:
     """Our own mistake if it happens, so it is loud; nothing is sent."""
     with pytest.raises(httpcore.LocalProtocolError):
         post(client, site.url(), webhook=value)
     assert site.requests == []
 
 
-def test_a_path_cannot_hold_a_header(client: EgressClient, site: Site) -> None:
+def test_headers_cannot_be_injected_by_a_path(client: EgressClient, site: Site) -> None:
     """Line breaks are refused, and encoded ones stay encoded."""
     with pytest.raises(AddressRefused):
         post(client, site.url("/ HTTP/1.1\r\nX-Injected: 1\r\n"))

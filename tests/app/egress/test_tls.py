@@ -54,7 +54,7 @@ def test_the_name_is_verified(make_client: MakeClient, secure: Site) -> None:
     assert {request.headers["host"] for request in secure.requests} == {f"good.example:{secure.port}"}
 
 
-def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> None:
+def test_an_unknown_certificate_authority_is_refused(make_client: MakeClient, secure: Site) -> None:
     """A certificate of an unknown authority."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
     with pytest.raises(AddressUnavailable):
@@ -73,7 +73,7 @@ class Silence(ssl.SSLContext):
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_greeting_that_hangs_ends(make_client: MakeClient, site: Site) -> None:
+def test_a_hanging_tls_handshake_times_out(make_client: MakeClient, site: Site) -> None:
     """A server that accepts and says nothing while TLS is agreed upon."""
     site.tls = Silence(ssl.PROTOCOL_TLS_SERVER)
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"], total_timeout=0.3)
