@@ -149,8 +149,26 @@ def test_lists_come_in_pages(client: TestClient):
         assert [each["id"] for each in seen] == sorted((each["id"] for each in seen), reverse=True)
 
 
+def test_a_cursor_belongs_to_its_listing(client: TestClient):
+    """A cursor of /keys is refused by /audit and /webhooks/deliveries, and by a listing with other filters."""
+    for number in range(3):
+        client.post("/keys", json=NEW | {"name": f"key {number}"})
+    cursor = client.get("/keys", params={"limit": 1}).json()["next_cursor"]
+    of_audit = client.get("/audit", params={"limit": 1}).json()["next_cursor"]
+    subject = client.get("/audit").json()["entries"][0]["subject"]
+    for path, wrong in (
+        ("/audit", {"cursor": cursor}),
+        ("/webhooks/deliveries", {"cursor": cursor}),
+        ("/audit", {"cursor": of_audit, "subject": subject}),
+        ("/keys", {"cursor": client.get("/keys").json()["keys"][0]["id"]}),
+    ):
+        answer = client.get(path, params=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "cursor"), path
+    assert client.get("/audit", params={"cursor": of_audit}).status_code == 200
+
+
 def test_the_number_of_keys_is_limited(client: TestClient):
-    """A hundred that open something; revoking one makes room."""
+    """A hundred valid ones; after revoking one, another can be created."""
     first = client.post("/keys", json=NEW).json()["id"]
     for _ in range(98):
         assert client.post("/keys", json=NEW).status_code == 201

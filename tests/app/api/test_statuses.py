@@ -8,9 +8,11 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
+from app.api.request_bodies import DocumentRoute
 from app.db.database import Database
 from tests.app.api.test_access import ENDPOINTS, OWNED, REST
 from tests.app.images import encoded
@@ -124,17 +126,26 @@ def test_a_broken_connection_is_a_400(client: TestClient, path: str, kind: bytes
     assert begun(client, path, kind, gone) == 400
 
 
-def test_a_document_that_grows_too_large_is_a_413(client: TestClient):
-    """Also where its size was not announced."""
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("path", [f"/attribute/{uuid.uuid4()}/feedback", "/keys", "/webhooks", "/screening/text-rules"])
+def test_a_document_that_is_too_large_is_a_413(client: TestClient, path: str, announced: bool):
+    """With its size in the header, and where it grows beyond the limit as it arrives."""
 
     def growing() -> Iterator[bytes]:
         yield b'{"source": "'
         for _ in range(20):
             yield b"x" * 10_000
 
-    path = f"/attribute/{uuid.uuid4()}/feedback"
-    answer = client.post(path, content=growing(), headers={"Content-Type": "application/json"})
+    body = b"".join(growing()) if announced else growing()
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
+
+
+def test_every_document_has_a_limit(client: TestClient):
+    """Each route whose body FastAPI reads whole is a DocumentRoute."""
+    routes = [route for route in iter_route_contexts(client.app.routes) if getattr(route, "body_field", None)]
+    assert {route.path for route in routes} >= {"/keys", "/webhooks", "/screening/text-rules"}
+    assert {type(route.original_route) for route in routes} == {DocumentRoute}
 
 
 def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Database):
