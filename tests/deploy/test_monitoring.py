@@ -55,7 +55,7 @@ def expressions() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
     """The labels of every sample that the service exports, by the sample's name."""
-    database = Database(connect(DatabaseSettings(url="postgresql://nobody@localhost/none")))
+    database = Database(connect(DatabaseSettings(url="postgresql://user@localhost/none")))
     gauges = [*StoreGauges(database, None, ()).describe(), *app.telemetry.metrics.PoolGauges(database.engine).describe()]
     found = {family.name: set(family._labelnames) for family in gauges}
     counters = {
