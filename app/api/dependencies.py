@@ -10,13 +10,13 @@ from anyio import Semaphore
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.identity import Scope
 from app.api import job_responses, long_polling, store_gauges
 from app.db import blobs, database
 from app.intake import acceptance, decoders, idempotent_requests, reference_submission
 from app.jobs import snapshots
+from app.jobs.capacity import Capacity
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from attribution import catalog

@@ -9,7 +9,6 @@ from typing import TypedDict
 from anyio import Semaphore
 from fastapi import FastAPI
 
-from app.access.capacity import Capacity
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
 from app.api.job_responses import JobReader, connect_async_redis
@@ -24,6 +23,7 @@ from app.intake.idempotent_requests import IdempotentRequests
 from app.intake.reference_images import ReferenceImages
 from app.intake.reference_submission import ReferenceSubmission
 from app.intake.spool import remove_abandoned
+from app.jobs.capacity import Capacity
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker, Messenger, make_celery
 from app.queue.heartbeats import Heartbeats

@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.app.webhooks.test_events import make_job, result
 
 from app.api import create_app
 from app.db.models import Job, JobSource, JobStatus
@@ -26,6 +25,7 @@ from app.webhooks import events
 from app.webhooks.schedule import SCHEDULE
 from app.webhooks.signing import new_secret, signed_headers
 from attribution.ports import Origin, SourceState
+from tests.app.webhooks.test_events import make_job, result
 from tests.deploy.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "moderation.md").read_text()

@@ -56,7 +56,8 @@ def expressions() -> dict[str, str]:
 def exported() -> dict[str, set[str]]:
     """The labels of every sample that the service exports, by the sample's name."""
     database = Database(connect(DatabaseSettings(url="postgresql://user@localhost/none")))
-    gauges = [*StoreGauges(database, None, ()).describe(), *app.telemetry.metrics.PoolGauges(database.engine).describe()]
+    pool = app.telemetry.metrics.PoolGauges(database.engine)
+    gauges = [*StoreGauges(database, None, ()).describe(), *pool.describe()]
     found = {family.name: set(family._labelnames) for family in gauges}
     counters = {
         collector._name: set(collector._labelnames)
