@@ -215,7 +215,7 @@ class PollRoute(Route):
     """GET /attribute/{job_id} as a plain Starlette route, matched before `get_attribution`'s own.
 
     With FastAPI's dependencies a process answers 0.71 times as many polls; for POST no difference was measured (0.98),
-    medians of eight alternating rounds. `get_attribution` remains the route in the OpenAPI document; a test compares the
+    medians of eight alternating rounds. `get_attribution` stays the route in the OpenAPI document; a test compares the
     responses of both.
     """
 
