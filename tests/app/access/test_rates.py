@@ -16,7 +16,7 @@ UNREACHABLE = "redis://127.0.0.1:9/0"
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test sets."""
 
     now = 1_800_000_030.0  # half past a minute
 
@@ -63,7 +63,7 @@ def test_the_limit_is_exact(settings: Settings, redis: Redis, clock: Clock, redi
 
 
 def test_callers_have_separate_limits(settings: Settings, redis: Redis, clock: Clock):
-    """What one key has used up, another still has."""
+    """One key's requests do not count for another."""
 
     async def play(limits: RateLimits) -> list[bool]:
         return [(await limits.take(who, 1)).allowed for who in ("key:a", "key:a", "key:b")]
@@ -92,7 +92,7 @@ def test_several_processes_together_never_exceed_the_limit(settings: Settings, r
 
 
 def test_most_requests_need_no_redis_call(settings: Settings, redis: Redis, clock: Clock):
-    """A thousand requests of three thousand cost seven questions."""
+    """A thousand requests of three thousand take seven calls of Redis."""
 
     async def play(limits: RateLimits) -> None:
         for _ in range(1_000):

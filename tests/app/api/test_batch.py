@@ -28,7 +28,7 @@ def post(client: TestClient, *items: Any, headers: dict[str, str] | None = None)
 
 
 def answers(batch: Any) -> list[dict[str, Any]]:
-    """What became of each item."""
+    """The outcome of each item."""
     assert batch.status_code == 200, batch.text
     BatchDocument.model_validate(batch.json())
     items: list[dict[str, Any]] = batch.json()["items"]
@@ -44,7 +44,7 @@ def count(database: Database) -> int:
 def test_the_outcomes_are_in_the_order_of_the_items(
     client: TestClient, database: Database, messages: Callable[[str], list[Any]]
 ):
-    """As it would have been by itself: a job, or a problem whose pointers begin at the item."""
+    """As for a single request: a job, or a problem whose pointers are relative to the item."""
     batch = post(
         client,
         {"image": picture(0), "external_id": "first", "images_per_source": 1},
@@ -114,7 +114,7 @@ def test_the_body_has_a_limit_and_each_image_its_own(start: Callable[..., TestCl
 
 
 def test_repeated_with_its_key_it_creates_nothing(client: TestClient, database: Database):
-    """Accepted items keep their jobs, refused ones are judged anew; another batch with the key is a 422."""
+    """Accepted items keep their jobs, refused ones are tried again; another batch with the key is a 422."""
     items = [{"image": picture(0)}, {"image": "?"}, {"image": picture(1)}]
     first, second = post(client, *items, headers=KEY), post(client, *items, headers=KEY)
     assert first.json() == second.json()
@@ -129,7 +129,7 @@ def test_repeated_with_its_key_it_creates_nothing(client: TestClient, database: 
 
 
 def test_a_retry_completes_a_batch_after_an_outage(client: TestClient, database: Database):
-    """Items before it keep their jobs, the item whose commit was lost is found or made, the rest is tried then."""
+    """Earlier items keep their jobs, the item whose commit was lost is found or created, the rest is tried then."""
     items = [{"image_url": f"https://images.example/{number}.png"} for number in range(4)]
     with losing_connections(client.app_state["database"], committed=True, at=2):
         first = answers(post(client, *items, headers=KEY))
@@ -150,7 +150,7 @@ def test_cancel_after_counts_for_every_item(client: TestClient, database: Databa
 
 
 def test_the_limit_of_open_jobs_ends_a_batch(start: Callable[..., TestClient], database: Database):
-    """The item that does not fit is a 429, and the rest is not tried: decoding it would be for nothing."""
+    """The item above the limit is a 429, and the rest is not tried: decoding it would be wasted."""
     client = start(access={"concurrent_jobs": 2})
     found = answers(post(client, *[{"image_url": "https://a.example"}] * 4))
     assert [item["status"] for item in found] == [202, 202, 429, 429]

@@ -13,7 +13,7 @@ from tests.app.worker import accept
 
 
 def test_waiting_requests_get_a_response_when_the_process_stops(api: Api, database: Database, key: str):  # noqa: F811
-    """A wait ends with the job as it stands, a stream ends, and the process is gone long before either's time."""
+    """A wait ends with the job's current state, a stream ends, and the process exits long before their time limits."""
     job_id = accept(database)
     found: dict[str, httpx.Response] = {}
     with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:

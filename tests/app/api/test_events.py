@@ -60,7 +60,7 @@ PENDING = [f"{name}=pending" for name in SOURCES]
 def test_a_job_is_followed_from_its_start_to_its_end(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots
 ):
-    """Stages, sources, and at last the whole document; then the stream is closed and says so to who comes back."""
+    """Stages, sources, and at last the whole document; then the stream ends, and reconnecting is a 204."""
     served, job_id = serve(long_polling=FAST), accept(database)
 
     def work() -> None:
@@ -94,14 +94,14 @@ def test_a_job_is_followed_from_its_start_to_its_end(
 def test_the_stream_of_an_ended_job_ends_at_once(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, status: str, name: str
 ):
-    """Everything that lasts of it, ending with the event of its end."""
+    """Its sources, and the event of its end."""
     served, job_id = serve(), accept(database)
     end(database, snapshots, job_id, status)
     assert brief(follow(served, job_id)) == ["screening", *PENDING, name]
 
 
 def test_the_end_is_sent_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """Not at the next look."""
+    """Not only at the next poll."""
     served, job_id = serve(long_polling={"poll_every": 30 * _SECOND, "check_every": 30 * _SECOND}), accept(database)
     threading.Timer(1, end, (database, snapshots, job_id)).start()
     before = time.monotonic()
@@ -170,7 +170,7 @@ def test_too_many_streams_are_a_503(serve: Callable[..., Served], database: Data
 
 
 def test_a_client_that_does_not_accept_events_gets_a_406(serve: Callable[..., Served], database: Database):
-    """406 for other media types, 404 for another's job, and neither takes a place."""
+    """406 for other media types, 404 for another tenant's job, and neither takes a slot."""
     served, job_id = serve(long_polling={"watchers": 1}), accept(database)
     for _ in range(2):
         refused = served.client.get(f"/attribute/{job_id}/events", headers={"Accept": "application/json"})
@@ -197,5 +197,5 @@ def test_a_client_that_does_not_accept_events_gets_a_406(serve: Callable[..., Se
     ],
 )
 def test_accept_headers_are_understood(given: str, taken: bool):
-    """The closest range decides, and a quality of nought refuses."""
+    """The closest range decides, and a quality of zero refuses."""
     assert accepts(given, "text/event-stream") is taken

@@ -54,7 +54,7 @@ def test_the_same_request_gets_the_same_response(client: TestClient, database: D
 
 
 def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestClient, database: Database):
-    """What counts is the key, the options and the image, not how they are written down."""
+    """The key, the options and the image count, not their format."""
     options = {"images_per_source": 3, "prompt": "a goat", "metadata": {"a": 1, "b": 2}}
     first = post(client, images_per_source="3", prompt="a goat", metadata='{"b": 2, "a": 1}')
     bare = {"Idempotency-Key": KEY["Idempotency-Key"].strip('"')}
@@ -74,7 +74,7 @@ def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestCl
     ],
 )
 def test_another_request_with_the_key_is_a_422(client: TestClient, database: Database, change: dict[str, Any]):
-    """With a type of its own, and nothing is made; the first goes on being replayed."""
+    """With a type of its own, and nothing is created; the first response is still replayed."""
     first = post(client)
     other = post(client, **change)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused"), other.text
@@ -109,7 +109,7 @@ def test_a_refused_request_leaves_its_key_free(client: TestClient, database: Dat
 
 
 def test_tenants_have_separate_keys(client: TestClient, database: Database):
-    """The same key in two tenants is two keys, and neither learns of the other."""
+    """The same key of two tenants is two keys, and neither reveals the other."""
     new, other = make_key(), uuid.uuid4()
     with database.transaction() as session:
         session.add(Tenant(id=other, name="other"))
@@ -123,7 +123,7 @@ def test_tenants_have_separate_keys(client: TestClient, database: Database):
 
 
 def test_fifty_requests_at_once_create_one_job(serve: Callable[..., Served], key: str, database: Database):
-    """Over real sockets: each is answered 202 with the same job, or 409 while the first is worked on."""
+    """Over real sockets: each response is a 202 with the same job, or a 409 during the first request."""
     served = serve()
 
     async def run() -> list[httpx.Response]:
@@ -146,7 +146,7 @@ def test_fifty_requests_at_once_create_one_job(serve: Callable[..., Served], key
 
 
 def hold(database: Database, **values: Any) -> None:
-    """Sets the key's row back to what it was while its first request was being worked on."""
+    """Resets the key's row to its state during the first request."""
     with database.transaction() as session:
         row = session.get_one(IdempotencyKey, (DEFAULT_TENANT, KEY["Idempotency-Key"].strip('"')))
         row.status = row.headers = row.body = row.job_id = None
@@ -168,7 +168,7 @@ def test_a_second_request_during_the_first_is_a_409(client: TestClient, database
 
 
 def test_the_key_of_a_dead_process_is_released(client: TestClient, database: Database):
-    """After its lease the same request is done anew, once."""
+    """After its lease the same request is processed again, once."""
     post(client)
     hold(database, held_until=func.now() - timedelta(seconds=1))
     assert post(client, image=OTHER).status_code == 422
@@ -181,7 +181,7 @@ def test_the_key_of_a_dead_process_is_released(client: TestClient, database: Dat
 def test_of_two_requests_with_one_key_the_first_commit_wins(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """One that was thought dead comes back: the other's answer is replayed, and its own job is not committed."""
+    """One continues after its lease: the other's response is replayed, and its own job is not committed."""
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
     answers: list[Any] = []
 
@@ -237,7 +237,7 @@ def test_a_connection_lost_over_the_commit_is_a_503_that_can_be_retried(
 
 
 def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
-    """After its time it can be used for anything; and beat removes it."""
+    """After its time it can be used for another request; and beat deletes it."""
     first = post(client)
     with database.transaction() as session:
         session.execute(text("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'"))
@@ -260,7 +260,7 @@ def test_a_key_is_stored_as_long_as_configured(start: Callable[..., TestClient],
 
 
 def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, database: Database):
-    """Once a caption's time is over the replay shows the job as it is now; the key still keeps from doing it twice."""
+    """After the retention of captions the replay has the job's current state; the key still prevents a second job."""
     first = post(client, prompt="a secret goat")
     with database.transaction() as session:
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
@@ -276,7 +276,7 @@ def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, databa
 
 
 def test_a_late_retry_does_not_recreate_an_erased_job(client: TestClient, database: Database, settings: Any):
-    """The replay says that it is gone."""
+    """The replay is a 410."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]
     assert deletion.erase(

@@ -19,7 +19,7 @@ from tests.app.worker import accept
 
 @pytest.fixture
 def generated_image(client: TestClient, database: Database, settings: Settings) -> str:
-    """Where to look at the only generating of an uploaded image's job, which has been screened."""
+    """The path of the only generated image of a job that has been screened."""
     location: str = client.post("/attribute", files={"image": encoded(noise(300, 200), "JPEG")}).headers["location"]
     job_id = uuid.UUID(location.rpartition("/")[2])
     blobs = Blobs(settings.blobs.url)
@@ -41,7 +41,7 @@ def generated_image(client: TestClient, database: Database, settings: Settings) 
 
 
 def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_image: str):
-    """Ours, for the caller only, and harmless if they were not."""
+    """Canonical images, private, with headers that make them harmless in a browser."""
     job = client.get(generated_image.partition("/images")[0]).json()
     for link, kind, size in ((job["query_image"], "BMP", (300, 200)), (generated_image, "PNG", (64, 64))):
         answer = client.get(link)
@@ -58,7 +58,7 @@ def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_ima
 
 
 def test_reading_an_image_is_audited(client: TestClient, database: Database, generated_image: str):
-    """Once per look, with which image it was; a look in vain leaves nothing."""
+    """One entry per image that is read; a 404 has none."""
     client.get(generated_image, headers={"X-Request-Id": "look-1"})
     client.get(generated_image + "7")
     with database.transaction() as session:
@@ -87,12 +87,12 @@ def test_reading_an_image_is_audited(client: TestClient, database: Database, gen
     ],
 )
 def test_no_other_image_is_served(client: TestClient, generated_image: str, path: str, status: int):
-    """Neither the upload as it came, nor vectors, nor what was not generated."""
+    """Neither the original upload, nor vectors, nor images that were not generated."""
     assert client.get(f"{generated_image.partition('/images')[0]}/images/{path}").status_code == status
 
 
 def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Database):
-    """404, as long as it is not fetched; and no link."""
+    """404 until it is fetched, and no link."""
     job_id = accept(database)
     assert client.get(f"/attribute/{job_id}").json()["query_image"] is None
     assert client.get(f"/attribute/{job_id}/images/query").status_code == 404
@@ -100,7 +100,7 @@ def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Data
 
 
 def test_erased_images_are_a_410(client: TestClient, database: Database, generated_image: str):
-    """410 after retention, with the links gone from a job that stays, and 410 after the job itself was erased."""
+    """410 after retention, when the job has no links any more, and 410 after the job itself was erased."""
     location = generated_image.partition("/images")[0]
     with database.transaction() as session:
         session.execute(text("DELETE FROM blob_references"))
@@ -115,7 +115,7 @@ def test_erased_images_are_a_410(client: TestClient, database: Database, generat
 
 
 def test_images_erased_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
-    """The row was there, the file is not: erasing deletes it first."""
+    """The row exists, the file does not: erasing deletes it first."""
     for file in (tmp_path / "blobs").rglob("*"):
         if file.is_file():
             file.unlink()

@@ -26,7 +26,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database: Database):
-    """What the answer shows opens what it should; neither the table nor any later answer has it."""
+    """The key of the response works; neither the table nor any later response has it."""
     answer = client.post("/keys", json=NEW)
     assert answer.status_code == 201
     made = answer.json()
@@ -46,7 +46,7 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database
 
 
 def test_a_key_grants_only_what_it_has(client: TestClient):
-    """No scope it lacks, no more requests than its own, no past; and no scope stands for another."""
+    """No scope that it lacks, no higher rate limit, no expiry in the past; and no scope implies another."""
     admin = client.post("/keys", json={"name": "admin", "scopes": ["admin"]}).json()["key"]
     refused = client.post("/keys", json=NEW, headers=bearer(admin))
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/insufficient-scope")
@@ -64,7 +64,7 @@ def test_a_key_grants_only_what_it_has(client: TestClient):
 
 
 def test_a_revoked_key_is_refused_after_the_cache_time(start: Callable[..., TestClient]):
-    """Not longer than the setting; revoking again changes nothing; the key that did it is in the audit log."""
+    """After the configured time; revoking again changes nothing; the revoking key is in the audit log."""
     client = start(access={"key_cache": timedelta(milliseconds=200)})
     made = client.post("/keys", json=NEW).json()
     assert client.get("/attribute", headers=bearer(made["key"])).status_code == 200
@@ -80,7 +80,7 @@ def test_a_revoked_key_is_refused_after_the_cache_time(start: Callable[..., Test
 
 
 def test_a_cached_key_expires(client: TestClient):
-    """To the second, however lately it was looked up."""
+    """To the second, also while it is cached."""
     soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     key = client.post("/keys", json=NEW | {"expires_at": soon}).json()["key"]
     assert client.get("/attribute", headers=bearer(key)).status_code == 200
@@ -91,7 +91,7 @@ def test_a_cached_key_expires(client: TestClient):
 
 
 def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redis):
-    """A key is looked up once, an unknown one as well; noise never; the row is written once."""
+    """A key is looked up once, an unknown one as well, an invalid one never; the row is written once."""
     statements: list[str] = []
     event.listen(
         client.app_state["database"].engine, "before_cursor_execute", lambda *given: statements.append(given[2])
@@ -133,7 +133,7 @@ def test_anonymous_access_can_be_allowed(start: Callable[..., TestClient]):
 
 
 def test_lists_come_in_pages(client: TestClient):
-    """Newest first, every one once, and the last page says so."""
+    """Newest first, every one once, and the last page has no cursor."""
     for number in range(5):
         client.post("/keys", json=NEW | {"name": f"key {number}"})
     for path, member in (("/keys", "keys"), ("/audit", "entries")):

@@ -166,7 +166,7 @@ def test_a_body_with_thousands_of_images_is_not_unpacked(client: TestClient):
 
 
 def test_references_of_unknown_sources_are_refused(client: TestClient):
-    """A misspelt source would stand in no ranking, and one that is awaited would be so in vain."""
+    """A misspelled source could never be ranked or awaited."""
     for options in ({"references": {"gnu": base(ONE)}, "prompt": "a goat"}, {"await_references": ["gnu"]}):
         answer = client.post("/attribute", json={"image": base(IMAGE)[0]} | options)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-source")
@@ -174,7 +174,7 @@ def test_references_of_unknown_sources_are_refused(client: TestClient):
 
 
 def test_a_refused_image_leaves_no_references_behind(client: TestClient, database: Database, tmp_path: Path):
-    """They were stored before it was looked at."""
+    """They were stored before the image was decoded."""
     answer = client.post("/attribute", files=form(b"words", fox=(ONE,)), data={"prompt": "a goat"})
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-image")
     assert nothing_is_kept(database, tmp_path)
@@ -182,7 +182,7 @@ def test_a_refused_image_leaves_no_references_behind(client: TestClient, databas
 
 @pytest.mark.parametrize("way", ["form", "json"])
 def test_references_have_limits_each_and_together(start: Callable[..., TestClient], way: str):
-    """413 with what the cap is; just as much is taken."""
+    """413 with the limit; exactly the limit is accepted."""
 
     def post(client: TestClient) -> Any:
         if way == "form":
@@ -214,7 +214,7 @@ def test_awaited_sources_are_shown(client: TestClient):
 
 
 def lifetime(answer: Any) -> timedelta:
-    """How long a job may take."""
+    """The time until a job's deadline."""
     return datetime.fromisoformat(answer.json()["deadline_at"]) - datetime.fromisoformat(answer.json()["created_at"])
 
 
@@ -229,14 +229,14 @@ def lifetime(answer: Any) -> timedelta:
     ],
 )
 def test_invalid_options_of_awaiting_are_named(client: TestClient, options: dict[str, str], pointer: str):
-    """It needs something to wait for, and ends within a week."""
+    """It needs a source to await, and at most a week."""
     answer = client.post("/attribute", files={"image": IMAGE}, data=options)
     assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (422, [pointer])
 
 
 @pytest.fixture
 def waiting(client: TestClient, database: Database) -> str:
-    """The path of a job that shows its caption and waits for generated images of `fox`, among others."""
+    """The path of a job that has a caption and awaits reference images of `fox`, among others."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,dog"})
     move(database, uuid.UUID(answer.json()["id"]), "resynthesizing")
     with database.transaction() as session:
@@ -256,7 +256,7 @@ def problem(answer: Any) -> tuple[int, str]:
 
 
 def test_awaited_references_are_uploaded_for_the_caption(client: TestClient, waiting: str, redis: Redis):
-    """The source goes on to be screened, by a message of its own; polling sees it at once."""
+    """A message of its own has them screened; polling shows them at once."""
     assert client.get(waiting).json()["caption"] == "a goat"
     answer = upload(client, waiting, ONE, TWO)
     fox = by_id(answer)["fox"]
@@ -275,7 +275,7 @@ def test_awaited_references_can_be_json(client: TestClient, waiting: str):
 
 
 def test_uploading_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
-    """Whatever became of the job since; other generated images, or another order, are a 409 and are not kept."""
+    """In any state of the job; other images, or another order, are a 409 and are not stored."""
     first = upload(client, waiting, ONE, TWO)
     assert upload(client, waiting, ONE, TWO).json() == first.json()
     assert upload(client, waiting, THREE, source="dog").status_code == 200
@@ -294,14 +294,14 @@ def test_uploading_the_same_again_changes_nothing(client: TestClient, waiting: s
 
 
 def test_references_of_the_submission_can_be_uploaded_again(client: TestClient):
-    """It is the same as if it had been awaited."""
+    """As if they had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
     assert upload(client, job, ONE).status_code == 200
     assert problem(upload(client, job, TWO)) == (409, "references-differ")
 
 
 def test_a_source_that_is_not_awaited_refuses_references(client: TestClient, waiting: str):
-    """409 for one that the job asks by itself, 404 for one that it does not have."""
+    """409 for one that is generated, 404 for one that the job does not have."""
     assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
     for name in ("gnu", "a%00b"):
         assert problem(upload(client, waiting, ONE, source=name)) == (404, "not-found")
@@ -309,7 +309,7 @@ def test_a_source_that_is_not_awaited_refuses_references(client: TestClient, wai
 
 
 def test_references_before_the_caption_are_too_early(client: TestClient):
-    """With when to try again; the body is not even read."""
+    """With Retry-After; the body is not read."""
     job = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox"}).headers["location"]
     answer = client.post(f"{job}/references/fox", content=b"not a form")
     assert problem(answer) == (409, "references-too-early")
@@ -318,7 +318,7 @@ def test_references_before_the_caption_are_too_early(client: TestClient):
 
 @pytest.mark.parametrize("swept", [False, True])
 def test_references_after_the_deadline_are_too_late(client: TestClient, database: Database, waiting: str, swept: bool):
-    """Whether or not the sweep has been there yet."""
+    """Before and after the sweep has seen it."""
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET deadline_at = now() - interval '1 ms'"))
         if swept:
@@ -328,7 +328,7 @@ def test_references_after_the_deadline_are_too_late(client: TestClient, database
 
 
 def test_an_ended_job_refuses_references(client: TestClient, database: Database, waiting: str):
-    """Canceled, failed or erased: each says so; what was awaited is `skipped`."""
+    """Canceled, failed and erased jobs have their own errors; awaited sources are `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
     answer = upload(client, waiting, ONE)
@@ -363,7 +363,7 @@ def test_an_ended_job_refuses_references(client: TestClient, database: Database,
 def test_invalid_uploads_of_references_are_named(
     client: TestClient, waiting: str, sent: dict[str, Any], status: int, pointer: str | None
 ):
-    """And the job goes on waiting."""
+    """And the job still waits."""
     answer = client.post(f"{waiting}/references/fox", **sent)
     assert answer.status_code == status, answer.text
     assert pointer is None or pointer in [error["pointer"] for error in answer.json()["errors"]]
@@ -371,7 +371,7 @@ def test_invalid_uploads_of_references_are_named(
 
 
 def test_awaited_references_have_the_same_limits(start: Callable[..., TestClient], client: TestClient, waiting: str):
-    """413, and 503 when there is no place to read it."""
+    """413, and 503 without a free upload slot."""
     small = start(intake={"max_reference_bytes": len(ONE)})
     assert problem(upload(small, waiting, ONE, TWO)) == (413, "upload-too-large")
     announced = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}

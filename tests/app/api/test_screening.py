@@ -43,7 +43,7 @@ def as_other(client: TestClient, database: Database) -> Callable[[], None]:
 
 
 def test_a_list_is_saved_and_deleted(client: TestClient) -> None:
-    """Made, found where the answer says, replaced under the same id, removed."""
+    """Created, found at its Location, replaced under the same id, deleted."""
     made = upload(client, f"hash,type,quality\n{A},pdq,\n{B},pdq,\nabc,md5,\n{A},pdq,1\n", max_distance=20)
     assert made.status_code == 201
     document = made.json()
@@ -63,7 +63,7 @@ def test_a_list_is_saved_and_deleted(client: TestClient) -> None:
 
 
 def test_a_rule_is_saved_and_deleted(client: TestClient) -> None:
-    """Made, found where the answer says, replaced under the same id, removed."""
+    """Created, found at its Location, replaced under the same id, deleted."""
     made = client.post(RULES, json=RULE)
     assert made.status_code == 201
     assert made.json().items() >= RULE.items()
@@ -77,7 +77,7 @@ def test_a_rule_is_saved_and_deleted(client: TestClient) -> None:
 
 
 def test_another_tenants_lists_and_rules_do_not_exist(client: TestClient, as_other: Callable[[], None]) -> None:
-    """Another tenant's ids are 404 to read and to remove, and its names are free to use."""
+    """Another tenant's ids are 404 to read and to delete, and its names can be used."""
     made = [upload(client, A), client.post(RULES, json=RULE)]
     as_other()
     for each in made:
@@ -143,7 +143,7 @@ def test_an_invalid_file_changes_nothing(client: TestClient, database: Database)
 
 @pytest.mark.parametrize(("kept", "sent"), [(1_000, A + "\n"), (1_000, "x" * 10_000), (64, A + "\n"), (65, A + "\n")])
 def test_a_file_that_is_too_large_is_refused(start: Callable[..., TestClient], kept: int, sent: str) -> None:
-    """At the cap it is read; a byte more, and it is not."""
+    """Exactly the limit is accepted; a byte more is refused."""
     client = start(screening={"max_list_bytes": kept})
     refused = upload(client, sent)
     assert refused.status_code == (413 if len(sent) > kept else 201)
@@ -188,7 +188,7 @@ def test_invalid_requests_for_a_list(
     ],
 )
 def test_invalid_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:
-    """What cannot be a rule is refused with the reason, and not kept."""
+    """An invalid rule is refused with the reason, and not stored."""
     refused = client.post(RULES, json=RULE | change)
     assert refused.status_code == 422
     assert refused.json()["type"] == "/problems/invalid-request"
@@ -197,7 +197,7 @@ def test_invalid_requests_for_a_rule(client: TestClient, change: dict[str, str])
 
 
 def test_the_number_of_lists_and_rules_is_limited(client: TestClient) -> None:
-    """A rule costs each of the tenant's jobs time, so there are only so many; those that are there still change."""
+    """A rule costs time in each job of the tenant, so their number is limited; existing ones can still be changed."""
     for k in range(200):
         assert client.post(RULES, json=RULE | {"name": str(k)}).status_code == 201
     assert client.post(RULES, json=RULE | {"name": "one more"}).status_code == 422

@@ -10,7 +10,7 @@ PAGE = "https://console.example"
 
 @pytest.mark.parametrize("path", ["/sources", "/livez", "/openapi.json", "/nowhere", "/problems/not-found"])
 def test_every_response_restricts_browsers(client: TestClient, path: str):
-    """Not sniffed, not framed, not stored, and it loads nothing; https is insisted on only where it is there."""
+    """Not sniffed, not framed, not stored, and it loads nothing; HSTS only where it is configured."""
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -37,7 +37,7 @@ def test_the_documentation_page_may_run_its_own_script_only(client: TestClient):
 
 
 def test_other_origins_must_be_configured(start: Callable[..., TestClient]):
-    """Without the setting a preflight is a wrong method; with it, that origin may ask, and see our headers."""
+    """Without the setting a preflight is a 405; with it, that origin may call the API and read its headers."""
     asking = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",

@@ -4,7 +4,7 @@ from fastapi.testclient import TestClient
 
 
 def test_all_sources_are_listed_in_catalog_order(client: TestClient):
-    """Disabled and retired ones too: a caller may want to know of them."""
+    """Disabled and retired ones included."""
     listed = client.get("/sources").json()["sources"]
     assert [source["id"] for source in listed] == ["ant", "bee", "cat", "dog", "elk", "fox"]
     assert [source["id"] for source in listed if not source["enabled"]] == ["dog"]

@@ -149,7 +149,7 @@ def test_every_document_has_a_limit(client: TestClient):
 
 
 def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Database):
-    """The first request with it has not come to its end."""
+    """The first request with it has not ended."""
     sent = {"json": {"items": [{"image": "eA=="}]}, "headers": {"Idempotency-Key": '"batch-1"'}}
     assert client.post("/attribute/batch", **sent).status_code == 200
     with database.transaction() as session:
@@ -164,7 +164,7 @@ def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Data
 
 
 def test_an_erased_job_cannot_be_canceled(client: TestClient):
-    """410: it was there, and its caller knows."""
+    """410, as for GET."""
     location = client.post("/attribute", files={"image": encoded()}).headers["location"]
     assert client.delete(location).status_code == 204
     answer = client.post(f"{location}/cancel")

@@ -36,7 +36,7 @@ def get(served: Served, job_id: uuid.UUID, prefer: str | None = None, **headers:
 
 
 def test_a_waiting_get_responds_at_the_end(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """Long before its time is over, with the end and what was applied."""
+    """Long before its time is over, with the ended job and Preference-Applied."""
     served, job_id = serve(long_polling={"check_every": 60 * _SECOND}), accept(database)
     later(0.5, end, database, snapshots, job_id)
     before = time.monotonic()
@@ -48,7 +48,7 @@ def test_a_waiting_get_responds_at_the_end(serve: Callable[..., Served], databas
 
 
 def test_a_waiting_get_responds_when_its_time_is_over(serve: Callable[..., Served], database: Database):
-    """After the seconds it asked for; progress that was made meanwhile is in it."""
+    """After the requested seconds, with the progress made meanwhile."""
     served, job_id = serve(), accept(database)
     later(0.3, move, database, job_id, "captioning")
     before = time.monotonic()
@@ -90,7 +90,7 @@ def test_two_hundred_waiting_requests_are_woken_at_once(
 
 
 def test_without_redis_waiting_ends_too(serve: Callable[..., Served], database: Database):
-    """Postgres is asked every now and then, in one question for all."""
+    """Postgres is queried from time to time, once for all requests."""
     unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
     served, job_id = serve(redis=unreachable, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
@@ -110,7 +110,7 @@ def test_an_end_that_was_not_published_is_found(serve: Callable[..., Served], da
 def test_waiting_survives_an_outage_of_redis(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Any
 ):
-    """The subscription is made again when its connection is lost."""
+    """The subscription is renewed when its connection is lost."""
     served = serve(long_polling={"check_every": 60 * _SECOND})
     assert get(served, accept(database)).status_code == 200
     redis.client_kill_filter(_type="pubsub")
@@ -144,7 +144,7 @@ def test_without_a_free_slot_the_response_comes_at_once(serve: Callable[..., Ser
 def test_a_waiting_post_responds_with_the_ended_job(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots
 ):
-    """200 with the job that has ended, and its address."""
+    """200 with the ended job, and its Location."""
     served = serve()
 
     def work() -> None:
@@ -175,7 +175,7 @@ def test_a_waiting_post_responds_with_the_ended_job(
 def test_a_waiting_post_of_a_running_job_is_a_202(
     serve: Callable[..., Served], prefer: str | None, applied: str | None
 ):
-    """With what was honored of its preferences."""
+    """With the preferences that were honored."""
     headers = {"prefer": prefer} if prefer else {}
     answer = serve().client.post("/attribute", files=IMAGE, headers=headers, timeout=30)
     assert (answer.status_code, answer.headers.get("preference-applied")) == (202, applied)
@@ -184,7 +184,7 @@ def test_a_waiting_post_of_a_running_job_is_a_202(
 
 
 def test_an_unchanged_job_is_a_304(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """304 with the same headers as long as the bytes are the same, and the bytes when they are others."""
+    """304 with the same headers while the bytes are the same, and the new bytes when they change."""
     served, job_id = serve(), accept(database)
     first = get(served, job_id)
     tag = first.headers["etag"]
@@ -203,7 +203,7 @@ def test_an_unchanged_job_is_a_304(serve: Callable[..., Served], database: Datab
 
 
 def test_waiting_for_a_change_ends_with_the_next_stage(serve: Callable[..., Served], database: Database):
-    """`Prefer: wait` with `If-None-Match`: progress is an answer, and none in time is a 304."""
+    """`Prefer: wait` with `If-None-Match`: progress ends the wait, and without any it is a 304."""
     served, job_id = serve(long_polling={"poll_every": 0.1 * _SECOND}), accept(database)
     tag = get(served, job_id).headers["etag"]
     same = get(served, job_id, "wait=1", if_none_match=tag)

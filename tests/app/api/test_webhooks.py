@@ -41,7 +41,7 @@ def ping(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def stranger(client: TestClient, database: Database) -> Callable[[], None]:
-    """Makes every later request one of another tenant's."""
+    """Makes every later request one of another tenant."""
     tenant = Tenant(name="another")
     with database.transaction() as session:
         session.add(tenant)
@@ -54,7 +54,7 @@ def stranger(client: TestClient, database: Database) -> Callable[[], None]:
 
 
 def test_an_endpoint_is_created_shown_changed_and_deleted(client: TestClient):
-    """Its secret is shown where it is asked for, and nowhere else."""
+    """Its secret is in the responses that are for it, and in no others."""
     made = create(client, description="the queue", events=["attribution.completed"])
     secret = made.pop("secret")
     Webhook(secret)
@@ -93,7 +93,7 @@ def test_an_endpoint_gets_all_events_by_default(client: TestClient):
     ],
 )
 def test_an_invalid_endpoint_is_refused(client: TestClient, body: dict[str, Any]):
-    """With a problem that says where."""
+    """With a problem that has a pointer."""
     answer = client.post("/webhooks", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")
     assert all(mistake["pointer"].startswith("#/") for mistake in answer.json()["errors"])
@@ -127,7 +127,7 @@ def test_only_public_https_urls_are_accepted(client: TestClient, url: str):
 
 
 def test_an_operator_can_allow_http(start: Callable[..., TestClient]):
-    """For a demonstration on one machine."""
+    """For a demonstration on one host."""
     client = start(webhooks={"allow_http": True}, egress={"allow": ("127.0.0.1",)})
     assert client.post("/webhooks", json={"url": "http://127.0.0.1:9000/"}).status_code == 201
 
@@ -192,7 +192,7 @@ def test_deliveries_are_listed_page_by_page(client: TestClient):
 
 @pytest.mark.parametrize("state", ["delivered", "failed", "dropped", "pending"])
 def test_a_delivery_in_any_state_can_be_sent_again(client: TestClient, database: Database, state: str):
-    """It is due at once, under the same id, and goes where the endpoint is now."""
+    """It is due at once, under the same id, at the endpoint's current URL."""
     endpoint = create(client)
     made = ping(client, endpoint)
     with database.transaction() as session:
@@ -256,7 +256,7 @@ def test_another_tenants_webhooks_do_not_exist(client: TestClient, database: Dat
 
 
 def test_changes_of_webhooks_are_audited(client: TestClient, database: Database):
-    """Who made, changed, deleted, rotated and read secrets; never the secrets."""
+    """Who created, changed, deleted, rotated and read secrets; never the secrets."""
     endpoint = create(client)
     client.get(f"/webhooks/{endpoint['id']}/secret")
     client.post(f"/webhooks/{endpoint['id']}/rotate")
@@ -295,7 +295,7 @@ def test_a_job_can_have_a_webhook_url_and_events(client: TestClient, database: D
 
 
 def test_the_events_of_a_job_go_to_the_tenants_endpoints(client: TestClient, database: Database):
-    """One that is switched on, when the job is accepted."""
+    """One that is enabled when the job is accepted."""
 
     def notify() -> bool:
         return row_of(database, client.post("/attribute", files={"image": encoded()})).notify

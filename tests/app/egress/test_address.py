@@ -36,7 +36,7 @@ def test_ordinary_urls_are_accepted(given_url: str, normal: str) -> None:
 
 @given(st.text(st.sampled_from("htps:/@[]%#?\\.-_ \t0123456789abcdefx\u3002\uff11\u00ad\ud800é"), max_size=60))
 def test_any_text_is_accepted_or_refused(text: str) -> None:
-    """No text raises anything else, and what is taken is already in its normal form."""
+    """No text raises another error, and an accepted URL is already in its normal form."""
     for url in (text, f"http://{text}"):
         try:
             normal = check_url(url, EgressSettings())
@@ -46,7 +46,7 @@ def test_any_text_is_accepted_or_refused(text: str) -> None:
 
 
 def test_nothing_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API process asks no DNS for a caller."""
+    """The API process resolves no name."""
     with monkeypatch.context() as without:
         without.delattr(socket, "getaddrinfo")
         assert check_url("http://images.example/", EgressSettings()) == "http://images.example/"
@@ -61,7 +61,7 @@ def test_https_can_be_required() -> None:
 
 
 def test_listed_private_addresses_are_accepted() -> None:
-    """By network or by themselves; what is not listed stays refused."""
+    """By network or by address; others are still refused."""
     settings = EgressSettings(allow=("10.1.0.0/16", "fd00::7"))
     assert check_url("http://10.1.2.3/", settings) == "http://10.1.2.3/"
     assert check_url("http://[fd00::7]/", settings) == "http://[fd00::7]/"
@@ -72,6 +72,6 @@ def test_listed_private_addresses_are_accepted() -> None:
 
 @pytest.mark.parametrize("entry", ["http://inside", "10.0.0.0/33", "127.1", "2130706433", "inside:80", "*.inside", ""])
 def test_an_invalid_list_is_an_error(entry: str) -> None:
-    """An entry that could never match is a mistake, found at start."""
+    """An entry that could never match is an error at start."""
     with pytest.raises(ValidationError):
         EgressSettings(allow=(entry,))

@@ -50,7 +50,7 @@ def test_every_status_is_a_response(client: EgressClient, site: Site, status: in
 
 
 def test_a_connection_is_reused(make_client: MakeClient, site: Site) -> None:
-    """It is the judged one: a receiver of many events is looked up once, whatever the DNS would say later."""
+    """The checked one: a receiver of many events is resolved once, whatever the DNS responds later."""
     answers = iter([["127.0.0.1"]])
     client = make_client(lambda host, port: next(answers), allow=["127.0.0.1"])
     for _ in range(5):
@@ -81,13 +81,13 @@ def test_a_long_response_is_truncated(client: EgressClient, site: Site) -> None:
 
 
 def reset(channel: socket.socket) -> None:
-    """Ends the connection rudely."""
+    """Resets the connection."""
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     channel.close()
 
 
 def hang(channel: socket.socket) -> None:
-    """Says nothing until the other side leaves."""
+    """Sends nothing until the client disconnects."""
     channel.recv(1)
 
 
@@ -126,7 +126,7 @@ def test_a_closed_port_is_an_error(client: EgressClient) -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
 def test_headers_cannot_be_injected_by_a_header(client: EgressClient, site: Site, value: str) -> None:
-    """Our own mistake if it happens, so it is loud; nothing is sent."""
+    """A programming error, so it raises; nothing is sent."""
     with pytest.raises(httpcore.LocalProtocolError):
         post(client, site.url(), webhook=value)
     assert site.requests == []
