@@ -58,6 +58,6 @@ class CacheSettings(Group):
     max_bytes: PositiveInt = Field(20_000_000_000, description="of these images, for each tenant")
     shared: bool = Field(
         False,
-        description="whether tenants reuse each other's generated images, each with its own copy; results are never shared",
+        description="whether tenants reuse each other's generated images, each with its own copy; results never",
     )
     every: Duration = Field(timedelta(minutes=15), description="how often the bounds are enforced")
