@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.cache import results, reusable_jobs
 from app.queue.steps import Role
 from workers.process import Process
-from workers.rank import method_of
+from workers.rank import pipeline_fingerprint
 
 log = structlog.get_logger(__name__)
 
@@ -19,17 +19,15 @@ def activate_pipeline(process: Process, roles: Sequence[Role]) -> bool:
     if Role.CAPTION in roles:
         parts[reusable_jobs.CAPTION] = str(process.models.captioner().ref)
         for name in process.settings.models.offered:
-            parts[reusable_jobs.caption_part({"captioner": name})] = str(process.models.captioner(name).ref)
+            parts[reusable_jobs.caption_part(name)] = str(process.models.captioner(name).ref)
     if Role.EMBED in roles:
-        parts[reusable_jobs.RANK] = method_of(process, str(process.models.embedder().ref))
+        parts[reusable_jobs.RANK] = pipeline_fingerprint(process, str(process.models.embedder().ref))
         for name in process.settings.models.offered_embedders:
-            parts[reusable_jobs.rank_part({"embedder": name})] = method_of(
-                process, str(process.models.embedder(name).ref)
-            )
+            parts[reusable_jobs.rank_part(name)] = pipeline_fingerprint(process, str(process.models.embedder(name).ref))
     try:
-        for part, identity in parts.items():
+        for part, fingerprint in parts.items():
             with process.database.statement() as session:
-                results.activate_pipeline(session, part, identity)
+                results.activate_pipeline(session, part, fingerprint)
     except SQLAlchemyError as error:
         log.warning("method_not_told", error=type(error).__name__)
         return False

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -16,12 +15,15 @@ from sqlalchemy.orm import Session
 from app.cache import images
 from app.cache.cache_keys import generated_image_key
 from app.cache.images import Kept
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
 from app.db.models import Stage
+from app.db.types import ImageRecord
 from app.errors import StorageUnavailable
-from app.jobs import source_repository
-from app.jobs.source_repository import SourceClaim, TakenReferences, WaitingSource
+from app.jobs import repository, service, source_repository
+from app.jobs.service import EndedSources
+from app.jobs.source_repository import ExistingImages, PendingSource, SourceClaim
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.errors import UnknownSource
 from attribution.resynthesis import derive_seeds
@@ -36,7 +38,7 @@ LOOK_AGAIN_AFTER = timedelta(milliseconds=100)
 
 
 class Gone(Exception):
-    """What was to be used again has been erased since it was found. The transaction must not commit."""
+    """What was to be used again has been deleted since it was found. The transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ Questions = Mapping[str, Mapping[int, str]]
 AllFound = Mapping[str, Mapping[int, Found]]
 
 
-def questions(process: Process, of: WaitingSource | SourceClaim) -> dict[int, str]:
+def questions(process: Process, of: PendingSource | SourceClaim) -> dict[int, str]:
     """The questions to be asked of a source, by k; none where nothing is to be used again."""
     if not (process.settings.cache.enabled and of.cache):
         return {}
@@ -72,11 +74,11 @@ def roles(process: Process, claim: SourceClaim) -> dict[str, str]:
     missing = _missing(process, claim)
     if missing:
         CACHE_REQUESTS.labels("generated_image", "miss").inc(len(missing))
-    return {f"{claim.source}/{k}": key for k, key in missing.items()}
+    return {image_role(claim.source, k): key for k, key in missing.items()}
 
 
 def at_fan_out(
-    process: Process, job_id: uuid.UUID, waiting: Sequence[WaitingSource]
+    process: Process, job_id: uuid.UUID, waiting: Sequence[PendingSource]
 ) -> tuple[set[str], Stage | None, bool]:
     """Ends the sources whose generated images are all there; which, the stage the job entered, and whether somebody is told.
 
@@ -86,20 +88,18 @@ def at_fan_out(
     if not found:
         return set(), None, False
     taken = [
-        TakenReferences(
-            source, _documents(each), each[min(each)].kept.reason, len(each) == waiting[0].images_per_source
-        )
+        ExistingImages(source, _records(each), each[min(each)].kept.reason, len(each) == waiting[0].images_per_source)
         for source, each in found.items()
     ]
     try:
         with process.database.transaction(durable=False) as session:
-            stood, stage, told = source_repository.begin_with(session, job_id, taken)
-            used = {source: found[source] for source in stood}
+            ended = service.insert_existing_images(session, job_id, taken)
+            used = {source: found[source] for source in ended.sources}
             lost = _record(session, job_id, used)
     except Gone:
-        used, lost, stage, told = {}, [], None, False
+        ended, used, lost = EndedSources(), {}, []
     _settle(process, lost, found, used)
-    return {each.source for each in taken if each.whole and each.source in used}, stage, told
+    return {each.source for each in taken if each.whole and each.source in used}, ended.entered, ended.notify
 
 
 def at_leaf(process: Process, claims: Sequence[SourceClaim]) -> None:
@@ -113,15 +113,13 @@ def at_leaf(process: Process, claims: Sequence[SourceClaim]) -> None:
 
 def _use(process: Process, claim: SourceClaim, found: Mapping[int, Found]) -> None:
     job_id, row = claim.row.job_id, claim.row
-    generated_images = sorted(
-        [*row.generated_images, *_documents(found)], key=lambda generated_image: int(generated_image["k"])
-    )
+    generated_images = sorted([*row.generated_images, *_records(found)], key=lambda image: image.k)
     try:
         with process.database.transaction(durable=False) as session:
-            # The job's lock comes first everywhere: an erasure takes it, and then those of everything else.
-            ours = source_repository.lock(session, job_id) is not None and source_repository.keep(
-                session, row, generated_images
-            )
+            # The job's lock comes first everywhere: a deletion takes it, and then those of everything else.
+            ours = repository.lock_resynthesizing(
+                session, job_id
+            ) is not None and source_repository.save_generated_images(session, row, generated_images)
             used = {row.source: found} if ours else {}
             lost = _record(session, job_id, used)
     except Gone:
@@ -132,7 +130,7 @@ def _use(process: Process, claim: SourceClaim, found: Mapping[int, Found]) -> No
 
 
 def _missing(process: Process, claim: SourceClaim) -> dict[int, str]:
-    generated = {generated_image["k"] for generated_image in claim.row.generated_images}
+    generated = {image.k for image in claim.row.generated_images}
     return {k: key for k, key in questions(process, claim).items() if k not in generated}
 
 
@@ -168,14 +166,14 @@ def _own(process: Process, tenant_id: uuid.UUID, kept: Kept) -> Found | None:
     return Found(kept, process.blobs.put(tenant_id, data, PNG))
 
 
-def _documents(found: Mapping[int, Found]) -> list[Mapping[str, Any]]:
+def _records(found: Mapping[int, Found]) -> list[ImageRecord]:
     """The generated images as a source's row has them."""
-    return [{**found[k].kept.generated_image, "k": k} for k in sorted(found)]
+    return [ImageRecord(**{**found[k].kept.generated_image, "k": k}) for k in sorted(found)]
 
 
 def _record(session: Session, job_id: uuid.UUID, used: AllFound) -> list[StoredBlob]:
     """Refers to what is used. Returns what is to be put again. Raises Gone."""
-    found = {f"{source}/{k}": each for source in used for k, each in used[source].items()}
+    found = {image_role(source, k): each for source in used for k, each in used[source].items()}
     copies = {role: each.copy for role, each in found.items() if each.copy is not None}
     own = {role: each.kept for role, each in found.items() if each.copy is None}
     if copies and own:
@@ -184,13 +182,13 @@ def _record(session: Session, job_id: uuid.UUID, used: AllFound) -> list[StoredB
     if images.adopt(session, job_id, own) != own.keys():
         raise Gone
     asked = {role: found[role].kept.key for role in copies}
-    return blobs.refer(
+    return blob_repository.insert_references(
         session, job_id, copies, asked, {role: found[role].kept.generated_image["generated_at"] for role in copies}
     )
 
 
 def _settle(process: Process, lost: Sequence[StoredBlob], found: AllFound, used: AllFound) -> None:
-    """After the commit: what an erasure took along is put again, copies that nobody uses are deleted, hits counted."""
+    """After the commit: what a deletion took along is put again, copies that nobody uses are deleted, hits counted."""
     process.blobs.put_all(lost)
     unused = [each.copy for source in found if source not in used for each in found[source].values()]
     discard(process, filter(None, unused))

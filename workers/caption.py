@@ -7,8 +7,7 @@ from PIL.Image import Image
 from app.db.models import Job, Stage
 from app.errors import CaptionerUnavailableProblem, CaptionRefusedProblem
 from attribution import errors
-from attribution.caption import describe
-from attribution.caption.given import GivenCaptioner
+from attribution.caption import GivenCaptioner, describe
 from attribution.evidence.finding import documents
 from attribution.evidence.watermark import watermark
 from attribution.ports import Captioner
@@ -41,7 +40,7 @@ def _captioner(process: Process, job: Job) -> Captioner:
     """Who describes the image. Raises CaptionerUnavailable where it would leave the house, and may not."""
     if job.prompt is not None:
         return GivenCaptioner(job.prompt)
-    name, spec = process.models.captioning(job.variant)
+    name, spec = process.models.captioning(job.method_options.captioner)
     if spec.external and job.local_only:
         raise CaptionerUnavailableProblem(f"The job is local only, and its image would have been sent to {name}.")
     captioner = process.models.captioner(name)

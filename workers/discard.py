@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from workers.process import Process
 
@@ -12,4 +12,4 @@ def discard(process: Process, stored: Iterable[StoredBlob]) -> None:
     addresses = {(blob.tenant_id, blob.sha256) for blob in stored}
     if addresses:
         with process.database.transaction() as session:
-            process.blobs.delete_all(blobs.unused(session, addresses))
+            process.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, addresses))

@@ -11,10 +11,10 @@ from functools import partial
 
 from app.cache import images
 from app.cache.images import KeptVector
-from app.db.method_options import Variant
+from app.db.blob_repository import FEATURES
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
-from app.jobs import repository
+from app.jobs import source_repository
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import embed_all
@@ -28,12 +28,12 @@ from workers.stage import Advance
 def embed(process: Process, job: Job) -> Advance:
     """Embeds what was generated; the vectors lie in the blob store, so that ranking can be repeated from them."""
     with process.database.statement() as session:
-        rows = repository.sources_of(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
-    embedder = process.models.embedder((job.variant or {}).get("embedder"))
+    embedder = process.models.embedder(job.method_options.embedder)
     known = _known(process, job, done, embedder.ref)
-    distance = distance_named(Variant.of(process.settings.models, job.variant).distance)
-    generated = {row.source: [str(generated_image["blob"]) for generated_image in row.generated_images] for row in done}
+    distance = distance_named(job.method_options.distance)
+    generated = {row.source: [image.blob for image in row.generated_images] for row in done}
     wanted = {sha256 for hashes in generated.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
     query = read_query(process.blobs, job)
     images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
@@ -53,14 +53,14 @@ def embed(process: Process, job: Job) -> Advance:
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
-        blobs={"features": features},
+        blobs={FEATURES: features},
         then=partial(rank_embedded, rows=rows, embedded=embedded),
     )
 
 
 def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
     """What this embedder made of the job's generated images for earlier jobs, by the generated images' hashes."""
-    if not any("generated_at" in generated_image for row in rows for generated_image in row.generated_images):
+    if all(image.generated_at is None for row in rows for image in row.generated_images):
         return {}
     with process.database.statement() as session:
         kept = images.vectors(session, job.id, str(embedder))
@@ -76,7 +76,7 @@ def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: Mode
 def _read(process: Process, job: Job, file: str, kept: Sequence[KeptVector], embedder: ModelRef) -> dict[str, Vectors]:
     try:
         vectors = unpack(process.blobs.get(job.tenant_id, file), embedder).generated_images
-    except StorageUnavailable:  # its job was erased just now
+    except StorageUnavailable:  # its job was deleted just now
         return {}
     return {
         each.sha256: vectors[each.source][each.place]

@@ -18,9 +18,9 @@ from sqlalchemy import func, update
 
 from app.db.database import Database
 from app.db.models import Job, JobSource
-from app.jobs.release import release_job, release_source
-from app.jobs.repository import held
-from app.jobs.source_repository import running
+from app.jobs import repository, source_repository
+from app.jobs.repository import job_claim_fence
+from app.jobs.source_repository import source_claim_fence
 
 log = structlog.get_logger(__name__)
 EXIT_CODE = 75  # "try again later" in sysexits.h
@@ -70,7 +70,9 @@ class Leases:
             if time.monotonic() > entry.ends_at:
                 log.critical("step_hangs", table=claim.__tablename__)
                 os._exit(EXIT_CODE)
-            table, which = (Job, held(claim)) if isinstance(claim, Job) else (JobSource, running(claim))
+            table, which = (
+                (Job, job_claim_fence(claim)) if isinstance(claim, Job) else (JobSource, source_claim_fence(claim))
+            )
             with self._database.statement() as session:
                 session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
 
@@ -81,7 +83,10 @@ class Leases:
         given = []
         for claim in claims:
             with self._database.statement() as session:
-                ours = release_job(session, claim) if isinstance(claim, Job) else release_source(session, claim)
+                if isinstance(claim, Job):
+                    ours = repository.release_claim_uncounted(session, claim)
+                else:
+                    ours = source_repository.release_claim_uncounted(session, claim)
             if ours:
                 given.append(claim)
         return given

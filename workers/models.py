@@ -1,19 +1,18 @@
 """The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption.spec import CaptionerSpec
-from attribution.catalog import LOCAL, Catalog, Source
+from attribution.catalog import Catalog, Source
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesis.pool import GeneratorPool
-from attribution.resynthesis.remote.connections import Connections
+from attribution.resynthesis.remote.web import Connections
 from attribution.verdict import Calibration
 
 
@@ -37,17 +36,17 @@ class Models:
             lambda source: build_generator(source, self._placement, outside), settings.memory_mb
         )
 
-    def captioning(self, variant: Mapping[str, Any] | None = None) -> tuple[str, CaptionerSpec]:
+    def captioning(self, name: str | None = None) -> tuple[str, CaptionerSpec]:
         """Who describes the image of a job that wants this, by name. Raises ConfigurationError."""
         offered = self._settings.offered
-        name = (variant or {}).get("captioner") or next(iter(offered))
+        name = next(iter(offered)) if name is None else name
         if name not in offered:
             raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
         return name, offered[name]
 
     def captioner(self, name: str | None = None) -> Captioner:
         """The one of that name, or the default. Loads on first use. Raises ConfigurationError."""
-        name, spec = self.captioning({"captioner": name})
+        name, spec = self.captioning(name)
         with self._lock:
             if name not in self._captioners:
                 loaded = self._captioners.values()
@@ -81,4 +80,4 @@ class Models:
     def local_sources(self) -> Sequence[Source]:
         """The enabled sources that this machine generates itself, and that can be generated with today."""
         today = datetime.now(UTC).date()
-        return [source for source in self._catalog.askable(today) if source.platform == LOCAL]
+        return [source for source in self._catalog.available(today) if source.is_local]

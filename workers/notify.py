@@ -73,7 +73,7 @@ class Couriers:
     def any_due(self) -> bool:
         """Whether anything waits to be sent, by whichever process."""
         with self._database.statement() as session:
-            return deliveries.any_due(session, self._clock())
+            return deliveries.exists_due(session, self._clock())
 
     def close(self) -> None:
         """Starts no more attempts, waits for those under way and closes their connections."""
@@ -95,7 +95,7 @@ class Couriers:
                 return False
             # Durable, and with it everything that was committed before: nothing is told that a crash could undo.
             with self._database.transaction() as session:
-                claims = deliveries.claim(
+                claims = deliveries.claim_due(
                     session,
                     now,
                     self._settings.timeout + _RECORDING,
@@ -149,7 +149,7 @@ class Couriers:
                 self._paused[claim.url] = decision.pause_until
         door = self._database.transaction(durable=False) if decision.gone else self._database.statement()
         with door as session:
-            deliveries.record(session, claim, attempt, decision)
+            deliveries.record_attempt(session, claim, attempt, decision)
         WEBHOOK_ATTEMPTS.labels(decision.state.value).inc()
         WEBHOOK_DURATION.observe(attempt.seconds)
         log.info("delivery_attempted", status=outcome.status, state=decision.state.value)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from app.cache import results
-from app.cache.cache_keys import method_key
-from app.db.method_options import Variant
+from app.cache.cache_keys import pipeline_key
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
-from app.jobs import repository
+from app.jobs import source_repository
 from app.settings import JobSettings
 from attribution.distance import distance_named
 from attribution.fuse import fuse
@@ -27,7 +26,7 @@ from workers.stage import Succeed
 def rank(process: Process, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with process.database.statement() as session:
-        rows = repository.sources_of(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
         return rank_embedded(process, job, rows, None)
     features = process.blobs.get(job.tenant_id, job.features_blob)
@@ -36,15 +35,15 @@ def rank(process: Process, job: Job) -> Succeed:
 
 def rank_embedded(process: Process, job: Job, rows: Sequence[JobSource], embedded: Embedded | None) -> Succeed:
     """`rank` with the job's sources, which do not change any more, and their features at hand."""
-    variant = Variant.of(process.settings.models, job.variant)
+    options = job.method_options
     order = [row.source for row in rows]
     quorum = quorum_of(process.settings.job, len(rows))
     threshold = None
     if embedded is None:
-        ranking = Ranking(variant.distance, (), None, aggregate=variant.aggregate)
+        ranking = Ranking(options.distance, (), None, aggregate=options.aggregate)
     else:
-        ranking = rank_features(embedded, distance_named(variant.distance), order, aggregate=variant.aggregate)
-        threshold = _threshold(process, job, variant, embedded.embedder, rows)
+        ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
+        threshold = _threshold(process, job, embedded.embedder, rows)
     if job.external_scores is not None:
         ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
@@ -67,10 +66,10 @@ def _unsaid(ranking: Ranking, rows: Sequence[JobSource]) -> dict[str, Any]:
     return unsaid | {"ranking": {"__all__": of_each}}
 
 
-def method_of(process: Process, embedder: str) -> str:
+def pipeline_fingerprint(process: Process, embedder: str) -> str:
     """What makes an answer of generated images here, as a text that changes with it."""
     settings = process.settings.job
-    return method_key(
+    return pipeline_key(
         embedder,
         process.models.calibration.digest,
         settings.quorum_min,
@@ -88,15 +87,13 @@ def _trusted(trust_list: Path | None) -> str | None:
 
 def _reusable(process: Process, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
     """By which method the answer came about, if it may be given again."""
-    if job.answer_key is None or job.embedder is None or not results.is_final(job, rows):
+    if job.result_key is None or job.embedder is None or not results.is_final(job, rows):
         return {}
-    reused = [
-        generated_image["generated_at"]
-        for row in rows
-        for generated_image in row.generated_images
-        if "generated_at" in generated_image
-    ]
-    return {"method": method_of(process, job.embedder), "answered_at": results.oldest(reused)}
+    reused = [image.generated_at for row in rows for image in row.generated_images if image.generated_at is not None]
+    return {
+        "pipeline_fingerprint": pipeline_fingerprint(process, job.embedder),
+        "result_computed_at": results.oldest(reused),
+    }
 
 
 def quorum_of(settings: JobSettings, requested: int) -> int:
@@ -104,14 +101,12 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
     return max(settings.quorum_min, math.ceil(settings.quorum_share * requested))
 
 
-def _threshold(
-    process: Process, job: Job, variant: Variant, embedder: ModelRef, rows: Sequence[JobSource]
-) -> Threshold | None:
+def _threshold(process: Process, job: Job, embedder: ModelRef, rows: Sequence[JobSource]) -> Threshold | None:
     """The threshold measured for exactly this; a source short of its γ generated images is something else, and so is one
     whose generated images the caller brought: who knows how they were picked. None for captions of another captioner than the
     usual one: thresholds are measured with that.
     """
-    named = (job.variant or {}).get("captioner")
+    named = job.method_options.captioner
     if job.prompt is None and named is not None and named != process.models.captioning()[0]:
         return None
     done = [row for row in rows if row.state == SourceState.DONE]
@@ -119,7 +114,7 @@ def _threshold(
         return None
     revisions = {row.source: row.revision for row in done}
     return process.models.calibration.find(
-        embedder, variant.distance, job.images_per_source, revisions, variant.aggregate
+        embedder, job.method_options.distance, job.images_per_source, revisions, job.method_options.aggregate
     )
 
 

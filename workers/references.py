@@ -11,15 +11,14 @@ from functools import partial
 import structlog
 
 from app.db.models import JobSource
-from app.errors import Screened, StorageUnavailable
-from app.jobs import repository, source_repository
-from app.jobs.release import release_source
+from app.errors import ScreeningRefused, StorageUnavailable
+from app.jobs import service, source_repository
+from app.jobs.deletion import delete_refused
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from attribution.ports import SourceState
 from workers.process import Process
 from workers.screening import QueryImage
-from workers.screening.refusal import forget
 from workers.stage import end_snapshot, requeue
 
 log = structlog.get_logger(__name__)
@@ -31,7 +30,7 @@ def take_in(process: Process, job_id: uuid.UUID) -> None:
     """Screens what was brought of a job's sources, and counts those as done. Doing so twice changes nothing."""
     settings = process.settings.job
     with process.database.statement() as session:
-        claims = source_repository.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+        claims = source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
         for claim in claims:
             _take_in(process, claim)
@@ -42,17 +41,17 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
     try:
         with process.leases.hold(row, timedelta(seconds=row.timeout_seconds)):
             screen_references(process, row)
-    except Screened as error:
+    except ScreeningRefused as error:
         try:
             _refuse(process, claim, error)
         except StorageUnavailable:  # however often it takes: what is refused is not kept
             with process.database.statement() as session:
-                release_source(session, row)
+                source_repository.release_claim_uncounted(session, row)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < process.settings.job.attempts:
             with process.database.statement() as session:
-                source_repository.release(session, row)
+                source_repository.release_claim(session, row)
         else:
             _save(process, claim, SourceOutcome(row, SourceState.ERROR, _UNSCREENED, row.generated_images))
     else:
@@ -60,32 +59,30 @@ def _take_in(process: Process, claim: SourceClaim) -> None:
 
 
 def screen_references(process: Process, row: JobSource) -> None:
-    """Raises Screened at the first generated image that a hook says no to, and what the hooks raise."""
-    for generated_image in row.generated_images:
-        read = partial(process.blobs.get, row.tenant_id, generated_image["blob"])
+    """Raises ScreeningRefused at the first generated image that a hook says no to, and what the hooks raise."""
+    for image in row.generated_images:
+        read = partial(process.blobs.get, row.tenant_id, image.blob)
         process.screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
 
 
 def _save(process: Process, claim: SourceClaim, outcome: SourceOutcome) -> None:
     job_id = claim.row.job_id
     with process.database.transaction(durable=False) as session:
-        _, stage = source_repository.finish(session, job_id, [outcome])
+        ended = service.end_sources(session, job_id, [outcome])
     log.info("references_taken_in", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         process.broker.enqueue([notify_step()])
-    if stage is not None:
-        requeue(process, job_id, stage)
+    if ended.entered is not None:
+        requeue(process, job_id, ended.entered)
 
 
-def _refuse(process: Process, claim: SourceClaim, error: Screened) -> None:
+def _refuse(process: Process, claim: SourceClaim, error: ScreeningRefused) -> None:
     """Ends the job, and keeps nothing of it. Raises StorageUnavailable where that cannot be done now."""
     row = claim.row
     with process.database.transaction() as session:
-        job = source_repository.still_held(session, row)
-        ended = None if job is None else repository.fail(session, job, error)
+        ended = service.fail_from_source(session, row, error)
         if ended is not None:
-            repository.skip_sources(session, row.job_id, "The job ended before this source had generated.")
-            forget(session, process.blobs, ended, error)
+            delete_refused(session, process.blobs, ended, error)
     if ended is not None:
         log.warning("references_refused", source=row.source)
         end_snapshot(process, row.tenant_id, row.job_id)

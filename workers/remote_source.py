@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import timedelta
 from threading import Lock
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
+from app.db.types import ImageRecord
 from app.errors import ServiceError
 from app.jobs import source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
@@ -27,8 +28,8 @@ from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaEx
 from attribution.image import encode_png
 from attribution.ports import Deadline, GeneratedImage, SourceState
 from attribution.resynthesis import derive_seeds, is_blank
-from attribution.resynthesis.remote.gate import OneByOne
-from attribution.resynthesis.stage import Remarks
+from attribution.resynthesis.remote.gate import GatedGenerator
+from attribution.resynthesis.stage import RemarkingGenerator
 from workers.cached_images import questions
 from workers.discard import discard
 from workers.images import PNG
@@ -50,7 +51,7 @@ def generate_one_by_one(
     process: Process,
     claim: SourceClaim,
     entry: Source,
-    generator: OneByOne,
+    generator: GatedGenerator,
     spare: list[Slot],
     wake: Callable[[float], None],
 ) -> SourceOutcome | None:
@@ -68,13 +69,13 @@ class _RemoteSource:
         process: Process,
         claim: SourceClaim,
         entry: Source,
-        generator: OneByOne,
+        generator: GatedGenerator,
         spare: list[Slot],
         wake: Callable[[float], None],
     ) -> None:
         row = claim.row
         with process.database.statement() as session:
-            earlier = budget.of_source(session, row.job_id, row.source)
+            earlier = budget.list_for_source(session, row.job_id, row.source)
         self._process = process
         self._claim = claim
         self._entry = entry
@@ -94,7 +95,7 @@ class _RemoteSource:
         self._seeds = derive_seeds(claim.caption, row.source, row.revision, claim.images_per_source, claim.seed)
         self._lock = Lock()
         self._questions = questions(process, claim)
-        self._kept: dict[int, dict[str, Any]] = {each["k"]: each for each in row.generated_images}
+        self._kept = {each.k: each for each in row.generated_images}
         self._todo = deque(k for k in range(claim.images_per_source) if k not in self._kept)
         self._errors: dict[int, SourceError] = {}
         self._pause: tuple[float, RateLimited] | None = None
@@ -171,18 +172,16 @@ class _RemoteSource:
     def _keep(self, k: int, generated_image: GeneratedImage) -> None:
         row = self._claim.row
         stored = self._process.blobs.put(row.tenant_id, encode_png(generated_image.image), PNG)
-        role = f"{row.source}/{k}"
-        said: dict[str, Any] = {"k": k, "seed": generated_image.seed, "blob": stored.sha256}
-        if generated_image.prompt is not None:
-            said["prompt"] = generated_image.prompt
+        role = image_role(row.source, k)
+        record = ImageRecord(k, generated_image.seed, stored.sha256, generated_image.prompt)
         with self._lock:  # one at a time: each writes them all
-            generated_images = [each for _, each in sorted({**self._kept, k: said}.items())]
+            generated_images = [each for _, each in sorted({**self._kept, k: record}.items())]
             with self._process.database.transaction(durable=False) as session:
-                ours = source_repository.keep(session, row, generated_images)
+                ours = source_repository.save_generated_images(session, row, generated_images)
                 asked = {role: self._questions[k]} if k in self._questions else {}
-                lost = blobs.refer(session, row.job_id, {role: stored}, asked) if ours else []
+                lost = blob_repository.insert_references(session, row.job_id, {role: stored}, asked) if ours else []
             if ours:
-                self._kept[k] = said
+                self._kept[k] = record
             else:
                 self._fenced = True
                 self._todo.clear()
@@ -193,7 +192,7 @@ class _RemoteSource:
     def _park(self, seconds: float) -> None:
         row = self._claim.row
         with self._process.database.statement() as session:
-            parked = source_repository.park(session, row, timedelta(seconds=seconds))
+            parked = source_repository.delay_claim(session, row, timedelta(seconds=seconds))
         if parked:
             self._wake(seconds)
 
@@ -202,7 +201,8 @@ class _RemoteSource:
         generated_images = [each for _, each in sorted(self._kept.items())]
         first = min(self._errors.items(), default=None)
         if first is None:
-            reason = self._generator.remark(self._claim.caption) if isinstance(self._generator, Remarks) else None
+            generator = self._generator
+            reason = generator.remark(self._claim.caption) if isinstance(generator, RemarkingGenerator) else None
             return SourceOutcome(row, SourceState.DONE, reason, generated_images)
         error = first[1]
         if generated_images:

@@ -16,10 +16,12 @@ from functools import partial
 
 import structlog
 
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
 from app.db.models import JobSource
-from app.jobs import source_repository
+from app.db.types import ImageRecord
+from app.jobs import service, source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import is_local, notify_step
 from app.telemetry import tracing
@@ -31,7 +33,7 @@ from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, GeneratedImage, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesis import derive_seeds
 from attribution.resynthesis import resynthesize as generate
-from attribution.resynthesis.remote.gate import OneByOne
+from attribution.resynthesis.remote.gate import GatedGenerator
 from workers import cached_images
 from workers.discard import discard
 from workers.images import PNG
@@ -61,7 +63,7 @@ def resynthesize(process: Process, job_id: uuid.UUID, queue: str) -> None:
     """Generates the sources of a job that wait in a queue, then waiting jobs of the same queue if it is a local one."""
     settings = process.settings.job
     with process.database.statement() as session:
-        claims = source_repository.claim(session, job_id, queue, settings.lease, settings.attempts)
+        claims = source_repository.claim_in_queue(session, job_id, queue, settings.lease, settings.attempts)
     jobs_generated = 0
     while claims:
         _generate_all(process, claims)
@@ -69,7 +71,7 @@ def resynthesize(process: Process, job_id: uuid.UUID, queue: str) -> None:
         if not is_local(queue) or jobs_generated >= settings.drain or process.leases.ending:
             return
         with process.database.statement() as session:
-            claims = source_repository.claim_next(session, queue, settings.lease, settings.attempts)
+            claims = source_repository.claim_next_in_queue(session, queue, settings.lease, settings.attempts)
 
 
 def resume(process: Process, source: str) -> None:
@@ -93,7 +95,7 @@ def resume(process: Process, source: str) -> None:
     spare = [place]
     try:
         with process.database.statement() as session:
-            claims = source_repository.claim_waiting(session, source, settings.lease, settings.attempts)
+            claims = source_repository.claim_next_delayed(session, source, settings.lease, settings.attempts)
         if claims:
             _wake(process, source, 0.0)
             _generate_all(process, claims, spare)
@@ -144,13 +146,13 @@ def _generate(process: Process, claim: SourceClaim, spare: list[Slot]) -> Genera
     row = claim.row
     try:
         attributes = {"job.id": str(row.job_id), "source": row.source}
-        missing = [k for k in range(claim.images_per_source) if k not in {each["k"] for each in row.generated_images}]
+        missing = [k for k in range(claim.images_per_source) if k not in {each.k for each in row.generated_images}]
         if not missing:
             return GeneratedBatch(SourceOutcome(row, SourceState.DONE, generated_images=row.generated_images))
         generator = _generator(process, row)
         began = time.monotonic()
         with tracing.span(f"generate {row.source}", attributes=attributes):
-            if isinstance(generator, OneByOne):
+            if isinstance(generator, GatedGenerator):
                 entry = process.catalog.get(row.source)
                 wake = partial(_wake, process, row.source)
                 with process.leases.hold(row, limit_of(claim)):
@@ -168,18 +170,18 @@ def _generate(process: Process, claim: SourceClaim, spare: list[Slot]) -> Genera
         # A store that is unavailable, a bug of ours. The sweep hands the source on again, and ends it after the last attempt.
         log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
         with process.database.statement() as session:
-            source_repository.release(session, row)
+            source_repository.release_claim(session, row)
         return None
     places = _places(claim, generated_image.generated_images, missing)
     fresh = [
-        {"k": k, "seed": each.seed, "blob": blob.sha256} | ({"prompt": each.prompt} if each.prompt is not None else {})
+        ImageRecord(k, each.seed, blob.sha256, each.prompt)
         for k, each, blob in zip(places, generated_image.generated_images, stored, strict=True)
     ]
-    generated_images = sorted([*row.generated_images, *fresh], key=lambda each: int(each["k"]))
+    generated_images = sorted([*row.generated_images, *fresh], key=lambda each: each.k)
     if generated_images and generated_image.state != SourceState.DONE:  # what was in the cache is as good as ever
         reason = f"{len(generated_images)} of {claim.images_per_source} generated images: {generated_image.reason}"
         return GeneratedBatch(SourceOutcome(row, SourceState.DONE, reason, generated_images))
-    by_role = {f"{row.source}/{k}": blob for k, blob in zip(places, stored, strict=True)}
+    by_role = {image_role(row.source, k): blob for k, blob in zip(places, stored, strict=True)}
     return GeneratedBatch(
         SourceOutcome(row, generated_image.state, generated_image.reason, generated_images),
         by_role,
@@ -230,15 +232,17 @@ def _save(process: Process, job_id: uuid.UUID, generated: Sequence[GeneratedBatc
     if not generated:
         return
     with process.database.transaction(durable=False) as session:
-        stood, stage = source_repository.finish(session, job_id, [each.outcome for each in generated])
-        ours = [each for each in generated if each.outcome.row.source in stood]
+        ended = service.end_sources(session, job_id, [each.outcome for each in generated])
+        ours = [each for each in generated if each.outcome.row.source in ended.sources]
         used = {role: blob for each in ours for role, blob in each.stored.items()}
-        lost = blobs.refer(session, job_id, used, {role: key for each in ours for role, key in each.questions.items()})
+        lost = blob_repository.insert_references(
+            session, job_id, used, {role: key for each in ours for role, key in each.questions.items()}
+        )
     process.blobs.put_all(lost)
     discard(process, (blob for each in generated if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in generated})
-    if stage is not None:
-        requeue(process, job_id, stage)
+    if ended.entered is not None:
+        requeue(process, job_id, ended.entered)
 
 
 def _limit(claim: SourceClaim) -> timedelta:

@@ -3,9 +3,8 @@
 import structlog
 
 from app.cache import images
-from app.db import blobs
-from app.jobs import idempotency, retention
-from app.jobs.deletion import erase
+from app.db import blob_repository
+from app.jobs import deletion, idempotency, retention_repository
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
@@ -37,16 +36,16 @@ def _forget(process: Process) -> bool:
     """A portion of each kind; whether there may be more."""
     spans = process.settings.retention
     with process.database.transaction() as session:
-        seen, unused = retention.forget_images(session, spans.images)
+        seen, unused = deletion.delete_expired_images(session, spans.images)
         process.blobs.delete_all(unused)
     with process.database.transaction() as session:
-        described = retention.forget_captions(session, spans.captions)
+        described = deletion.delete_expired_captions(session, spans.captions)
     for tenant_id, job_id in {*seen, *described}:
-        process.snapshots.drop(tenant_id, job_id)
+        process.snapshots.delete(tenant_id, job_id)
     with process.database.transaction(durable=False) as session:
-        answered = retention.past_results(session, spans.results)
+        answered = retention_repository.lock_expired_results(session, spans.results)
     for tenant_id, job_id in answered:
-        erase(process.database, process.blobs, process.snapshots, tenant_id, job_id, _ACTOR)
+        deletion.delete_job(process.database, process.blobs, process.snapshots, tenant_id, job_id, _ACTOR)
     if seen or described or answered:
         log.info("forgotten", images=len(seen), captions=len(described), results=len(answered))
     return bool(seen or described or answered)
@@ -55,17 +54,17 @@ def _forget(process: Process) -> bool:
 def _forget_keys(process: Process) -> bool:
     """A portion of the idempotency keys past their time; whether there may be more."""
     with process.database.statement() as session:
-        return idempotency.remove_expired(session) == idempotency.BATCH
+        return idempotency.delete_expired(session) == idempotency.BATCH
 
 
 def _delete_strays(process: Process) -> None:
     span = process.settings.retention.unreferenced_after
     with process.database.statement() as session:
-        blobs.forget_gone(session, span)
+        blob_repository.delete_old_tombstones(session, span)
     for addresses in process.blobs.listed(span):
         with process.database.transaction(durable=False) as session:
-            unknown = blobs.unknown(session, addresses)
+            unknown = blob_repository.list_unrecorded(session, addresses)
         if unknown:
             with process.database.transaction() as session:
-                process.blobs.delete_all(blobs.unused(session, unknown))
+                process.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, unknown))
             log.warning("strays_deleted", blobs=len(unknown))

@@ -41,7 +41,7 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
         Role.LIGHT: ["fetch", "rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(screened if screens is Role.LIGHT else [])],
         Role.CAPTION: ["caption", *(screened if screens is Role.CAPTION else [])],
         Role.EMBED: ["embed"],
-        Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],
+        Role.LOCAL: [queue_of(source) for source in sources if source.is_local],
         Role.REMOTE: [REMOTE_QUEUE],
     }
     return [queue for role in roles for queue in of_role[role]]

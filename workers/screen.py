@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from app.cache import results
+from app.db.blob_repository import QUERY
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
-from app.jobs import repository
+from app.jobs import source_repository
+from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.images import BMP
@@ -22,7 +24,7 @@ from workers.stage import Advance, Reuse
 
 
 def screen(process: Process, job: Job) -> Advance | Reuse:
-    """Passes the job on, or raises Screened. A prompt that the caller gave is judged as a caption, too.
+    """Passes the job on, or raises ScreeningRefused. A prompt that the caller gave is judged as a caption, too.
 
     The canonical image is stored only once it has passed.
     """
@@ -32,7 +34,7 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
     if job.query_blob is not None:  # accepted by a version that made it then
         read = partial(process.blobs.get, job.tenant_id, job.query_blob)
         process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
-        return Advance(to=Stage.CAPTIONING, values={"screened_by": state})
+        return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": state})
     canonical, evidence = _derive(process, job)
     process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
     _screen_what_came_along(process, job)
@@ -45,12 +47,12 @@ def screen(process: Process, job: Job) -> Advance | Reuse:
         values={
             "query_blob": query.sha256,
             "evidence": {"findings": evidence},
-            "screened_by": state,
+            "screening_fingerprint": state,
             "cached_from": None,
         },
-        blobs={"query": query},
+        blobs={QUERY: query},
     )
-    return passed if donor is None else Reuse(donor.id, results.Passed(state, evidence), passed)
+    return passed if donor is None else Reuse(donor.id, PassedScreening(state, evidence), passed)
 
 
 def _screen_what_came_along(process: Process, job: Job) -> None:
@@ -58,7 +60,7 @@ def _screen_what_came_along(process: Process, job: Job) -> None:
     if job.prompt is None:
         return
     with process.database.statement() as session:
-        rows = repository.sources_of(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
             screen_references(process, row)
@@ -76,7 +78,7 @@ def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
 
 def _donor(process: Process, job: Job) -> results.CachedJob | None:
     """Who may have the answer. An upload for which acceptance saw nobody has nobody, but for a few milliseconds."""
-    if job.answer_key is None or not process.settings.cache.enabled:
+    if job.result_key is None or not process.settings.cache.enabled:
         return None
     if job.cached_from is not None or job.image_url is not None:
         with process.database.statement() as session:

@@ -7,24 +7,23 @@ from typing import Any, cast
 
 import structlog
 
-from app.cache import results
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
-from app.db.models import Job, JobSource, Stage
+from app.db.models import Job, JobSource, SourceSpend, Stage
 from app.documents import job_document
-from app.errors import JobFailure, Screened, ServiceError, StepFailed
-from app.jobs import repository
+from app.errors import JobFailure, ScreeningRefused, ServiceError, StepFailed
+from app.jobs import repository, service, source_repository
+from app.jobs.cached_result import PassedScreening
+from app.jobs.deletion import delete_refused
 from app.queue.steps import notify_step, stage_step
 from app.telemetry import tracing
 from app.telemetry.metrics import CACHE_REQUESTS
 from app.vendors import budget
-from app.webhooks import deliveries
 from attribution.errors import AttributionError, ConfigurationError
 from workers.discard import discard
 from workers.fan_out import fan_out
 from workers.process import Process
 from workers.roles import goes_on
-from workers.screening.refusal import forget
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +55,7 @@ class Reuse:
     """Another job may have the answer already, and this one has passed screening; otherwise the stage is done."""
 
     donor: uuid.UUID
-    passed: results.Passed
+    passed: PassedScreening
     otherwise: Advance
 
 
@@ -72,7 +71,7 @@ def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_i
     """
     settings = process.settings.job
     with process.database.statement() as session:
-        job = repository.claim(session, job_id, stage, settings.lease, settings.attempts)
+        job = repository.claim_stage(session, job_id, stage, settings.lease, settings.attempts)
     if job is None:
         log.info("stage_not_claimed", job_id=str(job_id), stage=stage.value)
     elif job.notify and stage in (Stage.FETCHING, Stage.SCREENING):
@@ -121,11 +120,13 @@ def requeue(process: Process, job_id: uuid.UUID, stage: Stage) -> None:
 def end_snapshot(process: Process, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
     """Shows a job's end to those who poll."""
     with process.database.transaction(durable=False) as session:
-        job = repository.find(session, tenant_id, job_id)
-        if job is None or job.erased_at is not None:
+        job = repository.get_by_id(session, tenant_id, job_id)
+        if job is None or job.deleted_at is not None:
             return
-        document = job_document(job, repository.sources_of(session, job_id), budget.spent(session, job))
-    process.snapshots.end(tenant_id, document)
+        document = job_document(
+            job, source_repository.list_for_job(session, job_id), budget.sum_by_source(session, job)
+        )
+    process.snapshots.store_ended(tenant_id, document)
 
 
 def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> GoesOn | None:
@@ -153,7 +154,7 @@ def captions_remotely(process: Process, job: Job) -> bool:
     if job.prompt is not None:
         return False
     try:
-        return process.models.captioning(job.variant)[1].waits
+        return process.models.captioning(job.method_options.captioner)[1].waits
     except ConfigurationError:
         return False
 
@@ -161,7 +162,7 @@ def captions_remotely(process: Process, job: Job) -> bool:
 def _tell_start(process: Process, job_id: uuid.UUID) -> None:
     """Before any work is done; once, however often the first stages are claimed."""
     with process.database.transaction(durable=False) as session:
-        told = deliveries.started(session, job_id)
+        told = service.start(session, job_id)
     if told:
         process.broker.enqueue([notify_step()])
 
@@ -170,8 +171,8 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
     database = process.database
     # An end and what tells of it are one transaction; an end by itself is one statement: three round trips less.
     with database.transaction(durable=False) if job.notify else database.statement() as session:
-        ended = repository.succeed(session, job, outcome.result, outcome.values)
-        spent = () if ended is None else budget.spent(session, ended)
+        ended = service.succeed(session, job, outcome.result, outcome.values)
+        spent = () if ended is None else budget.sum_by_source(session, ended)
     if ended is not None:
         _tell_success(process, ended, outcome.sources, spent)
 
@@ -179,8 +180,8 @@ def _succeed(process: Process, job: Job, outcome: Succeed) -> None:
 def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn | None:
     ttl = process.settings.cache.ttl
     with process.database.transaction() as session:
-        found = results.reuse(session, job, outcome.donor, ttl, outcome.passed)
-        lost = [] if found is None else blobs.refer(session, job.id, outcome.otherwise.blobs)
+        found = service.succeed_from_cached_job(session, job, outcome.donor, ttl, outcome.passed)
+        lost = [] if found is None else blob_repository.insert_references(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if found is not None else "miss").inc()
     if found is None:
         return _advance(process, job, stage, outcome.otherwise)
@@ -189,8 +190,8 @@ def _reuse(process: Process, job: Job, stage: Stage, outcome: Reuse) -> GoesOn |
     return None
 
 
-def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[budget.Spent] = ()) -> None:
-    process.snapshots.end(job.tenant_id, job_document(job, sources, spent))
+def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> None:
+    process.snapshots.store_ended(job.tenant_id, job_document(job, sources, spent))
     if job.notify:
         process.broker.enqueue([notify_step()])
     log.info("job_succeeded", cached=job.cached_from is not None)
@@ -198,9 +199,9 @@ def _tell_success(process: Process, job: Job, sources: Sequence[JobSource], spen
 
 def _fail(process: Process, job: Job, error: ServiceError) -> None:
     with process.database.transaction() as session:
-        ended = repository.fail(session, job, error)
-        if ended is not None and isinstance(error, Screened):
-            forget(session, process.blobs, ended, error)
+        ended = service.fail(session, job, error)
+        if ended is not None and isinstance(error, ScreeningRefused):
+            delete_refused(session, process.blobs, ended, error)
     if ended is not None:
         end_snapshot(process, job.tenant_id, job.id)
         if job.notify:
@@ -220,5 +221,5 @@ def _retry(process: Process, job: Job, error: Exception) -> None:
         )
         return _fail(process, job, StepFailed(sentence))
     with process.database.statement() as session:
-        repository.release(session, job)
+        repository.release_claim(session, job)
     return None

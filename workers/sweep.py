@@ -8,8 +8,7 @@ import uuid
 import structlog
 
 from app.db.models import Stage
-from app.jobs import repository
-from app.jobs import sweep as watch
+from app.jobs import overdue_repository, repository, service
 from app.queue.steps import notify_step, resume_step, sources_step, stage_step
 from app.telemetry.metrics import STEPS_REQUEUED, SWEEPS
 from workers.process import Process
@@ -24,17 +23,17 @@ def sweep(process: Process) -> None:
     _end_sources(process)
     _cancel(process)
     with process.database.transaction() as session:
-        ended = [*watch.end_crashed_jobs(session, settings.attempts), *watch.end_overdue_jobs(session)]
+        ended = [*service.fail_crashed_jobs(session, settings.attempts), *service.fail_overdue_jobs(session)]
     for job in ended:
-        log.warning("job_ended_by_sweep", job_id=str(job.job_id))
-        end_snapshot(process, job.tenant_id, job.job_id)
+        log.warning("job_ended_by_sweep", job_id=str(job.id))
+        end_snapshot(process, job.tenant_id, job.id)
     with process.database.transaction(durable=False) as session:
-        waiting = watch.requeue_sources(session, settings.requeue_after)
-        standing = watch.requeue_jobs(session, settings.requeue_after)
-        forgotten = watch.waited_for(session)
+        waiting = overdue_repository.requeue_stale_sources(session, settings.requeue_after)
+        standing = overdue_repository.requeue_stale_jobs(session, settings.requeue_after)
+        forgotten = overdue_repository.list_sources_with_overdue_waits(session)
     steps = [sources_step(job_id, queue) for job_id, queue in waiting]
     steps += [resume_step(source) for source in forgotten]
-    steps += [stage_step(job.stage, job.job_id) for job in standing if job.stage is not None]
+    steps += [stage_step(stage, job_id) for job_id, stage in standing]
     if waiting or standing:
         STEPS_REQUEUED.inc(len(waiting) + len(standing))
         log.info("requeued", queues=len(waiting), jobs=len(standing))
@@ -47,10 +46,10 @@ def sweep(process: Process) -> None:
 def _cancel(process: Process) -> None:
     """Ends the jobs whose callers said after how long they lose interest."""
     with process.database.transaction(durable=False) as session:
-        due = repository.to_cancel(session, watch.BATCH)
+        due = repository.list_due_for_cancellation(session, overdue_repository.BATCH)
     for tenant_id, job_id in due:
         with process.database.transaction() as session:
-            canceled = repository.cancel(session, tenant_id, job_id)
+            canceled = service.cancel(session, tenant_id, job_id)
         if canceled is not None:
             log.info("job_canceled", job_id=str(job_id))
             end_snapshot(process, tenant_id, job_id)
@@ -59,16 +58,16 @@ def _cancel(process: Process) -> None:
 def _end_sources(process: Process) -> None:
     attempts = process.settings.job.attempts
     with process.database.transaction(durable=False) as session:
-        overdue = watch.overdue_jobs(session)
-        crashed = watch.crashed_sources(session, attempts)
+        overdue = overdue_repository.list_jobs_with_overdue_sources(session)
+        crashed = overdue_repository.list_crashed_sources(session, attempts)
     for job_id in overdue:
         with process.database.transaction(durable=False) as session:
-            stage = watch.end_overdue_sources(session, job_id)
-        _requeue(process, job_id, stage)
+            ended = service.end_overdue_sources(session, job_id)
+        _requeue(process, job_id, ended.entered)
     for job_id, source in crashed:
         with process.database.transaction(durable=False) as session:
-            stage = watch.end_crashed_source(session, job_id, source, attempts)
-        _requeue(process, job_id, stage)
+            ended = service.end_crashed_source(session, job_id, source, attempts)
+        _requeue(process, job_id, ended.entered)
 
 
 def _requeue(process: Process, job_id: uuid.UUID, stage: Stage | None) -> None:

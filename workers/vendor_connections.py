@@ -8,8 +8,8 @@ from app.errors import AddressUnavailable, JobFailure, RequestError
 from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.web import Connections
 
 
 class VendorConnections:

@@ -74,7 +74,7 @@ class SourceGate:
         self._spare = spare
         self._price = price_of(entry, process.settings.spend.unknown_price_usd)
         self._lock = Lock()
-        self._ordered = {call.k: call for call in earlier if call.task is not None and call.settled_at is None}
+        self._ordered = {call.k: call for call in earlier if call.vendor_task is not None and call.settled_at is None}
         self._inside = False
         self._refused = False
 
@@ -88,7 +88,7 @@ class SourceGate:
             except NoRoom:
                 self._ordered[k] = ordered
                 raise
-            permit = SourceReservation(self, slot, ordered.reserved_usd / ordered.images, ordered.task)
+            permit = SourceReservation(self, slot, ordered.reserved_usd / ordered.images, ordered.vendor_task)
         else:
             slot = self._place(None)
             try:
@@ -183,7 +183,7 @@ class SourceReservation:
         self._task = task
         try:
             with self._gate.process.database.transaction() as session:
-                budget.name_task(session, self._slot.id, task)
+                budget.set_vendor_task(session, self._slot.id, task)
         except SQLAlchemyError as error:
             log.warning("task_not_kept", source=self._slot.source, error=type(error).__name__)
 

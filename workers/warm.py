@@ -12,25 +12,26 @@ from PIL import Image
 
 from app.queue.heartbeats import EVERY_SECONDS
 from app.queue.steps import Role
-from attribution.catalog import LOCAL
 from workers.active_pipeline import activate_pipeline
+from workers.known_answers import check_captioners, check_embedders
 from workers.process import Process
 
 log = structlog.get_logger(__name__)
 
 
 def warm_up(process: Process, roles: Sequence[Role]) -> None:
-    """Loads what the roles need and uses it once. Raises what loading raises: who cannot work must not start."""
+    """Loads what the roles need and uses it once; captioners and embedders must reproduce their known answers.
+
+    Raises what loading raises, and ConfigurationError for other answers: a worker that cannot work must not start.
+    """
     started = time.monotonic()
     gray = Image.new("RGB", (64, 64), (128, 128, 128))
     if Role.CAPTION in roles:
-        for name in process.settings.models.offered:
-            process.models.captioner(name)
+        check_captioners(process)
         if not process.models.captioning()[1].waits:
             process.models.captioner().describe(gray)
     if Role.EMBED in roles:
-        for name in process.settings.models.embedders:
-            process.models.embedder(name)
+        check_embedders(process)
         process.models.embedder().embed([gray])
     if Role.LOCAL in roles:
         for source in process.models.local_sources():
@@ -43,7 +44,7 @@ def _warn(process: Process, roles: Sequence[Role]) -> None:
     """Tells the operator of enabled sources of these roles that are to be switched off, or were."""
     today = datetime.now(UTC).date()
     for source in process.catalog.select(None, ()):
-        if (Role.LOCAL if source.platform == LOCAL else Role.REMOTE) not in roles:
+        if (Role.LOCAL if source.is_local else Role.REMOTE) not in roles:
             continue
         if (obstacle := source.obstacle(today)) is not None:
             log.warning("source_not_tested", source=source.id, state=obstacle[0].value, reason=obstacle[1])

@@ -26,12 +26,12 @@ def issue(
 ) -> tuple[ApiKey, str]:
     """Creates a key; returns its row and its text, which is stored nowhere."""
     new = make_key()
-    key = key_repository.create(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
+    key = key_repository.insert(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
     record(session, tenant_id, actor, "key.created", str(key.id), request_id, name=name, scopes=key.scopes)
     return key, new.text
 
 
 def revoke(session: Session, key: ApiKey, actor: str, request_id: str | None = None) -> None:
     """Revokes a key permanently; repeating it changes nothing."""
-    if key_repository.revoke(session, key.id) is not None:
+    if key_repository.mark_revoked(session, key.id) is not None:
         record(session, key.tenant_id, actor, "key.revoked", str(key.id), request_id, name=key.name)

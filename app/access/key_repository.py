@@ -11,11 +11,11 @@ from app.access.identity import Scope
 from app.access.key_format import GeneratedKey
 from app.db.models import ApiKey, Tenant
 
-# A key in use writes its row this often and no oftener.
+# The row of a key in use is written at most this often.
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
 
 
-def create(
+def insert(
     session: Session,
     tenant_id: uuid.UUID,
     new: GeneratedKey,
@@ -39,8 +39,8 @@ def create(
     return key
 
 
-def find_by_digest(session: Session, sha256: str) -> tuple[ApiKey, Tenant] | None:
-    """The key with this hash, and whose it is. Looked for by hash, so that time tells nothing about other keys."""
+def get_by_digest(session: Session, sha256: str) -> tuple[ApiKey, Tenant] | None:
+    """The key with this hash, and its tenant. A lookup by hash: its duration reveals nothing about other keys."""
     row = session.execute(_FIND, {"sha256": sha256}).one_or_none()
     return None if row is None else (row[0], row[1])
 
@@ -48,8 +48,8 @@ def find_by_digest(session: Session, sha256: str) -> tuple[ApiKey, Tenant] | Non
 _FIND = select(ApiKey, Tenant).join(Tenant, Tenant.id == ApiKey.tenant_id).where(ApiKey.sha256 == bindparam("sha256"))
 
 
-def note_use(session: Session, key: ApiKey) -> None:
-    """Remembers roughly when a key was last used."""
+def update_last_used(session: Session, key: ApiKey) -> None:
+    """Records roughly when a key was last used."""
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - _USE_IS_NOTED_EVERY)
     session.execute(
         update(ApiKey).where(ApiKey.id == key.id, stale).values(last_used_at=func.now()),
@@ -57,24 +57,24 @@ def note_use(session: Session, key: ApiKey) -> None:
     )
 
 
-def of_tenant(session: Session, tenant_id: uuid.UUID, before: uuid.UUID | None, limit: int) -> Sequence[ApiKey]:
+def list_for_tenant(session: Session, tenant_id: uuid.UUID, before: uuid.UUID | None, limit: int) -> Sequence[ApiKey]:
     """A tenant's keys, revoked and expired ones too, newest first, from the one before `before` on."""
     statement = select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.id.desc()).limit(limit)
     return session.scalars(statement if before is None else statement.where(ApiKey.id < before)).all()
 
 
-def find(session: Session, tenant_id: uuid.UUID, key_id: uuid.UUID) -> ApiKey | None:
+def get_by_id(session: Session, tenant_id: uuid.UUID, key_id: uuid.UUID) -> ApiKey | None:
     """The key, if it is this tenant's."""
     return session.scalars(select(ApiKey).where(ApiKey.id == key_id, ApiKey.tenant_id == tenant_id)).one_or_none()
 
 
 def count_usable(session: Session, tenant_id: uuid.UUID) -> int:
-    """How many of a tenant's keys open anything."""
+    """How many of a tenant's keys are neither revoked nor expired."""
     usable = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
     return session.scalars(select(func.count()).where(ApiKey.tenant_id == tenant_id, *usable)).one()
 
 
-def revoke(session: Session, key_id: uuid.UUID) -> ApiKey | None:
+def mark_revoked(session: Session, key_id: uuid.UUID) -> ApiKey | None:
     """Revokes a key for good; None when there was nothing to revoke."""
     return session.scalars(
         update(ApiKey)

@@ -93,11 +93,11 @@ class Keyring:
 
     def _fetch(self, digest: str) -> _KnownKey | None:
         with self._database.statement() as session:
-            row = key_repository.find_by_digest(session, digest)
+            row = key_repository.get_by_digest(session, digest)
             if row is None:
                 return None
             key, tenant = row
-            key_repository.note_use(session, key)
+            key_repository.update_last_used(session, key)
         refusal = None
         if key.revoked_at is not None:
             refusal = "The key was revoked; ask for a new one."

@@ -1,4 +1,4 @@
-"""The repository of tenants: whom things belong to, how much they may ask for, and how long theirs is kept."""
+"""SQL of tenants: their limits, their budgets, and for how long their data is kept."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from app.db.models import Tenant
 from app.errors import InvalidRequest, NotFound
 
 
-def create(session: Session, name: str) -> Tenant:
+def insert(session: Session, name: str) -> Tenant:
     """A new tenant. Raises InvalidRequest where the name is taken."""
     if session.scalars(select(Tenant).where(Tenant.name == name)).one_or_none() is not None:
         raise InvalidRequest(f"There is a tenant {name!r} already.")
@@ -21,7 +21,7 @@ def create(session: Session, name: str) -> Tenant:
     return tenant
 
 
-def named(session: Session, name: str) -> Tenant:
+def get_by_name(session: Session, name: str) -> Tenant:
     """The tenant of that name. Raises NotFound."""
     tenant = session.scalars(select(Tenant).where(Tenant.name == name)).one_or_none()
     if tenant is None:
@@ -29,16 +29,16 @@ def named(session: Session, name: str) -> Tenant:
     return tenant
 
 
-def every(session: Session) -> Sequence[Tenant]:
+def list_all(session: Session) -> Sequence[Tenant]:
     """All tenants by name."""
     return session.scalars(select(Tenant).order_by(Tenant.name)).all()
 
 
-def change(session: Session, tenant_id: uuid.UUID, values: dict[str, Any]) -> None:
+def update_limits(session: Session, tenant_id: uuid.UUID, values: dict[str, Any]) -> None:
     """Sets limits, spending and retention; null is the installation's default."""
     session.execute(update(Tenant).where(Tenant.id == tenant_id).values(values))
 
 
-def switch(session: Session, tenant_id: uuid.UUID, on: bool) -> None:
-    """Switches all keys of a tenant off, or on again. What it has is kept, and its jobs end."""
+def set_enabled(session: Session, tenant_id: uuid.UUID, on: bool) -> None:
+    """Disables all keys of a tenant, or enables them again. Its data is kept, and its open jobs go to their end."""
     session.execute(update(Tenant).where(Tenant.id == tenant_id).values(disabled_at=None if on else func.now()))

@@ -26,7 +26,7 @@ from app.api.dependencies import (
     Submitter,
     UploadSlots,
 )
-from app.api.job_responses import is_unfinished, job_response
+from app.api.job_responses import job_response
 from app.api.long_polling import read_preferences
 from app.api.openapi import (
     ANSWER_HEADERS,
@@ -42,10 +42,10 @@ from app.api.openapi import (
 )
 from app.api.openapi_bodies import SUBMISSION
 from app.api.request_bodies import upload_deadline, upload_slot
-from app.documents import JobDocument, job_document
+from app.documents import JobDocument, is_unfinished, job_document
 from app.errors import (
     AddressRefused,
-    Erased,
+    Deleted,
     ImageTooLargeProblem,
     InvalidRequest,
     KeyInUse,
@@ -71,11 +71,11 @@ from app.intake.idempotent_requests import Terms
 from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
 from app.intake.submission import Submission, from_form, from_json
 from app.intake.upload import read_upload
-from app.jobs import repository
-from app.jobs.deletion import erase
+from app.jobs import repository, service, source_repository
+from app.jobs.deletion import delete_job
 from app.queue.steps import notify_step
 from app.settings import IntakeSettings
-from app.vendors.budget import spent
+from app.vendors.budget import sum_by_source
 
 router = APIRouter(tags=["attribution"])
 
@@ -187,7 +187,7 @@ async def _accepted_response(
     _JOB_PATH,
     response_model=JobDocument,
     response_description="the job's current state",
-    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Erased, StorageUnavailable),
+    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Deleted, StorageUnavailable),
     openapi_extra={"parameters": [PREFER]},
 )
 async def get_attribution(job_id: uuid.UUID, request: Request, caller: Reader, long_polling: LongPolling) -> Response:
@@ -233,7 +233,7 @@ class PollRoute(Route):
     f"{_JOB_PATH}/cancel",
     response_model=JobDocument,
     response_description="the job: canceled, or as it had ended before",
-    responses=problems(NotFound, Erased, StorageUnavailable),
+    responses=problems(NotFound, Deleted, StorageUnavailable),
 )
 def cancel_attribution(
     job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots, broker: Broker
@@ -243,15 +243,15 @@ def cancel_attribution(
     Repeated, or after the job has ended, it changes nothing and responds with the job.
     """
     with database.transaction() as session:
-        canceled = repository.cancel(session, caller.tenant_id, job_id)
-        job = canceled or repository.find(session, caller.tenant_id, job_id)
+        canceled = service.cancel(session, caller.tenant_id, job_id)
+        job = canceled or repository.get_by_id(session, caller.tenant_id, job_id)
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
-        if job.erased_at is not None:
-            raise Erased(f"Job {job_id} was erased.")
-        document = job_document(job, repository.sources_of(session, job_id), spent(session, job))
+        if job.deleted_at is not None:
+            raise Deleted(f"Job {job_id} was deleted.")
+        document = job_document(job, source_repository.list_for_job(session, job_id), sum_by_source(session, job))
     if canceled is not None:
-        snapshots.end(caller.tenant_id, document)
+        snapshots.store_ended(caller.tenant_id, document)
         if canceled.notify:
             broker.enqueue([notify_step()])
     return Response(document.model_dump_json(), media_type="application/json")
@@ -260,17 +260,17 @@ def cancel_attribution(
 @router.delete(
     _JOB_PATH,
     status_code=204,
-    response_description="erased, now or before",
+    response_description="deleted, now or before",
     responses=problems(NotFound, StorageUnavailable),
 )
-def erase_attribution(
+def delete_attribution(
     job_id: uuid.UUID, request: Request, caller: Submitter, database: Database, blobs: Blobs, snapshots: Snapshots
 ) -> None:
-    """Erase a job: its images, vectors, captions and texts, and all cached copies.
+    """Delete a job: its images, vectors, captions and texts, and all cached copies.
 
     A job that has not ended is canceled first. A tombstone with its times remains, for which GET responds with 410.
     Images that other jobs use, too, stay with those.
     """
     request_id = getattr(request.state, "request_id", None)
-    if not erase(database, blobs, snapshots, caller.tenant_id, job_id, caller.actor, request_id):
+    if not delete_job(database, blobs, snapshots, caller.tenant_id, job_id, caller.actor, request_id):
         raise NotFound(f"There is no job {job_id}.")

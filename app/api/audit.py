@@ -1,4 +1,4 @@
-"""GET /audit: who read or erased the tenant's data, and who changed its configuration."""
+"""GET /audit: who read or deleted the tenant's data, and who changed its configuration."""
 
 import uuid
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.access.audit import entries
+from app.access.audit import list_entries
 from app.api.dependencies import Administrator, Database
 from app.api.openapi import problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
@@ -47,7 +47,7 @@ def list_audit(
     """List the actions, newest first; with `subject` only those on that job, key, endpoint or list."""
     listing = Listing("audit", caller.tenant_id, (subject,))
     with database.statement() as session:
-        rows = entries(session, caller.tenant_id, subject, listing.after_id(cursor), limit + 1)
+        rows = list_entries(session, caller.tenant_id, subject, listing.after_id(cursor), limit + 1)
     page, next_cursor = listing.page(rows, limit)
     return AuditDocument(
         entries=[

@@ -16,10 +16,9 @@ from fastapi.sse import format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import LongPolling, Reader, Settings
-from app.api.job_responses import is_unfinished
 from app.api.openapi import EVENT_STREAM, problems
-from app.documents import JobDocument
-from app.errors import Erased, NotAcceptable, NotFound, Overloaded, StorageUnavailable
+from app.documents import JobDocument, is_unfinished
+from app.errors import Deleted, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.jobs.progress import ReaderPosition, events
 
 router = APIRouter(tags=["attribution"])
@@ -44,7 +43,7 @@ async def take_watcher_slot(long_polling: LongPolling) -> AsyncIterator[None]:
 @router.get(
     "/attribute/{job_id:uuid}/events",
     response_class=StreamingResponse,
-    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Erased, Overloaded, StorageUnavailable),
+    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Deleted, Overloaded, StorageUnavailable),
     dependencies=[Depends(take_watcher_slot)],
 )
 async def get_events(
@@ -58,7 +57,7 @@ async def get_events(
     """Follow a job: `stage`, `source`, and at the end `completed`, `failed` or `canceled` with the job's document.
 
     After a broken connection `Last-Event-ID` continues behind that event; 204 means that it was the last one. If the
-    job is erased meanwhile, the event `erased` ends the stream.
+    job is deleted meanwhile, the event `deleted` ends the stream.
     """
     if not accepts(request.headers.get("accept", ""), _MEDIA_TYPE):
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
@@ -95,8 +94,8 @@ async def _stream(
             await long_polling.pause(ended)
             try:
                 document = await long_polling.reader.read(tenant_id, job_id)
-            except (Erased, NotFound) as error:
-                yield format_sse_event(event="erased", data_str=json.dumps(error.document()))
+            except (Deleted, NotFound) as error:
+                yield format_sse_event(event="deleted", data_str=json.dumps(error.document()))
                 return
             except SQLAlchemyError:
                 pass  # neither Redis nor Postgres responds: there is nothing to send until one does

@@ -12,10 +12,10 @@ from app.api.dependencies import Catalog, Database, Reader, Submitter
 from app.api.openapi import problems
 from app.db.models import Feedback
 from app.documents import Document
-from app.errors import Erased, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import Deleted, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
 from app.intake.arrival import receive_body
 from app.jobs import feedback_repository
-from app.jobs.job_lookup import read_job
+from app.jobs.repository import get_existing_job
 
 router = APIRouter(tags=["attribution"])
 
@@ -38,7 +38,7 @@ class FeedbackDocument(Document):
     """The latest feedback."""
 
     source: str
-    known: bool = Field(description="whether the catalog has a source of this id")
+    in_catalog: bool = Field(description="whether the catalog has a source of this id")
     note: str | None
     created_at: datetime
 
@@ -63,7 +63,7 @@ FeedbackBody = Annotated[NewFeedback, Depends(read_feedback)]
 
 @router.post(
     "/attribute/{job_id:uuid}/feedback",
-    responses=problems(MalformedRequest, NotFound, Erased, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=problems(MalformedRequest, NotFound, Deleted, UploadTooLarge, InvalidRequest, StorageUnavailable),
     openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
@@ -73,24 +73,24 @@ def give_feedback(
 
     It is stored with the job, for measuring accuracy, and changes no result.
     """
-    known = any(source.id == feedback.source for source in catalog.sources)
+    in_catalog = any(source.id == feedback.source for source in catalog.sources)
     with database.transaction() as session:
-        read_job(session, caller.tenant_id, job_id, keep=True)
+        get_existing_job(session, caller.tenant_id, job_id, keep=True)
         return _document(
-            feedback_repository.give(session, caller.tenant_id, job_id, feedback.source, known, feedback.note)
+            feedback_repository.upsert(session, caller.tenant_id, job_id, feedback.source, in_catalog, feedback.note)
         )
 
 
-@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Erased, StorageUnavailable))
+@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Deleted, StorageUnavailable))
 def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
     """Get the latest feedback; 404 where there is none."""
     with database.transaction(durable=False) as session:
-        read_job(session, caller.tenant_id, job_id)
-        found = feedback_repository.given(session, caller.tenant_id, job_id)
+        get_existing_job(session, caller.tenant_id, job_id)
+        found = feedback_repository.get_by_job(session, caller.tenant_id, job_id)
         if found is None:
             raise NotFound(f"Job {job_id} has no feedback.")
         return _document(found)
 
 
 def _document(row: Feedback) -> FeedbackDocument:
-    return FeedbackDocument(source=row.source, known=row.known, note=row.note, created_at=row.created_at)
+    return FeedbackDocument(source=row.source, in_catalog=row.in_catalog, note=row.note, created_at=row.created_at)

@@ -13,16 +13,16 @@ from app.access.audit import record
 from app.api.dependencies import Blobs, Database, Identity, Reader
 from app.api.job_responses import caller_has
 from app.api.openapi import IMAGE, problems
-from app.db import blobs as stored
-from app.db import database
-from app.errors import Erased, NotFound, StorageUnavailable
-from app.jobs.job_lookup import read_job
+from app.db import blob_repository, database
+from app.db.blob_repository import QUERY, image_role
+from app.errors import Deleted, NotFound, StorageUnavailable
+from app.jobs.repository import get_existing_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
-_RESPONSES = IMAGE | problems(NotFound, Erased, StorageUnavailable)
+_RESPONSES = IMAGE | problems(NotFound, Deleted, StorageUnavailable)
 _HEADERS = {
-    # Validated each time, so that an erased image is unavailable at once, and each read is in the audit log.
+    # Validated each time, so that a deleted image is unavailable at once, and each read is in the audit log.
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -33,7 +33,7 @@ _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 @router.get("/query", response_class=StreamingResponse, responses=_RESPONSES)
 def get_query_image(job_id: uuid.UUID, request: Request, caller: Reader, database: Database, blobs: Blobs) -> Response:
     """Get the query image as the models got it: the first frame, upright, scaled down, without metadata."""
-    return _image(request, caller, database, blobs, job_id, "query")
+    return _image(request, caller, database, blobs, job_id, QUERY)
 
 
 @router.get("/{source}/{k:int}", response_class=StreamingResponse, responses=_RESPONSES)
@@ -47,17 +47,17 @@ def get_generated_image(
     blobs: Blobs,
 ) -> Response:
     """Get a source's generated image k, counted from 0."""
-    return _image(request, caller, database, blobs, job_id, f"{source}/{k}")
+    return _image(request, caller, database, blobs, job_id, image_role(source, k))
 
 
 def _image(
-    request: Request, caller: Identity, database: database.Database, blobs: stored.Blobs, job_id: uuid.UUID, role: str
+    request: Request, caller: Identity, database: database.Database, blobs: Blobs, job_id: uuid.UUID, role: str
 ) -> Response:
     with database.transaction() as session:
-        job = read_job(session, caller.tenant_id, job_id)
-        blob = None if "\0" in role else stored.used_by(session, job_id, role)
-        if blob is None and job.images_erased_at is not None:
-            raise Erased(f"The images of job {job_id} were erased; the job itself was not.")
+        job = get_existing_job(session, caller.tenant_id, job_id)
+        blob = None if "\0" in role else blob_repository.get_by_role(session, job_id, role)
+        if blob is None and job.images_deleted_at is not None:
+            raise Deleted(f"The images of job {job_id} were deleted; the job itself was not.")
         if blob is None:
             raise NotFound(f"Job {job_id} has no such image, or does not have it yet.")
         request_id = getattr(request.state, "request_id", None)
@@ -68,7 +68,7 @@ def _image(
     try:
         pieces = blobs.open(caller.tenant_id, blob.sha256)
     except FileNotFoundError:
-        raise Erased(f"The images of job {job_id} were erased just now.") from None
+        raise Deleted(f"The images of job {job_id} were deleted just now.") from None
     name = _NOT_IN_FILE_NAMES.sub("-", f"{job_id}-{role}.{blob.media_type.rpartition('/')[2]}")
     headers |= {"Content-Length": str(blob.size), "Content-Disposition": f'inline; filename="{name}"'}
     return StreamingResponse(pieces, media_type=blob.media_type, headers=headers)

@@ -15,7 +15,7 @@ from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.db.models import JobStatus, Stage
 from app.documents import Document
 from app.errors import InvalidRequest, StorageUnavailable
-from app.jobs.listing import ListingFilter, page
+from app.jobs.listing import ListingFilter, list_for_tenant
 from attribution.ports import Reason, VerdictKind
 
 router = APIRouter(tags=["attribution"])
@@ -76,12 +76,12 @@ def list_attributions(
     created_after: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
     created_before: Annotated[Moment | None, Query(description="exclusive, with its offset")] = None,
 ) -> JobsDocument:
-    """List your jobs, newest first, without erased ones. `Link: rel="next"` is present if more follow."""
+    """List your jobs, newest first, without deleted ones. `Link: rel="next"` is present if more follow."""
     wanted = ListingFilter(tuple(sorted(set(status))), external_id, created_after, created_before)
     listing = Listing("jobs", caller.tenant_id, (wanted,))
     after = listing.after(cursor)
     with database.transaction(durable=False) as session:
-        rows = page(session, caller.tenant_id, wanted, after, limit + 1)
+        rows = list_for_tenant(session, caller.tenant_id, wanted, after, limit + 1)
     rows, next_cursor = listing.page(rows, limit)
     response.headers["Cache-Control"] = "private, no-store"
     if next_cursor is not None:

@@ -35,7 +35,7 @@ class NewKeyRequest(Document):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["moderation queue"])
     scopes: Annotated[frozenset[Scope], Field(min_length=1), BeforeValidator(_each_once)] = Field(
-        description="`submit`: submit images, cancel and erase jobs; `read`: read jobs; `admin`: keys, webhooks, "
+        description="`submit`: submit images, cancel and delete jobs; `read`: read jobs; `admin`: keys, webhooks, "
         "screening and the audit log. None implies another, and a key can only grant scopes that it has"
     )
     expires_at: AwareDatetime | None = Field(
@@ -122,7 +122,7 @@ def list_keys(
     """List the tenant's keys, newest first, revoked and expired ones included."""
     listing = Listing("keys", caller.tenant_id)
     with database.statement() as session:
-        rows = key_repository.of_tenant(session, caller.tenant_id, listing.after_id(cursor), limit + 1)
+        rows = key_repository.list_for_tenant(session, caller.tenant_id, listing.after_id(cursor), limit + 1)
     page, next_cursor = listing.page(rows, limit)
     return KeysDocument(
         keys=[KeyDocument(**_fields(row)) for row in page],
@@ -134,7 +134,7 @@ def list_keys(
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
     """Get a key, without its text."""
     with database.statement() as session:
-        key = key_repository.find(session, caller.tenant_id, key_id)
+        key = key_repository.get_by_id(session, caller.tenant_id, key_id)
     if key is None:
         raise NotFound(f"There is no key {key_id}.")
     return KeyDocument(**_fields(key))
@@ -144,7 +144,7 @@ def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> Key
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Revoke a key permanently, also the one that is used here. It is refused everywhere a few seconds later."""
     with database.transaction() as session:
-        key = key_repository.find(session, caller.tenant_id, key_id)
+        key = key_repository.get_by_id(session, caller.tenant_id, key_id)
         if key is None:
             raise NotFound(f"There is no key {key_id}.")
         issuing.revoke(session, key, caller.actor, request.state.request_id)

@@ -78,7 +78,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        sources = catalog.askable(datetime.now(UTC).date())
+        sources = catalog.available(datetime.now(UTC).date())
         remote = [source.id for source in sources if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,

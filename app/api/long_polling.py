@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 
-from app.api.job_responses import JobReader, caller_has, etag_of, is_unfinished
+from app.api.job_responses import JobReader, caller_has, etag_of
 from app.api.wakeups import JobWakeups
+from app.documents import is_unfinished
 from app.settings import LongPollingSettings
 
 LONGEST_WAIT = 60

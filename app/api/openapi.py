@@ -111,7 +111,7 @@ EVENT: dict[str, Any] = {
     "description": "one event of the stream, by its fields",
     "required": ["event", "data"],
     "properties": {
-        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "erased"]},
+        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "deleted"]},
         "data": {"type": "string", "description": "JSON"},
         "id": {"type": "string", "description": "send it as `Last-Event-ID` to continue behind this event"},
     },

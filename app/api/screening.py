@@ -62,7 +62,7 @@ class HashListDocument(Document):
     max_distance: int = Field(description="an image matches up to this Hamming distance, in bits of 256")
     hashes: int
     created_at: datetime
-    changed_at: datetime
+    updated_at: datetime
 
 
 class SavedHashListDocument(HashListDocument):
@@ -146,7 +146,7 @@ async def save_hash_list(
 def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocument:
     """List the hash lists."""
     with database.statement() as session:
-        found = store.lists_of(session, caller.tenant_id)
+        found = store.list_hash_lists_owned_by(session, caller.tenant_id)
     return HashListsDocument(hash_lists=[HashListDocument(**_list_fields(each)) for each in found])
 
 
@@ -154,7 +154,7 @@ def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocum
 def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database) -> HashListDocument:
     """Get a hash list, without its hashes."""
     with database.statement() as session:
-        found = store.find_list(session, caller.tenant_id, list_id)
+        found = store.get_hash_list(session, caller.tenant_id, list_id)
     if found is None:
         raise NotFound(f"There is no hash list {list_id}.")
     return HashListDocument(**_list_fields(found))
@@ -164,7 +164,7 @@ def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database)
 def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Delete a hash list."""
     with database.transaction() as session:
-        name = store.remove_list(session, caller.tenant_id, list_id)
+        name = store.delete_hash_list(session, caller.tenant_id, list_id)
         if name is None:
             raise NotFound(f"There is no hash list {list_id}.")
         _note(session, request, caller, "hash_list.deleted", list_id, name)
@@ -183,8 +183,8 @@ def save_text_rule(
     """Add a text rule; a rule of that name is replaced."""
     compile_rule(new.kind, new.pattern)
     with database.transaction() as session:
-        rule, created = store.save_rule(session, caller.tenant_id, new.name, new.kind, new.pattern)
-        if created and len(store.rules_of(session, caller.tenant_id)) > _MAX_RULES:
+        rule, created = store.upsert_rule(session, caller.tenant_id, new.name, new.kind, new.pattern)
+        if created and len(store.list_rules_owned_by(session, caller.tenant_id)) > _MAX_RULES:
             raise InvalidRequest(f"A tenant may have {_MAX_RULES} text rules; delete one first.")
         _note(session, request, caller, "text_rule.saved", rule.id, new.name)
     _set_location(response, f"/screening/text-rules/{rule.id}", created)
@@ -195,7 +195,7 @@ def save_text_rule(
 def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocument:
     """List the text rules."""
     with database.statement() as session:
-        found = store.rules_of(session, caller.tenant_id)
+        found = store.list_rules_owned_by(session, caller.tenant_id)
     return TextRulesDocument(text_rules=[_rule(each) for each in found])
 
 
@@ -203,7 +203,7 @@ def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocum
 def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database) -> TextRuleDocument:
     """Get a text rule."""
     with database.statement() as session:
-        found = store.find_rule(session, caller.tenant_id, rule_id)
+        found = store.get_rule(session, caller.tenant_id, rule_id)
     if found is None:
         raise NotFound(f"There is no text rule {rule_id}.")
     return _rule(found)
@@ -213,7 +213,7 @@ def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database)
 def delete_text_rule(rule_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Delete a text rule."""
     with database.transaction() as session:
-        name = store.remove_rule(session, caller.tenant_id, rule_id)
+        name = store.delete_rule(session, caller.tenant_id, rule_id)
         if name is None:
             raise NotFound(f"There is no text rule {rule_id}.")
         _note(session, request, caller, "text_rule.deleted", rule_id, name)
@@ -236,11 +236,11 @@ def _save_list(
 ) -> tuple[SavedHashListDocument, bool]:
     hashes = HashFile(file)
     with database.transaction() as session:
-        list_id, created = store.save_list(session, caller.tenant_id, name, max_distance, hashes.rows())
-        if created and len(store.lists_of(session, caller.tenant_id)) > _MAX_LISTS:
+        list_id, created = store.upsert_list(session, caller.tenant_id, name, max_distance, hashes.rows())
+        if created and len(store.list_hash_lists_owned_by(session, caller.tenant_id)) > _MAX_LISTS:
             raise InvalidRequest(f"A tenant may have {_MAX_LISTS} hash lists; delete one first.")
         _note(session, request, caller, "hash_list.saved", list_id, name)
-        found = store.find_list(session, caller.tenant_id, list_id)
+        found = store.get_hash_list(session, caller.tenant_id, list_id)
     assert found is not None
     ignored = {"other_types": hashes.other_types, "low_quality": hashes.low_quality}
     return SavedHashListDocument(**_list_fields(found), **ignored), created

@@ -29,14 +29,14 @@ FRESH_SECONDS = 5.0
 # Both scan a partial index of open rows only.
 JOBS_SQL = """
     WITH open AS (
-        SELECT id, stage, stage_since, lease_until IS NULL OR lease_until < now() AS unheld FROM jobs
+        SELECT id, stage, stage_entered_at, lease_until IS NULL OR lease_until < now() AS unheld FROM jobs
         WHERE status IN ('queued', 'processing') ORDER BY requeued_at LIMIT :counted
     )
     SELECT 'job' AS kind, stage AS name, count(*) AS total, count(*) FILTER (WHERE unheld) AS waiting,
-           extract(epoch FROM now() - min(stage_since) FILTER (WHERE unheld)) AS oldest
+           extract(epoch FROM now() - min(stage_entered_at) FILTER (WHERE unheld)) AS oldest
     FROM open GROUP BY 2
     UNION ALL
-    SELECT 'source', s.queue, count(*), count(*), extract(epoch FROM now() - min(o.stage_since))
+    SELECT 'source', s.queue, count(*), count(*), extract(epoch FROM now() - min(o.stage_entered_at))
     FROM open o JOIN job_sources s ON s.job_id = o.id
     WHERE o.stage = 'resynthesizing' AND s.state = 'pending' AND s.next_attempt_at IS NULL
     GROUP BY 2

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.database import Database
-from app.jobs.listing import ended_among
+from app.jobs.listing import list_ended_among
 from app.jobs.snapshots import ENDED_CHANNEL
 from app.settings import LongPollingSettings, RedisSettings
 
@@ -117,7 +117,7 @@ class JobWakeups:
 
     def _ended(self, job_ids: list[uuid.UUID]) -> list[uuid.UUID]:
         with self._database.statement() as session:
-            return list(ended_among(session, job_ids))
+            return list(list_ended_among(session, job_ids))
 
 
 @contextmanager

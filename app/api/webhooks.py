@@ -156,7 +156,7 @@ def create_endpoint(
     """Create an endpoint for the events of all jobs accepted from now on. The response has the signing secret."""
     url = check_url(new.url, receiver_rules(settings))
     with database.transaction() as session:
-        endpoint = endpoints.create(session, caller.tenant_id, url, new.events, new.description)
+        endpoint = endpoints.insert_endpoint(session, caller.tenant_id, url, new.events, new.description)
         _note(session, request, caller, "webhook.created", endpoint.id)
     response.headers["Location"] = f"/webhooks/{endpoint.id}"
     return NewEndpointDocument(**_endpoint(endpoint).model_dump(), secret=endpoint.secrets[0]["secret"])
@@ -166,7 +166,7 @@ def create_endpoint(
 def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocument:
     """List the endpoints."""
     with database.statement() as session:
-        rows = endpoints.of_tenant(session, caller.tenant_id)
+        rows = endpoints.list_for_tenant(session, caller.tenant_id)
     return EndpointsDocument(endpoints=[_endpoint(row) for row in rows])
 
 
@@ -174,7 +174,7 @@ def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocume
 def get_default_secret(request: Request, caller: Administrator, database: Database) -> SecretDocument:
     """Get the secret that signs deliveries to the `webhook_url` of single jobs."""
     with database.transaction() as session:
-        secret = endpoints.default_secret(session, caller.tenant_id)
+        secret = endpoints.get_or_create_default_secret(session, caller.tenant_id)
         _note(session, request, caller, "webhook.secret_read", caller.tenant_id)
     return SecretDocument(secret=secret)
 
@@ -192,7 +192,7 @@ def list_deliveries(
     """List deliveries, newest first."""
     listing = Listing("deliveries", caller.tenant_id, (job, endpoint, state))
     with database.statement() as session:
-        rows = deliveries.listing(
+        rows = deliveries.list_for_tenant(
             session,
             caller.tenant_id,
             job_id=job,
@@ -210,7 +210,7 @@ def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Databa
     """Get a delivery with its attempts."""
     with database.transaction(durable=False) as session:
         row = _found_delivery(session, caller, delivery_id)
-        attempts = deliveries.attempts_of(session, row.id)
+        attempts = deliveries.list_attempts(session, row.id)
     return AttemptedDeliveryDocument(
         **_delivery(row).model_dump(), payload=row.payload, attempted=[_attempt(each) for each in attempts]
     )
@@ -230,7 +230,7 @@ def redeliver(
         url = row.url
         if row.endpoint_id is not None:
             url = _enabled(_found(session, caller, row.endpoint_id)).url
-        row = deliveries.redeliver(session, row, url)
+        row = deliveries.requeue(session, row, url)
         _note(session, request, caller, "webhook.redelivered", row.id)
     broker.enqueue([notify_step()])
     return _delivery(row)
@@ -260,7 +260,7 @@ def change_endpoint(
     with database.transaction() as session:
         endpoint = _found(session, caller, endpoint_id)
         if url is not None:
-            endpoints.move(session, endpoint, url)
+            endpoints.update_url(session, endpoint, url)
         if change.events is not None:
             endpoint.events = list(change.events)
         if "description" in change.model_fields_set:
@@ -299,7 +299,7 @@ def rotate_secret(
     """Rotate an endpoint's secret. For a day, unless configured otherwise, the former one signs as well."""
     with database.transaction() as session:
         endpoint = _found(session, caller, endpoint_id)
-        secret = endpoints.rotate(endpoint, datetime.now(UTC), settings.webhooks.rotation_overlap)
+        secret = endpoints.rotate_secret(endpoint, datetime.now(UTC), settings.webhooks.rotation_overlap)
         session.flush()
         _note(session, request, caller, "webhook.secret_rotated", endpoint.id)
     return SecretDocument(secret=secret)
@@ -315,20 +315,20 @@ def ping_endpoint(
 ) -> DeliveryDocument:
     """Send a signed `webhook.ping` to an endpoint; GET the delivery for its outcome."""
     with database.transaction() as session:
-        row = deliveries.ping(session, _enabled(_found(session, caller, endpoint_id)), datetime.now(UTC))
+        row = deliveries.insert_ping(session, _enabled(_found(session, caller, endpoint_id)), datetime.now(UTC))
     broker.enqueue([notify_step()])
     return _delivery(row)
 
 
 def _found(session: Session, caller: Identity, endpoint_id: uuid.UUID) -> WebhookEndpoint:
-    endpoint = endpoints.find(session, caller.tenant_id, endpoint_id)
+    endpoint = endpoints.get_by_id_for_update(session, caller.tenant_id, endpoint_id)
     if endpoint is None:
         raise NotFound(f"There is no webhook endpoint {endpoint_id}.")
     return endpoint
 
 
 def _found_delivery(session: Session, caller: Identity, delivery_id: uuid.UUID) -> WebhookDelivery:
-    row = deliveries.find(session, caller.tenant_id, delivery_id)
+    row = deliveries.get_by_id(session, caller.tenant_id, delivery_id)
     if row is None:
         raise NotFound(f"There is no delivery {delivery_id}.")
     return row

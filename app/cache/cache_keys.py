@@ -47,7 +47,7 @@ def generated_image_key(caption: str, source: Source, dtype: str | None, seed: i
     return _digest(["generated_image/1", caption, *_generated_by(source), dtype, seed, k])
 
 
-def answer_key(
+def result_key(
     image_sha256: str,
     asked: Iterable[CachedRequest],
     catalog: Catalog,
@@ -69,7 +69,7 @@ def answer_key(
     return _digest(["answer/2", image_sha256, sources, images_per_source, seed, prompt, *how])
 
 
-def method_key(*parts: object) -> str:
+def pipeline_key(*parts: object) -> str:
     """Of what turns generated images into an answer: models, distance, thresholds."""
     return _digest(["method/1", *parts])
 

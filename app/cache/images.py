@@ -1,6 +1,6 @@
 """The repository of generated images that are used again. An entry is a job's own reference to the generated image's bytes.
 
-So an entry lasts as long as some job that used it, and no longer: whatever erases the reference erases the entry.
+So an entry lasts as long as some job that used it, and no longer: whatever deletes the reference deletes the entry.
 Whoever uses one refers to it under the same question, with the time at which it was first generated.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from app.db.blob_repository import source_of_role
 
 EVICTED_AT_ONCE = 10_000
 
@@ -49,9 +51,9 @@ def look(
 
 # The row of the source whose generating a reference is. OFFSET 0 keeps the planner from turning the join around: with
 # statistics of an empty table it read all rows of all jobs, once for each question.
-_ROW = """
-    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = split_part(r.role, '/', 1) OFFSET 0) AS s
-"""
+_ROW = f"""
+    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = {source_of_role("r.role")} OFFSET 0) AS s
+"""  # noqa: S608 - our own words
 
 
 def _looking(whose: str, order: str) -> str:
@@ -74,7 +76,7 @@ _LOOK_EVERYWHERE = text(_looking("true", "ORDER BY r.tenant_id <> :tenant_id"))
 def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[str]:
     """Records that a job uses these generated images of its own tenant, by role. Returns the roles for which that is true.
 
-    The others were erased meanwhile. The generated images' rows are locked: an erasure waits, and then sees another user; or
+    The others were deleted meanwhile. The generated images' rows are locked: a deletion waits, and then sees another user; or
     it came first, and what it deleted is not used.
     """
     if not uses:
@@ -92,7 +94,7 @@ def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[
     return set(session.scalars(_ADOPT, {"job_id": job_id, "records": json.dumps(records)}))
 
 
-# In the order in which `blobs.refer` and `blobs.unused` take their locks.
+# In the order in which `blob_repository.insert_references` and `blob_repository.mark_unreferenced_deleted` take their locks.
 _ADOPT = text(
     """
     WITH uses AS (
@@ -100,7 +102,7 @@ _ADOPT = text(
             AS uses (role text, tenant_id uuid, sha256 text, cache_key text, generated_at timestamptz)
     ), alive AS (
         SELECT b.tenant_id, b.sha256 FROM blobs b
-        WHERE (b.tenant_id, b.sha256) IN (SELECT tenant_id, sha256 FROM uses) AND b.gone_at IS NULL
+        WHERE (b.tenant_id, b.sha256) IN (SELECT tenant_id, sha256 FROM uses) AND b.deleted_at IS NULL
         ORDER BY b.tenant_id, b.sha256 FOR SHARE
     )
     INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, generated_at)
@@ -182,11 +184,3 @@ _EVICT = text(
     RETURNING r.job_id
     """
 )
-
-
-def forget_questions(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
-    """Takes the generated images of jobs whose captions are forgotten out of the cache: their questions were made of them."""
-    session.execute(_FORGET, {"job_ids": list(job_ids)})
-
-
-_FORGET = text("UPDATE blob_references SET cache_key = NULL WHERE job_id = ANY(:job_ids) AND cache_key IS NOT NULL")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.access import tenant_repository
-from app.access.audit import entries
+from app.access.audit import list_entries
 from app.commands.session import TenantOption, transaction
 
 commands = typer.Typer(name="audit", help="The audit log: who did what.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def show(
 ) -> None:
     """Show the entries, newest first, one per line."""
     with transaction() as session:
-        tenant_id = None if tenant is None else tenant_repository.named(session, tenant).id
-        for entry in entries(session, tenant_id, subject, None, limit):
+        tenant_id = None if tenant is None else tenant_repository.get_by_name(session, tenant).id
+        for entry in list_entries(session, tenant_id, subject, None, limit):
             detail = json.dumps(entry.detail, ensure_ascii=False) if entry.detail else ""
             typer.echo(f"{entry.at:%F %T}  {entry.actor}  {entry.action}  {entry.subject}  {detail}".rstrip())

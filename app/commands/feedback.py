@@ -19,12 +19,12 @@ def group() -> None:
 def export() -> None:
     """Write a line of JSON per job with feedback and a result, of all tenants, in the order of the jobs."""
     with transaction(durable=False) as session:
-        for feedback, result in feedback_repository.export(session):
+        for feedback, result in feedback_repository.list_with_results(session):
             line = {
                 "job": str(feedback.job_id),
                 "tenant": str(feedback.tenant_id),
                 "source": feedback.source,
-                "known": feedback.known,
+                "in_catalog": feedback.in_catalog,
                 "note": feedback.note,
                 "reported_at": feedback.created_at.isoformat(),
                 "result": result,

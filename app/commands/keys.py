@@ -41,7 +41,7 @@ def create(
 ) -> None:
     """Create a key; standard output is the key and nothing else."""
     with transaction() as session:
-        owner = tenant_repository.named(session, tenant)
+        owner = tenant_repository.get_by_name(session, tenant)
         key, text = issuing.issue(
             session,
             owner.id,
@@ -59,8 +59,8 @@ def create(
 def show(tenant: Tenant = "default") -> None:
     """Show a tenant's keys, newest first, one per line."""
     with transaction() as session:
-        owner = tenant_repository.named(session, tenant)
-        for key in key_repository.of_tenant(session, owner.id, None, _MAX_SHOWN):
+        owner = tenant_repository.get_by_name(session, tenant)
+        for key in key_repository.list_for_tenant(session, owner.id, None, _MAX_SHOWN):
             typer.echo("  ".join([str(key.id), key.prefix, ",".join(key.scopes), key.name, *_state(key)]))
 
 

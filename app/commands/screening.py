@@ -47,9 +47,9 @@ def import_list(
     try:
         with file.open("rb") as opened, _owner(tenant) as (session, tenant_id):
             hashes = HashFile(opened)
-            list_id, _ = repository.save_list(session, tenant_id, name, max_distance, hashes.rows())
+            list_id, _ = repository.upsert_list(session, tenant_id, name, max_distance, hashes.rows())
             record(session, tenant_id, ACTOR, "hash_list.saved", str(list_id), name=name)
-            saved = repository.find_list(session, tenant_id, list_id)
+            saved = repository.get_hash_list(session, tenant_id, list_id)
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
     except InvalidRequest as error:
@@ -68,9 +68,9 @@ def import_list(
 def show_lists(tenant: TenantOption = None) -> None:
     """Show the hash lists, one per line."""
     with _owner(tenant) as (session, tenant_id):
-        for each in repository.lists_of(session, tenant_id):
+        for each in repository.list_hash_lists_owned_by(session, tenant_id):
             typer.echo(
-                f"{each.name}\t{each.hashes:,} hashes\tdistance {each.max_distance}\t{each.changed_at:%F %T} UTC"
+                f"{each.name}\t{each.hashes:,} hashes\tdistance {each.max_distance}\t{each.updated_at:%F %T} UTC"
             )
 
 
@@ -78,10 +78,10 @@ def show_lists(tenant: TenantOption = None) -> None:
 def delete_list(name: ListName, tenant: TenantOption = None) -> None:
     """Delete a hash list."""
     with _owner(tenant) as (session, tenant_id):
-        found = [each.id for each in repository.lists_of(session, tenant_id) if each.name == name]
+        found = [each.id for each in repository.list_hash_lists_owned_by(session, tenant_id) if each.name == name]
         if not found:
             raise NotFound(f"There is no hash list {name!r}; `lists` shows them.")
-        repository.remove_list(session, tenant_id, found[0])
+        repository.delete_hash_list(session, tenant_id, found[0])
         record(session, tenant_id, ACTOR, "hash_list.deleted", str(found[0]), name=name)
 
 
@@ -99,7 +99,7 @@ def save_rule(
     pattern = "\n".join(phrases) if phrases else str(regex)
     compile_rule(kind, pattern)
     with _owner(tenant) as (session, tenant_id):
-        rule, _ = repository.save_rule(session, tenant_id, name, kind, pattern)
+        rule, _ = repository.upsert_rule(session, tenant_id, name, kind, pattern)
         record(session, tenant_id, ACTOR, "text_rule.saved", str(rule.id), name=name)
 
 
@@ -107,7 +107,7 @@ def save_rule(
 def show_rules(tenant: TenantOption = None) -> None:
     """Show the rules, one per line."""
     with _owner(tenant) as (session, tenant_id):
-        for rule in repository.rules_of(session, tenant_id):
+        for rule in repository.list_rules_owned_by(session, tenant_id):
             typer.echo(f"{rule.name}\t{rule.kind}\t{', '.join(rule.pattern.splitlines())}")
 
 
@@ -115,10 +115,10 @@ def show_rules(tenant: TenantOption = None) -> None:
 def delete_rule(name: RuleName, tenant: TenantOption = None) -> None:
     """Delete a rule."""
     with _owner(tenant) as (session, tenant_id):
-        found = [rule.id for rule in repository.rules_of(session, tenant_id) if rule.name == name]
+        found = [rule.id for rule in repository.list_rules_owned_by(session, tenant_id) if rule.name == name]
         if not found:
             raise NotFound(f"There is no text rule {name!r}; `rules list` shows them.")
-        repository.remove_rule(session, tenant_id, found[0])
+        repository.delete_rule(session, tenant_id, found[0])
         record(session, tenant_id, ACTOR, "text_rule.deleted", str(found[0]), name=name)
 
 

@@ -30,7 +30,7 @@ def _option(parse: Any, metavar: str, text: str) -> Any:
 def create(name: Name) -> None:
     """Create a tenant."""
     with transaction() as session:
-        tenant = tenant_repository.create(session, name)
+        tenant = tenant_repository.insert(session, name)
         record(session, tenant.id, ACTOR, "tenant.created", str(tenant.id), name=tenant.name)
     typer.echo(f"{tenant.id}  {tenant.name}")
 
@@ -39,7 +39,7 @@ def create(name: Name) -> None:
 def show() -> None:
     """Show the tenants with their own values, one per line."""
     with transaction() as session:
-        for tenant in tenant_repository.every(session):
+        for tenant in tenant_repository.list_all(session):
             own = {member: getattr(tenant, member) for member in _SHOWN}
             values = [f"{member}={_text(value)}" for member, value in own.items() if value is not None]
             if tenant.disabled_at is not None:
@@ -92,9 +92,9 @@ def retain(
 def _change(name: str, action: str, **given: Any) -> None:
     values = {member: None if value == DEFAULT else value for member, value in given.items() if value is not None}
     with transaction() as session:
-        tenant = tenant_repository.named(session, name)
+        tenant = tenant_repository.get_by_name(session, name)
         if values:
-            tenant_repository.change(session, tenant.id, values)
+            tenant_repository.update_limits(session, tenant.id, values)
             detail = {member: None if value is None else str(value) for member, value in values.items()}
             record(session, tenant.id, ACTOR, action, str(tenant.id), **detail)
 
@@ -113,6 +113,6 @@ def enable(name: Name) -> None:
 
 def _switch(name: str, on: bool) -> None:
     with transaction() as session:
-        tenant = tenant_repository.named(session, name)
-        tenant_repository.switch(session, tenant.id, on)
+        tenant = tenant_repository.get_by_name(session, name)
+        tenant_repository.set_enabled(session, tenant.id, on)
         record(session, tenant.id, ACTOR, "tenant.enabled" if on else "tenant.disabled", str(tenant.id))

@@ -4,7 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 # The newest revision in alembic/versions, which the API does not carry; a test compares.
-HEAD = "0008"
+HEAD = "0001"
 
 
 def current(session: Session) -> str | None:

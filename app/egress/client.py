@@ -21,7 +21,7 @@ from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_re
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
-from attribution.timed import time_limit
+from attribution.time_limit import time_limit
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import httpcore
 import structlog
 
-from attribution.timed import TimedStream, time_left
+from attribution.time_limit import TimedStream, time_left
 
 log = structlog.get_logger(__name__)
 

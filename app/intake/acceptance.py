@@ -11,13 +11,13 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from app.access.rates import too_many_jobs
-from app.cache.cache_keys import answer_key
+from app.cache.cache_keys import result_key
 from app.cache.decoded import DecodedFiles
-from app.cache.results import reuse
-from app.db.blobs import Blobs, StoredBlob, unused
+from app.db.blob_repository import ORIGINAL, mark_unreferenced_deleted
+from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
-from app.db.method_options import Variant
 from app.db.models import Job, Stage
+from app.db.types import ImageRecord, MethodOptions
 from app.documents import ImageDocument, JobDocument, job_document
 from app.egress import check_url
 from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
@@ -28,8 +28,9 @@ from app.intake.reference_images import ReferenceImages, roles
 from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.jobs import idempotency
-from app.jobs.admission import fits
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs.acceptance import NewJob, NewSource, accept
+from app.jobs.admission import fits_tenant_limit
+from app.jobs.service import succeed_from_cached_job
 from app.jobs.snapshots import Snapshots
 from app.queue.broker import Messenger
 from app.queue.steps import notify_step, stage_step
@@ -38,8 +39,6 @@ from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.webhooks.receivers import receiver_rules
 from attribution.catalog import Catalog
 
-# The role in which a job uses its image as it came.
-ORIGINAL = "original"
 # Each holds a part of an upload in memory while it is put.
 _PUTS_AT_ONCE = 2
 
@@ -146,7 +145,7 @@ class Intake:
                 deadline=self._deadline(options),
                 prompt=options.prompt,
                 seed=options.seed,
-                variant=self._variant(options),
+                method_options=self._method_options(options),
                 external_id=options.external_id,
                 labels=options.metadata,
                 cancel_after=cancel_after,
@@ -161,7 +160,7 @@ class Intake:
                 external_scores=self._prior(options),
             )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
-                new = replace(new, answer_key=self._question(new), answer_ttl=self._cache.ttl)
+                new = replace(new, result_key=self._question(new), result_ttl=self._cache.ttl)
             document = await to_thread.run_sync(self._commit, new, uses, key)
         except ServiceError:
             if uses:
@@ -200,20 +199,18 @@ class Intake:
         weight = self._models.fusion_weight if options.fusion_weight is None else options.fusion_weight
         return {"scores": options.external_scores, "weight": weight}
 
-    def _variant(self, options: Options) -> dict[str, Any]:
+    def _method_options(self, options: Options) -> MethodOptions:
         """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
         UnknownEmbedder.
         """
         named = {"captioner": options.captioner, "embedder": options.embedder}
         offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
-        chosen = {kind: name for kind, name in named.items() if name is not None}
-        for kind, name in chosen.items():
+        for kind, name in named.items():
             known, problem = offers[kind]
-            if name not in known:
+            if name is not None and name not in known:
                 detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
                 raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
-        compared = Variant.of(self._models, {"distance": options.distance, "aggregate": options.aggregate})
-        return chosen | compared.document()
+        return MethodOptions.chosen(self._models, options.distance, options.aggregate, **named)
 
     def _deadline(self, options: Options) -> timedelta:
         """A person takes longer than a generator."""
@@ -229,20 +226,20 @@ class Intake:
             job, rows = accepted.job, accepted.sources
             self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
-                job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+                job, rows = succeed_from_cached_job(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}
                 body = document.model_dump_json()
-                idempotency.complete(session, key, idempotency.Answered(202, headers, body, document.id))
-            if not fits(session, new.tenant_id, self._concurrent_jobs, accepted.share):
+                idempotency.complete(session, key, idempotency.StoredResponse(202, headers, body, document.id))
+            if not fits_tenant_limit(session, new.tenant_id, self._concurrent_jobs, accepted.share):
                 raise too_many_jobs()
         self._blobs.put_all(accepted.lost)
         return document
 
     def _check_that_it_stays(self, job: Job) -> None:
         """Raises InvalidRequest where a job is local only and its captioner is not; nothing may then be committed."""
-        asked = (job.variant or {}).get("captioner")
+        asked = job.method_options.captioner
         name = asked or next(iter(self._captioners))
         if job.local_only and job.prompt is None and self._captioners[name].external:
             raise InvalidRequest(
@@ -255,23 +252,25 @@ class Intake:
         """What a whole answer is found by; a file that is yet to be fetched has none yet."""
         if new.image is None:
             return None
-        asked = (new.images_per_source, new.seed, new.prompt, new.variant, new.external_scores)
-        return answer_key(new.image["sha256"], new.sources, self._catalog, *asked)
+        asked = (new.images_per_source, new.seed, new.prompt, new.method_options.document(), new.external_scores)
+        return result_key(new.image["sha256"], new.sources, self._catalog, *asked)
 
     def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
         CACHE_REQUESTS.labels("answer", "hit").inc()
-        self._snapshots.end(tenant_id, document)
+        self._snapshots.store_ended(tenant_id, document)
 
     def _discard(self, uses: dict[str, StoredBlob]) -> None:
         """What was not accepted is not kept."""
         with self._database.transaction() as session:
-            self._blobs.delete_all(unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
+            self._blobs.delete_all(
+                mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
+            )
 
 
 def _with_generated_images(source: NewSource, generated_images: Sequence[StoredBlob]) -> NewSource:
     return replace(
         source,
-        generated_images=tuple({"k": k, "seed": None, "blob": blob.sha256} for k, blob in enumerate(generated_images)),
+        generated_images=tuple(ImageRecord(k, None, blob.sha256) for k, blob in enumerate(generated_images)),
     )
 
 

@@ -85,8 +85,7 @@ def decode_reference(upload: Path, canonical: Path, limits: DecodeLimits) -> str
     """
     with limited(limits.memory_bytes, limits.cpu_seconds):
         from attribution.errors import UndecodableImage
-        from attribution.image import encode_bmp
-        from attribution.resynthesis.blank import is_blank
+        from attribution.image import encode_bmp, is_blank
 
         image = _load(upload, limits, limits.canonical_side).image
         if is_blank(image):

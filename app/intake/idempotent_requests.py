@@ -19,7 +19,7 @@ from app.documents import JobDocument
 from app.intake.acceptance import Intake
 from app.intake.submission import Submission
 from app.jobs import idempotency
-from app.jobs.idempotency import Answered, KeyClaim, Superseded
+from app.jobs.idempotency import KeyClaim, StoredResponse, Superseded
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class IdempotentRequests:
         self._intake = intake
         self._ttl = ttl
 
-    async def accept(self, terms: Terms, submission: Submission) -> JobDocument | Answered:
+    async def accept(self, terms: Terms, submission: Submission) -> JobDocument | StoredResponse:
         """See `Intake.accept`; raises KeyInUse and KeyReused besides."""
         if terms.key is None:
             return await self._intake.accept(terms.tenant_id, submission, terms.cancel_after)
@@ -69,7 +69,7 @@ class IdempotentRequests:
                 await to_thread.run_sync(self._complete_batch, claim)
 
     @asynccontextmanager
-    async def _held(self, claim: KeyClaim) -> AsyncIterator[Answered | None]:
+    async def _held(self, claim: KeyClaim) -> AsyncIterator[StoredResponse | None]:
         before = await to_thread.run_sync(self._take, claim)
         try:
             yield before
@@ -83,18 +83,18 @@ class IdempotentRequests:
         assert terms.key is not None
         return KeyClaim(terms.tenant_id, terms.key, fingerprint, uuid.uuid4(), self._ttl)
 
-    def _take(self, claim: KeyClaim) -> Answered | None:
+    def _take(self, claim: KeyClaim) -> StoredResponse | None:
         with self._database.transaction(durable=False) as session:
             return idempotency.claim(session, claim)
 
-    def _look(self, claim: KeyClaim) -> Answered:
+    def _look(self, claim: KeyClaim) -> StoredResponse:
         with self._database.statement() as session:
-            return idempotency.look(session, claim)
+            return idempotency.get_response(session, claim)
 
     def _complete_batch(self, claim: KeyClaim) -> None:
         try:
             with self._database.transaction() as session:
-                idempotency.complete(session, claim, Answered(200, {}, None, None))
+                idempotency.complete(session, claim, StoredResponse(200, {}, None, None))
         except Superseded:
             pass  # by the same batch
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 
+from app.db.blob_repository import image_role
 from app.db.blobs import Blobs, StoredBlob
 from app.errors import ImageTooLargeProblem, UndecodableImageProblem, UnsupportedImageProblem
 from app.intake.decoders import Decoders
@@ -62,4 +63,4 @@ def _canonical(upload: Path) -> Path:
 
 def roles(source: str, generated_images: Iterable[StoredBlob]) -> dict[str, StoredBlob]:
     """The generated images by the role that a job uses them in."""
-    return {f"{source}/{k}": blob for k, blob in enumerate(generated_images)}
+    return {image_role(source, k): blob for k, blob in enumerate(generated_images)}

@@ -5,19 +5,19 @@ import uuid
 import structlog
 from anyio import to_thread
 
-from app.db import blobs as stored
+from app.db import blob_repository
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
 from app.documents import JobDocument, job_document
 from app.errors import ServiceError
 from app.intake.reference_images import ReferenceImages, roles
 from app.intake.uploaded_references import UploadedReference
-from app.jobs import reference_repository
-from app.jobs.repository import sources_of
+from app.jobs import reference_acceptance
 from app.jobs.snapshots import Snapshots
+from app.jobs.source_repository import list_for_job
 from app.queue.broker import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
-from app.vendors.budget import spent
+from app.vendors.budget import sum_by_source
 
 log = structlog.get_logger(__name__)
 
@@ -40,11 +40,11 @@ class ReferenceSubmission:
         self._messenger = messenger
 
     async def look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:
-        """Whether it is worth reading what somebody brings. Raises NotFound, Erased or ReferencesRefused."""
+        """Whether it is worth reading what somebody brings. Raises NotFound, Deleted or ReferencesRefused."""
         await to_thread.run_sync(self._look, tenant_id, job_id, source)
 
     async def bring(self, tenant_id: uuid.UUID, job_id: uuid.UUID, brought: UploadedReference) -> JobDocument:
-        """The job with these generated images. Raises as `look` does, and what `GeneratedImages.store` raises."""
+        """The job with these generated images. Raises as `get_awaited` does, and what `GeneratedImages.store` raises."""
         generated_images = (await self._generated_images.store(tenant_id, [brought]))[brought.source]
         uses = roles(brought.source, generated_images)
         try:
@@ -61,23 +61,25 @@ class ReferenceSubmission:
 
     def _look(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:
         with self._database.transaction(durable=False) as session:
-            reference_repository.look(session, tenant_id, job_id, source)
+            reference_acceptance.get_awaited(session, tenant_id, job_id, source)
 
     def _commit(
         self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, generated_images: list[StoredBlob]
     ) -> tuple[JobDocument, bool]:
         with self._database.transaction() as session:
-            job, new = reference_repository.take(
+            job, new = reference_acceptance.accept_references(
                 session, tenant_id, job_id, source, [blob.sha256 for blob in generated_images]
             )
-            lost = stored.refer(session, job_id, roles(source, generated_images)) if new else []
-            document = job_document(job, sources_of(session, job_id), spent(session, job))
+            lost = blob_repository.insert_references(session, job_id, roles(source, generated_images)) if new else []
+            document = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
         self._blobs.put_all(lost)
         if new:
-            self._snapshots.drop(tenant_id, job_id)
+            self._snapshots.delete(tenant_id, job_id)
         return document, new
 
     def _discard(self, uses: dict[str, StoredBlob]) -> None:
         """What was not taken is not kept."""
         with self._database.transaction() as session:
-            self._blobs.delete_all(stored.unused(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()}))
+            self._blobs.delete_all(
+                blob_repository.mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
+            )

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from app.errors import InvalidRequest, UnknownSourceProblem
 from app.intake.options import mistake
-from app.jobs.insertion import NewSource
+from app.jobs.acceptance import NewSource
 from app.queue.steps import REFERENCE_QUEUE, queue_of
 from attribution import errors
 from attribution.catalog import Catalog, Source
@@ -53,7 +53,7 @@ def select_sources(
     disabled = [
         source.id
         for source, row in zip(selected, rows, strict=True)
-        if not source.nameable and row.state is SourceState.PENDING
+        if not source.is_usable and row.state is SourceState.PENDING
     ]
     if disabled:
         raise InvalidRequest(

@@ -1,6 +1,6 @@
-"""Whether one more job can be accepted, decided before its image is read: open jobs are counted once a second.
+"""Whether one more job can be accepted, before its image is read: open jobs are counted once a second.
 
-This refuses most of a flood cheaply. A tenant's limit is enforced exactly only where the job is committed.
+This refuses most of a flood cheaply. A tenant's limit is kept exactly only where the job is committed.
 """
 
 import time
@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.access.identity import Identity
 from app.access.rates import queues_too_long, too_many_jobs
 from app.db.database import Database
-from app.jobs.admission import OpenJobs, is_full, measure
+from app.jobs.admission import OpenJobs, is_tenant_full, measure_open_jobs
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -39,14 +39,14 @@ class Capacity:
         if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
             raise queues_too_long(self._max_open)
         limit = caller.concurrent_jobs or self._concurrent_jobs
-        # A count that is a second old would refuse a caller that submits a job as soon as another has ended.
+        # A second is long for a caller that submits its next job as soon as one ends.
         if load.by_tenant.get(caller.tenant_id, 0) >= limit and await to_thread.run_sync(
             self._is_full, caller.tenant_id, limit
         ):
             raise too_many_jobs()
 
-    async def forget(self) -> None:
-        """The next check measures the load anew."""
+    async def invalidate(self) -> None:
+        """Has the load measured again at the next check."""
         self._measure_at = 0.0
 
     async def _current(self) -> OpenJobs:
@@ -55,15 +55,15 @@ class Capacity:
                 if time.monotonic() >= self._measure_at:
                     try:
                         self._load = await to_thread.run_sync(self._measure)
-                    except SQLAlchemyError as error:  # accepting the job will raise it, too
+                    except SQLAlchemyError as error:  # accepting meets it, too, and reports it
                         log.warning("postgres_unavailable", error=type(error).__name__)
                     self._measure_at = time.monotonic() + _FRESH_SECONDS
         return self._load
 
     def _measure(self) -> OpenJobs:
         with self._database.statement() as session:
-            return measure(session)
+            return measure_open_jobs(session)
 
     def _is_full(self, tenant_id: uuid.UUID, limit: int) -> bool:
         with self._database.statement() as session:
-            return is_full(session, tenant_id, limit)
+            return is_tenant_full(session, tenant_id, limit)

@@ -1,12 +1,12 @@
-"""The repository of idempotency keys: who works on a request that must not be done twice, and how it was answered.
+"""SQL of idempotency keys: which request that must not be done twice is in progress, and the response of each.
 
-A key is completed in the transaction that makes its job, so that there is either both or nothing. A holder that died
-loses its key after a lease; should it still live, whoever completes the key first has made the one job.
+A key is completed in the transaction that inserts its job, so that there is either both or nothing. An owner that
+died loses its key after a lease; should it still live, the first of both to complete the key has made the one job.
 """
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.errors import KeyInUse, KeyReused
 
 BATCH = 1_000
-# How long a holder may be silent; a request that takes longer than this is not hindered by one that takes over.
+# How long a owner may be silent; a request that takes longer than this is not hindered by one that takes over.
 LEASE = timedelta(seconds=30)
 
 
@@ -27,12 +27,12 @@ class KeyClaim:
     tenant_id: uuid.UUID
     key: str
     fingerprint: str
-    holder: uuid.UUID
+    owner: uuid.UUID
     ttl: timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class StoredResponse:
     """How the first request with a key was answered. Without a body, what the job is now stands for it."""
 
     status: int
@@ -45,7 +45,7 @@ class Superseded(Exception):
     """Another request has completed the key meanwhile."""
 
 
-def claim(session: Session, wanted: KeyClaim) -> Answered | None:
+def claim(session: Session, wanted: KeyClaim) -> StoredResponse | None:
     """Takes the key; or says how its request was answered. Raises KeyInUse or KeyReused.
 
     To be committed before the work begins.
@@ -53,10 +53,10 @@ def claim(session: Session, wanted: KeyClaim) -> Answered | None:
     given = _given(wanted) | {"lease": LEASE}
     if session.execute(_CLAIM, given).one_or_none() is not None:
         return None
-    return look(session, wanted)
+    return get_response(session, wanted)
 
 
-def look(session: Session, wanted: KeyClaim) -> Answered:
+def get_response(session: Session, wanted: KeyClaim) -> StoredResponse:
     """How the key's request was answered. Raises KeyInUse or KeyReused."""
     row = session.execute(_LOOK, _given(wanted)).one_or_none()
     if row is not None and row.fingerprint != wanted.fingerprint:
@@ -69,10 +69,10 @@ def look(session: Session, wanted: KeyClaim) -> Answered:
             "The first request with this Idempotency-Key is still being worked on; try again in a second.",
             headers={"Retry-After": "1"},
         )
-    return Answered(row.status, row.headers or {}, row.body, row.job_id)
+    return StoredResponse(row.status, row.headers or {}, row.body, row.job_id)
 
 
-def complete(session: Session, held: KeyClaim, answer: Answered) -> None:
+def complete(session: Session, held: KeyClaim, answer: StoredResponse) -> None:
     """Stores the answer, in the transaction that makes it true. Raises Superseded: that transaction must not commit."""
     given = _given(held) | {
         "status": answer.status,
@@ -89,12 +89,7 @@ def release(session: Session, held: KeyClaim) -> None:
     session.execute(_RELEASE, _given(held))
 
 
-def blank(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
-    """Forgets what was answered about these jobs: the keys stay, so that no retry makes them anew."""
-    session.execute(_BLANK, {"job_ids": list(job_ids)})
-
-
-def remove_expired(session: Session) -> int:
+def delete_expired(session: Session) -> int:
     """Removes a portion of the keys past their time; how many."""
     return len(session.execute(_EXPIRE, {"limit": BATCH}).all())
 
@@ -104,21 +99,21 @@ def _given(claim: KeyClaim) -> dict[str, object]:
         "tenant_id": claim.tenant_id,
         "key": claim.key,
         "fingerprint": claim.fingerprint,
-        "holder": claim.holder,
+        "owner": claim.owner,
         "ttl": claim.ttl,
     }
 
 
 _CLAIM = text(
     """
-    INSERT INTO idempotency_keys AS k (tenant_id, key, fingerprint, holder, held_until, expires_at)
-    VALUES (:tenant_id, :key, :fingerprint, :holder, now() + :lease, now() + :ttl)
+    INSERT INTO idempotency_keys AS k (tenant_id, key, fingerprint, owner, lease_until, expires_at)
+    VALUES (:tenant_id, :key, :fingerprint, :owner, now() + :lease, now() + :ttl)
     ON CONFLICT (tenant_id, key) DO UPDATE SET
-        fingerprint = excluded.fingerprint, holder = excluded.holder, held_until = excluded.held_until,
+        fingerprint = excluded.fingerprint, owner = excluded.owner, lease_until = excluded.lease_until,
         expires_at = excluded.expires_at, created_at = now(), status = NULL, headers = NULL, body = NULL, job_id = NULL
     WHERE k.expires_at < now()
-        OR (k.status IS NULL AND k.held_until < now() AND k.fingerprint = excluded.fingerprint)
-    RETURNING holder
+        OR (k.status IS NULL AND k.lease_until < now() AND k.fingerprint = excluded.fingerprint)
+    RETURNING owner
     """
 )
 _LOOK = text(
@@ -126,12 +121,12 @@ _LOOK = text(
     SELECT fingerprint, status, headers, body, job_id FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key
     """
 )
-# The row may be gone: a holder that took over has failed and let go.
+# The row may be gone: a owner that took over has failed and let go.
 _COMPLETE = text(
     """
     INSERT INTO idempotency_keys AS k
-        (tenant_id, key, fingerprint, holder, held_until, expires_at, status, headers, body, job_id)
-    VALUES (:tenant_id, :key, :fingerprint, :holder, now(), now() + :ttl, :status, CAST(:headers AS jsonb), :body,
+        (tenant_id, key, fingerprint, owner, lease_until, expires_at, status, headers, body, job_id)
+    VALUES (:tenant_id, :key, :fingerprint, :owner, now(), now() + :ttl, :status, CAST(:headers AS jsonb), :body,
             :job_id)
     ON CONFLICT (tenant_id, key) DO UPDATE SET
         status = excluded.status, headers = excluded.headers, body = excluded.body, job_id = excluded.job_id
@@ -142,10 +137,9 @@ _COMPLETE = text(
 _RELEASE = text(
     """
     DELETE FROM idempotency_keys
-    WHERE tenant_id = :tenant_id AND key = :key AND holder = :holder AND status IS NULL
+    WHERE tenant_id = :tenant_id AND key = :key AND owner = :owner AND status IS NULL
     """
 )
-_BLANK = text("UPDATE idempotency_keys SET body = NULL WHERE job_id = ANY(:job_ids)")
 _EXPIRE = text(
     """
     DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (

@@ -1,4 +1,4 @@
-"""Reads many jobs at once: a tenant's list of them, page by page, and which of some have ended.
+"""Reads many jobs: a tenant's list of them, page by page, and which of some have ended.
 
 Each listing is answered from an index that ends in its order, so that a page costs the same at any length of it.
 """
@@ -33,14 +33,14 @@ class ListingFilter:
     created_before: datetime | None = None
 
 
-def page(
+def list_for_tenant(
     session: Session, tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None, limit: int
 ) -> Sequence[Row[Any]]:
     """At most `limit` jobs, newest first, from behind a position on: what a summary needs of them. No tombstones."""
     every = _jobs(tenant_id, wanted, after)
     if not wanted.statuses:
         return session.execute(every.order_by(*_NEWEST_FIRST).limit(limit)).all()
-    # One index scan per status, each in order: asked for several at once, Postgres would sort all that there are.
+    # One index scan per status, each in order: for several statuses in one scan Postgres would sort all rows.
     parts = [
         select(every.where(Job.status == _literal(status)).order_by(*_NEWEST_FIRST).limit(limit).subquery())
         for status in wanted.statuses
@@ -58,7 +58,7 @@ def _literal(status: JobStatus) -> ColumnElement[str]:
 
 
 def _jobs(tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None) -> Select[Any]:
-    conditions = [Job.tenant_id == tenant_id, Job.erased_at.is_(None)]
+    conditions = [Job.tenant_id == tenant_id, Job.deleted_at.is_(None)]
     if wanted.external_id is not None:
         conditions.append(Job.external_id == wanted.external_id)
     if wanted.created_after is not None:
@@ -78,7 +78,7 @@ def _jobs(tenant_id: uuid.UUID, wanted: ListingFilter, after: Position | None) -
     ).where(*conditions)
 
 
-def ended_among(session: Session, job_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+def list_ended_among(session: Session, job_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
     """Those that have ended or are gone, of any tenant."""
     wanted = select(func.unnest(list(job_ids)).label("id")).subquery()
     statement = (

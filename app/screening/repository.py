@@ -1,4 +1,4 @@
-"""The repository of hash lists and text rules: a tenant's own and, with tenant null, everybody's."""
+"""SQL of hash lists and text rules: those of one tenant and, with a null tenant, those for all."""
 
 import itertools
 import json
@@ -27,18 +27,18 @@ class ListSummary:
     max_distance: int
     hashes: int
     created_at: datetime
-    changed_at: datetime
+    updated_at: datetime
 
 
-def save_list(
+def upsert_list(
     session: Session, tenant_id: uuid.UUID | None, name: str, max_distance: int, rows: Iterable[HashRow]
 ) -> tuple[uuid.UUID, bool]:
-    """Makes the list what the rows say, whatever it was before: its id, and whether it is new.
+    """Replaces the list's hashes by the rows: its id, and whether it is new.
 
     A hash that comes twice is kept once. Raises what `rows` raises; the caller's transaction is then to be rolled back.
     """
     values = {"tenant_id": tenant_id, "name": name, "max_distance": max_distance}
-    changed = {"max_distance": max_distance, "changed_at": func.clock_timestamp()}
+    changed = {"max_distance": max_distance, "updated_at": func.clock_timestamp()}
     list_id, created = session.execute(
         insert(HashList)
         .values(**values)
@@ -73,12 +73,12 @@ def _portions(rows: Iterable[HashRow]) -> Iterator[list[HashRow]]:
         yield portion
 
 
-def lists_of(session: Session, tenant_id: uuid.UUID | None) -> Sequence[ListSummary]:
+def list_hash_lists_owned_by(session: Session, tenant_id: uuid.UUID | None) -> Sequence[ListSummary]:
     """The lists that belong to the tenant itself, by name; the global ones for None."""
     return _summaries(session, _owned(HashList, tenant_id))
 
 
-def find_list(session: Session, tenant_id: uuid.UUID | None, list_id: uuid.UUID) -> ListSummary | None:
+def get_hash_list(session: Session, tenant_id: uuid.UUID | None, list_id: uuid.UUID) -> ListSummary | None:
     """The list, if it belongs to the tenant itself."""
     return next(iter(_summaries(session, _owned(HashList, tenant_id) & (HashList.id == list_id))), None)
 
@@ -87,19 +87,19 @@ def _summaries(session: Session, which: ColumnElement[bool]) -> Sequence[ListSum
     hashes = select(func.count()).where(HashListEntry.list_id == HashList.id).scalar_subquery()
     found = session.execute(select(HashList, hashes).where(which).order_by(HashList.name)).all()
     return [
-        ListSummary(row.id, row.tenant_id, row.name, row.max_distance, count, row.created_at, row.changed_at)
+        ListSummary(row.id, row.tenant_id, row.name, row.max_distance, count, row.created_at, row.updated_at)
         for row, count in found
     ]
 
 
-def remove_list(session: Session, tenant_id: uuid.UUID | None, list_id: uuid.UUID) -> str | None:
+def delete_hash_list(session: Session, tenant_id: uuid.UUID | None, list_id: uuid.UUID) -> str | None:
     """Removes a list of the tenant's own with its hashes: its name, or None where there is no such list."""
     return session.scalar(
         delete(HashList).where(_owned(HashList, tenant_id), HashList.id == list_id).returning(HashList.name)
     )
 
 
-def save_rule(
+def upsert_rule(
     session: Session, tenant_id: uuid.UUID | None, name: str, kind: str, pattern: str
 ) -> tuple[TextRule, bool]:
     """Adds the rule or replaces the one of that name; the pattern compiles. The row, and whether it is new."""
@@ -112,17 +112,17 @@ def save_rule(
     return session.get_one(TextRule, rule_id), created
 
 
-def rules_of(session: Session, tenant_id: uuid.UUID | None) -> Sequence[TextRule]:
+def list_rules_owned_by(session: Session, tenant_id: uuid.UUID | None) -> Sequence[TextRule]:
     """The rules that belong to the tenant itself, by name; the global ones for None."""
     return session.scalars(select(TextRule).where(_owned(TextRule, tenant_id)).order_by(TextRule.name)).all()
 
 
-def find_rule(session: Session, tenant_id: uuid.UUID | None, rule_id: uuid.UUID) -> TextRule | None:
+def get_rule(session: Session, tenant_id: uuid.UUID | None, rule_id: uuid.UUID) -> TextRule | None:
     """The rule, if it belongs to the tenant itself."""
     return session.scalar(select(TextRule).where(_owned(TextRule, tenant_id), TextRule.id == rule_id))
 
 
-def remove_rule(session: Session, tenant_id: uuid.UUID | None, rule_id: uuid.UUID) -> str | None:
+def delete_rule(session: Session, tenant_id: uuid.UUID | None, rule_id: uuid.UUID) -> str | None:
     """Removes a rule of the tenant's own: its name, or None where there is no such rule."""
     return session.scalar(
         delete(TextRule).where(_owned(TextRule, tenant_id), TextRule.id == rule_id).returning(TextRule.name)
@@ -133,13 +133,13 @@ def _owned(kind: type[HashList] | type[TextRule], tenant_id: uuid.UUID | None) -
     return kind.tenant_id.is_not_distinct_from(tenant_id)
 
 
-def lists_for(session: Session, tenant_id: uuid.UUID) -> Sequence[HashList]:
-    """The lists that a tenant's images are compared with: everybody's and its own."""
+def list_hash_lists_applying_to(session: Session, tenant_id: uuid.UUID) -> Sequence[HashList]:
+    """The lists that a tenant's images are compared with: its own and those for all."""
     return session.scalars(select(HashList).where(_applies(HashList, tenant_id)).order_by(HashList.id)).all()
 
 
-def rules_for(session: Session, tenant_id: uuid.UUID) -> Sequence[TextRule]:
-    """The rules that a tenant's texts must pass: everybody's and its own."""
+def list_rules_applying_to(session: Session, tenant_id: uuid.UUID) -> Sequence[TextRule]:
+    """The rules that a tenant's texts must pass: its own and those for all."""
     return session.scalars(select(TextRule).where(_applies(TextRule, tenant_id)).order_by(TextRule.id)).all()
 
 
@@ -147,25 +147,25 @@ def _applies(kind: type[HashList] | type[TextRule], tenant_id: uuid.UUID) -> Col
     return or_(kind.tenant_id.is_(None), kind.tenant_id == tenant_id)
 
 
-# What is in force for a tenant, as a text that changes with it. What was judged by a text that is not this one any more
-# is to be judged again.
-LISTS_STATE = """
-    coalesce((SELECT md5(string_agg(CAST(l.id AS text) || CAST(l.changed_at AS text), ',' ORDER BY l.id))
+# The lists and rules that apply to a tenant, as a text that changes with them. A job that passed screening under
+# another text is screened again.
+LISTS_FINGERPRINT = """
+    coalesce((SELECT md5(string_agg(CAST(l.id AS text) || CAST(l.updated_at AS text), ',' ORDER BY l.id))
               FROM hash_lists l WHERE l.tenant_id IS NULL OR l.tenant_id = :tenant_id), '')
 """
-RULES_STATE = """
+RULES_FINGERPRINT = """
     coalesce((SELECT md5(string_agg(CAST(r.id AS text) || r.kind || md5(r.pattern), ',' ORDER BY r.id))
               FROM text_rules r WHERE r.tenant_id IS NULL OR r.tenant_id = :tenant_id), '')
 """
-STATE = f"({LISTS_STATE} || '/' || {RULES_STATE})"
+SCREENING_FINGERPRINT = f"({LISTS_FINGERPRINT} || '/' || {RULES_FINGERPRINT})"
 
 
-def state_of(session: Session, state: str, tenant_id: uuid.UUID) -> str:
-    """`LISTS_STATE` or `RULES_STATE` of a tenant. To be asked before what it is the state of is read."""
-    return str(session.execute(text(f"SELECT {state}"), {"tenant_id": tenant_id}).scalar_one())
+def get_fingerprint(session: Session, fingerprint: str, tenant_id: uuid.UUID) -> str:
+    """`LISTS_FINGERPRINT` or `RULES_FINGERPRINT` of a tenant; read it before the lists or rules themselves."""
+    return str(session.execute(text(f"SELECT {fingerprint}"), {"tenant_id": tenant_id}).scalar_one())
 
 
-def hashes_of(session: Session, list_id: uuid.UUID) -> Iterator[bytes]:
+def list_hashes(session: Session, list_id: uuid.UUID) -> Iterator[bytes]:
     """The hashes of a list, 32 bytes each, in 256 long strings of them: a row for each cost seconds per million."""
     yield from session.scalars(_HASHES, {"list_id": list_id})
 

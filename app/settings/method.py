@@ -51,6 +51,10 @@ class ModelSettings(Group):
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="files of measured thresholds"
     )
+    known_answers: Path = Field(
+        Path(".state/known-answers"),
+        description="folder for the known answers of models that have none beside their weights; docs/embedders.md",
+    )
     device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         None, description="overrides the sources' own dtype"

@@ -5,8 +5,6 @@ microsecond.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
 
 from prometheus_client import Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -62,33 +60,13 @@ def job_accepted() -> None:
     JOBS.labels("accepted").inc()
 
 
-class EndedJob(Protocol):
-    """What the metrics need of a job's document."""
-
-    @property
-    def status(self) -> str:
-        """How it ended."""
-
-    @property
-    def timings(self) -> Mapping[str, float]:
-        """Seconds by stage."""
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was accepted."""
-
-    @property
-    def completed_at(self) -> datetime | None:
-        """When it ended."""
-
-
-def job_ended(job: EndedJob) -> None:
-    """Counts a job whose end was committed; call it once per job."""
-    JOBS.labels(job.status).inc()
-    for stage, seconds in job.timings.items():
-        STAGE_DURATION.labels(stage).observe(seconds)
-    if job.completed_at is not None:
-        JOB_DURATION.labels(job.status).observe((job.completed_at - job.created_at).total_seconds())
+def job_ended(status: str, seconds: float | None, stages: Mapping[str, float]) -> None:
+    """Counts a job's committed end, once per job: its duration in seconds, and that of its stages by name."""
+    JOBS.labels(status).inc()
+    for stage, duration in stages.items():
+        STAGE_DURATION.labels(stage).observe(duration)
+    if seconds is not None:
+        JOB_DURATION.labels(status).observe(seconds)
 
 
 class PoolGauges:

@@ -7,27 +7,25 @@ part, so that the prompt is a text which is read again as the very same tokens.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from PIL.Image import Image
 from torch.nn import functional as F
 
 from attribution.caption.spec import PezOptions
-from attribution.embed.tower import revision_of
+from attribution.embed.pretrained import load_clip
+from attribution.embed.unit import unit_rows
 from attribution.errors import AttributionError, ConfigurationError
-from attribution.ports import Captioner, Deadline, ModelRef
+from attribution.ports import Captioner, Deadline, Embedder, ModelRef, Vectors
 from attribution.quiet import quiet
 
-_LOCAL = "local-dir:"
 _BATCH = 4096
 _NARROW = 256
 
 
 class PezCaptioner:
-    """One loaded CLIP of open_clip's, both towers. With a `start`, its captions are refined instead of random words."""
+    """One loaded CLIP of open_clip, both towers. With a `start`, its captions are refined instead of random words."""
 
     def __init__(self, name: str, options: PezOptions, *, device: str = "cpu", start: Captioner | None = None) -> None:
         """Load the model `name` stands for, as embedders have it. Raises ConfigurationError where it cannot be used."""
@@ -43,6 +41,16 @@ class PezCaptioner:
     def ref(self) -> ModelRef:
         """The CLIP, the captioner whose words were refined, and the search's own numbers."""
         return self._ref
+
+    @property
+    def clip(self) -> Embedder:
+        """The CLIP's image tower: what it says of images can be compared, which a search's words cannot."""
+        return self._clip
+
+    @property
+    def start(self) -> Captioner | None:
+        """The captioner whose words are refined."""
+        return self._start
 
     def _named(self, start: Captioner | None) -> ModelRef:
         options, clip = self._options, self._clip.ref
@@ -183,23 +191,15 @@ class _Clip:
     """Both towers, and a way into the text tower behind its table of embeddings."""
 
     def __init__(self, name: str, device: str) -> None:
-        directory = Path(name.removeprefix(_LOCAL)) if name.startswith(_LOCAL) else None
-        architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
-        try:
-            with quiet():
-                model, _, self._preprocess = open_clip.create_model_and_transforms(
-                    architecture, pretrained=tag or None, device=device, require_pretrained=True
-                )
-                tokenizer = open_clip.get_tokenizer(architecture)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"The CLIP {name} cannot be loaded; are its name and files right?") from error
-        self._model = model.eval().requires_grad_(False)
+        clip = load_clip(name, device)
+        self._model = clip.model.requires_grad_(False)
+        self._preprocess = clip.preprocess
         self._device = device
-        self.tokens = _Tokens(name, tokenizer)
-        self.embeddings = _embeddings(name, model)
+        self.tokens = _Tokens(name, clip.tokenizer())
+        self.embeddings = _embeddings(name, clip.model)
         self.embeddings.register_forward_hook(self._put)
         self._instead: torch.Tensor | None = None
-        self.ref = ModelRef(directory.name if directory else name, revision_of(model, directory))
+        self.ref = clip.ref
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -210,6 +210,15 @@ class _Clip:
             yield
         finally:
             torch.set_num_threads(before)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of the image tower's features."""
+        return int(self._model.visual.output_dim)
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """(n, d) float32, rows of unit L2 norm."""
+        return unit_rows(torch.stack([self.image_features(image) for image in images]).cpu().numpy(), self.ref.name)
 
     def image_features(self, image: Image) -> torch.Tensor:
         """(d,)"""

@@ -36,7 +36,7 @@ class OpenClipEmbedder:
 
     @property
     def ref(self) -> ModelRef:
-        """The directory's or the tag's name, and a hash of the weights."""
+        """The directory's or the tag's name, and hashes of weights and settings; see `pretrained.py`."""
         return self._ref
 
     @property

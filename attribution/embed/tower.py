@@ -1,23 +1,19 @@
-"""Loads open_clip's image towers: "ViT-L-14-336/openai", "hf-hub:…", "local-dir:…", each also with "#layer=8".
+"""The image towers of open_clip models, by the names of `pretrained.py`, each also with "#layer=8".
 
-With a layer, features are what that block of the tower says (counted from 1), pooled: `pool=cls`, the class token,
+With a layer, features are the pooled output of that block of the tower (counted from 1): `pool=cls`, the class token,
 which is the default, or `pool=mean`, the mean of the patches.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
+from attribution.embed.pretrained import load_clip
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef
-from attribution.weights import digest_of_file
 
-_LOCAL = "local-dir:"
 _POOLS = ("cls", "mean")
 
 
@@ -33,25 +29,16 @@ class Tower:
 
 
 def load_tower(name: str) -> Tower:
-    """The tower that `name` stands for; the text tower is thrown away.
+    """The tower that `name` stands for; the text tower is discarded.
 
     Raises ConfigurationError where the model cannot be loaded or has no such layer.
     """
     model_name, _, layer = name.partition("#")
-    directory = Path(model_name.removeprefix(_LOCAL)) if model_name.startswith(_LOCAL) else None
-    architecture, _, tag = (model_name, "", "") if ":" in model_name else model_name.partition("/")
-    try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            architecture, pretrained=tag or None, device="cpu", require_pretrained=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"The embedder {name} cannot be loaded; are its name and files right?") from error
-    visual = model.visual.eval()
-    shown = directory.name if directory else model_name
-    ref = ModelRef(f"{shown}#{layer}" if layer else shown, revision_of(model, directory))
+    clip = load_clip(model_name)
+    visual, steps, ref = clip.model.visual, clip.preprocess.transforms, clip.ref
     config = dict(visual.preprocess_cfg)
     if not layer:
-        return Tower(_Whole(visual).eval(), preprocess.transforms, config, ref, int(visual.output_dim))
+        return Tower(_Whole(visual).eval(), steps, config, ref, int(visual.output_dim))
     block = _Block(visual, *_layer(name, layer)).eval()
     size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
@@ -60,7 +47,7 @@ def load_tower(name: str) -> Tower:
             dimension = block(torch.zeros(1, 3, height, width)).shape[1]
     except (AttributeError, AssertionError, IndexError, TypeError, ValueError) as error:
         raise ConfigurationError(f"The embedder {name}: this model has no such layer to pool.") from error
-    return Tower(block, preprocess.transforms, config, ref, dimension)
+    return Tower(block, steps, config, ModelRef(f"{ref.name}#{layer}", ref.revision), dimension)
 
 
 class _Whole(torch.nn.Module):
@@ -77,7 +64,7 @@ class _Whole(torch.nn.Module):
 
 
 class _Block(torch.nn.Module):
-    """What block `layer` says, one vector an image."""
+    """The pooled output of block `layer`, one vector per image."""
 
     def __init__(self, visual: torch.nn.Module, layer: int, pool: str) -> None:
         super().__init__()
@@ -107,16 +94,3 @@ def _layer(name: str, text: str) -> tuple[int, str]:
     if options or not layer.isdecimal() or int(layer) < 1 or pool not in _POOLS:
         raise ConfigurationError(f"The embedder {name}: write #layer=N, or #layer=N,pool=mean; layers count from 1.")
     return int(layer), pool
-
-
-def revision_of(model: torch.nn.Module, directory: Path | None) -> str:
-    """A hash of the weight file where we hold it, else of the weights: a tag's file may be replaced."""
-    if directory is not None:
-        for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"):
-            if (directory / name).is_file():
-                return digest_of_file(directory / name)
-    whole = sha256()
-    for key, tensor in sorted(model.state_dict().items()):
-        whole.update(key.encode())
-        whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{whole.hexdigest()[:16]}"

@@ -8,23 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from PIL.Image import Image
 from transformers import CLIPConfig, CLIPModel
 
-from attribution.embed.tower import revision_of
+from attribution.embed.pretrained import load_clip
 from attribution.errors import ConfigurationError
 from attribution.image import load
 from attribution.quiet import quiet
 
-_LOCAL = "local-dir:"
 _ACTIVATIONS = {"GELU": "gelu", "QuickGELU": "quick_gelu"}
 
 
 @dataclass(frozen=True)
 class OpenClip:
-    """A model with both towers, how it prepares images and texts, and a hash of its weights."""
+    """A model with both towers, how it prepares images and texts, and its revision."""
 
     model: Any
     prepare: Any
@@ -49,17 +47,8 @@ class OpenClip:
 @lru_cache(maxsize=1)
 def open_model(name: str) -> OpenClip:
     """Loads what open_clip knows by this name. Raises ConfigurationError where it does not."""
-    architecture, _, tag = (name, "", "") if ":" in name else name.partition("/")
-    directory = Path(name.removeprefix(_LOCAL)) if name.startswith(_LOCAL) else None
-    try:
-        with quiet():
-            model, _, prepare = open_clip.create_model_and_transforms(
-                architecture, pretrained=tag or None, require_pretrained=True
-            )
-            tokenize = open_clip.get_tokenizer(architecture)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"The CLIP {name} cannot be loaded; are its name and files right?") from error
-    return OpenClip(model.float().eval(), prepare, tokenize, revision_of(model, directory))
+    clip = load_clip(name)
+    return OpenClip(clip.model.float(), clip.preprocess, clip.tokenizer(), clip.ref.revision)
 
 
 def converted(model: Any) -> CLIPModel:

@@ -103,7 +103,7 @@ def key(database: Database) -> str:
     """A key of the default tenant, good for everything."""
     new = make_key()
     with database.transaction() as session:
-        key_repository.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+        key_repository.insert(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     return new.text
 
 

@@ -70,6 +70,13 @@ def test_the_ml_wheels_are_only_where_models_run(dockerfile, target):
     assert any("requirements.py ml" in run for run in installs) == (target not in WITHOUT_TORCH)
 
 
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_only_wheels_are_installed(dockerfile, target):
+    """The base image has no compiler: each environment is installed where pip takes wheels alone."""
+    (origin,) = re.findall(r"--from=(\S+)", " ".join(dockerfile.stages[target].all("COPY")))
+    assert dockerfile.last(origin, "ENV") == "PIP_ONLY_BINARY=:all:"
+
+
 @pytest.mark.parametrize("target", ["api", "worker-light", "worker-embed"])
 def test_the_build_proves_that_torch_is_absent(dockerfile, target):
     """The images that should be small fail to build when torch can be imported in them."""

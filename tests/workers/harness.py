@@ -10,9 +10,10 @@ from PIL import Image
 from sqlalchemy import text
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
+from app.db.types import MethodOptions
 from app.documents import JobDocument, job_document
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs import repository, source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.broker import Broker
 from app.queue.steps import (
     NOTIFY_TASK,
@@ -77,6 +78,7 @@ class Bench:
                 "size": stored.size,
             },
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
@@ -92,6 +94,7 @@ class Bench:
             image_url=url,
             stage=Stage.FETCHING,
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.database.transaction() as session:
@@ -144,7 +147,7 @@ class Bench:
         """Moves everything that is written in the rows into the past."""
         with self.process.database.transaction() as session:
             for table, columns in (
-                ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_since")),
+                ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_entered_at")),
                 ("job_sources", ("requeued_at", "lease_until", "timeout_at", "next_attempt_at")),
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
@@ -153,7 +156,7 @@ class Bench:
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""
         with self.process.database.transaction() as session:
-            found = repository.find(session, DEFAULT_TENANT, job_id)
+            found = repository.get_by_id(session, DEFAULT_TENANT, job_id)
         assert found is not None
         return found
 
@@ -166,10 +169,12 @@ class Bench:
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.database.transaction() as session:
-            return {row.source: row for row in repository.sources_of(session, job_id)}
+            return {row.source: row for row in source_repository.list_for_job(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
         with self.process.database.transaction() as session:
-            return job_document(job, repository.sources_of(session, job_id), budget.spent(session, job))
+            return job_document(
+                job, source_repository.list_for_job(session, job_id), budget.sum_by_source(session, job)
+            )

@@ -15,15 +15,15 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text, update
-from tests.app.egress.site import reply, serve
-from tests.workers.test_cached_images import asked, drop, stored
 
 from app.api import create_app
 from app.cache import results, reusable_jobs
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from app.queue.steps import Role, stage_step
+from tests.app.egress.site import reply, serve
 from tests.workers.harness import Bench
 from tests.workers.screening.conftest import Screened, picture
+from tests.workers.test_cached_images import asked, drop, stored
 from workers.active_pipeline import activate_pipeline
 from workers.retain import retain
 
@@ -146,7 +146,7 @@ def test_asked_otherwise_it_is_another_question(service: Callable[..., Service],
 
 def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> None:
     """A job is described by the one that it names, and answered by a job of that one, as long as it is the same."""
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}})
     usual, other = here.ended(), here.ended(captioner="other")
     assert (usual["result"]["captioner"], other["result"]["captioner"]) == (
         "fake-captioner@1",
@@ -158,7 +158,7 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.caption_part({"captioner": "other"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.caption_part("other"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
@@ -187,7 +187,7 @@ def test_embedders_share_generated_images_and_not_answers(service: Callable[...,
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.rank_part({"embedder": "coarse"}), "a new one")
+        results.activate_pipeline(session, reusable_jobs.rank_part("coarse"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 
@@ -195,7 +195,7 @@ def test_embedders_share_generated_images_and_not_answers(service: Callable[...,
 def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
     """The API has been told of one, and the worker has not: the sentence says so."""
     here = service()
-    job_id = here.bench.submit(variant={"embedder": "other"})
+    job_id = here.bench.submit(method_options={"embedder": "other"})
     here.bench.run()
     error = here.bench.document(job_id).error
     assert error is not None
@@ -213,7 +213,7 @@ def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], 
     }
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}, "calibrations": [file]})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
         here.ended(images_per_source="1", **options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
@@ -224,7 +224,7 @@ def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], 
 def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
     """The API has been told of one, and the worker has not: the sentence says so."""
     here = service()
-    job_id = here.bench.submit(variant={"captioner": "other"})
+    job_id = here.bench.submit(method_options={"captioner": "other"})
     here.bench.run()
     error = here.bench.document(job_id).error
     assert error is not None
@@ -267,7 +267,9 @@ def age(here: Service, minutes: int) -> None:
     """Lets everything be older."""
     by = timedelta(minutes=minutes)
     with here.bench.process.database.transaction() as session:
-        session.execute(update(Job).values(completed_at=Job.completed_at - by, answered_at=Job.answered_at - by))
+        session.execute(
+            update(Job).values(completed_at=Job.completed_at - by, result_computed_at=Job.result_computed_at - by)
+        )
         session.execute(update(BlobReference).values(generated_at=BlobReference.generated_at - by))
 
 
@@ -308,7 +310,7 @@ def test_an_image_that_is_on_a_list_by_now_is_refused(service: Callable[..., Ser
     here.ended()
     screened(here).ban(PICTURE)
     job = here.ended()
-    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screened")
+    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screening-refused")
     assert (job["result"], job["cached"], job["cached_from"]) == (None, None, None)
 
 
@@ -318,7 +320,7 @@ def test_a_rule_that_the_caption_meets_by_now_refuses_it(service: Callable[..., 
     caption = here.ended()["result"]["caption"]
     screened(here).rule("words", caption.split()[-1])
     job = here.ended()
-    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screened")
+    assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screening-refused")
 
 
 def test_after_a_change_of_screening_a_worker_gives_the_answer(service: Callable[..., Service]) -> None:
@@ -431,7 +433,7 @@ FINDING = {
 }
 
 
-def test_each_job_is_erased_by_itself(service: Callable[..., Service]) -> None:
+def test_each_job_is_deleted_by_itself(service: Callable[..., Service]) -> None:
     """The answer outlives the job that computed it with one that has it, too, and no longer."""
     here = service()
     first = here.ended()
@@ -447,7 +449,9 @@ def test_each_job_is_erased_by_itself(service: Callable[..., Service]) -> None:
         assert here.http.delete(f"/attribute/{job['id']}").status_code == 204
     assert stored(here.bench) == []
     with here.bench.process.database.transaction() as session:
-        rows = session.execute(text("SELECT answer_key, method, screened_by, cached_from FROM jobs")).all()
+        rows = session.execute(
+            text("SELECT result_key, pipeline_fingerprint, screening_fingerprint, cached_from FROM jobs")
+        ).all()
         assert set(rows) == {(None, None, None, None)}
     assert here.ended()["cached"] is None
 
@@ -474,7 +478,7 @@ def test_open_jobs_are_counted_without_it(service: Callable[..., Service]) -> No
 
 
 def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> None:
-    """A hundred times: the answer is given whole before its job is erased, or not at all."""
+    """A hundred times: the answer is given whole before its job is deleted, or not at all."""
     here = service()
     noise = np.random.default_rng(1)
     with ThreadPoolExecutor(2) as threads:
@@ -483,7 +487,7 @@ def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> No
             first = here.ended(image, prompt=f"turn {turn}")
             start = Barrier(2)
 
-            def erase(first: Document = first, start: Barrier = start) -> None:
+            def delete(first: Document = first, start: Barrier = start) -> None:
                 start.wait()
                 drop(here.bench, uuid.UUID(first["id"]))
 
@@ -491,8 +495,8 @@ def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> No
                 start.wait()
                 return here.post(image, prompt=f"turn {turn}")
 
-            erasing, posting = threads.submit(erase), threads.submit(post)
-            erasing.result()
+            deleting, posting = threads.submit(delete), threads.submit(post)
+            deleting.result()
             second = posting.result()
             if second["cached"] is None:
                 assert second["status"] == "queued"

@@ -1,4 +1,4 @@
-"""Generated images that are used again: by whom, for how long, and what is left of them when a job is erased."""
+"""Generated images that are used again: by whom, for how long, and what is left of them when a job is deleted."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from PIL import Image
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobSource, JobStatus, Stage, Tenant, WebhookDelivery
-from app.jobs import repository
-from app.jobs.deletion import erase
+from app.jobs import source_repository
+from app.jobs.deletion import delete_job
 from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep
 from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQUESTS
 from app.webhooks import endpoints
@@ -64,8 +64,8 @@ def stored(here: Bench) -> list[Path]:
 
 
 def drop(here: Bench, job_id: uuid.UUID) -> None:
-    """Erases a job as its caller does."""
-    assert erase(here.process.database, here.process.blobs, here.process.snapshots, DEFAULT_TENANT, job_id, "test")
+    """Deletes a job as its caller does."""
+    assert delete_job(here.process.database, here.process.blobs, here.process.snapshots, DEFAULT_TENANT, job_id, "test")
 
 
 def generated(here: Bench, **options: Any) -> tuple[uuid.UUID, float]:
@@ -100,11 +100,11 @@ def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
     assert [each.cached for each in one.sources] == [False, False]
     assert [each.cached for each in two.sources] == [True, True]
     assert [each.seeds for each in one.sources] == [each.seeds for each in two.sources]
-    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
-        each["blob"] for row in here.sources(second).values() for each in row.generated_images
+    assert {each.blob for row in here.sources(first).values() for each in row.generated_images} == {
+        each.blob for row in here.sources(second).values() for each in row.generated_images
     }
     assert [each.distances for each in one.result.ranking] != [each.distances for each in two.result.ranking]
-    compared, times = generated(here, color=RED, variant={"distance": "hybrid", "aggregate": "max"})
+    compared, times = generated(here, color=RED, method_options={"distance": "hybrid", "aggregate": "max"})
     assert times == 0  # the generated images are the same, whatever they are compared by
     assert here.document(compared).result.distance == "hybrid"
     third, _ = generated(here, image=grainy(), cache=False)
@@ -120,11 +120,11 @@ def test_what_is_missing_is_generated(bench: Make) -> None:
     many, times = generated(here, images_per_source=4)
     assert times == 2
     for source, row in here.sources(many).items():
-        assert [each["k"] for each in row.generated_images] == [0, 1, 2, 3]
-        assert [each["blob"] for each in row.generated_images[:2]] == [
-            each["blob"] for each in here.sources(few)[source].generated_images
+        assert [each.k for each in row.generated_images] == [0, 1, 2, 3]
+        assert [each.blob for each in row.generated_images[:2]] == [
+            each.blob for each in here.sources(few)[source].generated_images
         ]
-        assert ["generated_at" in each for each in row.generated_images] == [True, True, False, False]
+        assert [each.generated_at is not None for each in row.generated_images] == [True, True, False, False]
     assert here.document(many).cached is None
     assert not any(each.cached for each in here.document(many).sources)
     again, times = generated(here, images_per_source=3)
@@ -187,7 +187,7 @@ def test_a_refusal_is_not_kept(bench: Make) -> None:
 
 
 def test_an_entry_lasts_as_long_as_a_job_that_used_it(bench: Make) -> None:
-    """Whoever generated it may be erased before; with the last one nothing is left, neither of bytes nor of the question."""
+    """Whoever generated it may be deleted before; with the last one nothing is left, neither of bytes nor of the question."""
     here = bench(TWO)
     first, _ = generated(here, color=RED)
     second, _ = generated(here, color=REDDER)
@@ -205,12 +205,12 @@ def test_an_entry_lasts_as_long_as_a_job_that_used_it(bench: Make) -> None:
 
 
 def test_the_same_bytes_under_another_question_do_not_keep_an_entry(bench: Make) -> None:
-    """An erased job's question is forgotten, whoever else happens to use the same bytes."""
+    """A deleted job's question is forgotten, whoever else happens to use the same bytes."""
     here = bench(TWO)
     first, _ = generated(here)
     other, _ = generated(here, cache=False)
-    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
-        each["blob"] for row in here.sources(other).values() for each in row.generated_images
+    assert {each.blob for row in here.sources(first).values() for each in row.generated_images} == {
+        each.blob for row in here.sources(other).values() for each in row.generated_images
     }
     drop(here, first)
     assert generated(here)[1] == 2
@@ -288,12 +288,12 @@ def test_the_least_recently_used_leave_first(bench: Make, bound: str) -> None:
     assert [generated(here, color=color)[1] for color in (blue, REDDEST)] == [0, 0]
     assert generated(here, color=green)[1] == 1
     row = here.sources(kept[1])["a"]
-    assert all(here.process.blobs.exists(DEFAULT_TENANT, each["blob"]) for each in row.generated_images)
+    assert all(here.process.blobs.exists(DEFAULT_TENANT, each.blob) for each in row.generated_images)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_tenants_share_only_where_that_is_switched_on(bench: Make, shared: bool) -> None:
-    """Then each has a copy of its own: erasing one tenant's job leaves the other's generated images, and tells nothing."""
+    """Then each has a copy of its own: deleting one tenant's job leaves the other's generated images, and tells nothing."""
     here = bench(TWO, cache={"shared": shared})
     with here.process.database.transaction() as session:
         session.execute(insert(Tenant).values(id=OTHER, name="other"))
@@ -305,12 +305,12 @@ def test_tenants_share_only_where_that_is_switched_on(bench: Make, shared: bool)
     drop(here, first)
     with here.process.database.transaction() as session:
         job = session.get_one(Job, theirs)
-        rows = repository.sources_of(session, theirs)
+        rows = source_repository.list_for_job(session, theirs)
         assert job.status == JobStatus.SUCCEEDED
         assert str(first) not in repr([job.result, [row.generated_images for row in rows]])
         for row in rows:
-            assert [("generated_at" in each) for each in row.generated_images] == [shared, shared]
-            assert all(here.process.blobs.exists(OTHER, each["blob"]) for each in row.generated_images)
+            assert [(each.generated_at is not None) for each in row.generated_images] == [shared, shared]
+            assert all(here.process.blobs.exists(OTHER, each.blob) for each in row.generated_images)
         assert {path.parts[-3] for path in stored(here)} == {str(OTHER)}
 
 
@@ -322,7 +322,9 @@ def submit_for(here: Bench, tenant_id: uuid.UUID) -> uuid.UUID:
         data = here.process.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
         session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": job_id})
-        blobs.refer(session, job_id, {"original": here.process.blobs.put(tenant_id, data, "image/png")})
+        blob_repository.insert_references(
+            session, job_id, {"original": here.process.blobs.put(tenant_id, data, "image/png")}
+        )
     return job_id
 
 
@@ -330,7 +332,7 @@ def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> N
     """Each source has ended, and so has the job, in the order and count of any other job."""
     here = bench(TWO)
     with here.process.database.transaction() as session:
-        endpoints.create(session, DEFAULT_TENANT, "https://receiver.example/", list(EventType), None)
+        endpoints.insert_endpoint(session, DEFAULT_TENANT, "https://receiver.example/", list(EventType), None)
 
     def told(job_id: uuid.UUID) -> list[tuple[str, int]]:
         with here.process.database.transaction() as session:
@@ -362,7 +364,7 @@ def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> N
 
 
 def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(bench: Make) -> None:
-    """A hundred times: the job that generated is erased while another is about to use its generated images. Both sides win some."""
+    """A hundred times: the job that generated is deleted while another is about to use its generated images. Both sides win some."""
     here = bench(TWO)
     won = set()
     with ThreadPoolExecutor(2) as threads:
@@ -372,7 +374,7 @@ def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(benc
             here.run(until=lambda step: step.task == "workers.caption")
             start = Barrier(2)
 
-            def erase_first(first: uuid.UUID = first, start: Barrier = start) -> None:
+            def delete_first(first: uuid.UUID = first, start: Barrier = start) -> None:
                 start.wait()
                 drop(here, first)
 
@@ -380,21 +382,21 @@ def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(benc
                 start.wait()
                 here.run()
 
-            for future in [threads.submit(erase_first), threads.submit(use)]:
+            for future in [threads.submit(delete_first), threads.submit(use)]:
                 future.result()
             assert here.job(second).status == JobStatus.SUCCEEDED
             won.add(here.document(second).cached)
             for row in here.sources(second).values():
                 assert len(row.generated_images) == 2
                 for each in row.generated_images:
-                    assert here.process.blobs.exists(DEFAULT_TENANT, each["blob"])
+                    assert here.process.blobs.exists(DEFAULT_TENANT, each.blob)
             drop(here, second)
             assert stored(here) == []
     assert won >= {"generated_images"}
 
 
-class Erasing(Database):
-    """A database whose first transaction after generated images of a job were found comes too late: they are erased before."""
+class Deleting(Database):
+    """A database whose first transaction after generated images of a job were found comes too late: they are deleted before."""
 
     def __init__(self, here: Bench, finding: uuid.UUID, generated: uuid.UUID) -> None:
         super().__init__(here.process.database.engine)
@@ -404,7 +406,7 @@ class Erasing(Database):
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Session]:
-        """Erases first, once, where the job is being resynthesized."""
+        """Deletes first, once, where the job is being resynthesized."""
         if not self.done and self._is_being_resynthesized():
             self.done = True
             drop(self._here, self._generated)
@@ -417,7 +419,7 @@ class Erasing(Database):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_was_erased_between_finding_and_using_is_generated(bench: Make, late: bool) -> None:
+def test_what_was_deleted_between_finding_and_using_is_generated(bench: Make, late: bool) -> None:
     """The commit that would use it does not happen, at fan-out or at a leaf, and the sources are asked."""
     here = bench(TWO, platform="local")
     first, _ = generated(here)
@@ -432,12 +434,12 @@ def test_what_was_erased_between_finding_and_using_is_generated(bench: Make, lat
             for role, key in keys.items():
                 session.execute(update(BlobReference).where(BlobReference.role == role).values(cache_key=key))
         here.pass_time(1)
-    erasing = Erasing(here, second, first)
-    object.__setattr__(here.process, "database", erasing)
+    deleting = Deleting(here, second, first)
+    object.__setattr__(here.process, "database", deleting)
     before = asked()
     here.run()
     object.__setattr__(here.process, "database", real)
-    assert erasing.done
+    assert deleting.done
     assert asked() - before == 2
     document = here.document(second)
     assert (document.status, document.cached) == (JobStatus.SUCCEEDED, None)

@@ -29,7 +29,7 @@ def stub() -> Iterator[Stub]:
 @pytest.fixture
 def here(bench: Callable[..., Bench], stub: Stub) -> Bench:
     """A worker whose jobs may be described by a model at the stub, for a cent."""
-    stub.forget()
+    stub.reset()
     stub.behave()
     spec = f"vlm:gpt-5-mini?base_url={stub.base_url('openai', '/v1')}&price_usd=0.01&timeout=5"
     models = {"captioner": "fake:", "captioners": {"vlm": spec}, "embedder": "fake:", "calibrations": []}
@@ -38,7 +38,7 @@ def here(bench: Callable[..., Bench], stub: Stub) -> Bench:
 
 def ended(here: Bench, **options: Any) -> Any:
     """The document of a job once nothing is left to do."""
-    job_id = here.submit(**{"variant": VLM, "budget_usd": Decimal(1)} | options)
+    job_id = here.submit(**{"method_options": VLM, "budget_usd": Decimal(1)} | options)
     here.run()
     return here.document(job_id)
 
@@ -68,7 +68,7 @@ def test_it_is_described_elsewhere(here: Bench, caplog: pytest.LogCaptureFixture
     [
         ("withheld", "caption-refused", "Give a prompt", 0.01),
         ("refused_prompt", "caption-refused", "Give a prompt", 0.0),
-        ("server_error", "captioner-unavailable", "just now", 0.0),
+        ("server_error", "captioner-unavailable", "at the moment", 0.0),
     ],
 )
 def test_without_a_description_the_job_ends(
@@ -89,16 +89,16 @@ def test_what_a_job_may_not_spend_is_not_asked(here: Bench, stub: Stub) -> None:
         job = ended(here, **options)
         assert job.error["type"] == "/problems/captioner-unavailable"
         assert says in job.error["detail"]
-    for options in ({"variant": None}, {"prompt": "a hat"}):
+    for options in ({"method_options": {}}, {"prompt": "a hat"}):
         assert ended(here, budget_usd=Decimal(0), **options).status == JobStatus.SUCCEEDED
-    assert stub.seen("openai")["orders"] == 0
+    assert stub.counts("openai")["orders"] == 0
 
 
 def test_who_waits_for_it_gets_a_message_of_its_own(here: Bench) -> None:
     """The worker that screens goes on with describing by itself, and hands on what waits for somebody else."""
     captioning = stage_task_name(Stage.CAPTIONING)
-    for variant, seen in ((None, []), (VLM, [captioning])):
-        here.submit(variant=variant)
+    for method_options, seen in (({}, []), (VLM, [captioning])):
+        here.submit(method_options=method_options)
         here.run(until=lambda step: step.task == captioning)
         assert [step.task for step in here.broker.steps] == seen
 

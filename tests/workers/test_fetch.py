@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.app.egress.site import Site, reply, serve
 
 from app.db.models import BlobReference, JobStatus, Stage
-from app.jobs import repository
+from app.jobs import service
+from tests.app.egress.site import Site, reply, serve
 from tests.app.images import encoded, noise
 from tests.workers.harness import Bench
 from tests.workers.test_story import THREE, Make
@@ -179,7 +179,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_so(here: Bench, site: S
 
     def cancel_meanwhile(channel: socket.socket) -> None:
         with here.process.database.transaction() as session:
-            assert repository.cancel(session, here.job(job_id).tenant_id, job_id) is not None
+            assert service.cancel(session, here.job(job_id).tenant_id, job_id) is not None
         channel.sendall(reply(PICTURE))
 
     site.answers["/slow"] = cancel_meanwhile

@@ -26,7 +26,7 @@ LIFE = {
     "gone": 'state = "retired"\nsince = 2026-05-12\nsuccessor = "here"',
     "shut": 'state = "no_api"\nnote = "Shut works in a browser only."',
 }
-WARNING = f"going is to be switched off on {SOON}. In its place there is here."
+WARNING = f"going will be switched off on {SOON}. Its successor is here."
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def api(here: Bench) -> Iterator[TestClient]:
     """The API over the worker's stores and catalog."""
     new = make_key()
     with here.process.database.transaction() as session:
-        key_repository.create(session, DEFAULT_TENANT, new, "test", Scope, None, None)
+        key_repository.insert(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     with TestClient(create_app(here.process.settings), headers={"Authorization": f"Bearer {new.text}"}) as client:
         yield client
 
@@ -65,7 +65,7 @@ def test_who_names_a_source_that_is_gone_hears_why_it_was_not_tested(here: Bench
     told = {source["source"]: (source["state"], source["reason"], source["warning"]) for source in job["sources"]}
     assert told == {
         "going": ("done", None, WARNING),
-        "gone": ("retired", "gone was switched off on 2026-05-12. In its place there is here.", None),
+        "gone": ("retired", "gone was switched off on 2026-05-12. Its successor is here.", None),
         "here": ("done", None, None),
         "shut": ("no_api", "Shut works in a browser only.", None),
     }

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text, update
 
-from app.db.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.jobs import repository
+from app.db.models import DEFAULT_TENANT, Clearing, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.jobs import personal_data, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
 from app.webhooks.events import EventType
@@ -74,7 +74,9 @@ def run_silently(here: Bench) -> None:
 def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", events: tuple[str, ...] = NAMES) -> Any:
     """An endpoint of the default tenant, whose secret the receiver knows; its id."""
     with here.process.database.transaction() as session:
-        row = endpoints.create(session, DEFAULT_TENANT, receiver.url(path), [EventType(name) for name in events], None)
+        row = endpoints.insert_endpoint(
+            session, DEFAULT_TENANT, receiver.url(path), [EventType(name) for name in events], None
+        )
     receiver.secrets[path] = row.secrets[0]["secret"]
     return row.id
 
@@ -82,7 +84,7 @@ def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", event
 def own_url(here: Bench, receiver: Receiver, path: str = "/own") -> str:
     """An address for a job's `webhook_url`; the receiver knows the tenant's default secret."""
     with here.process.database.transaction() as session:
-        receiver.secrets[path] = endpoints.default_secret(session, DEFAULT_TENANT)
+        receiver.secrets[path] = endpoints.get_or_create_default_secret(session, DEFAULT_TENANT)
     return receiver.url(path)
 
 
@@ -103,7 +105,7 @@ def ping(here: Bench, endpoint_id: Any, times: int = 1) -> None:
     with here.process.database.transaction() as session:
         endpoint = session.get_one(WebhookEndpoint, endpoint_id)
         for _ in range(times):
-            deliveries.ping(session, endpoint, endpoint.created_at)
+            deliveries.insert_ping(session, endpoint, endpoint.created_at)
 
 
 def test_a_job_is_told_from_its_start_to_its_end(bench: Make, hire: Callable[..., Couriers]) -> None:
@@ -173,8 +175,8 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
         here.sweep()
     else:
         with here.process.database.transaction() as session:
-            assert repository.cancel(session, DEFAULT_TENANT, job_id) is not None
-            assert repository.cancel(session, DEFAULT_TENANT, job_id) is None
+            assert service.cancel(session, DEFAULT_TENANT, job_id) is not None
+            assert service.cancel(session, DEFAULT_TENANT, job_id) is None
     last = rows(here)[-1]
     wanted = EventType.CANCELED if end == "canceled" else EventType.FAILED
     assert (last.type, last.job_id) == (wanted, job_id)
@@ -200,13 +202,13 @@ def test_the_start_is_told_once_and_before_the_end(bench: Make) -> None:
     step = here.broker.steps[0]
     for _ in range(2):
         with here.process.database.transaction() as session:
-            assert deliveries.started(session, job_id) is False  # still queued
+            assert deliveries.insert_started(session, job_id) is False  # still queued
     here.deliver(step)
     with here.process.database.transaction() as session:
-        assert deliveries.started(session, job_id) is False
+        assert deliveries.insert_started(session, job_id) is False
     run_silently(here)
     with here.process.database.transaction() as session:
-        assert deliveries.started(session, job_id) is False
+        assert deliveries.insert_started(session, job_id) is False
     assert [row.type for row in rows(here)].count(EventType.STARTED) == 1
 
 
@@ -460,11 +462,11 @@ def test_two_processes_claim_different_deliveries(bench: Make, clock: Clock) -> 
         ping(here, add_endpoint(here, receiver), times=60)
     given: dict[str, Any] = {"most": 10, "at_once": 10, "under_way": {}, "paused": ()}
     with here.process.database.transaction() as one, here.process.database.transaction() as other:
-        first = deliveries.claim(one, clock(), 30 * SECOND, **given)
-        second = deliveries.claim(other, clock(), 30 * SECOND, **given)
+        first = deliveries.claim_due(one, clock(), 30 * SECOND, **given)
+        second = deliveries.claim_due(other, clock(), 30 * SECOND, **given)
     assert len({each.id for each in (*first, *second)}) == 20
     with here.process.database.transaction() as session:
-        third = deliveries.claim(session, clock(), 30 * SECOND, **given)
+        third = deliveries.claim_due(session, clock(), 30 * SECOND, **given)
     assert not {each.id for each in third} & {each.id for each in (*first, *second)}
 
 
@@ -474,13 +476,13 @@ def test_what_comes_back_late_changes_nothing(bench: Make, hire: Callable[..., C
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver))
         with here.process.database.transaction() as session:
-            (late,) = deliveries.claim(session, clock(), 30 * SECOND, most=1, at_once=1, under_way={}, paused=())
+            (late,) = deliveries.claim_due(session, clock(), 30 * SECOND, most=1, at_once=1, under_way={}, paused=())
         clock.forward(31 * SECOND)
         settle(hire(here))
         attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
         with here.process.database.transaction() as session:
             again = deliveries.Decision(DeliveryState.PENDING, clock())
-            assert not deliveries.record(session, late, attempt, again)
+            assert not deliveries.record_attempt(session, late, attempt, again)
     assert states(here) == {"delivered": 1}
 
 
@@ -582,12 +584,12 @@ def test_couriers_that_were_dismissed_take_nothing(bench: Make, hire: Callable[.
     assert states(here) == {"delivered": 1}
 
 
-def test_what_is_erased_is_not_told(bench: Make) -> None:
+def test_what_is_deleted_is_not_told(bench: Make) -> None:
     """Payloads repeat what a job says, so they go with it."""
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     other = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
     with here.process.database.transaction() as session:
-        deliveries.forget(session, job_id)
+        personal_data.clear(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}

@@ -11,7 +11,8 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, JobStatus, Stage
-from app.jobs import repository, source_repository
+from app.jobs import repository, service, source_repository
+from app.jobs.service import EndedSources
 from app.jobs.source_repository import SourceOutcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_leaf
@@ -60,7 +61,7 @@ def test_what_is_fresh_or_held_is_left_alone(bench: Make) -> None:
     assert not here.broker.steps
     with here.process.database.transaction() as session:
         session.execute(update(Job).values(requeued_at=Job.created_at - timedelta(hours=1)))
-        assert repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+        assert repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
     here.sweep()
     assert not here.broker.steps
 
@@ -88,10 +89,10 @@ def test_a_late_result_of_an_older_attempt_is_fenced_off(bench: Make) -> None:
     job_id = here.submit()
     database = here.process.database
     with database.transaction() as session:
-        old = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        old = repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     here.pass_time(60)
     with database.transaction() as session:
-        new = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        new = repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     assert old is not None
     assert new is not None
     with database.transaction() as session:
@@ -107,7 +108,7 @@ def test_a_claim_is_given_once(bench: Make) -> None:
 
     def claim(_: int) -> bool:
         with here.process.database.transaction() as session:
-            return repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
+            return repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS) is not None
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(claim, range(8))) == 1
@@ -134,14 +135,14 @@ def test_a_stage_that_always_crashes_fails_the_job(bench: Make) -> None:
     job_id = here.submit()
     for attempt in range(3):
         with here.process.database.transaction() as session:
-            assert repository.claim(session, job_id, Stage.SCREENING, LEASE, 3) is not None, attempt
+            assert repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, 3) is not None, attempt
         here.pass_time(60)
         here.sweep()
     document = here.document(job_id)
     assert document.status is JobStatus.FAILED
     assert document.error is not None
     assert document.error["type"] == "/problems/step-crashed"
-    snapshot = here.process.snapshots.read(here.job(job_id).tenant_id, job_id)
+    snapshot = here.process.snapshots.get(here.job(job_id).tenant_id, job_id)
     assert snapshot == document.model_dump_json().encode()
 
 
@@ -153,7 +154,7 @@ def test_a_source_that_always_crashes_ends_as_error(bench: Make) -> None:
     here.broker.steps = type(here.broker.steps)(step for step in here.broker.steps if step.arguments[1] != "local.b")
     for _ in range(2):
         with here.process.database.transaction() as session:
-            assert source_repository.claim(session, job_id, "local.b", LEASE, 2)
+            assert source_repository.claim_in_queue(session, job_id, "local.b", LEASE, 2)
         here.pass_time(15)
     here.run()
     here.sweep()
@@ -171,14 +172,14 @@ def test_a_hanging_source_is_timed_out_and_its_late_generated_image_ignored(benc
     job_id = here.submit()
     here.run(until=is_leaf)
     with here.process.database.transaction() as session:
-        (hung,) = source_repository.claim(session, job_id, "local.b", LEASE, ATTEMPTS)
+        (hung,) = source_repository.claim_in_queue(session, job_id, "local.b", LEASE, ATTEMPTS)
     here.run()
     here.pass_time(25)
     with here.process.leases.hold(hung.row, timedelta(seconds=20)):
         here.process.leases.renew()
         here.sweep()
     with here.process.database.transaction() as session:
-        assert source_repository.finish(session, job_id, [SourceOutcome(hung.row, SourceState.DONE)]) == (set(), None)
+        assert service.end_sources(session, job_id, [SourceOutcome(hung.row, SourceState.DONE)]) == EndedSources()
     here.run()
     assert here.sources(job_id)["b"].state == SourceState.TIMEOUT
     assert here.job(job_id).status == JobStatus.SUCCEEDED
@@ -246,7 +247,7 @@ def test_a_held_lease_is_renewed(bench: Make) -> None:
     here = bench(THREE)
     job_id = here.submit()
     with here.process.database.transaction() as session:
-        job = repository.claim(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
+        job = repository.claim_stage(session, job_id, Stage.SCREENING, LEASE, ATTEMPTS)
     assert job is not None
     first = here.job(job_id).lease_until
     with here.process.leases.hold(job, timedelta(minutes=1)):
@@ -296,5 +297,5 @@ def test_source_rows_are_ended_once(bench: Make) -> None:
     job_id = here.submit()
     here.run()
     with here.process.database.transaction() as session:
-        assert not source_repository.claim(session, job_id, "local.a", LEASE, ATTEMPTS)
+        assert not source_repository.claim_in_queue(session, job_id, "local.a", LEASE, ATTEMPTS)
         assert session.get_one(JobSource, (job_id, "a")).state == SourceState.DONE

@@ -287,7 +287,7 @@ def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> Non
     told.here.sweep()
     settings = told.here.process.settings.job
     with told.here.process.database.statement() as session:
-        assert source_repository.claim(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
+        assert source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     told.run()
     assert told.states(job_id)["b"] == SourceState.RUNNING
     told.here.pass_time(60)
@@ -306,7 +306,9 @@ def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Stor
     assert told.bring(job_id, "b", generated("b", 1)) == 200
     told.here.broker.steps.clear()
     with told.here.process.database.statement() as session:  # by a worker that dies over it
-        assert source_repository.claim(session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1)
+        assert source_repository.claim_in_queue(
+            session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1
+        )
     told.here.pass_time(60)
     told.here.sweep()
     told.run()
@@ -350,7 +352,7 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
 
 
 def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
-    """What was brought before stays with the job until it is erased, and its message finds nothing to do."""
+    """What was brought before stays with the job until it is deleted, and its message finds nothing to do."""
     told = story()
     job_id = told.submit(await_references="b,c")
     told.run()
@@ -376,7 +378,7 @@ def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Call
     assert told.bring(first, "c", generated("c", 1)) == 200
     told.run()
     assert told.api.delete(f"/attribute/{first}").status_code == 204
-    shared = told.here.sources(second)["b"].generated_images[0]["blob"]
+    shared = told.here.sources(second)["b"].generated_images[0].blob
     assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
     with told.here.process.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))

@@ -95,7 +95,7 @@ def test_a_stage_is_handed_back_like_a_generated_image(bench: Callable[..., Benc
     job_id = here.submit()
     here.broker.steps.clear()
     with here.process.database.transaction() as session:
-        job = repository.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
+        job = repository.claim_stage(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
     assert job is not None
     with here.process.leases.hold(job, timedelta(minutes=1)):
         release_steps(here.process)

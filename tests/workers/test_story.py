@@ -44,8 +44,10 @@ def test_the_stages_give_what_the_method_gives(
 ) -> None:
     """The workers' stages, with blobs and rows in between, rank exactly as attribute() does in one go."""
     here = bench(THREE)
-    variant = {"distance": distance, "aggregate": aggregate}
-    job_id = here.submit((30, 160, 60), seed=7, variant=variant, external_scores=external_scores, images_per_source=3)
+    method_options = {"distance": distance, "aggregate": aggregate}
+    job_id = here.submit(
+        (30, 160, 60), seed=7, method_options=method_options, external_scores=external_scores, images_per_source=3
+    )
     here.run()
     document = here.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
@@ -85,7 +87,7 @@ def test_every_stage_is_timed_and_the_answer_is_polled_from_redis(bench: Make) -
     here.run()
     document = here.document(job_id)
     assert set(document.timings) == {stage.value for stage in Stage} - {Stage.FETCHING}
-    snapshot = here.process.snapshots.read(here.job(job_id).tenant_id, job_id)
+    snapshot = here.process.snapshots.get(here.job(job_id).tenant_id, job_id)
     assert snapshot == document.model_dump_json().encode()
 
 

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from tests.app.egress.site import Site, reply, serve
 
 from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
+from tests.app.egress.site import Site, reply, serve
 from workers.vendor_connections import VendorConnections
 
 

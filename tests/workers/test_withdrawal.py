@@ -1,4 +1,4 @@
-"""Jobs that are canceled, erased or have been kept for long enough, by whatever races with that."""
+"""Jobs that are canceled, deleted or have been kept for long enough, by whatever races with that."""
 
 import hashlib
 import os
@@ -16,9 +16,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert, select, text, update
 
 from app.api import create_app
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blobs import StoredBlob
 from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
+from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
 from workers.retain import retain
@@ -89,7 +90,7 @@ def test_a_job_is_canceled_after_the_time_its_caller_set(bench: Make) -> None:
         session.execute(update(Job).values(cancel_at=Job.cancel_at - timedelta(minutes=1)))
     here.sweep()
     assert (here.job(soon).status, here.job(late).status) == (JobStatus.CANCELED, JobStatus.QUEUED)
-    snapshot = here.process.snapshots.read(DEFAULT_TENANT, soon)
+    snapshot = here.process.snapshots.get(DEFAULT_TENANT, soon)
     assert snapshot == here.document(soon).model_dump_json().encode()
 
 
@@ -104,10 +105,10 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     class Late(type(here.process.blobs)):
         """A store during whose writing the job is canceled."""
 
-        def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> blobs.StoredBlob:
+        def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
             blob = put(self, tenant_id, data, media_type)
             with here.process.database.transaction() as session:
-                repository.cancel(session, DEFAULT_TENANT, job_id)
+                service.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
     object.__setattr__(here.process, "blobs", Late(here.process.settings.blobs.url))
@@ -116,7 +117,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     assert stored(here) == before
 
 
-def test_an_erased_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[[Bench], TestClient]) -> None:
+def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[[Bench], TestClient]) -> None:
     """Bytes, texts and snapshot go; its own tenant is told that it is gone, and the log says who did it."""
     here = bench(THREE)
     client = api(here)
@@ -126,7 +127,7 @@ def test_an_erased_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     gone = client.get(f"/attribute/{job_id}")
-    assert (gone.status_code, gone.json()["type"]) == (410, "/problems/erased")
+    assert (gone.status_code, gone.json()["type"]) == (410, "/problems/deleted")
     assert client.post(f"/attribute/{job_id}/cancel").status_code == 410
     assert stored(here) == []
     with here.process.database.transaction() as session:
@@ -134,14 +135,14 @@ def test_an_erased_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[
         assert "secret" not in row
         assert "case 7" not in row
         assert session.scalars(select(BlobReference)).all() == []
-        assert None not in session.scalars(select(Blob.gone_at)).all()
+        assert None not in session.scalars(select(Blob.deleted_at)).all()
         assert session.scalars(select(AuditEntry.action).where(AuditEntry.subject == str(job_id))).all() == [
-            "job.erased"
+            "job.deleted"
         ]
     assert not here.sources(job_id)
 
 
-def test_an_unknown_job_is_not_erased(bench: Make, api: Callable[[Bench], TestClient]) -> None:
+def test_an_unknown_job_is_not_deleted(bench: Make, api: Callable[[Bench], TestClient]) -> None:
     """Nor canceled."""
     client = api(bench(THREE))
     assert client.delete(f"/attribute/{uuid.uuid4()}").status_code == 404
@@ -161,7 +162,7 @@ def test_the_same_image_in_another_job_keeps_its_pixels(bench: Make, api: Callab
     copy = here.process.blobs.put(OTHER, data, "image/png")
     with here.process.database.transaction() as session:
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": second})
-        blobs.refer(session, second, {"original": copy})
+        blob_repository.insert_references(session, second, {"original": copy})
     third = here.submit()
     assert client.delete(f"/attribute/{first}").status_code == 204
     assert here.process.blobs.get(DEFAULT_TENANT, theirs) == data
@@ -181,13 +182,13 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
     def use(job_id: uuid.UUID) -> bool:
         blob = process.blobs.put(DEFAULT_TENANT, data, "image/png")
         with process.database.transaction(durable=False) as session:
-            lost = blobs.refer(session, job_id, {"source/0": blob})
+            lost = blob_repository.insert_references(session, job_id, {"source/0": blob})
         process.blobs.put_all(lost)
         return process.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:
         with process.database.transaction(durable=False) as session:
-            process.blobs.delete_all(blobs.forget(session, job_id, except_for=["query"]))
+            process.blobs.delete_all(blob_repository.delete_references(session, job_id, except_for=["query"]))
         return True
 
     with ThreadPoolExecutor(8) as threads:
@@ -236,7 +237,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
             if turn % 2:
                 assert deleted == 204
                 assert canceled in (200, 410)
-                assert job.erased_at is not None
+                assert job.deleted_at is not None
                 assert job.result is None
                 assert answer.status_code == 410
             else:
@@ -250,7 +251,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
     assert len(stored(here)) == len(used)
 
 
-def test_a_late_end_does_not_bring_an_erased_answer_back(bench: Make, api: Callable[[Bench], TestClient]) -> None:
+def test_a_late_end_does_not_bring_an_deleted_answer_back(bench: Make, api: Callable[[Bench], TestClient]) -> None:
     """The worker's document comes after the tombstone and is not taken."""
     here = bench(THREE)
     client = api(here)
@@ -258,8 +259,8 @@ def test_a_late_end_does_not_bring_an_erased_answer_back(bench: Make, api: Calla
     here.run()
     document = here.document(job_id)
     assert client.delete(f"/attribute/{job_id}").status_code == 204
-    here.process.snapshots.end(DEFAULT_TENANT, document)
-    here.process.snapshots.fill(DEFAULT_TENANT, document)
+    here.process.snapshots.store_ended(DEFAULT_TENANT, document)
+    here.process.snapshots.insert_if_absent(DEFAULT_TENANT, document)
     assert client.get(f"/attribute/{job_id}").status_code == 410
 
 
@@ -275,7 +276,7 @@ def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None
         session.execute(aged)
     kept = here.job(fresh).query_blob
     retain(here.process)
-    assert here.job(job_id).images_erased_at is not None
+    assert here.job(job_id).images_deleted_at is not None
     assert here.job(fresh).query_blob == kept is not None
     with here.process.database.transaction() as session:
         roles = session.scalars(select(BlobReference.role).where(BlobReference.job_id == job_id)).all()
@@ -292,8 +293,8 @@ def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None
     with here.process.database.transaction() as session:
         session.execute(update(Tenant).values(retain_results=timedelta(minutes=1)))
     retain(here.process)
-    assert here.job(job_id).erased_at is not None
-    assert here.job(fresh).erased_at is None
+    assert here.job(job_id).deleted_at is not None
+    assert here.job(fresh).deleted_at is None
     assert here.job(fresh).caption is not None
 
 
@@ -313,13 +314,13 @@ def test_bytes_that_no_row_knows_are_deleted(bench: Make) -> None:
     assert here.process.blobs.exists(DEFAULT_TENANT, used)
 
 
-def test_a_claimed_stage_of_an_erased_job_is_fenced_off(bench: Make, api: Callable[[Bench], TestClient]) -> None:
+def test_a_claimed_stage_of_an_deleted_job_is_fenced_off(bench: Make, api: Callable[[Bench], TestClient]) -> None:
     """A worker in the middle of a stage writes nothing into the tombstone."""
     here = bench(THREE)
     client = api(here)
     job_id = here.submit()
     with here.process.database.transaction() as session:
-        claimed = repository.claim(session, job_id, Stage.SCREENING, timedelta(seconds=10), 3)
+        claimed = repository.claim_stage(session, job_id, Stage.SCREENING, timedelta(seconds=10), 3)
     assert claimed is not None
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     with here.process.database.transaction() as session:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.db.database import Database
-from app.errors import Screened
+from app.errors import ScreeningRefused
 from app.settings import Settings
 from workers.screening.hash_lists import HashLists
 from workers.screening.hooks import Hit, Hook, QueryImage, ScreenedCaption, load_hooks
@@ -31,12 +31,12 @@ class Screening:
         return "/".join(states) if len(states) == len(self._hooks) else None
 
     def check_image(self, query: QueryImage) -> None:
-        """Raises Screened at the first hook that says no."""
+        """Raises ScreeningRefused at the first hook that says no."""
         for hook in self._hooks:
             _stop_at(hook.check_image(query))
 
     def check_caption(self, caption: ScreenedCaption) -> None:
-        """Raises Screened at the first hook that says no."""
+        """Raises ScreeningRefused at the first hook that says no."""
         for hook in self._hooks:
             _stop_at(hook.check_caption(caption))
 
@@ -59,4 +59,4 @@ def build_screening(settings: Settings, database: Database) -> Screening:
 def _stop_at(hit: Hit | None) -> None:
     if hit is not None:
         log.warning("screened", kind=hit.kind, name=hit.name)
-        raise Screened(hit.sentence, screening={"kind": hit.kind, "name": hit.name})
+        raise ScreeningRefused(hit.sentence, screening={"kind": hit.kind, "name": hit.name})

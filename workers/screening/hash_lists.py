@@ -1,7 +1,6 @@
 """Compares the query image with perceptual hashes (PDQ) of images that are not to be generated after.
 
-Davis and Rosen, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019. The image's eight
-rotations and reflections are compared, so that a list holds each image once.
+The image's eight rotations and reflections are compared, so that a list holds each image once.
 """
 
 import uuid
@@ -17,10 +16,10 @@ from PIL.Image import Image
 
 from app.db.database import Database
 from app.db.models import HashList
-from app.errors import StepFailed
 from app.screening.hash_csv import MIN_QUALITY
-from app.screening.repository import LISTS_STATE, hashes_of, lists_for, state_of
+from app.screening.repository import LISTS_FINGERPRINT, get_fingerprint, list_hash_lists_applying_to, list_hashes
 from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
+from workers.screening.pdq import dihedral_hashes
 
 _TENANTS = 1_000
 # Kept in memory over all lists, 32 bytes each.
@@ -36,7 +35,7 @@ Hashes = NDArray[np.uint64]
 class _Loaded:
     """A list's hashes as they were at a change."""
 
-    changed_at: datetime
+    updated_at: datetime
     hashes: Hashes
 
     def __len__(self) -> int:
@@ -73,13 +72,15 @@ class HashLists:
 
     def _load_lists(self, tenant_id: uuid.UUID) -> tuple[str, Sequence[HashList]]:
         with self._database.statement() as session:
-            return state_of(session, LISTS_STATE, tenant_id), lists_for(session, tenant_id)
+            return get_fingerprint(session, LISTS_FINGERPRINT, tenant_id), list_hash_lists_applying_to(
+                session, tenant_id
+            )
 
     def _hashes(self, of: HashList) -> Hashes:
         with self._loading:
             loaded = self._loaded.get(of.id)
-            if loaded is None or loaded.changed_at != of.changed_at:
-                loaded = _Loaded(of.changed_at, self._load_hashes(of.id))
+            if loaded is None or loaded.updated_at != of.updated_at:
+                loaded = _Loaded(of.updated_at, self._load_hashes(of.id))
                 if len(loaded) <= _HASHES:
                     self._loaded[of.id] = loaded
             return loaded.hashes
@@ -87,28 +88,17 @@ class HashLists:
     def _load_hashes(self, list_id: uuid.UUID) -> Hashes:
         packed = bytearray()
         with self._database.transaction(durable=False) as session:
-            for each in hashes_of(session, list_id):
+            for each in list_hashes(session, list_id):
                 packed += each
         return np.ascontiguousarray(np.frombuffer(packed, np.uint64).reshape(-1, 4).T)
 
 
 def hash_variants(image: Image) -> Hashes:
-    """The PDQ hashes of an RGB image, rotated and reflected: (4, 8), or (4, 0) where it has too few features for one.
-
-    Raises StepFailed where the library is not installed: lists that cannot be applied let nothing pass.
-    """
-    try:
-        import pdqhash
-    except ImportError as error:
-        raise StepFailed(
-            "There are hash lists, but this installation cannot compare images with them;"
-            " its operator has to install pdqhash, which is in the extra `screening`."
-        ) from error
-    bits, quality = pdqhash.compute_dihedral(np.asarray(image))
+    """The PDQ hashes of an RGB image, rotated and reflected: (4, 8), or (4, 0) where it has too few features."""
+    hashes, quality = dihedral_hashes(image)
     if quality < MIN_QUALITY:
         return np.empty((4, 0), np.uint64)
-    packed = np.packbits(np.asarray(bits, np.uint8), axis=1)  # (8, 32)
-    return np.ascontiguousarray(packed.view(np.uint64).T)
+    return np.ascontiguousarray(hashes.view(np.uint64).T)
 
 
 def matches(variants: Hashes, hashes: Hashes, max_distance: int) -> bool:

@@ -10,7 +10,7 @@ from app.db.database import Database
 from app.db.models import TextRule
 from app.errors import InvalidRequest, StepFailed
 from app.screening.patterns import Judge, compile_rule
-from app.screening.repository import RULES_STATE, rules_for, state_of
+from app.screening.repository import RULES_FINGERPRINT, get_fingerprint, list_rules_applying_to
 from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _TENANTS = 1_000
@@ -42,7 +42,10 @@ class TextRules:
 
     def _load(self, tenant_id: uuid.UUID) -> tuple[str, Rules]:
         with self._database.statement() as session:
-            state, rules = state_of(session, RULES_STATE, tenant_id), rules_for(session, tenant_id)
+            state, rules = (
+                get_fingerprint(session, RULES_FINGERPRINT, tenant_id),
+                list_rules_applying_to(session, tenant_id),
+            )
         return state, tuple((rule.name, _compiled(rule)) for rule in rules)
 
 

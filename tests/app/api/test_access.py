@@ -86,7 +86,7 @@ def make(database: Database) -> Callable[..., str]:
     def made(tenant_id: uuid.UUID = DEFAULT_TENANT, scopes: Any = Scope, **changed: Any) -> str:
         new = make_key()
         with database.transaction() as session:
-            row = key_repository.create(session, tenant_id, new, "made", scopes, None, None)
+            row = key_repository.insert(session, tenant_id, new, "made", scopes, None, None)
             for name, value in changed.items():
                 setattr(row, name, value)
         return new.text
@@ -174,8 +174,8 @@ def test_polling_decides_as_the_dependencies_do(
 ):
     """The plain route and the ordinary one have the same response: keys, scopes, tenants, conditions, preferences."""
     stranger = make(tenant(database, "stranger"))
-    erased = client.post("/attribute", files={"image": encoded()}).json()["id"]
-    assert client.delete(f"/attribute/{erased}").status_code == 204
+    deleted = client.post("/attribute", files={"image": encoded()}).json()["id"]
+    assert client.delete(f"/attribute/{deleted}").status_code == 204
     job = owned["{job_id}"]
     etag = client.get(f"/attribute/{job}").headers["etag"]
     cases: dict[str, tuple[int, str, dict[str, str]]] = {
@@ -186,7 +186,7 @@ def test_polling_decides_as_the_dependencies_do(
         "another tenant": (404, job, {"Authorization": f"Bearer {stranger}"}),
         "unknown id": (404, str(uuid.uuid4()), {}),
         "no UUID": (404, "42", {}),
-        "erased": (410, erased, {}),
+        "deleted": (410, deleted, {}),
         "not modified": (304, job, {"If-None-Match": etag}),
         "waiting": (200, job, {"Prefer": "wait=1"}),
         "waiting for a change": (304, job, {"Prefer": "wait=1", "If-None-Match": etag}),

@@ -144,13 +144,13 @@ def test_silence_is_filled_with_comments(serve: Callable[..., Served], database:
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
 
 
-def test_an_erased_job_ends_the_stream(serve: Callable[..., Served], database: Database):
-    """With the event `erased`; a reconnecting client gets 410."""
+def test_a_deleted_job_ends_the_stream(serve: Callable[..., Served], database: Database):
+    """With the event `deleted`; a reconnecting client gets 410."""
     served, job_id = serve(long_polling=FAST), accept(database)
     threading.Timer(0.5, served.client.delete, (f"/attribute/{job_id}",)).start()
     found = follow(served, job_id)
-    assert found[-1]["event"] == "erased"
-    assert json.loads(found[-1]["data"])["type"] == "/problems/erased"
+    assert found[-1]["event"] == "deleted"
+    assert json.loads(found[-1]["data"])["type"] == "/problems/deleted"
     assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
 
 

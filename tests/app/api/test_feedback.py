@@ -21,10 +21,10 @@ def test_the_latest_feedback_counts(client: TestClient, database: Database):
     url = f"/attribute/{job_id}/feedback"
     assert client.get(url).status_code == 404
     first = client.post(url, json={"source": " ant ", "note": "The author said so.\nIn an email."})
-    assert (first.status_code, first.json()["source"], first.json()["known"]) == (200, "ant", True)
+    assert (first.status_code, first.json()["source"], first.json()["in_catalog"]) == (200, "ant", True)
     assert client.get(url).json() == first.json()
     again = client.post(url, json={"source": "a photograph"})
-    assert (again.json()["source"], again.json()["known"], again.json()["note"]) == ("a photograph", False, None)
+    assert (again.json()["source"], again.json()["in_catalog"], again.json()["note"]) == ("a photograph", False, None)
     assert again.json()["created_at"] > first.json()["created_at"]
     assert client.get(url).json() == again.json()
     assert client.get(f"/attribute/{job_id}").content == before
@@ -59,7 +59,7 @@ def test_a_body_that_is_too_long_is_refused(client: TestClient, database: Databa
 
 
 def test_feedback_is_deleted_with_its_job(client: TestClient, database: Database):
-    """An erased job and an unknown one accept none and have none."""
+    """A deleted job and an unknown one accept none and have none."""
     job_id = accept(database)
     client.post(f"/attribute/{job_id}/feedback", json={"source": "ant", "note": "private"})
     client.delete(f"/attribute/{job_id}")
@@ -87,5 +87,5 @@ def test_the_command_line_exports_feedback(
     assert main(["feedback", "export"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     exported = json.loads(line)
-    assert (exported["job"], exported["source"], exported["known"]) == (str(answered), "ant", True)
+    assert (exported["job"], exported["source"], exported["in_catalog"]) == (str(answered), "ant", True)
     assert exported["result"]["verdict"]["kind"] == "inconclusive"

@@ -20,8 +20,8 @@ from app.access.key_format import make_key
 from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
-from app.jobs import deletion, idempotency, retention
-from app.jobs.insertion import accept
+from app.jobs import deletion, idempotency
+from app.jobs.acceptance import accept
 from tests.app.api.conftest import Served
 from tests.app.images import encoded, noise
 
@@ -114,7 +114,7 @@ def test_tenants_have_separate_keys(client: TestClient, database: Database):
     with database.transaction() as session:
         session.add(Tenant(id=other, name="other"))
         session.flush()
-        key_repository.create(session, other, new, "test", Scope, None, None)
+        key_repository.insert(session, other, new, "test", Scope, None, None)
     mine = post(client)
     theirs = post(client, image=OTHER, headers=KEY | {"Authorization": f"Bearer {new.text}"})
     assert mine.status_code == theirs.status_code == 202
@@ -159,7 +159,7 @@ def hold(database: Database, **values: Any) -> None:
 def test_a_second_request_during_the_first_is_a_409(client: TestClient, database: Database):
     """And another request gets 409 at once."""
     post(client)
-    hold(database, held_until=func.now() + timedelta(seconds=30))
+    hold(database, lease_until=func.now() + timedelta(seconds=30))
     busy = post(client)
     assert (busy.status_code, busy.json()["type"]) == (409, "/problems/idempotency-key-in-use")
     assert busy.headers["retry-after"] == "1"
@@ -170,7 +170,7 @@ def test_a_second_request_during_the_first_is_a_409(client: TestClient, database
 def test_the_key_of_a_dead_process_is_released(client: TestClient, database: Database):
     """After its lease the same request is processed again, once."""
     post(client)
-    hold(database, held_until=func.now() - timedelta(seconds=1))
+    hold(database, lease_until=func.now() - timedelta(seconds=1))
     assert post(client, image=OTHER).status_code == 422
     again = post(client)
     assert (again.status_code, "idempotency-replayed" in again.headers) == (202, False)
@@ -245,9 +245,9 @@ def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
     assert other.status_code == 202
     assert other.json()["id"] != first.json()["id"]
     with database.transaction() as session:
-        assert idempotency.remove_expired(session) == 0
+        assert idempotency.delete_expired(session) == 0
         session.execute(text("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'"))
-        assert idempotency.remove_expired(session) == 1
+        assert idempotency.delete_expired(session) == 1
     assert count(database, IdempotencyKey) == 0
 
 
@@ -265,8 +265,8 @@ def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, databa
     with database.transaction() as session:
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
         session.execute(text(f"UPDATE jobs SET {ended}"))
-        assert len(retention.forget_captions(session, timedelta(days=1))) == 1
-    client.app_state["snapshots"].drop(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
+        assert len(deletion.delete_expired_captions(session, timedelta(days=1))) == 1
+    client.app_state["snapshots"].delete(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
     again = post(client, prompt="a secret goat")
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert (again.json()["status"], again.json()["prompt"]) == ("succeeded", None)
@@ -275,13 +275,13 @@ def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, databa
         assert "goat" not in json.dumps(session.scalars(select(IdempotencyKey.body)).all())
 
 
-def test_a_late_retry_does_not_recreate_an_erased_job(client: TestClient, database: Database, settings: Any):
+def test_a_late_retry_does_not_recreate_a_deleted_job(client: TestClient, database: Database, settings: Any):
     """The replay is a 410."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]
-    assert deletion.erase(
+    assert deletion.delete_job(
         database, Blobs(settings.blobs.url), snapshots, DEFAULT_TENANT, uuid.UUID(first.json()["id"]), "test"
     )
     again = post(client, prompt="a secret goat")
-    assert (again.status_code, again.json()["type"]) == (410, "/problems/erased")
+    assert (again.status_code, again.json()["type"]) == (410, "/problems/deleted")
     assert count(database) == 1

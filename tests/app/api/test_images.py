@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text
 
-from app.db.blobs import Blobs, refer
+from app.db.blob_repository import insert_references
+from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, AuditEntry
 from app.settings import Settings
@@ -26,7 +27,7 @@ def generated_image(client: TestClient, database: Database, settings: Settings) 
     query = blobs.put(DEFAULT_TENANT, encode_bmp(noise(300, 200)), "image/bmp")
     stored = blobs.put(DEFAULT_TENANT, encoded(noise(64, 64)), "image/png")
     with database.transaction() as session:
-        refer(session, job_id, {"query": query, "ant/0": stored})
+        insert_references(session, job_id, {"query": query, "ant/0": stored})
         session.execute(
             text("UPDATE jobs SET query_blob = :query WHERE id = :id"), {"id": job_id, "query": query.sha256}
         )
@@ -99,23 +100,23 @@ def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Data
     assert client.get(f"/attribute/{uuid.uuid4()}/images/query").status_code == 404
 
 
-def test_erased_images_are_a_410(client: TestClient, database: Database, generated_image: str):
-    """410 after retention, when the job has no links any more, and 410 after the job itself was erased."""
+def test_deleted_images_are_a_410(client: TestClient, database: Database, generated_image: str):
+    """410 after retention, when the job has no links any more, and 410 after the job itself was deleted."""
     location = generated_image.partition("/images")[0]
     with database.transaction() as session:
         session.execute(text("DELETE FROM blob_references"))
-        session.execute(text("UPDATE jobs SET images_erased_at = now()"))
+        session.execute(text("UPDATE jobs SET images_deleted_at = now()"))
     client.app_state["snapshots"]._redis.flushall()
     job = client.get(location).json()
     assert (job["query_image"], {link for each in job["sources"] for link in each["generated_images"]}) == (None, set())
     assert client.get(generated_image).status_code == 410
     client.delete(location)
     for link in (generated_image, f"{location}/images/query", location):
-        assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/erased")
+        assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/deleted")
 
 
-def test_images_erased_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
-    """The row exists, the file does not: erasing deletes it first."""
+def test_images_deleted_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
+    """The row exists, the file does not: deleting deletes it first."""
     for file in (tmp_path / "blobs").rglob("*"):
         if file.is_file():
             file.unlink()

@@ -83,7 +83,7 @@ def test_the_limit_of_open_jobs_applies_before_the_upload(start: Callable[..., T
     """Once the open jobs have been counted, not even a form is asked for."""
     client = start(access={"concurrent_jobs": 1})
     assert client.post("/attribute", files=IMAGE).status_code == 202
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     refused = client.post("/attribute", content=b"not a form")
     assert (refused.status_code, refused.json()["violated-policies"]) == (429, ["jobs"])
 
@@ -96,7 +96,7 @@ def test_long_queues_refuse_new_jobs(start: Callable[..., TestClient], database:
     if too_long == "old":
         with database.transaction() as session:
             session.execute(update(Job).values(created_at=func.now() - text("interval '6 minutes'")))
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     refused = client.post("/attribute", content=b"not a form")
     assert refused.status_code == 503
     assert (refused.json()["type"], refused.json()["violated-policies"]) == (CAPACITY, ["queue"])
@@ -104,7 +104,7 @@ def test_long_queues_refuse_new_jobs(start: Callable[..., TestClient], database:
     assert '"queue";r=0;t=5' in refused.headers["ratelimit"]
     assert client.get(location).status_code == 200
     assert client.post(location + "/cancel").status_code == 200
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     assert client.post("/attribute", files=IMAGE).status_code == 202
 
 

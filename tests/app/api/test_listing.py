@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, JobStatus, Tenant
-from app.jobs.listing import ListingFilter, Position, page
+from app.jobs.listing import ListingFilter, Position, list_for_tenant
 from tests.app.worker import accept, end, move
 
 
@@ -97,15 +97,15 @@ def test_filters_choose_among_the_jobs(client: TestClient, database: Database):
     ]
 
 
-def test_erased_jobs_and_other_tenants_are_not_listed(client: TestClient, database: Database):
+def test_deleted_jobs_and_other_tenants_are_not_listed(client: TestClient, database: Database):
     """A tombstone is answered to who knows its id; a list is of what there is."""
-    kept, erased = accept(database), accept(database)
+    kept, deleted = accept(database), accept(database)
     with database.transaction() as session:
         other = Tenant(name="other")
         session.add(other)
         session.flush()
     foreign = accept(database, other.id)
-    assert client.delete(f"/attribute/{erased}").status_code == 204
+    assert client.delete(f"/attribute/{deleted}").status_code == 204
     for filters in ({}, {"status": ["queued", "canceled"]}):
         assert ids(pages(client, **filters)) == [str(kept)]
     assert str(foreign) not in client.get("/attribute").text
@@ -175,7 +175,7 @@ def test_a_page_costs_the_same_however_long_the_list_is(
             statements.append((statement, parameters))
 
         event.listen(connection, "before_cursor_execute", keep)
-        page(session, DEFAULT_TENANT, wanted, start, 11)
+        list_for_tenant(session, DEFAULT_TENANT, wanted, start, 11)
         event.remove(connection, "before_cursor_execute", keep)
         ((statement, parameters),) = statements
         explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
@@ -183,10 +183,10 @@ def test_a_page_costs_the_same_however_long_the_list_is(
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 150, plan
 
 
-# A job a second; the oldest third is erased. Failed ones, and a caller's rare id, are among the oldest that are left.
+# A job a second; the oldest third is deleted. Failed ones, and a caller's rare id, are among the oldest that are left.
 _MANY = text(
     """
-    INSERT INTO jobs (tenant_id, status, stage, images_per_source, deadline_at, created_at, completed_at, erased_at,
+    INSERT INTO jobs (tenant_id, status, stage, images_per_source, deadline_at, created_at, completed_at, deleted_at,
                       external_id)
     SELECT :tenant, CASE WHEN n < 10020 THEN 'failed' ELSE 'succeeded' END, NULL, 1, now(),
            timestamptz '2026-01-01Z' + n * interval '1 second', now(), CASE WHEN n < 10000 THEN now() END,

@@ -16,7 +16,8 @@ from sqlalchemy import event
 
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, JobStatus, Stage
-from app.jobs.repository import find, sources_of
+from app.jobs.repository import get_by_id
+from app.jobs.source_repository import list_for_job
 from tests.app.images import encoded
 
 IMAGE = {"image": encoded()}
@@ -50,10 +51,10 @@ def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
     assert client.get(answer.headers["location"]).json() == answer.json()
     job_id = uuid.UUID(answer.json()["id"])
     with database.transaction() as session:
-        job = find(session, DEFAULT_TENANT, job_id)
+        job = get_by_id(session, DEFAULT_TENANT, job_id)
         assert job is not None
         assert (job.status, job.stage) == (JobStatus.QUEUED, Stage.SCREENING)
-        assert len(sources_of(session, job_id)) == 5
+        assert len(list_for_job(session, job_id)) == 5
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "silence"])
@@ -117,7 +118,7 @@ def test_an_ended_job_is_not_polled_again(client: TestClient, redis: Redis, data
     """Retry-After is gone once the status is an end, from Postgres and from Redis."""
     answer = client.post("/attribute", files=IMAGE)
     with database.transaction() as session:
-        job = find(session, DEFAULT_TENANT, uuid.UUID(answer.json()["id"]))
+        job = get_by_id(session, DEFAULT_TENANT, uuid.UUID(answer.json()["id"]))
         assert job is not None
         job.status, job.stage = JobStatus.CANCELED, None
     redis.flushall()

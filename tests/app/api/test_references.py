@@ -47,7 +47,7 @@ def nothing_is_kept(database: Database, folder: Path) -> bool:
     """Neither a job, nor a referenced blob, nor a file."""
     with database.transaction() as session:
         counted = [session.scalar(select(func.count()).select_from(table)) for table in (Job, BlobReference)]
-        counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))))
+        counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))))
     return counted == [0, 0, 0] and not [file for file in (folder / "blobs").rglob("*") if file.is_file()]
 
 
@@ -283,12 +283,12 @@ def test_uploading_the_same_again_changes_nothing(client: TestClient, waiting: s
     assert None not in messages
     assert redis.llen("references") == 0
     with database.transaction() as session:
-        kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None)))
+        kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None)))
     other = encoded(noise(seed=4))
     for files in ((ONE,), (TWO, ONE), (ONE, other)):
-        assert problem(upload(client, waiting, *files)) == (409, "references-differ")
+        assert problem(upload(client, waiting, *files)) == (409, "references-conflict")
     with database.transaction() as session:
-        assert session.scalar(select(func.count()).select_from(Blob).where(Blob.gone_at.is_(None))) == kept
+        assert session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))) == kept
     assert client.post(f"{waiting}/cancel").status_code == 200
     assert upload(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
 
@@ -297,12 +297,12 @@ def test_references_of_the_submission_can_be_uploaded_again(client: TestClient):
     """As if they had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
     assert upload(client, job, ONE).status_code == 200
-    assert problem(upload(client, job, TWO)) == (409, "references-differ")
+    assert problem(upload(client, job, TWO)) == (409, "references-conflict")
 
 
 def test_a_source_that_is_not_awaited_refuses_references(client: TestClient, waiting: str):
     """409 for one that is generated, 404 for one that the job does not have."""
-    assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-unawaited")
+    assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-not-expected")
     for name in ("gnu", "a%00b"):
         assert problem(upload(client, waiting, ONE, source=name)) == (404, "not-found")
     assert problem(upload(client, f"/attribute/{UNKNOWN_JOB}", ONE)) == (404, "not-found")
@@ -328,17 +328,17 @@ def test_references_after_the_deadline_are_too_late(client: TestClient, database
 
 
 def test_an_ended_job_refuses_references(client: TestClient, database: Database, waiting: str):
-    """Canceled, failed and erased jobs have their own errors; awaited sources are `skipped`."""
+    """Canceled, failed and deleted jobs have their own errors; awaited sources are `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
     answer = upload(client, waiting, ONE)
-    assert problem(answer) == (409, "references-unawaited")
+    assert problem(answer) == (409, "references-not-expected")
     assert "canceled" in answer.json()["detail"]
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET status = 'failed'"))
     assert "failed" in upload(client, waiting, ONE).json()["detail"]
     client.delete(waiting)
-    assert problem(upload(client, waiting, ONE)) == (410, "erased")
+    assert problem(upload(client, waiting, ONE)) == (410, "deleted")
 
 
 @pytest.mark.parametrize(
@@ -426,4 +426,4 @@ def test_of_two_concurrent_uploads_one_is_stored(client: TestClient, database: D
         assert client.get(by_id(won)[source]["generated_images"][0]).status_code == 200
     with database.transaction() as session:
         used = session.scalars(select(BlobReference.sha256).distinct()).all()
-        assert set(session.scalars(select(Blob.sha256).where(Blob.gone_at.is_(None)))) == set(used)
+        assert set(session.scalars(select(Blob.sha256).where(Blob.deleted_at.is_(None)))) == set(used)

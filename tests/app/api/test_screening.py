@@ -55,7 +55,7 @@ def test_a_list_is_saved_and_deleted(client: TestClient) -> None:
     assert (replaced.status_code, replaced.headers["Location"]) == (200, made.headers["Location"])
     (listed,) = client.get(LISTS).json()["hash_lists"]
     assert (listed["id"], listed["hashes"], listed["max_distance"]) == (document["id"], 1, 31)
-    assert listed["changed_at"] > document["changed_at"]
+    assert listed["updated_at"] > document["updated_at"]
     assert client.delete(made.headers["Location"]).status_code == 204
     assert client.get(made.headers["Location"]).status_code == 404
     assert client.delete(made.headers["Location"]).status_code == 404

@@ -156,16 +156,16 @@ def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Data
         session.execute(
             text(
                 "UPDATE idempotency_keys SET status = NULL, headers = NULL, body = NULL,"
-                " held_until = now() + interval '1 min'"
+                " lease_until = now() + interval '1 min'"
             )
         )
     answer = client.post("/attribute/batch", **sent)
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/idempotency-key-in-use")
 
 
-def test_an_erased_job_cannot_be_canceled(client: TestClient):
+def test_a_deleted_job_cannot_be_canceled(client: TestClient):
     """410, as for GET."""
     location = client.post("/attribute", files={"image": encoded()}).headers["location"]
     assert client.delete(location).status_code == 204
     answer = client.post(f"{location}/cancel")
-    assert (answer.status_code, answer.json()["type"]) == (410, "/problems/erased")
+    assert (answer.status_code, answer.json()["type"]) == (410, "/problems/deleted")

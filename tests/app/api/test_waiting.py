@@ -222,10 +222,10 @@ def test_an_unknown_job_is_not_awaited(serve: Callable[..., Served]):
     assert time.monotonic() - before < 5
 
 
-def test_a_job_that_is_erased_ends_the_waiting(serve: Callable[..., Served], database: Database):
+def test_a_job_that_is_deleted_ends_the_waiting(serve: Callable[..., Served], database: Database):
     """With 410, like every later request."""
     served, job_id = serve(), accept(database)
     later(0.5, served.client.delete, f"/attribute/{job_id}")
     for _ in range(2):
         answer = get(served, job_id, "wait=30")
-        assert (answer.status_code, answer.json()["type"]) == (410, "/problems/erased")
+        assert (answer.status_code, answer.json()["type"]) == (410, "/problems/deleted")

@@ -58,7 +58,7 @@ def test_limits_and_retention_of_a_tenant(run: Run, database: Database):
     run("tenants", "limit", "acme", "--requests-per-minute", "default")
     run("tenants", "retain", "acme", "--images", "12h", "--results", "30d")
     with database.transaction() as session:
-        row = tenant_repository.named(session, "acme")
+        row = tenant_repository.get_by_name(session, "acme")
     assert (row.requests_per_minute, row.concurrent_jobs) == (None, 5)
     assert (row.retain_images, row.retain_captions, row.retain_results) == (
         timedelta(hours=12),
@@ -77,7 +77,7 @@ def test_the_spending_of_a_tenant(run: Run, database: Database):
     assert "acme  budget_usd=0.5  max_budget_usd=2  local_only=true" in run("tenants", "list")[1]
     run("tenants", "spend", "acme", "--budget-usd", "default", "--local-only", "false")
     with database.transaction() as session:
-        row = tenant_repository.named(session, "acme")
+        row = tenant_repository.get_by_name(session, "acme")
     assert (row.budget_usd, row.max_budget_usd, row.local_only) == (None, 2, False)
     assert "tenant.spending_changed" in run("audit", "list")[1]
     assert run("tenants", "spend", "acme", "--budget-usd", "1e3") == (2, "")

@@ -83,7 +83,7 @@ def test_an_invalid_file_changes_nothing(run: Run, database: Database, tmp_path:
     assert "nothing was changed" in complaint
     assert hashes(database, "house list") == {A}
     with database.transaction() as session:
-        assert session.scalars(select(HashList)).one().changed_at == before.changed_at
+        assert session.scalars(select(HashList)).one().updated_at == before.updated_at
     assert actions(database) == ["hash_list.saved"]
     assert run("import", "--list", "another", str(file))[0] == 2
     assert "another" not in run("lists")[1]

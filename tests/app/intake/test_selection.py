@@ -24,4 +24,4 @@ def test_a_source_on_request_is_asked_where_it_is_named(sources: Path) -> None:
     (row,) = select_sources(catalog, ["dog"], (), TODAY)
     assert (row.source, row.state, row.queue) == ("dog", SourceState.PENDING, "local.dog")
     assert "dog" not in [row.source for row in select_sources(catalog, None, (), TODAY)]
-    assert "dog" not in [source.id for source in catalog.askable(TODAY)]  # what a worker loads when it starts
+    assert "dog" not in [source.id for source in catalog.available(TODAY)]  # what a worker loads when it starts

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.db.models import WebhookEndpoint
-from app.webhooks.endpoints import rotate, signing_secrets
+from app.webhooks.endpoints import rotate_secret, signing_secrets
 from app.webhooks.signing import new_secret, signed_headers
 
 PAYLOAD = '{"type":"attribution.completed","data":{"external_id":"größer"}}'
@@ -45,7 +45,7 @@ def test_during_a_rotation_both_secrets_sign():
     """A receiver verifies with either, until the overlap is over; then only with the new one."""
     former, now = new_secret(), datetime.now(UTC)
     endpoint = WebhookEndpoint(secrets=[{"secret": former, "expires_at": None}])
-    fresh = rotate(endpoint, now, timedelta(hours=1))
+    fresh = rotate_secret(endpoint, now, timedelta(hours=1))
     headers = signed_headers(DELIVERY, now, PAYLOAD, signing_secrets(endpoint.secrets, now))
     assert len(headers["webhook-signature"].split(" ")) == 2
     for secret in (former, fresh):
@@ -57,6 +57,6 @@ def test_rotating_twice_ends_the_oldest_secret():
     """Two sign, never three."""
     now = datetime.now(UTC)
     endpoint = WebhookEndpoint(secrets=[{"secret": new_secret(), "expires_at": None}])
-    second = rotate(endpoint, now, timedelta(hours=1))
-    third = rotate(endpoint, now, timedelta(hours=1))
+    second = rotate_secret(endpoint, now, timedelta(hours=1))
+    third = rotate_secret(endpoint, now, timedelta(hours=1))
     assert signing_secrets(endpoint.secrets, now) == (third, second)

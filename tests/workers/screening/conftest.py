@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pdqhash
 import pytest
 from PIL import Image, ImageFilter
-from tests.app.egress.site import Site, serve
 
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.db.types import MethodOptions
+from app.jobs import source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.steps import queue_of, stage_step
 from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
 from attribution.ports import SourceState
+from tests.app.egress.site import Site, serve
 from tests.workers.harness import Bench
+from workers.screening.pdq import dihedral_hashes
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -32,9 +33,9 @@ def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 def pdq(image: Image.Image) -> bytes:
     """The hash as ThreatExchange's tools would list it."""
-    bits, quality = pdqhash.compute(np.asarray(image))
+    hashes, quality = dihedral_hashes(image)
     assert quality >= 50
-    return np.packbits(np.asarray(bits, np.uint8)).tobytes()
+    return hashes[0].tobytes()
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Screened:
                 )
                 for source in process.catalog.sources
             ],
+            method_options=MethodOptions.chosen(process.settings.models),
             **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
         )
         with process.database.transaction() as session:
@@ -100,12 +102,12 @@ class Screened:
     ) -> uuid.UUID:
         """Makes a list of hashes."""
         with self.bench.process.database.transaction() as session:
-            return store.save_list(session, tenant_id, name, max_distance, map(HashRow, hashes))[0]
+            return store.upsert_list(session, tenant_id, name, max_distance, map(HashRow, hashes))[0]
 
     def rule(self, kind: str, pattern: str, name: str = "rule", tenant_id: uuid.UUID | None = None) -> None:
         """Sets a text rule up, unchecked."""
         with self.bench.process.database.transaction() as session:
-            store.save_rule(session, tenant_id, name, kind, pattern)
+            store.upsert_rule(session, tenant_id, name, kind, pattern)
 
     def tenant(self, name: str) -> uuid.UUID:
         """Another tenant."""
@@ -127,12 +129,12 @@ class Screened:
         """Never generated, nothing kept, the reason said, and written down."""
         assert (job.status, job.stage) == (JobStatus.FAILED, None)
         assert job.error is not None
-        assert job.error["type"] == "/problems/screened"
+        assert job.error["type"] == "/problems/screening-refused"
         assert job.error["screening"] == {"kind": kind, "name": name}
         self.assert_never_generated(job)
         assert (job.prompt, job.caption, job.evidence) == (None, None, None)
-        assert job.images_erased_at is not None
-        assert job.captions_erased_at is not None
+        assert job.images_deleted_at is not None
+        assert job.captions_deleted_at is not None
         with self.bench.process.database.transaction() as session:
             assert session.query(BlobReference).filter_by(job_id=job.id).count() == 0
         (entry,) = [entry for entry in self.audited() if entry.subject == str(job.id)]
@@ -142,7 +144,7 @@ class Screened:
     def assert_never_generated(self, job: Job) -> None:
         """No source was ever asked."""
         with self.bench.process.database.transaction() as session:
-            rows = repository.sources_of(session, job.id)
+            rows = source_repository.list_for_job(session, job.id)
         assert {(row.state, row.attempt) for row in rows} == {(SourceState.PENDING, 0)}
 
 

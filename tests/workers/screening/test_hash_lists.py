@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -119,7 +118,7 @@ def test_a_changed_list_reaches_a_running_worker(screened: Screened) -> None:
     assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
     screened.assert_refused(screened.ended(picture(2)), "hash_list", "banned")
     with screened.bench.process.database.transaction() as session:
-        assert store.remove_list(session, None, list_id) == "banned"
+        assert store.delete_hash_list(session, None, list_id) == "banned"
     assert screened.ended(picture(2)).status == JobStatus.SUCCEEDED
 
 
@@ -162,19 +161,6 @@ def test_without_lists_nobody_reads_the_image(screened: Screened) -> None:
     screened.bench.process.screening.check_image(unread)
     screened.ban(picture(1), tenant_id=screened.tenant("other"))
     screened.bench.process.screening.check_image(unread)
-
-
-def test_without_the_library_a_list_lets_nothing_pass(screened: Screened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation that cannot compare says so, and generates nothing; with no list it needs no library."""
-    monkeypatch.setitem(sys.modules, "pdqhash", None)
-    assert screened.ended(picture(77)).status == JobStatus.SUCCEEDED
-    with screened.bench.process.database.transaction() as session:
-        store.save_list(session, None, "any", 31, [])
-    job = screened.ended(picture(77))
-    assert job.status == JobStatus.FAILED
-    assert job.error is not None
-    assert "pdqhash" in job.error["detail"]
-    screened.assert_never_generated(job)
 
 
 def test_without_the_database_nothing_passes(screened: Screened) -> None:

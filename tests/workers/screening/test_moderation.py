@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.app.egress.site import Site, reply
 
 from app.db.models import DEFAULT_TENANT, Job, JobStatus
 from app.errors import AddressRefused
 from app.settings import ScreeningSettings
+from tests.app.egress.site import Site, reply
 from tests.workers.screening.conftest import Screened, picture
 
 MakeScreened = Callable[..., Screened]

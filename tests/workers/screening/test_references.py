@@ -77,12 +77,16 @@ def test_what_is_awaited_is_screened_when_it_comes(screened: Screened, api: Test
         JobStatus.FAILED,
         {"kind": "hash_list", "name": "banned"},
     )
-    assert (job.prompt, job.caption, job.images_erased_at is None) == (None, None, False)
+    assert (job.prompt, job.caption, job.images_deleted_at is None) == (None, None, False)
     assert screened.files() == []
     assert {row.state for row in screened.bench.sources(job_id).values()} == {SourceState.SKIPPED}
     assert [entry.action for entry in screened.audited() if entry.subject == str(job_id)] == ["job.screened"]
     polled = api.get(f"/attribute/{job_id}").json()
-    assert (polled["status"], polled["error"]["type"], polled["caption"]) == ("failed", "/problems/screened", None)
+    assert (polled["status"], polled["error"]["type"], polled["caption"]) == (
+        "failed",
+        "/problems/screening-refused",
+        None,
+    )
 
 
 def test_what_passes_is_ranked(screened: Screened, api: TestClient) -> None:
