@@ -31,7 +31,7 @@ value, or a misspelt name within a group, ends the process with a message.
 
 - `GROUP__NAME_FILE=/path` reads the value from a file instead, as containers mount secrets. This works for every
   setting that is neither a list nor an object. Give one of the two, not both.
-- A duration is a number of seconds, or ISO 8601 such as `PT15M`.
+- A duration is a number of seconds such as `0.5`, or has units: `90s`, `5m`, `1h30m`, `30d`.
 - A list is JSON: `["sources", "/etc/whodrew/sources"]`. So is an object: `{"name": "text"}`.
 - Relative paths start at the directory the process was started in: the repository's root, or `/srv/whodrew` in the
   images.

@@ -123,7 +123,7 @@ def vendor_service(
 ) -> Iterator[tuple[Stack, StubVendors]]:
     """The vendors, and a warm service with them as sources."""
     settings = {
-        "OUTBOUND__ALLOW": '["127.0.0.1"]',
+        "EGRESS__ALLOW": '["127.0.0.1"]',
         **{f"VENDOR_KEYS__{vendor.upper()}": f"stub-key-of-{vendor}" for vendor in _PATHS},
         **(environment or {}),
     }

@@ -5,7 +5,7 @@ The threads are its own, because an address may be slow and the pool has ranking
 
 from pathlib import Path
 
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.settings import Settings
 from workers.wait_threads import WaitThreads
 
@@ -17,11 +17,11 @@ class Fetcher:
 
     def __init__(self, settings: Settings) -> None:
         self._max_bytes = settings.intake.max_bytes
-        self._outbound = Outbound(settings.outbound)
+        self._outbound = EgressClient(settings.egress)
         self.soon = WaitThreads("fetch", _FETCHES_AT_ONCE)
 
     def fetch(self, url: str, upload: Path) -> None:
-        """Writes the response of an address to a file. Raises what `Outbound.fetch` raises."""
+        """Writes the response of an address to a file. Raises what `EgressClient.fetch` raises."""
         with upload.open("wb") as file:
             self._outbound.fetch(url, file, max_bytes=self._max_bytes)
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY, start_http_server
 
-from app.api.store_gauges import PoolGauges
+from app.telemetry.metrics import PoolGauges
 from workers.process import Process
 
 
@@ -10,5 +10,5 @@ def serve_metrics(process: Process) -> None:
     """Answers from a daemon thread. Raises OSError where the port is taken: each process needs its own."""
     settings = process.settings.metrics
     if settings.port:
-        REGISTRY.register(PoolGauges(process.database))
+        REGISTRY.register(PoolGauges(process.database.engine))
         start_http_server(settings.port, settings.host)

@@ -15,7 +15,7 @@ from threading import Lock
 import structlog
 
 from app.db.database import Database
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.errors import ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
@@ -48,7 +48,7 @@ class Couriers:
     ) -> None:
         self._database = database
         self._settings = settings.webhooks
-        self._outbound = Outbound(receiver_rules(settings))
+        self._outbound = EgressClient(receiver_rules(settings))
         self._clock = clock
         self._uniform = uniform
         self._lock = Lock()

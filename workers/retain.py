@@ -58,7 +58,7 @@ def _forget_keys(process: Process) -> bool:
 
 
 def _delete_strays(process: Process) -> None:
-    span = process.settings.retention.strays_after
+    span = process.settings.retention.unreferenced_after
     with process.database.statement() as session:
         blob_repository.delete_old_tombstones(session, span)
     for addresses in process.blobs.listed(span):

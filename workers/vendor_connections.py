@@ -3,7 +3,7 @@
 from datetime import timedelta
 from io import BytesIO
 
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.errors import AddressUnavailable, JobFailure, RequestError
 from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
@@ -17,7 +17,7 @@ class VendorConnections:
 
     def __init__(self, settings: Settings) -> None:
         self._client = HttpClient()
-        self._outbound = Outbound(settings.outbound)
+        self._outbound = EgressClient(settings.egress)
         self.ports = Connections(self._client, self._fetch, settings.vendor_keys.get)
 
     def close(self) -> None:

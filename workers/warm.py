@@ -65,7 +65,7 @@ def say_so(process: Process, roles: Sequence[Role]) -> Event:
             if stopped.wait(EVERY_SECONDS):
                 break
         for role in roles:
-            process.heartbeats.leave(role, name)
+            process.heartbeats.remove(role, name)
 
     Thread(target=run, name="heartbeat", daemon=True).start()
     return stopped

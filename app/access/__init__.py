@@ -1,1 +1,1 @@
-"""Who may do what: scopes, keys, limits, and the log of who did it."""
+"""Authentication and authorization: keys, scopes, rate limits, and the audit log."""

@@ -1,28 +1,38 @@
-"""Who is calling, and what that one may do."""
+"""The identity behind a key: its tenant, scopes and limits."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.access.scopes import Scope
 from app.errors import InsufficientScope
+
+
+class Scope(StrEnum):
+    """A permission; a key has a set of them, and none implies another."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is calling; they see what belongs to their tenant and nothing else."""
+    """A caller. It has access to the data of its tenant and to no other."""
 
     tenant_id: uuid.UUID
     actor: str  # as the audit log names it
     scopes: frozenset[Scope]
-    # What the key is good for; null is the installation's default.
+    # None is the installation's default.
     requests_per_minute: int | None = None
     concurrent_jobs: int | None = None
 
-    def holding(self, scope: Scope) -> "Identity":
-        """The same, if the key has the scope; no scope stands for another. Raises InsufficientScope."""
-        if scope not in self.scopes:
-            raise InsufficientScope(
-                f"The key has not the scope `{scope}`; use one that has.",
-                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-            )
+    def require(self, scopes: Iterable[str]) -> "Identity":
+        """Itself, if the key has all these scopes; none implies another. Raises InsufficientScope."""
+        for scope in scopes:
+            if scope not in self.scopes:
+                raise InsufficientScope(
+                    f"The key does not have the scope `{scope}`; use one that has it.",
+                    headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+                )
         return self

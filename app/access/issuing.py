@@ -1,4 +1,4 @@
-"""Issues and revokes keys, each with its entry in the audit log."""
+"""Issues and revokes keys, each with an entry in the audit log."""
 
 import uuid
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.access import key_repository
 from app.access.audit import record
+from app.access.identity import Scope
 from app.access.key_format import make_key
-from app.access.scopes import Scope
 from app.db.models import ApiKey
 
 
@@ -24,7 +24,7 @@ def issue(
     requests_per_minute: int | None = None,
     request_id: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """Makes a key; returns its row and its text, which is stored nowhere."""
+    """Creates a key; returns its row and its text, which is stored nowhere."""
     new = make_key()
     key = key_repository.insert(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
     record(session, tenant_id, actor, "key.created", str(key.id), request_id, name=name, scopes=key.scopes)
@@ -32,6 +32,6 @@ def issue(
 
 
 def revoke(session: Session, key: ApiKey, actor: str, request_id: str | None = None) -> None:
-    """Revokes a key for good; doing so again changes nothing."""
+    """Revokes a key permanently; repeating it changes nothing."""
     if key_repository.mark_revoked(session, key.id) is not None:
         record(session, key.tenant_id, actor, "key.revoked", str(key.id), request_id, name=key.name)

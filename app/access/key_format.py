@@ -1,8 +1,8 @@
-"""What an API key looks like: `wd_<prefix>_<secret>`, made here, known elsewhere only by its hash.
+"""The format of an API key: `wd_<prefix>_<secret>`. Only its hash is stored.
 
-The prefix is what people recognize a key by; it is shown again. The secret is 256 random bits, so one round of
-SHA-256 keeps them as well as a slow hash would: there is nothing to guess. The last six characters are a checksum, so
-that secret scanners can tell a key from noise, and noise is refused without asking the database.
+The prefix identifies a key to people and is shown again. The secret has 256 random bits, so one round of SHA-256 is as
+good as a slow hash: it cannot be guessed. The last six characters are a checksum, by which secret scanners
+recognize a key, and which refuses an invalid one without a query.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _SHAPE = re.compile(rf"wd_[0-9A-Za-z]{{{_PREFIX}}}_[0-9A-Za-z]{{{_SECRET + _CHEC
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKey:
-    """A key that was just made: the only time that its text exists here."""
+    """A new key, while its text still exists."""
 
     text: str
     prefix: str
@@ -28,7 +28,7 @@ class GeneratedKey:
 
 
 def make_key() -> GeneratedKey:
-    """A key that nobody had before."""
+    """A new random key."""
     prefix = "wd_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX))
     body = f"{prefix}_{_base62(secrets.randbits(256), _SECRET)}"
     text = body + _checksum(body)
@@ -36,7 +36,7 @@ def make_key() -> GeneratedKey:
 
 
 def digest_of(text: str) -> str | None:
-    """The SHA-256 by which a key is known, in hexadecimal; None for what cannot be a key."""
+    """The SHA-256 under which a key is stored, in hexadecimal; None for a text that is no key."""
     if not _SHAPE.fullmatch(text) or _checksum(text[:-_CHECKSUM]) != text[-_CHECKSUM:]:
         return None
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.access.identity import Scope
 from app.access.key_format import GeneratedKey
-from app.access.scopes import Scope
 from app.db.models import ApiKey, Tenant
 
 # The row of a key in use is written at most this often.

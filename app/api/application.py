@@ -1,79 +1,69 @@
-"""Assembles the API: routers, error handling, the lifespan that owns its resources, and a true OpenAPI."""
+"""Assembles the API: routers, error handling, middleware, the lifespan with its resources, and the OpenAPI document."""
 
 from fastapi import FastAPI
 
+from app import __version__
 from app.api import (
+    attribution,
     audit,
     batch,
     events,
     feedback,
     health,
     images,
+    job_listing,
     keys,
-    listing,
-    metrics,
-    poll,
     problems,
     references,
+    response_headers,
     screening,
-    security,
     sources,
-    submit,
     webhooks,
-    withdraw,
 )
-from app.api.access import AccessMiddleware
-from app.api.body import BodyLimitMiddleware
-from app.api.middleware import RequestIdMiddleware
-from app.api.observe import ObserveMiddleware
+from app.api.authentication import AuthenticationMiddleware
+from app.api.lifespan import lifespan
+from app.api.middleware import ObserveMiddleware, RequestIdMiddleware
 from app.api.openapi import describe
-from app.api.resources import lifespan
-from app.api.rules import describe_access
-from app.api.webhook_events import describe_events
 from app.settings import Settings, load_settings
 from app.telemetry.logs import configure_logging
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI app. Raises pydantic's ValidationError where settings are missing or wrong."""
+    """The ASGI app. Raises pydantic's ValidationError where settings are missing or invalid."""
     settings = settings or load_settings()
     configure_logging(settings.log)
     app = FastAPI(
         title="whodrew",
         summary="Which generator made this image?",
-        description="Attributes an image to a generator: every source generates it again, and the nearest generated image wins.",
-        version="0.1.0",
+        description="Attributes an image to a generator: every candidate source resynthesizes it from its caption, and "
+        "the source of the nearest generated images ranks first.",
+        version=__version__,
         lifespan=lifespan(settings),
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(AccessMiddleware, settings=settings.access)
-    security.install(app, settings.api)
+    app.add_middleware(AuthenticationMiddleware, settings=settings.access)
+    response_headers.install(app, settings.api)
     app.add_middleware(ObserveMiddleware, log_reads=settings.log.reads)
     app.add_middleware(RequestIdMiddleware)
+    app.router.routes.append(attribution.PollRoute())  # before the router that has the same path
     for module in (
-        submit,
+        attribution,
         batch,
-        poll,
-        listing,
+        job_listing,
         events,
         images,
         feedback,
         references,
-        withdraw,
         webhooks,
         screening,
         keys,
         audit,
         sources,
         health,
-        metrics,
         problems,
     ):
         app.include_router(module.router)
     problems.install(app)
-    describe_events(app)
     describe(app)
-    describe_access(app)
     return app

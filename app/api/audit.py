@@ -1,4 +1,4 @@
-"""GET /audit: who read or deleted what of the tenant's, and who changed its rules."""
+"""GET /audit: who read or deleted the tenant's data, and who changed its configuration."""
 
 import uuid
 from datetime import datetime
@@ -10,6 +10,7 @@ from pydantic import Field
 from app.access.audit import list_entries
 from app.api.dependencies import Administrator, Database
 from app.api.openapi import problems
+from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.documents import Document
 from app.errors import InvalidRequest, StorageUnavailable
 
@@ -17,13 +18,13 @@ router = APIRouter(tags=["audit"])
 
 
 class AuditEntryDocument(Document):
-    """Something that was done."""
+    """One action."""
 
     id: uuid.UUID
     at: datetime
-    actor: str = Field(description="`key:` and the key's id, `operator`, or the part of the service that acted")
+    actor: str = Field(description="`key:` and the key's id, `operator`, or a component of the service")
     action: str = Field(examples=["key.revoked"])
-    subject: str = Field(description="the id of what it was done to")
+    subject: str = Field(description="the id of the object of the action")
     request_id: str | None
     detail: dict[str, Any]
 
@@ -32,7 +33,7 @@ class AuditDocument(Document):
     """A page of the audit log, newest first."""
 
     entries: list[AuditEntryDocument]
-    next_cursor: str | None = Field(description="give it as `cursor` for the page after this; null on the last one")
+    next_cursor: NextCursor
 
 
 @router.get("/audit", responses=problems(InvalidRequest, StorageUnavailable))
@@ -40,17 +41,18 @@ def list_audit(
     caller: Administrator,
     database: Database,
     subject: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: uuid.UUID | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> AuditDocument:
-    """List what was done, newest first; with `subject` only what was done to that job, key, endpoint or list."""
+    """List the actions, newest first; with `subject` only those on that job, key, endpoint or list."""
+    listing = Listing("audit", caller.tenant_id, (subject,))
     with database.statement() as session:
-        rows = list_entries(session, caller.tenant_id, subject, cursor, limit + 1)
-    page = rows[:limit]
+        rows = list_entries(session, caller.tenant_id, subject, listing.after_id(cursor), limit + 1)
+    page, next_cursor = listing.page(rows, limit)
     return AuditDocument(
         entries=[
             AuditEntryDocument(**{field: getattr(row, field) for field in AuditEntryDocument.model_fields})
             for row in page
         ],
-        next_cursor=str(page[-1].id) if len(rows) > limit else None,
+        next_cursor=next_cursor,
     )

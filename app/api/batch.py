@@ -11,11 +11,20 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from app.api.accepted import REPLAYED, replayed_document
-from app.api.dependencies import Admitted, Decoders, Intake, Once, Settings, Uploads, Waiting
-from app.api.openapi import BATCH, CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, Problem, headers, problems
+from app.api.dependencies import (
+    Admitted,
+    Decoders,
+    IdempotentRequests,
+    Intake,
+    LongPolling,
+    Settings,
+    UploadSlots,
+)
+from app.api.job_responses import REPLAYED, JobReader
+from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, Problem, headers, problems
+from app.api.openapi_bodies import BATCH
 from app.api.problems import STORAGE_ERRORS, storage_problem
-from app.api.uploading import arriving, taking
+from app.api.request_bodies import upload_deadline, upload_slot
 from app.documents import Document, JobDocument
 from app.errors import (
     InvalidRequest,
@@ -46,15 +55,15 @@ MAX_ITEMS = 100
 
 
 class ItemDocument(Document):
-    """What became of one item: as if it had been sent by itself, 202 and a job, or a problem with its status."""
+    """The outcome of one item, as if it had been sent by itself: 202 and a job, or a problem with its status."""
 
     status: int = Field(examples=[202])
     job: JobDocument | None = None
-    problem: Problem | None = Field(None, description="its pointers begin at the item")
+    problem: Problem | None = Field(None, description="its pointers are relative to the item")
 
 
 class BatchDocument(Document):
-    """What became of each item, in their order."""
+    """The outcome of each item, in their order."""
 
     items: list[ItemDocument]
 
@@ -62,7 +71,7 @@ class BatchDocument(Document):
 @router.post(
     "/attribute/batch",
     response_model=BatchDocument,
-    response_description="each item was judged by itself; also 200 where all were refused",
+    response_description="an outcome for each item; also 200 where all were refused",
     responses=headers(200, REPLAYED_HEADER)
     | problems(
         MalformedRequest,
@@ -83,14 +92,14 @@ async def attribute_batch(
     settings: Settings,
     intake: Intake,
     decoders: Decoders,
-    once: Once,
-    uploads: Uploads,
-    waiting: Waiting,
+    idempotent_requests: IdempotentRequests,
+    slots: UploadSlots,
+    long_polling: LongPolling,
 ) -> Response:
-    """Ask about several images at once. Each item is what POST /attribute takes as JSON, and is answered by itself.
+    """Submit several images at once. Each item is the JSON that POST /attribute takes, and has a response of its own.
 
-    Sent again with the same `Idempotency-Key`, items that were accepted keep their jobs, and the others are tried once
-    more. After an item that met a 503 or 429 the rest is not tried.
+    Repeated with the same `Idempotency-Key`, items that were accepted keep their jobs, and the others are tried again.
+    After an item with a 503 or 429 the remaining ones are not tried.
     """
     terms = Terms(
         tenant_id=caller.tenant_id,
@@ -98,55 +107,62 @@ async def attribute_batch(
         key=read_idempotency_key(request.headers.getlist("idempotency-key")),
         cancel_after=read_cancel_after(request.headers.get("cancel-after")),
     )
-    with taking(uploads, request.headers) as folder:
+    with upload_slot(slots, request.headers) as folder:
         body = folder / "body"
-        with arriving(settings.intake.upload_timeout):
+        with upload_deadline(settings.intake.upload_timeout):
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
         fingerprint = await to_thread.run_sync(_fingerprint, terms, body)
         items = _items(await decoders.unpack_json(body))
-        batch = _Batch(once, waiting, terms, request.url.path, settings.intake)
+        batch = _Batch(idempotent_requests, long_polling.reader, terms, request.url.path, settings.intake)
         try:
-            async with once.batch(terms, fingerprint):
-                answers = [await batch.answer(number, item) for number, item in enumerate(items)]
+            async with idempotent_requests.batch(terms, fingerprint):
+                outcomes = [await batch.submit(number, item) for number, item in enumerate(items)]
         finally:
             intake.enqueue(batch.accepted)
     fields = {REPLAYED: "true"} if batch.replayed and not batch.accepted else {}
-    return Response(json.dumps({"items": answers}, ensure_ascii=False), 200, fields, "application/json")
+    return Response(json.dumps({"items": outcomes}, ensure_ascii=False), 200, fields, "application/json")
 
 
 class _Batch:
-    """A batch being worked through, item by item."""
+    """A batch whose items are submitted one by one."""
 
-    def __init__(self, once: Once, waiting: Waiting, terms: Terms, path: str, limits: IntakeSettings) -> None:
+    def __init__(
+        self,
+        idempotent_requests: IdempotentRequests,
+        reader: JobReader,
+        terms: Terms,
+        path: str,
+        limits: IntakeSettings,
+    ) -> None:
         self.accepted: list[JobDocument] = []
         self.replayed = 0
-        self._once = once
-        self._waiting = waiting
+        self._idempotent_requests = idempotent_requests
+        self._reader = reader
         self._terms = terms
         self._path = path
         self._limits = limits
-        self._away: Unavailable | QuotaExceeded | None = None
+        self._unavailable: Unavailable | QuotaExceeded | None = None
 
-    async def answer(self, number: int, item: Any) -> dict[str, Any]:
-        """The answer to one item. What each item holds of a batch's key is a key of its own."""
+    async def submit(self, number: int, item: Any) -> dict[str, Any]:
+        """The outcome of one item. Its idempotency key is derived from the batch's."""
         key = self._terms.key and f"{self._terms.key}\n{number}"
         try:
-            if self._away is not None:
-                raise self._away
+            if self._unavailable is not None:
+                raise self._unavailable
             submission = from_json(item, self._limits)
-            job = await self._once.accept(replace(self._terms, key=key), submission)
+            job = await self._idempotent_requests.accept(replace(self._terms, key=key), submission)
             if isinstance(job, JobDocument):
                 self.accepted.append(job)
                 log.info("job_accepted", job_id=str(job.id))
                 return {"status": 202, "job": job.model_dump(mode="json")}
-            document = await replayed_document(self._waiting, self._terms.tenant_id, job)
+            document = await self._reader.read_replayed(self._terms.tenant_id, job)
             self.replayed += 1
             return {"status": job.status, "job": json.loads(document)}
         except STORAGE_ERRORS as error:
-            self._away = storage_problem(error)
-            return self._refused(self._away)
+            self._unavailable = storage_problem(error)
+            return self._refused(self._unavailable)
         except ServiceError as error:
-            self._away = error if isinstance(error, Unavailable | QuotaExceeded) else None
+            self._unavailable = error if isinstance(error, Unavailable | QuotaExceeded) else None
             return self._refused(error)
 
     def _refused(self, error: ServiceError) -> dict[str, Any]:
@@ -164,12 +180,12 @@ def _items(value: Any) -> list[Any]:
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
             mistakes.append(mistake(ITEMS, f"must be a list of 1 to {MAX_ITEMS} objects"))
     if mistakes:
-        raise InvalidRequest("The batch cannot be taken as it is; `errors` lists why.", errors=mistakes)
+        raise InvalidRequest("The batch is invalid; `errors` lists why.", errors=mistakes)
     return list(value[ITEMS])
 
 
 def _fingerprint(terms: Terms, body: Path) -> str:
-    """Of a whole batch as it came: who retries sends the same bytes."""
+    """Of the bytes of a whole batch: a retry sends the same ones."""
     after = terms.cancel_after and terms.cancel_after.total_seconds()
     digest = hashlib.sha256(f"{terms.endpoint} {after}\n".encode())
     with body.open("rb") as file:

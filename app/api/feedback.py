@@ -1,4 +1,4 @@
-"""/attribute/{id}/feedback: what the image turned out to be, should that become known. For evaluation only."""
+"""/attribute/{id}/feedback: the true source of the image, if it becomes known. For evaluation only."""
 
 import uuid
 from datetime import datetime
@@ -24,18 +24,18 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 
 
 class NewFeedback(Document):
-    """The true source, as far as it became known."""
+    """The true source of the image."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] = Field(
         pattern=_ONE_LINE,
         description="an id of the catalog, or your own name for a source that is not in it",
         examples=["zoo-unet", "a photograph"],
     )
-    note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="how that became known")
+    note: str | None = Field(None, max_length=2_000, pattern=r"^[^\x00]*$", description="how it became known")
 
 
 class FeedbackDocument(Document):
-    """What was said last."""
+    """The latest feedback."""
 
     source: str
     in_catalog: bool = Field(description="whether the catalog has a source of this id")
@@ -49,7 +49,7 @@ _BODY = {"required": True, "content": {"application/json": {"schema": NewFeedbac
 async def read_feedback(request: Request) -> NewFeedback:
     """The body. Raises UploadTooLarge, MalformedRequest and RequestValidationError."""
     body = bytearray()
-    refusal = UploadTooLarge(f"Feedback takes at most {_MAX_BYTES:,} bytes.", max_bytes=_MAX_BYTES)
+    refusal = UploadTooLarge(f"Feedback may have at most {_MAX_BYTES:,} bytes.", max_bytes=_MAX_BYTES)
     await receive_body(request.headers, request.receive, _MAX_BYTES, refusal, body.extend)
     try:
         return NewFeedback.model_validate_json(bytes(body))
@@ -58,7 +58,7 @@ async def read_feedback(request: Request) -> NewFeedback:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from error
 
 
-Told = Annotated[NewFeedback, Depends(read_feedback)]
+FeedbackBody = Annotated[NewFeedback, Depends(read_feedback)]
 
 
 @router.post(
@@ -67,28 +67,28 @@ Told = Annotated[NewFeedback, Depends(read_feedback)]
     openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
-    job_id: uuid.UUID, told: Told, caller: Submitter, database: Database, catalog: Catalog
+    job_id: uuid.UUID, feedback: FeedbackBody, caller: Submitter, database: Database, catalog: Catalog
 ) -> FeedbackDocument:
-    """Tell which source the image really came from, at any time; what is told last counts.
+    """Report the true source of the image, at any time; the latest feedback counts.
 
-    It is kept beside the job to measure attribution by, and changes no answer.
+    It is stored with the job, for measuring accuracy, and changes no result.
     """
-    in_catalog = any(source.id == told.source for source in catalog.sources)
+    in_catalog = any(source.id == feedback.source for source in catalog.sources)
     with database.transaction() as session:
         get_existing_job(session, caller.tenant_id, job_id, keep=True)
         return _document(
-            feedback_repository.upsert(session, caller.tenant_id, job_id, told.source, in_catalog, told.note)
+            feedback_repository.upsert(session, caller.tenant_id, job_id, feedback.source, in_catalog, feedback.note)
         )
 
 
 @router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Deleted, StorageUnavailable))
 def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
-    """Read what was told last; a 404 where nothing was."""
+    """Get the latest feedback; 404 where there is none."""
     with database.transaction(durable=False) as session:
         get_existing_job(session, caller.tenant_id, job_id)
         found = feedback_repository.get_by_job(session, caller.tenant_id, job_id)
         if found is None:
-            raise NotFound(f"Nothing was told about job {job_id} yet.")
+            raise NotFound(f"Job {job_id} has no feedback.")
         return _document(found)
 
 

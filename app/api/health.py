@@ -1,20 +1,28 @@
-"""What a supervisor asks: alive? ready? Ready means that jobs can be accepted; anything else amiss is `degraded`."""
+"""/livez, /readyz and /metrics, for orchestrators and Prometheus.
 
-from collections.abc import Sequence
+Ready means that jobs can be accepted; any other failure is `degraded`.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from prometheus_client import REGISTRY
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from pydantic import Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.dependencies import Catalog, Database, Heartbeats
+from app.api.dependencies import Catalog, Database, Gauges, Heartbeats, Settings
 from app.api.openapi import problems
 from app.db import migrations
 from app.documents import Document
-from app.errors import NotReady
+from app.errors import NotReady, Unauthenticated
 from app.queue.steps import required_roles
 
 router = APIRouter(tags=["health"])
@@ -22,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Health(StrEnum):
-    """How the service, or one part of it, stands."""
+    """The health of the service, or of one of its parts."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -30,36 +38,36 @@ class Health(StrEnum):
 
 
 class CheckDocument(Document):
-    """One part."""
+    """The health of one part."""
 
     status: Health
-    head: str | None = Field(None, description="of migrations: the revision this code was written for")
-    current: str | None = Field(None, description="of migrations: the revision Postgres is at")
-    warm: dict[str, int] | None = Field(None, description="of workers: how many of each role are warm")
+    head: str | None = Field(None, description="of migrations: the revision that this version needs")
+    current: str | None = Field(None, description="of migrations: the revision of the database")
+    warm: dict[str, int] | None = Field(None, description="of workers: the number of warm ones by role")
 
 
 class ReadinessDocument(Document):
-    """`degraded` still accepts jobs; they wait until Redis or the workers are back."""
+    """`degraded`: jobs are accepted, and wait until Redis or the workers are available."""
 
     status: Health
     checks: dict[str, CheckDocument]
 
 
 class LivenessDocument(Document):
-    """The process answers."""
+    """The process responds."""
 
     status: Health = Health.OK
 
 
 @router.get("/livez")
 async def livez() -> LivenessDocument:
-    """Whether the process answers; nothing else is looked at."""
+    """Whether the process responds; nothing else is checked."""
     return LivenessDocument()
 
 
 @router.get("/readyz", responses=problems(NotReady), response_model_exclude_none=True)
 def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> ReadinessDocument:
-    """Whether jobs can be accepted. When not, the answer is 503 and a problem that carries the same `checks`."""
+    """Whether jobs can be accepted. If not, the response is a 503 problem with the same `checks`."""
     today = datetime.now(UTC).date()
     checks = _storage(database) | _workers(heartbeats, required_roles(catalog.available(today)))
     if Health.DOWN in (checks["postgres"].status, checks["migrations"].status):
@@ -68,8 +76,8 @@ def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> Read
             headers={"Retry-After": "5"},
             checks={name: check.model_dump(mode="json", exclude_none=True) for name, check in checks.items()},
         )
-    fine = all(check.status is Health.OK for check in checks.values())
-    return ReadinessDocument(status=Health.OK if fine else Health.DEGRADED, checks=checks)
+    healthy = all(check.status is Health.OK for check in checks.values())
+    return ReadinessDocument(status=Health.OK if healthy else Health.DEGRADED, checks=checks)
 
 
 def _storage(database: Database) -> dict[str, CheckDocument]:
@@ -80,7 +88,7 @@ def _storage(database: Database) -> dict[str, CheckDocument]:
         log.warning("postgres_unavailable", error=type(error).__name__)
         down = CheckDocument(status=Health.DOWN)
         return {"postgres": down, "migrations": down}
-    # Revisions are numbered in order, and a newer one keeps what the version before it needs.
+    # Revisions are numbered in order, and a newer one is compatible with the version before it.
     at_head = Health.OK if current is not None and current >= migrations.HEAD else Health.DOWN
     return {
         "postgres": CheckDocument(status=Health.OK),
@@ -98,3 +106,28 @@ def _workers(heartbeats: Heartbeats, roles: Sequence[str]) -> dict[str, CheckDoc
         "redis": CheckDocument(status=Health.OK),
         "workers": CheckDocument(status=Health.OK if all(warm.values()) else Health.DOWN, warm=warm),
     }
+
+
+class _JoinedCollector(Collector):
+    """Several collectors as one, so that an app's own need not be registered for the whole process."""
+
+    def __init__(self, *collectors: Collector) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterator[Metric]:
+        for collector in self._collectors:
+            yield from collector.collect()
+
+
+@router.get("/metrics", include_in_schema=False)
+def get_metrics(request: Request, settings: Settings, gauges: Gauges) -> Response:
+    """The process's metrics and the stores' gauges, as OpenMetrics where accepted, else as Prometheus text.
+
+    For operators: needs the token of `METRICS__TOKEN` where one is set, and no API key.
+    """
+    token = settings.metrics.token
+    given = request.headers.get("authorization", "")
+    if token is not None and not secrets.compare_digest(given.encode(), f"Bearer {token.get_secret_value()}".encode()):
+        raise Unauthenticated("The token of METRICS__TOKEN is needed.", headers={"WWW-Authenticate": "Bearer"})
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(_JoinedCollector(REGISTRY, *gauges)), headers={"Content-Type": media_type})

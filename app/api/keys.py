@@ -1,25 +1,27 @@
-"""/keys: the keys of the caller's tenant. A key is shown once, when it is made; afterwards only what it is good for."""
+"""/keys: the API keys of the caller's tenant. A key's text is shown once, when it is created."""
 
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from app.access import issuing, key_repository
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import headers, problems
+from app.api.pages import Cursor, Limit, Listing, NextCursor
+from app.api.request_bodies import DocumentRoute
 from app.db.models import ApiKey
 from app.documents import Document
 from app.errors import InsufficientScope, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = APIRouter(prefix="/keys", tags=["keys"], route_class=DocumentRoute)
 
-# Each key has a rate of its own, so their number is what bounds a tenant's.
+# Each key has a rate limit of its own, so their number bounds the rate of a tenant.
 _MAX_USABLE = 100
-_LOCATION = {"Location": {"description": "where to find it", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "the path of the key", "schema": {"type": "string"}}}
 
 
 def _each_once(value: object) -> object:
@@ -29,46 +31,46 @@ def _each_once(value: object) -> object:
 
 
 class NewKeyRequest(Document):
-    """What a key is to be good for."""
+    """The properties of a new key."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["moderation queue"])
     scopes: Annotated[frozenset[Scope], Field(min_length=1), BeforeValidator(_each_once)] = Field(
-        description="`submit`: hand in images and withdraw them; `read`: see jobs; `admin`: keys, webhooks, screening "
-        "and the audit log. None stands for another, and a key can only give what it has"
+        description="`submit`: submit images, cancel and delete jobs; `read`: read jobs; `admin`: keys, webhooks, "
+        "screening and the audit log. None implies another, and a key can only grant scopes that it has"
     )
     expires_at: AwareDatetime | None = Field(
-        None, description="from when on it opens nothing; never where not given", examples=["2999-12-31T00:00:00Z"]
+        None, description="by default it does not expire", examples=["2999-12-31T00:00:00Z"]
     )
     requests_per_minute: int | None = Field(
-        None, ge=1, le=1_000_000, description="no more than the tenant's keys have anyway, which is what null means"
+        None, ge=1, le=1_000_000, description="at most the limit of the key that creates it; null: the tenant's limit"
     )
 
 
 class KeyDocument(Document):
-    """A key, without what makes it one."""
+    """A key, without its text."""
 
     id: uuid.UUID
     name: str
-    prefix: str = Field(description="how the key begins", examples=["wd_4kZb9xQ2"])
+    prefix: str = Field(description="the first characters of the key", examples=["wd_4kZb9xQ2"])
     scopes: list[Scope]
     requests_per_minute: int | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="give or take a minute")
+    last_used_at: datetime | None = Field(description="to about a minute")
 
 
 class NewKeyDocument(KeyDocument):
-    """A key that was just made."""
+    """A new key with its text."""
 
-    key: str = Field(description="keep it well: it is not shown again")
+    key: str = Field(description="store it: it is not shown again")
 
 
 class KeysDocument(Document):
     """A page of keys, newest first."""
 
     keys: list[KeyDocument]
-    next_cursor: str | None = Field(description="give it as `cursor` for the page after this; null on the last one")
+    next_cursor: NextCursor
 
 
 @router.post(
@@ -85,14 +87,13 @@ def create_key(
     settings: Settings,
     database: Database,
 ) -> NewKeyDocument:
-    """Make a key for the tenant."""
-    for scope in new.scopes:
-        caller.holding(scope)
+    """Create a key for the tenant."""
+    caller.require(new.scopes)
     limit = caller.requests_per_minute or settings.access.requests_per_minute
     if new.requests_per_minute is not None and new.requests_per_minute > limit:
-        raise _wrong("requests_per_minute", f"must be {limit} or less, which is what this key has")
+        raise _invalid("requests_per_minute", f"must be {limit} or less, the limit of this key")
     if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
-        raise _wrong("expires_at", "must be in the future")
+        raise _invalid("expires_at", "must be in the future")
     with database.transaction() as session:
         key, text = issuing.issue(
             session,
@@ -105,7 +106,7 @@ def create_key(
             request_id=request.state.request_id,
         )
         if key_repository.count_usable(session, caller.tenant_id) > _MAX_USABLE:
-            raise InvalidRequest(f"There may be {_MAX_USABLE} keys that are in force; revoke one first.")
+            raise InvalidRequest(f"A tenant may have {_MAX_USABLE} valid keys; revoke one first.")
         session.refresh(key)
     response.headers["Location"] = f"/keys/{key.id}"
     return NewKeyDocument(**_fields(key), key=text)
@@ -115,22 +116,23 @@ def create_key(
 def list_keys(
     caller: Administrator,
     database: Database,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: uuid.UUID | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> KeysDocument:
-    """List the tenant's keys, also those that were revoked or have expired."""
+    """List the tenant's keys, newest first, revoked and expired ones included."""
+    listing = Listing("keys", caller.tenant_id)
     with database.statement() as session:
-        rows = key_repository.list_for_tenant(session, caller.tenant_id, cursor, limit + 1)
-    page = rows[:limit]
+        rows = key_repository.list_for_tenant(session, caller.tenant_id, listing.after_id(cursor), limit + 1)
+    page, next_cursor = listing.page(rows, limit)
     return KeysDocument(
         keys=[KeyDocument(**_fields(row)) for row in page],
-        next_cursor=str(page[-1].id) if len(rows) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
 @router.get("/{key_id:uuid}", responses=problems(NotFound, StorageUnavailable))
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
-    """Show a key, without what makes it one."""
+    """Get a key, without its text."""
     with database.statement() as session:
         key = key_repository.get_by_id(session, caller.tenant_id, key_id)
     if key is None:
@@ -140,7 +142,7 @@ def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> Key
 
 @router.delete("/{key_id:uuid}", status_code=204, responses=problems(NotFound, StorageUnavailable))
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
-    """Revoke a key for good, also the one that is being used. A few seconds later it opens nothing any more."""
+    """Revoke a key permanently, also the one that is used here. It is refused everywhere a few seconds later."""
     with database.transaction() as session:
         key = key_repository.get_by_id(session, caller.tenant_id, key_id)
         if key is None:
@@ -148,9 +150,9 @@ def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, datab
         issuing.revoke(session, key, caller.actor, request.state.request_id)
 
 
-def _wrong(member: str, detail: str) -> InvalidRequest:
+def _invalid(member: str, detail: str) -> InvalidRequest:
     return InvalidRequest(
-        "The key cannot be made as asked; `errors` lists why.", errors=[{"detail": detail, "pointer": f"#/{member}"}]
+        "The key cannot be created; `errors` lists why.", errors=[{"detail": detail, "pointer": f"#/{member}"}]
     )
 
 

@@ -1,32 +1,42 @@
-"""Keeping a caller's connection open until a job has ended or changed, or the caller's patience is over.
+"""Keeps a request open until a job has ended or changed, for as long as its `Prefer` header (RFC 7240) asks for.
 
-Waiting for an end costs nothing until it comes; noticing every change means looking, so there is room for fewer of
-those. A caller that goes away frees its place at once.
+Waiting for an end costs nothing until it comes. Waiting for any change means reading the job repeatedly, so there are
+fewer slots for that. A client that disconnects frees its slot at once.
 """
 
 import asyncio
+import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 
-from app.api.answers import Answers, caller_has, etag_of
-from app.api.endings import Endings
+from app.api.job_responses import JobReader, caller_has, etag_of
+from app.api.wakeups import JobWakeups
 from app.documents import is_unfinished
-from app.settings import WaitingSettings
+from app.settings import LongPollingSettings
+
+LONGEST_WAIT = 60
+
+_CHARACTERS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_WORD = rf'(?:{_CHARACTERS}|"(?:[^"\\]|\\.)*")'
+_PAIR = rf"({_CHARACTERS})(?:[ \t]*=[ \t]*({_WORD})?)?"
+_PREFERENCE = re.compile(rf"{_PAIR}(?:[ \t]*;[ \t]*(?:{_PAIR})?)*[ \t]*")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-class Places:
-    """A number of places that can be taken."""
+class Slots:
+    """A number of slots for concurrent requests."""
 
     def __init__(self, total: int) -> None:
         self._free = total
 
     @contextmanager
     def take(self) -> Iterator[bool]:
-        """Whether there was a place; it is held until the block is left."""
+        """Whether a slot was free; it is held until the block is left."""
         taken = self._free > 0
         self._free -= taken
         try:
@@ -36,14 +46,14 @@ class Places:
 
 
 class LongPolling:
-    """Waits on behalf of callers."""
+    """Reads jobs, at once or when they have ended or changed."""
 
-    def __init__(self, answers: Answers, endings: Endings, settings: WaitingSettings) -> None:
-        self.answers = answers
-        self.watchers = Places(settings.watchers)
-        self._waiters = Places(settings.waiters)
-        self._endings = endings
-        self._look_every = settings.look_every.total_seconds()
+    def __init__(self, reader: JobReader, wakeups: JobWakeups, settings: LongPollingSettings) -> None:
+        self.reader = reader
+        self.watchers = Slots(settings.watchers)
+        self._waiters = Slots(settings.waiters)
+        self._wakeups = wakeups
+        self._poll_every = settings.poll_every.total_seconds()
 
     async def for_end(
         self,
@@ -53,67 +63,114 @@ class LongPolling:
         seconds: float,
         accepted: bytes | None = None,
     ) -> bytes | None:
-        """The job's document as soon as it has ended, or as it stands when the time is over; None: no place is free.
+        """The job's document when it has ended or the time is over; None where no slot is free.
 
-        `accepted` is that of a job whose workers were told since this task last waited for anything: nobody can have
-        heard of its end yet, and it is not looked at again until somebody does. Raises what reading it raises.
+        `accepted` is the document of a job that was enqueued since this task last waited for anything: its end cannot
+        have been published yet, so it is read again only after a wake-up. Raises the errors of `JobReader.read`.
         """
-        with self._waiters.take() as placed, self._endings.expected(job_id) as ended:
-            if not placed:
+        with self._waiters.take() as taken, self._wakeups.expected(job_id) as ended:
+            if not taken:
                 return None
-            document = accepted or await self.answers.read(tenant_id, job_id)
-            async with _patience(request, seconds):
+            document = accepted or await self.reader.read(tenant_id, job_id)
+            async with _time_limit(request, seconds):
                 while is_unfinished(document) and not self.stopping:
                     await ended.wait()
-                    # Postgres may know of the end before the snapshot expires; it then says so once more.
+                    # Postgres may have the end before the snapshot expires; the next query wakes this once more.
                     ended.clear()
-                    document = await self.answers.read(tenant_id, job_id)
+                    document = await self.reader.read(tenant_id, job_id)
         if is_unfinished(document):
-            return await self.answers.read(tenant_id, job_id)
+            return await self.reader.read(tenant_id, job_id)
         return document
 
     async def for_change(
         self, request: Request, tenant_id: uuid.UUID, job_id: uuid.UUID, seconds: float
     ) -> bytes | None:
-        """Like `for_end`, but already when the document is another than `If-None-Match` says the caller has."""
-        with self.watchers.take() as placed, self._endings.expected(job_id) as ended:
-            if not placed:
+        """Like `for_end`, but also when the document differs from the one that `If-None-Match` names."""
+        with self.watchers.take() as taken, self._wakeups.expected(job_id) as ended:
+            if not taken:
                 return None
-            document = await self.answers.read(tenant_id, job_id)
-            async with _patience(request, seconds):
+            document = await self.reader.read(tenant_id, job_id)
+            async with _time_limit(request, seconds):
                 while is_unfinished(document) and caller_has(request, etag_of(document)) and not self.stopping:
                     await self.pause(ended)
-                    document = await self.answers.read(tenant_id, job_id)
+                    document = await self.reader.read(tenant_id, job_id)
             return document
 
     @property
     def stopping(self) -> bool:
-        """Whether the process is about to stop; nobody waits any longer then."""
-        return self._endings.stopping
+        """Whether the process is about to stop; no request waits any longer then."""
+        return self._wakeups.stopping
 
     def expected(self, job_id: uuid.UUID) -> AbstractContextManager[asyncio.Event]:
-        """See `Endings.expected`."""
-        return self._endings.expected(job_id)
+        """See `JobWakeups.expected`."""
+        return self._wakeups.expected(job_id)
 
     async def pause(self, ended: asyncio.Event) -> None:
-        """Until it is time to look for progress again, or the job has ended."""
-        with move_on_after(self._look_every):
+        """Returns when the job is to be read again for progress, or has ended."""
+        with move_on_after(self._poll_every):
             await ended.wait()
         ended.clear()
 
 
 @asynccontextmanager
-async def _patience(request: Request, seconds: float) -> AsyncIterator[None]:
-    """Cuts the block short after so many seconds, and when the caller has gone. The body must have been read."""
+async def _time_limit(request: Request, seconds: float) -> AsyncIterator[None]:
+    """Leaves the block after so many seconds, and when the client has disconnected. The body must have been read."""
     with move_on_after(seconds) as scope:
-        watch = asyncio.create_task(_cancel_when_gone(request, scope))
+        watch = asyncio.create_task(_cancel_when_disconnected(request, scope))
         try:
             yield
         finally:
             watch.cancel()
 
 
-async def _cancel_when_gone(request: Request, scope: CancelScope) -> None:
+async def _cancel_when_disconnected(request: Request, scope: CancelScope) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """How many seconds the caller prefers to wait for an end, and whether it prefers a 202 to nothing."""
+
+    wait: int | None = None
+    respond_async: bool = False
+
+
+def read_preferences(headers: Iterable[str]) -> Preferences:
+    """`wait` and `respond-async` of all `Prefer` headers of a request; a longer wait is cut to LONGEST_WAIT.
+
+    As RFC 7240 has it, a preference is never an error: an unknown or malformed one is ignored, and of several the first
+    counts.
+    """
+    given: dict[str, str] = {}
+    for header in headers:
+        for name, value in _preferences(header):
+            given.setdefault(name, value)
+    return Preferences(wait=_wait(given.get("wait")), respond_async=given.get("respond-async") == "")
+
+
+def _preferences(header: str) -> Iterable[tuple[str, str]]:
+    """Name and value of each, up to the first that is malformed. No value is the empty one."""
+    at = 0
+    while at < len(header):
+        if header[at] in ", \t":  # a list may have empty members
+            at += 1
+            continue
+        found = _PREFERENCE.match(header, at)
+        if found is None or (found.end() < len(header) and header[found.end()] != ","):
+            return
+        yield found[1].lower(), _unquoted(found[2] or "")
+        at = found.end()
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word.startswith('"') else word
+
+
+def _wait(value: str | None) -> int | None:
+    if value == "":
+        return LONGEST_WAIT
+    if value is None or not _SECONDS.fullmatch(value):
+        return None
+    return min(int(value), LONGEST_WAIT) or None

@@ -1,25 +1,41 @@
-"""What FastAPI cannot see by itself: the multipart body that is parsed by hand, headers, and problem documents."""
+"""The OpenAPI document: what FastAPI cannot see by itself is added to it here.
 
-from collections.abc import Callable
-from typing import Any
+Headers, problem documents and the effects of authentication; and the requests that webhook receivers get.
+"""
 
-from fastapi import FastAPI
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.examples import DOTS, EVENTS, JOB, PIXEL, SOURCE
-from app.errors import ServiceError
-from app.intake.json_body import REFERENCES
-from app.intake.multipart import IMAGE_FIELD, REFERENCE_FIELD
-from app.intake.options import Options
-from app.intake.submission import DURATION_PATTERN, IMAGE_URL, KEY_PATTERN, MAX_KEY_LENGTH, MAX_URL
-from attribution.ports import MOST_REFERENCES
+from app.api.openapi_bodies import EVENTS, JOB, REF, SOURCE
+from app.errors import (
+    InsufficientScope,
+    InvalidKey,
+    QuotaExceeded,
+    ServiceError,
+    StorageUnavailable,
+    Unauthenticated,
+)
+from app.intake.submission import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
+from app.webhooks.events import (
+    PING,
+    CompletedData,
+    EventType,
+    FailedData,
+    JobData,
+    PingData,
+    SourceFinishedData,
+    WebhookEvent,
+)
 
 Responses = dict[int | str, dict[str, Any]]
-_REF = "#/components/schemas/{model}"
+_EXAMPLE = "#/components/examples/{slug}"
 
 
 class ProblemError(BaseModel):
-    """One of several mistakes in a request."""
+    """One of several errors in a request."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +45,7 @@ class ProblemError(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 has it. `type` is stable, and GET on it explains it."""
+    """An error (RFC 9457). `type` is stable, and GET on it explains it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -42,14 +58,14 @@ class Problem(BaseModel):
 
 
 RETRY_AFTER: dict[str, Any] = {
-    "Retry-After": {"description": "seconds until it is worth asking again", "schema": {"type": "integer"}}
+    "Retry-After": {"description": "seconds after which to try again", "schema": {"type": "integer"}}
 }
 ANSWER_HEADERS: dict[str, Any] = RETRY_AFTER | {
-    "ETag": {"description": "of these very bytes, for `If-None-Match`", "schema": {"type": "string"}},
+    "ETag": {"description": "of the response's bytes, for `If-None-Match`", "schema": {"type": "string"}},
     "Vary": {"schema": {"type": "string"}, "example": "Prefer"},
     "Cache-Control": {"schema": {"type": "string"}, "example": "private, no-cache"},
     "Preference-Applied": {
-        "description": "what was honored of `Prefer` (RFC 7240)",
+        "description": "the preferences of `Prefer` that were honored (RFC 7240)",
         "schema": {"type": "string"},
         "example": "wait=30",
     },
@@ -60,7 +76,7 @@ PREFER: dict[str, Any] = {
     "required": False,
     "schema": {"type": "string"},
     "example": "wait=30",
-    "description": "`wait=n`: answer when the job has ended or after n seconds, 1 to 60, `wait` alone means 60",
+    "description": "`wait=n`: respond when the job has ended or after n seconds, 1 to 60; `wait` alone means 60",
 }
 CANCEL_AFTER: dict[str, Any] = {
     "name": "Cancel-After",
@@ -77,18 +93,18 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "required": False,
     "schema": {"type": "string", "pattern": KEY_PATTERN},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-    "description": "the same request sent again with the same key makes nothing new and is answered as it was the "
-    "first time (draft-ietf-httpapi-idempotency-key-header-07); another request with it is a 422, and one sent while "
-    f"the first is being worked on a 409. A text in quotation marks, or bare, of at most {MAX_KEY_LENGTH} characters; "
-    "remembered for as long as `INTAKE__IDEMPOTENCY_TTL` says, 24 hours unless changed. Errors are not remembered",
+    "description": "repeating a request with the same key creates nothing and has the first response again "
+    "(draft-ietf-httpapi-idempotency-key-header-07); another request with the key is a 422, and one during the first "
+    f"request a 409. A text of at most {MAX_KEY_LENGTH} characters, in quotation marks or bare; stored for "
+    "`INTAKE__IDEMPOTENCY_TTL`, by default 24 hours. Errors are not stored",
 }
 REPLAYED_HEADER: dict[str, Any] = {
     "Idempotency-Replayed": {
-        "description": "this answers an earlier request with the same Idempotency-Key; nothing new was made",
+        "description": "this is the response to an earlier request with the same Idempotency-Key; no job was created",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
-NOT_MODIFIED: Responses = {304: {"description": "`If-None-Match` names what would be sent", "headers": ANSWER_HEADERS}}
+NOT_MODIFIED: Responses = {304: {"description": "`If-None-Match` names the current version", "headers": ANSWER_HEADERS}}
 LOCATION: dict[str, Any] = {"Location": {"description": "where to poll the job", "schema": {"type": "string"}}}
 EVENT: dict[str, Any] = {
     "type": "object",
@@ -97,7 +113,7 @@ EVENT: dict[str, Any] = {
     "properties": {
         "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "deleted"]},
         "data": {"type": "string", "description": "JSON"},
-        "id": {"type": "string", "description": "what to send as `Last-Event-ID` to go on from here"},
+        "id": {"type": "string", "description": "send it as `Last-Event-ID` to continue behind this event"},
     },
 }
 EVENT_STREAM: Responses = {
@@ -105,7 +121,7 @@ EVENT_STREAM: Responses = {
         "description": "server-sent events",
         "content": {"text/event-stream": {"schema": EVENT, "example": EVENTS}},
     },
-    204: {"description": "`Last-Event-ID` names the last event; there is nothing more to come"},
+    204: {"description": "`Last-Event-ID` names the last event"},
 }
 LINK: dict[str, Any] = {
     "Link": {"description": 'the next page as `rel="next"` (RFC 8288)', "schema": {"type": "string"}}
@@ -116,24 +132,24 @@ IMAGE: Responses = {
         "headers": {"ETag": ANSWER_HEADERS["ETag"], "Cache-Control": ANSWER_HEADERS["Cache-Control"]},
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/bmp")},
     },
-    304: {"description": "`If-None-Match` names what would be sent"},
+    304: {"description": "`If-None-Match` names the current version"},
 }
 ENDED_IN_TIME: Responses = {
     200: {
-        "description": "the job, ended within the time of `Prefer: wait`",
+        "description": "the job, which ended within the time of `Prefer: wait`",
         "headers": LOCATION | ANSWER_HEADERS,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(model="JobDocument")}}},
+        "content": {"application/json": {"schema": {"$ref": REF.format(model="JobDocument")}}},
     }
 }
 
 
 def headers(status: int, named: dict[str, Any]) -> Responses:
-    """The documentation of the headers of an answer."""
+    """The documentation of a response's headers."""
     return {status: {"headers": named}}
 
 
 def problems(*kinds: type[ServiceError]) -> Responses:
-    """The documentation of the problems an endpoint can answer with; an error of ours is always among them."""
+    """The documentation of an endpoint's problem documents; 500 is always among them."""
     by_status: dict[int, list[type[ServiceError]]] = {}
     every: list[type[ServiceError]] = [*kinds, ServiceError]
     for kind in every:
@@ -144,8 +160,8 @@ def problems(*kinds: type[ServiceError]) -> Responses:
             "headers": RETRY_AFTER if status in (409, 503) else {},
             "content": {
                 "application/problem+json": {
-                    "schema": {"$ref": _REF.format(model="Problem")},
-                    "examples": {kind.slug: {"summary": kind.title, "value": _example(kind)} for kind in group},
+                    "schema": {"$ref": REF.format(model="Problem")},
+                    "examples": {kind.slug: {"$ref": _EXAMPLE.format(slug=kind.slug)} for kind in group},
                 }
             },
         }
@@ -153,150 +169,77 @@ def problems(*kinds: type[ServiceError]) -> Responses:
     }
 
 
+def problem_types(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    """Every class of the tree that defines a type of its own."""
+    if "slug" in vars(root):
+        yield root
+    for kind in root.__subclasses__():
+        yield from problem_types(kind)
+
+
 def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    return {
+    value = {
         "type": kind.type_uri(),
         "title": kind.title,
         "status": kind.status,
         "detail": (kind.__doc__ or kind.title).split("\n")[0],
         "instance": "/attribute",
     }
+    return {"summary": kind.title, "value": value}
 
 
-def _options() -> dict[str, Any]:
-    schema = Options.model_json_schema(ref_template=_REF)
-    schema.pop("$defs")  # the webhooks' documents have them among the components
-    return schema
-
-
-_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
-_FILE: dict[str, Any] = {"type": "string", "format": "binary", "description": _FORMATS}
-_BASE64: dict[str, Any] = {
-    "type": "string",
-    "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
-    "description": f"{_FORMATS} in base64 without line breaks, or a data: URL of that",
-}
-_BROUGHT = "generated images of this source that you have already, of the text in `prompt`, which is needed then"
-
-
-def _generated_images(each: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": each, "minItems": 1, "maxItems": MOST_REFERENCES}
-
-
-def _form_schema() -> dict[str, Any]:
-    schema = _options()
-    schema["properties"] = {IMAGE_FIELD: _FILE} | {
-        name: _without_null(value) for name, value in schema["properties"].items()
-    }
-    of_a_source = rf"^{REFERENCE_FIELD}\[[a-z0-9][a-z0-9._-]{{0,63}}\]$"
-    schema["patternProperties"] = {of_a_source: _generated_images(_FILE) | {"description": _BROUGHT}}
-    schema["required"] = [IMAGE_FIELD]
-    return schema
-
-
-def _json_schema() -> dict[str, Any]:
-    schema = _options()
-    references = {
-        "anyOf": [{"type": "object", "additionalProperties": _generated_images(_BASE64)}, {"type": "null"}],
-        "default": None,
-        "description": f"by source, {_BROUGHT}",
-    }
-    address = {
-        "type": "string",
-        "maxLength": MAX_URL,
-        "description": "a public http or https address, which a worker fetches: what is wrong with the image then "
-        "shows in the job",
-        "examples": ["https://images.example/1.png"],
-    }
-    schema["properties"] = {
-        IMAGE_FIELD: _BASE64,
-        IMAGE_URL: address,
-        REFERENCES: references,
-    } | schema["properties"]
-    schema["oneOf"] = [{"required": [IMAGE_FIELD]}, {"required": [IMAGE_URL]}]
-    return schema
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A form has no null: an option is left out instead."""
-    variants = [variant for variant in schema.pop("anyOf", []) if variant.get("type") != "null"]
-    if schema.get("default", ...) is None:
-        del schema["default"]
-    return (variants[0] if variants else {}) | schema
-
-
-FORM_SCHEMA, JSON_SCHEMA = _form_schema(), _json_schema()
-SUBMISSION: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": FORM_SCHEMA,
-            # The default of the specification, said for clients that do not know it.
-            "encoding": {name: {"contentType": "application/json"} for name in ("metadata", "external_scores")},
-        },
-        "application/json": {
-            "schema": JSON_SCHEMA,
-            "examples": {
-                "address": {"value": {"image_url": "https://images.example/1.png", "external_id": "upload-4711"}},
-                "base64": {"value": {"image": PIXEL, "prompt": "a single dot"}},
-            },
-        },
+_RATE_LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "the key's limits (draft-ietf-httpapi-ratelimit-headers-11)",
+        "schema": {"type": "string"},
+        "example": '"requests";q=3000;w=60, "jobs";q=1000;qu="concurrent-requests"',
+    },
+    "RateLimit": {
+        "description": "the remaining requests, and the seconds until the limit is reset",
+        "schema": {"type": "string"},
+        "example": '"requests";r=2999;t=60',
     },
 }
-GENERATED_IMAGES: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {REFERENCE_FIELD: _generated_images(_FILE)},
-                "required": [REFERENCE_FIELD],
-                "additionalProperties": False,
-            }
-        },
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "properties": {REFERENCES: _generated_images(_BASE64)},
-                "required": [REFERENCES],
-                "additionalProperties": False,
-            },
-            "example": {REFERENCES: [DOTS, DOTS]},
-        },
-    },
+_CHALLENGE = {"WWW-Authenticate": {"description": "as in RFC 6750", "schema": {"type": "string"}}}
+_WEBHOOK_DATA: dict[str, type[JobData] | type[PingData]] = {
+    EventType.STARTED: JobData,
+    EventType.SOURCE_FINISHED: SourceFinishedData,
+    EventType.COMPLETED: CompletedData,
+    EventType.FAILED: FailedData,
+    EventType.CANCELED: JobData,
+    PING: PingData,
 }
-BATCH: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "properties": {"items": {"type": "array", "items": JSON_SCHEMA, "minItems": 1, "maxItems": 100}},
-                "required": ["items"],
-                "additionalProperties": False,
-            },
-            "example": {"items": [{"image_url": "https://images.example/1.png"}, {"image": PIXEL}]},
-        }
-    },
+_WEBHOOK_RESPONSES: Responses = {
+    "410": {"description": "never send anything here again: the endpoint is disabled"},
+    "default": {"description": "not accepted, redirects included: retried, not before what `Retry-After` says"},
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Completes the app's OpenAPI: problem documents among its components, FastAPI's own idea of a 422 nowhere."""
+    """Completes the app's OpenAPI: webhooks, problem documents, the headers and errors of authentication."""
+    for kind, data in _WEBHOOK_DATA.items():
+        _describe_webhook(app.webhooks, kind, data)
     original: Callable[[], dict[str, Any]] = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is not None:
             return app.openapi_schema
         schema = original()
-        problem = Problem.model_json_schema(ref_template=_REF)
-        components = schema["components"]["schemas"]
-        components |= problem.pop("$defs") | {"Problem": problem}
-        for name in ("HTTPValidationError", "ValidationError"):
-            components.pop(name, None)
+        problem = Problem.model_json_schema(ref_template=REF)
+        components = schema["components"]
+        components["headers"] = _RATE_LIMIT_HEADERS
+        components["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own idea of a 422
+            components["schemas"].pop(name, None)
         for operations in (*schema["paths"].values(), *schema["webhooks"].values()):
             for operation in operations.values():
                 _complete(operation["responses"])
+                if operation.get("security"):
+                    _describe_authentication(operation)
+        used = str(schema["paths"])
+        components["examples"] = {
+            kind.slug: _example(kind) for kind in problem_types() if f"'{_EXAMPLE.format(slug=kind.slug)}'" in used
+        }
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -307,7 +250,53 @@ def _complete(responses: dict[str, Any]) -> None:
         del responses["422"]
     for status, answer in responses.items():
         content = answer.get("content", {}).get("application/json", {})
-        if content.get("schema") == {"$ref": _REF.format(model="JobDocument")}:
+        if content.get("schema") == {"$ref": REF.format(model="JobDocument")}:
             content["example"] = JOB[int(status)]  # here, because FastAPI drops members that are null
-        if content.get("schema") == {"$ref": _REF.format(model="SourceEntryDocument")}:
+        if content.get("schema") == {"$ref": REF.format(model="SourceEntryDocument")}:
             content["example"] = SOURCE
+
+
+def _describe_authentication(operation: dict[str, Any]) -> None:
+    """Adds the errors of authentication and the headers of the rate limit to an operation that needs a key."""
+    kinds: list[type[ServiceError]] = [Unauthenticated, InvalidKey, QuotaExceeded, StorageUnavailable]
+    if any(scopes for each in operation["security"] for scopes in each.values()):
+        kinds.append(InsufficientScope)
+    responses: dict[str, Any] = operation["responses"]
+    for status, answer in problems(*kinds).items():
+        present = responses.setdefault(str(status), answer)
+        if present is not answer:
+            examples = present["content"]["application/problem+json"]["examples"]
+            examples |= answer["content"]["application/problem+json"]["examples"]
+    for status, answer in responses.items():
+        added: dict[str, Any] = {}
+        if status != "401":
+            added |= {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT_HEADERS}
+        if status in ("401", "403"):
+            added |= _CHALLENGE
+        if status == "429":
+            added |= RETRY_AFTER
+        answer["headers"] = answer.get("headers", {}) | added
+
+
+def _describe_webhook(router: APIRouter, kind: str, data: type[JobData] | type[PingData]) -> None:
+    """Adds one type of event as Standard Webhooks 1.0 signs it; nothing here is ever called."""
+
+    def receive(
+        body: WebhookEvent[data],  # type: ignore[valid-type]
+        webhook_id: Annotated[
+            str, Header(description="the same for every attempt: drop an id that you have processed")
+        ],
+        webhook_timestamp: Annotated[int, Header(description="of the attempt, in seconds since 1970")],
+        webhook_signature: Annotated[str, Header(description="`v1,` and base64; two of them during a rotation")],
+    ) -> None:
+        pass
+
+    receive.__doc__ = data.__doc__
+    router.post(
+        kind,
+        summary=kind,
+        status_code=204,
+        response_description="accepted, as any 2xx is",
+        responses=_WEBHOOK_RESPONSES,
+        tags=["webhooks"],
+    )(receive)

@@ -1,4 +1,4 @@
-"""POST /attribute/{id}/references/{source}: generated images of a source that a job waits for, once somebody has made them."""
+"""POST /attribute/{id}/references/{source}: uploads the reference images that a job waits for."""
 
 import uuid
 from dataclasses import replace
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Bringing, Decoders, Settings, Submitter, Uploads
-from app.api.openapi import GENERATED_IMAGES, problems
-from app.api.uploading import arriving, taking
+from app.api.dependencies import Decoders, ReferenceSubmission, Settings, Submitter, UploadSlots
+from app.api.openapi import problems
+from app.api.openapi_bodies import REFERENCE_IMAGES
+from app.api.request_bodies import upload_deadline, upload_slot
 from app.documents import JobDocument
 from app.errors import (
     Deleted,
@@ -40,7 +41,7 @@ router = APIRouter(tags=["attribution"])
 @router.post(
     "/attribute/{job_id:uuid}/references/{source}",
     response_model=JobDocument,
-    response_description="the job with these generated images, whether they are new or were brought before",
+    response_description="the job with these reference images, whether they are new or were uploaded before",
     responses=problems(
         MalformedRequest,
         NotFound,
@@ -59,7 +60,7 @@ router = APIRouter(tags=["attribution"])
         Overloaded,
         StorageUnavailable,
     ),
-    openapi_extra={"requestBody": GENERATED_IMAGES},
+    openapi_extra={"requestBody": REFERENCE_IMAGES},
 )
 async def add_references(
     job_id: uuid.UUID,
@@ -67,20 +68,19 @@ async def add_references(
     request: Request,
     caller: Submitter,
     settings: Settings,
-    bringing: Bringing,
+    reference_submission: ReferenceSubmission,
     decoders: Decoders,
-    uploads: Uploads,
+    slots: UploadSlots,
 ) -> Response:
-    """Bring a source's generated images of the job's caption: all of them, 1 to 16, in one request.
+    """Upload the reference images of a source, generated from the job's caption: all of them, 1 to 16, in one request.
 
-    The job goes on with them at once, and without waiting any longer once no source is left to wait for. Doing so
-    again with the same generated images changes nothing. They are screened as the image in question was, and a hit ends the
-    job.
+    They are screened like the query image, and a hit ends the job. When no source is awaited any more, the job
+    continues at once. Repeating the request with the same images changes nothing.
     """
-    await bringing.check_awaited(caller.tenant_id, job_id, source)
-    with taking(uploads, request.headers) as folder:
-        brought = await _read(request, settings.intake, folder, decoders)
-        document = await bringing.accept(caller.tenant_id, job_id, replace(brought, source=source))
+    await reference_submission.check_awaited(caller.tenant_id, job_id, source)
+    with upload_slot(slots, request.headers) as folder:
+        uploaded = await _read(request, settings.intake, folder, decoders)
+        document = await reference_submission.accept(caller.tenant_id, job_id, replace(uploaded, source=source))
     return Response(document.model_dump_json(), media_type=JSON)
 
 
@@ -88,9 +88,9 @@ async def _read(
     request: Request, limits: IntakeSettings, folder: Path, decoders: children.Decoders
 ) -> UploadedReference:
     if media_type(request.headers) != JSON:
-        with arriving(limits.upload_timeout):
+        with upload_deadline(limits.upload_timeout):
             return await read_reference_form(request.headers, request.receive, folder, limits)
     body = folder / "body"
-    with arriving(limits.upload_timeout):
+    with upload_deadline(limits.upload_timeout):
         await receive_json(request.headers, request.receive, body, body_limit(limits))
     return references_from_json(await decoders.unpack_json(body), limits)

@@ -1,6 +1,6 @@
-"""/screening: a tenant's own hash lists and text rules, which its images and texts must pass before anything is generated.
+"""/screening: a tenant's own hash lists and text rules, against which its images and texts are screened.
 
-Everybody's lists and rules are the operator's, on the command line; they are not shown here.
+Lists and rules for all tenants belong to the operator, on the command line; they are not shown here.
 """
 
 import tempfile
@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, BinaryIO
 
-from anyio import fail_after, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.access.audit import record
 from app.api.dependencies import Administrator, Database, Identity, Settings
 from app.api.openapi import Responses, headers, problems
+from app.api.request_bodies import DocumentRoute, upload_deadline
 from app.db.models import TextRule
 from app.documents import Document
 from app.errors import (
@@ -33,13 +34,13 @@ from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
 from app.screening.patterns import MAX_PATTERN, RuleKind, compile_rule
 from app.screening.repository import ListSummary
 
-router = APIRouter(prefix="/screening", tags=["screening"])
+router = APIRouter(prefix="/screening", tags=["screening"], route_class=DocumentRoute)
 
 _MAX_LISTS = 100
 _MAX_RULES = 200
 
 _FOUND = problems(NotFound, StorageUnavailable)
-_LOCATION = {"Location": {"description": "where to find it", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "its path", "schema": {"type": "string"}}}
 _CSV = {
     "required": True,
     "content": {
@@ -54,36 +55,36 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 
 
 class HashListDocument(Document):
-    """A list of perceptual hashes (PDQ) of images that are not to be generated after."""
+    """A list of perceptual hashes (PDQ) of blocked images."""
 
     id: uuid.UUID
     name: str
-    max_distance: int = Field(description="bits of 256 by which an image's hash may differ and still be on the list")
+    max_distance: int = Field(description="an image matches up to this Hamming distance, in bits of 256")
     hashes: int
     created_at: datetime
     updated_at: datetime
 
 
 class SavedHashListDocument(HashListDocument):
-    """A list as it stands now, and what was left out of the file."""
+    """The saved list, and how many lines of the file were ignored."""
 
-    other_types: int = Field(description="lines left out because their `type` is not PDQ")
-    low_quality: int = Field(description="lines left out because their `quality` is below 50")
+    other_types: int = Field(description="lines ignored because their `type` is not PDQ")
+    low_quality: int = Field(description="lines ignored because their `quality` is below 50")
 
 
 class HashListsDocument(Document):
-    """All lists of the tenant's own, by name."""
+    """The tenant's own lists, by name."""
 
     hash_lists: list[HashListDocument]
 
 
 class NewTextRule(Document):
-    """What captions and prompts must not meet."""
+    """A pattern that captions and prompts must not match."""
 
     name: Name
     kind: RuleKind = Field(
-        description="`words`: a word or phrase per line, found as whole words in any case; `regex`: as RE2 has it, "
-        "found anywhere, in any case only with `(?i)`"
+        description="`words`: a word or phrase per line, matched as whole words in any case; `regex`: RE2 syntax, "
+        "matched anywhere, case-sensitive unless with `(?i)`"
     )
     pattern: str = Field(min_length=1, max_length=MAX_PATTERN, examples=["guillotine\npublic execution"])
 
@@ -96,13 +97,13 @@ class TextRuleDocument(NewTextRule):
 
 
 class TextRulesDocument(Document):
-    """All rules of the tenant's own, by name."""
+    """The tenant's own rules, by name."""
 
     text_rules: list[TextRuleDocument]
 
 
-def _replaced(document: type[Document]) -> Responses:
-    replaced = {"model": document, "description": "what was there under that name, replaced", "headers": _LOCATION}
+def _created_or_replaced(document: type[Document]) -> Responses:
+    replaced = {"model": document, "description": "the former one of that name was replaced", "headers": _LOCATION}
     return headers(201, _LOCATION) | {200: replaced}
 
 
@@ -110,7 +111,7 @@ def _replaced(document: type[Document]) -> Responses:
     "/hash-lists",
     status_code=201,
     response_description="a new list",
-    responses=_replaced(SavedHashListDocument)
+    responses=_created_or_replaced(SavedHashListDocument)
     | problems(
         MalformedRequest, UploadTimeout, UploadTooLarge, UnsupportedMediaType, InvalidRequest, StorageUnavailable
     ),
@@ -125,22 +126,19 @@ async def save_hash_list(
     name: Annotated[Name, Query()],
     max_distance: Annotated[int, Query(ge=0, le=MAX_DISTANCE)] = DEFAULT_DISTANCE,
 ) -> SavedHashListDocument:
-    """Make a list of a CSV file as ThreatExchange's tools write it; one of that name is replaced, whole or not at all.
+    """Create a list from a CSV file as ThreatExchange's tools write it; a list of that name is replaced atomically.
 
-    A line is a hash of 64 hexadecimal digits. A header may name the column: `hash`, `indicator`, `signal_str`, `pdq` or
+    A line has a hash of 64 hexadecimal digits. A header may name its column `hash`, `indicator`, `signal_str`, `pdq` or
     `pdq_hash`, beside `type` or `signal_type`, `quality` and `tags` (separated by spaces).
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
         raise UnsupportedMediaType("Send the hash list as text/csv.")
     with tempfile.TemporaryFile() as file:
-        try:
-            with fail_after(settings.intake.upload_timeout.total_seconds()):
-                await _receive(request, file, settings.screening.max_list_bytes)
-        except TimeoutError as error:
-            raise UploadTimeout("The body took too long to arrive.") from error
+        with upload_deadline(settings.intake.upload_timeout):
+            await _receive(request, file, settings.screening.max_list_bytes)
         file.seek(0)
         saved, created = await to_thread.run_sync(_save_list, database, request, caller, name, max_distance, file)
-    _say_where(response, f"/screening/hash-lists/{saved.id}", created)
+    _set_location(response, f"/screening/hash-lists/{saved.id}", created)
     return saved
 
 
@@ -154,7 +152,7 @@ def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocum
 
 @router.get("/hash-lists/{list_id:uuid}", responses=_FOUND)
 def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database) -> HashListDocument:
-    """Show a hash list, without its hashes."""
+    """Get a hash list, without its hashes."""
     with database.statement() as session:
         found = store.get_hash_list(session, caller.tenant_id, list_id)
     if found is None:
@@ -164,19 +162,19 @@ def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database)
 
 @router.delete("/hash-lists/{list_id:uuid}", status_code=204, responses=_FOUND)
 def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
-    """Remove a hash list."""
+    """Delete a hash list."""
     with database.transaction() as session:
         name = store.delete_hash_list(session, caller.tenant_id, list_id)
         if name is None:
             raise NotFound(f"There is no hash list {list_id}.")
-        _note(session, request, caller, "hash_list.removed", list_id, name)
+        _note(session, request, caller, "hash_list.deleted", list_id, name)
 
 
 @router.post(
     "/text-rules",
     status_code=201,
     response_description="a new rule",
-    responses=_replaced(TextRuleDocument)
+    responses=_created_or_replaced(TextRuleDocument)
     | problems(MalformedRequest, UploadTooLarge, InvalidRequest, StorageUnavailable),
 )
 def save_text_rule(
@@ -187,9 +185,9 @@ def save_text_rule(
     with database.transaction() as session:
         rule, created = store.upsert_rule(session, caller.tenant_id, new.name, new.kind, new.pattern)
         if created and len(store.list_rules_owned_by(session, caller.tenant_id)) > _MAX_RULES:
-            raise InvalidRequest(f"There may be {_MAX_RULES} text rules; remove one first.")
+            raise InvalidRequest(f"A tenant may have {_MAX_RULES} text rules; delete one first.")
         _note(session, request, caller, "text_rule.saved", rule.id, new.name)
-    _say_where(response, f"/screening/text-rules/{rule.id}", created)
+    _set_location(response, f"/screening/text-rules/{rule.id}", created)
     return _rule(rule)
 
 
@@ -203,7 +201,7 @@ def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocum
 
 @router.get("/text-rules/{rule_id:uuid}", responses=_FOUND)
 def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database) -> TextRuleDocument:
-    """Show a text rule."""
+    """Get a text rule."""
     with database.statement() as session:
         found = store.get_rule(session, caller.tenant_id, rule_id)
     if found is None:
@@ -213,12 +211,12 @@ def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database)
 
 @router.delete("/text-rules/{rule_id:uuid}", status_code=204, responses=_FOUND)
 def delete_text_rule(rule_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
-    """Remove a text rule."""
+    """Delete a text rule."""
     with database.transaction() as session:
         name = store.delete_rule(session, caller.tenant_id, rule_id)
         if name is None:
             raise NotFound(f"There is no text rule {rule_id}.")
-        _note(session, request, caller, "text_rule.removed", rule_id, name)
+        _note(session, request, caller, "text_rule.deleted", rule_id, name)
 
 
 async def _receive(request: Request, file: BinaryIO, max_bytes: int) -> None:
@@ -240,15 +238,15 @@ def _save_list(
     with database.transaction() as session:
         list_id, created = store.upsert_list(session, caller.tenant_id, name, max_distance, hashes.rows())
         if created and len(store.list_hash_lists_owned_by(session, caller.tenant_id)) > _MAX_LISTS:
-            raise InvalidRequest(f"There may be {_MAX_LISTS} hash lists; remove one first.")
+            raise InvalidRequest(f"A tenant may have {_MAX_LISTS} hash lists; delete one first.")
         _note(session, request, caller, "hash_list.saved", list_id, name)
         found = store.get_hash_list(session, caller.tenant_id, list_id)
     assert found is not None
-    left_out = {"other_types": hashes.other_types, "low_quality": hashes.low_quality}
-    return SavedHashListDocument(**_list_fields(found), **left_out), created
+    ignored = {"other_types": hashes.other_types, "low_quality": hashes.low_quality}
+    return SavedHashListDocument(**_list_fields(found), **ignored), created
 
 
-def _say_where(response: Response, path: str, created: bool) -> None:
+def _set_location(response: Response, path: str, created: bool) -> None:
     response.status_code = 201 if created else 200
     response.headers["Location"] = path
 

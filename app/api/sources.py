@@ -1,4 +1,4 @@
-"""The catalog as data: which sources this installation knows, and which of them it asks."""
+"""/sources: the catalog, and which of its sources are enabled; the captioners and embedders."""
 
 from datetime import UTC, date, datetime
 
@@ -16,69 +16,69 @@ router = APIRouter(prefix="/sources", tags=["sources"])
 
 
 class LifecycleDocument(Document):
-    """Whether the thing can still be asked to draw."""
+    """Whether the source is still available."""
 
     state: LifecycleState
-    until: date | None = Field(description="the day on which a deprecated source goes away")
-    since: date | None = Field(description="the day on which a retired source went away")
+    until: date | None = Field(description="the sunset date of a deprecated source")
+    since: date | None = Field(description="the day on which a retired source became unavailable")
     note: str | None
-    successor: str | None = Field(description="the source that there is in its place")
+    successor: str | None = Field(description="the source that replaces it")
 
 
 class LimitsDocument(Document):
-    """What one call of the source may take, and how many there may be over all workers."""
+    """Limits on one call of the source, and on the calls of all workers together."""
 
     timeout_seconds: float
-    max_prompt_chars: int | None = Field(description="a longer caption is cut to this")
-    concurrency: int | None = Field(description="calls at once; null: no limit of ours")
-    per_minute: float | None = Field(description="calls in a minute; null: no limit of ours")
+    max_prompt_chars: int | None = Field(description="a longer caption is truncated")
+    concurrency: int | None = Field(description="concurrent calls; null: unlimited")
+    per_minute: float | None = Field(description="calls per minute; null: unlimited")
 
 
 class SourceEntryDocument(Document):
-    """One candidate generator."""
+    """One candidate source."""
 
     id: str = Field(examples=["zoo-unet"])
     name: str
     family: str
-    platform: str = Field(description="who serves it; `local` is this installation itself")
+    platform: str = Field(description="where it runs; `local` is this installation")
     model: str
     revision: str
     license: str
-    terms: str | None = Field(description="the address of its terms", examples=["https://example.com/terms"])
+    terms: str | None = Field(description="the URL of its terms", examples=["https://example.com/terms"])
     enabled: bool = Field(
-        description="whether jobs ask it. A disabled one cannot be asked for by name, unless it is there on request, "
-        "is `retired` or has no API: of the last two, the job says that they were not tested, and why"
+        description="whether jobs use it by default. A job cannot name a disabled source, unless it is available on "
+        "request, `retired` or has no API; of the last two the job reports why they were not tested"
     )
-    on_request: bool = Field(description="whether a job that names it asks it, although it is not enabled")
+    on_request: bool = Field(description="whether a job can name it although it is not enabled")
     lifecycle: LifecycleDocument
-    warning: str | None = Field(description="a sentence about a source that is to be switched off")
-    external: bool = Field(description="whether prompts leave this installation")
+    warning: str | None = Field(description="a sentence about the sunset of a deprecated source")
+    external: bool = Field(description="whether prompts are sent to third parties")
     seed: SeedSupport = Field(
-        description="whether the same seed repeats a generated image; `unconfirmed`: seeds are taken, nobody promises more"
+        description="whether the same seed repeats a generated image; `unconfirmed`: accepted, but not promised"
     )
     sizes: list[str] = Field(
-        description="what it can be asked for: pixels, ratios, or `any`", examples=[["1024x1024", "16:9"]]
+        description="sizes that it can generate: pixels, ratios, or `any`", examples=[["1024x1024", "16:9"]]
     )
-    images_per_source: int | None = Field(description="the γ that is advised for it; null: whatever the job asks")
-    price_usd: float | None = Field(description="of one generated image; null where it is not known")
+    images_per_source: int | None = Field(description="the recommended γ; null: the job's")
+    price_usd: float | None = Field(description="of one generated image; null: unknown")
     limits: LimitsDocument
 
 
 class CaptionerDocument(Document):
-    """Who may describe images."""
+    """A model that captions images."""
 
-    name: str = Field(description="what a job gives as `captioner`", examples=["blip"])
-    external: bool = Field(description="whether images leave this installation")
-    price_usd: float | None = Field(description="of one description; null where it is not known")
+    name: str = Field(description="the value of a job's `captioner`", examples=["blip"])
+    external: bool = Field(description="whether images are sent to third parties")
+    price_usd: float | None = Field(description="of one caption; null: unknown")
 
 
 class CatalogDocument(Document):
-    """All sources in catalog order, which also decides ties, and who describes images for them, or compares them."""
+    """All sources in catalog order, which also decides ties, and the captioners and embedders."""
 
     sources: list[SourceEntryDocument]
     captioners: list[CaptionerDocument] = Field([], description="the first is the default")
     embedders: list[str] = Field(
-        [], description="what a job may name as `embedder`; the first is the default", examples=[["open_clip"]]
+        [], description="values of a job's `embedder`; the first is the default", examples=[["open_clip"]]
     )
 
 
@@ -98,7 +98,7 @@ def list_sources(_: Caller, catalog: Catalog, settings: Settings) -> CatalogDocu
 
 @router.get("/{source_id}", responses=problems(NotFound))
 def get_source(source_id: str, _: Caller, catalog: Catalog) -> SourceEntryDocument:
-    """Show one source."""
+    """Get one source."""
     try:
         return _entry(catalog.get(source_id), datetime.now(UTC).date())
     except UnknownSource as error:

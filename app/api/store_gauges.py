@@ -1,7 +1,7 @@
-"""What Postgres and Redis hold, looked up when Prometheus asks the API: open jobs, queues, warm workers.
+"""Gauges over Postgres and Redis, read when Prometheus fetches /metrics: open jobs, queues, warm workers.
 
-Looking costs the same with a thousand jobs in the table as with a million, and happens at most every few seconds
-however many ask. A store that is unavailable is told as such; what it would have said is then left out.
+Reading costs the same with a thousand jobs in the table as with a million, and happens at most every few seconds
+however many scrapers there are. A store that is unavailable is reported as such; its other gauges are then missing.
 """
 
 import time
@@ -18,14 +18,15 @@ from app.db.database import Database
 from app.db.models import Stage
 from app.queue.heartbeats import Heartbeats
 from app.queue.steps import NOTIFY_QUEUE, REFERENCE_QUEUE, STAGE_QUEUES, Role
+from app.telemetry.metrics import PoolGauges
 
 log = structlog.get_logger(__name__)
 
-# Open jobs and due deliveries that are counted; with more of them the numbers are lower bounds.
+# At most this many open jobs and due deliveries are counted; with more, the gauges are lower bounds.
 COUNTED = 5_000
 FRESH_SECONDS = 5.0
 
-# Both walk a partial index of what is open, so that what has ended costs nothing.
+# Both scan a partial index of open rows only.
 JOBS_SQL = """
     WITH open AS (
         SELECT id, stage, stage_entered_at, lease_until IS NULL OR lease_until < now() AS unheld FROM jobs
@@ -49,7 +50,7 @@ DELIVERIES_SQL = """
 
 
 class StoreGauges:
-    """A Prometheus collector over the stores; safe to be asked by several threads."""
+    """A Prometheus collector over the stores; thread-safe."""
 
     def __init__(
         self,
@@ -59,36 +60,36 @@ class StoreGauges:
         roles: Sequence[Role] = tuple(Role),
         circuits: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
-        """`circuits` says of each source that has one whether it is open, and raises RedisError."""
+        """`circuits` returns whether each source's circuit breaker is open, and raises RedisError."""
         self._database = database
         self._heartbeats = heartbeats
         self._circuits = circuits
         self._queues = sorted({*queues, NOTIFY_QUEUE, REFERENCE_QUEUE, *_QUEUES.values()})
         self._roles = roles
         self._lock = Lock()
-        self._looked_at = 0.0
-        self._found: Sequence[Metric] = ()
+        self._read_at = 0.0
+        self._families: Sequence[Metric] = ()
 
     def describe(self) -> Sequence[Metric]:
         """Every family, without samples."""
         return tuple(_families().values())
 
     def collect(self) -> Sequence[Metric]:
-        """What the stores hold, or held a few seconds ago."""
+        """The gauges, at most a few seconds old."""
         with self._lock:
-            if time.monotonic() - self._looked_at > FRESH_SECONDS or not self._found:
-                self._found = tuple(self._look())
-                self._looked_at = time.monotonic()
-            return self._found
+            if time.monotonic() - self._read_at > FRESH_SECONDS or not self._families:
+                self._families = tuple(self._read())
+                self._read_at = time.monotonic()
+            return self._families
 
-    def _look(self) -> Iterator[Metric]:
+    def _read(self) -> Iterator[Metric]:
         families = _families()
         up = families["dependency_up"]
         try:
             self._count_rows(families)
             up.add_metric(["postgres"], 1)
         except SQLAlchemyError as error:
-            log.warning("gauges_without_postgres", error=type(error).__name__)
+            log.warning("postgres_unavailable", error=type(error).__name__)
             up.add_metric(["postgres"], 0)
         try:
             for role, warm in self._heartbeats.warm(self._roles).items():
@@ -96,7 +97,8 @@ class StoreGauges:
             for source, is_open in self._circuits().items():
                 families["circuit_open"].add_metric([source], is_open)
             up.add_metric(["redis"], 1)
-        except RedisError:
+        except RedisError as error:
+            log.warning("redis_unavailable", error=type(error).__name__)
             up.add_metric(["redis"], 0)
         yield from families.values()
 
@@ -111,31 +113,13 @@ class StoreGauges:
             if kind == "job":
                 open_jobs[name] = total
             queue = name if kind == "source" else _QUEUES.get(name)
-            if queue in waiting:  # sources that have left the catalog meanwhile get no series
+            if queue in waiting:  # a source that is no longer in the catalog has no series
                 waiting[queue] = (unheld, oldest or 0.0)
         for stage, total in open_jobs.items():
             families["attribution_jobs_open"].add_metric([stage], total)
         for queue, (depth, age) in waiting.items():
             families["queue_depth"].add_metric([queue], depth)
             families["queue_oldest_age_seconds"].add_metric([queue], float(age))
-
-
-class PoolGauges:
-    """A Prometheus collector over this process's connections to Postgres."""
-
-    def __init__(self, database: Database) -> None:
-        self._pool = database.engine.pool
-
-    def describe(self) -> Sequence[Metric]:
-        """The family, without samples."""
-        return (_pool_family(),)
-
-    def collect(self) -> Sequence[Metric]:
-        """Connections in use and idle."""
-        family = _pool_family()
-        family.add_metric(["used"], self._pool.checkedout())  # type: ignore[attr-defined]
-        family.add_metric(["idle"], self._pool.checkedin())  # type: ignore[attr-defined]
-        return (family,)
 
 
 _STAGES = tuple(stage.value for stage in Stage)
@@ -146,15 +130,17 @@ def _families() -> dict[str, GaugeMetricFamily]:
     families = (
         GaugeMetricFamily("attribution_jobs_open", "Jobs that have not ended, by stage", labels=["stage"]),
         GaugeMetricFamily("queue_depth", "Steps that wait for a worker", labels=["queue"]),
-        GaugeMetricFamily("queue_oldest_age_seconds", "Since the oldest of them began to wait", labels=["queue"]),
-        GaugeMetricFamily("workers_warm", "Worker processes that said lately that they are warm", labels=["role"]),
+        GaugeMetricFamily("queue_oldest_age_seconds", "Age of the oldest of them", labels=["queue"]),
+        GaugeMetricFamily("workers_warm", "Worker processes with a recent heartbeat", labels=["role"]),
         GaugeMetricFamily(
-            "circuit_open", "Whether a source is left alone for failing or refusing too often", labels=["source"]
+            "circuit_open",
+            "Whether a source's circuit breaker is open after too many failures or refusals",
+            labels=["source"],
         ),
-        GaugeMetricFamily("dependency_up", "Whether a store answers", labels=["dependency"]),
+        GaugeMetricFamily("dependency_up", "Whether a store responds", labels=["dependency"]),
     )
     return {family.name: family for family in families}
 
 
-def _pool_family() -> GaugeMetricFamily:
-    return GaugeMetricFamily("database_pool_connections", "Connections of this process to Postgres", labels=["state"])
+# The collectors of an API process.
+Gauges = tuple[StoreGauges, PoolGauges]

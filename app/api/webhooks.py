@@ -1,16 +1,18 @@
-"""/webhooks: where a tenant is told of its jobs, what signs that, and what became of each delivery."""
+"""/webhooks: a tenant's endpoints with their secrets, and the deliveries to them with their attempts."""
 
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, StrictBool
 from sqlalchemy.orm import Session
 
 from app.access.audit import record
 from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
 from app.api.openapi import problems
+from app.api.pages import Cursor, Limit, Listing, NextCursor
+from app.api.request_bodies import DocumentRoute
 from app.db.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from app.documents import Document
 from app.egress import check_url
@@ -30,10 +32,10 @@ from app.webhooks.receivers import receiver_rules
 from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import message_id
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=DocumentRoute)
 
 _PROBLEMS = problems(NotFound, StorageUnavailable)
-_OFF = "It was switched off by its owner."
+_DISABLED = "It was disabled by its owner."
 
 Url = Annotated[
     str,
@@ -46,26 +48,26 @@ Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$
 
 
 class NewEndpoint(Document):
-    """An address to be told at."""
+    """A new endpoint."""
 
     url: Url
-    events: Events = Field(tuple(EventType), description="the types of events it is told; all where not given")
+    events: Events = Field(tuple(EventType), description="the types of events to send; by default all")
     description: Description | None = None
 
 
 class EndpointChange(Document):
-    """What is to be changed; what is not given stays."""
+    """A change of an endpoint; omitted members stay as they are."""
 
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
     enabled: StrictBool | None = Field(
-        None, description="false drops what is still to be delivered; true also after a 410 had switched it off"
+        None, description="false drops pending deliveries; true also enables an endpoint that a 410 had disabled"
     )
 
 
 class EndpointDocument(Document):
-    """Where a tenant is told of its jobs."""
+    """An endpoint."""
 
     id: uuid.UUID
     url: str
@@ -78,13 +80,13 @@ class EndpointDocument(Document):
 
 
 class SecretDocument(Document):
-    """What verifies signatures, in the form that every Standard Webhooks library takes."""
+    """The secret that verifies signatures, in the format of Standard Webhooks."""
 
     secret: str = Field(examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"])
 
 
 class NewEndpointDocument(EndpointDocument, SecretDocument):
-    """An endpoint and its secret."""
+    """A new endpoint and its secret."""
 
 
 class EndpointsDocument(Document):
@@ -104,38 +106,38 @@ class DeliveryDocument(Document):
     type: str
     sequence: int
     state: DeliveryState = Field(
-        description="`failed`: every attempt of the schedule was made; `dropped`: the receiver answered 410 or was "
-        "switched off"
+        description="`failed`: all attempts of the schedule failed; `dropped`: the receiver responded with 410 or was "
+        "disabled"
     )
     attempts: int
-    next_attempt_at: datetime | None = Field(description="null once it has ended")
+    next_attempt_at: datetime | None = Field(description="null: no attempt follows")
     created_at: datetime
     completed_at: datetime | None
 
 
 class AttemptDocument(Document):
-    """One try, and what came back."""
+    """One attempt with its response."""
 
     number: int
     started_at: datetime
     seconds: float
-    status: int | None = Field(description="null where no answer came")
+    status: int | None = Field(description="null: no response")
     error: str | None
-    response: str | None = Field(description="the first kilobyte of the answer's body")
+    response: str | None = Field(description="the first kilobyte of the response's body")
 
 
 class AttemptedDeliveryDocument(DeliveryDocument):
-    """A delivery with all there is to know about it."""
+    """A delivery with its payload and its attempts."""
 
-    payload: str = Field(description="the very text that is signed and sent")
-    attempted: list[AttemptDocument] = Field(description="the attempts whose outcome is known, oldest first")
+    payload: str = Field(description="the exact text that is signed and sent")
+    attempted: list[AttemptDocument] = Field(description="completed attempts, oldest first")
 
 
 class DeliveriesDocument(Document):
     """A page of deliveries, newest first."""
 
     deliveries: list[DeliveryDocument]
-    next_cursor: str | None = Field(description="give it as `cursor` for the page after this; null on the last one")
+    next_cursor: NextCursor
 
 
 @router.post(
@@ -151,7 +153,7 @@ def create_endpoint(
     settings: Settings,
     database: Database,
 ) -> NewEndpointDocument:
-    """Have all jobs that are accepted from now on told to an address. The answer shows the secret that signs."""
+    """Create an endpoint for the events of all jobs accepted from now on. The response has the signing secret."""
     url = check_url(new.url, receiver_rules(settings))
     with database.transaction() as session:
         endpoint = endpoints.insert_endpoint(session, caller.tenant_id, url, new.events, new.description)
@@ -170,7 +172,7 @@ def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocume
 
 @router.get("/default/secret", responses=problems(StorageUnavailable))
 def get_default_secret(request: Request, caller: Administrator, database: Database) -> SecretDocument:
-    """Show the secret that signs what is sent to the `webhook_url` of single jobs."""
+    """Get the secret that signs deliveries to the `webhook_url` of single jobs."""
     with database.transaction() as session:
         secret = endpoints.get_or_create_default_secret(session, caller.tenant_id)
         _note(session, request, caller, "webhook.secret_read", caller.tenant_id)
@@ -184,10 +186,11 @@ def list_deliveries(
     job: uuid.UUID | None = None,
     endpoint: uuid.UUID | None = None,
     state: DeliveryState | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: uuid.UUID | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> DeliveriesDocument:
     """List deliveries, newest first."""
+    listing = Listing("deliveries", caller.tenant_id, (job, endpoint, state))
     with database.statement() as session:
         rows = deliveries.list_for_tenant(
             session,
@@ -195,19 +198,16 @@ def list_deliveries(
             job_id=job,
             endpoint_id=endpoint,
             state=state,
-            before=cursor,
-            limit=limit + 1,  # one more says whether there is a page after this
+            before=listing.after_id(cursor),
+            limit=limit + 1,
         )
-    page = rows[:limit]
-    more = len(rows) > limit
-    return DeliveriesDocument(
-        deliveries=[_delivery(row) for row in page], next_cursor=str(page[-1].id) if more else None
-    )
+    page, next_cursor = listing.page(rows, limit)
+    return DeliveriesDocument(deliveries=[_delivery(row) for row in page], next_cursor=next_cursor)
 
 
 @router.get("/deliveries/{delivery_id:uuid}", responses=_PROBLEMS)
 def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Database) -> AttemptedDeliveryDocument:
-    """Show a delivery with its attempts."""
+    """Get a delivery with its attempts."""
     with database.transaction(durable=False) as session:
         row = _found_delivery(session, caller, delivery_id)
         attempts = deliveries.list_attempts(session, row.id)
@@ -224,7 +224,7 @@ def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Databa
 def redeliver(
     delivery_id: uuid.UUID, request: Request, caller: Administrator, database: Database, broker: Broker
 ) -> DeliveryDocument:
-    """Send a delivery again, now, with the same `webhook-id`: one more attempt, and what its schedule still has."""
+    """Send a delivery again, now, with the same `webhook-id`: one more attempt, then the rest of its schedule."""
     with database.transaction() as session:
         row = _found_delivery(session, caller, delivery_id)
         url = row.url
@@ -238,7 +238,7 @@ def redeliver(
 
 @router.get("/{endpoint_id:uuid}", responses=_PROBLEMS)
 def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Database) -> EndpointDocument:
-    """Show an endpoint."""
+    """Get an endpoint."""
     with database.transaction(durable=False) as session:
         return _endpoint(_found(session, caller, endpoint_id))
 
@@ -255,7 +255,7 @@ def change_endpoint(
     settings: Settings,
     database: Database,
 ) -> EndpointDocument:
-    """Change an endpoint, or switch it on or off. A new address also gets what is still to be delivered."""
+    """Change, enable or disable an endpoint. Pending deliveries go to the new URL."""
     url = None if change.url is None else check_url(change.url, receiver_rules(settings))
     with database.transaction() as session:
         endpoint = _found(session, caller, endpoint_id)
@@ -269,7 +269,7 @@ def change_endpoint(
             endpoint.disabled_at = endpoint.disabled_reason = None
         session.flush()
         if change.enabled is False:
-            endpoints.disable(session, endpoint.id, _OFF)
+            endpoints.disable(session, endpoint.id, _DISABLED)
             session.refresh(endpoint)
         _note(session, request, caller, "webhook.changed", endpoint.id)
     return _endpoint(endpoint)
@@ -285,7 +285,7 @@ def delete_endpoint(endpoint_id: uuid.UUID, request: Request, caller: Administra
 
 @router.get("/{endpoint_id:uuid}/secret", responses=_PROBLEMS)
 def get_secret(endpoint_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> SecretDocument:
-    """Show the secret that signs what is sent to an endpoint."""
+    """Get the secret that signs deliveries to an endpoint."""
     with database.transaction() as session:
         endpoint = _found(session, caller, endpoint_id)
         _note(session, request, caller, "webhook.secret_read", endpoint.id)
@@ -296,7 +296,7 @@ def get_secret(endpoint_id: uuid.UUID, request: Request, caller: Administrator, 
 def rotate_secret(
     endpoint_id: uuid.UUID, request: Request, caller: Administrator, settings: Settings, database: Database
 ) -> SecretDocument:
-    """Give an endpoint a new secret. For a day, unless configured otherwise, the former one signs as well."""
+    """Rotate an endpoint's secret. For a day, unless configured otherwise, the former one signs as well."""
     with database.transaction() as session:
         endpoint = _found(session, caller, endpoint_id)
         secret = endpoints.rotate_secret(endpoint, datetime.now(UTC), settings.webhooks.rotation_overlap)
@@ -313,7 +313,7 @@ def rotate_secret(
 def ping_endpoint(
     endpoint_id: uuid.UUID, caller: Administrator, database: Database, broker: Broker
 ) -> DeliveryDocument:
-    """Send an endpoint a signed `webhook.ping`; GET the delivery to see what came of it."""
+    """Send a signed `webhook.ping` to an endpoint; GET the delivery for its outcome."""
     with database.transaction() as session:
         row = deliveries.insert_ping(session, _enabled(_found(session, caller, endpoint_id)), datetime.now(UTC))
     broker.enqueue([notify_step()])
@@ -336,7 +336,7 @@ def _found_delivery(session: Session, caller: Identity, delivery_id: uuid.UUID) 
 
 def _enabled(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     if endpoint.disabled_at is not None:
-        raise EndpointDisabled("The endpoint is switched off; switch it on first, with PATCH and `enabled`.")
+        raise EndpointDisabled("The endpoint is disabled; enable it first, with PATCH and `enabled`.")
     return endpoint
 
 

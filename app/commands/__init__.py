@@ -1,1 +1,1 @@
-"""The operator's command line, `python -m app`: one module per group of commands."""
+"""The operator's commands, `python -m app GROUP COMMAND`: one module per group; `app.cli` joins them."""

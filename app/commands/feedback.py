@@ -1,35 +1,32 @@
-"""`python -m app feedback export`: what images turned out to be, beside what was answered, to measure by."""
+"""`python -m app feedback`: callers' feedback beside the results, for measuring accuracy."""
 
-import argparse
 import json
-import sys
-from contextlib import closing
-from typing import Any
 
-from app.db.database import Database, connect
+import typer
+
+from app.commands.session import transaction
 from app.jobs import feedback_repository
-from app.settings import Settings
+
+commands = typer.Typer(name="feedback", help="The true sources that callers reported.", no_args_is_help=True)
 
 
-def add_commands(groups: Any) -> None:
-    """Adds the group's parsers."""
-    group = groups.add_parser("feedback", help="what images turned out to be", description=__doc__)
-    commands = group.add_subparsers(required=True, metavar="command")
-    exporting = commands.add_parser("export", help="write it as a line of JSON per job that has a result")
-    exporting.set_defaults(run=export)
+@commands.callback()
+def group() -> None:
+    """Keeps `export` a command of its own, also while the group has no other."""
 
 
-def export(settings: Settings, _: argparse.Namespace) -> None:
-    """Writes to standard output, of all tenants, in the order of the jobs."""
-    with closing(Database(connect(settings.database))) as database, database.transaction(durable=False) as session:
-        for told, result in feedback_repository.list_with_results(session):
+@commands.command()
+def export() -> None:
+    """Write a line of JSON per job with feedback and a result, of all tenants, in the order of the jobs."""
+    with transaction(durable=False) as session:
+        for feedback, result in feedback_repository.list_with_results(session):
             line = {
-                "job": str(told.job_id),
-                "tenant": str(told.tenant_id),
-                "source": told.source,
-                "in_catalog": told.in_catalog,
-                "note": told.note,
-                "told_at": told.created_at.isoformat(),
+                "job": str(feedback.job_id),
+                "tenant": str(feedback.tenant_id),
+                "source": feedback.source,
+                "in_catalog": feedback.in_catalog,
+                "note": feedback.note,
+                "reported_at": feedback.created_at.isoformat(),
                 "result": result,
             }
-            sys.stdout.write(json.dumps(line) + "\n")
+            typer.echo(json.dumps(line))

@@ -1,57 +1,71 @@
-"""What the commands that manage tenants and keys share: a transaction, durations as people write them, and a name."""
+"""What the groups of commands share: a transaction, the actor in the audit log, and parsers of option values."""
 
-import re
-from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
 
+import typer
 from sqlalchemy.orm import Session
 
 from app.db.database import Database, connect
-from app.settings import Settings
+from app.settings import load_settings, parse_duration
 
-# As the audit log names who is at the command line.
 ACTOR = "operator"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+# The value of a tenant's option that removes the tenant's own value.
+DEFAULT = "default"
+
+TenantOption = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="of this tenant only")]
 
 
 @contextmanager
-def transaction(settings: Settings) -> Iterator[Session]:
+def transaction(durable: bool = True) -> Iterator[Session]:
     """A transaction on a connection of its own."""
-    database = Database(connect(settings.database))
+    database = Database(connect(load_settings().database))
     try:
-        with database.transaction() as session:
+        with database.transaction(durable=durable) as session:
             yield session
     finally:
         database.close()
 
 
 def duration(text: str) -> timedelta:
-    """`30m`, `12h` or `90d`."""
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
-    if found is None:
-        raise ArgumentTypeError(f"{text!r} is not a duration such as 30m, 12h or 90d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    """Such as 12h or 90d. Raises typer's BadParameter."""
+    try:
+        value = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if value <= timedelta(0):
+        raise typer.BadParameter("must be longer than zero")
+    return value
 
 
-def number(text: str) -> int:
-    """A whole number above zero."""
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
+def count(text: str) -> int:
+    """A whole number above zero. Raises typer's BadParameter."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1_000_000_000):
+        raise typer.BadParameter(f"{text!r} is not a whole number above zero")
     return int(text)
 
 
 def amount(text: str) -> Decimal:
-    """US dollars such as 2 or 0.50."""
-    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text):
-        raise ArgumentTypeError(f"{text!r} is not an amount such as 2 or 0.50")
-    return Decimal(text)
+    """US dollars such as 2 or 0.50. Raises typer's BadParameter."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(-1)
+    if not text.replace(".", "", 1).isdecimal() or not 0 <= value < 100_000 or value != round(value, 6):
+        raise typer.BadParameter(f"{text!r} is not an amount such as 2 or 0.50")
+    return value
 
 
-def switch_of(text: str) -> bool:
-    """`true` or `false`."""
+def true_or_false(text: str) -> bool:
+    """`true` or `false`. Raises typer's BadParameter."""
     if text not in ("true", "false"):
-        raise ArgumentTypeError(f"{text!r} is neither true nor false")
+        raise typer.BadParameter(f"{text!r} is neither true nor false")
     return text == "true"
+
+
+def or_default(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same parser, which also accepts DEFAULT."""
+    return lambda text: DEFAULT if text == DEFAULT else parse(text)

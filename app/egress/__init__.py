@@ -1,6 +1,6 @@
-"""The one door out: every request to an address that a caller or a vendor handed us, and none that we configured."""
+"""The egress client: all requests to URLs from callers or vendors, and none to those that the operator configured."""
 
 from app.egress.address import check_url
-from app.egress.client import EgressResponse, Fetched, Outbound
+from app.egress.client import EgressClient, EgressResponse, Fetched
 
-__all__ = ["EgressResponse", "Fetched", "Outbound", "check_url"]
+__all__ = ["EgressClient", "EgressResponse", "Fetched", "check_url"]

@@ -1,6 +1,6 @@
-"""What an address must look like before anything is resolved; used when it is accepted and again at every redirect.
+"""Checks a URL before its name is resolved: when it is accepted, and again at every redirect.
 
-There is one parser: the host that is judged here is the host that is connected to.
+There is one parser: the host that is checked here is the host that is connected to.
 """
 
 import re
@@ -8,24 +8,24 @@ from ipaddress import ip_address
 
 import httpx
 
-from app.egress.guard import Guard
+from app.egress.connect import AddressPolicy
 from app.errors import AddressRefused
-from app.settings import OutboundSettings
+from app.settings import EgressSettings
 
 # Signed URLs of object stores come close to half of this.
 _MAX_LENGTH = 4_096
 _MAX_HOST = 253
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# As browsers and getaddrinfo see it: a host whose last label is a number is an IPv4 address in some notation.
+# For browsers and getaddrinfo a host whose last label is a number is an IPv4 address in some notation.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# Below them live mail, shells and the like, to which a request's body could be made to speak.
+# Lower ones belong to mail, shells and the like, whose protocols a request's body could imitate.
 _LOW_PORTS = (80, 443)
 _FIRST_HIGH_PORT = 1_024
 
 
-def check_url(url: str, settings: OutboundSettings) -> str:
-    """The address in its normal form, without its fragment. Nothing is resolved. Raises AddressRefused."""
+def check_url(url: str, settings: EgressSettings) -> str:
+    """The URL in its normal form, without its fragment. Nothing is resolved. Raises AddressRefused."""
     # Spaces, line breaks, backslashes and invisible characters: parsers disagree about all of them.
     if not url.isprintable() or " " in url or "\\" in url:
         raise AddressRefused("The address contains a space, a backslash or an invisible character; encode it as %XX.")
@@ -48,20 +48,20 @@ def check_url(url: str, settings: OutboundSettings) -> str:
 
 
 def join_url(base: str, location: str) -> str:
-    """Where a redirect leads to; the answer is as unchecked as `location`. Raises AddressRefused."""
+    """The target of a redirect, unchecked. Raises AddressRefused."""
     try:
         return str(httpx.URL(base).join(location))
     except (httpx.InvalidURL, ValueError) as error:
         raise AddressRefused("The address is not a valid URL.") from error
 
 
-def _check_host(host: str, settings: OutboundSettings) -> str:
+def _check_host(host: str, settings: EgressSettings) -> str:
     if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
             normal = str(ip_address(host))
         except ValueError as error:
-            raise AddressRefused("The IP address in the address must be written in its usual form.") from error
-        if not Guard(settings.allow).allows(normal, normal):
+            raise AddressRefused("The IP address in the address must be in its standard notation.") from error
+        if not AddressPolicy(settings.allow).allows(normal, normal):
             raise AddressRefused("The address must be a public one.")
         return normal
     if len(host) > _MAX_HOST or not _NAME.fullmatch(host):

@@ -1,7 +1,7 @@
-"""Fetches what a caller's address holds, and posts to one; judged, capped and timed. Retrying is for those who call.
+"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, without retries.
 
-On httpcore, one layer below httpx.Client: cookies, redirects, proxies from the environment and content decoding,
-which would all have to be switched off, are not there.
+On httpcore, one layer below httpx.Client: it has no cookies, redirects, proxies from the environment and content
+decoding, which would all have to be turned off.
 """
 
 import time
@@ -17,10 +17,9 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from app.egress.address import check_url, join_url
-from app.egress.connect import GuardedBackend, Resolver, system_resolver
-from app.egress.guard import Guard
+from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_resolver
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
-from app.settings import OutboundSettings
+from app.settings import EgressSettings
 from app.telemetry import tracing
 from attribution.time_limit import time_limit
 
@@ -30,16 +29,16 @@ _IDLE_CONNECTIONS = 16
 _IDLE_SECONDS = 15.0
 _EXCERPT_BYTES = 1_024
 _REDIRECTS = (301, 302, 303, 307, 308)
-# A connection is not shared between fetches: what its server sends beyond an announced length would pass as the answer
-# to the next one, which may be another tenant's.
+# A connection is not shared between fetches: bytes beyond an announced length would be read as the response to the next
+# one, which may be another tenant's.
 _FETCH_HEADERS = {"accept": "image/*,*/*;q=0.1", "connection": "close"}
-# Of the answers that are not 200, those after which the same request may succeed later; and all from 500 on.
-_PASSING = (408, 425, 429)
+# Statuses after which the same request may succeed later; and all from 500 on.
+_TRANSIENT = (408, 425, 429)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What was fetched: how many bytes, what the server calls them ("" if nothing), and where they were in the end."""
+    """The number of bytes, their media type as the server named it ("" if it did not), and the URL after redirects."""
 
     size: int
     media_type: str
@@ -48,7 +47,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class EgressResponse:
-    """What a posted request was answered; header names in lower case, and the first kilobyte of the body."""
+    """The response to a POST: header names in lower case, and the first kilobyte of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,12 +55,12 @@ class EgressResponse:
     duration: timedelta
 
 
-class Outbound:
-    """The guarded client: one per process, shared by its threads; connections for posting are kept open for a while."""
+class EgressClient:
+    """One per process, shared by its threads; connections for posting are kept open for a while."""
 
-    def __init__(self, settings: OutboundSettings, resolve: Resolver = system_resolver) -> None:
+    def __init__(self, settings: EgressSettings, resolve: Resolver = system_resolver) -> None:
         self._settings = settings
-        self._backend = GuardedBackend(Guard(settings.allow), resolve, settings.connect_timeout)
+        self._backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=None,  # as many as there are threads; a slow host must not keep others waiting
@@ -76,7 +75,7 @@ class Outbound:
         self._backend.close()
 
     def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
-        """Writes what `url` holds into `into`, at most `max_bytes` of it; redirects are followed.
+        """Writes the content of `url` into `into`, at most `max_bytes` of it; redirects are followed.
 
         It takes no longer than the settings say, nor than `timeout` if that is shorter.
         Raises AddressRefused, FetchFailed or FetchTooLarge, which are permanent, or AddressUnavailable.
@@ -95,9 +94,9 @@ class Outbound:
         raise FetchFailed(f"The address redirects more than {self._settings.max_redirects} times.")
 
     def post(self, url: str, content: bytes, headers: Mapping[str, str], timeout: timedelta) -> EgressResponse:
-        """Posts and returns the answer whatever its status; a redirect is not followed.
+        """Posts, and returns the response whatever its status; a redirect is not followed.
 
-        Raises AddressRefused, or AddressUnavailable where no whole answer came within `timeout`.
+        Raises AddressRefused, or AddressUnavailable where no complete response came within `timeout`.
         """
         began = time.monotonic()
         with _failures(), time_limit(timeout):
@@ -137,12 +136,12 @@ class Outbound:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """What went wrong is for the log: one sentence for all of it, so that no caller can explore our network with it."""
+    """The cause is for the log. Callers get one sentence for all failures, so that they cannot explore the network."""
     try:
         yield
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
-        log.info("outbound_failed", error=type(error).__name__, reason=str(error))
-        raise AddressUnavailable("Nothing usable came from the address in time; check that it is public.") from error
+        log.info("egress_failed", error=type(error).__name__, reason=str(error))
+        raise AddressUnavailable("The address did not respond properly in time; check that it is public.") from error
 
 
 def _readable(response: httpcore.Response) -> dict[str, str]:
@@ -150,12 +149,12 @@ def _readable(response: httpcore.Response) -> dict[str, str]:
 
 
 def _save(response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int) -> int:
-    if response.status in _PASSING or response.status >= 500:
-        raise AddressUnavailable(f"The address answered with status {response.status}.")
+    if response.status in _TRANSIENT or response.status >= 500:
+        raise AddressUnavailable(f"The address responded with status {response.status}.")
     if response.status != 200:
-        raise FetchFailed(f"The address answered with status {response.status} instead of an image.")
+        raise FetchFailed(f"The address responded with status {response.status} instead of an image.")
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise FetchFailed("The address answered with a compressed body although none was asked for.")
+        raise FetchFailed("The address responded with a compressed body although none was requested.")
     too_large = FetchTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
     if int(headers.get("content-length", 0)) > max_bytes:
         raise too_large

@@ -1,19 +1,18 @@
-"""Resolves and connects for the client: to judged addresses only, and never beyond the time that a request was given.
+"""Resolves and connects for the client: to allowed addresses only, and within the time limit of the request.
 
-A name is resolved once per connection and the judged address itself is connected to, so that DNS which answers
-differently a moment later changes nothing. Above it httpcore speaks TLS (with the name, not the address) and HTTP.
+A name is resolved once per connection, and the checked address itself is connected to, so that a different DNS response
+a moment later changes nothing. Above it httpcore speaks TLS (with the name, not the address) and HTTP.
 """
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpcore
 import structlog
 
-from app.egress.guard import Guard
 from attribution.time_limit import TimedStream, time_left
 
 log = structlog.get_logger(__name__)
@@ -24,16 +23,68 @@ Resolver = Callable[[str, int], Sequence[str]]
 _LOOKUPS = 32
 
 
+_GLOBAL_UNICAST = ip_network("2000::/3")
+# Ranges without public servers that Python 3.11's `is_global` accepts.
+_NOT_PUBLIC = tuple(
+    ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # IETF protocol assignments; 192.0.0.192 was Oracle Cloud's metadata service
+        "192.88.99.0/24",  # 6to4 relays
+        "168.63.129.16/32",  # Azure's platform service, reachable from every virtual machine there
+        "224.0.0.0/4",  # multicast
+        "2001::/23",  # Teredo, which carries an IPv4 address inside, and other protocol assignments
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which carries an IPv4 address inside
+        "3fff::/20",  # documentation
+    )
+)
+
+
 def system_resolver(host: str, port: int) -> Sequence[str]:
-    """What the operating system answers. Raises OSError."""
+    """The operating system's resolver. Raises OSError."""
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to addresses that the guard allows."""
+class AddressPolicy:
+    """Decides which addresses may be connected to: public ones, and those that the operator has listed."""
 
-    def __init__(self, guard: Guard, resolve: Resolver, connect_timeout: timedelta) -> None:
-        self._guard = guard
+    def __init__(self, allow: Iterable[str]) -> None:
+        """`allow` lists host names, addresses and networks (CIDR) that need not be public."""
+        networks = []
+        names = set()
+        for entry in allow:
+            try:
+                networks.append(ip_network(entry, strict=False))
+            except ValueError:
+                names.add(entry.lower())
+        self._networks = tuple(networks)
+        self._names = frozenset(names)
+
+    def allows(self, host: str, address: str) -> bool:
+        """Whether `address`, an IP address in text that `host` resolved to, may be connected to."""
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return host in self._names or any(ip in network for network in self._networks) or is_public(ip)
+
+
+def is_public(ip: IPv4Address | IPv6Address) -> bool:
+    """Whether an address is public.
+
+    IPv6 outside of global unicast is refused as a whole: loopback, link-local, site-local and unique local addresses,
+    multicast, and the forms that carry an IPv4 address inside (mapped, compatible, NAT64).
+    """
+    if isinstance(ip, IPv6Address) and (ip not in _GLOBAL_UNICAST or ip.scope_id is not None):
+        return False
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+
+
+class PolicyBackend(httpcore.NetworkBackend):
+    """Connects to addresses that the policy allows."""
+
+    def __init__(self, policy: AddressPolicy, resolve: Resolver, connect_timeout: timedelta) -> None:
+        self._policy = policy
         self._resolve = resolve
         self._connect_timeout = connect_timeout.total_seconds()
         self._network = httpcore.SyncBackend()
@@ -48,9 +99,9 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first judged address that answers. Raises httpcore's ConnectError or TimeoutException."""
+        """A connection to the first allowed address that accepts one. Raises ConnectError or TimeoutException."""
         failure: Exception = httpcore.ConnectError("the name has no address")
-        for address in self._judged(host, port):
+        for address in self._resolve_allowed(host, port):
             try:
                 stream = self._network.connect_tcp(
                     address, port, timeout=min(self._connect_timeout, time_left()), socket_options=socket_options
@@ -63,11 +114,11 @@ class GuardedBackend(httpcore.NetworkBackend):
         raise failure
 
     def close(self) -> None:
-        """Waits for no look-up that is under way."""
+        """Does not wait for running look-ups."""
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
-    def _judged(self, host: str, port: int) -> Sequence[str]:
-        """All addresses of a name; none of them if one is not public, for such a name is a mistake or a trick."""
+    def _resolve_allowed(self, host: str, port: int) -> Sequence[str]:
+        """All addresses of a name. Raises if one of them is not allowed: such a name is a mistake or an attack."""
         try:
             addresses = self._lookups.submit(self._resolve, host, port).result(time_left())
         except TimeoutError as error:
@@ -75,13 +126,13 @@ class GuardedBackend(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"the name was not resolved: {error}") from error
         for address in addresses:
-            if not self._guard.allows(host, address):
+            if not self._policy.allows(host, address):
                 raise _refused(host, address)
         return addresses
 
 
 def _check_peer(stream: httpcore.NetworkStream, host: str, address: str) -> None:
-    """What we are connected to must be what was judged, whatever stands between us and the network."""
+    """The peer must be the checked address, whatever lies between this process and the network."""
     try:
         peer = str(stream.get_extra_info("server_addr")[0])
     except OSError as error:
@@ -93,6 +144,6 @@ def _check_peer(stream: httpcore.NetworkStream, host: str, address: str) -> None
 
 
 def _refused(host: str, address: str) -> httpcore.ConnectError:
-    # For the operator only. The caller is told what a dead host would have it told.
+    # For the operator only. The caller gets the error of a dead host.
     log.warning("address_refused", host=host, address=address)
     return httpcore.ConnectError("the address is not a public one")

@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from app.access.quota import too_many_jobs
+from app.access.rates import too_many_jobs
 from app.cache.cache_keys import result_key
 from app.cache.decoded import DecodedFiles
 from app.db.blob_repository import ORIGINAL
@@ -32,9 +32,9 @@ from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit
 from app.jobs.service import succeed_from_cached_job
 from app.jobs.snapshots import Snapshots
-from app.queue.messenger import Messenger
+from app.queue.broker import Messenger
 from app.queue.steps import notify_step, stage_step
-from app.settings import OutboundSettings, Settings
+from app.settings import EgressSettings, Settings
 from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.webhooks.receivers import receiver_rules
 from attribution.catalog import Catalog
@@ -72,7 +72,7 @@ class Intake:
         self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
-        self._outbound = settings.outbound
+        self._outbound = settings.egress
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_CONCURRENT_PUTS)
         self._decoded = DecodedFiles()
@@ -157,7 +157,7 @@ class Intake:
 
     def enqueue(self, accepted: Iterable[JobDocument]) -> None:
         """Sends a message to the workers for each job. If it is lost, the sweep sends it again."""
-        self._messenger.soon(
+        self._messenger.enqueue(
             stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
         )
 
@@ -252,7 +252,7 @@ def _with_references(source: NewSource, images: Sequence[StoredBlob]) -> NewSour
     )
 
 
-def _check_address(url: str | None, member: str, rules: OutboundSettings) -> str | None:
+def _check_address(url: str | None, member: str, rules: EgressSettings) -> str | None:
     """The address in its normal form. Raises AddressRefused with a pointer to the member."""
     if url is None:
         return None

@@ -32,7 +32,7 @@ from app.intake.spool import ImageFile
 from app.jobs import reference_acceptance
 from app.jobs.snapshots import Snapshots
 from app.jobs.source_repository import list_for_job
-from app.queue.messenger import Messenger
+from app.queue.broker import Messenger
 from app.queue.steps import REFERENCE_QUEUE, sources_step
 from app.settings import IntakeSettings
 from app.vendors.budget import sum_by_source
@@ -207,7 +207,7 @@ class ReferenceSubmission:
             raise
         if new:
             log.info("references_added", job_id=str(job_id), source=uploaded.source, generated_images=len(images))
-            self._messenger.soon([sources_step(job_id, REFERENCE_QUEUE)])
+            self._messenger.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
         return document
 
     def _check_awaited(self, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str) -> None:

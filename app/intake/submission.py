@@ -18,7 +18,7 @@ from app.intake.multipart import Upload
 from app.intake.options import Options, mistake, read_form, read_members
 from app.intake.reference_images import Mistakes, UploadedReference, check_sizes, read_references, too_large
 from app.intake.spool import ImageFile
-from app.settings import IntakeSettings
+from app.settings import IntakeSettings, parse_duration
 
 IMAGE_URL = "image_url"
 MAX_URL = 4_096
@@ -34,8 +34,6 @@ _HOURS = f"24h|(?:2[0-3]|1[0-9]|[1-9])h(?:{_UP_TO_59}m)?(?:{_UP_TO_59}s)?"
 _MINUTES = f"[1-9][0-9]{{0,2}}m(?:{_UP_TO_59}s)?"
 _SECONDS = "(?:86400|86[0-3][0-9]{2}|8[0-5][0-9]{3}|[1-7][0-9]{4}|[1-9][0-9]{1,3}|[5-9])s?"
 DURATION_PATTERN = f"^(?:{_HOURS}|{_MINUTES}|{_SECONDS})$"
-_PART = re.compile("([0-9]+)([hms]?)")
-_UNITS = {"h": 3_600, "m": 60, "s": 1, "": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ def read_cancel_after(given: str | None) -> timedelta | None:
         raise InvalidRequest(
             "The header Cancel-After is not valid.", errors=[{"detail": detail, "parameter": "Cancel-After"}]
         )
-    return timedelta(seconds=sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(given)))
+    return parse_duration(given.strip())
 
 
 def _contradictions(options: Options, references: Sequence[UploadedReference]) -> Mistakes:

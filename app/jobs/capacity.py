@@ -11,7 +11,7 @@ from anyio import Lock, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.identity import Identity
-from app.access.quota import queues_too_long, too_many_jobs
+from app.access.rates import queues_too_long, too_many_jobs
 from app.db.database import Database
 from app.jobs.admission import OpenJobs, is_tenant_full, measure_open_jobs
 from app.settings import Settings
@@ -34,7 +34,7 @@ class Capacity:
         self._measuring = Lock()
 
     async def check(self, caller: Identity, jobs: int = 1) -> None:
-        """Raises ReducedCapacity when the queues are too long, QuotaExceeded when the tenant has its share in them."""
+        """Raises ReducedCapacity while the queues are too long, QuotaExceeded above the tenant's limit of open jobs."""
         load = await self._current()
         if load.open_jobs + jobs > self._max_open or load.oldest_seconds > self._max_waiting:
             raise queues_too_long(self._max_open)

@@ -1,1 +1,1 @@
-"""The way from accepting to working: Celery's configuration, step names and worker heartbeats."""
+"""Between accepting and working: Celery's configuration, step names and worker heartbeats."""

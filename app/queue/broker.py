@@ -1,10 +1,12 @@
-"""Celery's configuration, the same in every process, and the one function that enqueues.
+"""Celery's configuration, the same in every process, and enqueueing: at once, or from a thread of its own.
 
-A message is only a hint that a row is waiting: the row is the truth, so a lost message costs seconds (the sweep) and a
-doubled one costs a query (the claim). Nothing here keeps results.
+A message is only a hint that a row waits for a worker: a lost message costs seconds (the sweep), a duplicate costs a
+query (the claim). Results are not kept.
 """
 
+import queue
 from collections.abc import Iterable
+from threading import Thread
 
 import structlog
 from celery import Celery
@@ -16,9 +18,12 @@ from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+# Messages sent over one connection before the messenger checks whether to stop.
+_BATCH = 100
+
 
 def make_celery(settings: Settings) -> Celery:
-    """A Celery app that knows no task by itself; workers register theirs on it."""
+    """A Celery app without tasks; workers register theirs on it."""
     celery = Celery("whodrew", broker=settings.redis.url.get_secret_value())
     longest = max(settings.job.step_timeout, settings.job.deadline).total_seconds()
     celery.conf.update(
@@ -47,13 +52,13 @@ def make_celery(settings: Settings) -> Celery:
 
 
 class Broker:
-    """Hands messages to Celery after the commit that made them true."""
+    """Sends messages to Celery, after the commit of the rows that they are about."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
 
     def enqueue(self, steps: Iterable[QueuedStep]) -> bool:
-        """Sends the messages; False when the broker is unavailable, which the sweep makes good."""
+        """Sends the messages; False where the broker is unavailable, after which the sweep enqueues the steps."""
         steps = tuple(steps)
         if not steps:
             return True
@@ -73,3 +78,39 @@ class Broker:
             log.warning("enqueue_failed", tasks=[step.task for step in steps], error=type(error).__name__)
             return False
         return True
+
+
+class Messenger:
+    """Sends messages from a thread of its own, in order: accepting a job waits neither for the broker nor for a thread.
+
+    The sweep enqueues what is lost when this process dies or the broker is unavailable.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._waiting: queue.SimpleQueue[tuple[QueuedStep, ...] | None] = queue.SimpleQueue()
+        self._thread = Thread(target=self._send, name="messenger", daemon=True)
+        self._thread.start()
+
+    def enqueue(self, steps: Iterable[QueuedStep]) -> None:
+        """Returns at once. Call it after the commit of the rows that the messages are about."""
+        self._waiting.put(tuple(steps))
+
+    def close(self, timeout: float) -> None:
+        """Sends the remaining messages, for at most so many seconds."""
+        self._waiting.put(None)
+        self._thread.join(timeout)
+
+    def _send(self) -> None:
+        while (steps := self._waiting.get()) is not None:
+            batch = list(steps)
+            last = False
+            while len(batch) < _BATCH and not self._waiting.empty():
+                more = self._waiting.get()
+                if more is None:
+                    last = True
+                    break
+                batch += more
+            self._broker.enqueue(batch)
+            if last:
+                return

@@ -1,4 +1,4 @@
-"""Which workers are alive and warm, as they say themselves every few seconds in Redis."""
+"""Heartbeats of warm workers: every few seconds each records one in Redis."""
 
 import contextlib
 import time
@@ -12,13 +12,13 @@ EVERY_SECONDS = 3.0
 
 
 class Heartbeats:
-    """One sorted set per role: worker names by the time they last said that they are warm."""
+    """One sorted set per role: worker names by the time of their last heartbeat."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def beat(self, role: str, worker: str) -> None:
-        """Says that this worker is warm now. Silence while Redis is unavailable is what a reader then sees."""
+        """Records that this worker is warm now. While Redis is unavailable nothing is recorded."""
         now = time.time()
         try:
             with self._redis.pipeline(transaction=False) as pipe:
@@ -28,13 +28,13 @@ class Heartbeats:
         except RedisError:
             pass
 
-    def leave(self, role: str, worker: str) -> None:
-        """Says that this worker is stopping."""
+    def remove(self, role: str, worker: str) -> None:
+        """Removes the heartbeat of a worker that is stopping."""
         with contextlib.suppress(RedisError):
             self._redis.zrem(_key(role), worker)
 
     def warm(self, roles: Sequence[str]) -> dict[str, int]:
-        """How many workers of each role spoke lately. Raises RedisError when Redis does not answer."""
+        """The number of workers of each role with a recent heartbeat. Raises RedisError."""
         since = time.time() - FRESH_SECONDS
         with self._redis.pipeline(transaction=False) as pipe:
             for role in roles:

@@ -1,4 +1,4 @@
-"""The names that API and workers agree on: tasks, their queues, and which task serves which stage."""
+"""The names that API and workers share: tasks, their queues, and the task of each stage."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from attribution.catalog import Source
 REMOTE_QUEUE = "remote"
 SWEEP_QUEUE = "sweep"
 RESYNTHESIZE_TASK = "workers.resynthesize"
-# Reference images that the caller uploads are screened by whoever screens query images, from a queue of their own.
+# Uploaded reference images are screened by the workers that screen query images, from a queue of their own.
 REFERENCE_QUEUE = "references"
 REFERENCES_TASK = "workers.references"
 RESUME_TASK = "workers.resume"
@@ -24,7 +24,7 @@ NOTIFY_TASK = "workers.notify"
 
 
 class Role(StrEnum):
-    """What a worker process may be there for; one process can have several."""
+    """A role of a worker process, which can have several."""
 
     LIGHT = "light"
     CAPTION = "caption"
@@ -45,7 +45,7 @@ STAGE_QUEUES = {stage: queue for stage, (_, queue) in _STAGES.items()}
 
 @dataclass(frozen=True, slots=True)
 class QueuedStep:
-    """A message to be: a task's name, its queue, and ids. It belongs to the trace within which it was made."""
+    """A message: a task's name, its queue, and ids. It belongs to the trace within which it was created."""
 
     task: str
     queue: str
@@ -54,40 +54,40 @@ class QueuedStep:
 
 
 def stage_step(stage: Stage, job_id: uuid.UUID) -> QueuedStep:
-    """The message that has a job's stage worked on; resynthesizing has one per queue of its sources instead."""
+    """The message for a job's stage; resynthesizing has one per queue of its sources instead."""
     task, queue = _STAGES[stage]
     return QueuedStep(task, queue, (str(job_id),))
 
 
 def stage_task_name(stage: Stage) -> str:
-    """The name of the task that works on a stage."""
+    """The name of a stage's task."""
     return _STAGES[stage][0]
 
 
 def sources_step(job_id: uuid.UUID, queue: str) -> QueuedStep:
-    """The message that has the sources of a job generated that wait in one queue, or what was brought of them taken in."""
+    """The message for those sources of a job that wait in one queue, or for its uploaded reference images."""
     if queue == REFERENCE_QUEUE:
         return QueuedStep(REFERENCES_TASK, queue, (str(job_id),))
     return QueuedStep(RESYNTHESIZE_TASK, queue, (str(job_id), queue))
 
 
 def resume_step(source: str) -> QueuedStep:
-    """The message that jobs wait for a source and somebody should look whether there is room."""
+    """The message that a source has free capacity for jobs that wait for it."""
     return QueuedStep(RESUME_TASK, REMOTE_QUEUE, (source,))
 
 
 def notify_step() -> QueuedStep:
-    """The message that deliveries are due; which ones, their rows say."""
+    """The message that webhook deliveries are due; their rows have the details."""
     return QueuedStep(NOTIFY_TASK, NOTIFY_QUEUE, ())
 
 
 def queue_of(source: Source) -> str:
-    """Local sources have a queue each, so that a device's worker can drain one model before loading the next."""
+    """A source's queue. Local ones have a queue each, so that a worker can finish one model's jobs before the next."""
     return f"local.{source.id}" if source.is_local else REMOTE_QUEUE
 
 
 def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:
-    """The roles that must have a warm worker before jobs on these sources can end."""
+    """The roles of which a worker must be warm for jobs on these sources to end."""
     queues = {queue_of(source) for source in sources}
     roles = [Role.LIGHT, Role.CAPTION, Role.EMBED]
     if queues - {REMOTE_QUEUE}:
@@ -98,5 +98,5 @@ def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:
 
 
 def is_local(queue: str) -> bool:
-    """Whether a queue is that of one source which this installation generates itself."""
+    """Whether a queue is that of a local source."""
     return queue != REMOTE_QUEUE

@@ -1,20 +1,31 @@
 """Every setting of the service, read once at start from the environment (`GROUP__NAME`) or from `GROUP__NAME_FILE`.
 
-Durations are ISO 8601 or seconds. Secrets have no working default: a missing one stops the process at start.
+Durations are such as 90s, 1h30m or seconds. Secrets have no working default: a missing one is an error at start.
 """
 
 from functools import lru_cache
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.settings.egress import OutboundSettings, WebhookSettings
-from app.settings.group import MAX_AWAITED, Duration, Group
+from app.settings.external import (
+    EgressSettings,
+    RemoteSettings,
+    SpendSettings,
+    VendorKeySettings,
+    WebhookSettings,
+)
+from app.settings.group import MAX_AWAITED, Duration, Group, parse_duration
 from app.settings.jobs import Certificates, IntakeSettings, JobSettings, ScreeningSettings
 from app.settings.method import CatalogSettings, ModelSettings
+from app.settings.service import (
+    AccessSettings,
+    ApiSettings,
+    LogSettings,
+    LongPollingSettings,
+    MetricsSettings,
+    TracingSettings,
+)
 from app.settings.stores import BlobSettings, CacheSettings, DatabaseSettings, RedisSettings, RetentionSettings
-from app.settings.telemetry import LogSettings, MetricsSettings, TracingSettings
-from app.settings.vendors import RemoteSettings, SpendSettings, VendorKeySettings
-from app.settings.web import AccessSettings, ApiSettings, WaitingSettings
 
 __all__ = [
     "MAX_AWAITED",
@@ -26,13 +37,14 @@ __all__ = [
     "Certificates",
     "DatabaseSettings",
     "Duration",
+    "EgressSettings",
     "Group",
     "IntakeSettings",
     "JobSettings",
     "LogSettings",
+    "LongPollingSettings",
     "MetricsSettings",
     "ModelSettings",
-    "OutboundSettings",
     "RedisSettings",
     "RemoteSettings",
     "RetentionSettings",
@@ -41,14 +53,14 @@ __all__ = [
     "SpendSettings",
     "TracingSettings",
     "VendorKeySettings",
-    "WaitingSettings",
     "WebhookSettings",
     "load_settings",
+    "parse_duration",
 ]
 
 
 class Settings(BaseSettings):
-    """The whole configuration. `Settings()` raises pydantic's ValidationError naming what is missing or wrong."""
+    """The whole configuration. `Settings()` raises pydantic's ValidationError with what is missing or invalid."""
 
     model_config = SettingsConfigDict(env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid")
 
@@ -65,9 +77,9 @@ class Settings(BaseSettings):
     vendor_keys: VendorKeySettings = VendorKeySettings()
     remote: RemoteSettings = RemoteSettings()
     spend: SpendSettings = SpendSettings()
-    outbound: OutboundSettings = OutboundSettings()
+    egress: EgressSettings = EgressSettings()
     webhooks: WebhookSettings = WebhookSettings()
-    waiting: WaitingSettings = WaitingSettings()
+    long_polling: LongPollingSettings = LongPollingSettings()
     access: AccessSettings = AccessSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

@@ -1,19 +1,13 @@
-"""What happens to a job: intake, its stages, screening."""
+"""A job from its acceptance to its end: intake, steps, screening."""
 
 import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PositiveInt,
-    SecretStr,
-)
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr
 
-from app.settings.group import MAX_AWAITED, Duration, Group
+from app.settings.group import MAX_AWAITED, Duration, Group, HttpUrl
 
 
 def _holds_certificates(path: Path) -> Path:
@@ -28,31 +22,29 @@ Certificates = Annotated[Path, AfterValidator(_holds_certificates)]
 
 
 class IntakeSettings(Group):
-    """What an upload may be, and what decoding it may cost."""
+    """Limits on uploads and on decoding them."""
 
     max_bytes: PositiveInt = Field(20_000_000, description="of one uploaded image")
     max_pixels: PositiveInt = Field(50_000_000, description="width times height")
-    max_frames: PositiveInt = Field(1_000, description="of an animation; the first one is taken")
+    max_frames: PositiveInt = Field(1_000, description="of an animation; the first one is used")
     canonical_side: PositiveInt = Field(
         1_024, description="longest side of the canonical image that is captioned and embedded"
     )
     decoders: PositiveInt = Field(3, description="child processes that decode")
     decode_timeout: Duration = Field(
-        timedelta(seconds=20), description="computing time of one image; a child that stands still gets six times that"
+        timedelta(seconds=20), description="CPU time of one image; a stalled child is killed after six times that"
     )
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
     trust_list: Certificates | None = Field(
         None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
     )
-    max_references: PositiveInt = Field(
-        64, description="generated images that one request may bring along, over all sources"
-    )
-    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these generated images together")
+    max_references: PositiveInt = Field(64, description="reference images of one request, over all sources")
+    max_reference_bytes: PositiveInt = Field(60_000_000, description="of these reference images together")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
-    concurrent_uploads: PositiveInt = Field(64, description="uploads read at once; more are answered 503")
+    concurrent_uploads: PositiveInt = Field(64, description="concurrent uploads; more are a 503")
     max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
     idempotency_ttl: Duration = Field(
-        timedelta(hours=24), description="how long an Idempotency-Key is remembered, from its first request on"
+        timedelta(hours=24), description="how long an Idempotency-Key is stored, from its first request on"
     )
 
 
@@ -63,62 +55,54 @@ class JobSettings(Group):
     reference_deadline: Duration = Field(
         timedelta(days=1),
         le=MAX_AWAITED,
-        description="the same for a job that waits for its caller's generated images, where that one does not say; 7 days at "
-        "most",
+        description="the same for a job that waits for reference images, by default; 7 days at most",
     )
     lease: Duration = Field(
-        timedelta(seconds=10), description="how long a claimed step may stay silent before it is tried again"
+        timedelta(seconds=10), description="how long a claimed step may stay silent before it is claimed again"
     )
     attempts: PositiveInt = Field(5, description="claims of one step before it ends as an error")
     step_timeout: Duration = Field(timedelta(minutes=5), description="of one stage other than resynthesizing")
     requeue_after: Duration = Field(
-        timedelta(seconds=5), description="unclaimed that long, a step is enqueued again; doubles each time"
+        timedelta(seconds=5), description="a step that is unclaimed that long is enqueued again; doubles each time"
     )
-    sweep_every: Duration = Field(timedelta(seconds=1), description="how often what stands still is looked for")
-    images_per_source: int = Field(4, ge=1, le=16, description="γ where the caller does not say")
+    sweep_every: Duration = Field(timedelta(seconds=1), description="how often the sweep looks for stalled steps")
+    images_per_source: int = Field(4, ge=1, le=16, description="γ where the job has none")
     quorum_share: float = Field(
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
     drain: PositiveInt = Field(
-        8, description="jobs of one source generated before a local worker looks at another source"
+        8, description="jobs of one source that a local worker generates for before it changes to another source"
     )
-    max_open: PositiveInt = Field(10_000, description="jobs of all tenants that have not ended; more are answered 503")
+    max_open: PositiveInt = Field(10_000, description="open jobs of all tenants; more are a 503")
     max_waiting: Duration = Field(
-        timedelta(minutes=5), description="no more jobs are taken while one waits that long for anybody to begin it"
+        timedelta(minutes=5), description="jobs are refused while a step has been waiting that long for a worker"
     )
     release_after: Duration = Field(
-        timedelta(seconds=20), description="after SIGTERM: what a worker has not finished by then it gives to others"
+        timedelta(seconds=20), description="after SIGTERM: a worker releases the steps that it has not finished by then"
     )
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must begin with http:// or https:// and name a host")
-    return value
 
 
 class ScreeningSettings(Group):
-    """What is asked before anything is generated, besides the hash lists and text rules in the database."""
+    """Screening before anything is generated, besides the hash lists and text rules in the database."""
 
     hooks: tuple[str, ...] = Field(
         (),
         description="package.module:name of objects that workers.screening.Hook describes; none by default",
     )
-    endpoint: Annotated[str, AfterValidator(_http_url)] | None = Field(
-        None, description="your moderation service, asked about every image and text; need not be public"
+    endpoint: HttpUrl | None = Field(
+        None, description="your moderation service, called for every image and text; need not be public"
     )
     endpoint_token: SecretStr | None = Field(None, description="sent to the endpoint as `Authorization: Bearer`")
-    endpoint_timeout: Duration = Field(timedelta(seconds=10), description="for one whole answer of the endpoint")
+    endpoint_timeout: Duration = Field(timedelta(seconds=10), description="of one call of the endpoint")
     refresh: Duration = Field(
-        timedelta(seconds=5), description="after which a changed hash list or text rule is in force, at the latest"
+        timedelta(seconds=5), description="after which a changed hash list or text rule is applied, at the latest"
     )
     max_list_bytes: PositiveInt = Field(
-        20_000_000, description="of a hash list that is uploaded; the command line takes any"
+        20_000_000, description="of a hash list that is uploaded; the command line has no limit"
     )
 
     @property
     def waits(self) -> bool:
-        """Whether screening may wait for others; it is then not done by the worker that holds the captioner."""
+        """Whether screening may wait for other services; the worker with the captioner then does not do it."""
         return bool(self.hooks or self.endpoint)

@@ -1,14 +1,10 @@
-"""What is asked and how it is compared: the catalog and the models."""
+"""The catalog and the models."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import (
-    Field,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, model_validator
 
 from app.settings.group import Group
 from attribution.caption.spec import CaptionerSpec, offered
@@ -25,7 +21,7 @@ class CatalogSettings(Group):
 
 
 class ModelSettings(Group):
-    """What describes and what compares, and on which device."""
+    """Captioners, embedders, distances, and the devices they run on."""
 
     captioner: str = Field(
         "blip:zoo/models/captioner",
@@ -33,7 +29,7 @@ class ModelSettings(Group):
     )
     captioners: dict[str, str] = Field(
         {},
-        description="others that a job may ask for as `captioner`, by the names it gives, as JSON, e.g. "
+        description="others that a job may name as `captioner`, as JSON, e.g. "
         '{"large": "blip:Salesforce/blip-image-captioning-large@COMMIT"}; docs/captions.md',
     )
     embedder: str = Field(
@@ -42,18 +38,18 @@ class ModelSettings(Group):
     )
     embedders: dict[str, str] = Field(
         {},
-        description="others that a job may ask for as `embedder`, by the names it gives, as JSON, e.g. "
+        description="others that a job may name as `embedder`, as JSON, e.g. "
         '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
     )
-    distance: DistanceName = Field(DistanceName.COSINE, description="where the caller does not say")
+    distance: DistanceName = Field(DistanceName.COSINE, description="the default")
     aggregate: Aggregate = Field(
-        Aggregate.MEAN, description="of the distances of a source's generated images, where the caller does not say"
+        Aggregate.MEAN, description="of the distances of a source's generated images; the default"
     )
     fusion_weight: float = Field(
-        FUSION_WEIGHT, ge=0, le=1, description="of another method's scores that a caller sends as `external_scores`"
+        FUSION_WEIGHT, ge=0, le=1, description="of the scores that a job has as `external_scores`; the default"
     )
     calibrations: tuple[Path, ...] = Field(
-        (Path("zoo/models/calibration.json"),), description="thresholds that were measured"
+        (Path("zoo/models/calibration.json"),), description="files of measured thresholds"
     )
     known_answers: Path = Field(
         Path(".state/known-answers"),
@@ -69,7 +65,7 @@ class ModelSettings(Group):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        """Read once, so that a misspelt one stops the start."""
+        """Parses all specs, so that a misspelled one is an error at start."""
         try:
             self.offered, self.offered_embedders  # noqa: B018 - raise
         except ConfigurationError as error:

@@ -37,10 +37,10 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    # The server brings handlers of its own, and a line per request that says less than ours.
+    # Uvicorn has handlers of its own, and an access log with less than our line per request.
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(server).handlers = []
         logging.getLogger(server).propagate = server != "uvicorn.access"
-    # These tell of every request, message and tick at info; our own events say the same with ids.
+    # These log every request, message and tick at info; our own events have the same with ids.
     for chatty in ("httpx", "celery.worker.strategy", "celery.app.trace", "celery.beat"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """Traces by OpenTelemetry: from the HTTP request through the messages to every step and call that it leads to.
 
-The `opentelemetry-api` alone passes on the trace that a caller brought, which log lines then name; spans are recorded
-and sent only with an endpoint set and the extra `otel` installed. Attributes are ids and states, never content.
+The `opentelemetry-api` alone propagates the caller's trace, and log lines name it; spans are recorded and sent only
+with an endpoint set and the extra `otel` installed. Attributes are ids and states, never content.
 """
 
 import os
@@ -19,7 +19,7 @@ from app.settings import TracingSettings
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-# Not the caller's `baggage`: that would hand on whatever it holds to sources and receivers.
+# Without the caller's `baggage`, which would be sent to sources and webhook receivers.
 _propagator = TraceContextTextMapPropagator()
 _STANDARD = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _tracer: trace.Tracer | None = None
@@ -36,7 +36,7 @@ def configure_tracing(settings: TracingSettings, service: str) -> None:
 
 
 def record(processor: "SpanProcessor | None", service: str = "whodrew") -> None:
-    """Gives every span of this process to the processor from now on; with None, to nobody any more."""
+    """Sends every span of this process to the processor from now on; None turns recording off."""
     global _tracer
     if processor is None:
         _tracer = None
@@ -51,7 +51,7 @@ def record(processor: "SpanProcessor | None", service: str = "whodrew") -> None:
 
 
 def recording() -> bool:
-    """Whether spans go anywhere."""
+    """Whether spans are recorded."""
     return _tracer is not None
 
 
@@ -65,7 +65,7 @@ def span(
 
 
 def carrier() -> dict[str, str]:
-    """The headers that tell the next process which trace this is; empty outside of one."""
+    """The headers that propagate the current trace to the next process; empty outside of a trace."""
     headers: dict[str, str] = {}
     _propagator.inject(headers)
     return headers
@@ -73,7 +73,7 @@ def carrier() -> dict[str, str]:
 
 @contextmanager
 def continued(headers: Mapping[str, str]) -> Iterator[None]:
-    """Within the block spans belong to the trace that the headers name; to a new one where they name none."""
+    """Within the block spans belong to the trace of the headers, or to a new one where they have none."""
     token = context.attach(_propagator.extract(headers, context.Context()))
     try:
         yield
@@ -82,7 +82,7 @@ def continued(headers: Mapping[str, str]) -> Iterator[None]:
 
 
 def add_trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A structlog processor: names the trace in log lines written within one."""
+    """A structlog processor: adds the ids of the current trace and span."""
     current = trace.get_current_span().get_span_context()
     if current.is_valid:
         event["trace_id"] = trace.format_trace_id(current.trace_id)

@@ -11,20 +11,20 @@ from app.settings import Settings
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what must be given."""
+    """Only the required settings."""
     monkeypatch.setenv("DATABASE__URL", "postgresql://app:secret@localhost/app")
     monkeypatch.setenv("REDIS__URL", "redis://localhost")
 
 
 @pytest.mark.parametrize("name", ["DATABASE__URL", "REDIS__URL"])
 def test_a_missing_address_stops_the_process(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What has no default must be given, or nothing starts."""
+    """A required setting that is missing is an error at start."""
     monkeypatch.delenv(name)
     with pytest.raises(ValidationError, match=name.split("__")[0].lower()):
         Settings()
 
 
-def test_a_misspelt_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelled_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that does not exist is not ignored."""
     monkeypatch.setenv("JOB__LEESE", "5")
     with pytest.raises(ValidationError, match="leese"):
@@ -42,23 +42,25 @@ def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "from-a-file" not in repr(settings)
 
 
-def test_a_secret_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A path that cannot be read stops the process."""
     monkeypatch.setenv("REDIS__URL_FILE", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Settings()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("7", 7), ("0.5", 0.5), ("PT2M", 120)])
-def test_durations_are_seconds_or_iso(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("7", 7), ("0.5", 0.5), ("90s", 90), ("2m", 120), ("1h30m", 5_400), ("1d0.5s", 86_400.5)]
+)
+def test_durations_are_seconds_or_have_units(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
     """A bare number means seconds."""
     monkeypatch.setenv("JOB__LEASE", text)
     assert Settings().job.lease == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "soon"])
-def test_a_duration_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Zero, less, or words are refused."""
+@pytest.mark.parametrize("text", ["0", "0m", "-1", "soon", "", "m", "5m1h", "PT2M", "1e3", "٣"])
+def test_an_invalid_duration_is_an_error(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Zero, less, words, and units in another order are refused."""
     monkeypatch.setenv("JOB__LEASE", text)
     with pytest.raises(ValidationError, match="lease"):
         Settings()
@@ -73,14 +75,14 @@ def test_settings_do_not_change() -> None:
 @pytest.mark.parametrize(
     ("captioners", "says"),
     [
-        ('{"other": "nobody:"}', "no captioner 'nobody'"),
+        ('{"other": "unknown:"}', "no captioner 'unknown'"),
         ('{"blip": "fake:"}', "called blip already"),
         ('{"An other": "fake:"}', "no name for a captioner"),
         ('{"other": "blip:somewhere?beams=3"}', "beams"),
     ],
 )
-def test_a_misspelt_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatch, captioners: str, says: str) -> None:
-    """Each that is offered can be read, and has a name of its own."""
+def test_a_misspelled_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatch, captioners: str, says: str) -> None:
+    """Every offered one has a valid spec and a name of its own."""
     monkeypatch.setenv("MODELS__CAPTIONERS", captioners)
     with pytest.raises(ValidationError, match=says):
         Settings()
@@ -89,13 +91,13 @@ def test_a_misspelt_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("embedders", "says"),
     [
-        ('{"other": "nobody:"}', "no embedder 'nobody:'"),
+        ('{"other": "unknown:"}', "no embedder 'unknown:'"),
         ('{"open_clip": "fake:"}', "called open_clip already"),
         ('{"An other": "fake:"}', "no name for an embedder"),
     ],
 )
-def test_a_misspelt_embedder_stops_the_process(monkeypatch: pytest.MonkeyPatch, embedders: str, says: str) -> None:
-    """Each that is offered can be read, and has a name of its own."""
+def test_a_misspelled_embedder_stops_the_process(monkeypatch: pytest.MonkeyPatch, embedders: str, says: str) -> None:
+    """Every offered one has a valid spec and a name of its own."""
     monkeypatch.setenv("MODELS__EMBEDDERS", embedders)
     with pytest.raises(ValidationError, match=says):
         Settings()

@@ -112,7 +112,7 @@ def test_images_are_pinned_or_built_here(compose, ours, dockerfile):
 
 
 def test_commands_name_modules_and_roles_that_exist(ours):
-    """`python -m` finds its module, and what it is told to be is a role or the clock."""
+    """`python -m` finds its module, and its role exists, or it is beat."""
     for name, service in ours.items():
         argv = service.get("command")
         if argv is None:
@@ -143,7 +143,7 @@ def test_model_roles_run_where_the_models_are(ours):
 
 
 def test_environment_is_made_of_settings(compose, env_example, variables):
-    """Every variable in compose and .env.example is a setting, or one that somebody named here reads."""
+    """Every variable in compose and .env.example is a setting, or one that is read by a program named here."""
     named = set(env_example) | {name for s in compose["services"].values() for name in s.get("environment", {})}
     text = (REPOSITORY / "docker-compose.yml").read_text()
     named |= set(re.findall(r"\$\{(\w+)", text))
@@ -151,7 +151,7 @@ def test_environment_is_made_of_settings(compose, env_example, variables):
 
 
 def test_interpolated_variables_are_in_the_example(env_example):
-    """Whoever copies .env.example finds every variable that compose asks for."""
+    """.env.example has every variable that compose needs."""
     asked = set(re.findall(r"\$\{(\w+)", (REPOSITORY / "docker-compose.yml").read_text()))
     assert asked <= env_example.keys()
 
@@ -220,7 +220,7 @@ def test_examples_that_differ_are_settings_that_parse(env_example, monkeypatch):
 
 
 def test_no_database_or_broker_is_published(compose):
-    """Only the API has a port outside, and on loopback unless somebody says otherwise."""
+    """Only the API has a port outside, and on loopback by default."""
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert ports == {"api": ["${API_ADDRESS:-127.0.0.1}:${API_PORT:-8000}:8000"]}
 
@@ -236,7 +236,7 @@ def test_connections_fit(compose, ours):
     """Postgres allows as many connections as all our processes together may open."""
     from app.settings import DatabaseSettings
 
-    settings = DatabaseSettings(url="postgresql://nobody@localhost/none")
+    settings = DatabaseSettings(url="postgresql://user@localhost/none")
     running = [service for service in ours.values() if "gpu" not in service.get("profiles", [])]
     allowed = int(re.search(r"max_connections=(\d+)", " ".join(compose["services"]["db"]["command"]))[1])
     assert len(running) * (settings.pool_size + settings.max_overflow) <= allowed

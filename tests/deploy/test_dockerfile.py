@@ -56,7 +56,7 @@ def test_copies_between_stages_name_earlier_stages(dockerfile):
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_images_do_not_run_as_root(dockerfile, target):
-    """Each image ends with the service's own user, by number, so that an orchestrator can tell that it is not root."""
+    """Each image ends with the service's own user, by number, so that an orchestrator can check that it is not root."""
     assert "--uid 10001" in " ".join(dockerfile.stages["base"].all("RUN"))
     assert dockerfile.last(target, "USER") == "10001:10001"
 
@@ -95,7 +95,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import {module}
 """
-    environment = {"DATABASE__URL": "postgresql://nobody@localhost/none", "REDIS__URL": "redis://localhost/0"}
+    environment = {"DATABASE__URL": "postgresql://user@localhost/none", "REDIS__URL": "redis://localhost/0"}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY, check=True)
 
 

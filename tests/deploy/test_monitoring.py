@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 import app.telemetry.metrics
-from app.api.store_gauges import PoolGauges, StoreGauges
+from app.api.store_gauges import StoreGauges
 from app.db.database import Database, connect
 from app.queue.steps import Role
 from app.settings import DatabaseSettings
@@ -55,8 +55,9 @@ def expressions() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
     """The labels of every sample that the service exports, by the sample's name."""
-    database = Database(connect(DatabaseSettings(url="postgresql://nobody@localhost/none")))
-    gauges = [*StoreGauges(database, None, ()).describe(), *PoolGauges(database).describe()]
+    database = Database(connect(DatabaseSettings(url="postgresql://user@localhost/none")))
+    pool = app.telemetry.metrics.PoolGauges(database.engine)
+    gauges = [*StoreGauges(database, None, ()).describe(), *pool.describe()]
     found = {family.name: set(family._labelnames) for family in gauges}
     counters = {
         collector._name: set(collector._labelnames)

@@ -30,7 +30,7 @@ def redis(servers):
 
 def check(redis_url):
     """The check as the container runs it."""
-    environment = {"DATABASE__URL": "postgresql://nobody@localhost/none", "REDIS__URL": redis_url}
+    environment = {"DATABASE__URL": "postgresql://user@localhost/none", "REDIS__URL": redis_url}
     command = [sys.executable, "-m", "docker.worker_health"]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
 
@@ -40,23 +40,23 @@ def test_it_knows_every_role():
     assert set(ROLES) == set(Role)
 
 
-def test_a_worker_that_beats_is_healthy(redis, servers):
-    """What a worker's heartbeat writes is what the check looks for."""
+def test_a_worker_with_a_heartbeat_is_healthy(redis, servers):
+    """The check reads what a worker's heartbeat records."""
     Heartbeats(redis).beat("embed", f"{socket.gethostname()}:123")
     found = check(servers.redis_url)
     assert (found.returncode, found.stdout) == (0, "warm: embed\n")
 
 
-def test_a_silent_worker_is_not(redis, servers):
-    """Neither somebody else's heartbeat nor an old one counts."""
+def test_a_silent_worker_is_unhealthy(redis, servers):
+    """Neither another host's heartbeat nor an old one counts."""
     redis.zadd(
         "workers:embed", {"elsewhere:1": time.time(), f"{socket.gethostname()}:1": time.time() - FRESH_SECONDS - 1}
     )
     assert check(servers.redis_url).returncode == 1
 
 
-def test_nothing_is_held_against_a_worker_while_redis_is_away():
-    """A restart would not mend Redis, so the check passes."""
+def test_without_redis_the_check_passes():
+    """A restart would not fix Redis."""
     found = check("redis://127.0.0.1:1/0")
     assert found.returncode == 0
-    assert "Redis does not answer" in found.stdout
+    assert "Redis does not respond" in found.stdout

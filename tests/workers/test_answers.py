@@ -374,7 +374,7 @@ def test_others_that_screen_are_asked_each_time(service: Callable[..., Service])
 
 def test_a_file_that_is_fetched_has_its_answer_once_it_is_there(service: Callable[..., Service]) -> None:
     """It is known only then; whether it came by address or was uploaded makes no difference."""
-    here = service(outbound={"allow": ["127.0.0.1"]})
+    here = service(egress={"allow": ["127.0.0.1"]})
     first = here.ended()
     buffer = io.BytesIO()
     PICTURE.save(buffer, "PNG")
@@ -392,7 +392,7 @@ def test_a_file_that_is_fetched_has_its_answer_once_it_is_there(service: Callabl
 
 def test_receivers_are_told_of_an_answer_from_the_cache(service: Callable[..., Service]) -> None:
     """A cached answer also delivers, with the ranking's head like any other."""
-    here = service(webhooks={"allow_http": True}, outbound={"allow": ["127.0.0.1"]})
+    here = service(webhooks={"allow_http": True}, egress={"allow": ["127.0.0.1"]})
     first = here.ended(webhook_url="http://127.0.0.1:9999/hook")
     second = here.post(webhook_url="http://127.0.0.1:9999/hook")
     assert second["cached"] == "answer"

@@ -38,7 +38,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture
 def here(bench: Make) -> Bench:
     """A worker that may fetch from loopback."""
-    return bench(THREE, outbound={"allow": ["127.0.0.1"], "total_timeout": 2}, job={"attempts": 2})
+    return bench(THREE, egress={"allow": ["127.0.0.1"], "total_timeout": 2}, job={"attempts": 2})
 
 
 def problem(here: Bench, job_id: uuid.UUID) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from app.access import key_repository
+from app.access.identity import Scope
 from app.access.key_format import make_key
-from app.access.scopes import Scope
 from app.api import create_app
 from app.db.models import DEFAULT_TENANT, Stage
 from app.queue.steps import Role, stage_step

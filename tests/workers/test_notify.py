@@ -46,7 +46,7 @@ def hire(clock: Clock) -> Iterator[Callable[..., Couriers]]:
         def make(here: Bench, **webhooks: Any) -> Couriers:
             groups = {
                 "webhooks": here.process.settings.webhooks.model_copy(update={"allow_http": True} | webhooks),
-                "outbound": here.process.settings.outbound.model_copy(update={"allow": ("127.0.0.1",)}),
+                "egress": here.process.settings.egress.model_copy(update={"allow": ("127.0.0.1",)}),
             }
             settings = here.process.settings.model_copy(update=groups)
             couriers = Couriers(here.process.database, settings, clock, random.Random(7).uniform)
@@ -441,7 +441,7 @@ def test_a_worker_killed_between_sending_and_recording(
             "DATABASE__URL": settings.database.url.get_secret_value(),
             "REDIS__URL": settings.redis.url.get_secret_value(),
             "WEBHOOKS__ALLOW_HTTP": "true",
-            "OUTBOUND__ALLOW": '["127.0.0.1"]',
+            "EGRESS__ALLOW": '["127.0.0.1"]',
         }
         killed.append(subprocess.Popen([sys.executable, "-c", KILLED], env=environment))
         killed[0].wait(60)

@@ -50,7 +50,7 @@ def test_a_generated_image_is_fetched_through_the_guarded_door(site: Site) -> No
 def test_what_is_allowed_is_fetched(site: Site) -> None:
     """Bytes; or the reason why there are none, and whether it is worth another try."""
     site.answers |= {"/x": reply(b"bytes"), "/gone": reply(b"", 403), "/busy": reply(b"", 503)}
-    opened = world(outbound={"allow": ["127.0.0.1"]})
+    opened = world(egress={"allow": ["127.0.0.1"]})
     fetch = opened.ports.fetch
     assert fetch(site.url("/x"), 1_000, Deadline.after(9)) == b"bytes"
     with pytest.raises(SourceError, match="403") as gone:
@@ -66,7 +66,7 @@ def test_what_is_allowed_is_fetched(site: Site) -> None:
 def test_fetching_ends_with_the_deadline(site: Site) -> None:
     """Not with the longer time that callers' images are given."""
     site.answers["/x"] = lambda channel: time.sleep(1.5)
-    opened = world(outbound={"allow": ["127.0.0.1"]})
+    opened = world(egress={"allow": ["127.0.0.1"]})
     with pytest.raises(SourceTimeout):
         opened.ports.fetch(site.url("/x"), 1_000, Deadline.after(0.3))
     opened.close()

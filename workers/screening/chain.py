@@ -52,7 +52,7 @@ def build_screening(settings: Settings, database: Database) -> Screening:
         *load_hooks(settings.screening.hooks),
     ]
     if settings.screening.endpoint is not None:
-        hooks.append(Moderation(settings.screening, settings.outbound))
+        hooks.append(Moderation(settings.screening, settings.egress))
     return Screening(hooks)
 
 

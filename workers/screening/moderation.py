@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
-from app.egress import Outbound, check_url
+from app.egress import EgressClient, check_url
 from app.errors import AddressRefused, AddressUnavailable
-from app.settings import OutboundSettings, ScreeningSettings
+from app.settings import EgressSettings, ScreeningSettings
 from workers.screening.hooks import Hit, QueryImage, ScreenedCaption
 
 _MAX_REASON = 200
@@ -32,7 +32,7 @@ class Moderation:
     Raises AddressRefused, at start, for an address that cannot be called.
     """
 
-    def __init__(self, settings: ScreeningSettings, outbound: OutboundSettings) -> None:
+    def __init__(self, settings: ScreeningSettings, outbound: EgressSettings) -> None:
         assert settings.endpoint is not None
         # The operator's own address: exempt from what callers' addresses must be, and from nothing else.
         host = httpx.URL(settings.endpoint).raw_host.decode("ascii")
@@ -42,7 +42,7 @@ class Moderation:
         self._headers = {"content-type": "application/json", "accept": "application/json"}
         if settings.endpoint_token is not None:
             self._headers["authorization"] = f"Bearer {settings.endpoint_token.get_secret_value()}"
-        self._outbound = Outbound(rules)
+        self._outbound = EgressClient(rules)
 
     def check_image(self, query: QueryImage) -> Hit | None:
         """Sends the canonical image as PNG. Raises ModerationFailed."""

@@ -1,4 +1,4 @@
-"""What a key looks like."""
+"""The format of a key."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.access.key_format import digest_of, make_key
 
 
-def test_a_key_is_known_by_its_hash():
+def test_a_key_is_stored_as_its_hash():
     """Its prefix is its beginning, its digest is plain SHA-256, and no two are alike."""
     keys = [make_key() for _ in range(200)]
     assert len({key.text for key in keys}) == len({key.sha256 for key in keys}) == 200
@@ -21,7 +21,7 @@ def test_a_key_is_known_by_its_hash():
 
 @given(st.integers(0, 59), st.sampled_from("0Aaz_-é"))
 def test_a_key_with_one_other_character_is_no_key(position: int, character: str):
-    """The checksum tells, so that noise never reaches the database."""
+    """The checksum refuses it without a query."""
     text = make_key().text
     other = text[:position] + character + text[position + 1 :]
     assert (digest_of(other) is None) == (other != text)
@@ -30,6 +30,6 @@ def test_a_key_with_one_other_character_is_no_key(position: int, character: str)
 @pytest.mark.parametrize(
     "change", [str.lower, str.upper, lambda text: text + "\n", lambda text: " " + text, lambda _: ""]
 )
-def test_what_is_written_otherwise_is_no_key(change):
+def test_another_spelling_is_no_key(change):
     """Case and white space count."""
     assert digest_of(change(make_key().text)) is None

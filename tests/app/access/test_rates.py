@@ -9,14 +9,14 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from app.access.rates import Allowance, RateLimits
-from app.api.answers import connect_async_redis
+from app.api.job_responses import connect_async_redis
 from app.settings import RedisSettings, Settings
 
-NOBODY = "redis://127.0.0.1:9/0"
+UNREACHABLE = "redis://127.0.0.1:9/0"
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test sets."""
 
     now = 1_800_000_030.0  # half past a minute
 
@@ -45,16 +45,16 @@ def run(url: str, clock: Clock, play: Callable[..., Awaitable[Any]], processes: 
     return anyio.run(main)
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis, clock: Clock, away: bool):
-    """Every answer says one less; then all are refused until the next minute; with Redis away as well."""
+@pytest.mark.parametrize("redis_unavailable", [False, True])
+def test_the_limit_is_exact(settings: Settings, redis: Redis, clock: Clock, redis_unavailable: bool):
+    """Each request leaves one less; then all are refused until the next minute; also with Redis unavailable."""
 
     async def play(limits: RateLimits) -> tuple[list[Allowance], Allowance]:
         first = [await limits.take("key:a", 50) for _ in range(60)]
         clock.now += 30
         return first, await limits.take("key:a", 50)
 
-    url = NOBODY if away else settings.redis.url.get_secret_value()
+    url = UNREACHABLE if redis_unavailable else settings.redis.url.get_secret_value()
     first, later = run(url, clock, play)
     assert [each.allowed for each in first] == [True] * 50 + [False] * 10
     assert [each.remaining for each in first] == [*range(49, -1, -1)] + [0] * 10
@@ -62,8 +62,8 @@ def test_the_limit_is_kept_to_the_last_request(settings: Settings, redis: Redis,
     assert later == Allowance(True, 50, 49, 60)
 
 
-def test_callers_do_not_share(settings: Settings, redis: Redis, clock: Clock):
-    """What one key has used up, another still has."""
+def test_callers_have_separate_limits(settings: Settings, redis: Redis, clock: Clock):
+    """One key's requests do not count for another."""
 
     async def play(limits: RateLimits) -> list[bool]:
         return [(await limits.take(who, 1)).allowed for who in ("key:a", "key:a", "key:b")]
@@ -71,7 +71,7 @@ def test_callers_do_not_share(settings: Settings, redis: Redis, clock: Clock):
     assert run(settings.redis.url.get_secret_value(), clock, play) == [True, False, True]
 
 
-def test_several_processes_together_never_pass_the_limit(settings: Settings, redis: Redis, clock: Clock):
+def test_several_processes_together_never_exceed_the_limit(settings: Settings, redis: Redis, clock: Clock):
     """Four of them, each with a hundred requests at once: at most the limit, and hardly less."""
 
     async def play(*limits: RateLimits) -> int:
@@ -91,8 +91,8 @@ def test_several_processes_together_never_pass_the_limit(settings: Settings, red
     assert 170 <= run(settings.redis.url.get_secret_value(), clock, play, processes=4) <= 200
 
 
-def test_most_requests_do_not_ask_redis(settings: Settings, redis: Redis, clock: Clock):
-    """A thousand requests of three thousand cost seven questions."""
+def test_most_requests_need_no_redis_call(settings: Settings, redis: Redis, clock: Clock):
+    """A thousand requests of three thousand take seven calls of Redis."""
 
     async def play(limits: RateLimits) -> None:
         for _ in range(1_000):

@@ -1,4 +1,4 @@
-"""The API behind a real socket, in this process: for what a client that waits, streams or goes away can see."""
+"""The API behind a real socket, in this process: for clients that wait, stream or disconnect."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def serving(app: FastAPI, key: str) -> Iterator[Served]:
 
 @pytest.fixture
 def serve(settings: Settings, key: str, redis: Redis) -> Iterator[Callable[..., Served]]:
-    """Serves an API on the test's settings, changed group by group: `serve(waiting={"waiters": 1})`."""
+    """Serves an API on the test's settings, changed group by group: `serve(long_polling={"waiters": 1})`."""
     with ExitStack() as running:
 
         def make(**groups: dict[str, Any]) -> Served:

@@ -24,13 +24,13 @@ def post(client: TestClient, **data: Any) -> Any:
 
 
 def states(answer: Any) -> dict[str, str]:
-    """The sources of an accepted job and how they stand."""
+    """The sources of an accepted job by their state."""
     assert answer.status_code == 202, answer.text
     return {source["source"]: source["state"] for source in answer.json()["sources"]}
 
 
-def test_without_options_every_enabled_source_is_asked(client: TestClient):
-    """A source that no program can ask is listed with its state and a sentence, a disabled one not at all."""
+def test_without_options_every_enabled_source_is_used(client: TestClient):
+    """A source without an API is listed with its state and a sentence, a disabled one not at all."""
     answer = post(client)
     assert states(answer) == {"ant": "pending", "bee": "pending", "cat": "pending", "elk": "retired", "fox": "no_api"}
     reasons = {source["source"]: source["reason"] for source in answer.json()["sources"]}
@@ -47,13 +47,13 @@ def test_sources_are_repeated_or_separated_by_commas(client: TestClient, given: 
 
 
 def test_excluded_sources_are_left_out(client: TestClient):
-    """`exclude` takes away from what `sources` says, or from all."""
+    """`exclude` removes sources from `sources`, or from all."""
     assert list(states(post(client, exclude="elk,fox"))) == ["ant", "bee", "cat"]
     assert list(states(post(client, sources="ant,bee", exclude="bee"))) == ["ant"]
 
 
 def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
-    """The problem lists what could have been asked for."""
+    """The problem lists the known sources."""
     answer = post(client, sources="ant,gnu")
     assert answer.status_code == 422
     assert answer.json()["type"] == "/problems/unknown-source"
@@ -97,8 +97,8 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"a/b~c d": "red"}, "#/a~1b~0c%20d"),
     ],
 )
-def test_a_wrong_option_is_pointed_at(client: TestClient, database: Database, options: Any, pointer: str):
-    """Each mistake is a 422 that points at the member; nothing is accepted."""
+def test_an_invalid_option_is_named(client: TestClient, database: Database, options: Any, pointer: str):
+    """Each error is a 422 with a pointer to the member; nothing is accepted."""
     answer = client.post("/attribute", files={"image": IMAGE}, data=options)
     assert answer.status_code == 422, answer.text
     assert answer.json()["type"] == "/problems/invalid-request"
@@ -108,14 +108,14 @@ def test_a_wrong_option_is_pointed_at(client: TestClient, database: Database, op
 
 
 @pytest.mark.parametrize(("name", "values"), [("distance", DistanceName), ("aggregate", Aggregate)])
-def test_a_name_that_there_is_not_lists_those_there_are(client: TestClient, name: str, values: type[StrEnum]):
-    """So that nobody needs the documents to mend it."""
+def test_an_unknown_name_lists_the_known_ones(client: TestClient, name: str, values: type[StrEnum]):
+    """The error is enough to fix the request."""
     (error,) = post(client, **{name: "nearest"}).json()["errors"]
     assert all(f"'{value}'" in error["detail"] for value in values)
 
 
-def test_scores_of_unknown_sources_are_pointed_at(client: TestClient):
-    """All of them, with the sources that there are; one that this job does not ask is none of them."""
+def test_scores_of_unknown_sources_are_named(client: TestClient):
+    """All unknown ones, with the list of known sources; a known source that the job does not use is no error."""
     external_scores = json.dumps({"gnu": 1, "ant": 2, "a/b": 3})
     answer = post(client, external_scores=external_scores, sources="ant")
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-source")
@@ -127,14 +127,14 @@ def test_scores_of_unknown_sources_are_pointed_at(client: TestClient):
     assert post(client, external_scores=json.dumps({"bee": 1, "ant": 2}), sources="ant").status_code == 202
 
 
-def test_all_mistakes_are_told_at_once(client: TestClient):
-    """A caller need not mend one to learn of the next."""
+def test_all_errors_are_listed_at_once(client: TestClient):
+    """All errors of a request are listed at once."""
     answer = post(client, images_per_source="99", seed="-4", prompt=" ")
     assert {error["pointer"] for error in answer.json()["errors"]} == {"#/images_per_source", "#/seed", "#/prompt"}
 
 
 @pytest.mark.parametrize("value", ["0", str(2**32 - 1)])
-def test_the_whole_range_of_seeds_is_taken(client: TestClient, value: str):
+def test_the_whole_range_of_seeds_is_accepted(client: TestClient, value: str):
     """Both ends come back as they were given."""
     assert post(client, seed=value).json()["seed"] == int(value)
 
@@ -145,13 +145,13 @@ def test_a_prompt_may_be_in_any_language(client: TestClient):
     assert post(client, prompt=prompt).json()["prompt"] == prompt
 
 
-def test_two_images_are_one_too_many(client: TestClient):
+def test_two_images_are_refused(client: TestClient):
     """One job has one image."""
     answer = client.post("/attribute", files=[("image", IMAGE), ("image", IMAGE)])
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/image")
 
 
-def test_without_an_image_there_is_nothing_to_ask(client: TestClient):
+def test_an_image_is_required(client: TestClient):
     """The form was fine, but the field is missing."""
     answer = client.post("/attribute", files={"prompt": (None, "a goat")})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/image")
@@ -198,7 +198,7 @@ def test_a_body_that_is_no_form_is_refused(client: TestClient, content_type: str
 
 
 def test_an_upload_may_be_exactly_as_large_as_the_cap(start: Callable[..., TestClient]):
-    """One byte more is a 413 that says what the cap is, whether or not the length was announced."""
+    """One byte more is a 413 with the limit, whether or not the length was announced."""
     data = encoded()
     fits = start(intake={"max_bytes": len(data)})
     assert fits.post("/attribute", files={"image": data}).status_code == 202
@@ -208,8 +208,8 @@ def test_an_upload_may_be_exactly_as_large_as_the_cap(start: Callable[..., TestC
     assert f"{len(data) - 1:,}" in answer.json()["detail"]
 
 
-def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
-    """The announced length is enough to refuse it, and an unannounced body is read up to the cap and no further."""
+def test_a_body_far_above_the_limit_is_not_read(start: Callable[..., TestClient]):
+    """The announced length is enough to refuse it, and an unannounced body is read up to the limit."""
     client = start(intake={"max_bytes": 1_000})
     headers = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}
     assert client.post("/attribute", content=b"", headers=headers).status_code == 413
@@ -227,7 +227,7 @@ def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(start: Callable[..., TestClient]):
-    """The caps on pixels are settings, and the problem says what they are."""
+    """The limits on pixels are settings, and the problem has them."""
     client = start(intake={"max_pixels": 1_000})
     answer = client.post("/attribute", files={"image": encoded(noise(50, 50))})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/image-too-large")
@@ -235,21 +235,21 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(start: Callable[...
 
 
 @pytest.mark.parametrize("asked", ["0.5", "0", "50", "0.000001"])
-def test_a_budget_is_taken_and_told(client: TestClient, asked: str):
-    """As asked, to a millionth of a dollar; nothing of it is spent yet."""
+def test_a_budget_is_accepted_and_shown(client: TestClient, asked: str):
+    """As requested, to a millionth of a dollar; nothing of it is spent yet."""
     assert post(client, budget_usd=asked).json()["spend"] == {"budget_usd": float(asked), "usd": 0.0, "calls": []}
 
 
 @pytest.mark.parametrize("asked", ["-1", "1e1", "a lot", "", "NaN", "100001", "0.5,1"])
-def test_what_is_no_budget_is_refused(client: TestClient, asked: str):
-    """Only plain amounts are taken, and the answer points at it."""
+def test_an_invalid_budget_is_refused(client: TestClient, asked: str):
+    """Only plain amounts are accepted; the error has a pointer."""
     answer = post(client, budget_usd=asked)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#/budget_usd"]
 
 
-def test_the_usual_budget_is_the_tenants_or_the_installations(client: TestClient, database: Database):
-    """Where the job says nothing; never more than one job may say. More than that is refused with the number."""
+def test_the_default_budget_is_the_tenants_or_the_installations(client: TestClient, database: Database):
+    """For a job without a budget; a budget above the maximum is refused with the maximum."""
     assert post(client).json()["spend"]["budget_usd"] == 5
     answer = post(client, budget_usd="50.01")
     assert answer.status_code == 422
@@ -262,8 +262,8 @@ def test_the_usual_budget_is_the_tenants_or_the_installations(client: TestClient
         assert session.scalar(select(func.count()).select_from(Job)) == 2
 
 
-def test_a_job_may_stay_in_the_house(client: TestClient, database: Database):
-    """If it says so, or its tenant does; a tenant's word stands against the job's."""
+def test_a_job_can_be_local_only(client: TestClient, database: Database):
+    """If the job or its tenant is local_only; the tenant's setting overrides the job's."""
     assert not post(client).json()["local_only"]
     assert post(client, local_only="true").json()["local_only"]
     assert post(client, local_only="yes").status_code == 422
@@ -273,7 +273,7 @@ def test_a_job_may_stay_in_the_house(client: TestClient, database: Database):
 
 
 def test_the_same_file_is_decoded_once(client: TestClient):
-    """A tenant that sends a file again gets another job of the same image, without a child having to look at it."""
+    """A file that the tenant has submitted before becomes another job without a decoder."""
     image = ("x.png", encoded(noise(33, 21)), "image/png")
 
     def decoded() -> float:

@@ -28,7 +28,7 @@ def post(client: TestClient, *items: Any, headers: dict[str, str] | None = None)
 
 
 def answers(batch: Any) -> list[dict[str, Any]]:
-    """What became of each item."""
+    """The outcome of each item."""
     assert batch.status_code == 200, batch.text
     BatchDocument.model_validate(batch.json())
     items: list[dict[str, Any]] = batch.json()["items"]
@@ -41,10 +41,10 @@ def count(database: Database) -> int:
         return session.scalar(select(func.count()).select_from(Job)) or 0
 
 
-def test_each_item_is_answered_in_its_place(
+def test_the_outcomes_are_in_the_order_of_the_items(
     client: TestClient, database: Database, messages: Callable[[str], list[Any]]
 ):
-    """As it would have been by itself: a job, or a problem whose pointers begin at the item."""
+    """As for a single request: a job, or a problem whose pointers are relative to the item."""
     batch = post(
         client,
         {"image": picture(0), "external_id": "first", "images_per_source": 1},
@@ -53,7 +53,7 @@ def test_each_item_is_answered_in_its_place(
         {"image": base64.b64encode(b"words").decode()},
         "nonsense",
         {"image_url": "http://10.0.0.1/"},
-        {"image": picture(2), "sources": ["nobody"]},
+        {"image": picture(2), "sources": ["unknown"]},
     )
     found = answers(batch)
     assert [item["status"] for item in found] == [202, 422, 202, 415, 422, 422, 422]
@@ -72,7 +72,7 @@ def test_each_item_is_answered_in_its_place(
         assert client.get(f"/attribute/{item['job']['id']}").json() == item["job"]
 
 
-def test_a_hundred_items_are_taken_and_no_more(client: TestClient, database: Database):
+def test_at_most_a_hundred_items_are_accepted(client: TestClient, database: Database):
     """One more and nothing is accepted."""
     item = {"image_url": "https://images.example/a.png", "sources": ["ant"]}
     assert {each["status"] for each in answers(post(client, *[item] * 100))} == {202}
@@ -93,7 +93,7 @@ def test_a_hundred_items_are_taken_and_no_more(client: TestClient, database: Dat
         ([], "#"),
     ],
 )
-def test_what_is_no_batch_is_refused_as_a_whole(client: TestClient, database: Database, body: Any, pointer: str):
+def test_an_invalid_batch_is_refused_as_a_whole(client: TestClient, database: Database, body: Any, pointer: str):
     """With a pointer."""
     answer = client.post("/attribute/batch", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")
@@ -101,7 +101,7 @@ def test_what_is_no_batch_is_refused_as_a_whole(client: TestClient, database: Da
     assert count(database) == 0
 
 
-def test_the_whole_body_has_a_cap_and_each_image_its_own(start: Callable[..., TestClient]):
+def test_the_body_has_a_limit_and_each_image_its_own(start: Callable[..., TestClient]):
     """The first is a 413 of the request, the second one of the item."""
     small = start(intake={"max_batch_bytes": 1_000})
     assert post(small, {"image": picture()}).status_code == 413
@@ -113,8 +113,8 @@ def test_the_whole_body_has_a_cap_and_each_image_its_own(start: Callable[..., Te
     assert [item["status"] for item in found] == [413, 202]
 
 
-def test_sent_again_with_its_key_it_makes_nothing_new(client: TestClient, database: Database):
-    """Accepted items keep their jobs, refused ones are judged anew; another batch with the key is a 422."""
+def test_repeated_with_its_key_it_creates_nothing(client: TestClient, database: Database):
+    """Accepted items keep their jobs, refused ones are tried again; another batch with the key is a 422."""
     items = [{"image": picture(0)}, {"image": "?"}, {"image": picture(1)}]
     first, second = post(client, *items, headers=KEY), post(client, *items, headers=KEY)
     assert first.json() == second.json()
@@ -128,8 +128,8 @@ def test_sent_again_with_its_key_it_makes_nothing_new(client: TestClient, databa
     assert count(database) == 2
 
 
-def test_what_an_outage_left_undone_is_done_by_the_retry(client: TestClient, database: Database):
-    """Items before it keep their jobs, the item whose commit was lost is found or made, the rest is tried then."""
+def test_a_retry_completes_a_batch_after_an_outage(client: TestClient, database: Database):
+    """Earlier items keep their jobs, the item whose commit was lost is found or created, the rest is tried then."""
     items = [{"image_url": f"https://images.example/{number}.png"} for number in range(4)]
     with losing_connections(client.app_state["database"], committed=True, at=2):
         first = answers(post(client, *items, headers=KEY))
@@ -149,8 +149,8 @@ def test_cancel_after_counts_for_every_item(client: TestClient, database: Databa
     assert [span and span.total_seconds() for span in spans] == [60, 60]
 
 
-def test_a_full_tenant_is_told_so_once(start: Callable[..., TestClient], database: Database):
-    """The item that does not fit is a 429, and the rest is not tried: decoding it would be for nothing."""
+def test_the_limit_of_open_jobs_ends_a_batch(start: Callable[..., TestClient], database: Database):
+    """The item above the limit is a 429, and the rest is not tried: decoding it would be wasted."""
     client = start(access={"concurrent_jobs": 2})
     found = answers(post(client, *[{"image_url": "https://a.example"}] * 4))
     assert [item["status"] for item in found] == [202, 202, 429, 429]

@@ -1,4 +1,4 @@
-"""A process that is told to stop lets go of those who wait on it, so that they can ask another."""
+"""A process that gets SIGTERM responds to waiting requests at once, so that clients can ask another."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from tests.app.api.test_process import Api, api  # noqa: F401 - a fixture
 from tests.app.worker import accept
 
 
-def test_those_who_wait_are_answered_when_the_process_is_to_stop(api: Api, database: Database, key: str):  # noqa: F811
-    """A wait ends with the job as it stands, a stream ends, and the process is gone long before either's time."""
+def test_waiting_requests_get_a_response_when_the_process_stops(api: Api, database: Database, key: str):  # noqa: F811
+    """A wait ends with the job's current state, a stream ends, and the process exits long before their time limits."""
     job_id = accept(database)
     found: dict[str, httpx.Response] = {}
     with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:

@@ -18,7 +18,7 @@ from tests.app.api.conftest import Served
 from tests.app.worker import SOURCES, accept, end, move
 
 _SECOND = timedelta(seconds=1)
-FAST = {"look_every": 0.05 * _SECOND}
+FAST = {"poll_every": 0.05 * _SECOND}
 
 
 def parsed(lines: Iterator[str]) -> Iterator[dict[str, str]]:
@@ -60,8 +60,8 @@ PENDING = [f"{name}=pending" for name in SOURCES]
 def test_a_job_is_followed_from_its_start_to_its_end(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots
 ):
-    """Stages, sources, and at last the whole document; then the stream is closed and says so to who comes back."""
-    served, job_id = serve(waiting=FAST), accept(database)
+    """Stages, sources, and at last the whole document; then the stream ends, and reconnecting is a 204."""
+    served, job_id = serve(long_polling=FAST), accept(database)
 
     def work() -> None:
         for stage, states in (
@@ -91,29 +91,29 @@ def test_a_job_is_followed_from_its_start_to_its_end(
 @pytest.mark.parametrize(
     ("status", "name"), [("succeeded", "completed"), ("failed", "failed"), ("canceled", "canceled")]
 )
-def test_an_ended_job_is_told_at_once(
+def test_the_stream_of_an_ended_job_ends_at_once(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, status: str, name: str
 ):
-    """Everything that lasts of it, ending with the event of its end."""
+    """Its sources, and the event of its end."""
     served, job_id = serve(), accept(database)
     end(database, snapshots, job_id, status)
     assert brief(follow(served, job_id)) == ["screening", *PENDING, name]
 
 
-def test_the_end_is_told_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """Not at the next look."""
-    served, job_id = serve(waiting={"look_every": 30 * _SECOND, "check_every": 30 * _SECOND}), accept(database)
+def test_the_end_is_sent_when_it_comes(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+    """Not only at the next poll."""
+    served, job_id = serve(long_polling={"poll_every": 30 * _SECOND, "check_every": 30 * _SECOND}), accept(database)
     threading.Timer(1, end, (database, snapshots, job_id)).start()
     before = time.monotonic()
     assert brief(follow(served, job_id))[-1] == "completed"
     assert time.monotonic() - before < 10
 
 
-def test_another_process_goes_on_where_the_connection_broke(
+def test_another_process_continues_a_broken_stream(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Redis
 ):
-    """With nothing in Redis: what came meanwhile is told in order, what was told is not told again."""
-    one, other, job_id = serve(waiting=FAST), serve(waiting=FAST), accept(database)
+    """With nothing in Redis: events since then come in order, and none comes twice."""
+    one, other, job_id = serve(long_polling=FAST), serve(long_polling=FAST), accept(database)
     first = follow(one, job_id, many=2)
     assert brief(first) == ["screening", "ant=pending"]
     move(database, job_id, "captioning")
@@ -129,24 +129,24 @@ def test_another_process_goes_on_where_the_connection_broke(
 
 def test_without_redis_a_job_is_followed_too(serve: Callable[..., Served], database: Database):
     """From Postgres alone."""
-    nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
-    served, job_id = serve(redis=nobody, waiting=FAST), accept(database)
+    unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
+    served, job_id = serve(redis=unreachable, long_polling=FAST), accept(database)
     threading.Timer(0.5, end, (database, None, job_id)).start()
     assert brief(follow(served, job_id)) == ["screening", *PENDING, "completed"]
 
 
 def test_silence_is_filled_with_comments(serve: Callable[..., Served], database: Database):
-    """So that nobody in between takes the connection for dead; the headers keep proxies from collecting the stream."""
-    served, job_id = serve(waiting={**FAST, "heartbeat": 0.2 * _SECOND}), accept(database)
+    """So that no proxy closes the connection as idle; the headers keep proxies from buffering the stream."""
+    served, job_id = serve(long_polling={**FAST, "heartbeat": 0.2 * _SECOND}), accept(database)
     assert [each["comment"] for each in follow(served, job_id, many=7)[4:]] == [":"] * 3
     with served.client.stream("GET", f"/attribute/{job_id}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
 
 
-def test_an_deleted_job_ends_the_stream(serve: Callable[..., Served], database: Database):
-    """With an event that says so; whoever comes back gets 410."""
-    served, job_id = serve(waiting=FAST), accept(database)
+def test_a_deleted_job_ends_the_stream(serve: Callable[..., Served], database: Database):
+    """With the event `deleted`; a reconnecting client gets 410."""
+    served, job_id = serve(long_polling=FAST), accept(database)
     threading.Timer(0.5, served.client.delete, (f"/attribute/{job_id}",)).start()
     found = follow(served, job_id)
     assert found[-1]["event"] == "deleted"
@@ -154,9 +154,9 @@ def test_an_deleted_job_ends_the_stream(serve: Callable[..., Served], database: 
     assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
 
 
-def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Served], database: Database):
-    """A reader that goes away makes room."""
-    served, job_id = serve(waiting={**FAST, "watchers": 1}), accept(database)
+def test_too_many_streams_are_a_503(serve: Callable[..., Served], database: Database):
+    """A client that disconnects frees its slot."""
+    served, job_id = serve(long_polling={**FAST, "watchers": 1}), accept(database)
     with served.client.stream("GET", f"/attribute/{job_id}/events"):
         refused = served.client.get(f"/attribute/{job_id}/events")
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
@@ -169,9 +169,9 @@ def test_more_streams_than_there_is_room_for_are_a_503(serve: Callable[..., Serv
     raise AssertionError("the place is still taken")
 
 
-def test_who_wants_no_events_gets_none(serve: Callable[..., Served], database: Database):
-    """406 for other media types, 404 for another's job, and neither takes a place."""
-    served, job_id = serve(waiting={"watchers": 1}), accept(database)
+def test_a_client_that_does_not_accept_events_gets_a_406(serve: Callable[..., Served], database: Database):
+    """406 for other media types, 404 for another tenant's job, and neither takes a slot."""
+    served, job_id = serve(long_polling={"watchers": 1}), accept(database)
     for _ in range(2):
         refused = served.client.get(f"/attribute/{job_id}/events", headers={"Accept": "application/json"})
         assert (refused.status_code, refused.json()["type"]) == (406, "/problems/not-acceptable")
@@ -196,6 +196,6 @@ def test_who_wants_no_events_gets_none(serve: Callable[..., Served], database: D
         ("text/*;q=0, text/event-stream", True),
     ],
 )
-def test_what_an_accept_header_takes(given: str, taken: bool):
-    """The closest range decides, and a quality of nought refuses."""
+def test_accept_headers_are_understood(given: str, taken: bool):
+    """The closest range decides, and a quality of zero refuses."""
     assert accepts(given, "text/event-stream") is taken

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def test_a_service_without_warm_workers_is_degraded_and_with_them_ok(client: TestClient, redis: Redis):
-    """Each role counts; the last one to speak makes the service ok."""
+    """Each role counts; the heartbeat of the last one makes the service ok."""
     cold = client.get("/readyz")
     assert (cold.status_code, cold.json()["status"]) == (200, "degraded")
     assert cold.json()["checks"]["postgres"] == {"status": "ok"}
@@ -46,7 +46,7 @@ def test_without_redis_the_service_is_degraded(start: Callable[..., TestClient])
 
 
 def test_without_postgres_the_service_is_not_ready_but_alive(start: Callable[..., TestClient]):
-    """The 503 is a problem that carries the checks; liveness does not look at Postgres."""
+    """The 503 is a problem with the checks; liveness does not use Postgres."""
     client = start(database={"url": SecretStr("postgresql://app:secret@127.0.0.1:1/app")})
     answer = client.get("/readyz")
     assert answer.status_code == 503
@@ -57,7 +57,7 @@ def test_without_postgres_the_service_is_not_ready_but_alive(start: Callable[...
 
 
 def test_another_schema_is_not_ready(client: TestClient, database: Database):
-    """Both revisions are named, so that an operator sees which side is behind."""
+    """Both revisions are shown, so that an operator sees which one is older."""
     try:
         with database.transaction() as session:
             session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
@@ -74,7 +74,7 @@ def test_another_schema_is_not_ready(client: TestClient, database: Database):
 
 
 def test_a_newer_schema_is_ready(client: TestClient, database: Database):
-    """Migrations only expand what the version before needs, so that processes are replaced one by one."""
+    """Migrations stay compatible with the version before, so that processes can be replaced one by one."""
     try:
         with database.transaction() as session:
             session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -86,6 +86,6 @@ def test_a_newer_schema_is_ready(client: TestClient, database: Database):
     assert answer.json()["checks"]["migrations"]["status"] == "ok"
 
 
-def test_the_head_that_the_code_names_is_alembics():
-    """Whoever adds a migration also says that the code needs it."""
+def test_the_required_revision_is_alembics_head():
+    """The newest migration is the one that the code requires."""
     assert ScriptDirectory(str(REPOSITORY / "alembic")).get_current_head() == migrations.HEAD

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, func, select, text
 
 from app.access import key_repository
+from app.access.identity import Scope
 from app.access.key_format import make_key
-from app.access.scopes import Scope
 from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
@@ -41,7 +41,7 @@ def count(database: Database, table: Any = Job) -> int:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def test_the_same_request_gets_the_same_answer(client: TestClient, database: Database):
+def test_the_same_request_gets_the_same_response(client: TestClient, database: Database):
     """Status, address and body to the byte; a header says that it is a replay. One job."""
     first, second = post(client), post(client)
     assert first.status_code == second.status_code == 202
@@ -54,7 +54,7 @@ def test_the_same_request_gets_the_same_answer(client: TestClient, database: Dat
 
 
 def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestClient, database: Database):
-    """What counts is the key, the options and the image, not how they are written down."""
+    """The key, the options and the image count, not their format."""
     options = {"images_per_source": 3, "prompt": "a goat", "metadata": {"a": 1, "b": 2}}
     first = post(client, images_per_source="3", prompt="a goat", metadata='{"b": 2, "a": 1}')
     bare = {"Idempotency-Key": KEY["Idempotency-Key"].strip('"')}
@@ -74,7 +74,7 @@ def test_quoted_or_bare_as_form_or_as_json_it_is_the_same_request(client: TestCl
     ],
 )
 def test_another_request_with_the_key_is_a_422(client: TestClient, database: Database, change: dict[str, Any]):
-    """With a type of its own, and nothing is made; the first goes on being replayed."""
+    """With a type of its own, and nothing is created; the first response is still replayed."""
     first = post(client)
     other = post(client, **change)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused"), other.text
@@ -82,7 +82,7 @@ def test_another_request_with_the_key_is_a_422(client: TestClient, database: Dat
     assert count(database) == 1
 
 
-def test_addresses_are_told_apart(client: TestClient, database: Database):
+def test_endpoints_have_separate_keys(client: TestClient, database: Database):
     """A job by URL has a fingerprint, too."""
     answers = [
         client.post("/attribute", json={"image_url": f"https://images.example/{name}.png"}, headers=KEY)
@@ -101,15 +101,15 @@ def test_a_malformed_key_is_refused(client: TestClient, database: Database, head
 
 
 def test_a_refused_request_leaves_its_key_free(client: TestClient, database: Database):
-    """Errors are not remembered: the same key is good for the mended request."""
-    for refused in (post(client, image=b"words"), post(client, image=b""), post(client, sources="nobody")):
+    """Errors are not stored: the same key works for the fixed request."""
+    for refused in (post(client, image=b"words"), post(client, image=b""), post(client, sources="unknown")):
         assert refused.status_code in {415, 422}
     assert count(database, IdempotencyKey) == 0
     assert post(client).status_code == 202
 
 
-def test_tenants_do_not_meet(client: TestClient, database: Database):
-    """The same key in two tenants is two keys, and neither learns of the other."""
+def test_tenants_have_separate_keys(client: TestClient, database: Database):
+    """The same key of two tenants is two keys, and neither reveals the other."""
     new, other = make_key(), uuid.uuid4()
     with database.transaction() as session:
         session.add(Tenant(id=other, name="other"))
@@ -122,8 +122,8 @@ def test_tenants_do_not_meet(client: TestClient, database: Database):
     assert "idempotency-replayed" not in theirs.headers
 
 
-def test_fifty_at_once_make_one_job(serve: Callable[..., Served], key: str, database: Database):
-    """Over real sockets: each is answered 202 with the same job, or 409 while the first is worked on."""
+def test_fifty_requests_at_once_create_one_job(serve: Callable[..., Served], key: str, database: Database):
+    """Over real sockets: each response is a 202 with the same job, or a 409 during the first request."""
     served = serve()
 
     async def run() -> list[httpx.Response]:
@@ -146,7 +146,7 @@ def test_fifty_at_once_make_one_job(serve: Callable[..., Served], key: str, data
 
 
 def hold(database: Database, **values: Any) -> None:
-    """Sets the key's row back to what it was while its first request was being worked on."""
+    """Resets the key's row to its state during the first request."""
     with database.transaction() as session:
         row = session.get_one(IdempotencyKey, (DEFAULT_TENANT, KEY["Idempotency-Key"].strip('"')))
         row.status = row.headers = row.body = row.job_id = None
@@ -156,8 +156,8 @@ def hold(database: Database, **values: Any) -> None:
         session.execute(text("DELETE FROM jobs"))
 
 
-def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, database: Database):
-    """And another request is told that the key is taken, not to wait for it."""
+def test_a_second_request_during_the_first_is_a_409(client: TestClient, database: Database):
+    """And another request gets 409 at once."""
     post(client)
     hold(database, lease_until=func.now() + timedelta(seconds=30))
     busy = post(client)
@@ -167,8 +167,8 @@ def test_while_the_first_is_worked_on_the_second_is_a_409(client: TestClient, da
     assert count(database) == 0
 
 
-def test_a_holder_that_died_loses_its_key(client: TestClient, database: Database):
-    """After its lease the same request is done anew, once."""
+def test_the_key_of_a_dead_process_is_released(client: TestClient, database: Database):
+    """After its lease the same request is processed again, once."""
     post(client)
     hold(database, lease_until=func.now() - timedelta(seconds=1))
     assert post(client, image=OTHER).status_code == 422
@@ -178,10 +178,10 @@ def test_a_holder_that_died_loses_its_key(client: TestClient, database: Database
     assert count(database) == 1
 
 
-def test_of_two_that_work_on_the_same_key_the_first_to_commit_has_made_the_job(
+def test_of_two_requests_with_one_key_the_first_commit_wins(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """One that was thought dead comes back: the other's answer is replayed, and its own job is not committed."""
+    """One continues after its lease: the other's response is replayed, and its own job is not committed."""
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
     answers: list[Any] = []
 
@@ -225,7 +225,7 @@ def losing_connections(database: Database, *, committed: bool, at: int = 1) -> I
 def test_a_connection_lost_over_the_commit_is_a_503_that_can_be_retried(
     client: TestClient, database: Database, committed: bool
 ):
-    """Nobody can tell the caller whether there is a job; sending it again with its key finds it, or makes it."""
+    """The response is lost; repeating the request with its key finds the job, or creates it."""
     with losing_connections(client.app_state["database"], committed=committed):
         lost = post(client)
     assert (lost.status_code, lost.json()["type"]) == (503, "/problems/storage-unavailable"), lost.text
@@ -237,7 +237,7 @@ def test_a_connection_lost_over_the_commit_is_a_503_that_can_be_retried(
 
 
 def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
-    """After its time it can be used for anything; and beat removes it."""
+    """After its time it can be used for another request; and beat deletes it."""
     first = post(client)
     with database.transaction() as session:
         session.execute(text("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'"))
@@ -251,7 +251,7 @@ def test_an_expired_key_is_a_new_one(client: TestClient, database: Database):
     assert count(database, IdempotencyKey) == 0
 
 
-def test_a_key_lives_as_long_as_the_setting_says(start: Callable[..., TestClient], database: Database):
+def test_a_key_is_stored_as_long_as_configured(start: Callable[..., TestClient], database: Database):
     """From its first request on."""
     post(start(intake={"idempotency_ttl": timedelta(minutes=5)}))
     with database.transaction() as session:
@@ -259,8 +259,8 @@ def test_a_key_lives_as_long_as_the_setting_says(start: Callable[..., TestClient
     assert row.expires_at - row.created_at == timedelta(minutes=5)
 
 
-def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, database: Database):
-    """Once a caption's time is over the replay shows the job as it is now; the key still keeps from doing it twice."""
+def test_what_is_deleted_of_a_job_is_deleted_here_too(client: TestClient, database: Database):
+    """After the retention of captions the replay has the job's current state; the key still prevents a second job."""
     first = post(client, prompt="a secret goat")
     with database.transaction() as session:
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
@@ -275,8 +275,8 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
         assert "goat" not in json.dumps(session.scalars(select(IdempotencyKey.body)).all())
 
 
-def test_an_deleted_job_is_not_made_again_by_a_late_retry(client: TestClient, database: Database, settings: Any):
-    """The replay says that it is gone."""
+def test_a_late_retry_does_not_recreate_a_deleted_job(client: TestClient, database: Database, settings: Any):
+    """The replay is a 410."""
     first = post(client, prompt="a secret goat")
     snapshots = client.app_state["snapshots"]
     assert deletion.delete_job(

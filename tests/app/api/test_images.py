@@ -20,7 +20,7 @@ from tests.app.worker import accept
 
 @pytest.fixture
 def generated_image(client: TestClient, database: Database, settings: Settings) -> str:
-    """Where to look at the only generating of an uploaded image's job, which has been screened."""
+    """The path of the only generated image of a job that has been screened."""
     location: str = client.post("/attribute", files={"image": encoded(noise(300, 200), "JPEG")}).headers["location"]
     job_id = uuid.UUID(location.rpartition("/")[2])
     blobs = Blobs(settings.blobs.url)
@@ -42,7 +42,7 @@ def generated_image(client: TestClient, database: Database, settings: Settings) 
 
 
 def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_image: str):
-    """Ours, for the caller only, and harmless if they were not."""
+    """Canonical images, private, with headers that make them harmless in a browser."""
     job = client.get(generated_image.partition("/images")[0]).json()
     for link, kind, size in ((job["query_image"], "BMP", (300, 200)), (generated_image, "PNG", (64, 64))):
         answer = client.get(link)
@@ -58,8 +58,8 @@ def test_the_links_of_a_job_lead_to_its_images(client: TestClient, generated_ima
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", answer.headers["etag"])
 
 
-def test_who_looked_is_written_down(client: TestClient, database: Database, generated_image: str):
-    """Once per look, with which image it was; a look in vain leaves nothing."""
+def test_reading_an_image_is_audited(client: TestClient, database: Database, generated_image: str):
+    """One entry per image that is read; a 404 has none."""
     client.get(generated_image, headers={"X-Request-Id": "look-1"})
     client.get(generated_image + "7")
     with database.transaction() as session:
@@ -77,7 +77,7 @@ def test_who_looked_is_written_down(client: TestClient, database: Database, gene
     [
         ("bee/0", 404),
         ("ant/1", 404),
-        ("nobody/0", 404),
+        ("unknown/0", 404),
         ("original", 404),
         ("features", 404),
         ("ant/16", 404),
@@ -87,21 +87,21 @@ def test_who_looked_is_written_down(client: TestClient, database: Database, gene
         ("query/0", 404),
     ],
 )
-def test_there_is_nothing_else_to_look_at(client: TestClient, generated_image: str, path: str, status: int):
-    """Neither the upload as it came, nor vectors, nor what was not generated."""
+def test_no_other_image_is_served(client: TestClient, generated_image: str, path: str, status: int):
+    """Neither the original upload, nor vectors, nor images that were not generated."""
     assert client.get(f"{generated_image.partition('/images')[0]}/images/{path}").status_code == status
 
 
 def test_a_job_without_its_image_yet_has_none(client: TestClient, database: Database):
-    """404, as long as it is not fetched; and no link."""
+    """404 until it is fetched, and no link."""
     job_id = accept(database)
     assert client.get(f"/attribute/{job_id}").json()["query_image"] is None
     assert client.get(f"/attribute/{job_id}/images/query").status_code == 404
     assert client.get(f"/attribute/{uuid.uuid4()}/images/query").status_code == 404
 
 
-def test_deleted_images_are_gone(client: TestClient, database: Database, generated_image: str):
-    """410 after retention, with the links gone from a job that stays, and 410 after the job itself was deleted."""
+def test_deleted_images_are_a_410(client: TestClient, database: Database, generated_image: str):
+    """410 after retention, when the job has no links any more, and 410 after the job itself was deleted."""
     location = generated_image.partition("/images")[0]
     with database.transaction() as session:
         session.execute(text("DELETE FROM blob_references"))
@@ -115,8 +115,8 @@ def test_deleted_images_are_gone(client: TestClient, database: Database, generat
         assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/deleted")
 
 
-def test_bytes_that_go_in_between_are_gone_too(client: TestClient, generated_image: str, tmp_path):
-    """The row was there, the file is not: deleting deletes it first."""
+def test_images_deleted_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
+    """The row exists, the file does not: deleting deletes it first."""
     for file in (tmp_path / "blobs").rglob("*"):
         if file.is_file():
             file.unlink()

@@ -28,14 +28,14 @@ def row(database: Database, answer: Any) -> Job:
 
 
 def pointers(answer: Any) -> set[str]:
-    """What is wrong with a request."""
+    """The errors of a refused request."""
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request"), answer.text
     return {error["pointer"] for error in answer.json()["errors"]}
 
 
 @pytest.mark.parametrize("text", [TEXT, f"data:image/jpeg;base64,{TEXT}", LARGE])
-def test_an_image_in_base64_is_what_it_is_as_a_file(client: TestClient, text: str):
-    """The same hash, size and format; a child unpacks large ones, and what a data: URL claims does not count."""
+def test_base64_is_equivalent_to_a_file(client: TestClient, text: str):
+    """The same hash, size and format; a child unpacks large ones, and the type in a data: URL is ignored."""
     data = base64.b64decode(text.rpartition(",")[2])
     as_json = client.post("/attribute", json={"image": text})
     as_file = client.post("/attribute", files={"image": data})
@@ -45,8 +45,8 @@ def test_an_image_in_base64_is_what_it_is_as_a_file(client: TestClient, text: st
     assert as_json.headers["location"] == f"/attribute/{as_json.json()['id']}"
 
 
-def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClient], database: Database):
-    """One that the installation offers is noted and echoed; another one is a problem with all that there are."""
+def test_a_captioner_is_chosen_in_every_format(start: Callable[..., TestClient], database: Database):
+    """An offered one is stored and shown; another one is a problem with the list of all."""
     client = start(models={"captioners": {"other": "fake:"}})
     for answer in (
         client.post("/attribute", json={"image": TEXT, "captioner": "other"}),
@@ -67,8 +67,8 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
     assert pointers(both) == {"#/captioner"}
 
 
-def test_an_embedder_is_named_however_it_is_asked(start: Callable[..., TestClient], database: Database):
-    """One that the installation offers is noted and echoed; another one is a problem with all that there are."""
+def test_an_embedder_is_chosen_in_every_format(start: Callable[..., TestClient], database: Database):
+    """An offered one is stored and shown; another one is a problem with the list of all."""
     client = start(models={"embedder": "onnx", "embedders": {"layer-2": "open_clip#layer=2"}})
     for answer in (
         client.post("/attribute", json={"image": TEXT, "embedder": "layer-2"}),
@@ -87,7 +87,7 @@ def test_an_embedder_is_named_however_it_is_asked(start: Callable[..., TestClien
 
 
 def test_options_are_those_of_the_form(client: TestClient, database: Database):
-    """Numbers as numbers, lists as lists; what is the caller's own is echoed."""
+    """Numbers as numbers, lists as lists; external_id and metadata are shown."""
     options = {
         "sources": ["ant", "bee"],
         "exclude": ["bee"],
@@ -112,14 +112,14 @@ def test_options_are_those_of_the_form(client: TestClient, database: Database):
         assert client.get(answer.headers["location"]).json() == document
 
 
-def test_what_is_null_is_not_given(client: TestClient):
-    """As some clients write what they do not have."""
+def test_null_means_omitted(client: TestClient):
+    """As some clients send omitted options."""
     body = {"image": TEXT, "image_url": None, "prompt": None, "metadata": None, "sources": None}
     assert client.post("/attribute", json=body).status_code == 202
 
 
 def test_an_address_is_accepted_at_once(client: TestClient, database: Database, messages: Callable[[str], list[Any]]):
-    """Nothing is fetched by the API: the job waits for a worker, and says so."""
+    """The API fetches nothing: the job waits for a worker, with the stage `fetching`."""
     answer = client.post("/attribute", json={"image_url": "https://images.example/a.png#top", "images_per_source": 1})
     assert answer.status_code == 202, answer.text
     assert (answer.json()["status"], answer.json()["stage"], answer.json()["image"]) == ("queued", "fetching", None)
@@ -143,8 +143,8 @@ def test_an_address_is_accepted_at_once(client: TestClient, database: Database, 
         "",
     ],
 )
-def test_an_address_that_is_plainly_not_public_is_refused_at_once(client: TestClient, url: str):
-    """With a type of its own, pointing at the member."""
+def test_a_private_address_is_refused_at_once(client: TestClient, url: str):
+    """With a type of its own and a pointer to the member."""
     answer = client.post("/attribute", json={"image_url": url})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/address-refused"), answer.text
     assert answer.json()["errors"][0]["pointer"] == "#/image_url"
@@ -186,15 +186,15 @@ def test_an_address_that_is_plainly_not_public_is_refused_at_once(client: TestCl
         (7, "#"),
     ],
 )
-def test_a_wrong_member_is_pointed_at(client: TestClient, database: Database, body: Any, pointer: str):
+def test_an_invalid_member_is_named(client: TestClient, database: Database, body: Any, pointer: str):
     """Each is a 422; nothing is accepted."""
     assert pointer in pointers(client.post("/attribute", json=body))
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 0
 
 
-def test_all_mistakes_are_told_at_once(client: TestClient):
-    """Those of the image and those of the options."""
+def test_all_errors_are_listed_at_once(client: TestClient):
+    """Errors of the image and of the options."""
     body = {"image": "?", "images_per_source": 0, "prompt": "", "color": 1}
     assert pointers(client.post("/attribute", json=body)) == {"#/image", "#/images_per_source", "#/prompt", "#/color"}
 
@@ -214,8 +214,8 @@ def test_all_mistakes_are_told_at_once(client: TestClient):
         b'{"seed": ' + b"9" * 10_000 + b"}",
     ],
 )
-def test_what_is_not_json_is_a_400(client: TestClient, body: bytes):
-    """Whether the API reads it itself or has a child read it; the connection goes on."""
+def test_invalid_json_is_a_400(client: TestClient, body: bytes):
+    """Whether the API or a child parses it; the connection stays open."""
     headers = {"content-type": "application/json; charset=utf-8"}
     for padding in (b"", b" " * 100_000):
         answer = client.post("/attribute", content=body + padding, headers=headers)
@@ -224,7 +224,7 @@ def test_what_is_not_json_is_a_400(client: TestClient, body: bytes):
 
 
 def test_a_body_that_costs_too_much_to_read_is_a_400(start: Callable[..., TestClient]):
-    """The child ends over it, and the next one goes on."""
+    """The child dies, and the next one takes over."""
     client = start(intake={"decode_memory_mb": 260})
     body = b'{"items": [' + b"[]," * 6_000_000 + b"[]]}"
     answer = client.post("/attribute", content=body, headers={"content-type": "application/json"})
@@ -236,14 +236,14 @@ def test_a_body_that_costs_too_much_to_read_is_a_400(start: Callable[..., TestCl
     ("data", "status", "slug"),
     [(b"", 422, "undecodable-image"), (b"words", 415, "unsupported-image"), (FILE[:90], 422, "undecodable-image")],
 )
-def test_what_is_not_an_image_is_told_as_for_a_file(client: TestClient, data: bytes, status: int, slug: str):
-    """The same problems, whichever way it came."""
+def test_an_invalid_image_has_the_error_of_a_file(client: TestClient, data: bytes, status: int, slug: str):
+    """The same problems as for a form."""
     answer = client.post("/attribute", json={"image": base64.b64encode(data).decode()})
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}"), answer.text
 
 
-def test_the_cap_is_on_the_image_not_on_its_text(start: Callable[..., TestClient]):
-    """An image of just that size fits, however its slashes are written; one byte more is a 413."""
+def test_the_limit_counts_the_image_not_its_base64(start: Callable[..., TestClient]):
+    """An image of exactly that size is accepted, also with escaped slashes; one byte more is a 413."""
     fits = start(intake={"max_bytes": len(FILE)})
     escaped = json.dumps({"image": TEXT}).replace("/", "\\/")
     headers = {"content-type": "application/json"}
@@ -253,8 +253,8 @@ def test_the_cap_is_on_the_image_not_on_its_text(start: Callable[..., TestClient
     assert (answer.status_code, answer.json()["max_bytes"]) == (413, len(FILE) - 1)
 
 
-def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
-    """The announced length is enough, and an unannounced body is read no further than it may go."""
+def test_a_body_far_above_the_limit_is_not_read(start: Callable[..., TestClient]):
+    """The announced length is enough, and an unannounced body is read up to the limit."""
     client = start(intake={"max_bytes": 1_000, "max_reference_bytes": 1_000})
     headers = {"content-type": "application/json"}
     announced = client.post("/attribute", content=b"", headers=headers | {"content-length": "99999999"})
@@ -271,15 +271,15 @@ def test_a_body_far_above_the_cap_is_not_read(start: Callable[..., TestClient]):
         assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large"), answer.text
 
 
-def test_metadata_may_be_as_large_as_it_may_be(client: TestClient):
-    """To the byte of its compact form, and it comes back as it went."""
+def test_the_largest_metadata_are_accepted(client: TestClient):
+    """To the byte of its compact form, and it is returned unchanged."""
     metadata = {"a": "é" * ((MAX_METADATA_BYTES - 8) // 2)}
     assert len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) == MAX_METADATA_BYTES
     answer = client.post("/attribute", json={"image": TEXT, "metadata": metadata})
     assert answer.json()["metadata"] == metadata
 
 
-def test_numbers_in_metadata_come_back_as_the_same_numbers(client: TestClient):
+def test_numbers_in_metadata_are_preserved(client: TestClient):
     """However Postgres writes them."""
     metadata = {"a": [0, -0.5, 1e20, 1e-7, 12345678901234567890123, 1.1]}
     answer = client.post("/attribute", json={"image": TEXT, "metadata": metadata})
@@ -288,12 +288,12 @@ def test_numbers_in_metadata_come_back_as_the_same_numbers(client: TestClient):
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "7", '{"a": NaN}', '{"a": 1, "a": 1}'])
 def test_metadata_in_a_form_is_json_of_an_object(client: TestClient, text: str):
-    """Anything else is pointed at."""
+    """Anything else is an error with a pointer."""
     answer = client.post("/attribute", files={"image": FILE}, data={"metadata": text})
     assert pointers(answer) == {"#/metadata"}
 
 
-def test_a_job_says_when_it_is_to_be_canceled(client: TestClient, database: Database):
+def test_cancel_after_sets_the_deadline(client: TestClient, database: Database):
     """`Cancel-After` counts from acceptance; without it nothing is set, and nonsense is a 422."""
     answer = client.post("/attribute", json={"image": TEXT}, headers={"Cancel-After": "1h30m"})
     job = row(database, answer)

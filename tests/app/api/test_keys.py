@@ -26,7 +26,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database: Database):
-    """What the answer shows opens what it should; neither the table nor any later answer has it."""
+    """The key of the response works; neither the table nor any later response has it."""
     answer = client.post("/keys", json=NEW)
     assert answer.status_code == 201
     made = answer.json()
@@ -45,8 +45,8 @@ def test_a_key_is_shown_once_and_stored_as_its_hash(client: TestClient, database
         assert secret not in str(vars(row))
 
 
-def test_a_key_gives_only_what_it_has(client: TestClient):
-    """No scope it lacks, no more requests than its own, no past; and no scope stands for another."""
+def test_a_key_grants_only_what_it_has(client: TestClient):
+    """No scope that it lacks, no higher rate limit, no expiry in the past; and no scope implies another."""
     admin = client.post("/keys", json={"name": "admin", "scopes": ["admin"]}).json()["key"]
     refused = client.post("/keys", json=NEW, headers=bearer(admin))
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/insufficient-scope")
@@ -63,8 +63,8 @@ def test_a_key_gives_only_what_it_has(client: TestClient):
     assert client.post("/keys", json=NEW | {"requests_per_minute": 3_000}).status_code == 201
 
 
-def test_a_revoked_key_opens_nothing_once_it_is_forgotten(start: Callable[..., TestClient]):
-    """Not longer than the setting; revoking again changes nothing; the key that did it is in the audit log."""
+def test_a_revoked_key_is_refused_after_the_cache_time(start: Callable[..., TestClient]):
+    """After the configured time; revoking again changes nothing; the revoking key is in the audit log."""
     client = start(access={"key_cache": timedelta(milliseconds=200)})
     made = client.post("/keys", json=NEW).json()
     assert client.get("/attribute", headers=bearer(made["key"])).status_code == 200
@@ -79,8 +79,8 @@ def test_a_revoked_key_opens_nothing_once_it_is_forgotten(start: Callable[..., T
     assert {entry["actor"] for entry in done} == {f"key:{mine}"}
 
 
-def test_a_key_expires_while_it_is_remembered(client: TestClient):
-    """To the second, however lately it was looked up."""
+def test_a_cached_key_expires(client: TestClient):
+    """To the second, also while it is cached."""
     soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     key = client.post("/keys", json=NEW | {"expires_at": soon}).json()["key"]
     assert client.get("/attribute", headers=bearer(key)).status_code == 200
@@ -91,7 +91,7 @@ def test_a_key_expires_while_it_is_remembered(client: TestClient):
 
 
 def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redis):
-    """A key is looked up once, an unknown one as well; noise never; the row is written once."""
+    """A key is looked up once, an unknown one as well, an invalid one never; the row is written once."""
     statements: list[str] = []
     event.listen(
         client.app_state["database"].engine, "before_cursor_execute", lambda *given: statements.append(given[2])
@@ -115,16 +115,16 @@ def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redi
         assert used is not None
 
 
-def test_without_postgres_a_key_is_neither_good_nor_bad(start: Callable[..., TestClient]):
-    """503, never 401: a caller that is told its key is bad throws it away."""
+def test_without_postgres_a_key_is_a_503(start: Callable[..., TestClient]):
+    """503, never 401: a caller discards a key that is refused."""
     client = start(database={"url": SecretStr("postgresql://app:secret@127.0.0.1:9/app")})
     answer = client.get("/sources")
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
     assert answer.headers["retry-after"] == "5"
 
 
-def test_a_laptop_needs_no_key(start: Callable[..., TestClient]):
-    """Where everybody may, no key is the default tenant with all scopes; a bad key is bad there, too."""
+def test_anonymous_access_can_be_allowed(start: Callable[..., TestClient]):
+    """With ACCESS__ANONYMOUS, no key is the default tenant with all scopes; an invalid key is still refused."""
     client = start(access={"anonymous": True})
     del client.headers["authorization"]
     assert client.get("/keys").status_code == 200
@@ -133,7 +133,7 @@ def test_a_laptop_needs_no_key(start: Callable[..., TestClient]):
 
 
 def test_lists_come_in_pages(client: TestClient):
-    """Newest first, every one once, and the last page says so."""
+    """Newest first, every one once, and the last page has no cursor."""
     for number in range(5):
         client.post("/keys", json=NEW | {"name": f"key {number}"})
     for path, member in (("/keys", "keys"), ("/audit", "entries")):
@@ -149,8 +149,26 @@ def test_lists_come_in_pages(client: TestClient):
         assert [each["id"] for each in seen] == sorted((each["id"] for each in seen), reverse=True)
 
 
-def test_there_is_an_end_to_keys(client: TestClient):
-    """A hundred that open something; revoking one makes room."""
+def test_a_cursor_belongs_to_its_listing(client: TestClient):
+    """A cursor of /keys is refused by /audit and /webhooks/deliveries, and by a listing with other filters."""
+    for number in range(3):
+        client.post("/keys", json=NEW | {"name": f"key {number}"})
+    cursor = client.get("/keys", params={"limit": 1}).json()["next_cursor"]
+    of_audit = client.get("/audit", params={"limit": 1}).json()["next_cursor"]
+    subject = client.get("/audit").json()["entries"][0]["subject"]
+    for path, wrong in (
+        ("/audit", {"cursor": cursor}),
+        ("/webhooks/deliveries", {"cursor": cursor}),
+        ("/audit", {"cursor": of_audit, "subject": subject}),
+        ("/keys", {"cursor": client.get("/keys").json()["keys"][0]["id"]}),
+    ):
+        answer = client.get(path, params=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "cursor"), path
+    assert client.get("/audit", params={"cursor": of_audit}).status_code == 200
+
+
+def test_the_number_of_keys_is_limited(client: TestClient):
+    """A hundred valid ones; after revoking one, another can be created."""
     first = client.post("/keys", json=NEW).json()["id"]
     for _ in range(98):
         assert client.post("/keys", json=NEW).status_code == 201
@@ -159,8 +177,8 @@ def test_there_is_an_end_to_keys(client: TestClient):
     assert client.post("/keys", json=NEW).status_code == 201
 
 
-def test_what_is_remembered_is_bounded(client: TestClient):
-    """Ten thousand keys nobody has, and the one that is known is still known."""
+def test_the_caches_of_keys_are_bounded(client: TestClient):
+    """After ten thousand unknown keys the known one is still cached."""
     keyring: Keyring = client.app_state["keyring"]
     client.get("/sources")
     for number in range(30_000):
@@ -169,13 +187,13 @@ def test_what_is_remembered_is_bounded(client: TestClient):
     assert len(keyring._known) == 1
 
 
-def test_a_tenant_that_is_switched_off_is_refused(client: TestClient, database: Database):
+def test_the_key_of_a_disabled_tenant_is_refused(client: TestClient, database: Database):
     """All its keys, with the reason."""
     with database.transaction() as session:
         session.execute(update(Tenant).values(disabled_at=datetime.now(UTC)))
     refused = client.get("/sources")
     assert refused.status_code == 401
-    assert "switched off" in refused.json()["detail"]
+    assert "disabled" in refused.json()["detail"]
 
 
 def test_reading_the_log_is_not_logged(client: TestClient, database: Database):
@@ -196,7 +214,7 @@ def test_reading_the_log_is_not_logged(client: TestClient, database: Database):
     ],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_without_end_is_given_up(client: TestClient, method: str, path: str, announced: bool):
+def test_an_endless_body_is_refused(client: TestClient, method: str, path: str, announced: bool):
     """Documents are small: what is larger is refused before it is all in memory."""
     content = b" " * 100_000 if announced else (b" " * 10_000 for _ in range(10))
     answer = client.request(method, path, content=content, headers={"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""How much may be asked: requests of a key, open jobs of a tenant, jobs of everybody."""
+"""Limits: requests of a key, open jobs of a tenant, open jobs of all tenants."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 
 
-def test_every_answer_says_the_limits(start: Callable[..., TestClient]):
+def test_every_response_has_the_limits(start: Callable[..., TestClient]):
     """Good or bad, with quoted names; the health endpoints, which have no limits, say none."""
     client = start(access={"requests_per_minute": 100, "concurrent_jobs": 7})
     for number, path in enumerate(("/sources", "/nowhere", "/attribute/42", "/keys"), start=1):
@@ -33,10 +33,10 @@ def test_every_answer_says_the_limits(start: Callable[..., TestClient]):
 
 
 @pytest.mark.parametrize("redis_unavailable", [False, True])
-def test_a_key_that_made_its_requests_waits(
+def test_a_key_above_its_rate_limit_is_refused(
     start: Callable[..., TestClient], database: Database, redis_unavailable: bool
 ):
-    """429 of the registered type, `Retry-After` that agrees, and not even a body is looked at; with Redis away, too."""
+    """429 of the registered type with `Retry-After`, before the body is read; also with Redis unavailable."""
     groups: dict[str, Any] = {"redis": {"url": SecretStr("redis://127.0.0.1:9/0")}} if redis_unavailable else {}
     client = start(**groups)
     with database.transaction() as session:
@@ -51,7 +51,7 @@ def test_a_key_that_made_its_requests_waits(
     assert client.post("/attribute", content=b"not a form").status_code == 429
 
 
-def test_a_key_comes_before_its_tenant(start: Callable[..., TestClient], database: Database, key: str):
+def test_the_limit_of_a_key_overrides_the_tenants(start: Callable[..., TestClient], database: Database, key: str):
     """What the key's row says counts, else what the tenant's says."""
     with database.transaction() as session:
         session.execute(update(Tenant).values(requests_per_minute=20, concurrent_jobs=3))
@@ -61,7 +61,7 @@ def test_a_key_comes_before_its_tenant(start: Callable[..., TestClient], databas
     assert start().get("/sources").headers["ratelimit-policy"].startswith('"requests";q=30;w=60, ')
 
 
-def test_fifty_posts_at_once_fill_the_places_exactly(start: Callable[..., TestClient], database: Database):
+def test_the_limit_of_open_jobs_is_exact(start: Callable[..., TestClient], database: Database):
     """Ten places: ten jobs, forty refusals. A place that becomes free is taken at once."""
     client = start(access={"concurrent_jobs": 10})
     with ThreadPoolExecutor(50) as callers:
@@ -79,7 +79,7 @@ def test_fifty_posts_at_once_fill_the_places_exactly(start: Callable[..., TestCl
     assert [client.post("/attribute", files=IMAGE).status_code for _ in range(2)] == [202, 429]
 
 
-def test_a_tenant_that_is_full_is_told_before_it_uploads(start: Callable[..., TestClient], database: Database):
+def test_the_limit_of_open_jobs_applies_before_the_upload(start: Callable[..., TestClient], database: Database):
     """Once the open jobs have been counted, not even a form is asked for."""
     client = start(access={"concurrent_jobs": 1})
     assert client.post("/attribute", files=IMAGE).status_code == 202
@@ -89,9 +89,7 @@ def test_a_tenant_that_is_full_is_told_before_it_uploads(start: Callable[..., Te
 
 
 @pytest.mark.parametrize("too_long", ["many", "old"])
-def test_when_the_queues_are_too_long_nothing_is_taken(
-    start: Callable[..., TestClient], database: Database, too_long: str
-):
+def test_long_queues_refuse_new_jobs(start: Callable[..., TestClient], database: Database, too_long: str):
     """503 of the registered type with `Retry-After`, before the body is read, while everything else still answers."""
     client = start(job={"max_open": 1} if too_long == "many" else {})
     location = client.post("/attribute", files=IMAGE).headers["location"]
@@ -110,7 +108,7 @@ def test_when_the_queues_are_too_long_nothing_is_taken(
     assert client.post("/attribute", files=IMAGE).status_code == 202
 
 
-def test_tenants_do_not_fill_each_others_places(start: Callable[..., TestClient], database: Database):
+def test_tenants_have_separate_limits(start: Callable[..., TestClient], database: Database):
     """The places are a tenant's own, by its own number where it has one."""
     with database.transaction() as session:
         session.add(Tenant(name="full", concurrent_jobs=1))

@@ -51,7 +51,7 @@ def test_pages_hold_every_job_once_newest_first(client: TestClient, database: Da
     assert second["next_cursor"] is None
 
 
-def test_jobs_of_the_same_moment_are_told_apart(client: TestClient, database: Database):
+def test_jobs_of_the_same_moment_have_an_order(client: TestClient, database: Database):
     """Their ids decide the order."""
     accepted = [accept(database) for _ in range(5)]
     with database.transaction() as session:
@@ -111,7 +111,7 @@ def test_deleted_jobs_and_other_tenants_are_not_listed(client: TestClient, datab
     assert str(foreign) not in client.get("/attribute").text
 
 
-def test_what_is_no_cursor_of_this_listing_is_refused(client: TestClient, database: Database):
+def test_a_cursor_of_another_listing_is_refused(client: TestClient, database: Database):
     """Forged, cut, altered, or of a listing with other filters: a 422 that points at it."""
     for _ in range(3):
         accept(database)
@@ -136,13 +136,13 @@ def test_what_is_no_cursor_of_this_listing_is_refused(client: TestClient, databa
         {"created_before": "2026-01-01T00:00:00"},
     ],
 )
-def test_a_wrong_parameter_is_named(client: TestClient, wrong: dict[str, Any]):
+def test_an_invalid_parameter_is_named(client: TestClient, wrong: dict[str, Any]):
     """A 422 that says which; a time without its offset is not a time."""
     answer = client.get("/attribute", params=wrong)
     assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, next(iter(wrong)))
 
 
-def test_the_ends_of_time_are_times(client: TestClient):
+def test_extreme_times_are_accepted(client: TestClient):
     """Nothing overflows."""
     for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
         for name in ("created_after", "created_before"):

@@ -28,7 +28,7 @@ def samples(client: TestClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_who_accepts_openmetrics_gets_it(client: TestClient) -> None:
+def test_openmetrics_are_served_where_accepted(client: TestClient) -> None:
     """The media type is OpenMetrics 1.0.0's, the text parses as such and ends as it must."""
     answer = client.get("/metrics", headers={"Accept": f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5,*/*;q=0.1"})
     assert answer.headers["Content-Type"].startswith(OPENMETRICS)
@@ -36,7 +36,7 @@ def test_who_accepts_openmetrics_gets_it(client: TestClient) -> None:
     assert list(parse_openmetrics(answer.text))
 
 
-def test_others_get_the_older_text(client: TestClient) -> None:
+def test_other_scrapers_get_prometheus_text(client: TestClient) -> None:
     """Without a wish it is the format that everything reads."""
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -44,8 +44,8 @@ def test_others_get_the_older_text(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("given", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer pass", 200)])
-def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient], given: str, status: int) -> None:
-    """With METRICS__TOKEN set nobody reads without it."""
+def test_a_configured_token_is_required(start: Callable[..., TestClient], given: str, status: int) -> None:
+    """With METRICS__TOKEN set the token is required."""
     from pydantic import SecretStr
 
     answer = start(metrics={"token": SecretStr("pass")}).get("/metrics", headers={"Authorization": given})
@@ -54,7 +54,7 @@ def test_a_token_is_asked_for_where_there_is_one(start: Callable[..., TestClient
 
 
 def test_requests_are_counted_by_template(client: TestClient) -> None:
-    """Neither an id nor a path that nobody has becomes a label, and a strange method is one of many."""
+    """No id, unknown path or unknown method becomes a label."""
     before = samples(client)
     client.get("/attribute/00000000-0000-7000-8000-00000000dead?secret=1")
     client.get("/nowhere/at/all")
@@ -71,7 +71,7 @@ def test_an_accepted_job_is_counted_and_waits(client: TestClient) -> None:
     """Acceptance, the queue that it waits in and for how long; and stores that answer."""
     before = samples(client).get(("attribution_jobs_total", "accepted"), 0)
     assert client.post("/attribute", files={"image": encoded()}).status_code == 202
-    client.app_state["gauges"][0]._looked_at = 0.0  # what was seen a moment ago is not looked at again
+    client.app_state["gauges"][0]._read_at = 0.0  # not what was read a moment ago looked at again
     after = samples(client)
     assert after["attribution_jobs_total", "accepted"] == before + 1
     assert after["attribution_jobs_open", "screening"] == 1
@@ -101,15 +101,15 @@ def test_ended_jobs_cost_nothing(database: Database) -> None:
     assert "rows=20000" not in plan
 
 
-def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> None:
+def test_unavailable_stores_are_reported(database: Database, redis) -> None:
     """A scrape does not fail because a store does."""
 
-    class Away(Heartbeats):
+    class Unavailable(Heartbeats):
         def warm(self, roles):
             raise RedisError
 
     database.engine.dispose()
-    gauges = StoreGauges(database, Away(redis), ["remote"])
+    gauges = StoreGauges(database, Unavailable(redis), ["remote"])
     found = {family.name: family for family in gauges.collect()}
     assert {sample.labels["dependency"]: sample.value for sample in found["dependency_up"].samples} == {
         "postgres": 1,
@@ -118,7 +118,7 @@ def test_stores_that_are_away_are_told_as_such(database: Database, redis) -> Non
     assert not found["workers_warm"].samples
 
 
-def test_many_scrapes_are_one_look(database: Database, redis) -> None:
-    """Whoever asks again within seconds gets what was found."""
+def test_many_scrapes_are_one_query(database: Database, redis) -> None:
+    """A second scrape within seconds gets the same gauges."""
     gauges = StoreGauges(database, Heartbeats(redis), ["remote"])
     assert gauges.collect() is gauges.collect()

@@ -34,7 +34,7 @@ def test_a_request_is_one_line_without_content(client: TestClient, caplog: pytes
 
 
 @pytest.mark.parametrize("reads", [False, True])
-def test_reads_are_lines_where_asked_for(
+def test_reads_are_logged_where_configured(
     start: Callable[..., TestClient], capsys: pytest.CaptureFixture[str], reads: bool
 ) -> None:
     """Polling would fill the log; LOG__READS shows it. What fails is always a line."""
@@ -54,7 +54,7 @@ def test_the_callers_trace_is_named_in_the_log(client: TestClient, caplog: pytes
 
 
 @pytest.mark.parametrize("given", ["", "nonsense", "00-0-0-00", "\x00"])
-def test_a_trace_that_is_none_is_none(client: TestClient, caplog: pytest.LogCaptureFixture, given: str) -> None:
+def test_an_invalid_trace_is_ignored(client: TestClient, caplog: pytest.LogCaptureFixture, given: str) -> None:
     """A broken header costs the trace and nothing else."""
     answer = client.post("/attribute", files={"image": encoded()}, headers={"traceparent": given})
     assert answer.status_code == 202

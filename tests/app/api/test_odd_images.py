@@ -16,7 +16,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
-def test_no_odd_file_is_the_servers_fault(client: TestClient):
+def test_no_odd_file_causes_a_server_error(client: TestClient):
     """Of more than a hundred odd files each is taken or refused with a problem document; none is a 5xx."""
     seen: dict[str, int] = {}
     for name, data in odd_files():
@@ -32,7 +32,7 @@ def test_no_odd_file_is_the_servers_fault(client: TestClient):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_is_taken_whatever_its_name(client: TestClient, kind: str):
+def test_every_format_is_accepted_under_any_name(client: TestClient, kind: str):
     """The content decides: each format is accepted under another format's name and type."""
     answer = client.post("/attribute", files={"image": ("picture.txt", encoded(noise(), kind), "text/plain")})
     assert answer.status_code == 202, answer.text
@@ -47,7 +47,7 @@ def test_every_format_is_taken_whatever_its_name(client: TestClient, kind: str):
         ("I;16", "TIFF"), ("LAB", "TIFF"), ("RGBA", "TIFF"), ("RGBA", "AVIF"), ("L", "AVIF"),
     ],
 )  # fmt: skip
-def test_every_pixel_layout_is_taken(client: TestClient, mode: str, kind: str):
+def test_every_pixel_layout_is_accepted(client: TestClient, mode: str, kind: str):
     """Gray, palette, alpha, sixteen bits, CMYK, LAB and floats all become a job."""
     image = noise().convert("L").convert(mode) if mode in ("F", "I;16") else noise().convert(mode)
     answer = client.post("/attribute", files={"image": ("x", encoded(image, kind))})

@@ -1,8 +1,9 @@
-"""The OpenAPI document: valid, complete, and true about what the endpoints answer."""
+"""The OpenAPI document: valid, complete, and true of the responses."""
 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,22 +11,22 @@ from fastapi.openapi.models import OpenAPI
 from fastapi.testclient import TestClient
 
 from app.api.batch import MAX_ITEMS
-from app.api.examples import PIXEL
-from app.api.openapi import Problem
-from app.api.problems import problem_types
+from app.api.openapi import Problem, problem_types
+from app.api.openapi_bodies import PIXEL
 from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument
 from app.webhooks.events import PING, EventType
 from tests.app.images import encoded
 
+REPOSITORY = Path(__file__).parents[3]
 _IMAGES = {"image/png", "image/bmp"}
-# What endpoints whose path ends so answer with instead of JSON.
+# The media types of the endpoints whose path ends so, instead of JSON.
 OTHER_KINDS = {"events": {"text/event-stream"}, "query": _IMAGES, "{k}": _IMAGES}
 
 
 @pytest.fixture
 def document(client: TestClient) -> dict[str, Any]:
-    """As a client gets it."""
+    """The document as it is served."""
     found: dict[str, Any] = client.get("/openapi.json").json()
     return found
 
@@ -45,11 +46,11 @@ def walk(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_the_document_is_valid_and_closed(document: dict[str, Any]):
-    """It has the structure of OpenAPI 3.1, every reference resolves, and nothing lies unused."""
+    """It has the structure of OpenAPI 3.1, every reference resolves, and no component is unused."""
     OpenAPI.model_validate(document)
     assert document["openapi"].startswith("3.1")
     used = {node["$ref"] for node in walk(document) if isinstance(node.get("$ref"), str)}
-    there = {kind: document["components"][kind] for kind in ("schemas", "headers")}
+    there = {kind: document["components"][kind] for kind in ("schemas", "headers", "examples")}
     assert used == {f"#/components/{kind}/{name}" for kind, named in there.items() for name in named}
     used_schemes = {name for node in walk(document["paths"]) for each in node.get("security", ()) for name in each}
     assert used_schemes == set(document["components"]["securitySchemes"])
@@ -66,8 +67,9 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]):
                     continue
                 content = answer["content"]["application/problem+json"]
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-                for slug, example in content["examples"].items():
-                    problem = Problem.model_validate(example["value"])
+                for slug, reference in content["examples"].items():
+                    assert reference == {"$ref": f"#/components/examples/{slug}"}
+                    problem = Problem.model_validate(document["components"]["examples"][slug]["value"])
                     assert (problem.type, problem.status) == (TYPES[slug].type_uri(), int(status))
                     assert TYPES[slug].status == int(status)
 
@@ -82,17 +84,24 @@ def test_the_example_of_a_source_is_one(document: dict[str, Any]):
 
 
 def test_the_examples_of_jobs_are_jobs(document: dict[str, Any]):
-    """Both parse as the document that the endpoints answer with."""
+    """Both parse as the document of the responses, and name sources of the catalog."""
     posted = document["paths"]["/attribute"]["post"]["responses"]["202"]
     polled = document["paths"]["/attribute/{job_id}"]["get"]["responses"]["200"]
     for answer, status in ((posted, "queued"), (polled, "succeeded")):
         example = answer["content"]["application/json"]["example"]
-        assert JobDocument.model_validate(example).status == status
+        job = JobDocument.model_validate(example)
+        assert job.status == status
+        assert all((REPOSITORY / "sources" / f"{each.source}.toml").is_file() for each in job.sources)
     assert {"Location", "Retry-After", "ETag", "Vary", "Preference-Applied"} <= set(posted["headers"])
 
 
+def test_the_exported_document_is_the_one_that_is_served(document: dict[str, Any]):
+    """docs/openapi.json is current; if not, run docs/generate_openapi.py."""
+    assert json.loads((REPOSITORY / "docs" / "openapi.json").read_text()) == document
+
+
 def test_the_form_is_documented_as_it_is_read(client: TestClient, document: dict[str, Any]):
-    """Each documented field is taken with a documented value, and a field that is not documented is refused."""
+    """Each documented field is accepted with a documented value, and an unknown field is refused."""
     body = document["paths"]["/attribute"]["post"]["requestBody"]
     assert body["required"]
     schema = body["content"]["multipart/form-data"]["schema"]

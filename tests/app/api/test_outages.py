@@ -1,4 +1,4 @@
-"""With Redis away, hanging or emptied the API accepts and answers; with Postgres away it says so."""
+"""With Redis unavailable, hanging or empty the API accepts and responds; without Postgres it responds with 503."""
 
 import socket
 import uuid
@@ -25,7 +25,7 @@ _SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
+def unreachable() -> Iterator[str]:
     """An address that refuses connections."""
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
@@ -39,7 +39,7 @@ def silence() -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("kind", ["nobody", "silence"])
+@pytest.mark.parametrize("kind", ["unreachable", "silence"])
 def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
     start: Callable[..., TestClient], database: Database, request: pytest.FixtureRequest, kind: str
 ):
@@ -57,8 +57,8 @@ def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
         assert len(list_for_job(session, job_id)) == 5
 
 
-@pytest.mark.parametrize("kind", ["nobody", "silence"])
-def test_without_postgres_the_caller_is_asked_to_come_back(
+@pytest.mark.parametrize("kind", ["unreachable", "silence"])
+def test_without_postgres_the_response_is_a_503(
     start: Callable[..., TestClient], request: pytest.FixtureRequest, kind: str
 ):
     """POST and GET answer 503 as a problem with Retry-After; nothing of the cause leaks."""
@@ -76,7 +76,7 @@ def test_without_postgres_the_caller_is_asked_to_come_back(
 
 
 def test_a_pool_that_is_used_up_is_a_503_too(start: Callable[..., TestClient]):
-    """Waiting for a connection ends; the caller is told to come back."""
+    """Waiting for a connection has a limit; the response is 503 with Retry-After."""
     client = start(database={"pool_size": 1, "max_overflow": 0, "connect_timeout": 0.1 * _SECOND})
     held = client.app_state["database"].engine.connect()
     try:
@@ -95,7 +95,7 @@ def test_a_blob_store_that_cannot_be_written_is_a_503(start: Callable[..., TestC
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
 
 
-def test_redis_and_postgres_tell_the_same(client: TestClient, redis: Redis, database: Database):
+def test_redis_and_postgres_have_the_same_document(client: TestClient, redis: Redis, database: Database):
     """The first poll asks Postgres, the next one only Redis, an emptied Redis means Postgres again: equal bytes."""
     location = client.post("/attribute", files=IMAGE).headers["location"]
     first = client.get(location)
@@ -130,26 +130,26 @@ def test_an_ended_job_is_not_polled_again(client: TestClient, redis: Redis, data
 
 @pytest.mark.parametrize("job_id", [str(uuid.UUID(int=7)), "42"])
 def test_jobs_that_do_not_exist_are_not_found(client: TestClient, job_id: str):
-    """A UUID nobody has, and what cannot be one."""
+    """An unknown UUID, and texts that are none."""
     missing = client.get(f"/attribute/{job_id}")
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_too_many_uploads_at_once_are_turned_away(start: Callable[..., TestClient]):
+def test_too_many_concurrent_uploads_are_refused(start: Callable[..., TestClient]):
     """Beyond the setting, POST is a 503 with Retry-After, and a place that was freed is used again."""
     client = start(intake={"concurrent_uploads": 1})
-    client.app_state["uploads"].acquire_nowait()
+    client.app_state["upload_slots"].acquire_nowait()
     answer = client.post("/attribute", files=IMAGE)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
     assert int(answer.headers["retry-after"]) > 0
-    client.portal.call(client.app_state["uploads"].release)
+    client.portal.call(client.app_state["upload_slots"].release)
     assert client.post("/attribute", files=IMAGE).status_code == 202
     assert client.post("/attribute", files={"image": b"nothing"}).status_code == 415
     assert client.post("/attribute", files=IMAGE).status_code == 202
 
 
-def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient]):
-    """A client that stops in the middle of its upload is told so, and holds its place no longer."""
+def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient]):
+    """A client that stops in the middle of its upload gets 408, and frees its slot."""
     client = start(intake={"upload_timeout": 0.1 * _SECOND, "concurrent_uploads": 1})
     scope = {
         "type": "http",

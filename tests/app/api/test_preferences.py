@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.preferences import Preferences, read_preferences
+from app.api.long_polling import Preferences, read_preferences
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ from app.api.preferences import Preferences, read_preferences
         (["(wait=10)"], None, False),
     ],
 )
-def test_what_is_understood(headers: list[str], wait: int | None, respond_async: bool):
+def test_preferences_are_read(headers: list[str], wait: int | None, respond_async: bool):
     """Lists, several headers, quotes and parameters are read; what makes no sense is no preference."""
     assert read_preferences(headers) == Preferences(wait, respond_async)
 

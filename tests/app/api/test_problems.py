@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app import errors
 from app.api.application import create_app
-from app.api.problems import problem_types
+from app.api.openapi import problem_types
 from app.settings import Settings
 
 
@@ -22,7 +22,7 @@ from app.settings import Settings
         ("GET", "/problems/nonsense", 404, "not-found"),
     ],
 )
-def test_wrong_paths_and_methods_are_problems(client: TestClient, method: str, path: str, status: int, slug: str):
+def test_unknown_paths_and_methods_are_problems(client: TestClient, method: str, path: str, status: int, slug: str):
     """All the members of RFC 9457 are there; a 405 says what is allowed."""
     answer = client.request(method, path)
     assert answer.status_code == status
@@ -47,21 +47,21 @@ def test_every_type_explains_itself(client: TestClient):
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    """Each class is generated, with its status where it has one of its own."""
-    generated = dict(re.findall(r"[├└]── (\w+) +(\d{3})?", inspect.getdoc(errors) or ""))
-    classes = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and name in generated}
-    assert set(generated) == {
+    """Each class is in the tree, with its status where it has one of its own."""
+    tree = dict(re.findall(r"[├└]── (\w+) +(\d{3})?", inspect.getdoc(errors) or ""))
+    classes = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and name in tree}
+    assert set(tree) == {
         name
         for name, kind in vars(errors).items()
         if inspect.isclass(kind) and issubclass(kind, errors.ServiceError) and kind is not errors.ServiceError
     }
-    assert {name: int(status) for name, status in generated.items() if status} == {
-        name: kind.status for name, kind in classes.items() if generated[name]
+    assert {name: int(status) for name, status in tree.items() if status} == {
+        name: kind.status for name, kind in classes.items() if tree[name]
     }
 
 
-def test_an_error_of_ours_shows_no_stack(settings: Settings, key: str):
-    """The answer is a 500 problem with the request's id, and not a word about the cause."""
+def test_an_internal_error_has_no_stack_trace(settings: Settings, key: str):
+    """The response is a 500 problem with the request's id, without the cause."""
     app = create_app(settings)
 
     @app.get("/broken")

@@ -119,7 +119,7 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(api: Api, settings: Se
     assert [answer.status_code for answer in (unannounced, announced, good)] == [413, 413, 202]
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(api: Api):
+def test_a_client_that_disconnects_leaves_nothing_behind(api: Api):
     """Half an upload is forgotten, and its place is free again."""
     for _ in range(80):
         with closing(socket.create_connection(("127.0.0.1", int(api.url.rsplit(":", 1)[1])))) as connection:

@@ -1,4 +1,4 @@
-"""Reference images that the caller uploads, with the image or while the job waits for them: what is taken, and what is not."""
+"""Reference images, uploaded with the image or while the job waits for them: which are accepted, which are not."""
 
 import asyncio
 import base64
@@ -24,11 +24,11 @@ from tests.app.worker import move
 IMAGE = encoded()
 ONE, TWO, THREE = (encoded(noise(seed=seed)) for seed in (1, 2, 3))
 BLANK = encoded(Image.new("RGB", (64, 64)))
-NOBODY = uuid.UUID(int=7)
+UNKNOWN_JOB = uuid.UUID(int=7)
 
 
 def base(*files: bytes) -> list[str]:
-    """As JSON has them."""
+    """As base64, for JSON."""
     return [base64.b64encode(file).decode() for file in files]
 
 
@@ -44,15 +44,15 @@ def by_id(answer: Any) -> dict[str, Any]:
 
 
 def nothing_is_kept(database: Database, folder: Path) -> bool:
-    """Neither a job, nor bytes that somebody counts, nor files."""
+    """Neither a job, nor a referenced blob, nor a file."""
     with database.transaction() as session:
         counted = [session.scalar(select(func.count()).select_from(table)) for table in (Job, BlobReference)]
         counted.append(session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))))
     return counted == [0, 0, 0] and not [file for file in (folder / "blobs").rglob("*") if file.is_file()]
 
 
-def test_generated_images_come_with_the_image(client: TestClient):
-    """They are done as they come, marked as the caller's, and to be looked at; every other source is asked."""
+def test_references_are_uploaded_with_the_image(client: TestClient):
+    """Their sources are done at once, marked as the caller's; the others are generated."""
     answer = client.post("/attribute", files=form(fox=(ONE, TWO), ant=(THREE,)), data={"prompt": "a goat"})
     sources = by_id(answer)
     assert {name: (source["state"], source["origin"]) for name, source in sources.items()} == {
@@ -70,7 +70,7 @@ def test_generated_images_come_with_the_image(client: TestClient):
     assert client.get(answer.headers["location"]).json() == answer.json()
 
 
-def test_json_says_the_same(client: TestClient, database: Database):
+def test_json_is_equivalent_to_a_form(client: TestClient, database: Database):
     """Base64 by source; under one key it is the same request as the form."""
     key = {"Idempotency-Key": "generated-1"}
     first = client.post("/attribute", files=form(fox=(ONE, TWO)), data={"prompt": "a goat"}, headers=key)
@@ -86,18 +86,18 @@ def test_json_says_the_same(client: TestClient, database: Database):
     assert [item["job"]["sources"][4]["state"] for item in in_a_batch] == ["done", "no_api"]
 
 
-@pytest.mark.parametrize("asked", ["", "fox"])
-def test_a_job_may_consist_of_references_only(client: TestClient, asked: str):
-    """No generator is asked: `sources` is empty, or names nothing else. A switched off source may be brought, too."""
+@pytest.mark.parametrize("requested", ["", "fox"])
+def test_a_job_may_consist_of_references_only(client: TestClient, requested: str):
+    """No generator runs: `sources` is empty, or names only sources with references. A disabled source may have some."""
     files = form(fox=(ONE,), dog=(TWO,), elk=(THREE,))
-    answer = client.post("/attribute", files=files, data={"prompt": "a goat", "sources": asked})
+    answer = client.post("/attribute", files=files, data={"prompt": "a goat", "sources": requested})
     assert {name: source["state"] for name, source in by_id(answer).items()} == dict.fromkeys(
         ("dog", "elk", "fox"), "done"
     )
 
 
-def test_sources_without_anything_are_none(client: TestClient):
-    """An empty list asks nobody, which is a mistake unless something is brought or awaited."""
+def test_a_job_needs_a_source(client: TestClient):
+    """An empty list is an error unless references are uploaded or awaited."""
     answer = client.post("/attribute", json={"image": base(IMAGE)[0], "sources": []})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/sources")
     awaiting = {"image": base(IMAGE)[0], "sources": [], "await_references": ["fox"]}
@@ -118,10 +118,10 @@ def test_sources_without_anything_are_none(client: TestClient):
         ({"fox": (ONE,) * 3, "elk": (ONE,) * 3}, {}, "#/reference%5Belk%5D"),
     ],
 )
-def test_what_is_wrong_with_generated_images_in_a_form_is_pointed_at(
+def test_invalid_references_in_a_form_are_named(
     start: Callable[..., TestClient], database: Database, tmp_path: Path, references: Any, options: Any, pointer: str
 ):
-    """Which one it is, and why; nothing is accepted and nothing kept."""
+    """Which one, and why; nothing is accepted, nothing stored."""
     client = start(intake={"max_references": 5 if "elk" in references else 64})
     data = {name: value for name, value in ({"prompt": "a goat"} | options).items() if value is not None}
     answer = client.post("/attribute", files=form(**references), data=data)
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_generated_images_in_a_form_is_pointed_at(
         ("fox", "#/references"),
     ],
 )
-def test_what_is_wrong_with_generated_images_in_json_is_pointed_at(
+def test_invalid_references_in_json_are_named(
     client: TestClient, database: Database, tmp_path: Path, references: Any, pointer: str
 ):
     """By source and number."""
@@ -165,26 +165,24 @@ def test_a_body_with_thousands_of_images_is_not_unpacked(client: TestClient):
     assert "2,000" in answer.json()["detail"]
 
 
-def test_generated_images_of_what_the_catalog_does_not_know_are_refused(client: TestClient):
-    """A misspelt source would stand in no ranking, and one that is awaited would be so in vain."""
+def test_references_of_unknown_sources_are_refused(client: TestClient):
+    """A misspelled source could never be ranked or awaited."""
     for options in ({"references": {"gnu": base(ONE)}, "prompt": "a goat"}, {"await_references": ["gnu"]}):
         answer = client.post("/attribute", json={"image": base(IMAGE)[0]} | options)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-source")
         assert "gnu" in answer.json()["detail"]
 
 
-def test_an_image_that_cannot_be_taken_leaves_no_generated_images_behind(
-    client: TestClient, database: Database, tmp_path: Path
-):
-    """They were stored before it was looked at."""
+def test_a_refused_image_leaves_no_references_behind(client: TestClient, database: Database, tmp_path: Path):
+    """They were stored before the image was decoded."""
     answer = client.post("/attribute", files=form(b"words", fox=(ONE,)), data={"prompt": "a goat"})
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-image")
     assert nothing_is_kept(database, tmp_path)
 
 
 @pytest.mark.parametrize("way", ["form", "json"])
-def test_generated_images_have_caps_each_and_together(start: Callable[..., TestClient], way: str):
-    """413 with what the cap is; just as much is taken."""
+def test_references_have_limits_each_and_together(start: Callable[..., TestClient], way: str):
+    """413 with the limit; exactly the limit is accepted."""
 
     def post(client: TestClient) -> Any:
         if way == "form":
@@ -200,8 +198,8 @@ def test_generated_images_have_caps_each_and_together(start: Callable[..., TestC
     assert (answer.status_code, answer.json()["max_bytes"]) == (413, each - 1)
 
 
-def test_awaited_sources_say_so(client: TestClient):
-    """Nobody asks them, and there is where to bring them; the job has a day, or as long as its caller says."""
+def test_awaited_sources_are_shown(client: TestClient):
+    """They are not generated, and the job has an upload URL for them; it has a day, or as long as its caller says."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,ant"})
     sources = by_id(answer)
     for name in ("ant", "fox"):
@@ -216,7 +214,7 @@ def test_awaited_sources_say_so(client: TestClient):
 
 
 def lifetime(answer: Any) -> timedelta:
-    """How long a job may take."""
+    """The time until a job's deadline."""
     return datetime.fromisoformat(answer.json()["deadline_at"]) - datetime.fromisoformat(answer.json()["created_at"])
 
 
@@ -230,15 +228,15 @@ def lifetime(answer: Any) -> timedelta:
         ({"await_references": "fox", "exclude": "fox"}, "#/await_references"),
     ],
 )
-def test_what_is_wrong_with_waiting_is_pointed_at(client: TestClient, options: dict[str, str], pointer: str):
-    """It needs something to wait for, and ends within a week."""
+def test_invalid_options_of_awaiting_are_named(client: TestClient, options: dict[str, str], pointer: str):
+    """It needs a source to await, and at most a week."""
     answer = client.post("/attribute", files={"image": IMAGE}, data=options)
     assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (422, [pointer])
 
 
 @pytest.fixture
 def waiting(client: TestClient, database: Database) -> str:
-    """The path of a job that shows its caption and waits for generated images of `fox`, among others."""
+    """The path of a job that has a caption and awaits reference images of `fox`, among others."""
     answer = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox,dog"})
     move(database, uuid.UUID(answer.json()["id"]), "resynthesizing")
     with database.transaction() as session:
@@ -247,8 +245,8 @@ def waiting(client: TestClient, database: Database) -> str:
     return answer.headers["location"]
 
 
-def bring(client: TestClient, job: str, *files: bytes, source: str = "fox") -> Any:
-    """Brings generated images in a form."""
+def upload(client: TestClient, job: str, *files: bytes, source: str = "fox") -> Any:
+    """Uploads reference images in a form."""
     return client.post(f"{job}/references/{source}", files=[("reference", file) for file in files])
 
 
@@ -257,10 +255,10 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
-def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestClient, waiting: str, redis: Redis):
-    """The source goes on to be screened, by a message of its own; polling sees it at once."""
+def test_awaited_references_are_uploaded_for_the_caption(client: TestClient, waiting: str, redis: Redis):
+    """A message of its own has them screened; polling shows them at once."""
     assert client.get(waiting).json()["caption"] == "a goat"
-    answer = bring(client, waiting, ONE, TWO)
+    answer = upload(client, waiting, ONE, TWO)
     fox = by_id(answer)["fox"]
     assert (fox["state"], fox["reason"], fox["references"]) == ("pending", None, None)
     assert redis.brpop(["references"], timeout=10) is not None
@@ -268,19 +266,19 @@ def test_the_caption_is_shown_and_its_generated_images_are_taken(client: TestCli
     assert client.get(fox["generated_images"][1]).status_code == 200
 
 
-def test_json_brings_them_too(client: TestClient, waiting: str):
+def test_awaited_references_can_be_json(client: TestClient, waiting: str):
     """A list of base64, small or so large that a child unpacks it."""
     large = encoded(noise(300, 200))
     assert client.post(f"{waiting}/references/fox", json={"references": base(large, TWO)}).status_code == 200
-    assert bring(client, waiting, large, TWO).status_code == 200  # the same
+    assert upload(client, waiting, large, TWO).status_code == 200  # the same
     assert client.post(f"{waiting}/references/dog", json={"references": base(ONE)}).status_code == 200
 
 
-def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
-    """Whatever became of the job since; other generated images, or another order, are a 409 and are not kept."""
-    first = bring(client, waiting, ONE, TWO)
-    assert bring(client, waiting, ONE, TWO).json() == first.json()
-    assert bring(client, waiting, THREE, source="dog").status_code == 200
+def test_uploading_the_same_again_changes_nothing(client: TestClient, waiting: str, redis: Redis, database: Database):
+    """In any state of the job; other images, or another order, are a 409 and are not stored."""
+    first = upload(client, waiting, ONE, TWO)
+    assert upload(client, waiting, ONE, TWO).json() == first.json()
+    assert upload(client, waiting, THREE, source="dog").status_code == 200
     messages = [redis.brpop(["references"], timeout=10) for _ in ("fox", "dog")]  # in the order they were sent in
     assert None not in messages
     assert redis.llen("references") == 0
@@ -288,30 +286,30 @@ def test_bringing_the_same_again_changes_nothing(client: TestClient, waiting: st
         kept = session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None)))
     other = encoded(noise(seed=4))
     for files in ((ONE,), (TWO, ONE), (ONE, other)):
-        assert problem(bring(client, waiting, *files)) == (409, "references-conflict")
+        assert problem(upload(client, waiting, *files)) == (409, "references-conflict")
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(Blob).where(Blob.deleted_at.is_(None))) == kept
     assert client.post(f"{waiting}/cancel").status_code == 200
-    assert bring(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
+    assert upload(client, waiting, ONE, TWO).json()["status"] == JobStatus.CANCELED
 
 
-def test_what_came_with_the_image_can_be_brought_again_too(client: TestClient):
-    """It is the same as if it had been awaited."""
+def test_references_of_the_submission_can_be_uploaded_again(client: TestClient):
+    """As if they had been awaited."""
     job = client.post("/attribute", files=form(fox=(ONE,)), data={"prompt": "a goat"}).headers["location"]
-    assert bring(client, job, ONE).status_code == 200
-    assert problem(bring(client, job, TWO)) == (409, "references-conflict")
+    assert upload(client, job, ONE).status_code == 200
+    assert problem(upload(client, job, TWO)) == (409, "references-conflict")
 
 
-def test_a_source_that_is_not_awaited_takes_nothing(client: TestClient, waiting: str):
-    """409 for one that the job asks by itself, 404 for one that it does not have."""
-    assert problem(bring(client, waiting, ONE, source="bee")) == (409, "references-not-expected")
+def test_a_source_that_is_not_awaited_refuses_references(client: TestClient, waiting: str):
+    """409 for one that is generated, 404 for one that the job does not have."""
+    assert problem(upload(client, waiting, ONE, source="bee")) == (409, "references-not-expected")
     for name in ("gnu", "a%00b"):
-        assert problem(bring(client, waiting, ONE, source=name)) == (404, "not-found")
-    assert problem(bring(client, f"/attribute/{NOBODY}", ONE)) == (404, "not-found")
+        assert problem(upload(client, waiting, ONE, source=name)) == (404, "not-found")
+    assert problem(upload(client, f"/attribute/{UNKNOWN_JOB}", ONE)) == (404, "not-found")
 
 
-def test_before_the_caption_is_there_it_is_too_early(client: TestClient):
-    """With when to try again; the body is not even read."""
+def test_references_before_the_caption_are_too_early(client: TestClient):
+    """With Retry-After; the body is not read."""
     job = client.post("/attribute", files={"image": IMAGE}, data={"await_references": "fox"}).headers["location"]
     answer = client.post(f"{job}/references/fox", content=b"not a form")
     assert problem(answer) == (409, "references-too-early")
@@ -319,28 +317,28 @@ def test_before_the_caption_is_there_it_is_too_early(client: TestClient):
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_after_the_deadline_it_is_too_late(client: TestClient, database: Database, waiting: str, swept: bool):
-    """Whether or not the sweep has been there yet."""
+def test_references_after_the_deadline_are_too_late(client: TestClient, database: Database, waiting: str, swept: bool):
+    """Before and after the sweep has seen it."""
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET deadline_at = now() - interval '1 ms'"))
         if swept:
             session.execute(text("UPDATE job_sources SET state = 'timeout' WHERE source = 'fox'"))
             session.execute(text("UPDATE jobs SET stage = 'embedding'"))
-    assert problem(bring(client, waiting, ONE)) == (409, "references-too-late")
+    assert problem(upload(client, waiting, ONE)) == (409, "references-too-late")
 
 
-def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: Database, waiting: str):
-    """Canceled, failed or deleted: each says so; what was awaited is `skipped`."""
+def test_an_ended_job_refuses_references(client: TestClient, database: Database, waiting: str):
+    """Canceled, failed and deleted jobs have their own errors; awaited sources are `skipped`."""
     canceled = client.post(f"{waiting}/cancel")
     assert by_id(canceled)["fox"]["state"] == "skipped"
-    answer = bring(client, waiting, ONE)
+    answer = upload(client, waiting, ONE)
     assert problem(answer) == (409, "references-not-expected")
     assert "canceled" in answer.json()["detail"]
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET status = 'failed'"))
-    assert "failed" in bring(client, waiting, ONE).json()["detail"]
+    assert "failed" in upload(client, waiting, ONE).json()["detail"]
     client.delete(waiting)
-    assert problem(bring(client, waiting, ONE)) == (410, "deleted")
+    assert problem(upload(client, waiting, ONE)) == (410, "deleted")
 
 
 @pytest.mark.parametrize(
@@ -362,28 +360,28 @@ def test_a_job_that_ended_otherwise_takes_nothing(client: TestClient, database: 
         ({"json": {"references": ["?"]}}, 422, "#/references/0"),
     ],
 )
-def test_what_is_wrong_with_what_is_brought_is_told(
+def test_invalid_uploads_of_references_are_named(
     client: TestClient, waiting: str, sent: dict[str, Any], status: int, pointer: str | None
 ):
-    """And the job goes on waiting."""
+    """And the job still waits."""
     answer = client.post(f"{waiting}/references/fox", **sent)
     assert answer.status_code == status, answer.text
     assert pointer is None or pointer in [error["pointer"] for error in answer.json()["errors"]]
     assert by_id(client.get(waiting))["fox"]["state"] == "awaiting_reference"
 
 
-def test_what_is_brought_has_the_same_caps(start: Callable[..., TestClient], client: TestClient, waiting: str):
-    """413, and 503 when there is no place to read it."""
+def test_awaited_references_have_the_same_limits(start: Callable[..., TestClient], client: TestClient, waiting: str):
+    """413, and 503 without a free upload slot."""
     small = start(intake={"max_reference_bytes": len(ONE)})
-    assert problem(bring(small, waiting, ONE, TWO)) == (413, "upload-too-large")
+    assert problem(upload(small, waiting, ONE, TWO)) == (413, "upload-too-large")
     announced = {"content-type": "multipart/form-data; boundary=b", "content-length": "99999999999"}
     assert client.post(f"{waiting}/references/fox", content=b"", headers=announced).status_code == 413
     narrow = start(intake={"concurrent_uploads": 1})
-    narrow.app_state["uploads"].acquire_nowait()
-    assert problem(bring(narrow, waiting, ONE)) == (503, "overloaded")
+    narrow.app_state["upload_slots"].acquire_nowait()
+    assert problem(upload(narrow, waiting, ONE)) == (503, "overloaded")
 
 
-def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient], waiting: str, key: str):
+def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient], waiting: str, key: str):
     """408, as for an image."""
     client = start(intake={"upload_timeout": timedelta(milliseconds=100)})
     sent: list[dict[str, Any]] = []
@@ -412,14 +410,14 @@ def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., TestClient
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_of_two_callers_at_once_one_comes_first(client: TestClient, database: Database, waiting: str, same: bool):
-    """Both are content if they bring the same; otherwise exactly one is, and the other one's is not kept."""
+def test_of_two_concurrent_uploads_one_is_stored(client: TestClient, database: Database, waiting: str, same: bool):
+    """Both succeed with the same images; otherwise exactly one does, and the other one's images are not stored."""
     for source in ("fox", "dog"):
         start = Barrier(2)
 
         def race(file: bytes, source: str = source, start: Barrier = start) -> Any:
             start.wait()
-            return bring(client, waiting, file, source=source)
+            return upload(client, waiting, file, source=source)
 
         with ThreadPoolExecutor(2) as callers:
             answers = list(callers.map(race, (ONE, ONE if same else TWO)))

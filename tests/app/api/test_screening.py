@@ -1,4 +1,4 @@
-"""/screening: a tenant's own hash lists and text rules; nobody else's, and nothing half done."""
+"""/screening: a tenant's own hash lists and text rules, no other tenant's; changes are atomic."""
 
 import uuid
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import select
 
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Tenant, TextRule
@@ -42,8 +42,8 @@ def as_other(client: TestClient, database: Database) -> Callable[[], None]:
     return switch
 
 
-def test_a_list_comes_and_goes(client: TestClient) -> None:
-    """Made, found where the answer says, replaced under the same id, removed."""
+def test_a_list_is_saved_and_deleted(client: TestClient) -> None:
+    """Created, found at its Location, replaced under the same id, deleted."""
     made = upload(client, f"hash,type,quality\n{A},pdq,\n{B},pdq,\nabc,md5,\n{A},pdq,1\n", max_distance=20)
     assert made.status_code == 201
     document = made.json()
@@ -62,8 +62,8 @@ def test_a_list_comes_and_goes(client: TestClient) -> None:
     assert client.get(LISTS).json() == {"hash_lists": []}
 
 
-def test_a_rule_comes_and_goes(client: TestClient) -> None:
-    """Made, found where the answer says, replaced under the same id, removed."""
+def test_a_rule_is_saved_and_deleted(client: TestClient) -> None:
+    """Created, found at its Location, replaced under the same id, deleted."""
     made = client.post(RULES, json=RULE)
     assert made.status_code == 201
     assert made.json().items() >= RULE.items()
@@ -76,8 +76,8 @@ def test_a_rule_comes_and_goes(client: TestClient) -> None:
     assert client.get(RULES).json() == {"text_rules": []}
 
 
-def test_what_is_anothers_is_not_there(client: TestClient, as_other: Callable[[], None]) -> None:
-    """Another tenant's ids are 404 to read and to remove, and its names are free to use."""
+def test_another_tenants_lists_and_rules_do_not_exist(client: TestClient, as_other: Callable[[], None]) -> None:
+    """Another tenant's ids are 404 to read and to delete, and its names can be used."""
     made = [upload(client, A), client.post(RULES, json=RULE)]
     as_other()
     for each in made:
@@ -95,7 +95,7 @@ def test_what_is_anothers_is_not_there(client: TestClient, as_other: Callable[[]
     assert client.get(made[0].headers["Location"]).json()["hashes"] == 1
 
 
-def test_everybodys_are_not_a_tenants_to_see_or_remove(client: TestClient, database: Database) -> None:
+def test_lists_for_all_tenants_are_not_shown(client: TestClient, database: Database) -> None:
     """The operator's global rules are no tenant's own."""
     with database.transaction() as session:
         session.add(TextRule(id=(rule_id := uuid.uuid4()), name="house rule", kind="words", pattern="gun"))
@@ -106,7 +106,7 @@ def test_everybodys_are_not_a_tenants_to_see_or_remove(client: TestClient, datab
 
 
 def test_every_change_is_audited(client: TestClient, database: Database) -> None:
-    """Who changed which list or rule, in which request; what was in it is nobody's business."""
+    """Who changed which list or rule, in which request, without its content."""
     made = [upload(client, A), client.post(RULES, json=RULE)]
     for each in made:
         client.delete(each.headers["Location"], headers={"X-Request-Id": "removal"})
@@ -116,8 +116,8 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
     assert [(entry.action, entry.subject) for entry in entries] == [
         ("hash_list.saved", ids[0]),
         ("text_rule.saved", ids[1]),
-        ("hash_list.removed", ids[0]),
-        ("text_rule.removed", ids[1]),
+        ("hash_list.deleted", ids[0]),
+        ("text_rule.deleted", ids[1]),
     ]
     assert [entry.detail for entry in entries[:2]] == [{"name": "house list"}, {"name": "house rule"}]
     (key,) = client.get("/keys").json()["keys"]
@@ -126,8 +126,8 @@ def test_every_change_is_audited(client: TestClient, database: Database) -> None
     assert entries[2].request_id == "removal"
 
 
-def test_a_bad_file_changes_nothing(client: TestClient, database: Database) -> None:
-    """It is told line by line; the list stays what it was, and a new one is not begun."""
+def test_an_invalid_file_changes_nothing(client: TestClient, database: Database) -> None:
+    """Every invalid line is named; the list stays as it was, and no new one is created."""
     upload(client, A)
     refused = upload(client, f"{B}\nhalf a hash\n")
     assert refused.status_code == 422
@@ -143,7 +143,7 @@ def test_a_bad_file_changes_nothing(client: TestClient, database: Database) -> N
 
 @pytest.mark.parametrize(("kept", "sent"), [(1_000, A + "\n"), (1_000, "x" * 10_000), (64, A + "\n"), (65, A + "\n")])
 def test_a_file_that_is_too_large_is_refused(start: Callable[..., TestClient], kept: int, sent: str) -> None:
-    """At the cap it is read; a byte more, and it is not."""
+    """Exactly the limit is accepted; a byte more is refused."""
     client = start(screening={"max_list_bytes": kept})
     refused = upload(client, sent)
     assert refused.status_code == (413 if len(sent) > kept else 201)
@@ -165,7 +165,7 @@ def test_a_file_that_is_too_large_is_refused(start: Callable[..., TestClient], k
         ({"name": "x", "max_distance": "-1"}, CSV, 422),
     ],
 )
-def test_wrong_requests_for_a_list(
+def test_invalid_requests_for_a_list(
     client: TestClient, query: dict[str, str], headers: dict[str, str], status: int
 ) -> None:
     """Wrong names, distances and media types are refused as problems."""
@@ -187,8 +187,8 @@ def test_wrong_requests_for_a_list(
         {"color": "red"},
     ],
 )
-def test_wrong_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:
-    """What cannot be a rule is refused with the reason, and not kept."""
+def test_invalid_requests_for_a_rule(client: TestClient, change: dict[str, str]) -> None:
+    """An invalid rule is refused with the reason, and not stored."""
     refused = client.post(RULES, json=RULE | change)
     assert refused.status_code == 422
     assert refused.json()["type"] == "/problems/invalid-request"
@@ -196,8 +196,8 @@ def test_wrong_requests_for_a_rule(client: TestClient, change: dict[str, str]) -
     assert client.get(RULES).json() == {"text_rules": []}
 
 
-def test_there_is_an_end_to_lists_and_rules(client: TestClient) -> None:
-    """A rule costs each of the tenant's jobs time, so there are only so many; those that are there still change."""
+def test_the_number_of_lists_and_rules_is_limited(client: TestClient) -> None:
+    """A rule costs time in each job of the tenant, so their number is limited; existing ones can still be changed."""
     for k in range(200):
         assert client.post(RULES, json=RULE | {"name": str(k)}).status_code == 201
     assert client.post(RULES, json=RULE | {"name": "one more"}).status_code == 422

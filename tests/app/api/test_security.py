@@ -1,4 +1,4 @@
-"""What browsers are told, and what no answer says."""
+"""Headers for browsers, and what no response contains."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ PAGE = "https://console.example"
 
 
 @pytest.mark.parametrize("path", ["/sources", "/livez", "/openapi.json", "/nowhere", "/problems/not-found"])
-def test_every_answer_is_closed_to_browsers(client: TestClient, path: str):
-    """Not sniffed, not framed, not stored, and it loads nothing; https is insisted on only where it is there."""
+def test_every_response_restricts_browsers(client: TestClient, path: str):
+    """Not sniffed, not framed, not stored, and it loads nothing; HSTS only where it is configured."""
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -20,14 +20,14 @@ def test_every_answer_is_closed_to_browsers(client: TestClient, path: str):
     assert "access-control-allow-origin" not in headers
 
 
-def test_https_is_insisted_on_where_it_is_there(start: Callable[..., TestClient]):
+def test_hsts_is_sent_where_configured(start: Callable[..., TestClient]):
     """For a year."""
     headers = start(api={"https": True}).get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
 
 def test_the_documentation_page_may_run_its_own_script_only(client: TestClient):
-    """Each script of the page is allowed by its hash or its origin; a script that somebody slips in is not."""
+    """Each script of the page is allowed by its hash or its origin; an injected script is not."""
     page = client.get("/docs")
     policy = page.headers["content-security-policy"]
     (rules,) = [rule for rule in policy.split("; ") if rule.startswith("script-src")]
@@ -36,8 +36,8 @@ def test_the_documentation_page_may_run_its_own_script_only(client: TestClient):
     assert client.get("/redoc").status_code == 404
 
 
-def test_other_origins_may_not_ask_unless_they_are_named(start: Callable[..., TestClient]):
-    """Without the setting a preflight is a wrong method; with it, that origin may ask, and see our headers."""
+def test_other_origins_must_be_configured(start: Callable[..., TestClient]):
+    """Without the setting a preflight is a 405; with it, that origin may call the API and read its headers."""
     asking = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",

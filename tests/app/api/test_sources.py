@@ -4,7 +4,7 @@ from fastapi.testclient import TestClient
 
 
 def test_all_sources_are_listed_in_catalog_order(client: TestClient):
-    """Disabled and retired ones too: a caller may want to know of them."""
+    """Disabled and retired ones included."""
     listed = client.get("/sources").json()["sources"]
     assert [source["id"] for source in listed] == ["ant", "bee", "cat", "dog", "elk", "fox"]
     assert [source["id"] for source in listed if not source["enabled"]] == ["dog"]
@@ -39,7 +39,7 @@ def test_all_sources_are_listed_in_catalog_order(client: TestClient):
 
 
 def test_one_source_is_shown_as_it_is_listed(client: TestClient):
-    """An id nobody has is a 404."""
+    """An unknown id is a 404."""
     assert client.get("/sources/bee").json() == client.get("/sources").json()["sources"][1]
     missing = client.get("/sources/gnu")
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")

@@ -1,4 +1,4 @@
-"""What the document promises happens: with Postgres away, with bodies that are broken, late or too large."""
+"""The documented error statuses: Postgres unavailable, bodies that are truncated, late or too large."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,11 +8,13 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
+from app.api.request_bodies import DocumentRoute
 from app.db.database import Database
-from tests.app.api.test_access import ASKS, OWNED, REST
+from tests.app.api.test_access import ENDPOINTS, OWNED, REST
 from tests.app.images import encoded
 
 BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
@@ -24,7 +26,7 @@ NEED_NO_STORE = {"GET /sources", "GET /sources/{source_id}"}
 
 
 def path_of(operation: str) -> tuple[str, str]:
-    """Method and path, with ids that could be somebody's."""
+    """Method and path, with valid ids."""
     method, path = operation.split()
     for name, value in (REST | {name: str(uuid.uuid4()) for name in OWNED}).items():
         path = path.replace(name, value)
@@ -32,7 +34,7 @@ def path_of(operation: str) -> tuple[str, str]:
 
 
 def cut_off(client: TestClient) -> None:
-    """Takes Postgres away from an API that knows its caller already."""
+    """Makes Postgres unavailable to an API that has cached its caller's key."""
     engine = client.app_state["database"].engine
 
     def refuse(*_: Any) -> None:
@@ -42,12 +44,12 @@ def cut_off(client: TestClient) -> None:
     engine.dispose()
 
 
-def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient], subtests: pytest.Subtests):
+def test_without_postgres_every_endpoint_is_a_503(start: Callable[..., TestClient], subtests: pytest.Subtests):
     """503 as a problem with Retry-After; the catalog alone is read without it."""
     client = start(access={"key_cache": timedelta(seconds=10)})
     assert client.get("/sources").status_code == 200  # the caller is known from now on
     cut_off(client)
-    for operation, (_, asked) in ASKS.items():
+    for operation, (_, asked) in ENDPOINTS.items():
         with subtests.test(operation):
             method, path = path_of(operation)
             answer = client.request(method, path, **(OTHERWISE.get(operation) or asked))
@@ -71,7 +73,7 @@ def test_with_postgres_away_everything_says_so(start: Callable[..., TestClient],
         "PATCH /webhooks/{endpoint_id}",
     ],
 )
-def test_json_that_breaks_off_is_a_400(client: TestClient, operation: str):
+def test_truncated_json_is_a_400(client: TestClient, operation: str):
     """Before anything is looked up."""
     method, path = path_of(operation)
     answer = client.request(method, path, **BROKEN)
@@ -109,14 +111,14 @@ def begun(client: TestClient, path: str, kind: bytes, receive: Callable[[], Any]
 
 @STREAMED
 def test_a_body_that_does_not_arrive_is_a_408(start: Callable[..., TestClient], path: str, kind: bytes):
-    """A client that stops in the middle is told so."""
+    """A client that stops in the middle gets a response when the time is over."""
     client = start(intake={"upload_timeout": timedelta(seconds=0.1)})
     assert begun(client, path, kind, anyio.sleep_forever) == 408
 
 
 @STREAMED
-def test_a_connection_that_breaks_off_is_a_400(client: TestClient, path: str, kind: bytes):
-    """Nobody hears the answer, but it is written down as what it was."""
+def test_a_broken_connection_is_a_400(client: TestClient, path: str, kind: bytes):
+    """The client has disconnected, but the log has the status."""
 
     async def gone() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -124,21 +126,30 @@ def test_a_connection_that_breaks_off_is_a_400(client: TestClient, path: str, ki
     assert begun(client, path, kind, gone) == 400
 
 
-def test_a_document_that_grows_too_large_is_a_413(client: TestClient):
-    """Also where its size was not announced."""
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("path", [f"/attribute/{uuid.uuid4()}/feedback", "/keys", "/webhooks", "/screening/text-rules"])
+def test_a_document_that_is_too_large_is_a_413(client: TestClient, path: str, announced: bool):
+    """With its size in the header, and where it grows beyond the limit as it arrives."""
 
     def growing() -> Iterator[bytes]:
         yield b'{"source": "'
         for _ in range(20):
             yield b"x" * 10_000
 
-    path = f"/attribute/{uuid.uuid4()}/feedback"
-    answer = client.post(path, content=growing(), headers={"Content-Type": "application/json"})
+    body = b"".join(growing()) if announced else growing()
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/upload-too-large")
 
 
+def test_every_document_has_a_limit(client: TestClient):
+    """Each route whose body FastAPI reads whole is a DocumentRoute."""
+    routes = [route for route in iter_route_contexts(client.app.routes) if getattr(route, "body_field", None)]
+    assert {route.path for route in routes} >= {"/keys", "/webhooks", "/screening/text-rules"}
+    assert {type(route.original_route) for route in routes} == {DocumentRoute}
+
+
 def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Database):
-    """The first request with it has not come to its end."""
+    """The first request with it has not ended."""
     sent = {"json": {"items": [{"image": "eA=="}]}, "headers": {"Idempotency-Key": '"batch-1"'}}
     assert client.post("/attribute/batch", **sent).status_code == 200
     with database.transaction() as session:
@@ -152,8 +163,8 @@ def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Data
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/idempotency-key-in-use")
 
 
-def test_an_deleted_job_cannot_be_canceled(client: TestClient):
-    """410: it was there, and its caller knows."""
+def test_a_deleted_job_cannot_be_canceled(client: TestClient):
+    """410, as for GET."""
     location = client.post("/attribute", files={"image": encoded()}).headers["location"]
     assert client.delete(location).status_code == 204
     answer = client.post(f"{location}/cancel")

@@ -1,4 +1,4 @@
-"""The story of an upload, told over HTTP: accepted, committed, handed on, polled."""
+"""An upload over HTTP: accepted, committed, enqueued, polled."""
 
 import hashlib
 import uuid
@@ -19,7 +19,7 @@ from tests.app.images import encoded, noise
 def test_an_upload_becomes_a_job_that_can_be_polled(
     client: TestClient, database: Database, messages: Callable[[str], list[Any]], settings: Settings
 ):
-    """POST answers with a queued job; its bytes are stored, its message waits, and GET shows the same."""
+    """POST responds with a queued job; its bytes are stored, its message is queued, and GET has the same document."""
     data = encoded(noise(1500, 1000), "JPEG")
     answer = client.post(
         "/attribute",

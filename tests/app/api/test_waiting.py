@@ -1,4 +1,4 @@
-"""`Prefer: wait` and ETags: who waits is woken by the end, costs little, and is never told what is not so."""
+"""`Prefer: wait` and ETags: a waiting request is woken by the end, costs little, and gets the current document."""
 
 import asyncio
 import threading
@@ -35,11 +35,9 @@ def get(served: Served, job_id: uuid.UUID, prefer: str | None = None, **headers:
     return served.client.get(f"/attribute/{job_id}", headers=given)
 
 
-def test_a_get_that_waits_is_answered_by_the_end(
-    serve: Callable[..., Served], database: Database, snapshots: Snapshots
-):
-    """Long before its time is over, with the end and what was applied."""
-    served, job_id = serve(waiting={"check_every": 60 * _SECOND}), accept(database)
+def test_a_waiting_get_responds_at_the_end(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+    """Long before its time is over, with the ended job and Preference-Applied."""
+    served, job_id = serve(long_polling={"check_every": 60 * _SECOND}), accept(database)
     later(0.5, end, database, snapshots, job_id)
     before = time.monotonic()
     answer = get(served, job_id, "wait=30")
@@ -49,8 +47,8 @@ def test_a_get_that_waits_is_answered_by_the_end(
     assert "retry-after" not in answer.headers
 
 
-def test_a_get_whose_time_is_over_shows_the_job_as_it_stands(serve: Callable[..., Served], database: Database):
-    """After the seconds it asked for; progress that was made meanwhile is in it."""
+def test_a_waiting_get_responds_when_its_time_is_over(serve: Callable[..., Served], database: Database):
+    """After the requested seconds, with the progress made meanwhile."""
     served, job_id = serve(), accept(database)
     later(0.3, move, database, job_id, "captioning")
     before = time.monotonic()
@@ -60,9 +58,11 @@ def test_a_get_whose_time_is_over_shows_the_job_as_it_stands(serve: Callable[...
     assert (answer.headers["preference-applied"], answer.headers["retry-after"]) == ("wait=1", "1")
 
 
-def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+def test_two_hundred_waiting_requests_are_woken_at_once(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots
+):
     """On one process; half of them for one job, the others for one each, and none after a look at Postgres."""
-    served = serve(waiting={"check_every": 60 * _SECOND})
+    served = serve(long_polling={"check_every": 60 * _SECOND})
     shared, own = accept(database), [accept(database) for _ in range(100)]
 
     async def wait() -> list[tuple[float, dict[str, Any]]]:
@@ -89,10 +89,10 @@ def test_two_hundred_who_wait_are_woken_at_once(serve: Callable[..., Served], da
     assert max(after for after, _ in answers) < 5
 
 
-def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], database: Database):
-    """Postgres is asked every now and then, in one question for all."""
-    nobody = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
-    served, job_id = serve(redis=nobody, waiting={"check_every": 0.3 * _SECOND}), accept(database)
+def test_without_redis_waiting_ends_too(serve: Callable[..., Served], database: Database):
+    """Postgres is queried from time to time, once for all requests."""
+    unreachable = {"url": SecretStr("redis://127.0.0.1:1/0"), "timeout": 0.2 * _SECOND}
+    served, job_id = serve(redis=unreachable, long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     before = time.monotonic()
     answer = get(served, job_id, "wait=30")
@@ -100,18 +100,18 @@ def test_without_redis_waiting_ends_all_the_same(serve: Callable[..., Served], d
     assert (answer.json()["status"], answer.headers["preference-applied"]) == ("succeeded", "wait=30")
 
 
-def test_an_end_that_nobody_announced_is_found(serve: Callable[..., Served], database: Database):
-    """A worker that died between its commit and its message keeps nobody waiting; a stale snapshot is not believed."""
-    served, job_id = serve(waiting={"check_every": 0.3 * _SECOND}), accept(database)
+def test_an_end_that_was_not_published_is_found(serve: Callable[..., Served], database: Database):
+    """A worker that dies between its commit and its message delays the response little; no stale snapshot is used."""
+    served, job_id = serve(long_polling={"check_every": 0.3 * _SECOND}), accept(database)
     later(0.5, end, database, None, job_id)
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
 
 
-def test_waiting_goes_on_when_redis_was_away_for_a_while(
+def test_waiting_survives_an_outage_of_redis(
     serve: Callable[..., Served], database: Database, snapshots: Snapshots, redis: Any
 ):
-    """The subscription is made again when its connection is lost."""
-    served = serve(waiting={"check_every": 60 * _SECOND})
+    """The subscription is renewed when its connection is lost."""
+    served = serve(long_polling={"check_every": 60 * _SECOND})
     assert get(served, accept(database)).status_code == 200
     redis.client_kill_filter(_type="pubsub")
     deadline = time.monotonic() + 10
@@ -123,9 +123,9 @@ def test_waiting_goes_on_when_redis_was_away_for_a_while(
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
 
 
-def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., Served], database: Database):
-    """As if they had not asked, and without being told otherwise; a client that goes away frees its place."""
-    served, job_id = serve(waiting={"waiters": 1}), accept(database)
+def test_without_a_free_slot_the_response_comes_at_once(serve: Callable[..., Served], database: Database):
+    """As without Prefer, and without Preference-Applied; a client that disconnects frees its slot."""
+    served, job_id = serve(long_polling={"waiters": 1}), accept(database)
     with pytest.raises(httpx.ReadTimeout):
         served.client.get(f"/attribute/{job_id}", headers={"prefer": "wait=60"}, timeout=0.5)
     first = threading.Thread(target=get, args=(served, job_id, "wait=3"))
@@ -141,8 +141,10 @@ def test_more_than_there_is_room_for_are_answered_at_once(serve: Callable[..., S
     assert get(served, job_id, "wait=1").headers["preference-applied"] == "wait=1"
 
 
-def test_a_post_that_waits_answers_with_the_end(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """200 with the job that has ended, and its address."""
+def test_a_waiting_post_responds_with_the_ended_job(
+    serve: Callable[..., Served], database: Database, snapshots: Snapshots
+):
+    """200 with the ended job, and its Location."""
     served = serve()
 
     def work() -> None:
@@ -170,8 +172,10 @@ def test_a_post_that_waits_answers_with_the_end(serve: Callable[..., Served], da
         ("wait=0", None),
     ],
 )
-def test_a_post_whose_job_goes_on_is_a_202(serve: Callable[..., Served], prefer: str | None, applied: str | None):
-    """With what was honored of its preferences."""
+def test_a_waiting_post_of_a_running_job_is_a_202(
+    serve: Callable[..., Served], prefer: str | None, applied: str | None
+):
+    """With the preferences that were honored."""
     headers = {"prefer": prefer} if prefer else {}
     answer = serve().client.post("/attribute", files=IMAGE, headers=headers, timeout=30)
     assert (answer.status_code, answer.headers.get("preference-applied")) == (202, applied)
@@ -179,8 +183,8 @@ def test_a_post_whose_job_goes_on_is_a_202(serve: Callable[..., Served], prefer:
     assert answer.headers["etag"]
 
 
-def test_what_the_caller_has_is_not_sent_again(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
-    """304 with the same headers as long as the bytes are the same, and the bytes when they are others."""
+def test_an_unchanged_job_is_a_304(serve: Callable[..., Served], database: Database, snapshots: Snapshots):
+    """304 with the same headers while the bytes are the same, and the new bytes when they change."""
     served, job_id = serve(), accept(database)
     first = get(served, job_id)
     tag = first.headers["etag"]
@@ -199,8 +203,8 @@ def test_what_the_caller_has_is_not_sent_again(serve: Callable[..., Served], dat
 
 
 def test_waiting_for_a_change_ends_with_the_next_stage(serve: Callable[..., Served], database: Database):
-    """`Prefer: wait` with `If-None-Match`: progress is an answer, and none in time is a 304."""
-    served, job_id = serve(waiting={"look_every": 0.1 * _SECOND}), accept(database)
+    """`Prefer: wait` with `If-None-Match`: progress ends the wait, and without any it is a 304."""
+    served, job_id = serve(long_polling={"poll_every": 0.1 * _SECOND}), accept(database)
     tag = get(served, job_id).headers["etag"]
     same = get(served, job_id, "wait=1", if_none_match=tag)
     assert (same.status_code, same.headers["preference-applied"]) == (304, "wait=1")
@@ -211,7 +215,7 @@ def test_waiting_for_a_change_ends_with_the_next_stage(serve: Callable[..., Serv
     assert (changed.status_code, changed.json()["stage"]) == (200, "captioning")
 
 
-def test_a_job_that_is_not_there_is_not_waited_for(serve: Callable[..., Served]):
+def test_an_unknown_job_is_not_awaited(serve: Callable[..., Served]):
     """404 at once."""
     before = time.monotonic()
     assert get(serve(), uuid.uuid4(), "wait=30").status_code == 404
@@ -219,7 +223,7 @@ def test_a_job_that_is_not_there_is_not_waited_for(serve: Callable[..., Served])
 
 
 def test_a_job_that_is_deleted_ends_the_waiting(serve: Callable[..., Served], database: Database):
-    """With 410, as everybody gets who asks for it afterwards."""
+    """With 410, like every later request."""
     served, job_id = serve(), accept(database)
     later(0.5, served.client.delete, f"/attribute/{job_id}")
     for _ in range(2):

@@ -11,7 +11,7 @@ from redis import Redis
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from app.access.scopes import Scope
+from app.access.identity import Scope
 from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Job, Tenant, WebhookDelivery, WebhookEndpoint
@@ -19,7 +19,7 @@ from app.webhooks.events import EventType
 from tests.app.images import encoded
 
 URL = "https://receiver.example/hook"
-NOBODY = uuid.UUID("00000000-0000-7000-8000-00000000abcd")
+UNKNOWN = uuid.UUID("00000000-0000-7000-8000-00000000abcd")
 
 
 def create(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def ping(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def stranger(client: TestClient, database: Database) -> Callable[[], None]:
-    """Makes every later request one of another tenant's."""
+    """Makes every later request one of another tenant."""
     tenant = Tenant(name="another")
     with database.transaction() as session:
         session.add(tenant)
@@ -53,8 +53,8 @@ def stranger(client: TestClient, database: Database) -> Callable[[], None]:
     return take_over
 
 
-def test_an_endpoint_is_made_shown_changed_and_deleted(client: TestClient):
-    """Its secret is shown where it is asked for, and nowhere else."""
+def test_an_endpoint_is_created_shown_changed_and_deleted(client: TestClient):
+    """Its secret is in the responses that are for it, and in no others."""
     made = create(client, description="the queue", events=["attribution.completed"])
     secret = made.pop("secret")
     Webhook(secret)
@@ -74,7 +74,7 @@ def test_an_endpoint_is_made_shown_changed_and_deleted(client: TestClient):
     assert client.delete(f"/webhooks/{made['id']}").status_code == 404
 
 
-def test_an_endpoint_is_told_everything_unless_it_says_otherwise(client: TestClient):
+def test_an_endpoint_gets_all_events_by_default(client: TestClient):
     """All types are the default."""
     assert create(client)["events"] == [kind.value for kind in EventType]
 
@@ -92,8 +92,8 @@ def test_an_endpoint_is_told_everything_unless_it_says_otherwise(client: TestCli
         {"url": "https://" + "x" * 5_000},
     ],
 )
-def test_what_cannot_be_an_endpoint_is_refused(client: TestClient, body: dict[str, Any]):
-    """With a problem that says where."""
+def test_an_invalid_endpoint_is_refused(client: TestClient, body: dict[str, Any]):
+    """With a problem that has a pointer."""
     answer = client.post("/webhooks", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")
     assert all(mistake["pointer"].startswith("#/") for mistake in answer.json()["errors"])
@@ -113,7 +113,7 @@ def test_what_cannot_be_an_endpoint_is_refused(client: TestClient, body: dict[st
         "",
     ],
 )
-def test_only_public_https_addresses_are_told(client: TestClient, url: str):
+def test_only_public_https_urls_are_accepted(client: TestClient, url: str):
     """Of endpoints, of changed endpoints, and of jobs."""
     endpoint = create(client)
     for answer in (
@@ -126,9 +126,9 @@ def test_only_public_https_addresses_are_told(client: TestClient, url: str):
     assert client.get(f"/webhooks/{endpoint['id']}").json()["url"] == URL
 
 
-def test_an_operator_may_allow_what_is_not_encrypted(start: Callable[..., TestClient]):
-    """For a demonstration on one machine."""
-    client = start(webhooks={"allow_http": True}, outbound={"allow": ("127.0.0.1",)})
+def test_an_operator_can_allow_http(start: Callable[..., TestClient]):
+    """For a demonstration on one host."""
+    client = start(webhooks={"allow_http": True}, egress={"allow": ("127.0.0.1",)})
     assert client.post("/webhooks", json={"url": "http://127.0.0.1:9000/"}).status_code == 201
 
 
@@ -144,16 +144,16 @@ def test_rotation_shows_the_new_secret_and_keeps_the_former_one_for_a_while(clie
     assert [each["expires_at"] is None for each in stored] == [True, False]
 
 
-def test_the_default_secret_is_made_once(client: TestClient):
-    """Whoever asks first makes it; everybody after gets the same."""
+def test_the_default_secret_is_created_once(client: TestClient):
+    """The first request creates it; later ones get the same."""
     first = client.get("/webhooks/default/secret")
     assert first.status_code == 200
     Webhook(first.json()["secret"])
     assert client.get("/webhooks/default/secret").json() == first.json()
 
 
-def test_a_ping_waits_for_the_couriers_and_can_be_looked_at(client: TestClient, redis: Redis):
-    """A signed trial that has no job; the workers are told that something is due."""
+def test_a_ping_is_enqueued_and_shown(client: TestClient, redis: Redis):
+    """A signed ping without a job; a message tells the workers that a delivery is due."""
     endpoint = create(client)
     made = ping(client, endpoint)
     assert (made["type"], made["job"], made["endpoint"], made["state"]) == (
@@ -185,14 +185,14 @@ def test_deliveries_are_listed_page_by_page(client: TestClient):
     of_one = client.get("/webhooks/deliveries", params={"endpoint": one["id"]}).json()["deliveries"]
     assert [delivery["id"] for delivery in of_one] == made[1::2][::-1]
     assert client.get("/webhooks/deliveries", params={"state": "failed"}).json()["deliveries"] == []
-    assert client.get("/webhooks/deliveries", params={"job": str(NOBODY)}).json()["deliveries"] == []
+    assert client.get("/webhooks/deliveries", params={"job": str(UNKNOWN)}).json()["deliveries"] == []
     assert client.get("/webhooks/deliveries", params={"state": "lost"}).status_code == 422
     assert client.get("/webhooks/deliveries", params={"limit": 101}).status_code == 422
 
 
 @pytest.mark.parametrize("state", ["delivered", "failed", "dropped", "pending"])
-def test_a_delivery_can_be_sent_again_whatever_became_of_it(client: TestClient, database: Database, state: str):
-    """It is due at once, under the same id, and goes where the endpoint is now."""
+def test_a_delivery_in_any_state_can_be_sent_again(client: TestClient, database: Database, state: str):
+    """It is due at once, under the same id, at the endpoint's current URL."""
     endpoint = create(client)
     made = ping(client, endpoint)
     with database.transaction() as session:
@@ -207,8 +207,8 @@ def test_a_delivery_can_be_sent_again_whatever_became_of_it(client: TestClient, 
     assert (again["url"], again["completed_at"]) == ("https://new.example/", None)
 
 
-def test_an_endpoint_that_is_switched_off_is_sent_nothing(client: TestClient):
-    """What waits is dropped, pings and redeliveries are refused; switched on again it can be told again."""
+def test_a_disabled_endpoint_gets_no_deliveries(client: TestClient):
+    """Pending deliveries are dropped, pings and redeliveries are refused, until it is enabled again."""
     endpoint = create(client)
     made = ping(client, endpoint)
     off = client.patch(f"/webhooks/{endpoint['id']}", json={"enabled": False}).json()
@@ -223,9 +223,7 @@ def test_an_endpoint_that_is_switched_off_is_sent_nothing(client: TestClient):
     assert client.post(f"/webhooks/deliveries/{made['id']}/redeliver").status_code == 202
 
 
-def test_nothing_of_another_tenant_can_be_seen_or_touched(
-    client: TestClient, database: Database, stranger: Callable[[], None]
-):
+def test_another_tenants_webhooks_do_not_exist(client: TestClient, database: Database, stranger: Callable[[], None]):
     """Every path with another tenant's id is a 404, and lists are empty."""
     endpoint = create(client)
     delivery = ping(client, endpoint)
@@ -242,10 +240,12 @@ def test_nothing_of_another_tenant_can_be_seen_or_touched(
         ("POST", f"/webhooks/deliveries/{delivery['id']}/redeliver"),
     ):
         answer = client.request(method, path, json={"enabled": False} if method == "PATCH" else None)
-        unknown = path.replace(endpoint["id"], str(NOBODY)).replace(delivery["id"], str(NOBODY))
+        unknown = path.replace(endpoint["id"], str(UNKNOWN)).replace(delivery["id"], str(UNKNOWN))
         same = client.request(method, unknown, json={} if method == "PATCH" else None)
         assert answer.status_code == same.status_code == 404, path
-        assert answer.text.replace(endpoint["id"], "").replace(delivery["id"], "") == same.text.replace(str(NOBODY), "")
+        assert answer.text.replace(endpoint["id"], "").replace(delivery["id"], "") == same.text.replace(
+            str(UNKNOWN), ""
+        )
     assert client.get("/webhooks").json() == {"endpoints": []}
     for params in ({}, {"endpoint": endpoint["id"]}):
         assert client.get("/webhooks/deliveries", params=params).json()["deliveries"] == []
@@ -255,8 +255,8 @@ def test_nothing_of_another_tenant_can_be_seen_or_touched(
         assert (untouched.disabled_at, len(untouched.secrets)) == (None, 1)
 
 
-def test_what_is_done_to_webhooks_is_audited(client: TestClient, database: Database):
-    """Who made, changed, deleted, rotated and read secrets; never the secrets."""
+def test_changes_of_webhooks_are_audited(client: TestClient, database: Database):
+    """Who created, changed, deleted, rotated and read secrets; never the secrets."""
     endpoint = create(client)
     client.get(f"/webhooks/{endpoint['id']}/secret")
     client.post(f"/webhooks/{endpoint['id']}/rotate")
@@ -283,7 +283,7 @@ def row_of(database: Database, answer: Any) -> Job:
         return session.get_one(Job, uuid.UUID(answer.json()["id"]))
 
 
-def test_a_job_takes_an_address_and_the_events_it_is_told(client: TestClient, database: Database):
+def test_a_job_can_have_a_webhook_url_and_events(client: TestClient, database: Database):
     """In the form, the events separated by commas or repeated."""
     data = {
         "webhook_url": "https://Receiver.example/hook#part",
@@ -294,8 +294,8 @@ def test_a_job_takes_an_address_and_the_events_it_is_told(client: TestClient, da
     assert job.webhook_events == ["attribution.completed", "attribution.failed"]
 
 
-def test_a_job_is_told_of_where_the_tenant_has_an_endpoint(client: TestClient, database: Database):
-    """One that is switched on, when the job is accepted."""
+def test_the_events_of_a_job_go_to_the_tenants_endpoints(client: TestClient, database: Database):
+    """One that is enabled when the job is accepted."""
 
     def notify() -> bool:
         return row_of(database, client.post("/attribute", files={"image": encoded()})).notify
@@ -316,7 +316,7 @@ def test_a_job_is_told_of_where_the_tenant_has_an_endpoint(client: TestClient, d
         {"webhook_url": "https://receiver.example/" + "x" * 4_096},
     ],
 )
-def test_options_that_make_no_sense_are_refused(client: TestClient, data: dict[str, str]):
+def test_invalid_webhook_options_are_refused(client: TestClient, data: dict[str, str]):
     """Events without an address, unknown events, none at all, an endless address."""
     answer = client.post("/attribute", files={"image": encoded()}, data=data)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from app.__main__ import main
+from app.cli import main
 from app.db.database import Database
 from app.db.models import AuditEntry, HashList, HashListEntry, Tenant, TextRule
 from app.settings import Settings, load_settings
@@ -20,7 +20,7 @@ A, B, C = (digit * 64 for digit in "abc")
 def run(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Runs `python -m app screening …` on the test's database: exit status, what it printed, what it complained of."""
+    """Runs `python -m app screening …` on the test's database: exit status, standard output, standard error."""
     monkeypatch.setenv("DATABASE__URL", settings.database.url.get_secret_value())
     monkeypatch.setenv("REDIS__URL", settings.redis.url.get_secret_value())
     load_settings.cache_clear()
@@ -41,21 +41,21 @@ def hashes(database: Database, name: str) -> set[str]:
 
 
 def actions(database: Database) -> list[str]:
-    """What the audit log says was done, oldest first."""
+    """The actions in the audit log, oldest first."""
     with database.transaction() as session:
         return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
 
 
-def test_a_list_comes_and_goes(run: Run, database: Database, tmp_path: Path) -> None:
-    """Imported, shown, replaced by the next import, removed; each change is written down."""
+def test_a_list_is_imported_and_deleted(run: Run, database: Database, tmp_path: Path) -> None:
+    """Imported, shown, replaced by the next import, deleted; each change is audited."""
     file = tmp_path / "list.csv"
     file.write_text(f"hash,type,quality\n{A},pdq,100\n{A},pdq,100\n{B},pdq,90\nabc,md5,\n{C},pdq,3\n")
     status, out, _ = run("import", "--list", "house list", "--max-distance", "20", str(file))
     assert status == 0
     assert out.splitlines() == [
         "house list: 2 hashes",
-        "left out: 1 lines whose type is not PDQ",
-        "left out: 1 lines whose quality is below 50",
+        "ignored: 1 lines whose type is not PDQ",
+        "ignored: 1 lines whose quality is below 50",
     ]
     assert run("lists")[1].startswith("house list\t2 hashes\tdistance 20\t")
     assert hashes(database, "house list") == {A, B}
@@ -65,11 +65,11 @@ def test_a_list_comes_and_goes(run: Run, database: Database, tmp_path: Path) -> 
     assert run("remove", "--list", "house list") == (0, "", "")
     assert run("lists") == (0, "", "")
     assert hashes(database, "house list") == set()
-    assert actions(database) == ["hash_list.saved", "hash_list.saved", "hash_list.removed"]
+    assert actions(database) == ["hash_list.saved", "hash_list.saved", "hash_list.deleted"]
 
 
-def test_a_bad_file_changes_nothing(run: Run, database: Database, tmp_path: Path) -> None:
-    """A mistake in the last of ten thousand lines leaves the list as it was; it is told with its line."""
+def test_an_invalid_file_changes_nothing(run: Run, database: Database, tmp_path: Path) -> None:
+    """An error in the last of ten thousand lines leaves the list as it was, and names the line."""
     file = tmp_path / "list.csv"
     file.write_text(f"{A}\n")
     run("import", "--list", "house list", str(file))
@@ -89,7 +89,7 @@ def test_a_bad_file_changes_nothing(run: Run, database: Database, tmp_path: Path
     assert "another" not in run("lists")[1]
 
 
-def test_what_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+def test_unknown_names_are_errors(run: Run, tmp_path: Path) -> None:
     """A file, a list, a rule, a tenant that does not exist: a sentence, and exit status 2."""
     assert run("import", "--list", "x", str(tmp_path / "nowhere.csv"))[::2] == (
         2,
@@ -100,8 +100,8 @@ def test_what_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
     assert run("lists", "--tenant", "x")[::2] == (2, "There is no tenant 'x'.\n")
 
 
-def test_a_tenants_lists_and_rules_are_apart_from_everybodys(run: Run, database: Database, tmp_path: Path) -> None:
-    """The same name may be a tenant's and everybody's; each is shown, and removed, by itself."""
+def test_a_tenants_lists_and_rules_are_separate(run: Run, database: Database, tmp_path: Path) -> None:
+    """A list for all tenants and one of a tenant may have the same name; each is shown and deleted by itself."""
     with database.transaction() as session:
         session.add(Tenant(name="acme"))
     file = tmp_path / "list.csv"
@@ -109,7 +109,7 @@ def test_a_tenants_lists_and_rules_are_apart_from_everybodys(run: Run, database:
     run("import", "--list", "x", str(file))
     run("import", "--list", "x", "--tenant", "acme", str(file))
     run("rules", "add", "r", "--regex", "(?i)knife")
-    run("rules", "add", "r", "--words", "gun", "kitchen knife", "--tenant", "acme")
+    run("rules", "add", "r", "gun", "kitchen knife", "--tenant", "acme")
     assert run("rules", "list")[1] == "r\tregex\t(?i)knife\n"
     assert run("rules", "list", "--tenant", "acme")[1] == "r\twords\tgun, kitchen knife\n"
     assert run("remove", "--list", "x")[0] == run("rules", "remove", "r")[0] == 0
@@ -121,7 +121,8 @@ def test_a_tenants_lists_and_rules_are_apart_from_everybodys(run: Run, database:
 
 
 def test_a_bad_rule_is_refused(run: Run, database: Database) -> None:
-    """What RE2 does not take is told at once, and not kept."""
+    """A pattern that RE2 refuses is an error, and so are phrases beside a pattern; nothing is stored."""
+    assert run("rules", "add", "r", "gun", "--regex", "gun")[0] == run("rules", "add", "r")[0] == 2
     status, _, complaint = run("rules", "add", "r", "--regex", "(")
     assert status == 2
     assert "missing )" in complaint
@@ -130,7 +131,7 @@ def test_a_bad_rule_is_refused(run: Run, database: Database) -> None:
 
 
 def test_a_rule_is_replaced(run: Run) -> None:
-    """Adding a rule that is there changes it."""
-    run("rules", "add", "r", "--words", "gun")
+    """Adding a rule of an existing name changes it."""
+    run("rules", "add", "r", "gun")
     run("rules", "add", "r", "--regex", "knife")
     assert run("rules", "list")[1] == "r\tregex\tknife\n"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.egress import Outbound
-from app.settings import OutboundSettings
+from app.egress import EgressClient
+from app.settings import EgressSettings
 from tests.app.egress.site import Site, serve
 
-MakeClient = Callable[..., Outbound]
+MakeClient = Callable[..., EgressClient]
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def make_client() -> Iterator[MakeClient]:
     """Makes clients: `resolve` answers for the DNS, everything else is a setting. They are closed at the end."""
     with ExitStack() as closing:
 
-        def make(resolve: Callable[[str, int], list[str]] | None = None, **settings: Any) -> Outbound:
-            client = Outbound(OutboundSettings(**settings), *([resolve] if resolve else []))
+        def make(resolve: Callable[[str, int], list[str]] | None = None, **settings: Any) -> EgressClient:
+            client = EgressClient(EgressSettings(**settings), *([resolve] if resolve else []))
             closing.callback(client.close)
             return client
 
@@ -34,6 +34,6 @@ def make_client() -> Iterator[MakeClient]:
 
 
 @pytest.fixture
-def client(make_client: MakeClient) -> Outbound:
+def client(make_client: MakeClient) -> EgressClient:
     """A client that may reach the site."""
     return make_client(allow=["127.0.0.1"], total_timeout=5)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.egress import check_url
 from app.errors import AddressRefused
-from app.settings import OutboundSettings
+from app.settings import EgressSettings
 
 
 @pytest.mark.parametrize(
@@ -28,41 +28,41 @@ from app.settings import OutboundSettings
         ("https://images.example/@user/cat.png", "https://images.example/@user/cat.png"),
     ],
 )
-def test_ordinary_addresses_are_taken(given_url: str, normal: str) -> None:
+def test_ordinary_urls_are_accepted(given_url: str, normal: str) -> None:
     """In their normal form, which stays as it is when it is checked again."""
-    assert check_url(given_url, OutboundSettings()) == normal
-    assert check_url(normal, OutboundSettings()) == normal
+    assert check_url(given_url, EgressSettings()) == normal
+    assert check_url(normal, EgressSettings()) == normal
 
 
 @given(st.text(st.sampled_from("htps:/@[]%#?\\.-_ \t0123456789abcdefx\u3002\uff11\u00ad\ud800é"), max_size=60))
-def test_whatever_is_given_is_taken_or_refused(text: str) -> None:
-    """No text raises anything else, and what is taken is already in its normal form."""
+def test_any_text_is_accepted_or_refused(text: str) -> None:
+    """No text raises another error, and an accepted URL is already in its normal form."""
     for url in (text, f"http://{text}"):
         try:
-            normal = check_url(url, OutboundSettings())
+            normal = check_url(url, EgressSettings())
         except AddressRefused:
             continue
-        assert check_url(normal, OutboundSettings()) == normal
+        assert check_url(normal, EgressSettings()) == normal
 
 
 def test_nothing_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API process asks no DNS for a caller."""
+    """The API process resolves no name."""
     with monkeypatch.context() as without:
         without.delattr(socket, "getaddrinfo")
-        assert check_url("http://images.example/", OutboundSettings()) == "http://images.example/"
+        assert check_url("http://images.example/", EgressSettings()) == "http://images.example/"
 
 
-def test_https_can_be_demanded() -> None:
+def test_https_can_be_required() -> None:
     """By a setting, of every address."""
-    settings = OutboundSettings(https_only=True)
+    settings = EgressSettings(https_only=True)
     assert check_url("https://images.example/", settings) == "https://images.example/"
     with pytest.raises(AddressRefused, match="must begin with https://"):
         check_url("http://images.example/", settings)
 
 
-def test_addresses_of_ours_are_taken_where_they_are_listed() -> None:
-    """By network or by themselves; what is not listed stays refused."""
-    settings = OutboundSettings(allow=("10.1.0.0/16", "fd00::7"))
+def test_listed_private_addresses_are_accepted() -> None:
+    """By network or by address; others are still refused."""
+    settings = EgressSettings(allow=("10.1.0.0/16", "fd00::7"))
     assert check_url("http://10.1.2.3/", settings) == "http://10.1.2.3/"
     assert check_url("http://[fd00::7]/", settings) == "http://[fd00::7]/"
     for url in ("http://10.2.0.1/", "http://[fd00::8]/", "http://[::ffff:10.1.2.3]/"):
@@ -71,7 +71,7 @@ def test_addresses_of_ours_are_taken_where_they_are_listed() -> None:
 
 
 @pytest.mark.parametrize("entry", ["http://inside", "10.0.0.0/33", "127.1", "2130706433", "inside:80", "*.inside", ""])
-def test_a_list_that_means_nothing_stops_the_process(entry: str) -> None:
-    """An entry that could never match is a mistake, found at start."""
+def test_an_invalid_list_is_an_error(entry: str) -> None:
+    """An entry that could never match is an error at start."""
     with pytest.raises(ValidationError):
-        OutboundSettings(allow=(entry,))
+        EgressSettings(allow=(entry,))

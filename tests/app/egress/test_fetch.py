@@ -9,21 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.egress import Fetched, Outbound
+from app.egress import EgressClient, Fetched
 from app.errors import AddressUnavailable, FetchFailed, FetchTooLarge
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Script, Site, reply
 
 
-def fetch(client: Outbound, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:
-    """The bytes, and what is said about them."""
+def fetch(client: EgressClient, url: str, max_bytes: int = 1_000) -> tuple[bytes, Fetched]:
+    """The bytes, and their description."""
     into = io.BytesIO()
     fetched = client.fetch(url, into, max_bytes=max_bytes)
     return into.getvalue(), fetched
 
 
-def test_an_image_is_fetched(client: Outbound, site: Site) -> None:
-    """Bytes, type and place; and the request carries nothing but what it must."""
+def test_an_image_is_fetched(client: EgressClient, site: Site) -> None:
+    """Bytes, type and URL; and the request has only the necessary headers."""
     site.answers["/cat?size=1"] = reply(b"meow", content_type="Image/PNG; q=1", set_cookie="a=b")
     url = site.url("/cat?size=1")
     assert fetch(client, url + "#top") == (b"meow", Fetched(4, "image/png", url))
@@ -40,8 +40,8 @@ def test_an_image_is_fetched(client: Outbound, site: Site) -> None:
     assert second.headers["host"] == f"127.0.0.1:{site.port}"
 
 
-def test_a_host_of_ours_is_allowed_by_name(make_client: MakeClient, site: Site) -> None:
-    """And only that name: another one for the same address is not."""
+def test_a_private_host_is_allowed_by_name(make_client: MakeClient, site: Site) -> None:
+    """And only by that name, not by another one of the same address."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["Inside.example"])
     assert fetch(client, site.url(host="inside.example."))[0] == b"a secret"
     with pytest.raises(AddressUnavailable):
@@ -50,21 +50,21 @@ def test_a_host_of_ours_is_allowed_by_name(make_client: MakeClient, site: Site) 
 
 
 def test_the_next_address_is_tried(make_client: MakeClient, site: Site) -> None:
-    """A name may have an address that does not answer."""
+    """A name may have an address that does not respond."""
     client = make_client(lambda host, port: ["::1", "127.0.0.1"], allow=["::1", "127.0.0.1"])
     assert fetch(client, site.url(host="images.example"))[0] == b"a secret"
 
 
 def test_the_environment_names_no_proxy(make_client: MakeClient, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would connect where it likes, unjudged."""
+    """A proxy would connect to unchecked addresses."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert fetch(make_client(allow=["127.0.0.1"]), site.url())[0] == b"a secret"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_followed(client: Outbound, site: Site, status: int) -> None:
-    """Relative and absolute, and none of their cookies or bodies come along."""
+def test_redirects_are_followed(client: EgressClient, site: Site, status: int) -> None:
+    """Relative and absolute, without their cookies or bodies."""
     site.answers["/a"] = reply(b"x" * 5_000, status, location="b?c=d#e", set_cookie="a=b")
     site.answers["/b?c=d"] = reply(b"", status, location=site.url("/cat"))
     site.answers["/cat"] = reply(b"meow")
@@ -72,8 +72,8 @@ def test_redirects_are_followed(client: Outbound, site: Site, status: int) -> No
     assert all(request.headers["cookie"] is None for request in site.requests)
 
 
-def test_redirects_end(client: Outbound, site: Site) -> None:
-    """A loop is left after as many as the setting says."""
+def test_redirects_end(client: EgressClient, site: Site) -> None:
+    """A loop ends after the configured number."""
     site.answers["/"] = reply(status=302, location="/")
     with pytest.raises(FetchFailed, match="more than 5 times"):
         fetch(client, site.url())
@@ -81,8 +81,8 @@ def test_redirects_end(client: Outbound, site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 403, 404, 410, 418])
-def test_a_refusal_is_final(client: Outbound, site: Site, status: int) -> None:
-    """Asking again would be answered the same."""
+def test_a_refusal_is_final(client: EgressClient, site: Site, status: int) -> None:
+    """Another attempt would have the same response."""
     site.answers["/"] = reply(status=status)
     with pytest.raises(FetchFailed, match=str(status)) as refused:
         fetch(client, site.url())
@@ -90,16 +90,16 @@ def test_a_refusal_is_final(client: Outbound, site: Site, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_bad_moment_may_pass(client: Outbound, site: Site, status: int) -> None:
-    """The stage may be tried again."""
+def test_a_transient_failure_can_be_retried(client: EgressClient, site: Site, status: int) -> None:
+    """The error is not permanent."""
     site.answers["/"] = reply(b"later", status)
     with pytest.raises(AddressUnavailable, match=str(status)) as refused:
         fetch(client, site.url())
     assert not refused.value.permanent
 
 
-def test_the_cap_is_the_last_byte_taken(client: Outbound, site: Site) -> None:
-    """Exactly as many as allowed are fine; one more is announced in vain."""
+def test_the_limit_is_exact(client: EgressClient, site: Site) -> None:
+    """Exactly the limit is accepted; one byte more is refused by its announced length."""
     site.answers["/"] = reply(b"x" * 1_000)
     assert fetch(client, site.url())[1].size == 1_000
     with pytest.raises(FetchTooLarge) as refused:
@@ -109,8 +109,8 @@ def test_the_cap_is_the_last_byte_taken(client: Outbound, site: Site) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"Content-Length: 99999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_bytes_without_end_are_cut_off(client: Outbound, site: Site, head: bytes) -> None:
-    """Whatever length is announced, or none: no more than the cap is kept, and the rest is not listened to."""
+def test_an_endless_response_is_refused(client: EgressClient, site: Site, head: bytes) -> None:
+    """With any announced length, or none: at most the limit is stored, and the rest is not read."""
 
     def pour(channel: socket.socket) -> None:
         channel.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
@@ -138,15 +138,15 @@ def test_bytes_without_end_are_cut_off(client: Outbound, site: Site, head: bytes
         b"",
     ],
 )
-def test_broken_answers_are_no_images(client: Outbound, site: Site, answer: bytes) -> None:
+def test_broken_responses_are_errors(client: EgressClient, site: Site, answer: bytes) -> None:
     """A body that ends early or a server that does not speak HTTP."""
     site.answers["/"] = lambda channel: channel.sendall(answer)
     with pytest.raises(AddressUnavailable):
         fetch(client, site.url())
 
 
-def test_a_length_that_is_too_short_is_believed(client: Outbound, site: Site) -> None:
-    """What follows belongs to no answer, least of all to the next request's."""
+def test_bytes_beyond_the_announced_length_are_ignored(client: EgressClient, site: Site) -> None:
+    """Further bytes belong to no response, and never to that of the next request."""
     site.answers["/"] = reply(b"image and smuggled", content_length="5")
     site.answers["/next"] = reply(b"next")
     assert fetch(client, site.url())[0] == b"image"
@@ -155,8 +155,8 @@ def test_a_length_that_is_too_short_is_believed(client: Outbound, site: Site) ->
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
-def test_a_bomb_is_not_unpacked(client: Outbound, site: Site, encoding: str) -> None:
-    """A megabyte of zeros in a kilobyte: compressed bodies are not asked for, and not taken."""
+def test_a_decompression_bomb_is_refused(client: EgressClient, site: Site, encoding: str) -> None:
+    """A megabyte of zeros in a kilobyte: compressed bodies are neither requested nor accepted."""
     site.answers["/"] = reply(gzip.compress(bytes(1_000_000)), content_encoding=encoding)
     with pytest.raises(FetchFailed, match="compressed"):
         fetch(client, site.url(), max_bytes=10_000_000)
@@ -164,7 +164,7 @@ def test_a_bomb_is_not_unpacked(client: Outbound, site: Site, encoding: str) -> 
 
 
 def drip(beginning: bytes) -> Script:
-    """A script that sends this, then a byte now and then, for ever."""
+    """A script that sends this, then a byte from time to time, endlessly."""
 
     def script(channel: socket.socket) -> None:
         channel.sendall(beginning)
@@ -185,8 +185,8 @@ def drip(beginning: bytes) -> Script:
         b"HTTP/1.1 404 Not Found\r\nX-Slow: ",
     ],
 )
-def test_a_drip_is_not_listened_to_for_ever(make_client: MakeClient, site: Site, beginning: bytes) -> None:
-    """The time is for the whole request: a byte now and then does not prolong it."""
+def test_a_slow_response_times_out(make_client: MakeClient, site: Site, beginning: bytes) -> None:
+    """The timeout is for the whole request: single bytes do not extend it."""
     site.answers["/"] = drip(beginning)
     client = make_client(allow=["127.0.0.1"], total_timeout=0.4)
     began = time.monotonic()
@@ -195,8 +195,8 @@ def test_a_drip_is_not_listened_to_for_ever(make_client: MakeClient, site: Site,
     assert 0.35 < time.monotonic() - began < 2
 
 
-def test_the_time_is_for_all_hops(make_client: MakeClient, site: Site) -> None:
-    """Redirects that are each quick enough are together too slow."""
+def test_the_timeout_includes_redirects(make_client: MakeClient, site: Site) -> None:
+    """Redirects that are each fast enough are too slow together."""
 
     def slowly(channel: socket.socket) -> None:
         time.sleep(0.25)
@@ -211,8 +211,8 @@ def test_the_time_is_for_all_hops(make_client: MakeClient, site: Site) -> None:
     assert len(site.requests) <= 3
 
 
-def test_dns_that_hangs_costs_no_more_than_the_time(make_client: MakeClient, site: Site) -> None:
-    """The operating system's resolver takes no timeout; ours does, and others are not held up meanwhile."""
+def test_hanging_dns_times_out(make_client: MakeClient, site: Site) -> None:
+    """The operating system's resolver has no timeout; ours has, and other requests are not delayed."""
     answered = threading.Event()
 
     def resolve(host: str, port: int) -> list[str]:
@@ -232,7 +232,7 @@ def test_dns_that_hangs_costs_no_more_than_the_time(make_client: MakeClient, sit
 
 
 def test_threads_share_a_client(make_client: MakeClient, site: Site) -> None:
-    """Each has its own time: one that is held up ends alone."""
+    """Each has its own timeout: one that hangs ends alone."""
     site.answers["/slow"] = drip(b"HTTP/1.1 200 OK\r\n\r\n")
     client = make_client(allow=["127.0.0.1"], total_timeout=1)
     with ThreadPoolExecutor(16) as threads:

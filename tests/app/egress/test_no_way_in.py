@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.egress import Outbound
+from app.egress import EgressClient
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, ServiceError
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Site, reply
@@ -193,7 +193,7 @@ FORMS = [
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The site at the end of every road, and the addresses that were connected to."""
+    """The server behind all connections, and the addresses that were connected to."""
 
     site: Site
     targets: list[tuple[str, int]]
@@ -205,13 +205,13 @@ class Canary:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody set out for it, nor arrived."""
+        """Whether no lookup and no connection was made."""
         return not self.targets and not self.site.connections
 
 
 @pytest.fixture
 def canary(site: Site, monkeypatch: pytest.MonkeyPatch) -> Canary:
-    """Leads every connection to the site."""
+    """Connects to the site instead of the requested address."""
     canary = Canary(site, [])
     connect = socket.create_connection
 
@@ -223,8 +223,8 @@ def canary(site: Site, monkeypatch: pytest.MonkeyPatch) -> Canary:
     return canary
 
 
-def attempt(client: Outbound, url: str) -> list[ServiceError]:
-    """What fetching and posting end with."""
+def attempt(client: EgressClient, url: str) -> list[ServiceError]:
+    """The outcome of fetching and of posting."""
     with pytest.raises(ServiceError) as fetching:
         client.fetch(url, io.BytesIO(), max_bytes=1_000)
     with pytest.raises(ServiceError) as posting:
@@ -238,24 +238,24 @@ def to_loopback(host: str, port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_form_of_an_address_gets_in(make_client: MakeClient, canary: Canary, form: str) -> None:
-    """It is refused by its form alone, and so already when it is accepted."""
+def test_no_notation_of_a_private_address_is_reached(make_client: MakeClient, canary: Canary, form: str) -> None:
+    """It is refused by its notation alone, already when the URL is accepted."""
     for error in attempt(make_client(to_loopback), form.replace("PORT", str(canary.port))):
         assert isinstance(error, AddressRefused)
     assert canary.silent
 
 
 @pytest.mark.parametrize("form", NAMES)
-def test_no_name_gets_in(make_client: MakeClient, canary: Canary, form: str) -> None:
-    """Its form is fine; what it resolves to is not."""
+def test_no_name_of_a_private_address_is_reached(make_client: MakeClient, canary: Canary, form: str) -> None:
+    """Its notation is valid; the resolved address is refused."""
     for error in attempt(make_client(to_loopback), form.replace("PORT", str(canary.port))):
         assert isinstance(error, AddressUnavailable)
     assert canary.silent
 
 
 @pytest.mark.parametrize("address", PRIVATE.values(), ids=PRIVATE.keys())
-def test_no_private_address_gets_in(make_client: MakeClient, canary: Canary, address: str) -> None:
-    """Neither written as it is, nor behind a name, nor behind a name that has a public address as well."""
+def test_no_private_address_is_reached(make_client: MakeClient, canary: Canary, address: str) -> None:
+    """Neither directly, nor behind a name, nor behind a name that also has a public address."""
     host = f"[{address}]" if ":" in address else address
     for error in attempt(make_client(to_loopback), f"http://{host}:{canary.port}/"):
         assert isinstance(error, AddressRefused)
@@ -266,23 +266,23 @@ def test_no_private_address_gets_in(make_client: MakeClient, canary: Canary, add
     assert canary.silent
 
 
-def test_the_system_resolver_is_judged_too(make_client: MakeClient, canary: Canary) -> None:
-    """`localhost`, as this machine itself resolves it."""
+def test_addresses_of_the_system_resolver_are_checked(make_client: MakeClient, canary: Canary) -> None:
+    """`localhost`, as this host resolves it."""
     attempt(make_client(), f"http://localhost:{canary.port}/")
     assert canary.silent
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "1.1.1.1", "192.0.1.1", "2606:2800:21f:cb07::1", "2a00:1450::1"])
 def test_a_public_address_is_connected_to(make_client: MakeClient, canary: Canary, address: str) -> None:
-    """So the silence above is the guard's doing. And as the road ends elsewhere here, nothing is said on it."""
+    """So the refusals above come from the policy. Here the peer is another address, so nothing is sent."""
     errors = attempt(make_client(lambda host, port: [address]), f"http://good.example:{canary.port}/")
     assert {type(error) for error in errors} == {AddressUnavailable}
     assert canary.targets == [(address, canary.port)] * 2
     assert canary.site.requests == []
 
 
-def test_dns_that_changes_its_mind(make_client: MakeClient, canary: Canary) -> None:
-    """Public when it is checked, loopback a moment later: what was checked is what is connected to."""
+def test_dns_rebinding_reaches_nothing(make_client: MakeClient, canary: Canary) -> None:
+    """Public when it is checked, loopback a moment later: the checked address is connected to."""
     answers = cycle([[PUBLIC], ["127.0.0.1"]])
     asked: list[str] = []
 
@@ -322,8 +322,8 @@ def test_dns_that_changes_its_mind(make_client: MakeClient, canary: Canary) -> N
         "",
     ],
 )
-def test_no_redirect_gets_in(make_client: MakeClient, site: Site, location: str) -> None:
-    """A server that may be reached sends us on to where we may not go: every hop is judged like the first."""
+def test_no_redirect_reaches_a_private_address(make_client: MakeClient, site: Site, location: str) -> None:
+    """A public server redirects to a private address: every hop is checked like the first."""
     site.answers["/"] = reply(status=302, location=location.replace("PORT", str(site.port)))
     allowed = make_client(lambda host, port: [host if host == "127.0.0.1" else "127.0.0.2"], allow=["127.0.0.1"])
     into = io.BytesIO()
@@ -334,8 +334,8 @@ def test_no_redirect_gets_in(make_client: MakeClient, site: Site, location: str)
     assert into.getvalue() == b""
 
 
-def test_the_answer_does_not_tell_what_is_there(make_client: MakeClient, site: Site) -> None:
-    """A private host, a name that does not exist and a closed port are told apart by nobody."""
+def test_errors_do_not_reveal_the_network(make_client: MakeClient, site: Site) -> None:
+    """A private host, an unknown name and a closed port have the same error."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         closed_port = closed.getsockname()[1]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpcore
 import pytest
 
-from app.egress import EgressResponse, Outbound
+from app.egress import EgressClient, EgressResponse
 from app.errors import AddressRefused, AddressUnavailable
 from tests.app.egress.conftest import MakeClient
 from tests.app.egress.site import Site, reply
@@ -16,13 +16,13 @@ SECOND = timedelta(seconds=1)
 
 
 def post(
-    client: Outbound, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str
+    client: EgressClient, url: str, content: bytes = b"{}", timeout: timedelta = SECOND, **headers: str
 ) -> EgressResponse:
     """The answer."""
     return client.post(url, content, headers, timeout)
 
 
-def test_what_is_posted_arrives(client: Outbound, site: Site) -> None:
+def test_what_is_posted_arrives(client: EgressClient, site: Site) -> None:
     """Content and headers as given; the caller's own ones win, except for the host."""
     site.answers["/hook"] = reply(b"thanks", 202, retry_after="7")
     answer = client.post(
@@ -42,15 +42,15 @@ def test_what_is_posted_arrives(client: Outbound, site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 303, 307, 308, 404, 410, 429, 500, 503])
-def test_every_status_is_an_answer(client: Outbound, site: Site, status: int) -> None:
+def test_every_status_is_a_response(client: EgressClient, site: Site, status: int) -> None:
     """A redirect too: it is not followed."""
     site.answers["/"] = reply(status=status, location="/elsewhere")
     assert post(client, site.url()).status == status
     assert len(site.requests) == 1
 
 
-def test_a_connection_is_used_again(make_client: MakeClient, site: Site) -> None:
-    """It is the judged one: a receiver of many events is looked up once, whatever the DNS would say later."""
+def test_a_connection_is_reused(make_client: MakeClient, site: Site) -> None:
+    """The checked one: a receiver of many events is resolved once, whatever the DNS responds later."""
     answers = iter([["127.0.0.1"]])
     client = make_client(lambda host, port: next(answers), allow=["127.0.0.1"])
     for _ in range(5):
@@ -59,7 +59,7 @@ def test_a_connection_is_used_again(make_client: MakeClient, site: Site) -> None
     assert {request.headers["host"] for request in site.requests} == {f"hooks.example:{site.port}"}
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used(client: Outbound, site: Site) -> None:
+def test_a_closed_connection_is_not_reused(client: EgressClient, site: Site) -> None:
     """A receiver may close when it likes."""
     site.answers["/"] = lambda channel: channel.sendall(reply(b"bye"))
     for _ in range(3):
@@ -68,8 +68,8 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(client: Outbound, si
     assert site.connections == 3
 
 
-def test_a_long_answer_is_cut(client: Outbound, site: Site) -> None:
-    """A kilobyte says enough, and nobody waits for the rest."""
+def test_a_long_response_is_truncated(client: EgressClient, site: Site) -> None:
+    """A kilobyte is read, and the rest is not awaited."""
 
     def pour(channel: socket.socket) -> None:
         channel.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -81,13 +81,13 @@ def test_a_long_answer_is_cut(client: Outbound, site: Site) -> None:
 
 
 def reset(channel: socket.socket) -> None:
-    """Ends the connection rudely."""
+    """Resets the connection."""
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     channel.close()
 
 
 def hang(channel: socket.socket) -> None:
-    """Says nothing until the other side leaves."""
+    """Sends nothing until the client disconnects."""
     channel.recv(1)
 
 
@@ -97,7 +97,7 @@ def half(channel: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, hang, half])
-def test_no_answer_is_an_error_that_may_pass(client: Outbound, site: Site, script: object) -> None:
+def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: object) -> None:
     """Reset, hung or half sent: the same class, within the time."""
     site.answers["/"] = script
     began = time.monotonic()
@@ -107,8 +107,8 @@ def test_no_answer_is_an_error_that_may_pass(client: Outbound, site: Site, scrip
     assert time.monotonic() - began < 2
 
 
-def test_a_receiver_that_does_not_read(client: Outbound) -> None:
-    """More than the buffers hold, to somebody who accepts and never reads: the time ends that as well."""
+def test_a_receiver_that_does_not_read(client: EgressClient) -> None:
+    """A body larger than the buffers, to a server that never reads: the timeout ends that, too."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         began = time.monotonic()
         with pytest.raises(AddressUnavailable):
@@ -116,8 +116,8 @@ def test_a_receiver_that_does_not_read(client: Outbound) -> None:
         assert time.monotonic() - began < 2
 
 
-def test_a_closed_port_is_no_answer(client: Outbound) -> None:
-    """Nobody listens there."""
+def test_a_closed_port_is_an_error(client: EgressClient) -> None:
+    """No server listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(AddressUnavailable):
@@ -125,14 +125,14 @@ def test_a_closed_port_is_no_answer(client: Outbound) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
-def test_a_header_cannot_hold_another(client: Outbound, site: Site, value: str) -> None:
-    """Our own mistake if it happens, so it is loud; nothing is sent."""
+def test_headers_cannot_be_injected_by_a_header(client: EgressClient, site: Site, value: str) -> None:
+    """A programming error, so it raises; nothing is sent."""
     with pytest.raises(httpcore.LocalProtocolError):
         post(client, site.url(), webhook=value)
     assert site.requests == []
 
 
-def test_a_path_cannot_hold_a_header(client: Outbound, site: Site) -> None:
+def test_headers_cannot_be_injected_by_a_path(client: EgressClient, site: Site) -> None:
     """Line breaks are refused, and encoded ones stay encoded."""
     with pytest.raises(AddressRefused):
         post(client, site.url("/ HTTP/1.1\r\nX-Injected: 1\r\n"))

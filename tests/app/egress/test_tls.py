@@ -19,7 +19,7 @@ from tests.app.egress.site import Site, serve
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """Somebody who signs certificates."""
+    """A certificate authority."""
     return trustme.CA()
 
 
@@ -42,7 +42,7 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("trusted")
 def test_the_name_is_verified(make_client: MakeClient, secure: Site) -> None:
-    """The right name is served, also with a dot at its end; every other name and the bare address are not."""
+    """The right name is accepted, also with a dot at its end; every other name and the bare address are not."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
     for host in ("good.example", "good.example."):
         assert client.fetch(secure.url(host=host, scheme="https"), io.BytesIO(), max_bytes=100).size == 8
@@ -54,8 +54,8 @@ def test_the_name_is_verified(make_client: MakeClient, secure: Site) -> None:
     assert {request.headers["host"] for request in secure.requests} == {f"good.example:{secure.port}"}
 
 
-def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> None:
-    """A certificate that nobody we know has signed."""
+def test_an_unknown_certificate_authority_is_refused(make_client: MakeClient, secure: Site) -> None:
+    """A certificate of an unknown authority."""
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"])
     with pytest.raises(AddressUnavailable):
         client.fetch(secure.url(host="good.example", scheme="https"), io.BytesIO(), max_bytes=100)
@@ -63,7 +63,7 @@ def test_a_stranger_is_not_trusted(make_client: MakeClient, secure: Site) -> Non
 
 
 class Silence(ssl.SSLContext):
-    """A side that listens to the greeting and never answers."""
+    """A server that reads the handshake and never responds."""
 
     def wrap_socket(self, channel: socket.socket, **_: Any) -> NoReturn:  # type: ignore[override]
         """Waits until the other side leaves."""
@@ -73,8 +73,8 @@ class Silence(ssl.SSLContext):
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_greeting_that_hangs_ends(make_client: MakeClient, site: Site) -> None:
-    """A server that accepts and says nothing while TLS is agreed upon."""
+def test_a_hanging_tls_handshake_times_out(make_client: MakeClient, site: Site) -> None:
+    """A server that accepts the connection and sends nothing during the handshake."""
     site.tls = Silence(ssl.PROTOCOL_TLS_SERVER)
     client = make_client(lambda host, port: ["127.0.0.1"], allow=["127.0.0.1"], total_timeout=0.3)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the API process owns between its start and its end; routers get at it through `dependencies`."""
+"""The resources of an API process, opened at its start and closed at its end; see `dependencies` for their use."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,11 +11,10 @@ from fastapi import FastAPI
 
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
-from app.api.answers import Answers, connect_async_redis
-from app.api.drain import stop_requested
-from app.api.endings import Endings
+from app.api.job_responses import JobReader, connect_async_redis
 from app.api.long_polling import LongPolling
-from app.api.store_gauges import PoolGauges, StoreGauges
+from app.api.store_gauges import Gauges, StoreGauges
+from app.api.wakeups import JobWakeups, stop_requested
 from app.db.blobs import Blobs
 from app.db.database import Database, connect
 from app.intake.acceptance import Intake
@@ -25,11 +24,11 @@ from app.intake.reference_images import ReferenceImages, ReferenceSubmission
 from app.intake.spool import remove_abandoned
 from app.jobs.capacity import Capacity
 from app.jobs.snapshots import Snapshots, connect_redis
-from app.queue.broker import Broker, make_celery
+from app.queue.broker import Broker, Messenger, make_celery
 from app.queue.heartbeats import Heartbeats
-from app.queue.messenger import Messenger
 from app.queue.steps import is_local, queue_of, required_roles
 from app.settings import Settings
+from app.telemetry.metrics import PoolGauges
 from app.telemetry.tracing import configure_tracing
 from app.vendors.circuit import which_are_open
 from attribution.catalog import Catalog, load_catalog
@@ -41,10 +40,10 @@ class ApiState(TypedDict):
     settings: Settings
     database: Database
     snapshots: Snapshots
-    answers: Answers
-    waiting: LongPolling
+    job_reader: JobReader
+    long_polling: LongPolling
     heartbeats: Heartbeats
-    gauges: tuple[StoreGauges, PoolGauges]
+    gauges: Gauges
     keyring: Keyring
     rates: RateLimits
     capacity: Capacity
@@ -52,14 +51,14 @@ class ApiState(TypedDict):
     blobs: Blobs
     broker: Broker
     intake: Intake
-    bringing: ReferenceSubmission
+    reference_submission: ReferenceSubmission
     decoders: Decoders
-    once: IdempotentRequests
-    uploads: Semaphore
+    idempotent_requests: IdempotentRequests
+    upload_slots: Semaphore
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[ApiState]]:
-    """The lifespan of an app with these settings; nothing connects yet. An unreadable catalog stops the start."""
+    """The lifespan of an app with these settings; nothing connects yet. Raises where the catalog is invalid."""
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[ApiState]:
@@ -69,23 +68,23 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         redis = connect_redis(settings.redis)
         async_redis = connect_async_redis(settings.redis)
         snapshots = Snapshots(redis, settings.redis)
-        answers = Answers(async_redis, snapshots, database)
-        endings = Endings(database, settings.redis, settings.waiting)
+        job_reader = JobReader(async_redis, snapshots, database)
+        wakeups = JobWakeups(database, settings.redis, settings.long_polling)
         celery = make_celery(settings)
-        # Only enqueueing happens here, never a blocking read, so that a broker that hangs can be given up early.
+        # Only enqueueing happens here, never a blocking read, so a short timeout is enough for a broker that hangs.
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
         messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        asked = catalog.available(datetime.now(UTC).date())
-        served = [source.id for source in asked if not is_local(queue_of(source))]
+        sources = catalog.available(datetime.now(UTC).date())
+        remote = [source.id for source in sources if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,
             heartbeats,
-            map(queue_of, asked),
-            required_roles(asked),
-            partial(which_are_open, redis, served),
+            map(queue_of, sources),
+            required_roles(sources),
+            partial(which_are_open, redis, remote),
         )
         decoders = Decoders(settings.intake)
         reference_images = ReferenceImages(blobs, decoders)
@@ -99,7 +98,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             reference_images=reference_images,
             settings=settings,
         )
-        bringing = ReferenceSubmission(
+        reference_submission = ReferenceSubmission(
             database=database,
             blobs=blobs,
             images=reference_images,
@@ -107,31 +106,31 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             messenger=messenger,
         )
         remove_abandoned()
-        with stop_requested(endings.give_up):
+        with stop_requested(wakeups.give_up):
             try:
-                await endings.start()
+                await wakeups.start()
                 yield ApiState(
                     settings=settings,
                     database=database,
                     snapshots=snapshots,
-                    answers=answers,
-                    waiting=LongPolling(answers, endings, settings.waiting),
+                    job_reader=job_reader,
+                    long_polling=LongPolling(job_reader, wakeups, settings.long_polling),
                     heartbeats=heartbeats,
-                    gauges=(store_gauges, PoolGauges(database)),
+                    gauges=(store_gauges, PoolGauges(database.engine)),
                     catalog=catalog,
                     blobs=blobs,
                     broker=broker,
                     intake=intake,
-                    bringing=bringing,
+                    reference_submission=reference_submission,
                     keyring=Keyring(database, settings.access, settings.database),
                     rates=RateLimits(async_redis),
                     capacity=Capacity(database, settings),
                     decoders=decoders,
-                    once=IdempotentRequests(database, intake, settings.intake.idempotency_ttl),
-                    uploads=Semaphore(settings.intake.concurrent_uploads),
+                    idempotent_requests=IdempotentRequests(database, intake, settings.intake.idempotency_ttl),
+                    upload_slots=Semaphore(settings.intake.concurrent_uploads),
                 )
             finally:
-                await endings.stop()
+                await wakeups.stop()
                 messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()

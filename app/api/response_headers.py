@@ -1,4 +1,4 @@
-"""Headers that tell browsers what not to do with an answer, and which pages may ask for one."""
+"""Headers that restrict what browsers do with a response, and which origins may request one (CORS)."""
 
 import base64
 import hashlib
@@ -16,25 +16,25 @@ _ASSETS = "https://cdn.jsdelivr.net"
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _YEAR = 31_536_000
 
-# What is said of an answer that says nothing else.
+# Of a response that sets no others.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": _NOTHING,
     "Cache-Control": "no-store",
 }
-_ASKED = (
+_REQUEST_HEADERS = (
     "Authorization", "Cancel-After", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer",
     "X-Request-Id", "traceparent", "tracestate",
 )  # fmt: skip
-_SHOWN = (
+_EXPOSED_HEADERS = (
     "ETag", "Link", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After",
     "WWW-Authenticate", "X-Request-Id",
 )  # fmt: skip
 
 
 class SecurityHeadersMiddleware:
-    """Pure ASGI; an endpoint's own header of the same name stands."""
+    """Pure ASGI; an endpoint's own header of the same name is kept."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings, docs_policy: str) -> None:
         self._app = app
@@ -53,33 +53,33 @@ class SecurityHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                there = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(field for field in added if field[0] not in there)]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(field for field in added if field[0] not in present)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    """As they are sent: every poll adds them, so they are encoded once."""
+    """As they are sent. Every poll adds them, so they are encoded once."""
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def install(app: FastAPI, settings: ApiSettings) -> None:
-    """Adds the headers to every answer, and answers browsers' questions about other origins where any are allowed."""
+    """Adds the headers to every response, and handles preflight requests where other origins are allowed."""
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=_ASKED,
-            expose_headers=_SHOWN,
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
         )
     app.add_middleware(SecurityHeadersMiddleware, settings=settings, docs_policy=_docs_policy(app))
 
 
 def _docs_policy(app: FastAPI) -> str:
-    """The documentation page loads its program from a CDN and starts it by one script of its own: these, no others."""
+    """The policy of /docs, which loads its program from a CDN and starts it by one inline script: only these run."""
     page = get_swagger_ui_html(
         openapi_url=app.openapi_url or "", title=f"{app.title} - Swagger UI", oauth2_redirect_url=None
     )

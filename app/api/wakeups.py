@@ -1,13 +1,16 @@
-"""Wakes those who wait for jobs to end: one subscription per process, and one slow look at Postgres.
+"""Wakes the requests that wait for jobs to end: one subscription per process, and a query from time to time.
 
-A worker says on a channel which job has ended. Messages can be lost, with Redis away all of them are, so every few
-seconds one query asks which of all awaited jobs have ended; it costs the same for one waiter and for a thousand.
+Workers publish on a channel which job has ended. Messages can be lost, with Redis unavailable all of them are, so every
+few seconds one query asks which of all awaited jobs have ended; it costs the same for one request and for a thousand.
 """
 
 import asyncio
+import signal
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import structlog
 from anyio import sleep, to_thread
@@ -18,22 +21,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.database import Database
 from app.jobs.listing import list_ended_among
 from app.jobs.snapshots import ENDED_CHANNEL
-from app.settings import RedisSettings, WaitingSettings
+from app.settings import LongPollingSettings, RedisSettings
 
 log = structlog.get_logger(__name__)
 
-# Silence on the channel, after which the server is asked whether it is still there.
+# Silence on the channel, after which the server is pinged.
 _SILENCE_SECONDS = 5
 _LONGEST_PAUSE_SECONDS = 5.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Endings:
-    """Who waits for which job. All methods belong to the event loop."""
+class JobWakeups:
+    """The requests that wait, by job. All methods belong to the event loop."""
 
-    def __init__(self, database: Database, redis: RedisSettings, waiting: WaitingSettings) -> None:
+    def __init__(self, database: Database, redis: RedisSettings, long_polling: LongPollingSettings) -> None:
         self._database = database
         self._redis = redis
-        self._check_every = waiting.check_every.total_seconds()
+        self._check_every = long_polling.check_every.total_seconds()
         self._waiters: dict[bytes, set[asyncio.Event]] = {}  # by a job's id, as the channel has it
         self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -51,8 +55,8 @@ class Endings:
                 del self._waiters[key]
 
     async def start(self) -> None:
-        """Begins to listen and to look."""
-        self._tasks = [asyncio.create_task(work) for work in (self._listen(), self._look())]
+        """Starts the subscription and the queries."""
+        self._tasks = [asyncio.create_task(work) for work in (self._subscribe(), self._check())]
 
     async def stop(self) -> None:
         """Ends both."""
@@ -63,7 +67,7 @@ class Endings:
             await asyncio.wait(left, timeout=0.1)
 
     def give_up(self) -> None:
-        """Wakes everybody for good: the process is about to stop, and others can be asked."""
+        """Wakes all requests for good: the process is about to stop, and clients can ask another one."""
         self.stopping = True
         for key in self._waiters:
             self._wake(key)
@@ -72,7 +76,7 @@ class Endings:
         for event in self._waiters.get(key, ()):
             event.set()
 
-    async def _listen(self) -> None:
+    async def _subscribe(self) -> None:
         pause = 0.1
         while True:
             try:
@@ -98,7 +102,7 @@ class Endings:
             retry=None,
         )
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         while True:
             await sleep(self._check_every)
             if not self._waiters:
@@ -114,3 +118,30 @@ class Endings:
     def _ended(self, job_ids: list[uuid.UUID]) -> list[uuid.UUID]:
         with self._database.statement() as session:
             return list(list_ended_among(session, job_ids))
+
+
+@contextmanager
+def stop_requested(do: Callable[[], None]) -> Iterator[None]:
+    """Within the block the signals to stop also run `do` in the event loop, before their other handlers.
+
+    The server waits for open requests before it stops the app: those that wait for a job would delay it as long.
+    """
+    if threading.current_thread() is not threading.main_thread():  # as in tests: only the main thread handles signals
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    former = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(do)
+        then = former[signal.Signals(number)]
+        if callable(then):
+            then(number, frame)
+
+    for number in _SIGNALS:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

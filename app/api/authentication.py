@@ -1,30 +1,29 @@
-"""Who is calling, and whether it may call once more: asked of every request before its body is read.
+"""Checks the key of every request, and counts the request against the key's rate limit, before the body is read.
 
-Everything needs a key but what OPEN names; what the key must be good for, endpoints say in their signatures.
+Every path but those in OPEN needs a key. Endpoints declare in their signatures which scope the key needs.
 """
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import quota
 from app.access.keyring import Keyring
-from app.access.rates import RateLimits
-from app.api.problems import answer_problem
+from app.access.rates import LIMIT, POLICY, RateLimits, policies, remaining, too_many_requests
+from app.api.problems import problem_response
 from app.errors import ServiceError
 from app.settings import AccessSettings
 
-# What a supervisor asks, what Prometheus fetches (which has a token of its own), and what explains the interface.
+# Health checks, the metrics (which have a token of their own), and what documents the API.
 OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"})
 OPEN_PREFIX = "/problems/"
 
 
 def is_open(path: str) -> bool:
-    """Whether a path answers without a key."""
+    """Whether a path needs no key."""
     return path in OPEN or path.startswith(OPEN_PREFIX)
 
 
-class AccessMiddleware:
-    """Pure ASGI: leaves the identity in the request's state, and the limits in the answer's headers."""
+class AuthenticationMiddleware:
+    """Pure ASGI: stores the identity in the request's state, and adds the rate limit to the response's headers."""
 
     def __init__(self, app: ASGIApp, settings: AccessSettings) -> None:
         self._app = app
@@ -39,29 +38,29 @@ class AccessMiddleware:
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = ((name.lower().encode(), value.encode()) for name, value in limits.items())
-                message["headers"] = [*message["headers"], *said]
+                fields = ((name.lower().encode(), value.encode()) for name, value in limits.items())
+                message["headers"] = [*message["headers"], *fields]
             await send(message)
 
         try:
             await self._admit(scope, limits)
         except ServiceError as error:
-            await answer_problem(Request(scope), error)(scope, receive, send_with_limits)
+            await problem_response(Request(scope), error)(scope, receive, send_with_limits)
         else:
             await self._app(scope, receive, send_with_limits)
 
     async def _admit(self, scope: Scope, limits: dict[str, str]) -> None:
-        """Raises what identifying raises, and QuotaExceeded."""
+        """Raises the errors of `Keyring.identify`, and QuotaExceeded."""
         state = scope["state"]
         keyring: Keyring = state["keyring"]
         rates: RateLimits = state["rates"]
         identity = await keyring.identify(_authorization(scope))
         per_minute = identity.requests_per_minute or self._settings.requests_per_minute
         allowance = await rates.take(identity.actor, per_minute)
-        limits[quota.POLICY] = quota.policies(per_minute, identity.concurrent_jobs or self._settings.concurrent_jobs)
-        limits[quota.LIMIT] = quota.left(allowance)
+        limits[POLICY] = policies(per_minute, identity.concurrent_jobs or self._settings.concurrent_jobs)
+        limits[LIMIT] = remaining(allowance)
         if not allowance.allowed:
-            raise quota.too_many_requests(allowance)
+            raise too_many_requests(allowance)
         state["identity"] = identity
 
 

@@ -1,6 +1,6 @@
-"""A job's document as it stands, for every endpoint that shows one: from Redis, or else from Postgres.
+"""A job's document as a response: read from Redis, else from Postgres, with its ETag, and after waiting if preferred.
 
-The hot path of polling. What is read is the stored bytes; nothing is parsed or built again.
+The hot path of polling: the stored bytes are sent as they are, without being parsed or built again.
 """
 
 import hashlib
@@ -16,18 +16,21 @@ from starlette.responses import Response
 from app.db.database import Database
 from app.documents import is_unfinished, job_document
 from app.errors import Deleted
+from app.jobs.idempotency import StoredResponse
 from app.jobs.repository import get_existing_job
 from app.jobs.snapshots import TOMBSTONE, Snapshots, snapshot_key
 from app.jobs.source_repository import list_for_job
 from app.settings import RedisSettings
 from app.vendors.budget import sum_by_source
 
-# Beyond these, reads go to Postgres. A pool that lets them queue instead cost every read 20 µs of 50.
+# The response repeats that of an earlier request with the same Idempotency-Key; no job was created.
+REPLAYED = "Idempotency-Replayed"
+# With more connections than these, reads go to Postgres. A pool that queues instead cost every read 20 µs of 50.
 _CONNECTIONS = 256
 
 
 def connect_async_redis(settings: RedisSettings) -> Redis:
-    """A client for the event loop; nothing connects yet. Like the other one, it tries once and gives up early."""
+    """A client for the event loop; nothing connects yet. Like the synchronous one, it tries once, with a timeout."""
     timeout = settings.timeout.total_seconds()
     return Redis.from_url(
         settings.url.get_secret_value(),
@@ -38,8 +41,8 @@ def connect_async_redis(settings: RedisSettings) -> Redis:
     )
 
 
-class Answers:
-    """Reads documents as JSON bytes."""
+class JobReader:
+    """Reads job documents as JSON bytes."""
 
     def __init__(self, redis: Redis, snapshots: Snapshots, database: Database) -> None:
         self._redis = redis
@@ -47,23 +50,35 @@ class Answers:
         self._database = database
 
     async def read(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
-        """The tenant's job as it stands. Raises NotFound, Deleted, and SQLAlchemy's errors with Postgres away."""
+        """The tenant's job. Raises NotFound, Deleted, and SQLAlchemy's errors where Postgres is unavailable."""
         try:
             document = await self._redis.get(snapshot_key(tenant_id, job_id))
         except RedisError:
             document = None
         if document is None:
-            return await to_thread.run_sync(self._from_postgres, tenant_id, job_id)
+            return await to_thread.run_sync(self._read_from_postgres, tenant_id, job_id)
         if document == TOMBSTONE:
             raise Deleted(f"Job {job_id} was deleted.")
         assert isinstance(document, bytes)
         return document
 
-    def _from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
+    def _read_from_postgres(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bytes:
         with self._database.transaction(durable=False) as session:
             job = get_existing_job(session, tenant_id, job_id)
-            found = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
-        return self._snapshots.insert_if_absent(tenant_id, found)
+            document = job_document(job, list_for_job(session, job_id), sum_by_source(session, job))
+        return self._snapshots.insert_if_absent(tenant_id, document)
+
+    async def read_replayed(self, tenant_id: uuid.UUID, earlier: StoredResponse) -> bytes:
+        """The document that the earlier request was answered with, or the current one. Raises Deleted."""
+        if earlier.body is not None:
+            return earlier.body.encode()
+        assert earlier.job_id is not None
+        return await self.read(tenant_id, earlier.job_id)
+
+    async def replay(self, request: Request, tenant_id: uuid.UUID, earlier: StoredResponse) -> Response:
+        """The response to an earlier request with the same Idempotency-Key. Raises Deleted."""
+        document = await self.read_replayed(tenant_id, earlier)
+        return job_response(request, document, (), earlier.status, {**earlier.headers, REPLAYED: "true"})
 
 
 def etag_of(document: bytes) -> str:
@@ -71,7 +86,7 @@ def etag_of(document: bytes) -> str:
     return f'"{hashlib.sha256(document).hexdigest()[:32]}"'
 
 
-def answer(
+def job_response(
     request: Request,
     document: bytes,
     applied: Sequence[str] = (),
@@ -91,7 +106,7 @@ def answer(
 
 
 def caller_has(request: Request, tag: str) -> bool:
-    """Whether `If-None-Match` names the tag; compared weakly, as RFC 9110 has it."""
+    """Whether `If-None-Match` names the tag; compared weakly (RFC 9110)."""
     given = request.headers.get("if-none-match")
     if given is None:
         return False

@@ -1,0 +1,78 @@
+"""The HTTP service: access, long polling, browsers; and the logs, metrics and traces of all processes."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field, PositiveInt, SecretStr
+
+from app.settings.group import Duration, Group, HttpUrl
+
+
+class LongPollingSettings(Group):
+    """Requests that are kept open until something happens; all numbers are per API process."""
+
+    waiters: PositiveInt = Field(1_000, description="requests that wait for a job's end; more do not wait")
+    watchers: PositiveInt = Field(
+        100, description="requests that watch a job's progress (event streams, waits for a change); more are a 503"
+    )
+    poll_every: Duration = Field(timedelta(milliseconds=500), description="how often a watcher reads its job")
+    check_every: Duration = Field(
+        timedelta(seconds=2), description="how often Postgres is queried for awaited jobs whose end was not published"
+    )
+    heartbeat: Duration = Field(timedelta(seconds=15), description="silence after which a stream sends a comment")
+
+
+class AccessSettings(Group):
+    """Authentication and limits. `python -m app` manages the keys, the tenants and their own limits."""
+
+    anonymous: bool = Field(
+        False, description="whether a request without a key is the default tenant's, with all scopes; for development"
+    )
+    requests_per_minute: PositiveInt = Field(
+        3_000, description="of one key, where neither it nor its tenant has a value"
+    )
+    concurrent_jobs: PositiveInt = Field(1_000, description="open jobs of one tenant without a value of its own")
+    key_cache: Duration = Field(
+        timedelta(seconds=5),
+        le=timedelta(seconds=10),
+        description="how long a process caches a key, so how long a revoked one may still be accepted; 10 s at most",
+    )
+
+
+class ApiSettings(Group):
+    """What browsers may do."""
+
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may call the API, such as https://console.example; none by default"
+    )
+    https: bool = Field(
+        False, description="whether callers reach the API by https only; browsers then enforce it (HSTS)"
+    )
+
+
+class LogSettings(Group):
+    """Structured logs to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    reads: bool = Field(False, description="also log successful GET requests: polling makes many")
+
+
+class MetricsSettings(Group):
+    """Metrics for Prometheus: the API serves them at `/metrics`, each other process on a port of its own."""
+
+    port: int = Field(0, ge=0, le=65_535, description="of a worker process's metrics; 0: none")
+    host: str = Field("127.0.0.1", description="the address that a worker process binds for them")
+    token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="the bearer token of the API's `/metrics`; none: no authentication",
+    )
+
+
+class TracingSettings(Group):
+    """Traces for an OpenTelemetry collector, off unless an endpoint is set; the standard OTEL_ variables work, too."""
+
+    endpoint: HttpUrl | None = Field(
+        None, description="the collector's URL for OTLP over HTTP, e.g. http://collector:4318/v1/traces"
+    )
