@@ -13,7 +13,6 @@ from anyio import CapacityLimiter, to_thread
 from app.access.quota import too_many_jobs
 from app.cache.cache_keys import result_key
 from app.cache.decoded import DecodedFiles
-from app.cache.results import reuse
 from app.db.blobs import Blobs, StoredBlob, mark_unreferenced_deleted
 from app.db.database import Database
 from app.db.method_options import MethodOptions
@@ -29,6 +28,7 @@ from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.jobs import idempotency
 from app.jobs.admission import fits_tenant_limit
+from app.jobs.cached_results import mark_succeeded_from_cache
 from app.jobs.insertion import NewJob, NewSource, accept
 from app.jobs.snapshots import Snapshots
 from app.queue.messenger import Messenger
@@ -104,7 +104,7 @@ class Intake:
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_PUTS_AT_ONCE)
         self._generated_images = generated_images
-        self._seen = DecodedFiles()
+        self._seen = DecodedFiles[Decoded]()
 
     async def accept(
         self,
@@ -183,11 +183,11 @@ class Intake:
 
         A file that this tenant sent before is not decoded again.
         """
-        decoded = await self._seen.look(tenant_id, upload)
+        decoded = await self._seen.get(tenant_id, upload)
         if decoded is None:
             with DECODE_DURATION.time():
                 decoded = await self._decoders.inspect(upload)
-            self._seen.add(tenant_id, decoded)
+            self._seen.insert(tenant_id, decoded)
         original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
         if not self._blobs.is_folder:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
@@ -229,7 +229,7 @@ class Intake:
             job, rows = accepted.job, accepted.sources
             self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
-                job, rows = reuse(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+                job, rows = mark_succeeded_from_cache(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}

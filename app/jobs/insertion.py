@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.cache.reusable_jobs import NEWEST_ID, caption_part, rank_part
+from app.cache.pipeline import part_parameters
+from app.cache.results import NEWEST_CACHED_JOB_ID
 from app.db import blobs
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
@@ -105,7 +106,7 @@ def accept(
         for position, source in enumerate(new.sources)
     ]
     given |= {"rows": json.dumps(rows), "records": blobs.reference_records(used), "concurrent_jobs": concurrent_jobs}
-    given |= {"caption_part": caption_part(new.method_options), "rank_part": rank_part(new.method_options)}
+    given |= part_parameters(new.method_options)
     given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(_ACCEPT, given).one_or_none()
     if made is None:
@@ -195,7 +196,7 @@ _ACCEPT = text(
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :default_local_only),
                coalesce(asked.budget, least(coalesce(t.budget_usd, :default_budget_usd), asked.most)),
-               :cache, :result_key, {NEWEST_ID}, CAST(:external_scores AS jsonb)
+               :cache, :result_key, {NEWEST_CACHED_JOB_ID}, CAST(:external_scores AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most

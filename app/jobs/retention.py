@@ -77,7 +77,7 @@ def delete_expired_captions(session: Session, span: timedelta) -> Sequence[JobRe
     jobs = _owned(session, _CAPTIONS, span)
     if jobs:
         session.execute(_RESYNTHESIZED, {"jobs": [job_id for _, job_id in jobs]})
-        images.forget_questions(session, [job_id for _, job_id in jobs])
+        images.clear_keys(session, [job_id for _, job_id in jobs])
     idempotency.clear_bodies(session, [job_id for _, job_id in jobs])
     return jobs
 
