@@ -1,39 +1,71 @@
-"""Stage `fetching`: what a caller's address holds becomes the job's image, as if it had been uploaded."""
+"""Stage `fetching`: the file at a caller's address becomes the job's image, as if it had been uploaded.
+
+Fetches run in threads of their own, because an address may be slow while the pool has ranking and the sweep to do.
+"""
+
+from pathlib import Path
 
 from app.cache.cache_keys import result_key
 from app.db.method_options import MethodOptions
 from app.db.models import Job, Stage
+from app.egress import Outbound
 from app.intake.acceptance import image_values, media_type_of
+from app.intake.decode import Decoded
 from app.intake.spool import spool_folder
 from app.jobs import repository
+from app.settings import Settings
 from attribution.ports import Origin
-from workers.process import Process
-from workers.stage import Advance
+from workers.decoder_processes import DecoderProcesses
+from workers.models import Models
+from workers.outcomes import Advance
+from workers.storage import Storage
+from workers.wakeups import WaitThreads
+
+_CONCURRENT_FETCHES = 32
 
 
-def fetch(process: Process, job: Job) -> Advance:
-    """Fetches, decodes and stores. Raises what fetching and decoding raise: the job's problem, or one that may pass."""
+class Fetcher:
+    """The threads and the HTTP client that fetch images. One per process; nothing starts before its first use."""
+
+    def __init__(self, settings: Settings, decoders: DecoderProcesses) -> None:
+        self._max_bytes = settings.intake.max_bytes
+        self._outbound = Outbound(settings.outbound)
+        self._decoders = decoders
+        self.threads = WaitThreads("fetch", _CONCURRENT_FETCHES)
+
+    def fetch(self, url: str, upload: Path) -> Decoded:
+        """Writes the file at an address to `upload`. Raises what `Outbound.fetch` and `Decoders.inspect` raise."""
+        with upload.open("wb") as file:
+            self._outbound.fetch(url, file, max_bytes=self._max_bytes)
+        return self._decoders.inspect(upload)
+
+    def close(self) -> None:
+        """Starts nothing more, waits for what is running, and closes the connections."""
+        self.threads.close()
+        self._outbound.close()
+
+
+def fetch(storage: Storage, models: Models, fetcher: Fetcher, job: Job) -> Advance:
+    """Fetches, decodes and stores. Raises what fetching and decoding raise: permanent errors, or ones to retry."""
     assert job.image_url is not None
     with spool_folder() as folder:
         upload = folder / "upload"
-        decoded = process.fetcher.fetch(job.image_url, upload)
-        # As bytes: they are at hand until they are recorded, which this file is not.
-        original = process.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
-    values = image_values(decoded) | {"result_key": _question(process, job, decoded.sha256)}
+        decoded = fetcher.fetch(job.image_url, upload)
+        # As bytes: they can be stored again until they are recorded, unlike this file.
+        original = storage.blobs.put(job.tenant_id, upload.read_bytes(), media_type_of(decoded))
+    values = image_values(decoded) | {"result_key": _result_key(storage, models, job, decoded.sha256)}
     return Advance(to=Stage.SCREENING, values=values, blobs={"original": original})
 
 
-def _question(process: Process, job: Job, sha256: str) -> str | None:
-    """What the whole answer is found by, now that the file is known."""
-    if not (job.cache and process.settings.cache.enabled):
+def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str | None:
+    """The cache key of the job's result, now that the file is known; None for a job that is not cached."""
+    if not (job.cache and storage.cache_settings.enabled):
         return None
-    with process.database.statement() as session:
-        asked = repository.list_sources(session, job.id)
-    if any(each.origin == Origin.REFERENCE for each in asked):  # its answer depends on more than its file
+    with storage.database.statement() as session:
+        rows = repository.list_sources(session, job.id)
+    if any(row.origin == Origin.REFERENCE for row in rows):  # its result depends on more than its file
         return None
-    method_options = (job.method_options or {}) | MethodOptions.of(
-        process.settings.models, job.method_options
-    ).document()
+    options = (job.method_options or {}) | MethodOptions.of(models.settings, job.method_options).document()
     return result_key(
-        sha256, asked, process.catalog, job.images_per_source, job.seed, job.prompt, method_options, job.external_scores
+        sha256, rows, models.catalog, job.images_per_source, job.seed, job.prompt, options, job.external_scores
     )

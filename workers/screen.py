@@ -1,8 +1,8 @@
-"""Stage `screening`: lists, rules and hooks see the query image, and what came with it, before anything else does.
+"""Stage `screening`: lists, rules and hooks check the query image, and the references uploaded with it, first of all.
 
-It also makes the image that all later stages look at, of the file as it came. What passes may have its answer already:
-that is looked for here where acceptance could not use it, because the file was still to be fetched, or because what the
-earlier job passed is not what is in force now.
+The stage also makes the canonical image of the uploaded file, which all later stages read. A job that passes may use a
+cached result. Acceptance could not use one where the file was still to be fetched, or where the cached job had passed
+other lists and rules than those that are active now.
 """
 
 from functools import partial
@@ -12,75 +12,78 @@ from app.cache import results
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
 from app.jobs import repository
+from app.jobs.cached_results import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
-from workers.images import BMP
-from workers.process import Process
+from workers.artifacts import BMP
+from workers.decoder_processes import DecoderProcesses
+from workers.outcomes import Advance, UseCachedJob
 from workers.references import screen_references
-from workers.screening import QueryImage, ScreenedCaption
-from workers.stage import Advance, Reuse
+from workers.screening import QueryImage, ScreenedCaption, Screening
+from workers.storage import Storage
 
 
-def screen(process: Process, job: Job) -> Advance | Reuse:
-    """Passes the job on, or raises ScreeningRefused. A prompt that the caller gave is judged as a caption, too.
+def screen(storage: Storage, screening: Screening, decoders: DecoderProcesses, job: Job) -> Advance | UseCachedJob:
+    """Lets the job advance, or raises ScreeningRefused. A prompt that the caller gave is screened like a caption.
 
     The canonical image is stored only once it has passed.
     """
-    state = process.screening.state(job.tenant_id)
+    fingerprint = screening.fingerprint(job.tenant_id)
     if job.prompt is not None:
-        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, job.prompt))
-    if job.query_blob is not None:  # accepted by a version that made it then
-        read = partial(process.blobs.get, job.tenant_id, job.query_blob)
-        process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
-        return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": state})
-    canonical, evidence = _derive(process, job)
-    process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
-    _screen_what_came_along(process, job)
-    donor = _donor(process, job)
-    if donor is not None and job.prompt is None:
-        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, donor.caption))
-    query = process.blobs.put(job.tenant_id, canonical, BMP)
-    passed = Advance(
+        screening.check_caption(ScreenedCaption(job.tenant_id, job.id, job.prompt))
+    if job.query_blob is not None:  # accepted by a version that made the canonical image itself
+        read = partial(storage.blobs.get, job.tenant_id, job.query_blob)
+        screening.check_image(QueryImage(job.tenant_id, job.id, read))
+        return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": fingerprint})
+    canonical, evidence = _derive(storage, decoders, job)
+    screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
+    _screen_uploaded_references(storage, screening, job)
+    cached = _find_cached_job(storage, job)
+    if cached is not None and job.prompt is None:
+        screening.check_caption(ScreenedCaption(job.tenant_id, job.id, cached.caption))
+    query = storage.blobs.put(job.tenant_id, canonical, BMP)
+    advance = Advance(
         to=Stage.CAPTIONING,
         values={
             "query_blob": query.sha256,
             "evidence": {"findings": evidence},
-            "screening_fingerprint": state,
+            "screening_fingerprint": fingerprint,
             "cached_from": None,
         },
         blobs={"query": query},
     )
-    return passed if donor is None else Reuse(donor.id, results.Passed(state, evidence), passed)
+    return advance if cached is None else UseCachedJob(cached.id, PassedScreening(fingerprint, evidence), advance)
 
 
-def _screen_what_came_along(process: Process, job: Job) -> None:
-    """Generated images come with the prompt that they were generated from: without one, nobody asks for them."""
+def _screen_uploaded_references(storage: Storage, screening: Screening, job: Job) -> None:
+    """Only a job with a prompt can have references: they were generated from it."""
     if job.prompt is None:
         return
-    with process.database.statement() as session:
+    with storage.database.statement() as session:
         rows = repository.list_sources(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
-            screen_references(process, row)
+            screen_references(storage.blobs, screening, row)
 
 
-def _derive(process: Process, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
-    """The canonical image, and what the file says of itself. Raises what `Decoders.derive` raises."""
+def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
+    """The canonical image, and the file's evidence. Raises what `Decoders.derive` raises."""
     assert job.image is not None
     with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
-        upload.write_bytes(process.blobs.get(job.tenant_id, job.image["sha256"]))
-        evidence = process.children.derive(upload, canonical)
+        upload.write_bytes(storage.blobs.get(job.tenant_id, job.image["sha256"]))
+        evidence = decoders.derive(upload, canonical)
         return canonical.read_bytes(), evidence
 
 
-def _donor(process: Process, job: Job) -> results.CachedJob | None:
-    """Who may have the answer. An upload for which acceptance saw nobody has nobody, but for a few milliseconds."""
-    if job.result_key is None or not process.settings.cache.enabled:
+def _find_cached_job(storage: Storage, job: Job) -> results.CachedJob | None:
+    """The job whose result may be used. Acceptance has looked for an upload's already, a few milliseconds ago."""
+    settings = storage.cache_settings
+    if job.result_key is None or not settings.enabled:
         return None
     if job.cached_from is not None or job.image_url is not None:
-        with process.database.statement() as session:
-            if (donor := results.find(session, job, process.settings.cache.ttl)) is not None:
-                return donor
+        with storage.database.statement() as session:
+            if (cached := results.get_newest(session, job, settings.ttl)) is not None:
+                return cached
     CACHE_REQUESTS.labels("answer", "miss").inc()
     return None

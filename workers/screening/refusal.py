@@ -1,4 +1,4 @@
-"""What is left of a job that screening ended: its id, its times and why. Nothing to look at and nothing to read."""
+"""Deletes the images and texts of a job that screening refused. Its id, its times and the reason remain."""
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
@@ -13,11 +13,11 @@ from app.jobs import idempotency
 ACTOR = "screening"
 
 
-def forget(session: Session, store: Blobs, job: Job, error: ScreeningRefused) -> None:
+def delete_refused(session: Session, store: Blobs, job: Job, error: ScreeningRefused) -> None:
     """Deletes the pixels and clears the texts of a job that this session has ended, and records why.
 
-    Before the commit: with the store away this raises StorageUnavailable, and the stage is tried again until the
-    pixels are gone.
+    Before the commit: with the store unavailable this raises StorageUnavailable, and the stage is retried until the
+    pixels are deleted.
     """
     store.delete_all(blobs.delete_references(session, job.id))
     idempotency.clear_bodies(session, [job.id])

@@ -1,4 +1,4 @@
-"""The confined children in which a worker decodes what callers sent, and the event loop that they belong to.
+"""The confined child processes in which a worker decodes uploaded files, and the event loop that they belong to.
 
 A worker's own process never decodes such a file: it holds models, keys and connections.
 """
@@ -17,8 +17,8 @@ from app.settings import IntakeSettings
 from app.telemetry.metrics import DECODE_DURATION
 
 
-class Children:
-    """One per process; nothing starts before its first use. For all threads."""
+class DecoderProcesses:
+    """One per process, for all threads; nothing starts before its first use."""
 
     def __init__(self, settings: IntakeSettings) -> None:
         self._decoders = Decoders(settings)
@@ -36,7 +36,7 @@ class Children:
             return self._loop().call(self._decoders.derive, upload, canonical)
 
     def close(self) -> None:
-        """Ends the children, once nobody waits for them."""
+        """Ends the child processes. To be called when no thread decodes any more."""
         if self._portal is not None:
             self._portal.call(self._portal.stop)
             self._thread.join()
