@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from threading import Condition, Lock
 
 import structlog
 
@@ -52,6 +52,7 @@ class WebhookSender:
         self._clock = clock
         self._uniform = uniform
         self._lock = Lock()
+        self._idle = Condition(self._lock)
         self._claiming = Lock()
         self._running: Counter[str] = Counter()  # attempts, by host
         self._busy = 0
@@ -59,16 +60,15 @@ class WebhookSender:
         self._threads = ThreadPoolExecutor(self._settings.concurrency, "webhook")
         self._closed = False
 
-    @property
-    def idle(self) -> bool:
-        """Whether no thread is delivering or looking for more."""
-        with self._lock:
-            return self._busy == 0
-
     def send_due(self) -> None:
         """Starts due attempts, as many as there are threads for; each starts further ones when it is over."""
         while self._claim():
             pass
+
+    def wait_until_idle(self) -> None:
+        """Returns when no thread is delivering or claiming any more."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._busy == 0)
 
     def any_due(self) -> bool:
         """Whether any delivery is due, for whichever process."""
@@ -125,8 +125,9 @@ class WebhookSender:
         except Exception as error:  # the sweep enqueues a message again
             log.warning("deliveries_not_claimed", error=type(error).__name__)
         finally:
-            with self._lock:
+            with self._idle:
                 self._busy -= 1
+                self._idle.notify_all()
 
     def _attempt(self, claim: DeliveryClaim) -> None:
         started_at, began = self._clock(), time.monotonic()

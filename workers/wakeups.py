@@ -22,7 +22,7 @@ class WaitThreads:
     def __init__(self, name: str, max_threads: int) -> None:
         self._name = name
         self._threads = ThreadPoolExecutor(max_threads, name)
-        self._closed = False
+        self.closed = False
 
     def submit(self, work: Work) -> None:
         """Runs the work in a thread, in this thread's context; drops it if the process stops before it begins."""
@@ -30,11 +30,11 @@ class WaitThreads:
 
     def close(self) -> None:
         """Starts no more work, and waits for what is running."""
-        self._closed = True
+        self.closed = True
         self._threads.shutdown()
 
     def _run(self, work: Work) -> None:
-        if self._closed:
+        if self.closed:
             return
         try:
             work()

@@ -19,16 +19,17 @@ from app.jobs import repository
 from tests.app.egress.site import Site, reply, serve
 from tests.app.images import encoded, noise
 from tests.workers.harness import Bench
+from tests.workers.processes import until
 from tests.workers.test_story import THREE, Make
 
-PICTURE = encoded(noise(80, 60), "JPEG")
+IMAGE = encoded(noise(80, 60), "JPEG")
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A server on loopback that holds an image."""
     with serve() as running:
-        running.answers["/picture"] = reply(PICTURE, content_type="text/plain")
+        running.answers["/image"] = reply(IMAGE, content_type="text/plain")
         yield running
 
 
@@ -48,12 +49,12 @@ def problem(here: Bench, job_id: uuid.UUID) -> dict[str, Any]:
 
 def stored(here: Bench) -> int:
     """How many files lie in the blob store."""
-    return sum(len(portion) for portion in here.process.blobs.listed(timedelta(0)))
+    return sum(len(portion) for portion in here.process.storage.blobs.listed(timedelta(0)))
 
 
 def test_an_image_is_fetched_and_then_treated_like_any_other(here: Bench, site: Site) -> None:
-    """The row says what it is as if it had been uploaded, both files are kept, and the job comes to its end."""
-    job_id = here.submit_url(site.url("/picture"))
+    """The row is as if the image had been uploaded, both files are stored, and the job succeeds."""
+    job_id = here.submit_url(site.url("/image"))
     assert here.document(job_id).image is None
     here.run()
     document = here.document(job_id)
@@ -61,17 +62,17 @@ def test_an_image_is_fetched_and_then_treated_like_any_other(here: Bench, site: 
     assert set(document.timings) == {stage.value for stage in Stage}
     assert document.image is not None
     assert (document.image.format, document.image.width, document.image.height) == ("JPEG", 80, 60)
-    assert document.image.size == len(PICTURE)
-    with here.process.database.transaction() as session:
+    assert document.image.size == len(IMAGE)
+    with here.process.storage.database.transaction() as session:
         roles = session.execute(
             select(BlobReference.role, BlobReference.sha256).where(BlobReference.job_id == job_id)
         ).all()
-    kept = {role: here.process.blobs.get(here.job(job_id).tenant_id, sha256) for role, sha256 in roles}
-    assert kept["original"] == PICTURE
+    kept = {role: here.process.storage.blobs.get(here.job(job_id).tenant_id, sha256) for role, sha256 in roles}
+    assert kept["original"] == IMAGE
     assert kept["query"].startswith(b"BM")
 
 
-def test_what_the_file_says_of_itself_is_read(here: Bench, site: Site) -> None:
+def test_evidence_in_the_file_is_read(here: Bench, site: Site) -> None:
     """Evidence comes out of the same children as for an upload."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -89,7 +90,7 @@ def test_what_the_file_says_of_itself_is_read(here: Bench, site: Site) -> None:
         (reply(b"gone", 404), "fetch-failed"),
         (reply(b"", 302, location="http://169.254.169.254/latest"), "fetch-failed"),
         (reply(b"<html>please log in</html>"), "unsupported-image"),
-        (reply(PICTURE[:200]), "undecodable-image"),
+        (reply(IMAGE[:200]), "undecodable-image"),
         (reply(b""), "undecodable-image"),
         (reply(content_length="99999999999"), "fetch-too-large"),
     ],
@@ -108,7 +109,7 @@ def test_what_will_not_get_better_ends_the_job_at_once(here: Bench, site: Site, 
 def test_an_address_inside_is_refused(bench: Make, site: Site) -> None:
     """Whatever the API let pass: the worker judges the address that it connects to."""
     here = bench(THREE)
-    job_id = here.submit_url(site.url("/picture", host="localhost"))
+    job_id = here.submit_url(site.url("/image", host="localhost"))
     here.run()
     here.pass_time(3_600)
     here.sweep()
@@ -116,15 +117,15 @@ def test_an_address_inside_is_refused(bench: Make, site: Site) -> None:
     assert site.connections == 0
 
 
-def fails_once(picture: bytes) -> Callable[[socket.socket], None]:
+def fails_once(image: bytes) -> Callable[[socket.socket], None]:
     """A script that answers 503 the first time."""
-    answers = [reply(b"", 503), reply(picture)]
+    answers = [reply(b"", 503), reply(image)]
     return lambda channel: channel.sendall(answers.pop(0))
 
 
-def test_what_may_get_better_is_tried_again(here: Bench, site: Site) -> None:
-    """A server that was overloaded is asked once more after a while, by the sweep; then all goes well."""
-    site.answers["/busy"] = fails_once(PICTURE)
+def test_an_error_that_may_pass_is_retried(here: Bench, site: Site) -> None:
+    """An overloaded server is called once more, after the sweep requeued the job; then the job succeeds."""
+    site.answers["/busy"] = fails_once(IMAGE)
     job_id = here.submit_url(site.url("/busy"))
     here.run()
     assert (here.job(job_id).status, here.job(job_id).stage) == (JobStatus.PROCESSING, Stage.FETCHING)
@@ -135,7 +136,7 @@ def test_what_may_get_better_is_tried_again(here: Bench, site: Site) -> None:
 
 
 def test_what_does_not_get_better_ends_with_its_own_reason(here: Bench, site: Site) -> None:
-    """After the last attempt the job says that the address does not answer, not that a stage failed."""
+    """After the last attempt the error is that the address does not answer, not that a stage failed."""
     site.answers["/busy"] = reply(b"", 503)
     job_id = here.submit_url(site.url("/busy"))
     for _ in range(2):
@@ -165,7 +166,7 @@ def test_a_slow_drip_is_given_up(here: Bench, site: Site) -> None:
 
 
 def test_a_job_that_waits_for_its_image_keeps_its_deadline(here: Bench) -> None:
-    """Also if nobody ever fetches it."""
+    """Also if no worker ever fetches it."""
     job_id = here.submit_url("http://127.0.0.1:1/", deadline=timedelta(seconds=30))
     here.broker.steps.clear()
     here.pass_time(31)
@@ -178,9 +179,9 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_so(here: Bench, site: S
     job_id = here.submit_url(site.url("/slow"))
 
     def cancel_meanwhile(channel: socket.socket) -> None:
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             assert repository.mark_canceled(session, here.job(job_id).tenant_id, job_id) is not None
-        channel.sendall(reply(PICTURE))
+        channel.sendall(reply(IMAGE))
 
     site.answers["/slow"] = cancel_meanwhile
     here.run()
@@ -190,7 +191,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_so(here: Bench, site: S
 
 
 def test_one_slow_address_does_not_keep_the_pool(here: Bench, site: Site) -> None:
-    """Fetching has threads of its own; what was to be fetched when the process closes is left to others."""
+    """Fetching has threads of its own; fetches that have not begun when the process closes are left to other workers."""
     begun, go_on = threading.Event(), threading.Event()
     done: list[str] = []
 
@@ -199,13 +200,13 @@ def test_one_slow_address_does_not_keep_the_pool(here: Bench, site: Site) -> Non
         go_on.wait(10)
         done.append("first")
 
-    here.process.fetcher.soon(work)
+    here.process.fetcher.threads.submit(work)
     assert begun.wait(5)
     for _ in range(40):
-        here.process.fetcher.soon(lambda: done.append("late") if go_on.wait(10) else None)
+        here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
-    time.sleep(0.1)
+    until(lambda: here.process.fetcher.threads.closed)
     go_on.set()
     closing.join(10)
     assert not closing.is_alive()

@@ -1,4 +1,4 @@
-"""Reference images that the caller uploads, on their way through a job: waited for, taken in, ranked beside the others."""
+"""Uploaded reference images in a job: awaited, screened, ranked beside the others."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from attribution.ports import Deadline, ModelRef, Origin, Reason, SourceState, V
 from attribution.resynthesis import References
 from attribution.resynthesis.fake import FakeGenerator
 from tests.workers.harness import Bench
-from workers.retain import retain
+from workers.retention import delete_expired
 from workers.screening import QueryImage, ScreenedCaption, Screening
 
 THREE = {"a": "", "b": "", "c": ""}
@@ -64,7 +64,7 @@ class Story:
         self.api = TestClient(create_app(settings))
 
     def submit(self, *files: tuple[str, bytes], **options: Any) -> uuid.UUID:
-        """Hands an image in, and the message that the API sends to the broker of the test."""
+        """Submits an image, and sends the API's message to the broker of the test."""
         answer = self.api.post("/attribute", files=[("image", QUERY), *files], data=options)
         assert answer.status_code == 202, answer.text
         job_id = uuid.UUID(answer.json()["id"])
@@ -72,15 +72,15 @@ class Story:
         return job_id
 
     def run(self) -> None:
-        """Lets the workers work, but for those who would call receivers that are not there."""
+        """Runs the workers without webhook deliveries, as no receiver listens."""
         steps = self.here.broker.steps
         while steps:
             step = steps.popleft()
             if step.task != NOTIFY_TASK:
                 self.here.deliver(step)
 
-    def bring(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
-        """Brings generated images, and the API's message likewise; the status of the answer."""
+    def upload(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
+        """Uploads references, and sends the API's message; returns the status of the response."""
         sent = [("reference", file) for file in files]
         status = self.api.post(f"/attribute/{job_id}/references/{source}", files=sent).status_code
         if status == 200:
@@ -110,7 +110,7 @@ def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
     yield make
     for told in made:
         told.api.__exit__(None, None, None)
-        told.here.process.redis.flushall()
+        told.here.process.storage.redis.flushall()
 
 
 def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
@@ -118,7 +118,7 @@ def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
     return [(f"reference[{source}]", generated(source, seed)) for seed in seeds]
 
 
-def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> None:
+def test_a_job_of_references_only_calls_no_source(story: Callable[..., Story]) -> None:
     """It is ranked at once, without the stage in which sources generate; the sources that are there would crash."""
     told = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
     job_id = told.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
@@ -142,7 +142,7 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
     told.run()
     document = told.document(job_id)
     models = told.here.process.models
-    generators = {source.id: models.generator(source) for source in told.here.process.catalog.sources}
+    generators = {source.id: models.generator(source) for source in told.here.process.models.catalog.sources}
     brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
     whole = attribute(
         load(io.BytesIO(QUERY)).image,
@@ -167,7 +167,7 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
 def test_nothing_is_calibrated_for_references(
     story: Callable[..., Story], tmp_path: Path, brought: bool, kind: VerdictKind
 ) -> None:
-    """Even where a calibration seems to fit: how the caller picked them, nobody has measured."""
+    """Even where a calibration seems to fit: it is unknown how the caller selected them."""
     entry = {
         "embedder": "fake-embedder@1",
         "distance": "cosine",
@@ -187,7 +187,7 @@ def test_nothing_is_calibrated_for_references(
 
 
 def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[..., Story]) -> None:
-    """It shows its caption; no sweep hands the source on or counts an attempt; when it is there, the job goes on."""
+    """Its document has the caption; no sweep requeues the source or counts an attempt; the upload lets it continue."""
     told = story()
     job_id = told.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
     told.run()
@@ -202,11 +202,11 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
         told.here.sweep()
         assert [step for step in told.here.broker.steps if step.arguments] == []
     assert told.here.sources(job_id)["a"].attempt == 0
-    assert told.bring(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
+    assert told.upload(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
     told.run()
     assert told.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
     assert told.document(job_id).stage == Stage.RESYNTHESIZING
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     told.run()
     document = told.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
@@ -218,7 +218,7 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
         "c": (Origin.GENERATOR, 2),
     }
     assert document.result.ranking[0].source == "b"
-    with told.here.process.database.transaction() as session:
+    with told.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.sequence)).all()
     payloads = [json.loads(row.payload)["data"] for row in rows if row.type == EventType.SOURCE_FINISHED]
     assert [(each["source"]["source"], each["source"]["origin"]) for each in payloads] == [
@@ -230,14 +230,14 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
 
 def past_deadline(told: Story, seconds: float) -> None:
     """Lets the deadline have passed so long ago."""
-    with told.here.process.database.transaction() as session:
+    with told.here.process.storage.database.transaction() as session:
         session.execute(
             text("UPDATE jobs SET deadline_at = now() - make_interval(secs => :seconds)"), {"seconds": seconds}
         )
 
 
 def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) -> None:
-    """What nobody brought is a `timeout` with a sentence of its own, and told as finished."""
+    """A reference that was not uploaded is a `timeout` with a sentence of its own, and notified as finished."""
     told = story()
     job_id = told.submit(await_references="b", webhook_url=RECEIVER)
     told.run()
@@ -251,10 +251,10 @@ def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) 
     assert late.reason == "Nobody reference images of this source before the job's deadline."
     assert document.result is not None
     assert {entry.source for entry in document.result.ranking} == {"a", "c"}
-    with told.here.process.database.transaction() as session:
+    with told.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == EventType.SOURCE_FINISHED)).all()
     assert "b" in [json.loads(row.payload)["data"]["source"]["source"] for row in rows]
-    assert told.bring(job_id, "b", generated("b", 1)) == 409
+    assert told.upload(job_id, "b", generated("b", 1)) == 409
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(1, SourceState.DONE), (25, SourceState.TIMEOUT)])
@@ -265,7 +265,7 @@ def test_what_came_in_time_may_still_be_screened(
     told = story()
     job_id = told.submit(await_references="b,c")
     told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     past_deadline(told, seconds)
     told.here.sweep()
     assert told.states(job_id)["c"] == SourceState.TIMEOUT
@@ -275,18 +275,18 @@ def test_what_came_in_time_may_still_be_screened(
     assert told.states(job_id)["b"] == state
 
 
-def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> None:
-    """A lost message and a worker that died in the middle are handed on, to the queue where screening is done."""
+def test_uploaded_references_survive_a_worker(story: Callable[..., Story]) -> None:
+    """After a lost message or a worker's death the source is requeued, to the queue of screening."""
     told = story()
     job_id = told.submit(await_references="b")
     told.run()
     told.here.broker.steps.clear()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     told.here.broker.steps.clear()
     told.here.pass_time(60)
     told.here.sweep()
     settings = told.here.process.settings.job
-    with told.here.process.database.statement() as session:
+    with told.here.process.storage.database.statement() as session:
         assert source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
     told.run()
     assert told.states(job_id)["b"] == SourceState.RUNNING
@@ -298,14 +298,14 @@ def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> Non
     assert told.here.sources(job_id)["b"].attempt == 2
 
 
-def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Story]) -> None:
-    """Unlike generated images of a vendor that were made before its source ended badly: nobody has looked at these."""
+def test_references_that_crash_screening_are_not_ranked(story: Callable[..., Story]) -> None:
+    """Unlike a failed vendor's earlier images these were not screened."""
     told = story(job={"attempts": 1})
     job_id = told.submit(await_references="b")
     told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     told.here.broker.steps.clear()
-    with told.here.process.database.statement() as session:  # by a worker that dies over it
+    with told.here.process.storage.database.statement() as session:  # by a worker that dies
         assert source_repository.claim_in_queue(
             session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1
         )
@@ -334,7 +334,7 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
     job_id = told.submit(await_references="b")
     told.run()
     object.__setattr__(told.here.process, "screening", Screening([Failing()]))
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     told.run()
     assert told.states(job_id)["b"] == SourceState.PENDING
     told.here.pass_time(60)
@@ -352,11 +352,11 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
 
 
 def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
-    """What was brought before stays with the job until it is deleted, and its message finds nothing to do."""
+    """References uploaded before stay with the job until it is deleted, and their message has no effect."""
     told = story()
     job_id = told.submit(await_references="b,c")
     told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
+    assert told.upload(job_id, "b", generated("b", 1)) == 200
     assert told.api.post(f"/attribute/{job_id}/cancel").status_code == 200
     told.run()
     assert told.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
@@ -369,33 +369,33 @@ def files(told: Story) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Callable[..., Story]) -> None:
+def test_deleting_a_job_deletes_its_references_alone(story: Callable[..., Story]) -> None:
     """By the count of uses, whether they came with the image or later."""
     told = story()
     first = told.submit(*given("b", 1), prompt="a red square", await_references="c")
     second = told.submit(*given("b", 1), prompt="a red square", sources="")
     told.run()
-    assert told.bring(first, "c", generated("c", 1)) == 200
+    assert told.upload(first, "c", generated("c", 1)) == 200
     told.run()
     assert told.api.delete(f"/attribute/{first}").status_code == 204
     shared = told.here.sources(second)["b"].generated_images[0]["blob"]
-    assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
-    with told.here.process.database.transaction() as session:
+    assert told.here.process.storage.blobs.exists(DEFAULT_TENANT, shared)
+    with told.here.process.storage.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))
     assert {file.name for file in files(told)} == kept
     assert told.api.delete(f"/attribute/{second}").status_code == 204
     assert files(told) == []
 
 
-def test_references_are_forgotten_with_the_other_images(story: Callable[..., Story]) -> None:
+def test_references_are_deleted_with_the_other_images(story: Callable[..., Story]) -> None:
     """Retention knows them by the job that used them; what was answered stays, vectors included."""
     told = story(retention={"images": 1})
     job_id = told.submit(*given("b", 1), prompt="a red square")
     told.run()
-    with told.here.process.database.transaction() as session:
+    with told.here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 hour'"))
-    retain(told.here.process)
-    with told.here.process.database.transaction() as session:
+    delete_expired(told.here.process.storage, told.here.process.settings.retention)
+    with told.here.process.storage.database.transaction() as session:
         assert session.scalars(select(BlobReference.role)).all() == ["features"]
     document = told.document(job_id)
     assert [source.generated_images for source in document.sources] == [[], [], []]
@@ -404,21 +404,21 @@ def test_references_are_forgotten_with_the_other_images(story: Callable[..., Sto
 
 
 def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
-    """Whoever comes first: what was taken is ranked, what was refused is not, and every job ends."""
+    """In every race an accepted upload is ranked, a refused one is not, and the job ends."""
     told = story(job={"requeue_after": 3_600})
     for number in range(20):
         job_id = told.submit(await_references="b", prompt=f"square {number}")
         told.run()
-        with told.here.process.database.transaction() as session:  # about when it is brought
+        with told.here.process.storage.database.transaction() as session:  # about when it is uploaded
             session.execute(
                 text("UPDATE jobs SET deadline_at = clock_timestamp() + interval '25 ms' WHERE id = :id"),
                 {"id": job_id},
             )
         start = Barrier(2)
 
-        def bring(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
+        def upload(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
             start.wait()
-            return told.bring(job_id, "b", generated("b", 1))
+            return told.upload(job_id, "b", generated("b", 1))
 
         def pass_deadline(job_id: uuid.UUID = job_id, start: Barrier = start) -> None:
             start.wait()
@@ -426,7 +426,7 @@ def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) 
                 told.here.sweep()
 
         with ThreadPoolExecutor(2) as racing:
-            status = racing.submit(bring)
+            status = racing.submit(upload)
             racing.submit(pass_deadline).result()
         told.run()
         document = told.document(job_id)
@@ -435,10 +435,10 @@ def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) 
 
 
 def test_a_job_without_anything_to_wait_for_does_not_wait(bench: Callable[..., Bench]) -> None:
-    """Of sources that no program can ask: it says so at once, and not at its deadline."""
+    """Sources without an API are reported at once, and not at the deadline."""
     here = bench(THREE)
     job_id = here.submit()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE job_sources SET state = 'no_api', reason = 'It has none.'"))
     here.run()
     document = here.document(job_id)

@@ -39,7 +39,9 @@ def url(servers: devstack.Servers) -> Iterator[str]:
 
 def accept_as_before(process: Process, url: str, **columns: Any) -> uuid.UUID:
     """Inserts a job over the sources a and b in the words of the previous version: columns it did not know are left."""
-    stored = process.blobs.put(DEFAULT_TENANT, encode_png(Image.new("RGB", (64, 48), (200, 40, 40))), "image/png")
+    stored = process.storage.blobs.put(
+        DEFAULT_TENANT, encode_png(Image.new("RGB", (64, 48), (200, 40, 40))), "image/png"
+    )
     image = {"format": "PNG", "width": 64, "height": 48, "frames": 1, "sha256": stored.sha256, "size": stored.size}
     given = {
         "tenant_id": DEFAULT_TENANT,
@@ -76,7 +78,7 @@ def accept_as_before(process: Process, url: str, **columns: Any) -> uuid.UUID:
 
 
 def finish(here: Bench) -> None:
-    """Everything that stands still is handed on and worked on, until nothing is left."""
+    """Requeues stale steps and runs them, until nothing is left."""
     for _ in range(6):
         here.pass_time(60)
         here.sweep()
@@ -118,10 +120,10 @@ def test_ended_jobs_survive_the_way_back(url: str, bench: Callable[..., Bench], 
     here.run()
     answered = results(url)
     assert list(answered) == [job_id]
-    here.process.database.close()
+    here.process.storage.database.close()
     alembic(servers, "downgrade", PREVIOUS, database_url=url)
     assert results(url) == answered
     alembic(servers, "upgrade", "head", database_url=url)
     assert results(url) == answered
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert (current(session) or "") > PREVIOUS
