@@ -3,8 +3,6 @@
 import argparse
 import logging
 from collections.abc import Sequence
-from functools import partial
-from typing import Protocol
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -63,7 +61,7 @@ def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) 
     warm_up(process.models, roles)
     worker_ready.connect(ready, weak=False)
     for resource in (process.fetcher, process.vendors, process.decoders, process.webhooks):
-        worker_shutdown.connect(partial(_close, resource), weak=False)
+        worker_shutdown.connect(lambda close=resource.close, **_: close(), weak=False)
     celery.worker_main(
         [
             "--quiet",  # the banner is not a line of a log
@@ -86,11 +84,3 @@ def serve_metrics(settings: MetricsSettings, database: Database) -> None:
     if settings.port:
         REGISTRY.register(PoolGauges(database))
         start_http_server(settings.port, settings.host)
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-def _close(resource: _Closable, **_: object) -> None:
-    resource.close()

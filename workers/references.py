@@ -78,8 +78,7 @@ def _save(storage: Storage, models: Models, claim: SourceClaim, outcome: SourceO
     log.info("references_screened", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         storage.broker.enqueue([notify_step()])
-    if stage is not None:
-        enqueue_stage(storage, models, job_id, stage)
+    enqueue_stage(storage, models, job_id, stage)
 
 
 def _refuse(storage: Storage, claim: SourceClaim, error: ScreeningRefused) -> None:

@@ -46,31 +46,9 @@ def limit_of(claim: SourceClaim) -> timedelta:
     return min(timedelta(seconds=claim.row.timeout_seconds * claim.images_per_source), claim.remaining)
 
 
-def generate_one_by_one(
-    storage: Storage,
-    models: Models,
-    vendors: Vendors,
-    claim: SourceClaim,
-    generator: OneByOne,
-    spare: list[Slot],
-    wake: Callable[[float], None],
-) -> SourceOutcome | None:
-    """Generates a source's missing images and saves each.
+class RemoteSource:
+    """A claimed source of a job, generated one image at a time."""
 
-    Args:
-        spare: Slots that were acquired for this source already; used ones are removed.
-        wake: Called with the seconds after which jobs that wait for the source are to be resumed.
-
-    Returns:
-        How the source ended. None while it waits, and where the claim was fenced off.
-
-    Raises:
-        SQLAlchemyError, ServiceError: An image could not be saved.
-    """
-    return _RemoteSource(storage, models, vendors, claim, generator, spare, wake).generate()
-
-
-class _RemoteSource:
     def __init__(
         self,
         storage: Storage,
@@ -81,6 +59,12 @@ class _RemoteSource:
         spare: list[Slot],
         wake: Callable[[float], None],
     ) -> None:
+        """Reads the calls of earlier attempts.
+
+        Args:
+            spare: Slots that were acquired for this source already; used ones are removed.
+            wake: Called with the seconds after which jobs that wait for the source are to be resumed.
+        """
         row = claim.row
         with storage.database.statement() as session:
             earlier = budget.list_for_source(session, row.job_id, row.source)
@@ -113,6 +97,11 @@ class _RemoteSource:
         self._threads: list[Future[None]] = []
 
     def generate(self) -> SourceOutcome | None:
+        """Generates the missing images and saves each; how the source ended.
+
+        None while it waits, and where the claim was fenced off. Raises SQLAlchemyError or ServiceError where an image
+        cannot be saved.
+        """
         self._work()
         while self._threads:
             self._threads.pop().result()

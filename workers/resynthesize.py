@@ -36,7 +36,7 @@ from attribution.resynthesis.remote.gate import OneByOne
 from workers import cached_images
 from workers.artifacts import PNG
 from workers.models import Models
-from workers.remote_source import generate_one_by_one, limit_of
+from workers.remote_source import RemoteSource, limit_of
 from workers.spend_gate import GRACE_SECONDS
 from workers.storage import Storage, discard
 from workers.transitions import enqueue_stage
@@ -166,7 +166,7 @@ def _generate(
             if isinstance(generator, OneByOne):
                 wake = partial(_wake, storage, models, vendors, row.source)
                 with storage.leases.hold(row, limit_of(claim)):
-                    outcome = generate_one_by_one(storage, models, vendors, claim, generator, spare, wake)
+                    outcome = RemoteSource(storage, models, vendors, claim, generator, spare, wake).generate()
                 if outcome is None:
                     return None
                 _count(row, outcome.state, began)
@@ -269,5 +269,4 @@ def _save(storage: Storage, models: Models, job_id: uuid.UUID, batches: Sequence
     storage.blobs.put_all(lost)
     discard(storage, (blob for each in batches if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in batches})
-    if stage is not None:
-        enqueue_stage(storage, models, job_id, stage)
+    enqueue_stage(storage, models, job_id, stage)

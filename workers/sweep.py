@@ -3,11 +3,8 @@
 With it, an accepted job reaches an end whatever dies. Each finding has a transaction of its own.
 """
 
-import uuid
-
 import structlog
 
-from app.db.models import Stage
 from app.jobs import repository
 from app.jobs import sweep as sweep_repository
 from app.queue.steps import notify_step, resume_step, sources_step, stage_step
@@ -69,13 +66,8 @@ def _end_sources(storage: Storage, models: Models) -> None:
     for job_id in overdue:
         with storage.database.transaction(durable=False) as session:
             stage = sweep_repository.end_overdue_sources(session, job_id)
-        _enqueue(storage, models, job_id, stage)
+        enqueue_stage(storage, models, job_id, stage)
     for job_id, source in crashed:
         with storage.database.transaction(durable=False) as session:
             stage = sweep_repository.end_crashed_source(session, job_id, source, attempts)
-        _enqueue(storage, models, job_id, stage)
-
-
-def _enqueue(storage: Storage, models: Models, job_id: uuid.UUID, stage: Stage | None) -> None:
-    if stage is not None:
         enqueue_stage(storage, models, job_id, stage)

@@ -12,11 +12,11 @@ from workers.models import Models
 from workers.storage import Storage
 
 
-def enqueue_stage(storage: Storage, models: Models, job_id: uuid.UUID, stage: Stage) -> None:
-    """Enqueues the stage that a job has entered: one message, or one per queue of its sources."""
+def enqueue_stage(storage: Storage, models: Models, job_id: uuid.UUID, stage: Stage | None) -> None:
+    """Enqueues the stage that a job has entered, if any: one message, or one per queue of its sources."""
     if stage == Stage.RESYNTHESIZING:
         fan_out(storage, models, job_id)
-    else:
+    elif stage is not None:
         storage.broker.enqueue([stage_step(stage, job_id)])
 
 

@@ -6,7 +6,7 @@ Files of other tenants are not looked at: the time that an upload takes must not
 import hashlib
 import uuid
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from anyio import to_thread
 from cachetools import LRUCache
@@ -15,21 +15,7 @@ from cachetools import LRUCache
 _SIZES, _FILES_OF_ONE_SIZE = 4_096, 16
 
 
-class FileFacts(Protocol):
-    """What decoding found out about a file, with the file's identity."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the file's bytes, in hexadecimal."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        ...
-
-
-Facts = TypeVar("Facts", bound=FileFacts)
+Facts = TypeVar("Facts")
 
 
 class DecodedFiles(Generic[Facts]):
@@ -49,10 +35,10 @@ class DecodedFiles(Generic[Facts]):
         except OSError:
             return None
 
-    def insert(self, tenant_id: uuid.UUID, facts: Facts) -> None:
+    def insert(self, tenant_id: uuid.UUID, sha256: str, size: int, facts: Facts) -> None:
         """Remembers a file that was decoded completely; of files with one size, only the newest few."""
-        same_size = self._by_size.setdefault((tenant_id, facts.size), {})
-        same_size[facts.sha256] = facts
+        same_size = self._by_size.setdefault((tenant_id, size), {})
+        same_size[sha256] = facts
         if len(same_size) > _FILES_OF_ONE_SIZE:
             del same_size[next(iter(same_size))]
 

@@ -187,7 +187,7 @@ class Intake:
         if decoded is None:
             with DECODE_DURATION.time():
                 decoded = await self._decoders.inspect(upload)
-            self._seen.insert(tenant_id, decoded)
+            self._seen.insert(tenant_id, decoded.sha256, decoded.size, decoded)
         original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
         if not self._blobs.is_folder:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)

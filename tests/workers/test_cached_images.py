@@ -169,7 +169,7 @@ def test_without_a_cache_every_image_is_generated(bench: Make) -> None:
 
 
 def test_a_source_that_waited_is_looked_up_again(bench: Make) -> None:
-    """Two jobs of one caption wait for the same device: the second uses the images that the first generated meanwhile."""
+    """Two jobs of one caption wait for the same device: the second uses the images that the first generated."""
     here = bench(TWO, platform="local")
     first, second = here.submit(color=RED), here.submit(color=REDDER)
     here.run(until=is_resynthesis)

@@ -191,7 +191,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_so(here: Bench, site: S
 
 
 def test_one_slow_address_does_not_keep_the_pool(here: Bench, site: Site) -> None:
-    """Fetching has threads of its own; fetches that have not begun when the process closes are left to other workers."""
+    """Fetching has threads of its own; fetches that have not begun when the process closes are dropped."""
     begun, go_on = threading.Event(), threading.Event()
     done: list[str] = []
 

@@ -32,6 +32,9 @@ SECOND = timedelta(seconds=1)
 NAMES = tuple(kind.value for kind in EventType)
 
 
+MakeSender = Callable[..., WebhookSender]
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the sender and the receivers go by."""
@@ -39,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def make_sender(clock: Clock) -> Iterator[Callable[..., WebhookSender]]:
+def make_sender(clock: Clock) -> Iterator[MakeSender]:
     """Makes senders over a bench's database, `make_sender(here, concurrency=4)`, and closes them at the end."""
     with ExitStack() as closing:
 
@@ -107,7 +110,7 @@ def ping(here: Bench, endpoint_id: Any, times: int = 1) -> None:
             deliveries.insert_ping(session, endpoint, endpoint.created_at)
 
 
-def test_receivers_are_notified_from_start_to_end(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_receivers_are_notified_from_start_to_end(bench: Make, make_sender: MakeSender) -> None:
     """Started, one event per source, completed: to the job's own address and to the tenant's endpoint."""
     here = bench({"a": "", "b": 'fail = "error"', "c": ""})
     with receive() as receiver:
@@ -125,14 +128,14 @@ def test_receivers_are_notified_from_start_to_end(bench: Make, make_sender: Call
             *["attribution.source_finished"] * 3,
             "attribution.completed",
         ]
-        assert {each.data["source"]["source"]: each.data["source"]["state"] for each in told[1:4]} == {
+        assert {each.data["source"]["source"]: each.data["source"]["state"] for each in events[1:4]} == {
             "a": "done",
             "b": "error",
             "c": "done",
         }
-        assert all(each.data["id"] == str(job_id) for each in told)
-        assert all((each.data["external_id"], each.data["metadata"]) == ("post-7", {"queue": "new"}) for each in told)
-        assert len(told[-1].data["ranking"]) == told[-1].data["tested"] == 2
+        assert all(each.data["id"] == str(job_id) for each in events)
+        assert all((each.data["external_id"], each.data["metadata"]) == ("post-7", {"queue": "new"}) for each in events)
+        assert len(events[-1].data["ranking"]) == events[-1].data["tested"] == 2
 
 
 def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
@@ -144,7 +147,7 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
         written = session.execute(
             text(
                 """
-                SELECT d.type, d.xmin::text AS told, j.xmin::text AS ended, s.xmin::text AS generated
+                SELECT d.type, d.xmin::text AS events, j.xmin::text AS ended, s.xmin::text AS generated
                 FROM webhook_deliveries d JOIN jobs j ON j.id = d.job_id
                 LEFT JOIN job_sources s ON s.job_id = d.job_id
                      AND s.source = d.payload::jsonb #>> '{data,source,source}'
@@ -154,8 +157,8 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
             {"id": job_id},
         ).all()
     assert len(written) == 5
-    assert all(row.told == row.ended for row in written if row.type == EventType.COMPLETED)
-    assert all(row.told == row.generated for row in written if row.type == EventType.SOURCE_FINISHED)
+    assert all(row.events == row.ended for row in written if row.type == EventType.COMPLETED)
+    assert all(row.events == row.generated for row in written if row.type == EventType.SOURCE_FINISHED)
 
 
 @pytest.mark.parametrize("end", ["refused", "sweep", "canceled"])
@@ -189,9 +192,9 @@ def test_sources_that_the_sweep_ends_are_notified(bench: Make) -> None:
     here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
     here.pass_time(400)
     here.sweep()
-    told = rows(here)
-    assert [row.sequence for row in told] == [1, 2, 3]
-    assert all('"state":"timeout"' in row.payload for row in told)
+    events = rows(here)
+    assert [row.sequence for row in events] == [1, 2, 3]
+    assert all('"state":"timeout"' in row.payload for row in events)
 
 
 def test_the_start_is_notified_once_and_before_the_end(bench: Make) -> None:
@@ -261,9 +264,7 @@ def test_a_job_without_receivers_costs_no_statement(bench: Make) -> None:
     assert not here.broker.steps
 
 
-def test_couriers_are_woken_after_the_commit_and_by_the_sweep(
-    bench: Make, make_sender: Callable[..., WebhookSender]
-) -> None:
+def test_senders_are_woken_after_the_commit_and_by_the_sweep(bench: Make, make_sender: MakeSender) -> None:
     """Every transaction with an event is followed by a message; the sweep finds what becomes due later."""
     here = bench(THREE)
     here.submit(webhook_url="https://receiver.example/")
@@ -319,7 +320,7 @@ class Moody:
 
 
 def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
-    bench: Make, make_sender: Callable[..., WebhookSender], clock: Clock
+    bench: Make, make_sender: MakeSender, clock: Clock
 ) -> None:
     """Each event arrives at least once, under one id, in sequences without gaps, with signatures that verify."""
     here = bench({f"s{n:02}": "" for n in range(48)})
@@ -355,7 +356,7 @@ def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
     assert all(row.attempts >= tries[f"msg_{row.id}"] for row in rows(here))
 
 
-def test_three_days_of_failure_in_seconds(bench: Make, make_sender: Callable[..., WebhookSender], clock: Clock) -> None:
+def test_three_days_of_failure_in_seconds(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
     """Ten attempts, none before its scheduled time; then the delivery has failed."""
     here = bench(THREE)
 
@@ -389,7 +390,7 @@ def test_three_days_of_failure_in_seconds(bench: Make, make_sender: Callable[...
     assert len({message.id for message in receiver.seen}) == 1
 
 
-def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, make_sender: MakeSender) -> None:
     """A host that hangs blocks only as many threads as one host may have; others get their events meanwhile."""
     here = bench(THREE)
 
@@ -421,9 +422,7 @@ signal.pause()
 """
 
 
-def test_a_worker_killed_between_sending_and_recording(
-    bench: Make, make_sender: Callable[..., WebhookSender], clock: Clock
-) -> None:
+def test_a_worker_killed_between_sending_and_recording(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
     """The event arrived and this was not recorded: after the lease it is sent again, with the same id."""
     here = bench(THREE)
     killed: list[subprocess.Popen[bytes]] = []
@@ -470,9 +469,7 @@ def test_two_processes_claim_different_deliveries(bench: Make, clock: Clock) -> 
     assert not {each.id for each in third} & {each.id for each in (*first, *second)}
 
 
-def test_what_comes_back_late_changes_nothing(
-    bench: Make, make_sender: Callable[..., WebhookSender], clock: Clock
-) -> None:
+def test_what_comes_back_late_changes_nothing(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
     """An attempt whose lease is over is fenced off: the next one records the outcome."""
     here = bench(THREE)
     with receive() as receiver:
@@ -488,7 +485,7 @@ def test_what_comes_back_late_changes_nothing(
     assert states(here) == {"delivered": 1}
 
 
-def test_gone_switches_an_endpoint_off(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_gone_switches_an_endpoint_off(bench: Make, make_sender: MakeSender) -> None:
     """410: nothing more is sent, pending deliveries are dropped, and later jobs have none for it."""
     here = bench(THREE)
 
@@ -508,7 +505,7 @@ def test_gone_switches_an_endpoint_off(bench: Make, make_sender: Callable[..., W
     assert here.job(here.submit()).notify is False
 
 
-def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, make_sender: MakeSender) -> None:
     """There is no endpoint to switch off."""
     here = bench(THREE)
 
@@ -523,7 +520,7 @@ def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, make_sender: Ca
     assert states(here) == {"dropped": 1}
 
 
-def test_retry_after_pauses_a_receiver(bench: Make, make_sender: Callable[..., WebhookSender], clock: Clock) -> None:
+def test_retry_after_pauses_a_receiver(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
     """429 with Retry-After: nothing is sent there before; other receivers get their events meanwhile."""
     here = bench(THREE)
 
@@ -546,7 +543,7 @@ def test_retry_after_pauses_a_receiver(bench: Make, make_sender: Callable[..., W
     assert states(here) == {"delivered": 6}
 
 
-def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, make_sender: MakeSender) -> None:
     """Bytes that are no text, zero bytes among them, do not keep the attempt from being recorded."""
     here = bench(THREE)
 
@@ -573,7 +570,7 @@ def test_an_address_that_is_not_public_is_not_called(bench: Make, clock: Clock) 
     assert states(here) == {"failed": 1}
 
 
-def test_couriers_that_were_dismissed_take_nothing(bench: Make, make_sender: Callable[..., WebhookSender]) -> None:
+def test_senders_that_were_dismissed_take_nothing(bench: Make, make_sender: MakeSender) -> None:
     """A process that is stopping leaves due deliveries to other processes."""
     here = bench(THREE)
     with receive() as receiver:

@@ -102,15 +102,15 @@ def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
     made: list[Story] = []
 
     def make(catalog: dict[str, str] = THREE, **groups: Any) -> Story:
-        told = Story(bench(catalog, **groups))
-        told.api.__enter__()
-        made.append(told)
-        return told
+        flow = Story(bench(catalog, **groups))
+        flow.api.__enter__()
+        made.append(flow)
+        return flow
 
     yield make
-    for told in made:
-        told.api.__exit__(None, None, None)
-        told.here.process.storage.redis.flushall()
+    for flow in made:
+        flow.api.__exit__(None, None, None)
+        flow.here.process.storage.redis.flushall()
 
 
 def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
@@ -120,10 +120,10 @@ def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
 
 def test_a_job_of_references_only_calls_no_source(story: Callable[..., Story]) -> None:
     """It is ranked at once, without the stage in which sources generate; the sources that are there would crash."""
-    told = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
-    job_id = told.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
-    told.run()
-    document = told.document(job_id)
+    flow = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
+    job_id = flow.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     assert set(document.timings) == {"screening", "captioning", "embedding", "ranking"}
     assert document.result is not None
@@ -132,17 +132,17 @@ def test_a_job_of_references_only_calls_no_source(story: Callable[..., Story]) -
         ("a", Origin.REFERENCE, 2),
     ]
     assert document.result.verdict.reason is Reason.UNCALIBRATED
-    assert told.states(job_id) == {"a": "done", "b": "done"}
+    assert flow.states(job_id) == {"a": "done", "b": "done"}
 
 
 def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Story]) -> None:
     """Beside generators, with the very distances that `attribute` gives in one go."""
-    told = story()
-    job_id = told.submit(*given("b", 3, 4, 5), prompt="a red square", images_per_source="2")
-    told.run()
-    document = told.document(job_id)
-    models = told.here.process.models
-    generators = {source.id: models.generator(source) for source in told.here.process.models.catalog.sources}
+    flow = story()
+    job_id = flow.submit(*given("b", 3, 4, 5), prompt="a red square", images_per_source="2")
+    flow.run()
+    document = flow.document(job_id)
+    models = flow.here.process.models
+    generators = {source.id: models.generator(source) for source in flow.here.process.models.catalog.sources}
     brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
     whole = attribute(
         load(io.BytesIO(QUERY)).image,
@@ -178,37 +178,37 @@ def test_nothing_is_calibrated_for_references(
     entries = [entry | {"sources": {"a": "1", "b": revision, "c": "1"}} for revision in ("1", "by-caller")]
     (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
     models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
-    told = story(models=models)
-    job_id = told.submit(*(given("b", 3) if brought else []), prompt="a red square", images_per_source="1")
-    told.run()
-    result = told.document(job_id).result
+    flow = story(models=models)
+    job_id = flow.submit(*(given("b", 3) if brought else []), prompt="a red square", images_per_source="1")
+    flow.run()
+    result = flow.document(job_id).result
     assert result is not None
     assert (result.verdict.kind, result.ranking[0].source) == (kind, "b")
 
 
 def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[..., Story]) -> None:
     """Its document has the caption; no sweep requeues the source or counts an attempt; the upload lets it continue."""
-    told = story()
-    job_id = told.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
-    told.run()
-    waiting = told.document(job_id)
-    assert (waiting.stage, told.states(job_id)) == (
+    flow = story()
+    job_id = flow.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
+    flow.run()
+    waiting = flow.document(job_id)
+    assert (waiting.stage, flow.states(job_id)) == (
         Stage.RESYNTHESIZING,
         {"a": "awaiting_reference", "b": "awaiting_reference", "c": "done"},
     )
     assert waiting.caption is not None
     for _ in range(3):
-        told.here.pass_time(3_600)
-        told.here.sweep()
-        assert [step for step in told.here.broker.steps if step.arguments] == []
-    assert told.here.sources(job_id)["a"].attempt == 0
-    assert told.upload(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
-    told.run()
-    assert told.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
-    assert told.document(job_id).stage == Stage.RESYNTHESIZING
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    told.run()
-    document = told.document(job_id)
+        flow.here.pass_time(3_600)
+        flow.here.sweep()
+        assert [step for step in flow.here.broker.steps if step.arguments] == []
+    assert flow.here.sources(job_id)["a"].attempt == 0
+    assert flow.upload(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
+    flow.run()
+    assert flow.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
+    assert flow.document(job_id).stage == Stage.RESYNTHESIZING
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     assert document.result is not None
     assert document.result.caption == waiting.caption
@@ -218,7 +218,7 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
         "c": (Origin.GENERATOR, 2),
     }
     assert document.result.ranking[0].source == "b"
-    with told.here.process.storage.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.sequence)).all()
     payloads = [json.loads(row.payload)["data"] for row in rows if row.type == EventType.SOURCE_FINISHED]
     assert [(each["source"]["source"], each["source"]["origin"]) for each in payloads] == [
@@ -228,9 +228,9 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
     ]
 
 
-def past_deadline(told: Story, seconds: float) -> None:
+def past_deadline(flow: Story, seconds: float) -> None:
     """Lets the deadline have passed so long ago."""
-    with told.here.process.storage.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         session.execute(
             text("UPDATE jobs SET deadline_at = now() - make_interval(secs => :seconds)"), {"seconds": seconds}
         )
@@ -238,23 +238,23 @@ def past_deadline(told: Story, seconds: float) -> None:
 
 def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) -> None:
     """A reference that was not uploaded is a `timeout` with a sentence of its own, and notified as finished."""
-    told = story()
-    job_id = told.submit(await_references="b", webhook_url=RECEIVER)
-    told.run()
-    past_deadline(told, 0.001)
-    told.here.sweep()
-    told.run()
-    document = told.document(job_id)
+    flow = story()
+    job_id = flow.submit(await_references="b", webhook_url=RECEIVER)
+    flow.run()
+    past_deadline(flow, 0.001)
+    flow.here.sweep()
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     late = next(source for source in document.sources if source.source == "b")
     assert (late.state, late.references) == (SourceState.TIMEOUT, None)
     assert late.reason == "Nobody reference images of this source before the job's deadline."
     assert document.result is not None
     assert {entry.source for entry in document.result.ranking} == {"a", "c"}
-    with told.here.process.storage.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == EventType.SOURCE_FINISHED)).all()
     assert "b" in [json.loads(row.payload)["data"]["source"]["source"] for row in rows]
-    assert told.upload(job_id, "b", generated("b", 1)) == 409
+    assert flow.upload(job_id, "b", generated("b", 1)) == 409
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(1, SourceState.DONE), (25, SourceState.TIMEOUT)])
@@ -262,59 +262,59 @@ def test_what_came_in_time_may_still_be_screened(
     story: Callable[..., Story], seconds: float, state: SourceState
 ) -> None:
     """For some seconds after the deadline; then the job goes on without."""
-    told = story()
-    job_id = told.submit(await_references="b,c")
-    told.run()
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    past_deadline(told, seconds)
-    told.here.sweep()
-    assert told.states(job_id)["c"] == SourceState.TIMEOUT
-    told.run()
-    document = told.document(job_id)
+    flow = story()
+    job_id = flow.submit(await_references="b,c")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    past_deadline(flow, seconds)
+    flow.here.sweep()
+    assert flow.states(job_id)["c"] == SourceState.TIMEOUT
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
-    assert told.states(job_id)["b"] == state
+    assert flow.states(job_id)["b"] == state
 
 
 def test_uploaded_references_survive_a_worker(story: Callable[..., Story]) -> None:
     """After a lost message or a worker's death the source is requeued, to the queue of screening."""
-    told = story()
-    job_id = told.submit(await_references="b")
-    told.run()
-    told.here.broker.steps.clear()
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    told.here.broker.steps.clear()
-    told.here.pass_time(60)
-    told.here.sweep()
-    settings = told.here.process.settings.job
-    with told.here.process.storage.database.statement() as session:
+    flow = story()
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    flow.here.broker.steps.clear()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.here.broker.steps.clear()
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    settings = flow.here.process.settings.job
+    with flow.here.process.storage.database.statement() as session:
         assert source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
-    told.run()
-    assert told.states(job_id)["b"] == SourceState.RUNNING
-    told.here.pass_time(60)
-    told.here.sweep()
-    assert [step.queue for step in told.here.broker.steps if step.task == REFERENCES_TASK] == [REFERENCE_QUEUE]
-    told.run()
-    assert told.document(job_id).status is JobStatus.SUCCEEDED
-    assert told.here.sources(job_id)["b"].attempt == 2
+    flow.run()
+    assert flow.states(job_id)["b"] == SourceState.RUNNING
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    assert [step.queue for step in flow.here.broker.steps if step.task == REFERENCES_TASK] == [REFERENCE_QUEUE]
+    flow.run()
+    assert flow.document(job_id).status is JobStatus.SUCCEEDED
+    assert flow.here.sources(job_id)["b"].attempt == 2
 
 
 def test_references_that_crash_screening_are_not_ranked(story: Callable[..., Story]) -> None:
     """Unlike a failed vendor's earlier images these were not screened."""
-    told = story(job={"attempts": 1})
-    job_id = told.submit(await_references="b")
-    told.run()
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    told.here.broker.steps.clear()
-    with told.here.process.storage.database.statement() as session:  # by a worker that dies
+    flow = story(job={"attempts": 1})
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.here.broker.steps.clear()
+    with flow.here.process.storage.database.statement() as session:  # by a worker that dies
         assert source_repository.claim_in_queue(
-            session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1
+            session, job_id, REFERENCE_QUEUE, flow.here.process.settings.job.lease, 1
         )
-    told.here.pass_time(60)
-    told.here.sweep()
-    told.run()
-    row = told.here.sources(job_id)["b"]
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    flow.run()
+    row = flow.here.sources(job_id)["b"]
     assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its generated images ended abnormally 1 times.")
-    assert told.document(job_id).status is JobStatus.SUCCEEDED
+    assert flow.document(job_id).status is JobStatus.SUCCEEDED
 
 
 class Failing:
@@ -330,17 +330,17 @@ class Failing:
 
 def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> None:
     """After the last attempt the source ends as an error with a sentence, and the job goes on without it."""
-    told = story(job={"attempts": 2})
-    job_id = told.submit(await_references="b")
-    told.run()
-    object.__setattr__(told.here.process, "screening", Screening([Failing()]))
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    told.run()
-    assert told.states(job_id)["b"] == SourceState.PENDING
-    told.here.pass_time(60)
-    told.here.sweep()
-    told.run()
-    document = told.document(job_id)
+    flow = story(job={"attempts": 2})
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    object.__setattr__(flow.here.process, "screening", Screening([Failing()]))
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.run()
+    assert flow.states(job_id)["b"] == SourceState.PENDING
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    flow.run()
+    document = flow.document(job_id)
     row = next(source for source in document.sources if source.source == "b")
     assert (row.state, row.reason) == (
         SourceState.ERROR,
@@ -353,51 +353,51 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
 
 def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
     """References uploaded before stay with the job until it is deleted, and their message has no effect."""
-    told = story()
-    job_id = told.submit(await_references="b,c")
-    told.run()
-    assert told.upload(job_id, "b", generated("b", 1)) == 200
-    assert told.api.post(f"/attribute/{job_id}/cancel").status_code == 200
-    told.run()
-    assert told.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
-    assert told.document(job_id).status is JobStatus.CANCELED
+    flow = story()
+    job_id = flow.submit(await_references="b,c")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    assert flow.api.post(f"/attribute/{job_id}/cancel").status_code == 200
+    flow.run()
+    assert flow.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
+    assert flow.document(job_id).status is JobStatus.CANCELED
 
 
-def files(told: Story) -> list[Path]:
+def files(flow: Story) -> list[Path]:
     """Everything in the blob store."""
-    folder = Path(told.here.process.settings.blobs.url.removeprefix("file://"))
+    folder = Path(flow.here.process.settings.blobs.url.removeprefix("file://"))
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def test_deleting_a_job_deletes_its_references_alone(story: Callable[..., Story]) -> None:
     """By the count of uses, whether they came with the image or later."""
-    told = story()
-    first = told.submit(*given("b", 1), prompt="a red square", await_references="c")
-    second = told.submit(*given("b", 1), prompt="a red square", sources="")
-    told.run()
-    assert told.upload(first, "c", generated("c", 1)) == 200
-    told.run()
-    assert told.api.delete(f"/attribute/{first}").status_code == 204
-    shared = told.here.sources(second)["b"].generated_images[0]["blob"]
-    assert told.here.process.storage.blobs.exists(DEFAULT_TENANT, shared)
-    with told.here.process.storage.database.transaction() as session:
+    flow = story()
+    first = flow.submit(*given("b", 1), prompt="a red square", await_references="c")
+    second = flow.submit(*given("b", 1), prompt="a red square", sources="")
+    flow.run()
+    assert flow.upload(first, "c", generated("c", 1)) == 200
+    flow.run()
+    assert flow.api.delete(f"/attribute/{first}").status_code == 204
+    shared = flow.here.sources(second)["b"].generated_images[0]["blob"]
+    assert flow.here.process.storage.blobs.exists(DEFAULT_TENANT, shared)
+    with flow.here.process.storage.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))
-    assert {file.name for file in files(told)} == kept
-    assert told.api.delete(f"/attribute/{second}").status_code == 204
-    assert files(told) == []
+    assert {file.name for file in files(flow)} == kept
+    assert flow.api.delete(f"/attribute/{second}").status_code == 204
+    assert files(flow) == []
 
 
 def test_references_are_deleted_with_the_other_images(story: Callable[..., Story]) -> None:
     """Retention knows them by the job that used them; what was answered stays, vectors included."""
-    told = story(retention={"images": 1})
-    job_id = told.submit(*given("b", 1), prompt="a red square")
-    told.run()
-    with told.here.process.storage.database.transaction() as session:
+    flow = story(retention={"images": 1})
+    job_id = flow.submit(*given("b", 1), prompt="a red square")
+    flow.run()
+    with flow.here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 hour'"))
-    delete_expired(told.here.process.storage, told.here.process.settings.retention)
-    with told.here.process.storage.database.transaction() as session:
+    delete_expired(flow.here.process.storage, flow.here.process.settings.retention)
+    with flow.here.process.storage.database.transaction() as session:
         assert session.scalars(select(BlobReference.role)).all() == ["features"]
-    document = told.document(job_id)
+    document = flow.document(job_id)
     assert [source.generated_images for source in document.sources] == [[], [], []]
     assert document.result is not None
     assert [entry.origin for entry in document.result.ranking if entry.source == "b"] == [Origin.REFERENCE]
@@ -405,11 +405,11 @@ def test_references_are_deleted_with_the_other_images(story: Callable[..., Story
 
 def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
     """In every race an accepted upload is ranked, a refused one is not, and the job ends."""
-    told = story(job={"requeue_after": 3_600})
+    flow = story(job={"requeue_after": 3_600})
     for number in range(20):
-        job_id = told.submit(await_references="b", prompt=f"square {number}")
-        told.run()
-        with told.here.process.storage.database.transaction() as session:  # about when it is uploaded
+        job_id = flow.submit(await_references="b", prompt=f"square {number}")
+        flow.run()
+        with flow.here.process.storage.database.transaction() as session:  # about when it is uploaded
             session.execute(
                 text("UPDATE jobs SET deadline_at = clock_timestamp() + interval '25 ms' WHERE id = :id"),
                 {"id": job_id},
@@ -418,20 +418,20 @@ def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) 
 
         def upload(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
             start.wait()
-            return told.upload(job_id, "b", generated("b", 1))
+            return flow.upload(job_id, "b", generated("b", 1))
 
         def pass_deadline(job_id: uuid.UUID = job_id, start: Barrier = start) -> None:
             start.wait()
-            while told.states(job_id)["b"] == SourceState.AWAITING_REFERENCE:
-                told.here.sweep()
+            while flow.states(job_id)["b"] == SourceState.AWAITING_REFERENCE:
+                flow.here.sweep()
 
         with ThreadPoolExecutor(2) as racing:
             status = racing.submit(upload)
             racing.submit(pass_deadline).result()
-        told.run()
-        document = told.document(job_id)
+        flow.run()
+        document = flow.document(job_id)
         assert document.status is JobStatus.SUCCEEDED, document.error
-        assert told.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
+        assert flow.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
 
 
 def test_a_job_without_anything_to_wait_for_does_not_wait(bench: Callable[..., Bench]) -> None:

@@ -117,7 +117,7 @@ def test_jobs_wait_for_the_limit_and_none_is_lost(make: Make) -> None:
 
 
 def test_a_waiting_source_has_no_thread(make: Make) -> None:
-    """Without room the task returns at once, the row has the time of its next attempt, and is claimed when there is room."""
+    """Without room the task returns at once; the row has its next attempt's time, and is claimed when there is room."""
     source = name()
     here = make(source, limits="concurrency = 1")
     vendor = serve(here, (source, nothing))[source]
@@ -256,7 +256,7 @@ def test_an_order_without_a_handle_stays_counted(make: Make) -> None:
     def die(k: int, reservation: Reservation) -> None:
         if vendor.orders.total() == 1:
             with here.process.storage.database.transaction() as session:
-                session.execute(text("UPDATE source_calls SET task = NULL"))  # as if it had died before that
+                session.execute(text("UPDATE source_calls SET vendor_task = NULL"))  # as if it had died before that
             raise Killed
 
     vendor = serve(here, (source, die))[source]

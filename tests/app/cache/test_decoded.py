@@ -17,6 +17,12 @@ def decoded(content: bytes) -> Decoded:
     return Decoded("PNG", 2, 3, 1, hashlib.sha256(content).hexdigest(), len(content))
 
 
+def insert(cache: DecodedFiles[Decoded], content: bytes) -> None:
+    """Remembers a file of our tenant."""
+    facts = decoded(content)
+    cache.insert(OURS, facts.sha256, facts.size, facts)
+
+
 def get(cache: DecodedFiles[Decoded], tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
     """Looks the file up in an event loop."""
     return anyio.run(cache.get, tenant_id, upload)
@@ -27,7 +33,7 @@ def test_a_file_is_known_to_its_tenant_alone(tmp_path: Path):
     cache, upload = DecodedFiles[Decoded](), tmp_path / "upload"
     upload.write_bytes(b"bytes")
     assert get(cache, OURS, upload) is None
-    cache.insert(OURS, decoded(b"bytes"))
+    insert(cache, b"bytes")
     assert get(cache, OURS, upload) == decoded(b"bytes")
     assert get(cache, THEIRS, upload) is None
 
@@ -36,7 +42,7 @@ def test_files_of_one_size_are_distinguished_by_their_hash(tmp_path: Path):
     """An unknown file is not found under the size of a known one; neither is a file that does not exist."""
     cache, upload = DecodedFiles[Decoded](), tmp_path / "upload"
     for content in (b"first", b"other"):
-        cache.insert(OURS, decoded(content))
+        insert(cache, content)
     upload.write_bytes(b"third")
     assert get(cache, OURS, upload) is None
     upload.write_bytes(b"first")
@@ -49,7 +55,7 @@ def test_of_many_files_of_one_size_the_newest_are_kept(tmp_path: Path):
     """Files of one size cannot fill the memory."""
     cache, upload = DecodedFiles[Decoded](), tmp_path / "upload"
     for number in range(40):
-        cache.insert(OURS, decoded(b"%03d" % number))
+        insert(cache, b"%03d" % number)
     upload.write_bytes(b"000")
     assert get(cache, OURS, upload) is None
     upload.write_bytes(b"039")
