@@ -69,7 +69,7 @@ def _captioner(storage: Storage, models: Models, vendors: Vendors, job: Job) -> 
     """Raises CaptionerUnavailableProblem where a local-only job's image would be sent to a third party."""
     if job.prompt is not None:
         return GivenCaptioner(job.prompt)
-    name, spec = models.captioning(job.method_options)
+    name, spec = models.captioning((job.method_options or {}).get("captioner"))
     if spec.external and job.local_only:
         raise CaptionerUnavailableProblem(f"The job is local only, and its image would have been sent to {name}.")
     captioner = models.captioner(name)

@@ -1,10 +1,9 @@
 """The catalog, and the models that this process has loaded: captioners, embedders, generators within a memory limit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
@@ -37,17 +36,17 @@ class Models:
             lambda source: build_generator(source, self._placement, connections), settings.memory_mb
         )
 
-    def captioning(self, method_options: Mapping[str, Any] | None = None) -> tuple[str, CaptionerSpec]:
-        """The name and spec of the captioner that a job requests, or of the default. Raises ConfigurationError."""
+    def captioning(self, name: str | None = None) -> tuple[str, CaptionerSpec]:
+        """The name and spec of the captioner of that name, or of the default. Raises ConfigurationError."""
         offered = self.settings.offered
-        name = (method_options or {}).get("captioner") or next(iter(offered))
+        name = next(iter(offered)) if name is None else name
         if name not in offered:
             raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
         return name, offered[name]
 
     def captioner(self, name: str | None = None) -> Captioner:
         """The captioner of that name, or the default. Loads at first use. Raises ConfigurationError."""
-        name, spec = self.captioning({"captioner": name})
+        name, spec = self.captioning(name)
         with self._lock:
             if name not in self._captioners:
                 loaded = self._captioners.values()

@@ -134,15 +134,15 @@ class WebhookSender:
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
-            answer = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
+            reply = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
         except ServiceError as failure:
             outcome, error = AttemptOutcome(None, {}, failure.permanent), failure.detail
         except Exception as bug:  # counted like any other failure, so that the schedule bounds it
             log.error("delivery_error", exc_info=bug)
             outcome, error = AttemptOutcome(None, {}), "The request could not be made; the operator's log says why."
         else:
-            outcome = AttemptOutcome(answer.status, answer.headers)
-            response = answer.body.decode(errors="replace").replace("\x00", "\ufffd")
+            outcome = AttemptOutcome(reply.status, reply.headers)
+            response = reply.body.decode(errors="replace").replace("\x00", "\ufffd")
         attempt = Attempt(started_at, time.monotonic() - began, outcome.status, response, error)
         decision = decide(claim.attempt, outcome, self._clock(), self._uniform)
         if decision.pause_until is not None:

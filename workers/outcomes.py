@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, Stage
-from app.jobs.cached_results import PassedScreening
+from app.jobs.cached_result import PassedScreening
 
 
 @dataclass(frozen=True, slots=True)

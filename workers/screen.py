@@ -12,7 +12,7 @@ from app.cache import results
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
 from app.jobs import repository
-from app.jobs.cached_results import PassedScreening
+from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.artifacts import BMP

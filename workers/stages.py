@@ -15,7 +15,7 @@ from app.db.models import Job, JobSource, Stage
 from app.documents import job_document
 from app.errors import JobFailure, ScreeningRefused, ServiceError, StepFailed
 from app.jobs import repository
-from app.jobs.cached_results import mark_succeeded_from_cache
+from app.jobs.cached_result import mark_succeeded_from_cached_job
 from app.queue.steps import notify_step
 from app.telemetry import tracing
 from app.telemetry.metrics import CACHE_REQUESTS
@@ -58,7 +58,7 @@ def captions_remotely(models: Models, job: Job) -> bool:
     if job.prompt is not None:
         return False
     try:
-        return models.captioning(job.method_options)[1].waits
+        return models.captioning((job.method_options or {}).get("captioner"))[1].waits
     except ConfigurationError:
         return False
 
@@ -131,7 +131,7 @@ def _use_cached_job(process: Process, job: Job, stage: Stage, outcome: UseCached
     storage = process.storage
     ttl = storage.cache_settings.ttl
     with storage.database.transaction() as session:
-        ended = mark_succeeded_from_cache(session, job, outcome.cached_job_id, ttl, outcome.passed)
+        ended = mark_succeeded_from_cached_job(session, job, outcome.cached_job_id, ttl, outcome.passed)
         lost = [] if ended is None else blobs.insert_references(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if ended is not None else "miss").inc()
     if ended is None:

@@ -1,6 +1,6 @@
 """Cached results: which ended job of the tenant already has the result that a new job would get.
 
-A result belongs to a job. This module finds the job; `app.jobs.cached_results` gives its result to another one.
+A result belongs to a job. This module finds the job; `app.jobs.cached_result` gives its result to another one.
 """
 
 import uuid

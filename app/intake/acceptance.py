@@ -28,7 +28,7 @@ from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.jobs import idempotency
 from app.jobs.admission import fits_tenant_limit
-from app.jobs.cached_results import mark_succeeded_from_cache
+from app.jobs.cached_result import mark_succeeded_from_cached_job
 from app.jobs.insertion import NewJob, NewSource, accept
 from app.jobs.snapshots import Snapshots
 from app.queue.messenger import Messenger
@@ -229,7 +229,7 @@ class Intake:
             job, rows = accepted.job, accepted.sources
             self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
-                job, rows = mark_succeeded_from_cache(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+                job, rows = mark_succeeded_from_cached_job(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}

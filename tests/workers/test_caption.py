@@ -113,7 +113,7 @@ def test_the_api_knows_which_captioners_are_external(here: Bench) -> None:
             ("fake", False, 0.0),
             ("vlm", True, 0.01),
         ]
-        asked = {"captioner": "vlm", "local_only": "true"}
-        refused = http.post("/attribute", files={"image": encoded()}, data=asked)
+        options = {"captioner": "vlm", "local_only": "true"}
+        refused = http.post("/attribute", files={"image": encoded()}, data=options)
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/captioner")
         assert http.post("/attribute", files={"image": encoded()}, data={"local_only": "true"}).status_code == 202

@@ -39,5 +39,5 @@ def test_roles_of_different_pools_cannot_share_a_process(servers: devstack.Serve
 
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_has_a_pool(role: Role) -> None:
-    """No role is forgotten."""
+    """Every role has a pool."""
     assert pool_of([role]).concurrency >= 1

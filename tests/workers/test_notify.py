@@ -238,10 +238,10 @@ def test_sources_that_end_at_the_same_time_are_counted_one_by_one(bench: Make) -
     here = bench({f"s{n:02}": "" for n in range(12)}, platform="local")
     here.submit(webhook_url="https://receiver.example/", images_per_source=1)
     here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
-    leaves = [step for step in here.broker.steps if step.task == RESYNTHESIZE_TASK]
+    sources = [step for step in here.broker.steps if step.task == RESYNTHESIZE_TASK]
     here.broker.steps.clear()
-    with ThreadPoolExecutor(len(leaves)) as workers:
-        list(workers.map(here.deliver, leaves))
+    with ThreadPoolExecutor(len(sources)) as workers:
+        list(workers.map(here.deliver, sources))
     run_silently(here)
     assert [row.sequence for row in rows(here)] == list(range(1, 15))
 
@@ -250,17 +250,17 @@ def test_a_job_without_receivers_costs_no_statement(bench: Make) -> None:
     """Without an address and without endpoints no statement on webhooks is run while the job is worked on."""
     here = bench(THREE)
     job_id = here.submit()
-    asked: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
+        statements.append(statement)
 
     event.listen(here.process.storage.database.engine, "before_cursor_execute", note)
     here.run()
     event.remove(here.process.storage.database.engine, "before_cursor_execute", note)
     assert here.job(job_id).status == JobStatus.SUCCEEDED
-    assert asked
-    assert not [statement for statement in asked if "webhook_deliver" in statement or "webhook_endp" in statement]
+    assert statements
+    assert not [statement for statement in statements if "webhook_deliver" in statement or "webhook_endp" in statement]
     assert not here.broker.steps
 
 

@@ -117,10 +117,10 @@ def test_of_leaves_that_end_together_one_moves_the_job_on(bench: Make) -> None:
     for _ in range(20):
         job_id = here.submit(cache=False)
         here.run(until=is_resynthesis)
-        leaves = list(here.broker.steps)
+        sources = list(here.broker.steps)
         here.broker.steps.clear()
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(here.deliver, leaves))
+            list(pool.map(here.deliver, sources))
         assert [step.queue for step in here.broker.steps] == ["embed"]
         here.run()
         assert here.job(job_id).status == JobStatus.SUCCEEDED

@@ -143,11 +143,11 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
     document = flow.document(job_id)
     models = flow.here.process.models
     generators = {source.id: models.generator(source) for source in flow.here.process.models.catalog.sources}
-    brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
+    uploaded = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
     whole = attribute(
         load(io.BytesIO(QUERY)).image,
         captioner=FakeCaptioner(),
-        generators=[generators["a"], References("b", brought), generators["c"]],
+        generators=[generators["a"], References("b", uploaded), generators["c"]],
         embedder=FakeEmbedder(),
         distance=distance_named("cosine"),
         images_per_source=2,
@@ -163,9 +163,9 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
     assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
 
 
-@pytest.mark.parametrize(("brought", "kind"), [(False, VerdictKind.ATTRIBUTED), (True, VerdictKind.INCONCLUSIVE)])
+@pytest.mark.parametrize(("uploaded", "kind"), [(False, VerdictKind.ATTRIBUTED), (True, VerdictKind.INCONCLUSIVE)])
 def test_nothing_is_calibrated_for_references(
-    story: Callable[..., Story], tmp_path: Path, brought: bool, kind: VerdictKind
+    story: Callable[..., Story], tmp_path: Path, uploaded: bool, kind: VerdictKind
 ) -> None:
     """Even where a calibration seems to fit: it is unknown how the caller selected them."""
     entry = {
@@ -179,7 +179,7 @@ def test_nothing_is_calibrated_for_references(
     (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
     models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
     flow = story(models=models)
-    job_id = flow.submit(*(given("b", 3) if brought else []), prompt="a red square", images_per_source="1")
+    job_id = flow.submit(*(given("b", 3) if uploaded else []), prompt="a red square", images_per_source="1")
     flow.run()
     result = flow.document(job_id).result
     assert result is not None
@@ -322,7 +322,7 @@ class Failing:
 
     def check_image(self, query: QueryImage) -> None:
         """Fails."""
-        raise RuntimeError("away")
+        raise RuntimeError("unavailable")
 
     def check_caption(self, caption: ScreenedCaption) -> None:
         """Has no opinion."""

@@ -90,7 +90,7 @@ def test_an_image_without_features_is_on_no_list(screened: Screened) -> None:
 
 
 def test_a_tenants_list_is_for_its_own_images(screened: Screened) -> None:
-    """Another tenant's image passes; a global list is for everybody."""
+    """Another tenant's image passes; a global list applies to all tenants."""
     other = screened.tenant("other")
     screened.ban(noise_image(1), name="ours", tenant_id=DEFAULT_TENANT)
     screened.assert_refused(screened.ended(noise_image(1)), "hash_list", "ours")
@@ -128,7 +128,7 @@ def test_hashes_are_loaded_once_per_change(screened: Screened) -> None:
     database = screened.bench.process.storage.database
     event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
 
-    def asked(hook: HashLists, rounds: int) -> tuple[int, int]:
+    def reads(hook: HashLists, rounds: int) -> tuple[int, int]:
         statements.clear()
         for _ in range(rounds):
             assert hook.check_image(query(screened, 1)) is not None
@@ -136,12 +136,12 @@ def test_hashes_are_loaded_once_per_change(screened: Screened) -> None:
 
     screened.ban(noise_image(1))
     hook = HashLists(database, timedelta(hours=1))
-    assert asked(hook, 3) == (1, 1)
-    assert asked(hook, 3) == (0, 0)
+    assert reads(hook, 3) == (1, 1)
+    assert reads(hook, 3) == (0, 0)
     hook = HashLists(database, timedelta(microseconds=1))
-    assert asked(hook, 3) == (3, 1)
+    assert reads(hook, 3) == (3, 1)
     screened.ban(noise_image(1), noise_image(2))
-    assert asked(hook, 3) == (3, 1)
+    assert reads(hook, 3) == (3, 1)
 
 
 def query(screened: Screened, seed: int) -> QueryImage:

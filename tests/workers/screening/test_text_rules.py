@@ -32,7 +32,7 @@ def test_other_texts_pass(screened: Screened) -> None:
 
 
 def test_a_tenants_rule_is_for_its_own_texts(screened: Screened) -> None:
-    """Another tenant's prompt passes it; a global rule is for everybody."""
+    """Another tenant's prompt passes it; a global rule applies to all tenants."""
     other = screened.tenant("other")
     screened.rule("words", "forbidden", name="ours", tenant_id=DEFAULT_TENANT)
     screened.assert_refused(screened.ended(noise_image(1), prompt="forbidden"), "text_rule", "ours")

@@ -29,7 +29,7 @@ class PassedScreening:
     evidence: Sequence[Mapping[str, Any]] = ()
 
 
-def mark_succeeded_from_cache(
+def mark_succeeded_from_cached_job(
     session: Session, job: Job, cached_job_id: uuid.UUID, ttl: timedelta, passed: PassedScreening | None = None
 ) -> tuple[Job, Sequence[JobSource]] | None:
     """Ends an open job with the result of a cached job.
