@@ -229,7 +229,8 @@ class Intake:
             job, rows = accepted.job, accepted.sources
             self._check_that_it_stays(job)
             if self._may_answer and job.cached_from is not None:
-                job, rows = mark_succeeded_from_cached_job(session, job, job.cached_from, self._cache.ttl) or (job, rows)
+                ended = mark_succeeded_from_cached_job(session, job, job.cached_from, self._cache.ttl)
+                job, rows = ended or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}
