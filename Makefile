@@ -4,7 +4,7 @@
 #             PIP_ARGS="…"              more arguments for pip; without a GPU this saves some gigabytes:
 #                                       PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 #             STATE_DIR=/some/where     databases, images and logs of demo and serve (default: .state)
-#             DATABASE__URL, REDIS__URL use these servers in demo and serve instead of the embedded ones
+#             DATABASE__URL, REDIS__URL use these servers in demo and serve instead of those from wheels
 #             ARGS="…"                  arguments for what a target runs: make test ARGS="-k rank -x"
 
 PYTHON ?= python3
@@ -14,20 +14,20 @@ export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos check-wheels lock clean \
-        benchmark benchmark-small benchmark-publish benchmark-dataset benchmark-dataset-small benchmark-evaluate benchmark-calibrate benchmark-variants \
-        benchmark-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
+        evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
+        evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
 help: ## Explain every target
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile; echo
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' Makefile
 
-demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: yours)
+demo: installed-demo ## Start everything here, send a sample image through it, print its ranking, stop (ARGS=image.png: another image)
 	@$(PY) -m devstack demo $(ARGS)
 
-demo-remote: installed-demo ## The same with vendors that are stubs (none is called) and reference images that the caller uploads, in one job
+demo-remote: installed-demo ## The same with stub vendors (no vendor is called) and uploaded reference images, in one job
 	@$(PY) -m devstack demo-remote $(ARGS)
 
-serve: installed-demo ## Start everything here and keep it up until Ctrl-C
+serve: installed-demo ## Start everything here and run it until Ctrl-C
 	@$(PY) -m devstack serve
 
 test: installed-all ## Run all tests, two files at a time, each against a real Postgres and Valkey of its own (ARGS: for pytest)
@@ -40,58 +40,58 @@ lint: installed-all ## Check style and formatting
 types: installed-all ## Check types, strictly
 	@$(PY) -m mypy
 
-imports: installed-all ## Check who may import whom
+imports: installed-all ## Check the import contracts
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as run; run()'
 
 check: lint types imports test ## All of the four above
 
-zoo: installed-all ## Train the small models again, from scratch or where it was interrupted (two hours on two cores; needs node and npm)
+zoo: installed-all ## Train the demo models, from scratch or where it was interrupted (two hours on two cores; needs node and npm)
 	@$(PY) -m zoo.train $(ARGS)
 
-zoo-probe: installed-all ## Measure whether the small models obey captions: colors of background, hair and skin (needs node and npm)
+zoo-probe: installed-all ## Measure whether the demo models follow captions: colors of background, hair and skin (needs node and npm)
 	@$(PY) -m zoo.probe $(ARGS)
 
-zoo-speed: installed-all ## Measure seconds per image of the small models, one after another, with all cores (a minute)
+zoo-speed: installed-all ## Measure seconds per image of the demo models, one after another, with all cores (a minute)
 	@$(PY) -m zoo.speed $(ARGS)
 
-zoo-eval: installed-all ## Measure how often the small models' generated images are attributed rightly (six minutes; needs node and npm)
+zoo-eval: installed-all ## Measure how often images of the demo models are attributed rightly (six minutes; needs node and npm)
 	@$(PY) -m zoo.freeze --check
 	@$(PY) -m zoo.evaluate $(ARGS)
 
-benchmark: installed-all ## Everything that the papers measure, with the small models, as far as it is not done yet, and the report (ARGS: for all)
+evaluate: installed-all ## Everything that the papers measure, with the demo models, as far as it is not done yet, and the report (ARGS: for all)
 	@$(PY) -m evaluation all $(ARGS)
 
-benchmark-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
+evaluate-small: installed-all ## The same with ten characters, four sources and few steps (under three minutes)
 	@$(PY) -m evaluation all --size small $(ARGS)
 
-benchmark-publish: installed-all ## Renew docs/benchmark/ and docs/variants.md from what has been measured, and from what was published before
+evaluate-publish: installed-all ## Update docs/benchmark/ and docs/variants.md from the measured results and those published before
 	@mkdir -p evaluation/.work/results
 	@$(PY) -m evaluation report evaluation/.work/results docs/benchmark/results --out docs/benchmark
 	@$(PY) docs/generate_variants.py
 
-benchmark-dataset: installed-all ## Of this only the dataset: 100 characters, all sources of the zoo, γ = 1; goes on where it was killed
+evaluate-dataset: installed-all ## Of this only the dataset: 100 characters, all demo models, γ = 1; continues where it was killed
 	@$(PY) -m evaluation all --steps dataset $(ARGS)
 
-benchmark-dataset-small: installed-all ## The small dataset only
+evaluate-dataset-small: installed-all ## The small dataset only
 	@$(PY) -m evaluation all --size small --steps dataset $(ARGS)
 
-benchmark-evaluate: installed-all ## How well are ten, twelve and fourteen sources told apart? Fails unless better than chance and below 95 %
+evaluate-accuracy: installed-all ## Measure accuracy with ten, twelve and fourteen sources; fails unless better than chance and below 95 %
 	@$(PY) -m evaluation all --steps 'zoo-evaluate-*' $(ARGS)
 
-benchmark-calibrate: installed-all ## Measure the thresholds of the enabled small models on captions of their own (ARGS: for calibrate)
+evaluate-calibrate: installed-all ## Measure the thresholds of the enabled demo models on captions of their own (ARGS: for calibrate)
 	@$(PY) -m evaluation dataset make evaluation/.work/calibration --split calibration --images-per-source 4 --seed 11 --characters 60
 	@$(PY) -m evaluation calibrate evaluation/.work/calibration --images-per-source 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
-benchmark-variants: installed-all ## Distances, γ, aggregates and the plug-in side by side
-	@$(PY) -m evaluation all --steps zoo-distances,zoo-images-per-source,zoo-fusion $(ARGS)
+evaluate-variants: installed-all ## Compare distances, γ, aggregates and external scores
+	@$(PY) -m evaluation all --steps zoo-distances,zoo-images-per-source,zoo-external-scores $(ARGS)
 
-benchmark-captions: installed-all ## Captioners side by side on the test characters, and what a caption's likeness to the truth is worth
+evaluate-captions: installed-all ## Compare captioners on the test characters, and relate their similarity to the truth to accuracy
 	@$(PY) -m evaluation all --steps zoo-captions $(ARGS)
 
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
 	@$(PY) -m perf.distance $(ARGS)
 
-bench-embed: installed-all ## Images a second in batches beside one at a time, and the share of what the machine can multiply
+bench-embed: installed-all ## Images a second in batches beside one at a time, as a share of the host's matrix products
 	@$(PY) -m perf.embed $(ARGS)
 
 bench-embed-onnx: installed-all ## Images a second of ONNX Runtime beside torch, in float32 and int8, and what that changes (five minutes)
@@ -100,15 +100,16 @@ bench-embed-onnx: installed-all ## Images a second of ONNX Runtime beside torch,
 bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendors and fifty jobs: how long does it take? (four minutes)
 	@$(PY) -m perf.fanout $(ARGS)
 
-bench-cache: installed-all ## The same file again, and a recompressed copy, beside the first time (four minutes)
+bench-cache: installed-all ## The same file again, and a recompressed copy, beside the first upload (four minutes)
 	@$(PY) -m perf.cache $(ARGS)
+
 bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
 	@$(PY) -m perf.budget $(ARGS)
 
-bench-overhead: installed-all ## What the service adds to the broker's own round trips
+bench-overhead: installed-all ## The cost of a job beside the broker's own round trips
 	@$(PY) -m perf.overhead $(ARGS)
 
-bench-api: installed-all ## The HTTP side beside a bare FastAPI, from a thousand jobs to a million, and overloaded (twelve minutes)
+bench-api: installed-all ## The HTTP interface beside a bare FastAPI, from a thousand jobs to a million, and overloaded (twelve minutes)
 	@$(PY) -m perf.api $(ARGS)
 
 fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)

@@ -1,5 +1,6 @@
-"""The documents that callers read: a job, its sources, its result. Built from rows, cached in Redis as they stand."""
+"""The documents that callers read: a job, its sources, its result. Built from rows, cached in Redis as JSON."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.models import Job, JobSource, JobStatus, Stage
-from app.vendors.budget import SourceSpend
+from app.db.models import Job, JobSource, JobStatus, SourceSpend, Stage
 from attribution.evidence.finding import Kind, Trust
 from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
 
@@ -41,7 +41,7 @@ class FindingDocument(Document):
     claim: str = Field(description="what is said, as a sentence")
     trust: Trust = Field(
         description="`verified`: signed by an issuer on this installation's list; `untrusted_issuer`: signed, by "
-        "anybody; `unverified_signature`, `tampered`: a signature that proves nothing; `self_declared`: unprotected "
+        "any issuer; `unverified_signature`, `tampered`: a signature that proves nothing; `self_declared`: unprotected "
         "text or pixels; `weak`: a hint; `unreadable`: something is there, or may be, that could not be read"
     )
     caveat: str = Field(description="why it can be believed only so far, as a sentence")
@@ -62,30 +62,33 @@ class SourceDocument(Document):
     family: str
     platform: str
     model: str
-    revision: str = Field(description="`by-caller` where the caller brings the generated images: nobody here knows it")
+    revision: str = Field(description="`by-caller` for reference images, whose revision is unknown")
     origin: Origin = Field(
-        Origin.GENERATOR, description="`reference` where the caller brings the generated images, otherwise `generator`"
+        Origin.GENERATOR, description="`reference` where the caller uploads the images, otherwise `generator`"
     )
     state: SourceState
     reason: str | None = Field(
-        description="a sentence, for every state that ended without a generated image, and where generated images are awaited"
+        description="a sentence, for every state that ended without an image, and where reference images are awaited"
     )
     warning: str | None = Field(
-        None, description="a sentence about a source that is to be switched off, and what there is in its place"
+        None, description="a sentence about a source that has a sunset date, and its replacement"
     )
     seeds: list[int | None] = Field(
         description="of the generated images, in the order of k; null where it is not known"
     )
     generated_images: list[str] = Field(
-        [], description="where to look at the generated images, in the order of k, until deleted"
+        [], description="paths of the generated images, in the order of k, until deleted"
     )
     prompts: list[str | None] = Field(
-        [], description="what was generated instead of the caption, in the order of k: cut, or rewritten by the vendor"
+        [],
+        description="the prompts used instead of the caption, in the order of k: cut, or rewritten by the vendor",
     )
     cached: bool = Field(
-        False, description="whether all of its generated images were taken from the cache: nothing was asked of it"
+        False, description="whether all of its generated images were taken from the cache: nothing was sent to it"
     )
-    references: str | None = Field(None, description="where to bring its generated images, as long as they are awaited")
+    references: str | None = Field(
+        None, description="where to upload its reference images, as long as they are awaited"
+    )
     started_at: datetime | None
     completed_at: datetime | None
 
@@ -102,7 +105,7 @@ class RankedDocument(Document):
 
     source: str
     family: str
-    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller brought the generated images")
+    origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller uploaded the images")
     distance: float = Field(description="over the source's candidates, as `aggregate` says")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
@@ -142,11 +145,11 @@ class ResultDocument(Document):
     """The ranked answer, and everything needed to reproduce it."""
 
     schema_version: int
-    caption: str | None = Field(description="null once it has been kept for as long as its tenant wants")
-    captioner: str = Field(description="model@revision, or `given` where the caller brought the prompt")
+    caption: str | None = Field(description="null once its retention has passed")
+    captioner: str = Field(description="model@revision, or `given` where the caller gave the prompt")
     embedder: str | None = Field(description="model@revision; null where nothing was generated")
     distance: str = Field(examples=["cosine"])
-    images_per_source: int = Field(description="γ, generated images asked of each source")
+    images_per_source: int = Field(description="γ, images to be generated by each source")
     aggregate: Aggregate = Field(
         Aggregate.MEAN, description="which similarity stands for a source; `max` is that of its nearest generated image"
     )
@@ -160,21 +163,21 @@ class ResultDocument(Document):
 
 
 class CallsDocument(Document):
-    """What one source, or a captioner that somebody else serves, was sent for a job."""
+    """What was sent to one source, or to a remote captioner, for a job."""
 
     source: str = Field(description="its id, or the captioner's name")
     sent: str = Field(description="what of the job: its caption (`prompt`), or its `image`", examples=["prompt"])
-    external: bool = Field(description="whether that left the house")
+    external: bool = Field(description="whether it was sent to a third party")
     calls: int = Field(description="orders, repeated ones included")
     images: int = Field(description="that were ordered")
     usd: float = Field(description="what was billed, by the catalog's prices; or may have been, while unsettled")
-    unsettled: int = Field(description="calls whose end nobody knows, or not yet: they count as if they were billed")
+    unsettled: int = Field(description="calls whose outcome is unknown (yet): they count as if they were billed")
 
 
 class SpendDocument(Document):
-    """What a job was given to spend on sources that others serve, and what it has spent."""
+    """A job's budget for calls to vendors, and what it has spent."""
 
-    budget_usd: float | None = Field(None, description="never passed; null for jobs of before there were budgets")
+    budget_usd: float | None = Field(None, description="never exceeded; null without a bound")
     usd: float = Field(0.0, description="spent or reserved so far")
     calls: list[CallsDocument] = []
 
@@ -189,11 +192,11 @@ class JobDocument(Document):
     started_at: datetime | None
     completed_at: datetime | None
     deadline_at: datetime
-    query_image: str | None = Field(None, description="where to look at the image; null if not fetched yet, or deleted")
+    query_image: str | None = Field(None, description="the path of the image; null if not fetched yet, or deleted")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     images_per_source: int
-    distance: DistanceName | None = Field(None, description="null for jobs of before it could be chosen")
-    aggregate: Aggregate | None = Field(None, description="null for jobs of before it could be chosen")
+    distance: DistanceName = Field(description="by which the ranking is made")
+    aggregate: Aggregate = Field(description="which similarity stands for a source")
     external_scores: dict[str, float] | None = Field(
         None, description="another method's scores, as the caller gave them"
     )
@@ -202,29 +205,39 @@ class JobDocument(Document):
     metadata: dict[str, Any] | None = Field(description="as the caller gave it")
     prompt: str | None = Field(description="the caption as given by the caller")
     captioner: str | None = Field(
-        None, description="who was asked for by name to describe the image; who did is in `result`"
+        None, description="the captioner that the caller named; the one that captioned the image is in `result`"
     )
     embedder: str | None = Field(
-        None, description="who was asked for by name to compare images by; who did is in `result`"
+        None, description="the embedder that the caller named; the one that was used is in `result`"
     )
     caption: str | None = Field(
         None,
-        description="the text that every source is given, once it is known: what awaited generated images are to be generated from",
+        description="the text that every source is given, once it is known; reference images are generated from it",
     )
     seed: int | None
-    local_only: bool = Field(False, description="whether nothing of it leaves the house")
+    local_only: bool = Field(False, description="whether nothing of it is sent to third parties")
     spend: SpendDocument = SpendDocument()
     sources: list[SourceDocument]
     cached: Cached | None = Field(
         None,
-        description="`answer`: the same file was asked about in the same way before, and this is that answer; "
-        "`generated_images`: nothing had to be generated, but the distances are this image's own; null: something was generated",
+        description="`answer`: the result is that of an earlier job with the same file and options; "
+        "`generated_images`: all images came from the cache, the distances are this image's own; null: "
+        "something was generated",
     )
-    cached_from: uuid.UUID | None = Field(None, description="your job that had the answer; it may be deleted since")
+    cached_from: uuid.UUID | None = Field(None, description="your job whose result it is; it may be deleted since")
     timings: dict[str, float] = Field(description="seconds per stage so far, waiting included")
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
+
+
+# `id` and `status` are the first members of `JobDocument`: Pydantic writes them in the order of the class.
+_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+
+
+def is_unfinished(document: bytes) -> bool:
+    """Whether the job of a serialized `JobDocument` has yet to end, without parsing it: polling asks it each time."""
+    return _UNFINISHED.match(document) is not None
 
 
 def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> JobDocument:
@@ -240,15 +253,15 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_deleted_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         images_per_source=job.images_per_source,
-        distance=(job.method_options or {}).get("distance"),
-        aggregate=(job.method_options or {}).get("aggregate"),
+        distance=job.method_options.distance,
+        aggregate=job.method_options.aggregate,
         external_scores=(job.external_scores or {}).get("scores"),
         fusion_weight=(job.external_scores or {}).get("weight"),
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
-        captioner=(job.method_options or {}).get("captioner"),
-        embedder=(job.method_options or {}).get("embedder"),
+        captioner=job.method_options.captioner,
+        embedder=job.method_options.embedder,
         caption=job.caption,
         seed=job.seed,
         cached=_cached(job, sources),
@@ -264,7 +277,7 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
 
 
 def references_path(job_id: uuid.UUID, source: str) -> str:
-    """Where generated images of a source are brought."""
+    """Where reference images of a source are uploaded."""
     return f"/attribute/{job_id}/references/{source}"
 
 
@@ -301,9 +314,7 @@ def _cached(job: Job, sources: Sequence[JobSource]) -> Cached | None:
 
 
 def _taken(row: JobSource) -> bool:
-    return bool(row.generated_images) and all(
-        "generated_at" in generated_image for generated_image in row.generated_images
-    )
+    return bool(row.generated_images) and all(image.generated_at is not None for image in row.generated_images)
 
 
 def _images(job: Job) -> str:
@@ -321,8 +332,10 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
         state=SourceState(row.state),
         reason=row.reason,
         warning=row.warning,
-        seeds=[generated_image["seed"] for generated_image in row.generated_images],
-        generated_images=[] if job.images_deleted_at else [f"{_images(job)}/{row.source}/{k}" for k in _ks(row)],
+        seeds=[image.seed for image in row.generated_images],
+        generated_images=[]
+        if job.images_deleted_at
+        else [f"{_images(job)}/{row.source}/{image.k}" for image in row.generated_images],
         prompts=_resynthesized(row),
         cached=_taken(row),
         references=references_path(job.id, row.source) if row.state == SourceState.AWAITING_REFERENCE else None,
@@ -333,10 +346,5 @@ def _source_document(job: Job, row: JobSource) -> SourceDocument:
 
 def _resynthesized(row: JobSource) -> list[str | None]:
     """The texts that were generated; nothing where all of them are the caption."""
-    prompts = [generated_image.get("prompt") for generated_image in row.generated_images]
+    prompts = [image.prompt for image in row.generated_images]
     return prompts if any(prompts) else []
-
-
-def _ks(row: JobSource) -> list[int]:
-    """Where its generated images lie: some of them may be missing in between."""
-    return [generated_image.get("k", place) for place, generated_image in enumerate(row.generated_images)]

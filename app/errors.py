@@ -1,22 +1,22 @@
-"""Everything the service can say no with; each is a problem document (RFC 9457) with a stable type.
+"""All errors of the service; each is a problem document (RFC 9457) with a stable type.
 
 ServiceError
-├── RequestError                the caller can mend it
+├── RequestError                the caller can fix it
 │   ├── MalformedRequest        400  a broken or half-sent body
 │   ├── Unauthenticated         401  no key was sent
-│   │   └── InvalidKey               unknown, expired, revoked, or its tenant is switched off
-│   ├── InsufficientScope       403  the key is not good for this
+│   │   └── InvalidKey               unknown, expired, revoked, or its tenant is disabled
+│   ├── InsufficientScope       403  the key lacks the scope
 │   ├── NotFound                404  no such job, or not yours
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
-│   ├── NotAcceptable           406  the answer comes in none of the media types that are asked for
-│   ├── EndpointDisabled        409  a webhook endpoint that is switched off
-│   ├── ReferencesRefused       409  generated images were brought that a job does not take
-│   │   ├── ReferencesNotExpected    it does not wait for generated images of this source, or has ended
-│   │   ├── ReferencesTooEarly       the caption that they are to be generated from is not there yet
+│   ├── NotAcceptable           406  the response comes in none of the media types of `Accept`
+│   ├── EndpointDisabled        409  a webhook endpoint that is disabled
+│   ├── ReferencesRefused       409  reference images that a job does not take
+│   │   ├── ReferencesNotExpected    it does not wait for images of this source, or has ended
+│   │   ├── ReferencesTooEarly       the caption that they are generated from is not there yet
 │   │   ├── ReferencesTooLate        the job's deadline has passed
 │   │   └── ReferencesConflict       it has others of this source
 │   ├── UploadTimeout           408  the body did not arrive in time
-│   ├── KeyInUse                409  the first request with this idempotency key is being worked on
+│   ├── KeyInUse                409  the first request with this idempotency key is in progress
 │   ├── Deleted                  410  it was there, and was deleted
 │   ├── UploadTooLarge          413  more bytes than the cap
 │   ├── ImageTooLargeProblem    422  more pixels or frames than the cap
@@ -28,7 +28,7 @@ ServiceError
 │   ├── UnknownSourceProblem    422  a source that the catalog does not have
 │   ├── UnknownCaptioner        422  a captioner that this installation does not offer
 │   ├── UnknownEmbedder         422  an embedder that this installation does not offer
-│   ├── AddressRefused          422  a URL that we do not call: malformed, or plainly not public
+│   ├── AddressRefused          422  a URL that is not called: malformed, or not public
 │   └── QuotaExceeded           429  too many requests, or too many jobs at once
 ├── Unavailable                 503  try again later; carries Retry-After
 │   ├── ReducedCapacity              the queues are too long
@@ -39,14 +39,14 @@ ServiceError
     ├── ScreeningRefused             a screening hook refused the image or the caption
     ├── FetchFailed                  a caller's address answered, but not with an image: 404, endless redirects
     │   └── FetchTooLarge            more bytes than the cap
-    ├── AddressUnavailable           a caller's address did not answer, or asks to be called later
+    ├── AddressUnavailable           a caller's address did not answer, or answered with Retry-After
     ├── CaptionRefusedProblem        the captioner will not describe the image
-    ├── CaptionerUnavailableProblem  the captioner gave no answer, as often as it was asked
-    ├── StepFailed                   a stage raised an error that trying again will not mend
+    ├── CaptionerUnavailableProblem  the captioner gave no caption in any attempt
+    ├── StepFailed                   a stage raised an error that is permanent
     ├── StepCrashed                  a stage killed its worker, or lost it, too often
     └── DeadlineExceeded             the job's deadline passed before there was anything to rank
 
-`permanent` says whether trying again is pointless; whoever retries obeys it.
+`permanent` says whether trying again is pointless; the retry loop obeys it.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class ServiceError(Exception):
 
     @classmethod
     def type_uri(cls) -> str:
-        """The problem's type: ours is a resource that explains itself, others' are registered elsewhere."""
+        """The problem's type: ours is a page of documentation, the others are registered by IANA."""
         return cls.registry + cls.slug
 
     def document(self, instance: str | None = None) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class ServiceError(Exception):
 
 
 class RequestError(ServiceError):
-    """The caller can mend it."""
+    """The caller can fix it."""
 
     status = 400
 
@@ -111,14 +111,14 @@ class Unauthenticated(RequestError):
 
 
 class InvalidKey(Unauthenticated):
-    """The key is unknown, expired or revoked, or its tenant is switched off."""
+    """The key is unknown, expired or revoked, or its tenant is disabled."""
 
     slug = "invalid-key"
-    title = "The key does not open anything"
+    title = "The key is not valid"
 
 
 class InsufficientScope(RequestError):
-    """The key is not good for this."""
+    """The key lacks the scope."""
 
     status = 403
     slug = "insufficient-scope"
@@ -152,31 +152,31 @@ class MethodNotAllowed(RequestError):
 
 
 class EndpointDisabled(RequestError):
-    """A webhook endpoint that is switched off is sent nothing."""
+    """A disabled webhook endpoint receives nothing."""
 
     status = 409
     slug = "endpoint-disabled"
-    title = "The webhook endpoint is switched off"
+    title = "The webhook endpoint is disabled"
 
 
 class ReferencesRefused(RequestError):
-    """Generated images were brought that the job does not take."""
+    """Reference images that the job does not take."""
 
     status = 409
 
 
 class ReferencesNotExpected(ReferencesRefused):
-    """The job does not wait for generated images of this source, or has ended otherwise."""
+    """The job does not wait for reference images of this source, or has ended."""
 
     slug = "references-not-expected"
-    title = "The job does not wait for generated images of this source"
+    title = "The job does not wait for reference images of this source"
 
 
 class ReferencesTooEarly(ReferencesRefused):
-    """The caption that the source is to generate is not there yet; try again when the job shows it."""
+    """The caption for the reference images is not there yet; try again when the job shows it."""
 
     slug = "references-too-early"
-    title = "There is no caption to generate yet"
+    title = "There is no caption yet"
     permanent = False
 
 
@@ -184,22 +184,22 @@ class ReferencesTooLate(ReferencesRefused):
     """The job's deadline has passed: it ranks, or has ranked, what was there."""
 
     slug = "references-too-late"
-    title = "The generated images came too late"
+    title = "The reference images came too late"
 
 
 class ReferencesConflict(ReferencesRefused):
-    """The job has other generated images of this source already."""
+    """The job has other reference images of this source already."""
 
     slug = "references-conflict"
-    title = "Other generated images of this source were brought before"
+    title = "The job has other reference images of this source"
 
 
 class KeyInUse(RequestError):
-    """The first request with this idempotency key is being worked on."""
+    """The first request with this idempotency key is in progress."""
 
     status = 409
     slug = "idempotency-key-in-use"
-    title = "The first request with this key is being worked on"
+    title = "The first request with this key is in progress"
     permanent = False
 
 
@@ -212,7 +212,7 @@ class KeyReused(RequestError):
 
 
 class NotAcceptable(RequestError):
-    """The answer comes in none of the media types that are asked for."""
+    """The response comes in none of the media types of `Accept`."""
 
     status = 406
     slug = "not-acceptable"
@@ -309,11 +309,11 @@ class UnknownEmbedder(RequestError):
 
 
 class AddressRefused(RequestError):
-    """A URL that we do not call: malformed, or plainly not public."""
+    """A URL that is not called: malformed, or not public."""
 
     status = 422
     slug = "address-refused"
-    title = "The address cannot be called"
+    title = "The address is not allowed"
 
 
 class Unavailable(ServiceError):
@@ -382,7 +382,7 @@ class FetchTooLarge(FetchFailed):
 
 
 class AddressUnavailable(JobFailure):
-    """A caller's address did not answer, or asks to be called later."""
+    """A caller's address did not answer, or answered with Retry-After."""
 
     status = 502
     slug = "address-unavailable"
@@ -399,7 +399,7 @@ class CaptionRefusedProblem(JobFailure):
 
 
 class CaptionerUnavailableProblem(JobFailure):
-    """The captioner gave no answer that could be used, as often as it was asked."""
+    """The captioner gave no usable caption in any attempt."""
 
     status = 502
     slug = "captioner-unavailable"
@@ -407,7 +407,7 @@ class CaptionerUnavailableProblem(JobFailure):
 
 
 class StepFailed(JobFailure):
-    """A stage raised an error that trying again will not mend."""
+    """A stage raised an error that is permanent."""
 
     slug = "step-failed"
     title = "A stage failed"

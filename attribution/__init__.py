@@ -1,6 +1,6 @@
-"""The method: attributes an image to the generator that generated it, by letting every candidate generate it again.
+"""The method: attributes an image to the generator that made it, by letting every candidate source generate it again.
 
-No web, no queue, no database. `attribution.method.attribute` is the whole of it; `attribution.catalog` and
-`attribution.build` make what it takes. Nothing is re-exported here: the API imports the catalog, and with a façade it
-got numpy and Pillow too, 14 MB of the 150 its process may have.
+No web, no queue, no database. `attribution.method.attribute` is the whole method; `attribution.catalog` and
+`attribution.build` make its arguments. Nothing is re-exported here: the API process imports only the catalog, without
+numpy and Pillow, which take 14 MB of its 150.
 """

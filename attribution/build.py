@@ -1,35 +1,36 @@
-"""Turns a catalog entry, or a short specification, into an adapter.
+"""Builds adapters: a generator from a catalog entry, a captioner or an embedder from a short specification.
 
-Adapters are imported when they are built and not before: importing this module costs nothing and needs no ML
-wheels.
+Adapters are imported when they are built: importing this module needs no ML wheels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attribution.caption.spec import CaptionerSpec, PezOptions, RefineOptions, VlmOptions, parse
-from attribution.catalog import Parameter, Source
+from attribution.catalog import Source
 from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError, SourceUnavailable
 from attribution.ports import Captioner, Embedder, Generator, ModelRef
-from attribution.resynthesis.remote.connections import Connections, default_connections
+from attribution.resynthesis.remote.http_client import default_connections
 from attribution.resynthesis.remote.vendors import NAMES as VENDORS
+from attribution.resynthesis.remote.web import Connections
+from attribution.validation import read_options
 from attribution.weights import digest_of_directory, matches
 
-# Parameters of a catalog entry that say how a pipeline is loaded; all others go into each call.
+# The parameters of a catalog entry for loading a pipeline; all others are arguments of each call.
 _LOADING = ("dtype", "variant", "without", "pipeline", "one_at_a_time", "allow_unpinned")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where models run: what the operator of this process decides, and no catalog entry.
+    """Where models run: set by the operator of this process, not by the catalog.
 
-    `dtype` overrides a source's own, and the captioner's float32; `batch_size` is images generated at once; `memory_mb`
-    bounds the pool of loaded generators; `threads` are torch's, which takes one per core if None.
+    `dtype` overrides a source's own and the captioner's float32; `batch_size` is the number of images generated at
+    once; `memory_mb` limits the pool of loaded generators; `threads` is the number of torch's threads, None for one per
+    core.
     """
 
     device: str = "cpu"
@@ -40,10 +41,10 @@ class Placement:
     threads: int | None = None
 
 
-def build_generator(source: Source, placement: Placement, outside: Connections | None = None) -> Generator:
-    """The adapter of a catalog entry, loaded. Remote ones call vendors through `outside`, if given.
+def build_generator(source: Source, placement: Placement, connections: Connections | None = None) -> Generator:
+    """The loaded adapter of a catalog entry. Remote ones call vendors through `connections`, if given.
 
-    Raises ConfigurationError where the entry is wrong, SourceUnavailable where its weights cannot be had.
+    Raises ConfigurationError if the entry is wrong, SourceUnavailable if its weights are missing.
     """
     builders: Mapping[str, Callable[[Source, Placement], Generator]] = {
         "diffusers": _diffusers,
@@ -52,7 +53,7 @@ def build_generator(source: Source, placement: Placement, outside: Connections |
     if source.adapter in VENDORS:
         from attribution.resynthesis.remote.build import build_remote
 
-        return build_remote(source, outside or default_connections())
+        return build_remote(source, connections or default_connections())
     if source.adapter not in builders:
         known = ", ".join([*builders, *VENDORS])
         raise ConfigurationError(f"{source.id}: there is no adapter {source.adapter!r}; there are {known}.")
@@ -60,22 +61,22 @@ def build_generator(source: Source, placement: Placement, outside: Connections |
 
 
 def build_captioner(
-    spec: str, placement: Placement, outside: Connections | None = None, loaded: Iterable[Captioner] = ()
+    spec: str, placement: Placement, connections: Connections | None = None, loaded: Iterable[Captioner] = ()
 ) -> Captioner:
     """A captioner: "blip:DIRECTORY", "vlm:MODEL?base_url=…", "pez", "fake:" and others; see `caption/spec.py`.
 
-    Those that are somewhere else are called through `outside`, if given; a BLIP that is `loaded` is not loaded twice.
+    Remote ones are called through `connections`, if given; a BLIP in `loaded` is not loaded twice.
     Raises ConfigurationError.
     """
     found = parse(spec)
     if found.kind == "fake":
         from attribution.caption.fake import FakeCaptioner, FakeCaptionerBehavior
 
-        return FakeCaptioner(_options(FakeCaptionerBehavior, spec, found.which))
+        return FakeCaptioner(read_options(FakeCaptionerBehavior, _pairs(found.which), repr(spec)))
     if isinstance(found.options, VlmOptions):
         from attribution.caption.vlm import VlmCaptioner
 
-        return VlmCaptioner(found.which, found.options, outside or default_connections())
+        return VlmCaptioner(found.which, found.options, connections or default_connections())
     _threads(placement)
     if isinstance(found.options, PezOptions):
         with _wheels("ml"):
@@ -100,18 +101,18 @@ def _blip(found: CaptionerSpec, placement: Placement, loaded: Iterable[Captioner
 def build_embedder(spec: str, placement: Placement) -> Embedder:
     """An embedder: "open_clip:local-dir:DIRECTORY", "open_clip:ViT-L-14-336/openai", "onnx:local-dir:…" or "fake:".
 
-    open_clip's take "#layer=8" behind them, for what a layer says; see `embed/tower.py`.
+    open_clip's also take "#layer=8", for the features of a layer; see `embed/tower.py`.
     """
     found = parse_embedder(spec)
     if found.kind == "fake":
         from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehavior
 
-        return FakeEmbedder(_options(FakeEmbedderBehavior, spec, found.which))
+        return FakeEmbedder(read_options(FakeEmbedderBehavior, _pairs(found.which), repr(spec)))
     if found.kind == "open_clip":
         with _wheels("ml"):
             from attribution.embed.open_clip import OpenClipEmbedder
         _threads(placement)
-        # Always in float32: thresholds are measured in it, and a narrower dtype moves distances by a thousandth.
+        # Always float32: thresholds are measured in it, and a narrower dtype changes distances by a thousandth.
         return OpenClipEmbedder(found.which, device=placement.device, batch_size=max(32, placement.batch_size))
     with _wheels("onnx"):
         from attribution.embed.onnx import OnnxEmbedder
@@ -122,9 +123,7 @@ def build_embedder(spec: str, placement: Placement) -> Embedder:
 def _fake(source: Source, placement: Placement) -> Generator:
     from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
 
-    behavior = _behavior(FakeBehavior, f"{source.id}: parameters", source.parameters)
-    if behavior.fail not in FakeBehavior.FAILURES:
-        raise ConfigurationError(f"{source.id}: parameters.fail cannot be {behavior.fail!r}.")
+    behavior = read_options(FakeBehavior, source.parameters, f"{source.id}: parameters")
     ref = ModelRef(source.model, source.revision)
     return FakeGenerator(source.id, ref, behavior, source.limits.max_prompt_chars)
 
@@ -139,7 +138,7 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         dtype=placement.dtype or _text(source, "dtype") or "float32",
         device=placement.device,
         offload=placement.offload,
-        # Some pipelines of diffusers fail where they are given several prompts, PRX's among them.
+        # Some pipelines of diffusers, such as PRX's, fail for several prompts.
         batch_size=1 if given.get("one_at_a_time") is True else placement.batch_size,
         variant=_text(source, "variant"),
         pipeline=_text(source, "pipeline") or "DiffusionPipeline",
@@ -153,22 +152,22 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
 def locate_weights(source: Source) -> Path | None:
     """The directory of a diffusers source's weights, None for the hub; loads nothing.
 
-    Raises as `build_generator` does, where the weights are not there, are others, or are not pinned.
+    Raises as `build_generator` does if the weights are missing, are others than the catalog names, or are not pinned.
     """
     directory = source.directory
     if directory is None:
         _check_pinned(source)
     elif not directory.is_dir():
-        raise SourceUnavailable(f"The weights of {source.name} belong into {directory}, which does not exist.")
+        raise SourceUnavailable(f"The weights of {source.name} belong in {directory}, which does not exist.")
     elif not matches(source.revision, directory):
         raise ConfigurationError(
-            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalog says {source.revision}."
+            f"{source.id}: {directory} holds {digest_of_directory(directory)}, the catalog names {source.revision}."
         )
     return directory
 
 
 def _check_pinned(source: Source) -> None:
-    """A branch moves: the same question would get another answer one day, and nobody would know why."""
+    """A branch moves: the same request would get another result later, without any notice."""
     commit = len(source.revision) == 40 and all(digit in "0123456789abcdef" for digit in source.revision)
     if not commit and source.parameters.get("allow_unpinned") is not True:
         raise ConfigurationError(
@@ -195,33 +194,9 @@ def _locate(spec: str, which: str) -> tuple[ModelRef, Path | None]:
     return ModelRef(name, revision), None
 
 
-def _options(kind: type[Any], spec: str, text: str) -> Any:
-    """ "sleep_seconds=0.1,crash_on=red" as a fake's behavior."""
-    options: dict[str, Parameter] = {}
-    for part in filter(None, text.split(",")):
-        name, _, value = part.partition("=")
-        options[name] = {"true": True, "false": False}.get(value, value)
-    return _behavior(kind, spec, options)
-
-
-def _behavior(kind: type[Any], where: str, options: Mapping[str, Parameter]) -> Any:
-    known = {field.name: partial(_as, field.type) for field in fields(kind)}
-    try:
-        return kind(**{name: known[name](value) for name, value in options.items()})
-    except KeyError as error:
-        raise ConfigurationError(f"{where}: a fake knows no {error}.") from None
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{where}: {error}") from None
-
-
-def _as(kind: Any, value: Parameter) -> Parameter:
-    if kind is float and isinstance(value, int | float | str):
-        return float(value)
-    if kind is int and isinstance(value, str):
-        return int(value)
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} should be a {kind.__name__}")
-    return value
+def _pairs(text: str) -> dict[str, str]:
+    """ "sleep_seconds=0.1,crash_on=red" as options."""
+    return {name: value for name, _, value in (part.partition("=") for part in text.split(",") if part)}
 
 
 def _torch_dtype(placement: Placement) -> Any:
@@ -246,5 +221,5 @@ def _wheels(extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"This needs wheels of which {error.name} is missing: install the package with its [{extra}] extra."
+            f"{error.name} is not installed: install the package with its [{extra}] extra."
         ) from error

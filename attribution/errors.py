@@ -1,27 +1,27 @@
-"""Everything the method can say no with.
+"""The method's exceptions.
 
 AttributionError
-├── ImageError                 what was handed in is not an image we can take; `slug` names the kind
+├── ImageError                 the input is not an acceptable image; `slug` names the kind
 │   ├── UnsupportedImage       decodes as none of the accepted formats
 │   ├── UndecodableImage       an accepted format, but truncated, empty or broken
 │   └── ImageTooLarge          over a cap on bytes, pixels or frames
 ├── SourceError                a source generated nothing; `state` says how that is recorded
 │   ├── PromptRefused          permanent: a refusal is never retried
-│   ├── OutputRefused          permanent: what came back is a safety filter's blank
+│   ├── OutputRefused          permanent: a safety filter withheld the image
 │   ├── RateLimited            try again later
-│   ├── QuotaExhausted         permanent until the operator pays
+│   ├── QuotaExhausted         permanent: the operator's account is used up
 │   ├── SourceTimeout          the deadline passed before the generated image was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
-│       ├── KeyRefused         permanent: the operator has given no key, or one that the vendor does not take
-│       ├── NotReached         no connection: nothing was sent
-│       └── AnswerLost         sent, but no whole answer came: nobody knows what became of it
+│       ├── KeyRefused         permanent: there is no key, or the vendor rejects it
+│       ├── ConnectionFailed   no connection: nothing was sent
+│       └── ResponseLost       sent, but no whole response came: the outcome is unknown
 ├── CaptionError               a captioner wrote nothing
-│   ├── CaptionRefused         permanent: it will not describe this image
-│   └── CaptionerUnavailable   it cannot be asked, or gave no answer that could be used
+│   ├── CaptionRefused         permanent: it refuses to describe this image
+│   └── CaptionerUnavailable   it cannot be reached, or its response is unusable
 └── ConfigurationError         a catalog entry, a model directory or a calibration that cannot be used
-    └── UnknownSource          ids that the catalog does not know; `ids` lists them
+    └── UnknownSource          unknown ids, listed in `ids`
 
-`permanent` is the raiser's word on whether trying again is pointless; retry loops only obey it.
+`permanent` says that a retry is useless; retry loops only read it.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ from attribution.ports import SourceState
 
 
 class AttributionError(Exception):
-    """Root of the method's errors. The message is a sentence a caller may be shown."""
+    """Root of the method's errors. The message is a sentence that callers may see."""
 
     permanent: ClassVar[bool] = True
 
 
 class ImageError(AttributionError):
-    """The query or a reference is not an image we can take."""
+    """The query image or a reference image is not acceptable."""
 
     slug: ClassVar[str] = "image"
 
@@ -61,25 +61,25 @@ class ImageTooLarge(ImageError):
 
 
 class SourceError(AttributionError):
-    """A source generated nothing; `state` is what its row will say."""
+    """A source generated nothing; `state` is recorded for it."""
 
     state: ClassVar[SourceState] = SourceState.ERROR
 
 
 class PromptRefused(SourceError):
-    """The source will not generate this caption."""
+    """The source refuses to generate this caption."""
 
     state: ClassVar[SourceState] = SourceState.REFUSED_PROMPT
 
 
 class OutputRefused(SourceError):
-    """The source generated, and its safety filter blanked the result."""
+    """The source generated an image, and its safety filter withheld it."""
 
     state: ClassVar[SourceState] = SourceState.REFUSED_OUTPUT
 
 
 class RateLimited(SourceError):
-    """The source asks us to slow down, or our own limit for it does; after `retry_after` seconds, if known."""
+    """The source's rate limit, or our own for it, is reached; retry after `retry_after` seconds, if known."""
 
     permanent: ClassVar[bool] = False
     state: ClassVar[SourceState] = SourceState.RATE_LIMITED
@@ -90,7 +90,7 @@ class RateLimited(SourceError):
 
 
 class QuotaExhausted(SourceError):
-    """The operator's account with the source is empty."""
+    """The operator's account with the source is used up."""
 
     state: ClassVar[SourceState] = SourceState.QUOTA
 
@@ -102,24 +102,24 @@ class SourceTimeout(SourceError):
 
 
 class SourceUnavailable(SourceError):
-    """The source cannot be reached or loaded just now."""
+    """The source cannot be reached or loaded at the moment."""
 
     permanent: ClassVar[bool] = False
     state: ClassVar[SourceState] = SourceState.UNAVAILABLE
 
 
 class KeyRefused(SourceUnavailable):
-    """The operator has given no key for the source, or one that the vendor does not take."""
+    """There is no key for the source, or the vendor rejects it."""
 
     permanent: ClassVar[bool] = True
 
 
-class NotReached(SourceUnavailable):
-    """There was no connection: nothing was sent, so nothing was ordered."""
+class ConnectionFailed(SourceUnavailable):
+    """There was no connection: nothing was sent, so nothing was submitted."""
 
 
-class AnswerLost(SourceUnavailable):
-    """It was sent and no whole answer came: nobody knows whether the vendor generated, and bills."""
+class ResponseLost(SourceUnavailable):
+    """The request was sent and no whole response came: whether the vendor generated and bills is unknown."""
 
 
 class CaptionError(AttributionError):
@@ -127,19 +127,19 @@ class CaptionError(AttributionError):
 
 
 class CaptionRefused(CaptionError):
-    """The captioner will not describe this image."""
+    """The captioner refuses to describe this image."""
 
 
 class CaptionerUnavailable(CaptionError):
-    """The captioner cannot be asked, or gave no usable answer, as often as it was to be tried."""
+    """The captioner cannot be reached, or its responses are unusable, after all attempts."""
 
 
 class ConfigurationError(AttributionError):
-    """The operator's files or settings cannot be used as they stand."""
+    """The operator's files or settings contain a mistake."""
 
 
 class UnknownSource(ConfigurationError):
-    """Somebody named sources that the catalog does not know."""
+    """The catalog does not contain the named sources."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.ids = tuple(ids)

@@ -1,8 +1,8 @@
-"""The plug-in: our ranking fused with another method's scores, as arXiv 2403.01489 proposes without saying how.
+"""Late fusion: the ranking fused with another method's scores, which arXiv 2403.01489 proposes without a formula.
 
     fused = (1 − w) · z(−distance) + w · z(score)
 
-Both are z-scored within the one answer, over the sources that have them: neither has a scale that the other knows.
+Both are z-scored over the sources of the job that have them, because they have no common scale.
 """
 
 import math
@@ -18,10 +18,17 @@ from attribution.ports import FUSION_WEIGHT, Distances, Fusion, Ranking
 def fuse(
     ranking: Ranking, external_scores: Mapping[str, float], order: Sequence[str], weight: float = FUSION_WEIGHT
 ) -> Ranking:
-    """The tested sources by fused score, greatest first; equal ones in `order`. Distances stay as they are.
+    """The tested sources by fused score, greatest first. Distances stay as they are.
 
-    `external_scores` is greater for what is likelier. A tested source without one counts as an average one there; what has one
-    and was not tested stays out, and has no part in the z-scores. Raises AttributionError as `check_external_scores` does.
+    Args:
+        ranking: The ranking by distance.
+        external_scores: Greater is likelier. A tested source without a score counts as average; scores of sources that
+            were not tested are ignored, also in the z-scores.
+        order: Decides ties.
+        weight: w, from 0 to 1.
+
+    Raises:
+        AttributionError: As `check_external_scores` does.
     """
     check_external_scores(external_scores, weight)
     place = {source: at for at, source in enumerate(order)}
@@ -44,12 +51,12 @@ def fuse(
 
 
 def check_external_scores(external_scores: Mapping[str, float], weight: float) -> None:
-    """Raises AttributionError where a score is not finite or the weight not from 0 to 1: better before generating."""
+    """Raises AttributionError if a score is not finite or the weight not from 0 to 1; call it before generating."""
     if not 0 <= weight <= 1:
-        raise AttributionError(f"The weight of the other method's scores must be from 0 to 1, not {weight!r}.")
+        raise AttributionError(f"The weight of external scores must be from 0 to 1, not {weight!r}.")
     for source, score in external_scores.items():
         if not math.isfinite(score):
-            raise AttributionError(f"The other method's score of {source} is not a finite number.")
+            raise AttributionError(f"The external score of {source} is not a finite number.")
 
 
 def fused_scores(own: Distances, theirs: Distances, weight: float) -> Distances:
@@ -58,16 +65,16 @@ def fused_scores(own: Distances, theirs: Distances, weight: float) -> Distances:
 
 
 def z_scores(scores: Distances) -> Distances:
-    """(…, S) deviations from a row's mean in its standard deviations; 0 where all are the same, and for NaN."""
+    """(…, S) z-scores of each row; 0 if all are equal, and for NaN."""
     if not scores.size:
         return scores
-    there = np.isfinite(scores)
-    count = np.maximum(1, there.sum(axis=-1, keepdims=True))
-    known = np.where(there, scores, 0.0)
-    # By the greatest: scores may be so large that their squares are not numbers any more.
+    finite = np.isfinite(scores)
+    count = np.maximum(1, finite.sum(axis=-1, keepdims=True))
+    known = np.where(finite, scores, 0.0)
+    # Scaled by the greatest: the squares of large scores would overflow.
     scale = np.abs(known).max(axis=-1, keepdims=True)
     known = np.divide(known, scale, out=np.zeros_like(known), where=scale > 0)
-    apart = np.where(there, known - known.sum(axis=-1, keepdims=True) / count, 0.0)
-    spread = np.sqrt((apart**2).sum(axis=-1, keepdims=True) / count)
-    standard: Distances = np.divide(apart, spread, out=np.zeros_like(apart), where=spread > 1e-12)
+    deviations = np.where(finite, known - known.sum(axis=-1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((deviations**2).sum(axis=-1, keepdims=True) / count)
+    standard: Distances = np.divide(deviations, spread, out=np.zeros_like(deviations), where=spread > 1e-12)
     return standard

@@ -1,7 +1,7 @@
-"""What counts as an image: bytes in, one RGB image of canonical size out. The first step of every job.
+"""Decoding: the bytes of a file become one RGB image in canonical size. The first step of every job.
 
-Only Pillow, numpy and the standard library are imported here, because the API's decoding processes import it.
-The content decides what a file is, never its name, and every cap is checked before pixels are decoded.
+Only Pillow, numpy and the standard library are imported, because the API's decoding processes import this module. The
+content decides the format, not the file's name, and every limit is checked before pixels are decoded.
 """
 
 import warnings
@@ -14,12 +14,14 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from attribution.color import converter
 from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
-from attribution.pixels import converter
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are accepted"
 _STRIP_PIXELS = 1 << 20
+# A black square that was sent as JPEG varies by a few levels, a generated image by dozens.
+_BLANK_RANGE = 8
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,7 +36,7 @@ _TRANSPOSE = {
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Caps on what is decoded, and the longest side of what comes out."""
+    """Limits of the input, and the longest side of the output."""
 
     max_pixels: int = 50_000_000
     max_frames: int = 1_000
@@ -43,7 +45,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """A decoded image in canonical form; `width` and `height` are the file's own, as meant to be seen."""
+    """A decoded image in canonical form; `width` and `height` are those of the file, after its orientation."""
 
     image: Image.Image
     format: str
@@ -56,7 +58,7 @@ class LoadedImage:
 def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImage:
     """Decode the first frame into RGB, longest side at most `limits.canonical_side`.
 
-    Raises UnsupportedImage, UndecodableImage or ImageTooLarge, and nothing else, whatever the bytes are.
+    Raises only UnsupportedImage, UndecodableImage or ImageTooLarge, whatever the bytes are.
     """
     limits = limits or ImageLimits()
     if isinstance(file, Path):
@@ -68,13 +70,13 @@ def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImag
         raise UndecodableImage("The file is empty.")
     kind = _kind(head)
     if kind is None:
-        raise UnsupportedImage(f"The file is not an image of a kind we read; {_ACCEPTED}.")
+        raise UnsupportedImage(f"The file is not an image of a known format; {_ACCEPTED}.")
     with _refusing(kind), Image.open(file, formats=[kind]) as opened_image:
         return _decode(opened_image, kind, limits)
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """The same pixels always give the same bytes: no profile, no date, no text."""
+    """PNG without profile, date and text: equal pixels give equal bytes."""
     plain = image.convert("RGB")
     plain.info = {}
     buffer = BytesIO()
@@ -83,7 +85,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def encode_bmp(image: Image.Image) -> bytes:
-    """Uncompressed, for what is written once and read twice: PNG took 126 ms for 1024², twenty times the decoding."""
+    """Uncompressed, for images that are read soon: PNG took 126 ms for 1024², twenty times the decoding."""
     plain = image.convert("RGB")
     plain.info = {}
     buffer = BytesIO()
@@ -92,13 +94,22 @@ def encode_bmp(image: Image.Image) -> bytes:
 
 
 def decode_own(data: bytes) -> Image.Image:
-    """The exact pixels that `encode_png` or `encode_bmp` was given: neither scaled nor converted."""
+    """The exact pixels that `encode_png` or `encode_bmp` wrote: neither scaled nor converted."""
     with Image.open(BytesIO(data), formats=["PNG", "BMP"]) as image:
         return image.convert("RGB")
 
 
+def is_blank(image: Image.Image) -> bool:
+    """Whether every channel of an RGB image has nearly one value, as in the output of a safety filter.
+
+    A blank image must not be embedded: it would falsify the source's distance.
+    """
+    extrema: list[tuple[int, int]] = [band.getextrema() for band in image.convert("RGB").split()]  # type: ignore[misc]
+    return all(high - low <= _BLANK_RANGE for low, high in extrema)
+
+
 def _kind(head: bytes) -> str | None:
-    """The format by signature; BM alone is not enough, or every text that starts so were a BMP."""
+    """The format by its signature; "BM" alone is not enough, because texts may begin with it."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -111,7 +122,7 @@ def _kind(head: bytes) -> str | None:
         return "BMP"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    # HEIC shares AVIF's container: only a file that names the brand is ours.
+    # HEIC uses the same container: only files with AVIF's brand are accepted.
     if head[4:8] == b"ftyp" and (b"avif" in head or b"avis" in head):
         return "AVIF"
     return None
@@ -119,7 +130,7 @@ def _kind(head: bytes) -> str | None:
 
 @contextmanager
 def _refusing(kind: str) -> Iterator[None]:
-    """Whatever a decoder throws becomes one of our three errors; what it only mutters about is dropped."""
+    """Any exception of a decoder becomes one of three errors; warnings are ignored."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -144,22 +155,22 @@ def _decode(image: Image.Image, kind: str, limits: ImageLimits) -> LoadedImage:
     mode = image.mode
     side = limits.canonical_side
     if max(width, height) > 4 * side:
-        # JPEG can decode at 1/2, 1/4 or 1/8 directly; twice the side still leaves the last step to LANCZOS.
+        # JPEG decodes directly at 1/2, 1/4 or 1/8; twice the side leaves the last step to LANCZOS.
         image.draft(None, (2 * side, 2 * side))
     image.load()
-    picture = _shrink(image, side)
-    orientation = _orientation(image)  # after load(): PNG may carry it last, and TIFF has applied it by then
+    small = _shrink(image, side)
+    orientation = _orientation(image)  # after load(): PNG may have it last, and TIFF has already applied it
     if orientation in _TRANSPOSE:
-        picture = picture.transpose(_TRANSPOSE[orientation])
+        small = small.transpose(_TRANSPOSE[orientation])
     if orientation >= 5:
         width, height = height, width
     if kind == "TIFF":
         width, height = image.size
-    return LoadedImage(picture, kind, width, height, frames, mode)
+    return LoadedImage(small, kind, width, height, frames, mode)
 
 
 def _shrink(image: Image.Image, side: int) -> Image.Image:
-    """RGB with the longest side at most `side`, never holding more than one full-size copy of the pixels."""
+    """RGB with the longest side at most `side`, with at most one full-size copy of the pixels in memory."""
     width, height = image.size
     to_rgb = converter(image)
     factor = max(1, max(width, height) // (2 * side))
@@ -172,13 +183,13 @@ def _shrink(image: Image.Image, side: int) -> Image.Image:
         return small
     scale = side / max(width, height)
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # The box is where the original ends: the reduced image may be a fraction of a pixel wider.
+    # The box ends with the original: the reduced image may be a fraction of a pixel wider.
     return small.resize(target, Image.Resampling.LANCZOS, box=(0, 0, width / factor, height / factor))
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a broken EXIF block is no reason to refuse the image it is attached to
+    except Exception:  # an image with broken EXIF is still accepted
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -1,8 +1,8 @@
-"""The whole method in one function, made of the very stages that the service's workers call one by one.
+"""The whole method in one function, composed of the stage functions that the service's workers call one by one.
 
     j* = argmin_j  mean_k  d( E(s_j(p(I), k)), E(I) )
 
-arXiv 2510.24278 (one generated image per source), with the γ generated images of arXiv 2403.01489 and its use as a plug-in.
+arXiv 2510.24278 (one generated image per source), with the γ images of arXiv 2403.01489 and its late fusion.
 """
 
 import time
@@ -13,8 +13,7 @@ from functools import partial
 
 from PIL.Image import Image
 
-from attribution.caption import describe
-from attribution.caption.given import GivenCaptioner
+from attribution.caption import GivenCaptioner, describe
 from attribution.distance import compare_pixels
 from attribution.embed.stage import embed_all
 from attribution.fuse import check_external_scores, fuse
@@ -54,13 +53,30 @@ def attribute(
     temperature: float = 1.0,
     on_error: Callable[[str, Exception], None] | None = None,
 ) -> Attribution:
-    """Which of the generators most likely generated `image`, an RGB image in canonical form.
+    """Rank the sources that may have generated an image, and judge the ranking.
 
-    `images_per_source` is γ, the generated images per generator, of whose distances `aggregate` makes one; generators stand in
-    catalog order, which decides ties. `external_scores` are another method's scores, with which the ranking is fused. `prompt`
-    takes the captioner's place, `seed` picks another stream of generated images. `timeouts` are seconds per source, or for
-    each. A generator that fails is reported and not ranked; `on_error` is told of failures nobody foresaw. Among the
-    generators may be `References`, the caller's own generated images; nothing is calibrated for those.
+    A source that fails is reported and not ranked.
+
+    Args:
+        image: The query image, RGB in canonical form.
+        captioner: Writes the caption.
+        generators: One per source, in catalog order, which decides ties; `References` for the caller's own images.
+        embedder: Maps images to features.
+        distance: Between the generated images and the query.
+        images_per_source: γ, the generated images per source.
+        aggregate: How a source's γ distances become one.
+        external_scores: Another method's scores by source, with which the ranking is fused.
+        fusion_weight: The weight of these scores.
+        prompt: Used instead of a caption.
+        seed: Selects another, equally repeatable stream of generated images.
+        quorum: How many sources must be tested for a verdict.
+        calibration: Measured thresholds; they do not apply to reference images.
+        timeouts: Seconds per source, or one number for all.
+        temperature: τ of the scores.
+        on_error: Called with the source and the exception of an unexpected failure.
+
+    Raises:
+        AttributionError: The caption, the features or the external scores cannot be used.
     """
     seconds: dict[str, float] = {}
     check_external_scores(external_scores or {}, fusion_weight)
@@ -82,9 +98,7 @@ def attribute(
     tested = [result for result in resyntheses if result.state is SourceState.DONE]
 
     with _timed(seconds, "embedding"):
-        generated_images = {
-            result.source: [generated_image.image for generated_image in result.generated_images] for result in tested
-        }
+        generated_images = {result.source: [each.image for each in result.generated_images] for result in tested}
         embedded = replace(
             embed_all(embedder, image, generated_images), pixels=compare_pixels(distance, image, generated_images)
         )

@@ -1,4 +1,4 @@
-"""What an installation offers jobs to choose from by name: captioners, embedders."""
+"""The captioners and embedders that an installation offers to jobs by name."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,31 +6,40 @@ from typing import Protocol, TypeVar
 
 from attribution.errors import ConfigurationError
 
-# How a job calls what it chooses.
+# The names that jobs give.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9+._-]{0,63}$"
 
 
 class Specified(Protocol):
-    """A specification that was read."""
+    """A parsed specification."""
 
     @property
     def kind(self) -> str:
-        """What it is called if it is the default."""
+        """Its name if it is the default."""
         ...
 
 
 T = TypeVar("T", bound=Specified)
 
 
-def offered(what: str, parse: Callable[[str], T], usual: str, others: Mapping[str, str]) -> dict[str, T]:
-    """The specifications by the names that jobs give; the first, called by its kind, is the default.
+def offered(what: str, parse: Callable[[str], T], default: str, others: Mapping[str, str]) -> dict[str, T]:
+    """The specifications by the names that jobs give. The first is the default; its name is its kind.
 
-    `what` they are stands in the sentence of the ConfigurationError that is raised for a wrong name.
+    Args:
+        what: "a captioner" or "an embedder", for the sentence of an error.
+        parse: Reads a specification.
+        default: The specification of the default.
+        others: Further specifications by name.
+
+    Raises:
+        ConfigurationError: A specification or a name is wrong.
     """
-    first = parse(usual)
+    first = parse(default)
     for name in others:
         if not re.fullmatch(NAME_PATTERN, name):
-            raise ConfigurationError(f"{name!r} is no name for {what}: small letters, digits, +, ., _ and -.")
+            raise ConfigurationError(
+                f"{name!r} cannot be the name of {what}: use small letters, digits, +, ., _ and -."
+            )
         if name == first.kind:
-            raise ConfigurationError(f"The default is called {name} already; call {what} of your own differently.")
+            raise ConfigurationError(f"The default is called {name} already; give {what} another name.")
     return {first.kind: first, **{name: parse(text) for name, text in others.items()}}

@@ -1,6 +1,6 @@
 """The method's ports (Protocols) and the frozen values that pass between them.
 
-Imports neither torch nor anything of ours, so that the API, which carries no ML wheels, can speak the same words.
+It imports neither torch nor other modules of the project, so that the API, which has no ML wheels, can use it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-if TYPE_CHECKING:  # for annotations alone, numpy and Pillow would cost the API process 14 MB
+if TYPE_CHECKING:  # only for annotations: numpy and Pillow would cost the API process 14 MB
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -19,16 +19,16 @@ if TYPE_CHECKING:  # for annotations alone, numpy and Pillow would cost the API 
 Vectors: TypeAlias = "NDArray[np.float32]"
 Distances: TypeAlias = "NDArray[np.float64]"
 
-# The revision of what nobody but the caller can vouch for.
+# The revision of captions and images that the caller supplies.
 BY_CALLER: Final = "by-caller"
-# Of another method's scores beside ours, where nobody says otherwise; docs/method.md says what it was measured on.
+# The default weight of external scores; docs/method.md says on which data it was measured.
 FUSION_WEIGHT: Final = 0.1
-# Generated images of one source that a caller may bring along.
+# Reference images of one source that a caller may upload.
 MOST_REFERENCES: Final = 16
 
 
 class SourceState(StrEnum):
-    """What became of one source in one job. Only `DONE` has a distance."""
+    """The state of one source in one job. Only `DONE` has a distance."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -47,21 +47,21 @@ class SourceState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who had a source generate: we did, or the caller brought the generated images along."""
+    """Where a source's images come from: a generator, or reference images of the caller."""
 
     GENERATOR = "generator"
     REFERENCE = "reference"
 
 
 class VerdictKind(StrEnum):
-    """The two answers an attribution can end with."""
+    """The two kinds of verdict."""
 
     ATTRIBUTED = "attributed"
     INCONCLUSIVE = "inconclusive"
 
 
 class DistanceName(StrEnum):
-    """The distances there are, by the name that jobs, results and calibrations carry."""
+    """All distances, by the name that jobs, results and calibrations contain."""
 
     COSINE = "cosine"
     EUCLIDEAN = "euclidean"
@@ -72,10 +72,10 @@ class DistanceName(StrEnum):
 
 
 class Aggregate(StrEnum):
-    """What of a source's γ distances stands for the source; named after similarity, of which distance is the reverse.
+    """How a source's γ distances become one; the names refer to similarity, the reverse of distance.
 
-    `MEAN` is arXiv 2403.01489's. `MAX`, the greatest similarity, is the smallest distance: the best generated image decides.
-    `MEDIAN` of an even number of generated images is the mean of the two in the middle. Of one generated image they are all the same.
+    `MEAN` is arXiv 2403.01489's. `MAX`, the greatest similarity, is the smallest distance.
+    `MEDIAN` of an even number is the mean of the middle two. For γ = 1 all are the same.
     """
 
     MEAN = "mean"
@@ -94,7 +94,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model and the exact weights of it: what reproducing a result needs."""
+    """A model and its exact weights, as needed to reproduce a result."""
 
     name: str
     revision: str
@@ -111,7 +111,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the monotonic clock; generating checks it between denoising steps."""
+    """A moment on the monotonic clock; generators check it between denoising steps."""
 
     at: float
 
@@ -131,7 +131,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """p(I): the text every source is given, and who wrote it."""
+    """p(I): the text that is sent to every source, and the captioner that wrote it."""
 
     text: str
     captioner: ModelRef
@@ -139,10 +139,10 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """r_jk: one resynthesis and the seed it was generated with (None where a vendor takes no seed, or nobody knows it).
+    """r_jk: one generated image and its seed (None if the vendor takes none, or it is unknown).
 
-    `prompt` is what was generated, where that is not the caption itself: cut to what the source takes, or rewritten by a
-    vendor that says so.
+    `prompt` is the text it was generated from, if that is not the caption: shortened to the limit of the source, or
+    rewritten by a vendor that reports it.
     """
 
     image: Image
@@ -152,7 +152,7 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class Resynthesis:
-    """What one source made of the caption: its generated images, or the state and the sentence that say why there are none."""
+    """One source's result: its generated images, or the state and the sentence why there are none."""
 
     source: str
     revision: str
@@ -165,10 +165,10 @@ class Resynthesis:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What one job's images are compared by.
+    """The features of one job's images, and the distances between pixels, which are computed at the same time.
 
-    Features: the query's (d,) and, per tested source, its generated images' (γ, d), rows of unit norm. Of distances between
-    pixels, which are taken while those are at hand: the (γ,) distances themselves, by distance and source.
+    `query` is (d,), `generated_images` is (γ, d) per tested source, rows of unit norm; `pixels` is (γ,) by distance and
+    source.
     """
 
     embedder: ModelRef
@@ -181,8 +181,8 @@ class Embedded:
 class Ranked:
     """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability.
 
-    In a ranking that was fused, `external_scores` is the other method's score, None where it gave none, and `fused` the score
-    that decides, greater is likelier.
+    In a fused ranking, `external_scores` is the other method's score, None if there is none, and `fused` is the score
+    that decides the order, the greatest first.
     """
 
     source: str
@@ -195,9 +195,9 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How a ranking was fused with another method's scores.
+    """How a ranking was fused with external scores.
 
-    `margin` is the lead in `fused` of the first over the second; `unused` are sources with a score but no distance.
+    `margin` is the difference in `fused` of the first two; `unused` are sources with a score but no distance.
     """
 
     weight: float
@@ -207,9 +207,9 @@ class Fusion:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Tested sources, nearest first; ties stand in catalog order. `margin` needs two sources.
+    """Tested sources, nearest first, ties in catalog order. `margin` is None for fewer than two sources.
 
-    With a `fusion`, the greatest fused score comes first. `margin` still is that of the distances.
+    With a `fusion`, the greatest fused score is first; `margin` is still that of the distances.
     """
 
     distance: str
@@ -223,9 +223,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What a best distance and a margin must pass before a source is named, and on what that was measured.
+    """The limits for the smallest distance and the margin of a named source, and what was `measured` with them.
 
-    `calibration` is the file it came from, with a hash of its content.
+    `calibration` is the file of the threshold, with a hash of its content.
     """
 
     max_distance: float
@@ -246,7 +246,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The whole answer to one query image."""
+    """The whole result for one query image."""
 
     caption: Caption
     resyntheses: tuple[Resynthesis, ...]
@@ -265,7 +265,7 @@ class Captioner(Protocol):
         ...
 
     def describe(self, image: Image) -> str:
-        """The caption of one RGB image. The same image gets the same caption."""
+        """The caption of one RGB image; the same image has the same caption."""
         ...
 
 
@@ -283,9 +283,9 @@ class Generator(Protocol):
         ...
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[GeneratedImage]:
-        """One generated image per seed, in order, fewer where a filter blanked some.
+        """One generated image per seed, in order, fewer if a safety filter withheld some.
 
-        Raises SourceError (of which SourceTimeout, OutputRefused, …) when nothing usable was generated.
+        Raises SourceError (SourceTimeout, OutputRefused, …) if there is no usable image.
         """
         ...
 
@@ -309,11 +309,11 @@ class Embedder(Protocol):
 
 
 class PixelDistance(Protocol):
-    """A distance that looks at pixels; taken where both images are at hand, see `Embedded.pixels`."""
+    """A distance between pixels, computed while the images are in memory; see `Embedded.pixels`."""
 
     @property
     def name(self) -> str:
-        """The name it is kept by."""
+        """Its key in `Embedded.pixels`."""
         ...
 
     def __call__(self, query: Image, generated_images: Sequence[Image]) -> Distances:
@@ -326,14 +326,14 @@ class Distance(Protocol):
 
     @property
     def name(self) -> DistanceName:
-        """The name results and calibrations carry."""
+        """The name in results and calibrations."""
         ...
 
     @property
     def on_pixels(self) -> Sequence[PixelDistance]:
-        """The distances between pixels that it is made of; none where features are all it needs."""
+        """The pixel distances that it needs; none if it needs only features."""
         ...
 
     def among(self, embedded: Embedded) -> Mapping[str, Distances]:
-        """Per source, the (γ,) distances of its generated images. Raises AttributionError where one of `on_pixels` lacks."""
+        """Per source, the (γ,) distances of its images. Raises AttributionError if one of `on_pixels` is missing."""
         ...

@@ -1,4 +1,4 @@
-"""Keeps the model libraries off stderr: they repeat captions there, which do not belong in logs, and generate bars."""
+"""Silences the model libraries: they print captions, which do not belong in logs, and progress bars to stderr."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, nothing below errors, and no warnings about files we did not write; afterwards all is as before."""
+    """No progress bars, no log lines below errors, no warnings; the previous settings are restored afterwards."""
     libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
     before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
     for library in libraries:

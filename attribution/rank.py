@@ -1,6 +1,6 @@
 """The ranking stage: γ distances become one, then an order, a margin and scores. No model, no images.
 
-arXiv 2510.24278 takes the source with the smallest distance; the mean over γ generated images is arXiv 2403.01489's.
+arXiv 2510.24278 selects the source with the smallest distance; the mean over γ images is arXiv 2403.01489's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,30 +24,40 @@ def rank(
     temperature: float = 1.0,
     aggregate: Aggregate = Aggregate.MEAN,
 ) -> Ranking:
-    """Tested sources, nearest first; equally near ones stand in `order`, which may name untested sources too.
+    """The tested sources, nearest first.
 
-    Scores are softmax(−distance/τ) over the tested sources: comparable within one ranking, no probabilities.
+    Args:
+        embedded: Features of the query and the generated images.
+        distance: Between them.
+        order: Decides ties; it may contain sources that were not tested.
+        temperature: τ of the scores softmax(−distance/τ), which compare the sources of one ranking.
+        aggregate: How a source's γ distances become one.
+
+    Raises:
+        AttributionError: Features are of a source outside `order`, or give no finite distance.
     """
-    strangers = set(embedded.generated_images) - set(order)
-    if strangers:
-        raise AttributionError(f"Features came from sources nobody asked: {', '.join(sorted(strangers))}.")
+    unknown = set(embedded.generated_images) - set(order)
+    if unknown:
+        raise AttributionError(
+            f"There are features of sources that are not in the order: {', '.join(sorted(unknown))}."
+        )
     tested = [source for source in order if source in embedded.generated_images]
     if not tested:
         return Ranking(distance.name, (), None, temperature, aggregate=aggregate)
     by_source = distance.among(embedded)
-    apart = [_checked(source, by_source[source]) for source in tested]
-    whole = np.array([over_generated_images(d, aggregate) for d in apart])  # (n_sources,)
+    distances = [_checked(source, by_source[source]) for source in tested]
+    whole = np.array([over_generated_images(d, aggregate) for d in distances])  # (n_sources,)
     scores = _softmax(-whole / temperature)
     nearest = np.argsort(whole, kind="stable")  # stable: ties keep catalog order
     entries = tuple(
-        Ranked(tested[i], float(whole[i]), float(scores[i]), tuple(float(d) for d in apart[i])) for i in nearest
+        Ranked(tested[i], float(whole[i]), float(scores[i]), tuple(float(d) for d in distances[i])) for i in nearest
     )
     margin = entries[1].distance - entries[0].distance if len(entries) > 1 else None
     return Ranking(distance.name, entries, margin, temperature, aggregate=aggregate)
 
 
 def over_generated_images(distances: Distances, aggregate: Aggregate) -> Distances:
-    """(…, γ) distances as (…) ones, one for each source."""
+    """(…, γ) distances as (…), one for each source."""
     return _OVER_GENERATED_IMAGES[aggregate](distances, axis=-1)
 
 

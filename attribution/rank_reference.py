@@ -1,4 +1,4 @@
-"""The cosine ranking in plain loops, slow and obviously right: a property test holds `rank.py` against it."""
+"""The cosine ranking in plain loops: slow and simple; a property test compares `rank.py` with it."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from attribution.ports import Aggregate, Embedded, Ranked, Ranking
 def rank_in_plain_loops(
     embedded: Embedded, order: Sequence[str], temperature: float = 1.0, aggregate: Aggregate = Aggregate.MEAN
 ) -> Ranking:
-    """What `rank(embedded, distance_named("cosine"), order, temperature, aggregate)` must say, up to rounding."""
+    """What `rank(embedded, distance_named("cosine"), order, temperature, aggregate)` must return, up to rounding."""
     query = [float(x) for x in embedded.query]
     whole: dict[str, float] = {}
     each: dict[str, tuple[float, ...]] = {}
@@ -29,7 +29,7 @@ def rank_in_plain_loops(
     while left:
         best = left[0]
         for source in left[1:]:
-            if whole[source] < whole[best]:  # strictly: the earlier one keeps a tie
+            if whole[source] < whole[best]:  # strictly smaller: the earlier source wins a tie
                 best = source
         left.remove(best)
         entries.append(Ranked(best, whole[best], math.exp(-whole[best] / temperature) / total, each[best]))

@@ -1,23 +1,38 @@
-"""From a ranking to a verdict: a source is named only above a threshold measured for exactly this setting.
+"""From a ranking to a verdict: a source is named only above a threshold that was measured for exactly this setting.
 
-Thresholds come from calibration files, which the benchmark and the zoo write. Embedder, distance, γ, aggregate and
-the set of tested sources with their revisions must all agree; anything else is `uncalibrated`, and the ranking
-stands by itself. So does a ranking that was fused with another method's scores: no threshold was measured on those.
+Thresholds come from calibration files, which the evaluation and the zoo write. Embedder, distance, γ, aggregate and the
+set of tested sources with their revisions must all agree; otherwise the verdict is `uncalibrated`, and the ranking has
+no threshold. A ranking that is fused with external scores is always `uncalibrated`.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from attribution.errors import ConfigurationError
 from attribution.ports import Aggregate, ModelRef, Ranking, Reason, Threshold, Verdict, VerdictKind
+from attribution.validation import FileTable, read_table
 
-_KEYS = {"embedder", "distance", "images_per_source", "sources", "max_distance", "min_margin", "measured", "aggregate"}
-_OPTIONAL = {"measured", "aggregate"}
+
+class _EntryTable(FileTable):
+    embedder: str
+    distance: str
+    images_per_source: int
+    sources: dict[str, str]
+    max_distance: float
+    min_margin: float
+    measured: dict[str, float] = Field({})
+    aggregate: Annotated[Aggregate, Field(strict=False)] = Aggregate.MEAN
+
+
+class _CalibrationTable(FileTable):
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    entries: list[_EntryTable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class _Entry:
 
 
 class Calibration:
-    """The thresholds this installation knows, and what each was measured on."""
+    """The thresholds of an installation, and the settings they were measured for."""
 
     def __init__(self, entries: Sequence[_Entry] = ()) -> None:
         self._entries = tuple(entries)
@@ -43,7 +58,7 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """Changes with any of them."""
+        """A hash of all of them."""
         known = [
             [
                 *(each.embedder, each.distance, each.images_per_source, each.aggregate),
@@ -51,7 +66,7 @@ class Calibration:
             ]
             for each in self._entries
         ]
-        return hashlib.sha256(json.dumps(known).encode("ascii")).hexdigest()
+        return sha256(json.dumps(known).encode("ascii")).hexdigest()
 
     def find(
         self,
@@ -61,9 +76,14 @@ class Calibration:
         sources: Mapping[str, str],
         aggregate: Aggregate = Aggregate.MEAN,
     ) -> Threshold | None:
-        """The threshold for exactly this embedder, distance, γ, aggregate and tested sources (id → revision), if any.
+        """The threshold for exactly this setting, None if there is none.
 
-        Of one generated image all aggregates are the same.
+        Args:
+            embedder: The embedder and its weights.
+            distance: The name of the distance.
+            images_per_source: γ.
+            sources: The tested sources, id → revision.
+            aggregate: How γ distances become one; irrelevant if γ is 1.
         """
         wanted = (str(embedder), distance, images_per_source, dict(sources))
         for entry in self._entries:
@@ -74,7 +94,7 @@ class Calibration:
 
 
 def judge(ranking: Ranking, *, quorum: int, threshold: Threshold | None) -> Verdict:
-    """`attributed` if the nearest is near enough and ahead by enough; else `inconclusive` and why."""
+    """`attributed` if the nearest source passes both thresholds, otherwise `inconclusive` with the reason."""
     tested = len(ranking.entries)
     if tested == 0 or tested < quorum:
         return _inconclusive(Reason.NO_QUORUM, threshold)
@@ -100,31 +120,15 @@ def _read(path: Path) -> list[_Entry]:
         document = json.loads(content)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("schema") != 1:
-        raise ConfigurationError(f"{path}: schema must be 1, the only one this version reads")
-    entries = document.get("entries")
-    if not isinstance(entries, list):
-        raise ConfigurationError(f"{path}: entries must be a list")
-    name = str(ModelRef(path.name, f"sha256:{sha256(content).hexdigest()[:16]}"))
-    return [_entry(f"{path}: entries[{i}]", entry, name) for i, entry in enumerate(entries)]
-
-
-def _entry(where: str, raw: Any, calibration: str) -> _Entry:
-    if not isinstance(raw, dict) or not _KEYS - _OPTIONAL <= raw.keys() <= _KEYS:
-        raise ConfigurationError(f"{where} must have the keys {', '.join(sorted(_KEYS))}")
-    try:
-        return _Entry(
-            embedder=str(raw["embedder"]),
-            distance=str(raw["distance"]),
-            images_per_source=int(raw["images_per_source"]),
-            aggregate=Aggregate(raw.get("aggregate", Aggregate.MEAN)),
-            sources={str(source): str(revision) for source, revision in raw["sources"].items()},
-            threshold=Threshold(
-                max_distance=float(raw["max_distance"]),
-                min_margin=float(raw["min_margin"]),
-                measured={str(name): float(value) for name, value in raw.get("measured", {}).items()},
-                calibration=calibration,
-            ),
+    calibration = str(ModelRef(path.name, f"sha256:{sha256(content).hexdigest()[:16]}"))
+    return [
+        _Entry(
+            each.embedder,
+            each.distance,
+            each.images_per_source,
+            each.aggregate,
+            each.sources,
+            Threshold(each.max_distance, each.min_margin, each.measured, calibration),
         )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"{where} has a value of the wrong kind: {error}") from error
+        for each in read_table(_CalibrationTable, document, str(path)).entries
+    ]

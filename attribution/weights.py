@@ -1,6 +1,6 @@
-"""Names the exact weights of a model in a directory: the revision that results and calibrations carry.
+"""The hash of a model's weights: the revision in the catalog, in results and in calibrations.
 
-`python -m attribution.weights DIRECTORY…` prints what belongs into a catalog entry.
+`python -m attribution.weights DIRECTORY…` prints it for a catalog entry.
 """
 
 import sys
@@ -22,10 +22,10 @@ def digest_of_file(path: Path) -> str:
 
 
 def digest_of_directory(directory: Path) -> str:
-    """The same over a whole pipeline: every file's name and content, in the order of their names.
+    """The same over a whole pipeline: the names and contents of all files, in the order of their names.
 
-    Configuration counts, since another scheduler generates other images; model cards, hidden files and
-    known answers do not.
+    It includes the configuration, because another scheduler generates other images, but no model cards, hidden files
+    or known answers.
     """
     whole = sha256()
     for path in sorted(_files(directory), key=lambda p: p.relative_to(directory).as_posix()):
@@ -36,7 +36,7 @@ def digest_of_directory(directory: Path) -> str:
 
 
 def matches(revision: str, directory: Path) -> bool:
-    """Whether a catalog's "sha256:…", of 16 digits or more, names what lies in the directory."""
+    """Whether a revision "sha256:…", of 16 digits or more, is that of the directory."""
     return len(revision) >= len(_PREFIX) + _DIGITS and revision.startswith(digest_of_directory(directory))
 
 

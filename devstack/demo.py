@@ -1,4 +1,4 @@
-"""`make demo`: bring everything up, send one image through it over HTTP, show the ranking, take everything down."""
+"""`make demo`: start everything, send one image through it over HTTP, show the ranking, stop everything."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from devstack.cli import SAMPLE
 from devstack.console import Progress, show_result
 from devstack.service_client import Job, RequestRefused, ServiceClient
 from devstack.stack import Stack, stack
 from devstack.state import REPOSITORY
 
-SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
 JOB_PATIENCE = 600.0
 KEY_LIFE = ("--expires", "7d")
 
 
-def demo(state_dir: Path, image: Path = SAMPLE) -> int:
+def demo(state_dir: Path, image: Path) -> int:
     """Returns the exit code: 0 only for a job that succeeded."""
     console = Console(soft_wrap=True)
     began = time.monotonic()
     console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     with stack(state_dir) as running:
-        key = running.create_key("demo", *KEY_LIFE)
-        with Progress(console) as progress:
-            running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
-        console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+        key = wait_until_ready(running, "demo", console, began)
         try:
             job = _attribute(running, key, image, console)
         except RequestRefused as refusal:
@@ -42,6 +39,15 @@ def demo(state_dir: Path, image: Path = SAMPLE) -> int:
     return 0 if job["status"] == "succeeded" else 1
 
 
+def wait_until_ready(running: Stack, name: str, console: Console, began: float) -> str:
+    """Creates a key of that name and waits until the service can take jobs. Returns the key."""
+    key = running.create_key(name, *KEY_LIFE)
+    with Progress(console) as progress:
+        running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
+    console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+    return key
+
+
 def waiting(readiness: dict[str, Any]) -> str:
     """One line on what the service is waiting for."""
     checks: dict[str, dict[str, Any]] = readiness.get("checks", {})
@@ -52,7 +58,7 @@ def waiting(readiness: dict[str, Any]) -> str:
 
 
 def print_curl(console: Console, base_url: str, key: str, job: str = "ID") -> None:
-    """The commands that do what the demo did. The key is shown here and nowhere else; it is good for a week."""
+    """The commands that do what the demo did. The key is shown only here; it is valid for a week."""
     sample = SAMPLE.relative_to(REPOSITORY)
     for command in (
         f"export KEY={key}",

@@ -1,7 +1,7 @@
-"""`make demo-remote`: one job with the small generators of this machine, vendors that are stubs, and reference images.
+"""`make demo-remote`: one job with local demo models, stub vendors, and uploaded reference images.
 
-No vendor is called. What it shows is how one job lives with all three: what is generated where, what a vendor's refusal or
-empty account does to the rest, what is spent. Stubs generate colored blocks, and so are the generated images that are brought.
+No vendor is called. It shows how one job uses all three: what is generated where, how a vendor's refusal or empty
+account affects the rest, and what is spent. The images of the stubs, and the uploaded ones, are colored blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from devstack.console import Progress, show_result, show_spend
-from devstack.demo import JOB_PATIENCE, KEY_LIFE, SAMPLE, waiting
+from devstack.demo import JOB_PATIENCE, wait_until_ready
 from devstack.service_client import Job, RequestRefused, ServiceClient
 from devstack.stack import Stack, stack
 from devstack.state import StateDirectory, remove
-from devstack.stubbed import PLACE, YOURS, Stubbed, write_catalog
+from devstack.stub_catalog import REFERENCE_SOURCE, STATE_NAME, StubCatalog, write_catalog
 from stub_vendors import serve
 from stub_vendors.generated_image import generate
 
@@ -27,30 +27,27 @@ IMAGES_PER_SOURCE = 2
 BUDGET_USD = 2.0
 SIDE = 128
 _ROUNDING = 1e-6
-HONEST = """\
-No vendor is called here. The sources named stub-… are the shipped files of vendors, led to stubs on this machine that
-speak their APIs and generate colored blocks; some are told to refuse. Prices are the catalog's, and nobody is paid."""
+NOTICE = """\
+No vendor is called here. The sources named stub-… are the shipped vendor files with the address of a local stub. Stubs
+speak the vendors' APIs and generate colored blocks; some refuse. Prices are the catalog's; nothing is paid."""
 
 
-def demo_remote(state_dir: Path, image: Path = SAMPLE) -> int:
+def demo_remote(state_dir: Path, image: Path) -> int:
     """Returns the exit code: 0 only for a job that succeeded, with no more billed than was recorded.
 
-    It has a state of its own, and a new one each time: jobs that an earlier run left behind would go on ordering.
+    It uses a new state directory each time: unfinished jobs of an earlier run would continue to call vendors.
     """
-    state_dir = state_dir / PLACE
+    state_dir = state_dir / STATE_NAME
     with StateDirectory(state_dir):
         remove(state_dir)
     console = Console(soft_wrap=True)
-    console.print(HONEST, style="bold", highlight=False)
+    console.print(NOTICE, style="bold", highlight=False)
     console.print(f"Starting stubs, Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="whodrew-catalogue-") as name, serve() as stub:
+    with tempfile.TemporaryDirectory(prefix="whodrew-catalog-") as name, serve() as stub:
         catalog = write_catalog(Path(name), stub)
         with stack(state_dir, environment=catalog.environment) as running:
-            key = running.create_key("demo-remote", *KEY_LIFE)
-            with Progress(console) as progress:
-                running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
-            console.print(f"Ready after {time.monotonic() - began:.1f} s at {running.base_url}")
+            key = wait_until_ready(running, "demo-remote", console, began)
             try:
                 job = _attribute(running, key, image, console)
             except RequestRefused as refusal:
@@ -59,34 +56,38 @@ def demo_remote(state_dir: Path, image: Path = SAMPLE) -> int:
         return shown(console, job, catalog, stub.billed())
 
 
-def brought(caption: str) -> list[bytes]:
-    """What a person would have had another generator generate of the caption; here blocks that no stub generates."""
-    return [generate(YOURS, caption, number, SIDE) for number in range(IMAGES_PER_SOURCE)]
+def reference_images(caption: str) -> list[bytes]:
+    """Images as a caller would make them elsewhere from the caption; here blocks that no stub generates."""
+    return [generate(REFERENCE_SOURCE, caption, number, SIDE) for number in range(IMAGES_PER_SOURCE)]
 
 
 def _attribute(running: Stack, key: str, image: Path, console: Console) -> Job:
-    options = {"images_per_source": str(IMAGES_PER_SOURCE), "budget_usd": str(BUDGET_USD), "await_references": YOURS}
+    options = {
+        "images_per_source": str(IMAGES_PER_SOURCE),
+        "budget_usd": str(BUDGET_USD),
+        "await_references": REFERENCE_SOURCE,
+    }
     with ServiceClient(running.base_url, key) as client, Progress(console) as progress:
         location, job = client.submit(image, options)
         console.print(f"POST /attribute with {escape(str(image))}: 202, job {job['id']}")
         for job in client.follow(location, JOB_PATIENCE):
             progress.job(job)
             for path in awaited(job):
-                generated_images = brought(job["caption"])
-                client.bring(path, generated_images)
-                console.print(f"POST {path} with {len(generated_images)} generated images of the caption")
+                images = reference_images(job["caption"])
+                client.upload_references(path, images)
+                console.print(f"POST {path} with {len(images)} reference images")
     return job
 
 
 def awaited(job: Job) -> list[str]:
-    """Where to bring generated images: of those that the job waits for, once there is a caption to draw."""
+    """Paths for uploads of the references that the job awaits; none before there is a caption."""
     if job["stage"] != "resynthesizing":
         return []
     return [source["references"] for source in job["sources"] if source["state"] == "awaiting_reference"]
 
 
-def shown(console: Console, job: Job, catalog: Stubbed, billed: Mapping[str, int]) -> int:
-    """Prints the end of a job, and what the stubs say that they billed beside what the service says that it spent."""
+def shown(console: Console, job: Job, catalog: StubCatalog, billed: Mapping[str, int]) -> int:
+    """Prints the end of a job, and the stubs' bill beside the spend that the service recorded."""
     show_result(console, job, {row["source"]: generated_by(row) for row in job["sources"]})
     show_spend(console, job)
     usd, recorded = catalog.cost(billed), job["spend"]["usd"]
@@ -95,7 +96,7 @@ def shown(console: Console, job: Job, catalog: Stubbed, billed: Mapping[str, int
 
 
 def generated_by(source: Job) -> str:
-    """In the ranking's words."""
+    """Who made a source's images, for the ranking."""
     if source["origin"] == "reference":
-        return "brought by the caller"
-    return "this machine" if source["platform"] == "local" else f"stub of {source['platform']}"
+        return "uploaded by the caller"
+    return "this host" if source["platform"] == "local" else f"stub of {source['platform']}"

@@ -1,6 +1,6 @@
 """What can go wrong while servers and processes are started here.
 
-EmbeddedError
+DevstackError
 ├── StateUnusable    the state directory cannot be written or is not ours
 ├── StateInUse       another `make demo`, `make serve` or test run holds it
 ├── BinariesMissing  the wheels are not installed, or cannot run on this machine
@@ -12,23 +12,23 @@ from __future__ import annotations
 from pathlib import Path
 
 
-class EmbeddedError(Exception):
+class DevstackError(Exception):
     """Any failure of this package; its text is meant for the person at the terminal."""
 
 
-class StateUnusable(EmbeddedError):
+class StateUnusable(DevstackError):
     """The state directory cannot be used by this account."""
 
 
-class StateInUse(EmbeddedError):
-    """Somebody else, still alive, has the state directory locked."""
+class StateInUse(DevstackError):
+    """Another living process has locked the state directory."""
 
 
-class BinariesMissing(EmbeddedError):
+class BinariesMissing(DevstackError):
     """Postgres or Valkey cannot be found or executed."""
 
 
-class StartFailed(EmbeddedError):
+class StartFailed(DevstackError):
     """A process did not become ready."""
 
     def __init__(self, name: str, why: str, log: Path) -> None:

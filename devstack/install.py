@@ -1,9 +1,9 @@
-"""Makes the virtual environment and installs into it what is missing: the first step of most targets in the Makefile.
+"""Makes the virtual environment and installs what is missing: the first step of most targets in the Makefile.
 
 Run as `python3 devstack/install.py EXTRA …` with the system's Python, never imported; standard library only, and
-without syntax newer than Python 3.6, so that an old one can still be told that it is too old. It does nothing, in a
+without syntax newer than Python 3.6, so that it can report that the Python is too old. It does nothing, in a
 few milliseconds, when neither pyproject.toml nor constraints.txt nor the interpreter has changed since the last time.
-`PIP_ARGS` is handed on to pip.
+`PIP_ARGS` is passed to pip.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ CONSTRAINTS = REPOSITORY / "constraints.txt"
 
 
 def main(extras: "list[str]") -> None:
-    """Bring the environment to the state that the extras need."""
+    """Install the extras."""
     if sys.version_info < NEEDED:
         found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(
             f"Python {NEEDED[0]}.{NEEDED[1]} or newer is needed, {sys.executable} is {found}.\n"
-            "Say which one to use, for example: make demo PYTHON=/path/to/python3.12"
+            "Name the one to use, for example: make demo PYTHON=/path/to/python3.12"
         )
     if not PYTHON.exists():
         make_environment()
@@ -54,7 +54,7 @@ def main(extras: "list[str]") -> None:
 
 
 def make_environment() -> None:
-    """Make .venv, and say what to do where the system's Python comes without the means."""
+    """Make .venv; explain what to install where the system's Python cannot."""
     print(f"Making .venv with {sys.executable}", flush=True)
     made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if made.returncode:

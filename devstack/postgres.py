@@ -8,14 +8,14 @@ import signal
 import time
 from pathlib import Path
 
-from devstack.account import Account, give
+from devstack.account import Account, change_owner
 from devstack.binaries import Binaries
 from devstack.process import BASE_ENV, ProcessSpec, run_once
 
 USER = DATABASE = "whodrew"
 # A bad LC_ALL of the caller must not matter, neither for initdb nor for the server.
 ENV = {**BASE_ENV, "LC_ALL": "C", "TZ": "UTC"}
-ORPHAN_PATIENCE = 15.0
+STALE_SERVER_PATIENCE = 15.0
 
 
 def spec(binaries: Binaries, data: Path, port: int, account: Account | None, log: Path) -> ProcessSpec:
@@ -52,26 +52,26 @@ def create(binaries: Binaries, data: Path, password: str, account: Account | Non
     """Make the cluster unless it exists; it gets its name when complete, so a kill leaves nothing half done."""
     if data.exists():
         return
-    workshop = data.with_name(data.name + ".new")
-    shutil.rmtree(workshop, ignore_errors=True)
-    workshop.mkdir(mode=0o700)
-    give(workshop, account)
-    password_file = workshop / "password"
+    scratch = data.with_name(data.name + ".new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
+    change_owner(scratch, account)
+    password_file = scratch / "password"
     with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(password)
-    give(password_file, account)
-    cluster = workshop / "data"
+    change_owner(password_file, account)
+    cluster = scratch / "data"
     locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
     options = ("-U", USER, "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", *locale)
     _run((str(binaries.initdb), "-D", str(cluster), *options), account, log)
     single_user = (str(binaries.postgres), "--single", "-D", str(cluster), "postgres")
     _run(single_user, account, log, stdin=f"CREATE DATABASE {DATABASE};\n")
     cluster.rename(data)
-    shutil.rmtree(workshop)
+    shutil.rmtree(scratch)
 
 
 def is_ready(data: Path) -> bool:
-    """Whether it takes connections: it says so in the eighth line of its pid file, which pg_ctl reads too."""
+    """Whether it accepts connections: the eighth line of its pid file, which pg_ctl reads too."""
     try:
         return (data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
     except (OSError, IndexError):
@@ -79,9 +79,9 @@ def is_ready(data: Path) -> bool:
 
 
 def clear_stale_pid(data: Path) -> None:
-    """Before a start: end an orphan on this data, and drop a pid file that names nobody or somebody else."""
+    """Before a start: end a server that still runs on this data, and remove a stale pid file."""
     file = data / "postmaster.pid"
-    deadline = time.monotonic() + ORPHAN_PATIENCE
+    deadline = time.monotonic() + STALE_SERVER_PATIENCE
     while (pid := first_number(file)) is not None and works_in(pid, data):
         os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
         time.sleep(0.2)

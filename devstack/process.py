@@ -20,10 +20,10 @@ from pathlib import Path
 from devstack.account import Account
 from devstack.backoff import Backoff
 from devstack.errors import StartFailed
-from devstack.keeper import Keeper
+from devstack.reaper import Reaper
 
-LEASH = Path(__file__).with_name("leash.py").resolve()
-# Nothing else of the caller's environment reaches the servers. Some Pythons (and the leash is one) need the second.
+LAUNCHER = Path(__file__).with_name("launcher.py").resolve()
+# Nothing else of the caller's environment reaches the servers. Some Pythons (the launcher's, too) need the second.
 BASE_ENV = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
 MAX_LOG_BYTES = 50_000_000
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What to run. `prepare` runs before every start, `ready` is asked until it says yes; both must be quick."""
+    """What to run. `prepare` runs before every start, `ready` is polled until it is true; both must be quick."""
 
     name: str
     argv: tuple[str, ...]
@@ -46,16 +46,16 @@ class ProcessSpec:
     ready: Callable[[], bool] = lambda: True
 
 
-def leashed(argv: Sequence[str], account: Account | None, death: signal.Signals) -> list[str]:
-    """The command behind the leash: it steps down to the account, and gets the signal when our thread ends."""
+def launched(argv: Sequence[str], account: Account | None, death: signal.Signals) -> list[str]:
+    """The command through the launcher: runs as the account, and is sent the signal when our thread ends."""
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
     numbers = [str(number) for number in (os.getpid(), int(death), uid, gid)]
-    return [sys.executable, "-I", "-S", str(LEASH), *numbers, *argv]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), *numbers, *argv]
 
 
 def run_once(spec: ProcessSpec, stdin: str = "") -> None:
     """Run something that ends by itself, and wait for it. Raises `StartFailed` when it fails."""
-    command = leashed(spec.argv, spec.account, spec.stop_signal)
+    command = launched(spec.argv, spec.account, spec.stop_signal)
     with spec.log.open("ab") as log:
         done = subprocess.run(
             command, env=dict(spec.env), cwd=spec.cwd, input=stdin.encode(), stdout=log, stderr=log, check=False
@@ -65,19 +65,19 @@ def run_once(spec: ProcessSpec, stdin: str = "") -> None:
 
 
 class SupervisedProcess:
-    """A spec and its present incarnation. Not thread-safe: the supervisor's loop owns it."""
+    """A spec and its present process. Not thread-safe: the supervisor's loop owns it."""
 
-    def __init__(self, spec: ProcessSpec, keeper: Keeper, backoff: Backoff) -> None:
+    def __init__(self, spec: ProcessSpec, reaper: Reaper, backoff: Backoff) -> None:
         self.spec = spec
         self.starts = 0
         self.ready = False
         self.last_end = "it was never started"
-        self._keeper = keeper
+        self._reaper = reaper
         self._backoff = backoff
         self._popen: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._next_start = 0.0
-        self._next_look_at_log = 0.0
+        self._next_log_check = 0.0
         self._kill_at: float | None = None
 
     @property
@@ -86,15 +86,15 @@ class SupervisedProcess:
         return self._popen.pid if self._popen else None
 
     def tick(self, now: float) -> None:
-        """Do what is due: start, notice the end, ask whether it is ready."""
+        """Do what is due: start it, notice its end, check whether it is ready."""
         if self._popen is None:
             if now >= self._next_start:
                 self._start(now)
         elif not self.reap():
             if not self.ready:
                 self.ready = self.spec.ready()
-            if now >= self._next_look_at_log:
-                self._next_look_at_log = now + 30
+            if now >= self._next_log_check:
+                self._next_log_check = now + 30
                 cut(self.spec.log)
         else:
             pause = self._backoff.after(now - self._started)
@@ -108,7 +108,7 @@ class SupervisedProcess:
             self.spec.prepare()
             with self.spec.log.open("ab") as log:
                 self._popen = subprocess.Popen(
-                    leashed(self.spec.argv, self.spec.account, self.spec.stop_signal),
+                    launched(self.spec.argv, self.spec.account, self.spec.stop_signal),
                     env=dict(self.spec.env),
                     cwd=self.spec.cwd,
                     stdin=subprocess.DEVNULL,
@@ -121,10 +121,10 @@ class SupervisedProcess:
             self._next_start = now + self._backoff.after(0)
             logger.warning("%s %s", self.spec.name, self.last_end)
             return
-        self._keeper.watch(self._popen.pid, self.spec.stop_signal, self.spec.grace)
+        self._reaper.register(self._popen.pid, self.spec.stop_signal, self.spec.grace)
 
     def reap(self) -> bool:
-        """Whether it has ended; if so, what it left behind in its group ends too, before the pid is free again."""
+        """Whether it has ended; if so, the rest of its group is killed before the pid is free again."""
         popen = self._popen
         if popen is None:
             return True
@@ -132,12 +132,12 @@ class SupervisedProcess:
             return False
         signal_group(popen.pid, signal.SIGKILL)
         code = popen.wait()
-        self._keeper.forget(popen.pid)
+        self._reaper.unregister(popen.pid)
         self.last_end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         self._popen, self.ready = None, False
         return True
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Send the stop signal and start counting the grace."""
         if self._popen is not None and not self.reap():
             self._kill_at = time.monotonic() + self.spec.grace

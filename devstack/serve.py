@@ -11,14 +11,14 @@ from rich.markup import escape
 
 from devstack.console import Progress
 from devstack.demo import KEY_LIFE, print_curl, waiting
-from devstack.errors import EmbeddedError
+from devstack.errors import DevstackError
 from devstack.stack import stack
 
 logger = logging.getLogger(__name__)
 
 
 def serve(state_dir: Path) -> int:
-    """Stays up until it is interrupted; deaths of processes and their restarts are told on the terminal."""
+    """Stays up until it is interrupted; ends of processes and their restarts are logged on the terminal."""
     console = Console(soft_wrap=True)
     console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
     with stack(state_dir) as running:
@@ -28,7 +28,7 @@ def serve(state_dir: Path) -> int:
             with Progress(console) as progress:
                 running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
             console.print("Ready for images. Ctrl-C stops everything; what was computed stays in the state directory.")
-        except EmbeddedError as error:
+        except DevstackError as error:
             logger.error("%s", error)  # the API can still accept: stay up and keep restarting
         print_curl(console, running.base_url, key)
         threading.Event().wait()

@@ -1,4 +1,4 @@
-"""Postgres and Valkey as a context manager: what the tests use, and the ground floor of the stack."""
+"""Postgres and Valkey as a context manager: used by the tests and by the stack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devstack.supervisor import Supervisor
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the two servers are, and who looks after them."""
+    """The addresses of the two servers, and their supervisor."""
 
     database_url: str
     redis_url: str
@@ -28,7 +28,7 @@ class Servers:
 def servers(state_dir: Path) -> Iterator[Servers]:
     """Real servers on a state directory, restarted when they die, stopped on exit; their data stays there.
 
-    Raises `StateInUse` when somebody else has the directory, and `StateUnusable`, `BinariesMissing` or
+    Raises `StateInUse` when another process holds the directory, and `StateUnusable`, `BinariesMissing` or
     `StartFailed` when they cannot run.
     """
     with StateDirectory(state_dir) as state, supervised(state) as supervisor:

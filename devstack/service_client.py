@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 ENDED = {"succeeded", "failed", "canceled"}
-POLL_SECONDS = 0.2  # quicker than Retry-After asks for: it is our own machine, and somebody is watching
+POLL_SECONDS = 0.2  # shorter than Retry-After: the service is local, and a person is watching
 
 Job = dict[str, Any]
 
@@ -39,11 +39,9 @@ class ServiceClient:
             raise RequestRefused(f"{answer.status_code}: {answer.text}")
         return answer.headers["Location"], answer.json()
 
-    def bring(self, path: str, generated_images: Sequence[bytes]) -> None:
-        """Generated images for a source that the job awaits."""
-        files = [
-            ("reference", (f"{number}.png", generated_image)) for number, generated_image in enumerate(generated_images)
-        ]
+    def upload_references(self, path: str, images: Sequence[bytes]) -> None:
+        """Upload reference images of a source that the job awaits."""
+        files = [("reference", (f"{number}.png", image)) for number, image in enumerate(images)]
         answer = self._http.post(path, files=files)
         if answer.status_code != httpx.codes.OK:
             raise RequestRefused(f"{answer.status_code}: {answer.text}")

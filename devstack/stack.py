@@ -19,21 +19,21 @@ from typing import Any
 
 import httpx
 
-from devstack.errors import EmbeddedError
+from devstack.errors import DevstackError
 from devstack.process import ProcessSpec, run_once
 from devstack.servers import Servers, start_servers, supervised
 from devstack.state import REPOSITORY, StateDirectory
 from devstack.supervisor import Supervisor
 
 # Process name → the roles it has (see workers/roles.py). Captioner and embedder take turns within a job, so they share
-# a process and its libraries; generating has one of its own, so that the next job is not kept waiting.
+# a process and its libraries; generation has its own, so that the next job does not wait.
 WORKERS: Mapping[str, tuple[str, ...]] = {
     "worker-light": ("light",),
     "worker-models": ("caption", "embed"),
     "worker-local": ("local",),
     "worker-remote": ("remote",),
 }
-WISHED_PORT = 8000
+PREFERRED_PORT = 8000
 _SCOPES = ("--scopes", "submit,read,admin")
 WARM_PATIENCE = 300.0  # seconds; a cold file cache has to read gigabytes of libraries
 
@@ -49,7 +49,7 @@ class Stack:
     environment: Mapping[str, str]
 
     def readiness(self) -> dict[str, Any]:
-        """What `/readyz` says; empty while the API does not answer."""
+        """The document of `/readyz`; empty while the API does not answer."""
         try:
             found = httpx.get(f"{self.base_url}/readyz", timeout=2).json()
         except (httpx.HTTPError, ValueError):
@@ -57,26 +57,26 @@ class Stack:
         return found if isinstance(found, dict) else {}
 
     def create_key(self, name: str, *options: str) -> str:
-        """A key of the default tenant, good for everything, made as an operator makes one. Raises `EmbeddedError`."""
+        """A key of the default tenant with all scopes, made by the command line. Raises `DevstackError`."""
         command = (sys.executable, "-m", "app", "keys", "create", "--name", name, *_SCOPES, *options)
         made = subprocess.run(
             command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
         )
         if made.returncode != 0:
-            raise EmbeddedError(f"no key could be made: {made.stderr.strip()}")
+            raise DevstackError(f"no key could be made: {made.stderr.strip()}")
         return made.stdout.strip()
 
     def wait_until_warm(
-        self, tell: Callable[[dict[str, Any]], None] = lambda _: None, patience: float = WARM_PATIENCE
+        self, report: Callable[[dict[str, Any]], None] = lambda _: None, patience: float = WARM_PATIENCE
     ) -> None:
-        """Wait until the API and a worker of every kind can take a job. Raises `StartFailed` or `EmbeddedError`."""
+        """Wait until the API and a worker of every kind can take a job. Raises `StartFailed` or `DevstackError`."""
         deadline = time.monotonic() + patience
         while (readiness := self.readiness()).get("status") != "ok":
-            tell(readiness)
+            report(readiness)
             self.supervisor.check()
             if time.monotonic() > deadline:
-                raise EmbeddedError(
-                    f"not ready after {patience:.0f} s; /readyz says {readiness or 'nothing'}. Logs: {self.logs}"
+                raise DevstackError(
+                    f"not ready after {patience:.0f} s; /readyz is {readiness or 'unavailable'}. Logs: {self.logs}"
                 )
             time.sleep(0.1)
 
@@ -90,13 +90,13 @@ def stack(
 ) -> Iterator[Stack]:
     """Start servers (unless the environment names others), migrate, start API, workers and clock; stop all on exit.
 
-    `environment` goes on top of ours, for all processes. The API answers when this returns; workers may still warm up.
+    `environment` overrides ours, for all processes. The API answers when this returns; workers may still warm up.
     """
     with StateDirectory(state_dir) as state, supervised(state) as supervisor:
         servers = start_servers(state, supervisor)
         settings = {**_settings(state, servers), **(environment or {})}
         run_once(_python("migrate", state, settings, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"))
-        port = state.port("api", WISHED_PORT)
+        port = state.port("api", PREFERRED_PORT)
         supervisor.start(
             [
                 _api(state, settings, port),
@@ -109,7 +109,7 @@ def stack(
 
 def _api(state: StateDirectory, settings: Mapping[str, str], port: int) -> ProcessSpec:
     address = ("--host", "127.0.0.1", "--port", str(port))
-    patience = ("--timeout-graceful-shutdown", "5")  # what is left after our own grace is killed
+    patience = ("--timeout-graceful-shutdown", "5")  # killed after our own grace
     arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, "--no-access-log", *patience)
     return _python("api", state, settings, *arguments, ready=lambda: _listens(port))
 
@@ -132,7 +132,7 @@ def _python(
 
 
 def _settings(state: StateDirectory, servers: Servers) -> dict[str, str]:
-    """The environment of all our processes. What the caller has set stays, except for where the servers are."""
+    """The environment of all our processes. The caller's settings take precedence, but for the servers' addresses."""
     return {
         "BLOBS__URL": state.blobs.as_uri(),
         "MODELS__KNOWN_ANSWERS": str(state.directory / "known-answers"),

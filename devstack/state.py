@@ -1,4 +1,4 @@
-"""The state directory: one owner at a time, the ports it has chosen, and where the servers keep their data.
+"""The state directory: one owner at a time, the chosen ports, and where the servers keep their data.
 
 <state>/  lock  ports.json  processes.json  log/  blobs/
           servers/   unless the account that the servers run as cannot get there
@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Where root keeps the servers' data when the checkout lies under a directory that only root may enter.
 FALLBACKS = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - who owns it is checked
 OURS = ("servers", "log", "blobs", "known-answers", "ports.json", "processes.json", "lock")
-KEEPER_PATIENCE = 20.0
+REAPER_PATIENCE = 20.0
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def default_directory() -> Path:
 
 
 class StateDirectory:
-    """A locked state directory, as a context manager. The keeper shares the lock and may hold it longer."""
+    """A locked state directory, as a context manager. The reaper shares the lock and may hold it longer."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
@@ -59,7 +59,7 @@ class StateDirectory:
         except PermissionError as error:
             raise StateUnusable(
                 f"{self.directory} cannot be used by this account ({error}). Another one may have made it, "
-                "root for example: remove it, or choose another place with STATE_DIR=/some/where."
+                "root for example: remove it, or choose another directory with STATE_DIR=/some/where."
             ) from error
         return self
 
@@ -68,13 +68,13 @@ class StateDirectory:
             os.close(self.lock_fd)
             self.lock_fd = -1
 
-    def port(self, name: str, wish: int | None = None) -> int:
-        """The port remembered for this name; chosen now when there is none or somebody else has taken it."""
+    def port(self, name: str, preferred: int | None = None) -> int:
+        """The port remembered for this name; chosen now when there is none or another program uses it."""
         file = self.directory / "ports.json"
         ports = json.loads(file.read_text()) if file.exists() else {}
         others = {port for key, port in ports.items() if key != name}
-        wishes = [port for port in (ports.get(name), wish) if port]
-        for port in [*wishes, *random.sample(PORTS, 200)]:
+        first = [port for port in (ports.get(name), preferred) if port]
+        for port in [*first, *random.sample(PORTS, 200)]:
             if port not in others and is_free(port):
                 if ports.get(name) != port:
                     _write(file, json.dumps({**ports, name: port}))
@@ -123,7 +123,7 @@ def remove(directory: Path) -> None:
 
 
 def passwords(home: Path) -> dict[str, str]:
-    """The servers' passwords, made once and kept beside their data in a file for the owner's eyes only."""
+    """The servers' passwords, made once and kept beside their data in a file that only the owner can read."""
     file = home / "passwords.json"
     if not file.exists():
         _write(file, json.dumps({name: secrets.token_urlsafe(24) for name in ("postgres", "valkey")}))
@@ -152,18 +152,18 @@ def is_free(port: int) -> bool:
 
 def _lock(directory: Path) -> int:
     fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + KEEPER_PATIENCE
+    deadline = time.monotonic() + REAPER_PATIENCE
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(fd, 32, 0).decode().strip()
-            # A dead owner's keeper is still ending its processes: it will let go by itself.
+            # A dead owner's reaper is still ending its processes: it then releases the lock.
             if (owner and Path("/proc", owner).exists()) or time.monotonic() > deadline:
                 os.close(fd)
                 raise StateInUse(
                     f"{directory} is in use by process {owner or '?'}: another `make demo` or `make serve`. "
-                    "Stop that one, or give this one its own place with STATE_DIR=/some/where."
+                    "Stop that one, or use another directory with STATE_DIR=/some/where."
                 ) from error
             time.sleep(0.1)
         else:

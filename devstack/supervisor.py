@@ -1,4 +1,4 @@
-"""The loop that keeps processes alive, in a thread of its own, so that the main one can wait and be signalled.
+"""The loop that keeps processes alive, in a thread of its own, so that the main one can wait and receive signals.
 
 Processes are started in layers (servers, then the service); a layer is up when all of it is ready, and layers
 stop in reverse.
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from devstack.backoff import Backoff
 from devstack.errors import StartFailed
-from devstack.keeper import Keeper
 from devstack.process import ProcessSpec, SupervisedProcess
+from devstack.reaper import Reaper
 
 TICK_SECONDS = 0.03
-PATIENCE = 300.0  # seconds; a busy machine is no reason to give up, a process that keeps dying is
-HOPELESS_AFTER = 5  # early deaths of a process that has never been ready
+PATIENCE = 300.0  # seconds; a process that dies repeatedly fails earlier
+MAX_EARLY_DEATHS = 5  # starts of a process that has never been ready
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 class Supervisor:
     """Starts processes, restarts those that die, stops them all.
 
-    `register` is a JSON file in which it says who runs with which pid.
+    `register` is a JSON file with the pid of every process.
     """
 
     def __init__(self, lock_fd: int, register: Path) -> None:
-        self._keeper = Keeper(lock_fd)
+        self._reaper = Reaper(lock_fd)
         self._register = register
         self._registered = ""
         self._lock = threading.RLock()
@@ -43,13 +43,13 @@ class Supervisor:
 
     def start(self, specs: Sequence[ProcessSpec], patience: float = PATIENCE) -> None:
         """Start one layer and wait until every process in it is ready. Raises `StartFailed`."""
-        layer = [SupervisedProcess(spec, self._keeper, Backoff()) for spec in specs]
+        layer = [SupervisedProcess(spec, self._reaper, Backoff()) for spec in specs]
         with self._lock:
             self._layers.append(layer)
         deadline = time.monotonic() + patience
         for process in layer:
             while not process.ready:
-                if process.starts > HOPELESS_AFTER:
+                if process.starts > MAX_EARLY_DEATHS:
                     raise StartFailed(process.spec.name, f"it {process.last_end}", process.spec.log)
                 if time.monotonic() > deadline:
                     why = f"it was not ready within {patience:.0f} s"
@@ -61,7 +61,7 @@ class Supervisor:
         with self._lock:
             processes = [process for layer in self._layers for process in layer]
         for process in processes:
-            if process.starts > HOPELESS_AFTER:
+            if process.starts > MAX_EARLY_DEATHS:
                 raise StartFailed(process.spec.name, f"it {process.last_end}", process.spec.log)
 
     def pid(self, name: str) -> int | None:
@@ -78,10 +78,10 @@ class Supervisor:
             return [process.spec.name for layer in self._layers for process in layer]
 
     def stop(self) -> None:
-        """Stop everything, last layer first, and let the keeper go. May be called twice."""
+        """Stop everything, last layer first, and the reaper. May be called twice."""
         self._stopping.set()
         self._thread.join()
-        self._keeper.close()
+        self._reaper.close()
 
     def _find(self, name: str) -> SupervisedProcess:
         with self._lock:
@@ -95,7 +95,7 @@ class Supervisor:
                 try:
                     process.tick(time.monotonic())
                 except Exception:
-                    logger.exception("watching %s failed", process.spec.name)  # the others still need us
+                    logger.exception("watching %s failed", process.spec.name)  # the others must still be watched
             self._write_register()
         for layer in reversed(self._layers):
             _stop_layer(layer)
@@ -115,6 +115,6 @@ class Supervisor:
 
 def _stop_layer(layer: Sequence[SupervisedProcess]) -> None:
     for process in layer:
-        process.ask_to_stop()
+        process.request_stop()
     while layer := [process for process in layer if not process.stopped(time.monotonic())]:
         time.sleep(TICK_SECONDS)

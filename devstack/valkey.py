@@ -8,12 +8,12 @@ import socket
 import time
 from pathlib import Path
 
-from devstack.account import Account, give
+from devstack.account import Account, change_owner
 from devstack.binaries import Binaries
 from devstack.postgres import ENV, first_number, works_in
 from devstack.process import ProcessSpec
 
-ORPHAN_PATIENCE = 10.0
+STALE_SERVER_PATIENCE = 10.0
 
 
 def spec(binaries: Binaries, data: Path, port: int, password: str, account: Account | None, log: Path) -> ProcessSpec:
@@ -23,19 +23,19 @@ def spec(binaries: Binaries, data: Path, port: int, password: str, account: Acco
     """
     if not data.exists():
         data.mkdir(mode=0o700)
-        give(data, account)
+        change_owner(data, account)
     configuration = data / "valkey.conf"
     configuration.unlink(missing_ok=True)
     with os.fdopen(os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(_configuration(data, port, password))
-    give(configuration, account)
+    change_owner(configuration, account)
     return ProcessSpec(
         name="valkey",
         argv=(str(binaries.valkey), str(configuration)),
         log=log,
         env=ENV,
         account=account,
-        prepare=lambda: _clear_orphan(data),
+        prepare=lambda: _stop_stale_server(data),
         ready=lambda: is_ready(port, password),
     )
 
@@ -46,7 +46,7 @@ def url(password: str, port: int) -> str:
 
 
 def is_ready(port: int, password: str) -> bool:
-    """Whether the server answers PING; while it loads its file it says LOADING instead."""
+    """Whether the server answers PING; while it loads its file the answer is LOADING."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
             connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
@@ -76,9 +76,9 @@ def _configuration(data: Path, port: int, password: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _clear_orphan(data: Path) -> None:
-    """Two servers must never write the same file: end one that an earlier owner left behind."""
-    deadline = time.monotonic() + ORPHAN_PATIENCE
+def _stop_stale_server(data: Path) -> None:
+    """Two servers must never write the same file: end one that an earlier owner left."""
+    deadline = time.monotonic() + STALE_SERVER_PATIENCE
     while (pid := first_number(data / "valkey.pid")) is not None and works_in(pid, data):
         os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
         time.sleep(0.1)

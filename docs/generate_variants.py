@@ -13,13 +13,13 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from evaluation.variants import show  # noqa: E402 - found only now, wherever this is started
+from evaluation import tables  # noqa: E402 - found only now, wherever this is started
 
 HEAD = """\
 # Variants, measured
 
-Written by `docs/generate_variants.py` from `docs/benchmark/results/`; change those, not this.
-[The method](method.md) says what the variants are and which to choose. In brackets are 95 % intervals, by resampling
+Written by `docs/generate_variants.py` from `docs/benchmark/results/`; do not edit it.
+[The method](method.md) describes the variants and which to choose. In brackets are 95 % intervals, by resampling
 characters, or prompts, with replacement.
 
 **Demo models**: the small models that ship with the project generate characters of 64×64 pixels, from captions by the
@@ -27,8 +27,8 @@ small BLIP that ships with them, compared by the small CLIP.
 
 **Real images**: 189 images by DALL·E mini, GLID-3-XL and Latent Diffusion after seven prompts (from the public
 repository dcsan/imagen), compared by a real CLIP, ViT-B/16 in eight bits. Images of the same prompt stand for each
-other's generated images, so that there is no caption in between: the papers' natural prompt. A method that is trained has seen
-no picture of the prompt that it is tested on.
+other's generated images, so that there is no caption in between: the papers' natural prompt. Trained methods have seen
+no image of the prompts that they are tested on.
 """
 PARTS: Sequence[tuple[str, str]] = (
     ("distances", "Distances"),
@@ -71,11 +71,11 @@ def _about(found: Mapping[str, Any]) -> str:
 
 def _table(part: str, found: Mapping[str, Any]) -> str:
     if part == "distances":
-        return show.distances(found["rows"])
+        return tables.distances(found["rows"])
     if part == "images-per-source":
-        return show.images_per_source(found["rows"], {int(count): row for count, row in found["seconds"].items()})
+        return tables.images_per_source(found["rows"], {int(count): row for count, row in found["seconds"].items()})
     weight = f"The weight chosen on other queries is {found['weight']:.2f} on average."
-    return f"{show.external_scores(found['rows'])}\n\n{weight}"
+    return f"{tables.external_scores(found['rows'])}\n\n{weight}"
 
 
 def figures() -> Iterator[tuple[str, str]]:
@@ -173,7 +173,9 @@ def main(arguments: Sequence[str]) -> int:
     if "--check" in arguments:
         stale = [path.name for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
         if stale:
-            print(f"Not what docs/benchmark/results says: {', '.join(stale)}. Run python docs/generate_variants.py.")
+            print(
+                f"Not what docs/benchmark/results contains: {', '.join(stale)}. Run python docs/generate_variants.py."
+            )
         return 1 if stale else 0
     for path, text in wanted.items():
         path.write_text(text)

@@ -1,7 +1,6 @@
-"""The characters a dataset is about: combinations of attributes that no model has seen in training.
+"""The characters of a dataset: combinations of attributes that no model has seen in training.
 
-A name tells people which character they are looking at; sources are given the description alone, since small models
-know thirty words and no names.
+Names are for readers. The prompt is the description alone: the demo models know thirty words and no names.
 """
 
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ class Character:
     description: str
 
 
-def cast(count: int, split: Split, seed: int) -> tuple[Character, ...]:
+def select_characters(count: int, split: Split, seed: int) -> tuple[Character, ...]:
     """`count` characters of a split, the same ones for the same seed. Raises ValueError if there are too few."""
     names = [f"{first} {last}" for last, first in product(_LAST, _FIRST)]
     if count > len(names):

@@ -22,7 +22,7 @@ _NOISE = 2**32  # torch's generator on the CPU reads the low half of a seed only
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image: an original by `of`, or the `k`-th generating by `source` after it. `caption` is the original's."""
+    """One image: an original by `of`, or the `k`-th resynthesis of it by `source`. `caption` is the original's."""
 
     file: str
     sha256: str
@@ -37,7 +37,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the manifest says, and all images."""
+    """A manifest and all images."""
 
     directory: Path
     manifest: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Dataset:
 
     @property
     def revisions(self) -> dict[str, str]:
-        """The weights each source generated with."""
+        """The weights of each source."""
         return {source["id"]: source["revision"] for source in self.manifest["sources"]}
 
     @property
@@ -87,11 +87,11 @@ class Dataset:
 
     @property
     def images_per_source(self) -> int:
-        """γ: generated images of one source after one original."""
+        """γ: resyntheses of one original by one source."""
         return int(self.manifest["images_per_source"])
 
     def problems(self) -> Iterator[str]:
-        """Everything that would make a result on this dataset worthless, as sentences; none if it is sound."""
+        """Everything that would make a result on this dataset invalid, as sentences; none if it is sound."""
         yield from self._sides()
         yield from self._seeds()
         for item in self.items:
@@ -102,12 +102,12 @@ class Dataset:
                 yield f"{item.file} is not the image that was generated."
 
     def _sides(self) -> Iterator[str]:
-        """A character is what it looks like: two numbers with one description are one character."""
+        """Two numbers with one description are one character."""
         description = {character.number: character.description for character in self.characters}
         found: dict[str, set[Side]] = defaultdict(set)
         for item in self.items:
             if item.character not in description:
-                yield f"{item.file} shows character {item.character}, whom the manifest does not know."
+                yield f"{item.file} shows character {item.character}, which the manifest does not list."
                 continue
             found[description[item.character]].add(item.side)
         for described, there in found.items():
@@ -121,7 +121,7 @@ class Dataset:
         }
         shared = originals & generated_images
         if shared:
-            yield f"{len(shared)} seeds serve an original and a resynthesis; make it with another --seed."
+            yield f"{len(shared)} seeds are shared by an original and a resynthesis; make it with another --seed."
 
 
 def _item(entry: dict[str, Any]) -> Item:

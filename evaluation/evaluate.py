@@ -1,7 +1,7 @@
-"""Does resynthesis tell the sources of a dataset apart, how surely, and whom does it take for whom?
+"""Accuracy, confusion and significance of attribution on a dataset.
 
-Queries that share a character share its difficulty. So intervals come from generating characters again (bootstrap), and
-the p-value from shuffling, within each character, who generated which original.
+Queries that share a character share its difficulty. So intervals come from resampling characters (bootstrap), and the
+p-value from permuting, within each character, the sources of the originals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ SHUFFLES = 9_999
 
 @dataclass(frozen=True)
 class Rankings:
-    """(S, P, S) distances: original's source, character, source that generated it again."""
+    """(S, P, S) distances: source of the original, character, source of the resynthesis."""
 
     sources: tuple[str, ...]
     distances: NDArray[np.float64]
@@ -36,7 +36,7 @@ class Rankings:
 
     @property
     def truth(self) -> Indices:
-        """(S · P,) who generated each query."""
+        """(S · P,) the source of each query."""
         return np.repeat(np.arange(len(self.sources)), self.distances.shape[1])
 
     @property
@@ -93,7 +93,7 @@ def evaluate(found: Rankings, repeats: int = 20) -> dict[str, Any]:
 
 
 def p_value(predicted: Indices, seed: int = 0) -> float:
-    """How often shuffled truths do as well as the real one; (S, P) predictions, one-sided, never below 1 / 10,000."""
+    """How often permuted truths do as well as the real one; (S, P) predictions, one-sided, never below 1 / 10,000."""
     s, p = predicted.shape
     real = (predicted == np.arange(s)[:, None]).sum()
     random = np.random.default_rng(seed)

@@ -1,26 +1,26 @@
-"""`python -m evaluation examples DATASET`: what the report shows of a dataset: some originals of every source, and one
-right and one wrong attribution with everything that they were decided by.
+"""`python -m evaluation examples DATASET`: images for the report: some originals of every source, and one right and one
+wrong attribution with their rankings.
 
-Nobody picks them: of the right ones, and of the wrong ones, it is the one whose margin is in the middle.
+The choice is automatic: of the right attributions, and of the wrong ones, the one with the median margin.
 """
 
-import argparse
 import base64
 import io
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from PIL import Image
 
 from attribution.build import Placement, build_embedder
+from evaluation import options
 from evaluation.dataset import Dataset, Item
 from evaluation.evaluate import Rankings, rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import nearest
+from evaluation.provenance import save
 from evaluation.split import Side
 from evaluation.store import Store, digest
 
@@ -28,33 +28,25 @@ _DISTANCE = "cosine"
 _QUALITY = 90
 
 
-def add(
-    commands: Any,
-    embedder: str,
-    models: Callable[[argparse.ArgumentParser], None],
-    write: Callable[[Path | None, dict[str, Any]], None],
+def command(
+    directory: Annotated[Path, typer.Argument(help="a dataset")],
+    embedder: options.Embedder = options.EMBEDDER,
+    characters: Annotated[int, typer.Option(min=1, help="originals of each source to show")] = 6,
+    out: options.Out = None,
+    store: options.Store = options.STORE_DEFAULT,
+    device: options.Device = "cpu",
+    threads: options.Threads = None,
 ) -> None:
-    """Adds the command."""
-    command = commands.add_parser("examples", help="images for the report: the sources, a right and a wrong answer")
-    command.add_argument("directory", type=Path, help="a dataset")
-    command.add_argument("--embedder", default=embedder)
-    command.add_argument("--characters", type=int, default=6, help="originals of each source to show")
-    command.add_argument("--out", type=Path, help="JSON; default: printed")
-    models(command)
-    command.set_defaults(run=partial(_run, write))
-
-
-def _run(write: Callable[[Path | None, dict[str, Any]], None], options: argparse.Namespace) -> int:
-    dataset = Dataset.open(options.directory)
-    embedder = build_embedder(options.embedder, Placement(options.device, threads=options.threads))
-    write(options.out, examples(dataset, embed(dataset, embedder, Store(options.store)).of(), options.characters))
-    return 0
+    """Collects images for the report: the sources, a right and a wrong attribution."""
+    dataset = Dataset.open(directory)
+    loaded = build_embedder(embedder, Placement(device, threads=threads))
+    save(out, examples(dataset, embed(dataset, loaded, Store(store)).of(), characters))
 
 
 def examples(dataset: Dataset, features: Features, characters: int) -> dict[str, Any]:
     """Images as WebP in base64; `right` and `wrong` are None where there is no such answer on the test side."""
     found = rankings(features, _DISTANCE, features.images_per_source)
-    pictures = {(item.of, item.character, item.source, item.k): item for item in dataset.items}
+    items = {(item.of, item.character, item.source, item.k): item for item in dataset.items}
     text = {character.number: character.description for character in dataset.characters}
     shown = features.characters[:characters]
     tested = np.array([features.side[number] is Side.TEST for number in features.characters])
@@ -63,7 +55,7 @@ def examples(dataset: Dataset, features: Features, characters: int) -> dict[str,
 
     def explained(wanted: NDArray[np.bool_]) -> dict[str, Any] | None:
         at = _middle(found, wanted & tested)
-        return None if at is None else _explained(dataset, features, found, pictures, *at)
+        return None if at is None else _explained(dataset, features, found, items, *at)
 
     return {
         "about": {
@@ -77,8 +69,8 @@ def examples(dataset: Dataset, features: Features, characters: int) -> dict[str,
         },
         "zoo": {
             "characters": [{"number": number, "description": text[number]} for number in shown],
-            "pictures": {
-                of: [_encoded(dataset, pictures[of, number, None, None]) for number in shown] for of in found.sources
+            "images": {
+                of: [_encoded(dataset, items[of, number, None, None]) for number in shown] for of in found.sources
             },
         },
         "right": explained(found.right),
@@ -112,12 +104,12 @@ def _explained(
     dataset: Dataset,
     features: Features,
     found: Rankings,
-    pictures: dict[tuple[str, int, str | None, int | None], Item],
+    items: dict[tuple[str, int, str | None, int | None], Item],
     i: int,
     p: int,
 ) -> dict[str, Any]:
     of, number = found.sources[i], features.characters[p]
-    query = pictures[of, number, None, None]
+    query = items[of, number, None, None]
     order = nearest(found.distances[i, p][None])[0]
     named = int(order[0])
     predicted = nearest(found.flat)[:, 0].reshape(found.distances.shape[:2])
@@ -134,11 +126,11 @@ def _explained(
             {
                 "source": found.sources[j],
                 "distance": float(found.distances[i, p, j]),
-                "picture": _encoded(dataset, pictures[of, number, found.sources[j], 0]),
+                "image": _encoded(dataset, items[of, number, found.sources[j], 0]),
             }
             for j in map(int, order)
         ],
-        "named_so": int((predicted[i] == named).sum()),  # of the source's originals, so many are given that name
+        "named_so": int((predicted[i] == named).sum()),  # how many of the source's originals are attributed to `named`
         "originals": len(features.characters),
     }
 

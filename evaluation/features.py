@@ -1,18 +1,21 @@
 """The features of a dataset as two arrays, computed once per image and embedder.
 
-Names of axes: S sources, P characters, K = γ generated images, d dimensions. Axis 0 of both is who generated the original, axis 2 of
-`resyntheses` who generated it again. What does not exist is NaN.
+Names of axes: S sources, P characters, K = γ images per source, d dimensions. Axis 0 of both is the source of the
+original, axis 2 of `resyntheses` the source of the resynthesis. Missing images are NaN.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.build import Placement, build_embedder
 from attribution.errors import ConfigurationError
 from attribution.image import load
 from attribution.ports import Embedder, Vectors
+from evaluation import publication
 from evaluation.dataset import Dataset, Item
 from evaluation.progress import progress
 from evaluation.split import Side, sides
@@ -60,7 +63,7 @@ class Features:
             if whole[at] and (sides is None or self.side[number] in sides)
         ]
         if not p:
-            raise ConfigurationError("No character has been generated and generated again by all of these sources.")
+            raise ConfigurationError("No character has originals and resyntheses by all of these sources.")
         return replace(
             self,
             revisions={name: self.revisions[name] for name in wanted},
@@ -77,6 +80,23 @@ def published(originals: NDArray[np.floating], resyntheses: NDArray[np.floating]
     revisions = dict.fromkeys(names, "unknown")
     numbers = tuple(range(1, count + 1))
     return Features("published", revisions, numbers, side, originals, resyntheses[:, :, :, None])
+
+
+def read_features(
+    directory: Path,
+    embedder: str,
+    placement: Placement,
+    store: Path,
+    sources: Sequence[str] | None,
+    sides: Sequence[str] | None,
+) -> Features:
+    """Features of a dataset, or of a folder of published feature files; the part with these sources and sides."""
+    chosen = [Side(side) for side in sides] if sides else None
+    if (directory / publication.RESYNTHESES).is_file():
+        found = publication.read(directory)
+        return published(found.originals["plain"], found.resyntheses, found.sources).of(sources, chosen)
+    dataset = Dataset.open(directory)
+    return embed(dataset, build_embedder(embedder, placement), Store(store)).of(sources, chosen)
 
 
 def embed(dataset: Dataset, embedder: Embedder, store: Store) -> Features:
@@ -116,11 +136,11 @@ def _vectors(dataset: Dataset, embedder: Embedder, store: Store) -> dict[str, Ve
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
-    """Each image once, in chunks of one source: another source more leaves all chunks of the others as they were."""
+    """Each image once, in chunks of one source, so that a further source does not change the chunks of others."""
     by_source: dict[str, dict[str, Item]] = {}
     for item in items:
-        who = f"{item.of}|{item.source}"
-        by_source.setdefault(who, {}).setdefault(item.sha256, item)
-    for once in by_source.values():
-        pictures = tuple(once.values())
-        yield from (pictures[at : at + _CHUNK] for at in range(0, len(pictures), _CHUNK))
+        source = f"{item.of}|{item.source}"
+        by_source.setdefault(source, {}).setdefault(item.sha256, item)
+    for distinct in by_source.values():
+        images = tuple(distinct.values())
+        yield from (images[at : at + _CHUNK] for at in range(0, len(images), _CHUNK))

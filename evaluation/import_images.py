@@ -1,4 +1,4 @@
-"""Makes a dataset of images that lie in the published layout, whoever generated them: `benchmark import images`."""
+"""Makes a dataset of images in the published layout: `python -m evaluation import images`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from evaluation.store import digest, link
 def import_images(root: Path, directory: Path, sources: tuple[str, ...] | None = None) -> Dataset:
     """Links (or copies) all images below `root` into `directory`. Raises ConfigurationError where originals lack.
 
-    Sources that generated only some characters are the extension. What a source did not resynthesize is left out: evaluation asks
-    for complete characters.
+    Sources with only some characters are the extension. Missing resyntheses are left out: evaluation uses only complete
+    characters.
     """
     names = sources or tuple(layout.sources(root))
     if not names:
@@ -47,7 +47,7 @@ def import_images(root: Path, directory: Path, sources: tuple[str, ...] | None =
         "from": root.name,
         "images_per_source": most,
         "captioner": "unknown",
-        # Nothing is known of a character but its number; that one number is one character is the layout's word.
+        # A character is known only by its number, which the layout assigns.
         "characters": [
             {"number": number, "name": f"character {number}", "description": str(number), "side": by_side[number]}
             for number in numbers

@@ -1,4 +1,4 @@
-"""Where images lie in the layout that the authors of arXiv 2510.24278 publish; ours is the same.
+"""Paths of images in the layout that the authors of arXiv 2510.24278 publish; ours is the same.
 
     images/<source>/<00001…><ending>                                 originals, characters counted from 1
     images/<source of the original>/images/<source>/<00001…><ending> resyntheses
@@ -6,7 +6,7 @@
     expansion_images/Regenerations/<source of the original>/<source>/img_<n>.png
 
 Endings vary by source; the first that exists counts. We write `.png` for an original, and `-0.png`, `-1.png`, … for
-its γ generated images.
+its γ resyntheses.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def original(source: str, number: int) -> str:
 
 
 def resynthesis(of: str, source: str, number: int, k: int) -> str:
-    """Our path of the k-th generating by `source` after an original by `of`."""
+    """Our path of the k-th resynthesis by `source` of an original by `of`."""
     return f"images/{of}/images/{source}/{number:05d}-{k}.png"
 
 
@@ -54,7 +54,7 @@ def find_original(root: Path, source: str, number: int) -> Path | None:
 
 
 def find_resyntheses(root: Path, of: str, source: str, number: int) -> list[Path]:
-    """The generated images by `source` after an original by `of`; the published dataset has one of each."""
+    """The resyntheses by `source` of an original by `of`; the published dataset has one of each."""
     folder = root / "images" / of / "images" / source
     here = _first(folder, source, number)
     here = here or _existing(root / "expansion_images" / "Regenerations" / of / source / f"img_{number - 1}.png")
@@ -62,8 +62,8 @@ def find_resyntheses(root: Path, of: str, source: str, number: int) -> list[Path
 
 
 def _first(folder: Path, source: str, number: int) -> Path | None:
-    images_per_source = (folder / f"{number:05d}{ending}" for ending in (*_ENDINGS.get(source, ()), *_ANY))
-    return next((path for path in images_per_source if path.is_file()), None)
+    paths = (folder / f"{number:05d}{ending}" for ending in (*_ENDINGS.get(source, ()), *_ANY))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _more(first: Path, number: int) -> Iterator[Path]:

@@ -1,7 +1,7 @@
-"""The papers' dataset procedure (arXiv 2510.24278): every source generates every character from its primary description, a
-captioner describes each of these originals again, and every source generates each description.
+"""The papers' dataset procedure (arXiv 2510.24278): every source generates an original of every character from its
+primary description, a captioner describes each original, and every source resynthesizes it from that caption.
 
-Sources of the extension, as in the paper, generate the test characters only. Nothing is done twice: see store.py.
+Sources of the extension, as in the paper, have test characters only. Nothing is done twice: see store.py.
 """
 
 import platform
@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from attribution.caption.given import GIVEN
+from attribution.caption import GIVEN
 from attribution.catalog import Source
 from attribution.errors import AttributionError
 from attribution.resynthesis import derive_seeds
@@ -25,15 +25,15 @@ from evaluation.generation import Failure, GenerationOrder, GenerationPool
 from evaluation.split import SEED, Side, sides
 from evaluation.store import digest, key_of, link
 
-NATURAL = "given"  # in place of a captioner: sources are told the primary description itself
+NATURAL = "given"  # in place of a captioner: the prompt is the primary description itself
 _LIBRARIES = ("whodrew", "numpy", "pillow", "torch", "diffusers", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecipe:
-    """What a dataset is made of. `seed` picks another stream of originals; resyntheses have the service's own seeds.
+    """What a dataset is made of. `seed` selects other originals; resyntheses have the service's own seeds.
 
-    With `only` some sides, it is that part of the whole, whose characters keep their numbers and sides.
+    `only` restricts it to some sides; characters keep their numbers and sides.
     """
 
     characters: tuple[Character, ...]
@@ -56,28 +56,28 @@ class DatasetRecipe:
         return {self.characters[at].number: side for side, places in by_side.items() for at in places}
 
     @property
-    def cast(self) -> tuple[Character, ...]:
+    def selected(self) -> tuple[Character, ...]:
         """The characters that are generated."""
         side = self.side_of()
         return tuple(character for character in self.characters if side[character.number] in self.only)
 
     def pairs(self) -> Iterator[tuple[Source, Character]]:
-        """Which source generates which character."""
+        """The sources and characters of all originals."""
         side = self.side_of()
         for source in self.sources:
-            for character in self.cast:
+            for character in self.selected:
                 if source in self.core or side[character.number] is Side.TEST:
                     yield source, character
 
-    def redraws(self, of: Source, character: Character) -> tuple[Source, ...]:
-        """Who generates an original again: everybody, if the character is one that everybody generates."""
+    def resynthesizers(self, of: Source, character: Character) -> tuple[Source, ...]:
+        """The sources that resynthesize an original: all for a test character, else the core."""
         return self.sources if self.side_of()[character.number] is Side.TEST else self.core
 
 
 def original_seed(character: Character, source: Source, seed: int) -> int:
-    """The noise of an original. Resyntheses take theirs from the caption; that the two never meet is checked."""
-    question = f"original/1|{character.description}|{source.id}|{source.revision}|{seed}"
-    return int.from_bytes(sha256(question.encode()).digest()[:4], "big")
+    """The seed of an original. Resyntheses derive theirs from the caption; a check ensures that none is shared."""
+    name = f"original/1|{character.description}|{source.id}|{source.revision}|{seed}"
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big")
 
 
 class IncompleteDataset(AttributionError):
@@ -91,8 +91,8 @@ class IncompleteDataset(AttributionError):
         )
 
 
-def make(recipe: DatasetRecipe, studio: GenerationPool, directory: Path) -> Dataset:
-    """Makes the dataset, or what is missing of it. Raises IncompleteDataset, and AttributionError if it is unsound."""
+def make(recipe: DatasetRecipe, pool: GenerationPool, directory: Path) -> Dataset:
+    """Makes the dataset, or its missing part. Raises IncompleteDataset, and AttributionError if it is unsound."""
     seconds: dict[str, float] = {}
     made: dict[str, int] = {}
     pairs = tuple(recipe.pairs())
@@ -102,45 +102,45 @@ def make(recipe: DatasetRecipe, studio: GenerationPool, directory: Path) -> Data
             GenerationOrder.of(source, character.description, original_seed(character, source, recipe.seed))
             for source, character in pairs
         ]
-        made["originals"] = _generated(studio, "originals", originals)
-    paths = [studio.store.path(order.key, ".png") for order in originals]
+        made["originals"] = _generated(pool, "originals", originals)
+    paths = [pool.store.path(order.key, ".png") for order in originals]
     hashes = [digest(path) for path in paths]
 
     with _timed(seconds, "captions"):
         if recipe.captioner == NATURAL:
             captioner, captions = GIVEN, [order.prompt for order in originals]
         else:
-            captioner = studio.hand.captioner.ref
+            captioner = pool.local.captioner.ref
             keys = [key_of("caption", str(captioner), content) for content in hashes]
-            made["captions"] = studio.describe(paths, keys)
-            captions = [studio.store.path(key, ".txt").read_text() for key in keys]
+            made["captions"] = pool.describe(paths, keys)
+            captions = [pool.store.path(key, ".txt").read_text() for key in keys]
 
     with _timed(seconds, "resyntheses"):
         generated_images = [
             [
                 (source, k, GenerationOrder.of(source, caption, seed))
-                for source in recipe.redraws(of, character)
+                for source in recipe.resynthesizers(of, character)
                 for k, seed in enumerate(derive_seeds(caption, source.id, source.revision, recipe.images_per_source))
             ]
             for (of, character), caption in zip(pairs, captions, strict=True)
         ]
         orders = [order for after in generated_images for _, _, order in after]
-        made["resyntheses"] = _generated(studio, "resyntheses", orders)
+        made["resyntheses"] = _generated(pool, "resyntheses", orders)
 
     side = recipe.side_of()
     items: list[Item] = []
-    (directory / MANIFEST).unlink(missing_ok=True)  # from here on the directory is not what an earlier one says
+    (directory / MANIFEST).unlink(missing_ok=True)  # an earlier manifest no longer describes the directory
     for (of, character), order, content, caption, after in zip(
         pairs, originals, hashes, captions, generated_images, strict=True
     ):
         file = layout.original(of.id, character.number)
-        link(studio.store.path(order.key, ".png"), directory / file)
+        link(pool.store.path(order.key, ".png"), directory / file)
         about = Item(file, content, character.number, side[character.number], of.id, seed=order.seed, caption=caption)
         items.append(about)
         for source, k, generated in after:
             file, path = (
                 layout.resynthesis(of.id, source.id, character.number, k),
-                studio.store.path(generated.key, ".png"),
+                pool.store.path(generated.key, ".png"),
             )
             link(path, directory / file)
             seen = digest(path)
@@ -154,8 +154,8 @@ def make(recipe: DatasetRecipe, studio: GenerationPool, directory: Path) -> Data
     return Dataset.save(directory, dataset.manifest, items)
 
 
-def _generated(studio: GenerationPool, what: str, orders: Sequence[GenerationOrder]) -> int:
-    count, failures = studio.generate(what, orders)
+def _generated(pool: GenerationPool, label: str, orders: Sequence[GenerationOrder]) -> int:
+    count, failures = pool.generate(label, orders)
     if failures:
         raise IncompleteDataset(failures)
     return count
@@ -168,7 +168,7 @@ def _manifest(recipe: DatasetRecipe, captioner: str, made: dict[str, int], secon
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
         "images_per_source": recipe.images_per_source,
         "captioner": captioner,
-        "characters": [asdict(character) | {"side": side[character.number]} for character in recipe.cast],
+        "characters": [asdict(character) | {"side": side[character.number]} for character in recipe.selected],
         "characters_from": recipe.split,
         "split_seed": SEED,
         "seeds": {"originals": recipe.seed, "resyntheses": "attribution.resynthesis.derive_seeds", "disjoint": True},
@@ -190,7 +190,7 @@ def _manifest(recipe: DatasetRecipe, captioner: str, made: dict[str, int], secon
 
 
 def _weights(source: Source) -> dict[str, str]:
-    """The hash of every weight file, where we hold them."""
+    """The hash of every weight file of a local source."""
     if source.directory is None or not source.directory.is_dir():
         return {}
     files = sorted(source.directory.rglob("*.safetensors"))

@@ -1,4 +1,4 @@
-"""Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of who generated each query."""
+"""Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of each query's source."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.fuse import fused_scores
+
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
+Scores = NDArray[np.float64]  # (…, S, P, S): true source, character, candidate source
 RESAMPLES = 10_000
+WEIGHTS = np.linspace(0, 1, 21)  # of the external scores, from which validation queries choose
 
 
 def nearest(distances: Floats) -> Indices:
@@ -29,7 +33,7 @@ def top(order: Indices, truth: Indices, k: int) -> NDArray[np.bool_]:
 
 
 def confusion(predicted: Indices, truth: Indices, count: int) -> Indices:
-    """(S, S) counts: rows who generated it, columns who was nearest."""
+    """(S, S) counts: rows are true sources, columns the nearest."""
     table = np.zeros((count, count), np.intp)
     np.add.at(table, (truth, predicted), 1)
     return table
@@ -52,10 +56,10 @@ def macro_auroc(scores: Floats, truth: Indices) -> float:
 
 
 def interval(values: NDArray[Any], groups: Sequence[int] | Indices | None = None, seed: int = 0) -> list[float]:
-    """The middle 95 % of means of (…, P) values when columns, characters say, are generated with replacement.
+    """The middle 95 % of means of (…, P) values when columns, such as characters, are resampled with replacement.
 
-    Columns that share their difficulty, such as images of one prompt, are generated together: `groups` says which do, (P,).
-    Of a difference between two methods, on the same queries, it is the paired interval.
+    Columns that share their difficulty, such as images of one prompt, are resampled together: `groups`, (P,).
+    For a difference between two methods on the same queries it is the paired interval.
     """
     columns = values.reshape(-1, values.shape[-1]).sum(axis=0, dtype=np.float64)
     rows = values.size // values.shape[-1]
@@ -64,3 +68,33 @@ def interval(values: NDArray[Any], groups: Sequence[int] | Indices | None = None
     chosen = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.quantile(sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1), [0.025, 0.975])
     return [float(low), float(high)]
+
+
+def by_weight(own: Scores, theirs: Scores) -> Scores:
+    """Accuracy for each of WEIGHTS."""
+    return np.array([right(fused_scores(own, theirs, weight)).mean() for weight in WEIGHTS])
+
+
+def right(scores: Scores) -> Scores:
+    """(…, S, P) whether the greatest of the scores is the right one's; the first of equal ones counts."""
+    s = scores.shape[-1]
+    found: Scores = (scores.argmax(axis=-1) == np.arange(s)[:, None]).astype(np.float64)
+    return found
+
+
+def gains(
+    alone: Scores, ours: Scores, fused: Scores, groups: Sequence[int] | Indices, weights: Sequence[float]
+) -> dict[str, Any]:
+    """(S, P) shares of right answers side by side, with intervals over groups of columns: see metrics.interval."""
+    return {
+        "weights": list(weights),
+        "weight": float(np.mean(weights)),
+        **{
+            name: {"accuracy": float(values.mean()), "interval_95": interval(values, groups)}
+            for name, values in (("alone", alone), ("resynthesis", ours), ("fused", fused))
+        },
+        "gain": float((fused - alone).mean()),
+        "gain_interval_95": interval(fused - alone, groups),
+        "gain_over_resynthesis": float((fused - ours).mean()),
+        "gain_over_resynthesis_interval_95": interval(fused - ours, groups),
+    }

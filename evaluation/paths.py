@@ -1,4 +1,4 @@
-"""Where the benchmark's own files lie unless an option says otherwise, which can all be made again; and the zoo's."""
+"""Default paths of the evaluation's own files, which can all be made again, and of the demo models."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A progress bar on stderr: what is being made, how much of it was there before, how long the rest will take."""
+"""A progress bar on stderr with the number of finished items and the remaining time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(what: str, total: int, found: int = 0) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with how many of `total` are done now; `found` of them were there already."""
+def progress(label: str, total: int, found: int = 0) -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with how many of `total` are done now; `found` of them were stored before."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task(what, total=total, completed=found)
+        task = bar.add_task(label, total=total, completed=found)
         yield lambda done: bar.advance(task, done)

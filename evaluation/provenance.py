@@ -1,8 +1,9 @@
-"""What a figure must be able to say of itself: by which command it came, when, on what machine, with which versions.
+"""The provenance of a figure: its command, time, machine and versions.
 
-A command's output carries it as `made`. No paths of this machine: a folder elsewhere is only named.
+A command's output carries it as `made`. It contains no local paths: of a folder elsewhere only the name.
 """
 
+import json
 import os
 import platform
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.paths import ROOT
-from evaluation.store import digest
+from evaluation.store import digest, write
 
 LIBRARIES = (
     "whodrew", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "open_clip_torch", "transformers",
@@ -38,7 +39,7 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 @contextmanager
 def running(arguments: Sequence[str]) -> Iterator[None]:
-    """What is written meanwhile was made by `python -m evaluation` with these arguments."""
+    """Results written in this context were made by `python -m evaluation` with these arguments."""
     token = _run.set(_Run(tuple(arguments)))
     try:
         yield
@@ -59,7 +60,7 @@ def made() -> dict[str, Any]:
 
 
 def command(arguments: Sequence[str]) -> str:
-    """As somebody would type it in the repository."""
+    """As typed in the repository."""
     return shlex.join(["python", "-m", "evaluation", *map(_portable, arguments)])
 
 
@@ -113,3 +114,17 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def save(path: Path | None, document: dict[str, Any]) -> None:
+    """Writes the document with its provenance; without a path it is printed as it is."""
+    save_plain(path, document if path is None else document | {"made": made()})
+
+
+def save_plain(path: Path | None, document: dict[str, Any]) -> None:
+    """Writes the document alone, whole or not at all: for files that must be reproducible to the byte."""
+    if path is None:
+        print(json.dumps(document))
+    else:
+        write(path, (json.dumps(document, indent=2) + "\n").encode())
+        print(f"written to {path}")

@@ -1,8 +1,8 @@
 """The figures that the published scripts of arXiv 2510.24278 print, from the feature files they read.
 
 Distances go pair by pair through the very functions those scripts call, in the files' own precision: in float32 ties
-exist that better arithmetic would resolve, and the area under the ROC counts them. The fast path that everything else
-here uses is run beside it and compared.
+exist that better arithmetic would resolve, and the area under the ROC counts them. The fast path of this project is
+compared with it.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,8 @@ def read(folder: Path, names: Sequence[str] | None = None) -> Published:
             raise ConfigurationError(
                 f"The originals ({transform}) have the shape {rows.shape}, not {(count, people, d)}."
             )
-    usual = (*layout.CORE, *layout.EXTENSION)
-    sources = tuple(names or (usual[:count] if count <= len(usual) else (f"source-{k}" for k in range(count))))
+    known = (*layout.CORE, *layout.EXTENSION)
+    sources = tuple(names or (known[:count] if count <= len(known) else (f"source-{k}" for k in range(count))))
     if len(sources) != count:
         raise ConfigurationError(f"{folder / RESYNTHESES} holds {count} sources, but {len(sources)} names were given.")
     return Published(sources, resyntheses, originals)

@@ -1,4 +1,4 @@
-"""What is asked about, whether a dataset's originals or images by real generators: files, features, and groups."""
+"""The queries of a measurement, a dataset's originals or images by real generators: files, features and groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from evaluation.store import Store
 
 @dataclass(frozen=True)
 class Queries:
-    """(S, P) images with their features, and (P,) what they have in common: a character, a prompt."""
+    """(S, P) images with their features, and (P,) the group of each column: a character, a prompt."""
 
     pictures: Sequence[Sequence[RealImage]]
     groups: Sequence[int]
@@ -27,32 +27,32 @@ class Queries:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Which of them: of a dataset some sources and sides, of a folder so many images of each model and prompt."""
+class QuerySelection:
+    """Which queries: of a dataset some sources and sides; of a folder a number of images of each model and prompt."""
 
     sources: Sequence[str] | None = None
     sides: Sequence[Side] | None = None
-    pictures: int | None = None
+    images: int | None = None
 
 
-def open_queries(directory: Path, embedder: Embedder, store: Store, part: Part) -> Queries:
+def open_queries(directory: Path, embedder: Embedder, store: Store, selection: QuerySelection) -> Queries:
     """Of a dataset, or else of a folder of MODEL/PROMPT__NUMBER.png. Raises ConfigurationError where it is neither."""
     if (directory / MANIFEST).is_file():
         dataset = Dataset.open(directory)
-        features = embed(dataset, embedder, store).of(part.sources, part.sides)
+        features = embed(dataset, embedder, store).of(selection.sources, selection.sides)
         return Queries(_originals(dataset, features), features.characters, features)
     gallery = Gallery.open(directory)
     features = gallery.features(embedder, store)
     count = len(gallery.pictures[0][0])
-    asked = [at for at in range(len(gallery.groups)) if at % count < (part.pictures or count)]
+    chosen_columns = [at for at in range(len(gallery.groups)) if at % count < (selection.images or count)]
     return Queries(
-        [[row[at] for at in asked] for row in gallery.queries],
-        [gallery.groups[at] for at in asked],
+        [[row[at] for at in chosen_columns] for row in gallery.queries],
+        [gallery.groups[at] for at in chosen_columns],
         replace(
             features,
-            characters=tuple(features.characters[at] for at in asked),
-            originals=features.originals[:, asked],
-            resyntheses=features.resyntheses[:, asked],
+            characters=tuple(features.characters[at] for at in chosen_columns),
+            originals=features.originals[:, chosen_columns],
+            resyntheses=features.resyntheses[:, chosen_columns],
         ),
     )
 
@@ -67,7 +67,7 @@ def answers(features: Features, distance: str, images_per_source: int) -> NDArra
 def ratio_interval(
     part: NDArray[np.bool_], whole: NDArray[np.bool_], groups: NDArray[np.intp], seed: int = 0
 ) -> list[float]:
-    """The middle 95 % of Σ part / Σ whole over (S, P) queries when groups, of columns, are generated with replacement."""
+    """The middle 95 % of Σ part / Σ whole over (S, P) queries when groups of columns are resampled with replacement."""
     names, column = np.unique(groups, return_inverse=True)
     sums = np.zeros((2, len(names)))
     for at, values in enumerate((part, whole)):

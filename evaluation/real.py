@@ -1,4 +1,4 @@
-"""Images by real generators in the natural-prompt setting: several by each model after each prompt, no caption.
+"""Images by real generators in the natural-prompt setting: several by each model of each prompt, no caption.
 
 They lie as `<model>/<prompt>__<number>.png`. Image i of a model is a query; images i + 1, i + 2, … of every model
 after the same prompt, counted around, are the generated images it is compared with: never the query itself.
@@ -77,9 +77,9 @@ class Gallery:
             [np.stack([by_prompt[:, :, (i + 1 + k) % count] for k in range(count - 1)], 2) for i in range(count)], 2
         )  # (S, prompts, images, K, d)
         generated = generated.reshape(s, p, count - 1, d).transpose(1, 0, 2, 3)  # (P, S, K, d)
-        everybody = np.broadcast_to(generated, (s, *generated.shape))
+        repeated = np.broadcast_to(generated, (s, *generated.shape))
         revisions = dict.fromkeys(self.models, "unknown")
-        return Features(str(embedder.ref), revisions, tuple(range(1, p + 1)), {}, rows, everybody)
+        return Features(str(embedder.ref), revisions, tuple(range(1, p + 1)), {}, rows, repeated)
 
 
 def vectors(pictures: list[RealImage], embedder: Embedder, store: Store) -> Vectors:

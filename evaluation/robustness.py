@@ -1,6 +1,6 @@
 """How much of its accuracy attribution keeps when queries are distorted, and how often its answer stays the same.
 
-Only queries are distorted: generated images, their features and the captions behind them are those of the undistorted image.
+Only queries are distorted: captions, generated images and their features are those of the undistorted image.
 """
 
 import json
@@ -97,7 +97,7 @@ def _features(
 def _captions(
     queries: Queries, distortion: Distortion | None, captioner: Captioner, store: Store, seed: int
 ) -> NDArray[np.str_]:
-    """(S, P) what is seen in the images, distorted or as they are."""
+    """(S, P) captions of the images, distorted or unchanged."""
     return np.array([_described(row, distortion, captioner, store, seed) for row in queries.pictures])
 
 
@@ -116,8 +116,8 @@ def _described(
 
 
 def _row(pictures: Sequence[RealImage], distortion: Distortion, embedder: Embedder, store: Store, seed: int) -> Vectors:
-    question = [distortion.name, distortion.parameters, seed, [each.sha256 for each in pictures]]
-    path = store.path(key_of("distorted", str(embedder.ref), *question), ".npy")
+    inputs = [distortion.name, distortion.parameters, seed, [each.sha256 for each in pictures]]
+    path = store.path(key_of("distorted", str(embedder.ref), *inputs), ".npy")
     if not path.exists():
         parts = [embedder.embed(images) for images in _distorted(pictures, distortion, embedder, seed)]
         write(path, np.concatenate(parts).astype("<f4").tobytes())
@@ -141,15 +141,15 @@ def _distorted(
 def markdown(report: Mapping[str, Any]) -> str:
     """The table, with what was measured above it."""
     low, high = report["clean_interval_95"]
-    told = "same_caption" in report["rows"][0]
+    with_captions = "same_caption" in report["rows"][0]
     lines = [
         f"{report['queries']} queries by {report['sources']} sources, {report['embedder']}, {report['distance']}, "
         f"γ = {report['images_per_source']}: undistorted {_percent(report['clean_accuracy'])} are right "
         f"({_percent(low)} to {_percent(high)}; chance {_percent(report['chance'])}).",
         "",
         "| distortion | parameters | accuracy | share of the undistorted | same answer | cosine to itself |"
-        + (" same caption |" if told else ""),
-        "|---|---|---|---|---|---|" + ("---|" if told else ""),
+        + (" same caption |" if with_captions else ""),
+        "|---|---|---|---|---|---|" + ("---|" if with_captions else ""),
     ]
     for row in report["rows"]:
         share, same = row["share_interval_95"], row["same_answer_interval_95"]
@@ -157,7 +157,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"| {row['distortion']} | {row['parameters']} | {_percent(row['accuracy'])} "
             f"| {_percent(row['share_of_clean'])} ({_percent(share[0])} to {_percent(share[1])}) "
             f"| {_percent(row['same_answer'])} ({_percent(same[0])} to {_percent(same[1])}) "
-            f"| {row['mean_cosine']:.3f} |" + (f" {_percent(row['same_caption'])} |" if told else "")
+            f"| {row['mean_cosine']:.3f} |" + (f" {_percent(row['same_caption'])} |" if with_captions else "")
         )
     return "\n".join(lines)
 

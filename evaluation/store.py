@@ -1,4 +1,4 @@
-"""Everything expensive, kept under a hash of the question it answers: whatever is there is never made again.
+"""A store of everything expensive, under a hash of its inputs: what is stored is never computed again.
 
 A file appears whole or not at all, so that a process may be killed at any instruction and another may do the same work
 at the same time.
@@ -11,9 +11,9 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 
-def key_of(*question: object) -> str:
-    """32 hex digits that stand for a question made of JSON values."""
-    return sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:32]
+def key_of(*inputs: object) -> str:
+    """32 hex digits that identify inputs, which are JSON values."""
+    return sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def digest(path: Path) -> str:
@@ -52,19 +52,19 @@ def _beside(path: Path) -> Path:
 
 
 class Store:
-    """A directory of answers."""
+    """A directory of results by key."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def path(self, key: str, suffix: str) -> Path:
-        """Where the answer lies, or will."""
+        """The path of a result, stored or not."""
         return self.directory / key[:2] / f"{key}{suffix}"
 
     def has(self, key: str, suffix: str) -> bool:
-        """Whether the answer is known."""
+        """Whether the result is stored."""
         return self.path(key, suffix).exists()
 
     def put(self, key: str, suffix: str, content: bytes) -> None:
-        """Keep an answer."""
+        """Store a result."""
         write(self.path(key, suffix), content)

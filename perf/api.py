@@ -1,8 +1,8 @@
-"""`make bench-api`: what the service's HTTP side costs beside a bare FastAPI, from a thousand jobs to a million.
+"""`make bench-api`: the HTTP interface beside a bare FastAPI, from a thousand jobs to a million.
 
 Everything is measured in turn in one run, on one API process, fsync on: POST of a 1024×1024 JPEG at concurrency 16;
-polling from Redis, from the moment on at which it is emptied, and each job once from Postgres; listing; and ten times
-more than can be done.
+polling from Redis, after it was emptied, and each job once from Postgres; listing; and ten
+times the capacity.
 """
 
 import io
@@ -27,7 +27,7 @@ from perf.fakes import fake_service
 from perf.job_client import authorization
 from perf.load import LoadFigures, closed_loop, multipart, request
 from perf.overload import overload
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 from perf.seed import seed
 
 CONNECTIONS = 16
@@ -36,12 +36,12 @@ ROUNDS = 5
 SIZES = (1_000, 1_000_000)
 POST_BOUND, POLL_BOUND = 0.6, 0.7
 FLAT_RATE, FLAT_P99 = 1.25, 1.5
-ENDLESS = "1000000000"
+UNLIMITED = "1000000000"
 
 
-def pictures(count: int = 32) -> list[bytes]:
-    """JPEGs of 1024×1024, soft with some grain, as photographs and generated images are; each another."""
-    made = []
+def photographs(count: int = 32) -> list[bytes]:
+    """JPEGs of 1024×1024, soft with some grain, as photographs and generated images are; all different."""
+    files = []
     for number in range(count):
         dice = np.random.default_rng(number)
         soft = Image.fromarray(dice.integers(0, 256, (24, 24, 3), dtype=np.uint8)).resize((1024, 1024), 3)
@@ -49,14 +49,14 @@ def pictures(count: int = 32) -> list[bytes]:
         image = Image.fromarray(np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
-        made.append(buffer.getvalue())
-    return made
+        files.append(buffer.getvalue())
+    return files
 
 
-def never_twice(images: Sequence[bytes], headers: dict[str, str], path: str = "/attribute") -> Iterator[bytes]:
-    """Uploads of the images in turn, each with another number after it and of another size, as different files are.
+def distinct_uploads(images: Sequence[bytes], headers: dict[str, str], path: str = "/attribute") -> Iterator[bytes]:
+    """Uploads of the images in turn, each with another suffix and size, so that no file is sent twice.
 
-    A file that was sent before is neither decoded nor stored again.
+    The service neither decodes nor stores a known file again.
     """
     for number, image in enumerate(itertools.cycle(images)):
         yield multipart(b"%s%08d%s" % (image, number, bytes(number * 7 % 4096)), headers, path)
@@ -64,9 +64,9 @@ def never_twice(images: Sequence[bytes], headers: dict[str, str], path: str = "/
 
 @contextmanager
 def bare(service: Stack) -> Iterator[int]:
-    """The yardstick's process, as the API's is run; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    """The reference application, run like the API; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     arguments = ("--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning")
     process = subprocess.Popen([sys.executable, "-m", "uvicorn", "perf.bare:app", *arguments], env=service.environment)  # noqa: S603 - our own words
     try:
@@ -102,14 +102,14 @@ def beside(ours: Measure, theirs: Measure, rounds: int = ROUNDS) -> tuple[float,
 
 
 def _clean(load: LoadFigures) -> LoadFigures:
-    """A load in which everything was answered as it should be. Raises RuntimeError."""
+    """The load, if all answers have the expected status. Raises RuntimeError."""
     if not set(load.statuses) <= {200, 202}:
         raise RuntimeError(f"answers other than 200 and 202: {dict(load.statuses)}")
     return load
 
 
 class PollingFigures:
-    """Polling over some thousand jobs, of which those with these ids are asked for."""
+    """Polling of jobs with these ids."""
 
     def __init__(self, service: Stack, bare_port: int, key: dict[str, str], ids: Sequence[uuid.UUID]) -> None:
         self._port, self._bare = httpx.URL(service.base_url).port or 0, bare_port
@@ -123,7 +123,7 @@ class PollingFigures:
         return closed_loop(self._port, itertools.cycle(self._requests[:CONNECTIONS]), CONNECTIONS, SECONDS)
 
     def emptied(self) -> LoadFigures:
-        """The same, from the moment on at which Redis has lost everything."""
+        """The same, after Redis has lost everything."""
         self._redis.flushdb()
         return self.from_redis()
 
@@ -133,7 +133,7 @@ class PollingFigures:
         return closed_loop(self._port, iter(self._requests), CONNECTIONS, 60)
 
     def bare(self) -> LoadFigures:
-        """As many bytes from Redis, and nothing else."""
+        """As many bytes from Redis, nothing else."""
         self._redis.set("document", b"x" * 6_000)
         return closed_loop(
             self._bare, itertools.repeat(request("GET", "/answer/document", self._key)), CONNECTIONS, SECONDS
@@ -158,26 +158,26 @@ def listing(port: int, key: dict[str, str]) -> float:
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     environment = {
-        "ACCESS__REQUESTS_PER_MINUTE": ENDLESS,
-        "ACCESS__CONCURRENT_JOBS": ENDLESS,
-        "JOB__MAX_OPEN": ENDLESS,
+        "ACCESS__REQUESTS_PER_MINUTE": UNLIMITED,
+        "ACCESS__CONCURRENT_JOBS": UNLIMITED,
+        "JOB__MAX_OPEN": UNLIMITED,
         "JOB__MAX_WAITING": "1000000",
         "JOB__DEADLINE": "1000000",
     }
     figures: dict[str, float] = {}
-    bounds: list[Bound] = []
+    requirements: list[Requirement] = []
     with fake_service({"one": ""}, workers={}, environment=environment) as service, bare(service) as bare_port:
         key = authorization(service)
         port = httpx.URL(service.base_url).port or 0
-        images = pictures()
-        posts = never_twice(images, key)
-        uploads = never_twice(images, key, "/upload")
+        images = photographs()
+        posts = distinct_uploads(images, key)
+        uploads = distinct_uploads(images, key, "/upload")
         ours, theirs, ratio = beside(
             lambda: closed_loop(port, posts, CONNECTIONS, SECONDS),
             lambda: closed_loop(bare_port, uploads, CONNECTIONS, SECONDS),
         )
         figures |= {"post_per_s": ours, "bare_upload_per_s": theirs, "post_ratio": ratio}
-        bounds.append(Bound("POST beside a bare upload-and-decode", ratio, at_least=POST_BOUND))
+        requirements.append(Requirement("POST beside a bare upload-and-decode", ratio, at_least=POST_BOUND))
         print(f"POST: {ours:.0f}/s, bare {theirs:.0f}/s, ratio {ratio:.2f}")
         by_size: dict[str, list[float]] = {}
         for size in SIZES:
@@ -193,17 +193,23 @@ def main() -> int:
                 print(f"{name}: {ours:.0f}/s, bare {theirs:.0f}/s, ratio {ratio:.2f}")
                 figures |= {f"{name}_per_s_{size}": ours, f"{name}_ratio_{size}": ratio}
                 by_size.setdefault(name, []).append(ratio)
-                if name != "poll_postgres":  # what each job costs that is in Redis no more is only to be flat
-                    bounds.append(Bound(f"{name} beside a bare GET, {size:,} jobs", ratio, at_least=POLL_BOUND))
+                if (
+                    name != "poll_postgres"
+                ):  # a job that is not in Redis has no bound, it must only not depend on their number
+                    requirements.append(
+                        Requirement(f"{name} beside a bare GET, {size:,} jobs", ratio, at_least=POLL_BOUND)
+                    )
             figures[f"listing_p99_ms_{size}"] = 1000 * listing(port, key)
             print(f"listing: p99 {figures[f'listing_p99_ms_{size}']:.1f} ms")
-    # Ratios to the yardstick are compared, so that a busy neighbor does not look like a slope.
-    bounds += [Bound(f"{name}: slower with more jobs", few / many, FLAT_RATE) for name, (few, many) in by_size.items()]
+    # Ratios to the reference are compared, so that other load of the host does not look like a trend.
+    requirements += [
+        Requirement(f"{name}: slower with more jobs", few / many, FLAT_RATE) for name, (few, many) in by_size.items()
+    ]
     few, many = (figures[f"listing_p99_ms_{size}"] for size in SIZES)
-    bounds.append(Bound("listing's p99: slower with more jobs", many / few, FLAT_P99))
-    more_figures, more_bounds = overload()
+    requirements.append(Requirement("listing's p99: slower with more jobs", many / few, FLAT_P99))
+    more_figures, more_requirements = overload()
     figures |= more_figures
-    return finish("api", {name: round(value, 3) for name, value in figures.items()}, bounds + more_bounds)
+    return finish("api", {name: round(value, 3) for name, value in figures.items()}, requirements + more_requirements)
 
 
 if __name__ == "__main__":

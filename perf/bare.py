@@ -1,7 +1,7 @@
-"""The yardstick of `make bench-api`: what FastAPI costs that does the least which could be called the same.
+"""The reference of `make bench-api`: the smallest FastAPI application that does comparable work.
 
-`POST /upload` reads a form and decodes its image in a thread; `GET /answer/{id}` gets bytes from Redis for who has a
-key. The key is looked up as the service does it. Nothing is checked, stored, limited or logged.
+`POST /upload` reads a form and decodes its image in a thread; `GET /answer/{id}` reads bytes from Redis. Both look the
+key up as the service does. Nothing is validated, stored, limited or logged.
 """
 
 import io
@@ -21,7 +21,7 @@ from app.settings import load_settings
 
 
 class BareState(TypedDict):
-    """What lasts as long as the process."""
+    """The resources of the process."""
 
     keyring: Keyring
     redis: Redis
@@ -29,7 +29,7 @@ class BareState(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[BareState]:
-    """Opens what requests use."""
+    """Opens the resources."""
     settings = load_settings()
     database = Database(connect(settings.database))
     redis = Redis.from_url(settings.redis.url.get_secret_value())
@@ -42,7 +42,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def get_caller(request: Request) -> Identity:
-    """Who has the key."""
+    """The owner of the key."""
     keyring = cast(Keyring, request.state.keyring)
     return await keyring.identify(request.headers.get("authorization"))
 
@@ -52,13 +52,13 @@ Caller = Annotated[Identity, Depends(get_caller)]
 
 @app.post("/upload")
 async def upload(caller: Caller, image: Annotated[bytes, File()]) -> dict[str, int]:
-    """Reads and decodes."""
+    """Reads and decodes an image."""
     return await to_thread.run_sync(_decode, image)
 
 
 @app.get("/answer/{name}")
 async def answer(name: str, caller: Caller, request: Request) -> Response:
-    """Gets."""
+    """Reads bytes from Redis."""
     found = await cast(Redis, request.state.redis).get(name)
     return Response(found, media_type="application/json")
 

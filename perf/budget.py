@@ -1,9 +1,8 @@
-"""`make bench-budget`: what vendors billed is never more than what is recorded, and that never more than the budget.
+"""`make bench-budget`: vendors never bill more than is recorded, and jobs never spend more than their budget.
 
-Two hundred jobs with budgets that not all of their generated images fit into, at vendors that fail, refuse, ask for time and
-send rubbish at random, while the workers that ask them are killed. Looked at all the time, and exactly at the end: what
-was settled was billed, and the difference to what is recorded are calls in the middle of which a worker died. First
-the same without kills, where both must be equal.
+Two hundred jobs with tight budgets run at vendors that fail, refuse, limit rates and send invalid responses at random,
+while workers are killed. Amounts are compared continuously and at the end: settled calls were billed, and the
+difference to the recorded ones are calls that a killed worker left open. A first run without kills must balance.
 """
 
 import argparse
@@ -15,15 +14,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import psycopg
 
 from devstack.stack import Stack
-from perf.job_client import connect, picture, submit, wait
-from perf.report import Bound, finish
-from perf.vendors import Halls, Served, vendor_service
+from perf.chaos import background
+from perf.job_client import connect, solid_image, submit, wait
+from perf.report import Requirement, finish
+from perf.vendors import StubVendors, VendorSource, vendor_service
 
 WORKERS = {
     "worker-light": ("light",),
@@ -33,8 +33,8 @@ WORKERS = {
 }
 CENTS = 4  # an image, at every vendor
 VENDORS = tuple(
-    Served(vendor, hall, latency, concurrency=8, price=CENTS / 100, timeout=10.0)
-    for vendor, hall, latency in (
+    VendorSource(vendor, group, latency, concurrency=8, price=CENTS / 100, timeout=10.0)
+    for vendor, group, latency in (
         ("openai", "a", 0.4),
         ("openai", "b", 0.8),
         ("stability", "a", 0.3),
@@ -66,10 +66,10 @@ _OVER = """
 
 
 @dataclass(slots=True)
-class Books:
-    """What was found whenever the books were compared."""
+class LedgerCheck:
+    """Findings of all comparisons."""
 
-    looks: int = 0
+    comparisons: int = 0
     more_billed: int = 0  # times that a vendor had billed more than was recorded of it
     over: int = 0  # times that a job had spent more than its budget, or its sum was not that of its calls
     kills: list[str] = field(default_factory=list)
@@ -85,53 +85,55 @@ def main() -> int:
     print(f"seed {options.seed}")
     calm = run(options.jobs, options.seed, None)
     disturbed = run(options.jobs, options.seed, options.pause)
-    bounds = [
-        Bound("undisturbed: cents recorded and not billed", calm["recorded"] - calm["billed"], 0, 0),
-        Bound("undisturbed: calls whose end nobody knows", calm["unsettled"], 0),
-        Bound("killed: cents billed and not recorded", max(0, disturbed["billed"] - disturbed["recorded"]), 0),
-        Bound("killed: cents settled and not billed", max(0, disturbed["settled"] - disturbed["billed"]), 0),
-        Bound(
-            "killed: cents recorded and not billed, beyond calls that nobody knows the end of",
+    requirements = [
+        Requirement("undisturbed: cents recorded and not billed", calm["recorded"] - calm["billed"], 0, 0),
+        Requirement("undisturbed: calls without a known end", calm["unsettled"], 0),
+        Requirement("killed: cents billed and not recorded", max(0, disturbed["billed"] - disturbed["recorded"]), 0),
+        Requirement("killed: cents settled and not billed", max(0, disturbed["settled"] - disturbed["billed"]), 0),
+        Requirement(
+            "killed: cents recorded and not billed, beyond calls without a known end",
             disturbed["recorded"] - disturbed["billed"] - CENTS * disturbed["unsettled"],
             0,
         ),
-        Bound("looks at which a vendor had billed more than was recorded", calm["wrong"] + disturbed["wrong"], 0),
-        Bound("looks at which a job had passed its budget", calm["over"] + disturbed["over"], 0),
-        Bound("jobs that did not end with an answer", calm["unended"] + disturbed["unended"], 0),
-        Bound("kills", disturbed["kills"], at_least=3),
+        Requirement(
+            "comparisons at which a vendor had billed more than was recorded", calm["wrong"] + disturbed["wrong"], 0
+        ),
+        Requirement("comparisons with a job beyond its budget", calm["over"] + disturbed["over"], 0),
+        Requirement("jobs that did not end with an answer", calm["unended"] + disturbed["unended"], 0),
+        Requirement("kills", disturbed["kills"], at_least=3),
     ]
     figures = {"jobs": options.jobs, "seed": options.seed, "undisturbed": calm, "killed": disturbed}
-    return finish("budget", figures, bounds)
+    return finish("budget", figures, requirements)
 
 
 def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
-    """All jobs, with kills if there is a pause between them; what the books say, in cents."""
+    """All jobs, with kills if there is a pause between them; the figures, in cents."""
     dice = random.Random(seed)
-    books = Books()
+    check = LedgerCheck()
     started = time.monotonic()
-    with vendor_service(VENDORS, WORKERS, SETTINGS) as (service, halls), connect(service, timeout=30) as http:
+    with vendor_service(VENDORS, WORKERS, SETTINGS) as (service, vendors), connect(service, timeout=30) as http:
         for each in VENDORS:
-            halls.behave(each, chances=chances_of(each), chance_seed=seed, retry_after=0.3)
-        with comparing(service, halls, books), killing(service, pause, dice, books):
+            vendors.behave(each, chances=chances_of(each), chance_seed=seed, retry_after=0.3)
+        with comparing(service, vendors, check), killing(service, pause, dice, check):
             locations = [
-                submit(http, picture(), images_per_source="2", prompt=f"image {k}", budget_usd=dice.choice(BUDGETS))
+                submit(http, solid_image(), images_per_source="2", prompt=f"image {k}", budget_usd=dice.choice(BUDGETS))
                 for k in range(jobs)
             ]
             ended = [wait(http, location, every=0.2, patience=500) for location in locations]
-        # A worker that was killed just now may have left an order that a vendor is only about to take.
+        # A worker that was just killed may have left a call that a vendor has not received yet.
         time.sleep(2)
-        compare(service, halls, books)
+        compare(service, vendors, check)
         recorded, settled, unsettled = totals(service)
-        billed = sum(CENTS * seen["billed"] for seen in halls.seen().values())
+        billed = sum(CENTS * seen["billed"] for seen in vendors.counts().values())
     found = {
         "recorded": recorded,
         "settled": settled,
         "billed": billed,
         "unsettled": unsettled,
-        "looks": books.looks,
-        "wrong": books.more_billed,
-        "over": books.over,
-        "kills": len(books.kills),
+        "comparisons": check.comparisons,
+        "wrong": check.more_billed,
+        "over": check.over,
+        "kills": len(check.kills),
         "unended": sum(job["status"] != "succeeded" for job in ended),
         "done": sum(row["state"] == "done" for job in ended for row in job["sources"]),
         "quota": sum(row["state"] == "quota" for job in ended for row in job["sources"]),
@@ -141,9 +143,9 @@ def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
     return found
 
 
-def chances_of(served: Served) -> dict[str, float]:
-    """Stability wants a minute of silence after each 429: one job could then take as long as all the others."""
-    return {name: chance for name, chance in CHANCES.items() if (served.vendor, name) != ("stability", "rate_limited")}
+def chances_of(source: VendorSource) -> dict[str, float]:
+    """No rate limits for Stability: it requires a pause of a minute after each 429."""
+    return {name: chance for name, chance in CHANCES.items() if (source.vendor, name) != ("stability", "rate_limited")}
 
 
 def totals(service: Stack) -> tuple[int, int, int]:
@@ -153,34 +155,34 @@ def totals(service: Stack) -> tuple[int, int, int]:
     return sum(int(row[1]) for row in rows), sum(int(row[2]) for row in rows), sum(row[3] for row in rows)
 
 
-def compare(service: Stack, halls: Halls, books: Books) -> None:
-    """Looks at the vendors' books first, then at ours: what is billed meanwhile was recorded before."""
-    billed = {source: CENTS * seen["billed"] for source, seen in halls.seen().items()}
+def compare(service: Stack, vendors: StubVendors, check: LedgerCheck) -> None:
+    """Reads the vendors' counts first, then ours: whatever is billed in between was recorded before."""
+    billed = {source: CENTS * seen["billed"] for source, seen in vendors.counts().items()}
     with psycopg.connect(service.servers.database_url) as connection:
         recorded = {row[0]: int(row[1]) for row in connection.execute(_RECORDED)}
         row = connection.execute(_OVER).fetchone()
     assert row is not None
-    books.looks += 1
-    books.more_billed += sum(cents > recorded.get(source, 0) for source, cents in billed.items())
-    books.over += row[0]
+    check.comparisons += 1
+    check.more_billed += sum(cents > recorded.get(source, 0) for source, cents in billed.items())
+    check.over += row[0]
 
 
 @contextmanager
-def comparing(service: Stack, halls: Halls, books: Books) -> Iterator[None]:
-    """Compares the books twice a second."""
+def comparing(service: Stack, vendors: StubVendors, check: LedgerCheck) -> Iterator[None]:
+    """Compares twice a second."""
     stop = Event()
 
-    def look() -> None:
+    def repeat() -> None:
         while not stop.wait(0.5):
-            compare(service, halls, books)
+            compare(service, vendors, check)
 
-    with _thread(look, stop):
+    with background(repeat, stop):
         yield
 
 
 @contextmanager
-def killing(service: Stack, pause: float | None, dice: random.Random, books: Books) -> Iterator[None]:
-    """Kills the workers that ask vendors, in turn."""
+def killing(service: Stack, pause: float | None, dice: random.Random, check: LedgerCheck) -> Iterator[None]:
+    """Kills the workers that call vendors, in random order."""
     stop = Event()
 
     def kill() -> None:
@@ -189,21 +191,10 @@ def killing(service: Stack, pause: float | None, dice: random.Random, books: Boo
             pid = service.supervisor.pid(name)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
-                books.kills.append(name)
+                check.kills.append(name)
 
-    with _thread(kill, stop):
+    with background(kill, stop):
         yield
-
-
-@contextmanager
-def _thread(work: Any, stop: Event) -> Iterator[None]:
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 if __name__ == "__main__":

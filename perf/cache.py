@@ -1,11 +1,11 @@
 """`make bench-cache`: the same file again, and a recompressed copy, are answered a hundred times faster than the first.
 
-A copy is described and embedded itself and only spared the generated image. The bound is kept beside fourteen sources that take
-from half a second to eight, as vendors do. The small models, which generate on this machine in a quarter of a second each,
-are measured, too, without one: a hundredth of their time is what a single commit and a few round trips take.
+A copy is captioned and embedded, only generation is saved. The requirement holds for fourteen sources that take from
+half a second to eight, as vendors do. The demo models, a quarter of a second each, are measured without a requirement:
+a hundredth of their time is a single commit and a few round trips.
 
-The service is in use when it is measured: statements that were asked five times on a connection are prepared, and the
-first answer of a service that has just started takes twice as long as later ones.
+The service is warmed up first: statements that ran five times on a connection are prepared, and the first answer of a
+service that has just started takes twice as long as later ones.
 """
 
 import io
@@ -20,11 +20,11 @@ from perf.chaos import zoo_service
 from perf.fakes import fake_service
 from perf.job_client import attribute, connect
 from perf.query_images import face
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
 ROUNDS = 5
 WARM = 3  # rounds before
-AGAIN = 10  # times the same file is asked about in each of those
+AGAIN = 10  # uploads of the same file in each of those
 IMAGES_PER_SOURCE = 4
 VENDORS = {f"vendor-{k:02}": f"sleep_seconds = {0.5 + 7.5 * k / 13:.2f}" for k in range(14)}
 BOUND = 100.0
@@ -39,9 +39,9 @@ def recompressed(image: bytes) -> bytes:
 
 
 def measure(http: httpx.Client) -> tuple[dict[str, float], int]:
-    """Median seconds until a job's end, and how many of the copies were spared the generated image."""
+    """Median seconds until a job's end, and the number of copies that needed no generation."""
     times: dict[str, list[float]] = {COLD: [], SAME: [], COPY: []}
-    spared = 0
+    reused = 0
 
     def timed(name: str, image: bytes, seed: int) -> str | None:
         started = time.perf_counter()
@@ -57,35 +57,35 @@ def measure(http: httpx.Client) -> tuple[dict[str, float], int]:
         for _ in range(AGAIN if number < 0 else 1):
             assert timed(SAME, image, seed) == "answer"
         if timed(COPY, recompressed(image), seed) == "generated_images":
-            spared += 1
-        else:  # the captioner said something else of it: another question, which is generated
+            reused += 1
+        else:  # the captioner gave another caption, which must be generated
             times[COPY].pop()
         if number < 0:
-            spared = 0
+            reused = 0
             for each in times.values():
                 each.clear()
-    return {name: statistics.median(each) for name, each in times.items()}, spared
+    return {name: statistics.median(each) for name, each in times.items()}, reused
 
 
 def main() -> int:
     """Measures, prints, and returns the exit code."""
     figures: dict[str, float] = {}
-    bounds = []
+    requirements = []
     for kind in ("vendors", "zoo"):
         with fake_service(VENDORS) if kind == "vendors" else zoo_service() as service, connect(service, 60) as http:
-            seconds, spared = measure(http)
+            seconds, reused = measure(http)
         for name, each in seconds.items():
             print(f"{kind}, {name}: {1000 * each:.1f} ms")
             figures[f"{kind}_{name.replace(' ', '_')}_ms"] = round(1000 * each, 1)
-        figures[f"{kind}_copies_spared"] = spared
+        figures[f"{kind}_copies_reused"] = reused
         for again in (SAME, COPY):
             faster = seconds[COLD] / seconds[again]
             figures[f"{kind}_{again.replace(' ', '_')}_times_faster"] = round(faster, 1)
             print(f"{kind}, {again}: {faster:.0f} times faster")
             if kind == "vendors":
-                bounds.append(Bound(f"{again}, times faster", faster, at_least=BOUND))
-        print(f"{kind}: {spared} of {ROUNDS} copies were spared the generated image")
-    return finish("cache", {"rounds": ROUNDS, **figures}, bounds)
+                requirements.append(Requirement(f"{again}, times faster", faster, at_least=BOUND))
+        print(f"{kind}: {reused} of {ROUNDS} copies needed no generation")
+    return finish("cache", {"rounds": ROUNDS, **figures}, requirements)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`make chaos`: jobs run while processes are killed, and every one must end with the ranking of an undisturbed run.
 
 A random process (a worker, the API, beat, Valkey or Postgres) gets `kill -9` every 15 s or later; the supervisor
-restarts it. Then an image that takes its worker down each time must end as failed instead of doing so for ever.
+restarts it. Then an image that crashes its worker each time must end as failed, not be retried forever.
 """
 
 import argparse
@@ -24,12 +24,12 @@ import psycopg
 from devstack.stack import Stack, stack
 from devstack.state import remove
 from perf.fakes import fake_service
-from perf.job_client import Job, connect, picture, states, submit, wait
+from perf.job_client import Job, connect, solid_image, states, submit, wait
 from perf.query_images import face
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
 Answer = list[tuple[str, list[float]]]
-# Two runs on the same machine generate the same bits; a difference this small would still be the same generated image.
+# Two runs on one host generate the same bits; a smaller difference would still be the same image.
 SAME_DISTANCE = 1e-4
 
 
@@ -38,9 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m perf.chaos", description=__doc__)
     parser.add_argument("--jobs", type=int, default=30)
     parser.add_argument("--pause", type=float, default=15.0, help="least seconds between two kills")
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(2**16), help="whom and when to kill"
-    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**16), help="of the kills")
     options = parser.parse_args()
     print(f"seed {options.seed}")
     images = [face(k) for k in range(options.jobs)]
@@ -65,13 +63,13 @@ def main() -> int:
         "not_ended": unended,
         "crashing_image": crash_type,
     }
-    bounds = [
-        Bound("jobs with another ranking than undisturbed", len(wrong), 0),
-        Bound("jobs that did not end", unended, 0),
-        Bound("crashing images that did not end as failed", float(crash_type != "/problems/step-crashed"), 0),
-        Bound("runs in which nothing was killed", float(not kills), 0),
+    requirements = [
+        Requirement("jobs with another ranking than undisturbed", len(wrong), 0),
+        Requirement("jobs that did not end", unended, 0),
+        Requirement("crashing images that did not end as failed", float(crash_type != "/problems/step-crashed"), 0),
+        Requirement("runs in which nothing was killed", float(not kills), 0),
     ]
-    return finish("chaos", figures, bounds)
+    return finish("chaos", figures, requirements)
 
 
 @contextmanager
@@ -86,17 +84,17 @@ def zoo_service() -> Iterator[Stack]:
 
 
 def run(service: Stack, images: list[bytes], pace: float) -> list[Job]:
-    """Submits the images, one every `pace` seconds, and waits for all; whatever fails on the way is tried again."""
+    """Submits the images, one every `pace` seconds, and waits for all; failed requests are retried."""
     with connect(service, timeout=10) as http:
         locations = []
         for image in images:
-            locations.append(persist(partial(submit, http, image, images_per_source="2")))
+            locations.append(retry(partial(submit, http, image, images_per_source="2")))
             time.sleep(pace)
-        return [persist(partial(wait, http, at, every=0.2, patience=600)) for at in locations]
+        return [retry(partial(wait, http, at, every=0.2, patience=600)) for at in locations]
 
 
-def persist(act: Callable[[], Any], patience: float = 600) -> Any:
-    """Does what a careful client does: tries again while the service is unavailable. Raises when it stays away."""
+def retry(act: Callable[[], Any], patience: float = 600) -> Any:
+    """Retries while the service is unavailable, as a careful client does. Raises when it stays unavailable."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -110,7 +108,7 @@ def persist(act: Callable[[], Any], patience: float = 600) -> Any:
 
 @contextmanager
 def killing(service: Stack, pause: float, dice: random.Random, kills: list[str]) -> Iterator[None]:
-    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends, each in its turn."""
+    """Kills a random process every `pause` to `pause` + 5 seconds until the block ends, all equally often."""
     stop = Event()
 
     def kill() -> None:
@@ -124,7 +122,14 @@ def killing(service: Stack, pause: float, dice: random.Random, kills: list[str])
                 kills.append(name)
                 print(f"killed {name}", flush=True)
 
-    thread = Thread(target=kill, daemon=True)
+    with background(kill, stop):
+        yield
+
+
+@contextmanager
+def background(work: Callable[[], None], stop: Event) -> Iterator[None]:
+    """Runs `work` in a thread while the block runs; it must return when `stop` is set."""
+    thread = Thread(target=work, daemon=True)
     thread.start()
     try:
         yield
@@ -134,7 +139,7 @@ def killing(service: Stack, pause: float, dice: random.Random, kills: list[str])
 
 
 def count_unended(service: Stack) -> int:
-    """Jobs that Postgres still calls queued or processing, also those whose 202 was lost on the way."""
+    """Jobs that are not completed in Postgres, also those whose 202 was lost."""
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -169,8 +174,8 @@ def crashing_image() -> str | None:
         fake_service(sources, captioner="fake:crash_on=magenta", environment={"JOB__ATTEMPTS": "3"}) as service,
         connect(service) as http,
     ):
-        crashing = submit(http, picture((255, 0, 255)))
-        harmless = submit(http, picture((30, 60, 220)))
+        crashing = submit(http, solid_image((255, 0, 255)))
+        harmless = submit(http, solid_image((30, 60, 220)))
         ended = wait(http, crashing, every=0.2, patience=180)
         assert wait(http, harmless, every=0.2, patience=180)["status"] == "succeeded"
     return (ended["error"] or {}).get("type")

@@ -1,7 +1,7 @@
 """`make bench-distance`: the distances of a whole dataset beside a double loop over SciPy's.
 
 Features have the shape of the papers' dataset with ViT-L's dimension: ten sources' originals of a hundred characters,
-each generated again by ten sources. Bounds: cosine and correlation 15 times as fast as the loop, the others 8 times.
+each resynthesized by ten sources. Requirements: cosine and correlation 15 times as fast as the loop, the others 8.
 """
 
 import os
@@ -13,7 +13,7 @@ from scipy.spatial import distance as scipy_distance
 
 from attribution.distance import PAIRWISE
 from perf.machine import copy_rate, fastest
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
 SOURCES, CHARACTERS, DIMENSION = 10, 100, 768
 LOOPS = {
@@ -41,7 +41,7 @@ def main() -> int:
     copied = copy_rate(resyntheses.nbytes, threads)
     print(f"{threads} threads copy {copied / 1e9:.1f} GB/s")
     figures: dict[str, object] = {"threads": threads, "copy_gb_per_second": round(copied / 1e9, 2)}
-    bounds = []
+    requirements = []
     for name, (scipy_pair, at_least) in LOOPS.items():
         looped = np.zeros(cube.shape[:2])
 
@@ -62,8 +62,8 @@ def main() -> int:
             "times_faster": round(slow / fast, 1),
             "share_of_copy_rate": round(share, 3),
         }
-        bounds.append(Bound(f"{name}, times faster than the loop", slow / fast, at_least=at_least))
-    return finish("distance", figures, bounds)
+        requirements.append(Requirement(f"{name}, times faster than the loop", slow / fast, at_least=at_least))
+    return finish("distance", figures, requirements)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A service over fake sources, for measuring what the service itself costs: real servers, real workers, no models."""
+"""A service over fake sources, to measure its own cost: real servers, real workers, no models."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,9 +51,9 @@ def service_over(
     workers: Mapping[str, tuple[str, ...]] = WORKERS,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """A service over a catalog (id → file), without models, on a state directory that goes afterwards.
+    """A service over a catalog (id → file), without models, on a temporary state directory.
 
-    It is warm, if it has workers.
+    If it has workers, they are warm.
     """
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         directory = Path(folder) / "sources"

@@ -1,6 +1,6 @@
 """`make fuzz`: schemathesis over the whole OpenAPI with all its checks, against the running service.
 
-Then every status that the document promises must have been reached, here or by the API's tests, which run first.
+Then every documented status must have been reached, here or by the API's tests, which run first.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from perf.fakes import fake_service
 from perf.job_client import authorization
-from perf.report import Bound, finish
+from perf.report import Requirement, finish
 
-ENDLESS = "1000000000"
+UNLIMITED = "1000000000"
 _CONFIG = Path(__file__).with_name("schemathesis.toml").resolve()
 Reached = set[tuple[str, str, str]]  # method, path, status
-# Answered before a route is found, so that the tests' counters do not know for which: tests/app/api/test_access.py
-# asks every operation without a key, with a wrong one and too often.
+# Answered before routing, so that counters have no route: tests/app/api/test_access.py requests every operation without
+# a key, with a wrong one and too often.
 BEFORE_ROUTING = {"401", "403", "429"}
-# These meet Postgres in whoever asks who is calling, and nowhere else.
+# These use Postgres only to identify the caller.
 NEED_NO_STORE = {"/sources", "/sources/{source_id}"}
-# What the tests provoke by taking servers away is a 503; nothing provokes the 500 that is documented for bugs.
+# Tests that stop servers provoke 503; nothing provokes the 500 that is documented for bugs.
 FOR_BUGS = {"500", "default"}
 
 
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     with TemporaryDirectory() as folder:
         tested = _run_tests(Path(folder) / "statuses.json")
         environment = {
-            "ACCESS__REQUESTS_PER_MINUTE": ENDLESS,
-            "ACCESS__CONCURRENT_JOBS": ENDLESS,
-            "JOB__MAX_OPEN": ENDLESS,
-            "JOB__MAX_WAITING": ENDLESS,
+            "ACCESS__REQUESTS_PER_MINUTE": UNLIMITED,
+            "ACCESS__CONCURRENT_JOBS": UNLIMITED,
+            "JOB__MAX_OPEN": UNLIMITED,
+            "JOB__MAX_WAITING": UNLIMITED,
         }
         with fake_service({"one": "", "two": ""}, environment=environment) as service:
             document = httpx.get(f"{service.base_url}/openapi.json").json()
@@ -61,11 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     for method, path, status in unreached:
         print(f"not reached by any test: {method} {path} → {status}")
     figures = {"documented": len(documented), "unreached": len(unreached), "schemathesis_failed": failed}
-    bounds = [
-        Bound("schemathesis: exit code", failed, at_most=0),
-        Bound("documented statuses that no test reaches", len(unreached), at_most=0),
+    requirements = [
+        Requirement("schemathesis: exit code", failed, at_most=0),
+        Requirement("documented statuses that no test reaches", len(unreached), at_most=0),
     ]
-    return finish("fuzz", figures, bounds)
+    return finish("fuzz", figures, requirements)
 
 
 def _run_tests(report: Path) -> Reached:
@@ -76,7 +76,7 @@ def _run_tests(report: Path) -> Reached:
 
 
 def _counted(metrics: str) -> Reached:
-    """What the service itself says that it answered."""
+    """The statuses that the service itself counted."""
     samples = (sample for family in text_string_to_metric_families(metrics) for sample in family.samples)
     return {
         (sample.labels["method"], sample.labels["route"], sample.labels["status"])
@@ -86,7 +86,7 @@ def _counted(metrics: str) -> Reached:
 
 
 def _schemathesis(base_url: str, key: dict[str, str], examples: int, seed: int, folder: Path) -> int:
-    """Its exit code; what it finds it prints itself."""
+    """The exit code; findings are printed by schemathesis."""
     command = [
         *("schemathesis", "--config-file", str(_CONFIG), "run", f"{base_url}/openapi.json"),
         *(part for name, value in key.items() for part in ("--header", f"{name}: {value}")),

@@ -1,4 +1,4 @@
-"""What the measurements do over HTTP: submit an image and poll until its job has ended."""
+"""HTTP client of the measurements: submits an image and polls until its job has ended."""
 
 import io
 import time
@@ -13,7 +13,7 @@ ENDED = {"succeeded", "failed", "canceled"}
 Job = dict[str, Any]
 
 
-def picture(color: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> bytes:
+def solid_image(color: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> bytes:
     """A PNG of one color."""
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), color).save(buffer, "PNG")
@@ -21,18 +21,18 @@ def picture(color: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> byte
 
 
 def authorization(service: Stack) -> dict[str, str]:
-    """The header of a key that no measurement uses up."""
+    """The header of a key without an effective rate limit."""
     key = service.create_key("bench", "--requests-per-minute", "100000000")
     return {"Authorization": f"Bearer {key}"}
 
 
 def connect(service: Stack, timeout: float = 5) -> httpx.Client:
-    """A client that has one."""
+    """A client with such a key."""
     return httpx.Client(base_url=service.base_url, timeout=timeout, headers=authorization(service))
 
 
 def submit(http: httpx.Client, image: bytes, **options: str) -> str:
-    """Posts an image; returns where its job is polled."""
+    """Posts an image; returns the location of its job."""
     answer = http.post("/attribute", files={"image": ("image.png", image)}, data=options)
     answer.raise_for_status()
     return answer.headers["Location"]

@@ -1,6 +1,6 @@
-"""A lean HTTP/1.1 client that keeps many connections busy: requests are bytes made beforehand, answers are counted.
+"""A minimal HTTP/1.1 load generator: requests are prepared bytes, answers are counted.
 
-httpx would cost more than the servers that are measured with it, on the same two cores.
+httpx would use more of the shared cores than the servers that are measured.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class LoadFigures:
-    """What came of a load: answers by status, and how long each took in seconds."""
+    """The result of a load: answers by status, and their latencies in seconds."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ def multipart(image: bytes, headers: dict[str, str] | None = None, path: str = "
 
 
 def closed_loop(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> LoadFigures:
-    """Each connection sends its next request when it has its answer, until the time is over or requests run out."""
+    """Each connection sends its next request after an answer, until the time is over or requests run out."""
     load = LoadFigures()
 
     async def run() -> None:
@@ -61,7 +61,7 @@ def closed_loop(port: int, requests: Iterator[bytes], connections: int, seconds:
 
 
 def open_loop(port: int, requests: Iterator[bytes], per_second: float, seconds: float) -> LoadFigures:
-    """Requests start on time whether or not earlier ones were answered, each on a connection of its own."""
+    """Requests start on schedule, whether or not earlier ones were answered, each on its own connection."""
     load = LoadFigures()
 
     async def run() -> None:

@@ -1,6 +1,6 @@
-"""The yardstick of `make bench-overhead`: a Celery worker with one task that does nothing, with the service's options.
+"""The reference of `make bench-overhead`: a Celery worker with one task that does nothing, with the service's options.
 
-`python -m perf.noop` runs the worker. Only here are results kept, in Redis as Celery does it: that is a round trip.
+`python -m perf.noop` runs the worker. It keeps results in Redis, so that a task is a round trip.
 """
 
 from celery import Celery

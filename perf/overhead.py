@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 from devstack.stack import Stack
 from perf.fakes import fake_service
-from perf.job_client import attribute, connect, picture
-from perf.report import Bound, finish
+from perf.job_client import attribute, connect, solid_image
+from perf.report import Requirement, finish
 
 ROUNDS = 25
 ROUND_TRIPS = 12
@@ -25,7 +25,7 @@ INSTANT = {f"instant-{k}": "" for k in range(10)}
 
 @contextmanager
 def noop_worker(service: Stack) -> Iterator[None]:
-    """The yardstick's worker beside the service's own."""
+    """The reference worker beside the service's own."""
     worker = subprocess.Popen([sys.executable, "-m", "perf.noop"], env=service.environment)
     try:
         yield
@@ -53,7 +53,7 @@ def main() -> int:
             return time.perf_counter() - started
 
         def job(color: int) -> float:
-            image = picture((color, 40, 40))
+            image = solid_image((color, 40, 40))
             started = time.perf_counter()
             ended = attribute(http, image, images_per_source="1", seed=str(color))  # never generated before
             seconds = time.perf_counter() - started
@@ -72,7 +72,7 @@ def main() -> int:
         "job_ms_median": round(1000 * statistics.median(jobs), 1),
         "ratio_median": round(ratio, 3),
     }
-    return finish("overhead", figures, [Bound("job / twelve round trips, median of pairs", ratio, BOUND)])
+    return finish("overhead", figures, [Requirement("job / twelve round trips, median of pairs", ratio, BOUND)])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Ten times more than can be done: the last part of `make bench-api`.
+"""Ten times the capacity: the last part of `make bench-api`.
 
-First what one machine ends per second with fake sources, then ten times that rate for a while. Everything must be
-answered 202, 429 or 503, everything accepted must end, and no process may grow out of bounds.
+First the capacity with fake sources is measured, then ten times that rate is sent for a while. Every answer must be
+202, 429 or 503, every accepted job must end, and no process may grow beyond its bound.
 """
 
 import itertools
@@ -10,15 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import httpx
 
 from devstack.stack import Stack
+from perf.chaos import background
 from perf.fakes import fake_service
-from perf.job_client import authorization, picture, submit, wait
+from perf.job_client import authorization, solid_image, submit, wait
 from perf.load import multipart, open_loop
-from perf.report import Bound
+from perf.report import Requirement
 
 SOURCES = {f"instant-{k}": "" for k in range(3)}
 JOBS = 60
@@ -29,15 +30,15 @@ PATIENCE = 180.0
 GROWTH_BOUND = 1.5
 
 
-def overload() -> tuple[dict[str, float], list[Bound]]:
-    """Figures and bounds."""
+def overload() -> tuple[dict[str, float], list[Requirement]]:
+    """Figures and requirements."""
     with fake_service(SOURCES, environment={"JOB__MAX_OPEN": str(MAX_OPEN), "CACHE__ENABLED": "false"}) as service:
         key = authorization(service)
         with httpx.Client(base_url=service.base_url, headers=key) as http:
             per_second = _capacity(http)
             with _watch(service) as peak:
                 before = dict(peak)
-                requests = itertools.cycle([multipart(picture((k, 0, 0)), key) for k in range(100)])
+                requests = itertools.cycle([multipart(solid_image((k, 0, 0)), key) for k in range(100)])
                 load = open_loop(http.base_url.port or 0, requests, TIMES * per_second, SECONDS)
                 started = time.monotonic()
                 for location in load.locations:
@@ -55,21 +56,21 @@ def overload() -> tuple[dict[str, float], list[Bound]]:
         "overload_memory_growth": growth,
         "overload_api_peak_mb": peak["api"],
     }
-    bounds = [
-        Bound("overload: answers other than 202, 429 and 503", others, at_most=0),
-        Bound("overload: jobs accepted", load.statuses[202], at_least=1),
-        Bound("overload: turned away", load.statuses[429] + load.statuses[503], at_least=1),
-        Bound("overload: accepted jobs that did not end", load.statuses[202] - len(load.locations), at_most=0),
-        Bound("overload: a process's memory beside before", growth, at_most=GROWTH_BOUND),
+    requirements = [
+        Requirement("overload: answers other than 202, 429 and 503", others, at_most=0),
+        Requirement("overload: jobs accepted", load.statuses[202], at_least=1),
+        Requirement("overload: refused", load.statuses[429] + load.statuses[503], at_least=1),
+        Requirement("overload: accepted jobs that did not end", load.statuses[202] - len(load.locations), at_most=0),
+        Requirement("overload: a process's memory beside before", growth, at_most=GROWTH_BOUND),
     ]
-    return figures, bounds
+    return figures, requirements
 
 
 def _capacity(http: httpx.Client) -> float:
-    """Jobs that end per second when there is always one waiting."""
+    """Jobs per second with a queue that is never empty."""
     for _ in range(2):
         started = time.perf_counter()
-        for location in [submit(http, picture((k, 9, 9)), images_per_source="1") for k in range(JOBS)]:
+        for location in [submit(http, solid_image((k, 9, 9)), images_per_source="1") for k in range(JOBS)]:
             wait(http, location)
         rate = JOBS / (time.perf_counter() - started)
     return rate
@@ -85,18 +86,13 @@ def _watch(service: Stack) -> Iterator[dict[str, float]]:
     peak = {name: _resident_mb(pid) for name, pid in watched.items()}
     over = Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not over.wait(0.1):
             for name, pid in watched.items():
                 peak[name] = max(peak[name], _resident_mb(pid))
 
-    watcher = Thread(target=look)
-    watcher.start()
-    try:
+    with background(sample, over):
         yield peak
-    finally:
-        over.set()
-        watcher.join()
 
 
 def _resident_mb(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""Query images for measurements with the small models: coarse faces, each another, the same every time."""
+"""Query images for measurements with the small models: coarse faces, all different, the same in every run."""
 
 import io
 import random

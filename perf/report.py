@@ -1,4 +1,4 @@
-"""How a measurement ends: bounds checked one by one, one JSON line, an exit code."""
+"""The end of a measurement: requirements checked one by one, one JSON line, an exit code."""
 
 import json
 import math
@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """A figure and what it may at most, or must at least, be."""
+class Requirement:
+    """A figure with its upper or lower bound."""
 
     name: str
     value: float
@@ -18,7 +18,7 @@ class Bound:
 
     @property
     def met(self) -> bool:
-        """Whether the figure keeps the bound."""
+        """Whether the figure is within its bounds."""
         return self.at_least <= self.value <= self.at_most
 
     def __str__(self) -> str:
@@ -26,10 +26,10 @@ class Bound:
         return f"{'met   ' if self.met else 'MISSED'} {self.name}: {self.value:.3f} ({wanted})"
 
 
-def finish(bench: str, figures: Mapping[str, Any], bounds: list[Bound]) -> int:
-    """Prints a line per bound and the JSON line; 0 if all are met, else 1."""
-    for bound in bounds:
-        print(bound)
-    met = all(bound.met for bound in bounds)
+def finish(bench: str, figures: Mapping[str, Any], requirements: list[Requirement]) -> int:
+    """Prints a line per requirement and the JSON line; 0 if all are met, else 1."""
+    for requirement in requirements:
+        print(requirement)
+    met = all(requirement.met for requirement in requirements)
     print(json.dumps({"bench": bench, **figures, "met": met}))
     return 0 if met else 1

@@ -1,4 +1,4 @@
-"""Ended jobs by the million, as rows: what a service has after a year, without generating for a year."""
+"""Inserts finished jobs by the million, as a service has after a year, without running them."""
 
 import json
 import uuid
@@ -14,7 +14,7 @@ _BATCH = 20_000
 
 
 def seed(database_url: str, total: int) -> list[uuid.UUID]:
-    """Adds ended jobs with ten sources each until there are `total`; returns a thousand of their ids, spread evenly."""
+    """Adds finished jobs with ten sources each until there are `total`; returns a thousand ids, spread evenly."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         row = connection.execute("SELECT count(*) FROM jobs WHERE status = 'succeeded'").fetchone()

@@ -1,6 +1,6 @@
-"""Stub vendors for measurements: several of each in a process of their own, and a service whose sources they are.
+"""Stub vendors for measurements: several of each in one process, and a service that has them as sources.
 
-`python -m perf.vendors` is that process. Each of its halls is a whole set of stub vendors on a port of its own.
+`python -m perf.vendors` is that process. Each group is a complete set of stub vendors on its own port.
 """
 
 import json
@@ -17,7 +17,7 @@ from devstack.stack import Stack
 from perf.fakes import service_over
 from stub_vendors.server import serve
 
-HALLS = "abcde"
+GROUPS = "abcde"
 _PATHS = {"openai": "/v1", "stability": "/v2beta", "bfl": "/v1"}
 _MODELS = {"openai": "gpt-image-2", "stability": "sd3.5-large", "bfl": "flux-2-pro"}
 _PARAMETERS = {
@@ -49,11 +49,11 @@ timeout_seconds = {timeout}
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A source at one of the stub vendors: seconds that a generated image takes there, and the limits that it is held to."""
+class VendorSource:
+    """A source at a stub vendor: seconds per image, and the vendor's limits."""
 
     vendor: str
-    hall: str
+    group: str
     latency: float
     concurrency: int | None = None
     per_minute: int | None = None
@@ -63,10 +63,10 @@ class Served:
     @property
     def id(self) -> str:
         """The source's id."""
-        return f"{self.vendor}-{self.hall}"
+        return f"{self.vendor}-{self.group}"
 
     def bound(self, calls: int) -> float:
-        """The least seconds in which so many calls can be made within the limits."""
+        """The least seconds for that many calls within the limits."""
         rounds = -(-calls // self.concurrency) if self.concurrency else 1
         minutes = (calls - 1) // self.per_minute if self.per_minute else 0
         return max(rounds * self.latency, 60.0 * minutes + self.latency)
@@ -87,63 +87,63 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Halls:
-    """The running vendors, seen from outside of the service."""
+class StubVendors:
+    """Clients of the running vendors."""
 
-    clients: Mapping[str, httpx.Client]  # by hall
-    sources: Sequence[Served]
+    clients: Mapping[str, httpx.Client]  # by group
+    sources: Sequence[VendorSource]
 
-    def behave(self, served: Served, **more: Any) -> None:
-        """Has a vendor take its time and keep its limits, and besides do as it is told."""
+    def behave(self, source: VendorSource, **more: Any) -> None:
+        """Configures a vendor's latency, limits and other behavior."""
         behavior = {
-            "latency": served.latency,
-            "concurrency": served.concurrency,
-            "per_minute": served.per_minute,
+            "latency": source.latency,
+            "concurrency": source.concurrency,
+            "per_minute": source.per_minute,
             "side": 64,
             **more,
         }
-        self.clients[served.hall].put(f"/_stub/vendors/{served.vendor}", json=behavior).raise_for_status()
+        self.clients[source.group].put(f"/_stub/vendors/{source.vendor}", json=behavior).raise_for_status()
 
-    def forget(self) -> None:
-        """What was counted."""
+    def reset(self) -> None:
+        """Resets the counters."""
         for client in self.clients.values():
-            client.post("/_stub/forget").raise_for_status()
+            client.post("/_stub/reset").raise_for_status()
 
-    def seen(self) -> dict[str, dict[str, Any]]:
-        """What each source's vendor counted."""
-        halls = {hall: client.get("/_stub/seen").raise_for_status().json() for hall, client in self.clients.items()}
-        return {each.id: halls[each.hall][each.vendor] for each in self.sources}
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """The counters of each source's vendor."""
+        vendors = {group: client.get("/_stub/counts").raise_for_status().json() for group, client in self.clients.items()}
+        return {each.id: vendors[each.group][each.vendor] for each in self.sources}
 
 
 @contextmanager
 def vendor_service(
-    sources: Sequence[Served],
+    sources: Sequence[VendorSource],
     workers: Mapping[str, tuple[str, ...]],
     environment: Mapping[str, str] | None = None,
-) -> Iterator[tuple[Stack, Halls]]:
-    """The vendors, and a service that is warm and has them as its sources."""
+) -> Iterator[tuple[Stack, StubVendors]]:
+    """The vendors, and a warm service with them as sources."""
     settings = {
         "OUTBOUND__ALLOW": '["127.0.0.1"]',
         **{f"VENDOR_KEYS__{vendor.upper()}": f"stub-key-of-{vendor}" for vendor in _PATHS},
         **(environment or {}),
     }
-    with _halls() as urls, ExitStack() as stack:
+    with _vendor_process() as urls, ExitStack() as stack:
         clients = {
-            hall: stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=30))
-            for hall, url in urls.items()
+            group: stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=30))
+            for group, url in urls.items()
         }
-        halls = Halls(clients, sources)
+        vendors = StubVendors(clients, sources)
         for each in sources:
-            halls.behave(each)
-        catalog = {each.id: each.toml(urls[each.hall]) for each in sources}
-        yield stack.enter_context(service_over(catalog, workers=workers, environment=settings)), halls
+            vendors.behave(each)
+        catalog = {each.id: each.toml(urls[each.group]) for each in sources}
+        yield stack.enter_context(service_over(catalog, workers=workers, environment=settings)), vendors
 
 
 @contextmanager
-def _halls() -> Iterator[dict[str, str]]:
-    """The vendors' own process; the address of each hall. It ends when its standard input does."""
+def _vendor_process() -> Iterator[dict[str, str]]:
+    """The vendors' process; yields the address of each group. It ends with its standard input."""
     command = [sys.executable, "-m", "perf.vendors"]
-    # What it complains of is that callers were killed.
+    # Its only output would be about callers that were killed.
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet, text=True)  # noqa: S603
     assert process.stdin is not None
@@ -159,7 +159,7 @@ def _halls() -> Iterator[dict[str, str]]:
 def main() -> None:
     """Serves until standard input ends."""
     with ExitStack() as stack:
-        print(json.dumps({hall: stack.enter_context(serve()).url for hall in HALLS}), flush=True)
+        print(json.dumps({group: stack.enter_context(serve()).url for group in GROUPS}), flush=True)
         sys.stdin.read()
 
 

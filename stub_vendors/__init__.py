@@ -1,6 +1,6 @@
-"""Vendors that are not there: one HTTP server that speaks each one's contract, counts what it bills, and misbehaves.
+"""Stubs of all vendors: one HTTP server that implements each API, counts what it bills, and can fail on demand.
 
-For tests, for measuring, and for `python -m stub_vendors`. What it says is checked by the vendors' own SDKs, in
+For tests, for measuring, and for `python -m stub_vendors`. The vendors' own SDKs check it in
 tests/stub_vendors; it imports nothing of the adapters that are tested against it.
 """
 

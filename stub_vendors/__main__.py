@@ -1,4 +1,4 @@
-"""`python -m stub_vendors --port 9900`: all vendors, until it is stopped."""
+"""`python -m stub_vendors --port 9900`: serves all vendors until it is stopped."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from stub_vendors.application import make_application
 
 
 def main() -> None:
-    """Serves."""
+    """Run the server."""
     parser = argparse.ArgumentParser("python -m stub_vendors", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9900)

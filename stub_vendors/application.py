@@ -9,24 +9,24 @@ from starlette.responses import Response
 
 from stub_vendors import vendors
 from stub_vendors.control import control
-from stub_vendors.desk import Desk, StubResponse
+from stub_vendors.vendor_stub import StubResponse, VendorStub
 
 NAMES = tuple(sorted(module.name for module in iter_modules(vendors.__path__)))
 
 
 def make_application() -> FastAPI:
-    """A new one, which knows nothing of others in the same process."""
+    """A new application with its own state."""
     application = FastAPI(openapi_url=None)
-    application.add_exception_handler(StubResponse, _answer)
-    desks: dict[str, Desk] = {}
+    application.add_exception_handler(StubResponse, _respond)
+    stubs: dict[str, VendorStub] = {}
     for name in NAMES:
         module = import_module(f"{vendors.__name__}.{name}")
-        desks[name] = Desk(name, module.SAYS)
-        application.include_router(module.routes(desks[name]), prefix=f"/{name}")
-    application.include_router(control(desks))
+        stubs[name] = VendorStub(name, module.ERRORS)
+        application.include_router(module.routes(stubs[name]), prefix=f"/{name}")
+    application.include_router(control(stubs))
     return application
 
 
-async def _answer(request: Request, said: Exception) -> Response:
-    assert isinstance(said, StubResponse)
-    return said.response
+async def _respond(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StubResponse)
+    return error.response

@@ -1,6 +1,6 @@
-"""OpenAI's chat completions with an image among the messages, as any server that speaks them answers: a sentence.
+"""OpenAI's chat completions with an image in the messages; the response is a sentence with the image's color.
 
-It names the image's color. `withheld` and `sorry` are two kinds of refusal, `broken` an answer that breaks off.
+The scenarios `withheld` and `sorry` are two kinds of refusal, `broken` is a truncated response.
 """
 
 import json
@@ -14,58 +14,58 @@ from fastapi.responses import JSONResponse, Response
 from PIL import Image, UnidentifiedImageError
 
 from attribution.caption.fake import FakeCaptioner
-from stub_vendors.desk import Desk, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import StubResponse, VendorStub
 
-_PLAIN_NO = "I'm sorry, but I can't help with describing this image."
+_REFUSAL = "I'm sorry, but I can't help with describing this image."
 
 
-def chat(desk: Desk) -> APIRouter:
-    """Its path."""
+def chat(stub: VendorStub) -> APIRouter:
+    """The route of chat completions."""
     router = APIRouter()
 
     @router.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
-        asked = await document(request) or {}
-        told, picture = _read(asked)
-        order = await desk.generate(request, bearer(request), told)
-        answer = _answer(order.id, asked["model"], FakeCaptioner().describe(picture), order.scenario)
+        body = await document(request) or {}
+        text, image = _read(body)
+        order = await stub.generate(request, bearer(request), text)
+        completion = _completion(order.id, body["model"], FakeCaptioner().describe(image), order.scenario)
         if order.scenario is Scenario.BROKEN:
-            whole = json.dumps(answer).encode()
+            whole = json.dumps(completion).encode()
             return Response(whole[: len(whole) // 2], media_type="application/json")
-        return JSONResponse(answer)
+        return JSONResponse(completion)
 
     return router
 
 
-def _read(asked: dict[str, Any]) -> tuple[str, Image.Image]:
-    """What is told, and the image. Raises Said."""
-    if not isinstance(asked.get("model"), str):
+def _read(body: dict[str, Any]) -> tuple[str, Image.Image]:
+    """The text and the image of the messages. Raises StubResponse."""
+    if not isinstance(body.get("model"), str):
         raise _invalid("you must provide a model parameter")
-    told, pictures = [], []
+    texts, images = [], []
     try:
-        for message in asked["messages"]:
+        for message in body["messages"]:
             for part in message["content"]:
                 if part["type"] == "text":
-                    told.append(str(part["text"]))
+                    texts.append(str(part["text"]))
                 elif part["type"] == "image_url":
                     head, _, data = part["image_url"]["url"].partition(";base64,")
                     if not head.startswith("data:image/"):
-                        raise _invalid("Only data: URLs are looked at here.")
-                    pictures.append(Image.open(BytesIO(b64decode(data, validate=True))).convert("RGB"))
+                        raise _invalid("This stub accepts only data: URLs.")
+                    images.append(Image.open(BytesIO(b64decode(data, validate=True))).convert("RGB"))
                 else:
                     raise _invalid(f"Invalid value: '{part['type']}'. Supported values are: 'text', 'image_url'.")
     except (KeyError, TypeError, AttributeError, ValueError, UnidentifiedImageError):
-        raise _invalid("Invalid type for 'messages', or an image that is none.") from None
-    if len(pictures) != 1:
+        raise _invalid("Invalid type for 'messages', or an invalid image.") from None
+    if len(images) != 1:
         raise _invalid("This stub describes exactly one image.")
-    return " ".join(told), pictures[0]
+    return " ".join(texts), images[0]
 
 
-def _answer(name: str, model: str, description: str, scenario: Scenario) -> dict[str, Any]:
+def _completion(name: str, model: str, description: str, scenario: Scenario) -> dict[str, Any]:
     refused = scenario is Scenario.WITHHELD
-    content = None if refused else _PLAIN_NO if scenario is Scenario.SORRY else description
+    content = None if refused else _REFUSAL if scenario is Scenario.SORRY else description
     message: dict[str, Any] = {
         "role": "assistant",
         "content": content,

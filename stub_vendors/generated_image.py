@@ -1,4 +1,4 @@
-"""Generated images that cost nothing: blocks in the vendor's own colors, the same for the same vendor, prompt and seed."""
+"""Generated images without a model: colored blocks that depend on vendor, prompt and seed."""
 
 from functools import lru_cache
 from io import BytesIO
@@ -17,7 +17,7 @@ def generate(vendor: str, prompt: str, seed: int, side: int) -> bytes:
 
 
 def black(side: int) -> bytes:
-    """What a safety filter leaves of an image."""
+    """A black image, as safety filters return it."""
     return _png(Image.new("RGB", (side, side)))
 
 

@@ -1,4 +1,4 @@
-"""What Google's two doors to the same models share: the words of `generateContent`."""
+"""`generateContent`, which Google's Developer API and Vertex AI share."""
 
 from base64 import b64encode
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import document
+from stub_vendors.request_fields import document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _BODY = {"contents", "generationConfig", "safetySettings", "systemInstruction"}
 _SETTINGS: dict[str, Any] = {
@@ -24,15 +24,15 @@ _SIZES = ("1K", "2K", "4K")
 
 
 def error(code: int, status: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
-    """An error as Google's APIs have it."""
+    """An error in the format of Google's APIs."""
     return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
 
 
-def says(wrong_key: Says) -> dict[str, Says]:
-    """The errors, of which the wrong key's differs."""
+def errors_with(wrong_key: ErrorReply) -> dict[str, ErrorReply]:
+    """The errors; only that of a wrong key differs between the APIs."""
     return {
         WRONG_KEY: wrong_key,
-        Scenario.RATE_LIMITED: Says(
+        Scenario.RATE_LIMITED: ErrorReply(
             429,
             error(
                 429,
@@ -42,7 +42,7 @@ def says(wrong_key: Says) -> dict[str, Says]:
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "{seconds}s"},
             ),
         ),
-        Scenario.QUOTA: Says(
+        Scenario.QUOTA: ErrorReply(
             429,
             error(
                 429,
@@ -52,33 +52,33 @@ def says(wrong_key: Says) -> dict[str, Says]:
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s"},
             ),
         ),
-        Scenario.SERVER_ERROR: Says(500, error(500, "INTERNAL", "An internal error has occurred.")),
+        Scenario.SERVER_ERROR: ErrorReply(500, error(500, "INTERNAL", "An internal error has occurred.")),
     }
 
 
-async def generate(desk: Desk, request: Request, key: str | None, called: str) -> dict[str, Any]:
-    """One answer of `generateContent`, of a model that is called with the method's name behind it."""
+async def generate(stub: VendorStub, request: Request, key: str | None, called: str) -> dict[str, Any]:
+    """A response of `generateContent`; `called` is the model with the method's name appended."""
     model, _, method = called.partition(":")
     if method != "generateContent":
         raise StubResponse(JSONResponse(error(404, "NOT_FOUND", "Method not found."), 404))
     prompt, seed = _read(await document(request) or {})
-    order = await desk.generate(request, key, prompt, seed)
+    order = await stub.generate(request, key, prompt, seed)
     usage = {"promptTokenCount": 8, "totalTokenCount": 8}
     head = {"modelVersion": model, "responseId": order.id, "usageMetadata": usage}
     if order.scenario is Scenario.REFUSED_PROMPT:
         return {**head, "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}
-    return {**head, "candidates": [_candidate(desk, order)]}
+    return {**head, "candidates": [_candidate(stub, order)]}
 
 
-def _candidate(desk: Desk, order: PlacedOrder) -> dict[str, Any]:
+def _candidate(stub: VendorStub, order: PlacedOrder) -> dict[str, Any]:
     if order.scenario is Scenario.REFUSED_OUTPUT:
         return {"index": 0, "finishReason": "IMAGE_SAFETY", "finishMessage": "Unable to show the generated image."}
-    image = {"mimeType": "image/png", "data": b64encode(desk.image(order)).decode()}
+    image = {"mimeType": "image/png", "data": b64encode(stub.image(order)).decode()}
     return {"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [{"inlineData": image}]}}
 
 
 def _read(body: dict[str, Any]) -> tuple[str, int | None]:
-    """Prompt and seed. Raises Said."""
+    """Prompt and seed. Raises StubResponse."""
     settings = body.get("generationConfig", {})
     image = settings.get("imageConfig", {})
     wrong = [name for name in body if name not in _BODY]

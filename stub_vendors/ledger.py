@@ -1,4 +1,4 @@
-"""What one vendor saw and billed."""
+"""The counts of one vendor."""
 
 import time
 from collections import Counter
@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts of one vendor since it was last forgotten; only the server's own thread writes."""
+    """Counts of one vendor since the last reset; only the server's own thread writes."""
 
     orders: int = 0
     billed: int = 0
     polls: int = 0
     downloads: int = 0
-    keys_leaked: int = 0  # downloads that carried a key
+    keys_leaked: int = 0  # downloads with a key
     scenarios: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
     peak_concurrency: int = 0
@@ -32,12 +32,12 @@ class Ledger:
         self.in_flight -= 1
 
     def within(self, seconds: float) -> int:
-        """Orders accepted in the last so many seconds."""
+        """Orders accepted in the last `seconds`."""
         since = time.monotonic() - seconds
         return sum(moment > since for moment in self.accepted_at)
 
     def peak(self, seconds: float) -> int:
-        """The most orders accepted within any so many seconds."""
+        """The most orders accepted within any period of `seconds`."""
         most = first = 0
         for last, moment in enumerate(self.accepted_at):
             while moment - self.accepted_at[first] >= seconds:
@@ -46,7 +46,7 @@ class Ledger:
         return most
 
     def document(self, window: float) -> dict[str, Any]:
-        """For whoever asks."""
+        """The counts as data; `window` is the period of the peak in seconds."""
         return {
             "orders": self.orders,
             "accepted": len(self.accepted_at),

@@ -15,38 +15,38 @@ from stub_vendors.application import make_application
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """A running server; the methods are what `/_stub` offers."""
+    """A running server; the methods call its `/_stub` endpoints."""
 
     url: str
     http: httpx.Client
 
     def base_url(self, vendor: str, path: str = "") -> str:
-        """Where a vendor's paths begin."""
+        """A vendor's base URL."""
         return f"{self.url}/{vendor}{path}"
 
     def behave(self, vendor: str | None = None, **behavior: Any) -> None:
-        """How one vendor, or all, shall behave: see `Behavior`."""
+        """Set the behavior of one vendor, or of all: see `Behavior`."""
         path = "/_stub/vendors" if vendor is None else f"/_stub/vendors/{vendor}"
         self.http.put(path, json=behavior).raise_for_status()
 
-    def seen(self, vendor: str, window: float = 60.0) -> dict[str, Any]:
-        """What a vendor counted."""
-        document: dict[str, Any] = self.http.get("/_stub/seen", params={"window": window}).json()[vendor]
+    def counts(self, vendor: str, window: float = 60.0) -> dict[str, Any]:
+        """The counts of a vendor."""
+        document: dict[str, Any] = self.http.get("/_stub/counts", params={"window": window}).json()[vendor]
         return document
 
     def billed(self) -> dict[str, int]:
-        """Images by vendor."""
+        """Billed images by vendor."""
         each: dict[str, int] = self.http.get("/_stub/billed").json()["vendors"]
         return each
 
-    def strangers(self) -> list[dict[str, str]]:
-        """Path and headers of requests that were for no vendor."""
-        found: list[dict[str, str]] = self.http.get("/_stub/strangers").json()
+    def unknown_requests(self) -> list[dict[str, str]]:
+        """Path and headers of requests for paths of no vendor."""
+        found: list[dict[str, str]] = self.http.get("/_stub/unknown-requests").json()
         return found
 
-    def forget(self) -> None:
-        """What was counted."""
-        self.http.post("/_stub/forget").raise_for_status()
+    def reset(self) -> None:
+        """Clear all counts."""
+        self.http.post("/_stub/reset").raise_for_status()
 
 
 @contextmanager

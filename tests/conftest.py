@@ -59,10 +59,15 @@ def migrated(servers: devstack.Servers) -> devstack.Servers:
     return servers
 
 
-def alembic(servers: devstack.Servers, *arguments: str, database_url: str | None = None) -> None:
+def alembic(
+    servers: devstack.Servers,
+    *arguments: str,
+    database_url: str | None = None,
+    config: Path | str = "alembic/alembic.ini",
+) -> None:
     """Runs alembic as an operator does. Raises CalledProcessError."""
     subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "alembic/alembic.ini", *arguments],
+        [sys.executable, "-m", "alembic", "-c", str(config), *arguments],
         cwd=REPOSITORY,
         env=os.environ | {"DATABASE__URL": database_url or servers.database_url, "REDIS__URL": servers.redis_url},
         check=True,

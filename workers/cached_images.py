@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -16,11 +15,14 @@ from sqlalchemy.orm import Session
 from app.cache import images
 from app.cache.cache_keys import generated_image_key
 from app.cache.images import CachedImage
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
 from app.db.models import Stage
+from app.db.types import ImageRecord
 from app.errors import StorageUnavailable
-from app.jobs import source_repository
+from app.jobs import repository, service, source_repository
+from app.jobs.service import EndedSources
 from app.jobs.source_repository import ExistingImages, PendingSource, SourceClaim
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.errors import UnknownSource
@@ -76,7 +78,7 @@ def missing_keys_by_role(storage: Storage, models: Models, claim: SourceClaim) -
     missing = _missing_keys(storage, models, claim)
     if missing:
         CACHE_REQUESTS.labels("generated_image", "miss").inc(len(missing))
-    return {f"{claim.source}/{k}": key for k, key in missing.items()}
+    return {image_role(claim.source, k): key for k, key in missing.items()}
 
 
 def use_at_fan_out(
@@ -93,20 +95,18 @@ def use_at_fan_out(
     if not usable:
         return set(), None, False
     existing = [
-        ExistingImages(
-            source, _documents(each), each[min(each)].cached.reason, len(each) == pending[0].images_per_source
-        )
+        ExistingImages(source, _records(each), each[min(each)].cached.reason, len(each) == pending[0].images_per_source)
         for source, each in usable.items()
     ]
     try:
         with storage.database.transaction(durable=False) as session:
-            inserted, stage, notify = source_repository.insert_existing_images(session, job_id, existing)
-            used = {source: usable[source] for source in inserted}
+            ended = service.insert_existing_images(session, job_id, existing)
+            used = {source: usable[source] for source in ended.sources}
             lost = _record(session, job_id, used)
     except CachedImageDeleted:
-        used, lost, stage, notify = {}, [], None, False
+        ended, used, lost = EndedSources(), {}, []
     _finish(storage, lost, usable, used)
-    return {each.source for each in existing if each.whole and each.source in used}, stage, notify
+    return {each.source for each in existing if each.whole and each.source in used}, ended.entered, ended.notify
 
 
 def use_for_claims(storage: Storage, models: Models, claims: Sequence[SourceClaim]) -> None:
@@ -124,13 +124,11 @@ def use_for_claims(storage: Storage, models: Models, claims: Sequence[SourceClai
 
 def _use(storage: Storage, claim: SourceClaim, usable: Mapping[int, UsableImage]) -> None:
     job_id, row = claim.row.job_id, claim.row
-    generated_images = sorted(
-        [*row.generated_images, *_documents(usable)], key=lambda generated_image: int(generated_image["k"])
-    )
+    generated_images = sorted([*row.generated_images, *_records(usable)], key=lambda image: image.k)
     try:
         with storage.database.transaction(durable=False) as session:
             # The job's lock comes first everywhere: a deletion takes it, and then those of everything else.
-            claimed = source_repository.lock_job(
+            claimed = repository.lock_resynthesizing(
                 session, job_id
             ) is not None and source_repository.save_generated_images(session, row, generated_images)
             used = {row.source: usable} if claimed else {}
@@ -143,7 +141,7 @@ def _use(storage: Storage, claim: SourceClaim, usable: Mapping[int, UsableImage]
 
 
 def _missing_keys(storage: Storage, models: Models, claim: SourceClaim) -> dict[int, str]:
-    existing = {generated_image["k"] for generated_image in claim.row.generated_images}
+    existing = {image.k for image in claim.row.generated_images}
     return {k: key for k, key in image_keys(storage, models, claim).items() if k not in existing}
 
 
@@ -179,14 +177,14 @@ def _usable(storage: Storage, tenant_id: uuid.UUID, cached: CachedImage) -> Usab
     return UsableImage(cached, storage.blobs.put(tenant_id, data, PNG))
 
 
-def _documents(usable: Mapping[int, UsableImage]) -> list[Mapping[str, Any]]:
+def _records(usable: Mapping[int, UsableImage]) -> list[ImageRecord]:
     """The images as a source's row has them."""
-    return [{**usable[k].cached.generated_image, "k": k} for k in sorted(usable)]
+    return [ImageRecord(**{**usable[k].cached.generated_image, "k": k}) for k in sorted(usable)]
 
 
 def _record(session: Session, job_id: uuid.UUID, used: _Usable) -> list[StoredBlob]:
     """Refers to the images. Returns the blobs that are to be stored again. Raises CachedImageDeleted."""
-    by_role = {f"{source}/{k}": each for source in used for k, each in used[source].items()}
+    by_role = {image_role(source, k): each for source in used for k, each in used[source].items()}
     copies = {role: each.copy for role, each in by_role.items() if each.copy is not None}
     own = {role: each.cached for role, each in by_role.items() if each.copy is None}
     if copies and own:
@@ -196,7 +194,7 @@ def _record(session: Session, job_id: uuid.UUID, used: _Usable) -> list[StoredBl
         raise CachedImageDeleted
     keys = {role: by_role[role].cached.key for role in copies}
     times = {role: by_role[role].cached.generated_image["generated_at"] for role in copies}
-    return blobs.insert_references(session, job_id, copies, keys, times)
+    return blob_repository.insert_references(session, job_id, copies, keys, times)
 
 
 def _finish(storage: Storage, lost: Sequence[StoredBlob], usable: _Usable, used: _Usable) -> None:

@@ -10,8 +10,7 @@ from PIL.Image import Image
 from app.db.models import Job, Stage
 from app.errors import CaptionerUnavailableProblem, CaptionRefusedProblem
 from attribution import errors
-from attribution.caption import describe
-from attribution.caption.given import GivenCaptioner
+from attribution.caption import GivenCaptioner, describe
 from attribution.evidence.finding import documents
 from attribution.evidence.watermark import watermark
 from attribution.ports import Captioner
@@ -69,7 +68,7 @@ def _captioner(storage: Storage, models: Models, vendors: Vendors, job: Job) -> 
     """Raises CaptionerUnavailableProblem where a local-only job's image would be sent to a third party."""
     if job.prompt is not None:
         return GivenCaptioner(job.prompt)
-    name, spec = models.captioning((job.method_options or {}).get("captioner"))
+    name, spec = models.captioning(job.method_options.captioner)
     if spec.external and job.local_only:
         raise CaptionerUnavailableProblem(f"The job is local only, and its image would have been sent to {name}.")
     captioner = models.captioner(name)

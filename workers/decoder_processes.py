@@ -1,6 +1,6 @@
 """The confined child processes in which a worker decodes uploaded files, and the event loop that they belong to.
 
-A worker's own process never decodes such a file: it holds models, keys and connections.
+The worker process itself never decodes a caller's file: it has models, keys and connections.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
+from app.intake.decoding import Decoded
 from app.intake.spool import remove_abandoned
 from app.settings import IntakeSettings
 from app.telemetry.metrics import DECODE_DURATION
@@ -25,15 +25,11 @@ class DecoderProcesses:
         self._portal: BlockingPortal | None = None
         self._starting = Lock()
 
-    def inspect(self, upload: Path) -> Decoded:
-        """See `Decoders.inspect`."""
-        with DECODE_DURATION.time():
-            return self._loop().call(self._decoders.inspect, upload)
-
-    def derive(self, upload: Path, canonical: Path) -> list[dict[str, Any]]:
+    def derive(self, upload: Path, canonical: Path) -> tuple[Decoded, list[dict[str, Any]]]:
         """See `Decoders.derive`."""
         with DECODE_DURATION.time():
-            return self._loop().call(self._decoders.derive, upload, canonical)
+            made: tuple[Decoded, list[dict[str, Any]]] = self._loop().call(self._decoders.derive, upload, canonical)
+            return made
 
     def close(self) -> None:
         """Ends the child processes. To be called when no thread decodes any more."""

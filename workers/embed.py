@@ -10,10 +10,10 @@ from functools import partial
 
 from app.cache import images
 from app.cache.images import CachedVector
-from app.db.method_options import MethodOptions
+from app.db.blob_repository import FEATURES
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
-from app.jobs import repository
+from app.jobs import source_repository
 from app.settings import Settings
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
@@ -29,12 +29,12 @@ from workers.storage import Storage
 def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Advance:
     """Embeds what was generated. The vectors are stored, so that ranking can be repeated from them."""
     with storage.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
-    embedder = models.embedder((job.method_options or {}).get("embedder"))
+    embedder = models.embedder(job.method_options.embedder)
     known = _cached_vectors(storage, job, done, embedder.ref)
-    distance = distance_named(MethodOptions.of(models.settings, job.method_options).distance)
-    hashes = {row.source: [str(generated_image["blob"]) for generated_image in row.generated_images] for row in done}
+    distance = distance_named(job.method_options.distance)
+    hashes = {row.source: [image.blob for image in row.generated_images] for row in done}
     read = {sha256 for each in hashes.values() for sha256 in each if distance.on_pixels or sha256 not in known}
     query = read_query(storage.blobs, job)
     pixels = {sha256: read_image(storage.blobs, job.tenant_id, sha256) for sha256 in read}
@@ -54,14 +54,14 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
-        blobs={"features": features},
+        blobs={FEATURES: features},
         then=partial(rank_embedded, settings, models, rows=rows, embedded=embedded),
     )
 
 
 def _cached_vectors(storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
     """This embedder's vectors of the job's cached images, by the images' hashes."""
-    if not any("generated_at" in generated_image for row in rows for generated_image in row.generated_images):
+    if all(image.generated_at is None for row in rows for image in row.generated_images):
         return {}
     with storage.database.statement() as session:
         cached = images.list_vectors(session, job.id, str(embedder))

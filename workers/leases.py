@@ -18,7 +18,7 @@ from sqlalchemy import func, update
 
 from app.db.database import Database
 from app.db.models import Job, JobSource
-from app.jobs.release import release_job_uncounted, release_source_uncounted
+from app.jobs import repository, source_repository
 from app.jobs.repository import job_claim_fence
 from app.jobs.source_repository import source_claim_fence
 
@@ -83,11 +83,10 @@ class Leases:
         released = []
         for claim in claims:
             with self._database.statement() as session:
-                ours = (
-                    release_job_uncounted(session, claim)
-                    if isinstance(claim, Job)
-                    else release_source_uncounted(session, claim)
-                )
+                if isinstance(claim, Job):
+                    ours = repository.release_claim_uncounted(session, claim)
+                else:
+                    ours = source_repository.release_claim_uncounted(session, claim)
             if ours:
                 released.append(claim)
         return released

@@ -8,11 +8,11 @@ from threading import Lock
 from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption.spec import CaptionerSpec
-from attribution.catalog import LOCAL, Catalog, Source
+from attribution.catalog import Catalog, Source
 from attribution.errors import ConfigurationError
 from attribution.ports import Captioner, Embedder, Generator
 from attribution.resynthesis.pool import GeneratorPool
-from attribution.resynthesis.remote.connections import Connections
+from attribution.resynthesis.remote.web import Connections
 from attribution.verdict import Calibration
 
 
@@ -80,4 +80,4 @@ class Models:
     def local_sources(self) -> Sequence[Source]:
         """The enabled sources that run on this host and can be used today."""
         today = datetime.now(UTC).date()
-        return [source for source in self.catalog.askable(today) if source.platform == LOCAL]
+        return [source for source in self.catalog.available(today) if source.is_local]

@@ -50,6 +50,6 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         vendors=vendors,
         screening=build_screening(settings, storage.database),
         decoders=decoders,
-        fetcher=Fetcher(settings, decoders),
+        fetcher=Fetcher(settings),
         webhooks=WebhookSender(storage.database, settings),
     )

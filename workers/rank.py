@@ -8,10 +8,9 @@ from typing import Any
 
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
-from app.db.method_options import MethodOptions
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
 from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
-from app.jobs import repository
+from app.jobs import source_repository
 from app.settings import JobSettings, Settings
 from attribution.distance import distance_named
 from attribution.fuse import fuse
@@ -28,7 +27,7 @@ from workers.storage import Storage
 def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succeed:
     """Ranks the tested sources and says whether the nearest one may be named."""
     with storage.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
         return rank_embedded(settings, models, job, rows, None)
     features = storage.blobs.get(job.tenant_id, job.features_blob)
@@ -39,7 +38,7 @@ def rank_embedded(
     settings: Settings, models: Models, job: Job, rows: Sequence[JobSource], embedded: Embedded | None
 ) -> Succeed:
     """`rank` for a job whose sources and features have been read already; `embedded` is None with nothing generated."""
-    options = MethodOptions.of(models.settings, job.method_options)
+    options = job.method_options
     order = [row.source for row in rows]
     quorum = quorum_of(settings.job, len(rows))
     threshold = None
@@ -47,7 +46,7 @@ def rank_embedded(
         ranking = Ranking(options.distance, (), None, aggregate=options.aggregate)
     else:
         ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
-        threshold = _threshold(models, job, options, embedded.embedder, rows)
+        threshold = _threshold(models, job, embedded.embedder, rows)
     if job.external_scores is not None:
         ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
@@ -93,12 +92,8 @@ def _cache_values(settings: Settings, models: Models, job: Job, rows: Sequence[J
     """The columns by which later jobs find this result; none where it may not be cached."""
     if job.result_key is None or job.embedder is None or not results.is_final(job, rows):
         return {}
-    generated_at = [
-        generated_image["generated_at"]
-        for row in rows
-        for generated_image in row.generated_images
-        if "generated_at" in generated_image
-    ]
+    images = [image for row in rows for image in row.generated_images]
+    generated_at = [image.generated_at for image in images if image.generated_at is not None]
     return {
         "pipeline_fingerprint": pipeline_fingerprint(settings, models, job.embedder),
         "result_computed_at": results.oldest_image_time(generated_at),
@@ -110,17 +105,15 @@ def quorum_of(settings: JobSettings, requested: int) -> int:
     return max(settings.quorum_min, math.ceil(settings.quorum_share * requested))
 
 
-def _threshold(
-    models: Models, job: Job, options: MethodOptions, embedder: ModelRef, rows: Sequence[JobSource]
-) -> Threshold | None:
+def _threshold(models: Models, job: Job, embedder: ModelRef, rows: Sequence[JobSource]) -> Threshold | None:
     """The threshold that was measured for exactly this combination; None where there is none.
 
     Thresholds are measured with the default captioner and γ images of every source. They do not hold for another
     captioner's caption, for a source with fewer images, or for uploaded references, as it is unknown how those were
     selected.
     """
-    named = (job.method_options or {}).get("captioner")
-    if job.prompt is None and named is not None and named != models.captioning()[0]:
+    options = job.method_options
+    if job.prompt is None and options.captioner is not None and options.captioner != models.captioning()[0]:
         return None
     done = [row for row in rows if row.state == SourceState.DONE]
     if any(row.origin == Origin.REFERENCE or len(row.generated_images) != job.images_per_source for row in done):

@@ -13,14 +13,13 @@ import structlog
 from app.db.blobs import Blobs
 from app.db.models import JobSource
 from app.errors import ScreeningRefused, StorageUnavailable
-from app.jobs import repository, source_repository
-from app.jobs.release import release_source_uncounted
+from app.jobs import service, source_repository
+from app.jobs.deletion import delete_refused
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from attribution.ports import SourceState
 from workers.models import Models
 from workers.screening import QueryImage, Screening
-from workers.screening.refusal import delete_refused
 from workers.storage import Storage
 from workers.transitions import enqueue_stage, store_ended_snapshot
 
@@ -44,8 +43,8 @@ def accept_references(storage: Storage, models: Models, screening: Screening, jo
 
 def screen_references(blobs: Blobs, screening: Screening, row: JobSource) -> None:
     """Raises ScreeningRefused at the first image that a hook refuses, and what the hooks raise."""
-    for generated_image in row.generated_images:
-        read = partial(blobs.get, row.tenant_id, generated_image["blob"])
+    for image in row.generated_images:
+        read = partial(blobs.get, row.tenant_id, image.blob)
         screening.check_image(QueryImage(row.tenant_id, row.job_id, read))
 
 
@@ -59,7 +58,7 @@ def _accept(storage: Storage, models: Models, screening: Screening, claim: Sourc
             _refuse(storage, claim, error)
         except StorageUnavailable:  # however often it takes: refused images must be deleted
             with storage.database.statement() as session:
-                release_source_uncounted(session, row)
+                source_repository.release_claim_uncounted(session, row)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < storage.job_settings.attempts:
@@ -74,21 +73,19 @@ def _accept(storage: Storage, models: Models, screening: Screening, claim: Sourc
 def _save(storage: Storage, models: Models, claim: SourceClaim, outcome: SourceOutcome) -> None:
     job_id = claim.row.job_id
     with storage.database.transaction(durable=False) as session:
-        _, stage = source_repository.mark_ended(session, job_id, [outcome])
+        ended = service.end_sources(session, job_id, [outcome])
     log.info("references_screened", source=claim.row.source, state=outcome.state.value)
     if claim.notify:
         storage.broker.enqueue([notify_step()])
-    enqueue_stage(storage, models, job_id, stage)
+    enqueue_stage(storage, models, job_id, ended.entered)
 
 
 def _refuse(storage: Storage, claim: SourceClaim, error: ScreeningRefused) -> None:
     """Ends the job and deletes its images and texts. Raises StorageUnavailable where that is not possible now."""
     row = claim.row
     with storage.database.transaction() as session:
-        job = source_repository.get_job_of_claim(session, row)
-        ended = None if job is None else repository.mark_failed(session, job, error)
+        ended = service.fail_from_source(session, row, error)
         if ended is not None:
-            repository.mark_open_sources_skipped(session, row.job_id, "The job ended before this source had generated.")
             delete_refused(session, storage.blobs, ended, error)
     if ended is not None:
         log.warning("references_refused", source=row.source)

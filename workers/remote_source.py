@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import timedelta
 from threading import Lock
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
+from app.db.types import ImageRecord
 from app.errors import ServiceError
 from app.jobs import source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
@@ -26,8 +27,8 @@ from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaEx
 from attribution.image import encode_png
 from attribution.ports import Deadline, GeneratedImage, SourceState
 from attribution.resynthesis import derive_seeds, is_blank
-from attribution.resynthesis.remote.gate import OneByOne
-from attribution.resynthesis.stage import Remarks
+from attribution.resynthesis.remote.gate import GatedGenerator
+from attribution.resynthesis.stage import RemarkingGenerator
 from workers.artifacts import PNG
 from workers.cached_images import image_keys
 from workers.models import Models
@@ -55,7 +56,7 @@ class RemoteSource:
         models: Models,
         vendors: Vendors,
         claim: SourceClaim,
-        generator: OneByOne,
+        generator: GatedGenerator,
         spare: list[Slot],
         wake: Callable[[float], None],
     ) -> None:
@@ -88,7 +89,7 @@ class RemoteSource:
         self._seeds = derive_seeds(claim.caption, row.source, row.revision, claim.images_per_source, claim.seed)
         self._cache_keys = image_keys(storage, models, claim)
         self._lock = Lock()
-        self._saved: dict[int, dict[str, Any]] = {each["k"]: each for each in row.generated_images}
+        self._saved = {each.k: each for each in row.generated_images}
         self._todo = deque(k for k in range(claim.images_per_source) if k not in self._saved)
         self._errors: dict[int, SourceError] = {}
         self._pause: tuple[float, RateLimited] | None = None
@@ -173,18 +174,16 @@ class RemoteSource:
     def _save(self, k: int, generated_image: GeneratedImage) -> None:
         row = self._claim.row
         stored = self._storage.blobs.put(row.tenant_id, encode_png(generated_image.image), PNG)
-        role = f"{row.source}/{k}"
-        document: dict[str, Any] = {"k": k, "seed": generated_image.seed, "blob": stored.sha256}
-        if generated_image.prompt is not None:
-            document["prompt"] = generated_image.prompt
+        role = image_role(row.source, k)
+        record = ImageRecord(k, generated_image.seed, stored.sha256, generated_image.prompt)
         with self._lock:  # one at a time: each writes all images of the source
-            generated_images = [each for _, each in sorted({**self._saved, k: document}.items())]
+            generated_images = [each for _, each in sorted({**self._saved, k: record}.items())]
             with self._storage.database.transaction(durable=False) as session:
                 ours = source_repository.save_generated_images(session, row, generated_images)
                 keys = {role: self._cache_keys[k]} if k in self._cache_keys else {}
-                lost = blobs.insert_references(session, row.job_id, {role: stored}, keys) if ours else []
+                lost = blob_repository.insert_references(session, row.job_id, {role: stored}, keys) if ours else []
             if ours:
-                self._saved[k] = document
+                self._saved[k] = record
             else:
                 self._fenced = True
                 self._todo.clear()
@@ -203,7 +202,8 @@ class RemoteSource:
         generated_images = [each for _, each in sorted(self._saved.items())]
         first = min(self._errors.items(), default=None)
         if first is None:
-            reason = self._generator.remark(self._claim.caption) if isinstance(self._generator, Remarks) else None
+            generator = self._generator
+            reason = generator.remark(self._claim.caption) if isinstance(generator, RemarkingGenerator) else None
             return SourceOutcome(row, SourceState.DONE, reason, generated_images)
         error = first[1]
         if generated_images:

@@ -17,10 +17,12 @@ from functools import partial
 
 import structlog
 
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
 from app.db.models import JobSource
-from app.jobs import source_repository
+from app.db.types import ImageRecord
+from app.jobs import service, source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import is_local, notify_step
 from app.telemetry import tracing
@@ -32,7 +34,7 @@ from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, GeneratedImage, Generator, ModelRef, Resynthesis, SourceState
 from attribution.resynthesis import derive_seeds
 from attribution.resynthesis import resynthesize as generate
-from attribution.resynthesis.remote.gate import OneByOne
+from attribution.resynthesis.remote.gate import GatedGenerator
 from workers import cached_images
 from workers.artifacts import PNG
 from workers.models import Models
@@ -156,14 +158,14 @@ def _generate(
 ) -> GeneratedBatch | None:
     """One source's images, stored; None where it has to wait, and after an error that is not the source's own."""
     row = claim.row
-    missing = [k for k in range(claim.images_per_source) if k not in {each["k"] for each in row.generated_images}]
+    missing = [k for k in range(claim.images_per_source) if k not in {each.k for each in row.generated_images}]
     if not missing:
         return GeneratedBatch(SourceOutcome(row, SourceState.DONE, generated_images=row.generated_images))
     try:
         began = time.monotonic()
         with tracing.span(f"generate {row.source}", attributes={"job.id": str(row.job_id), "source": row.source}):
             generator = _generator(models, row)
-            if isinstance(generator, OneByOne):
+            if isinstance(generator, GatedGenerator):
                 wake = partial(_wake, storage, models, vendors, row.source)
                 with storage.leases.hold(row, limit_of(claim)):
                     outcome = RemoteSource(storage, models, vendors, claim, generator, spare, wake).generate()
@@ -195,14 +197,14 @@ def _batch(
     row = claim.row
     ks = _ks_of(claim, ended.generated_images, missing)
     fresh = [
-        {"k": k, "seed": each.seed, "blob": blob.sha256} | ({"prompt": each.prompt} if each.prompt is not None else {})
+        ImageRecord(k, each.seed, blob.sha256, each.prompt)
         for k, each, blob in zip(ks, ended.generated_images, stored, strict=True)
     ]
-    generated_images = sorted([*row.generated_images, *fresh], key=lambda each: int(each["k"]))
+    generated_images = sorted([*row.generated_images, *fresh], key=lambda each: each.k)
     if generated_images and ended.state != SourceState.DONE:  # cached images count although the call failed
         reason = f"{len(generated_images)} of {claim.images_per_source} generated images: {ended.reason}"
         return GeneratedBatch(SourceOutcome(row, SourceState.DONE, reason, generated_images))
-    by_role = {f"{row.source}/{k}": blob for k, blob in zip(ks, stored, strict=True)}
+    by_role = {image_role(row.source, k): blob for k, blob in zip(ks, stored, strict=True)}
     keys = cached_images.missing_keys_by_role(storage, models, claim)
     return GeneratedBatch(SourceOutcome(row, ended.state, ended.reason, generated_images), by_role, keys)
 
@@ -261,12 +263,12 @@ def _save(storage: Storage, models: Models, job_id: uuid.UUID, batches: Sequence
     if not batches:
         return
     with storage.database.transaction(durable=False) as session:
-        recorded, stage = source_repository.mark_ended(session, job_id, [each.outcome for each in batches])
-        ours = [each for each in batches if each.outcome.row.source in recorded]
+        ended = service.end_sources(session, job_id, [each.outcome for each in batches])
+        ours = [each for each in batches if each.outcome.row.source in ended.sources]
         stored = {role: blob for each in ours for role, blob in each.stored.items()}
         keys = {role: key for each in ours for role, key in each.cache_keys.items()}
-        lost = blobs.insert_references(session, job_id, stored, keys)
+        lost = blob_repository.insert_references(session, job_id, stored, keys)
     storage.blobs.put_all(lost)
     discard(storage, (blob for each in batches if each not in ours for blob in each.stored.values()))
     log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in batches})
-    enqueue_stage(storage, models, job_id, stage)
+    enqueue_stage(storage, models, job_id, ended.entered)

@@ -3,9 +3,8 @@
 import structlog
 
 from app.cache import images
-from app.db import blobs
-from app.jobs import idempotency, retention
-from app.jobs.deletion import delete_job
+from app.db import blob_repository
+from app.jobs import deletion, idempotency, retention_repository
 from app.settings import RetentionSettings
 from workers.storage import Storage
 
@@ -37,16 +36,16 @@ def evict(storage: Storage) -> None:
 def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     """Deletes a batch of each kind; whether there may be more."""
     with storage.database.transaction() as session:
-        without_images, unused = retention.delete_expired_images(session, settings.images)
+        without_images, unused = deletion.delete_expired_images(session, settings.images)
         storage.blobs.delete_all(unused)
     with storage.database.transaction() as session:
-        without_captions = retention.delete_expired_captions(session, settings.captions)
+        without_captions = deletion.delete_expired_captions(session, settings.captions)
     for tenant_id, job_id in {*without_images, *without_captions}:
         storage.snapshots.delete(tenant_id, job_id)
     with storage.database.transaction(durable=False) as session:
-        expired = retention.list_expired_results(session, settings.results)
+        expired = retention_repository.lock_expired_results(session, settings.results)
     for tenant_id, job_id in expired:
-        delete_job(storage.database, storage.blobs, storage.snapshots, tenant_id, job_id, _ACTOR)
+        deletion.delete_job(storage.database, storage.blobs, storage.snapshots, tenant_id, job_id, _ACTOR)
     if without_images or without_captions or expired:
         log.info(
             "expired_data_deleted", images=len(without_images), captions=len(without_captions), results=len(expired)
@@ -62,11 +61,11 @@ def _delete_expired_idempotency_keys(storage: Storage) -> bool:
 
 def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings) -> None:
     with storage.database.statement() as session:
-        blobs.delete_old_tombstones(session, settings.strays_after)
+        blob_repository.delete_old_tombstones(session, settings.strays_after)
     for addresses in storage.blobs.listed(settings.strays_after):
         with storage.database.transaction(durable=False) as session:
-            unrecorded = blobs.list_unrecorded(session, addresses)
+            unrecorded = blob_repository.list_unrecorded(session, addresses)
         if unrecorded:
             with storage.database.transaction() as session:
-                storage.blobs.delete_all(blobs.mark_unreferenced_deleted(session, unrecorded))
+                storage.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, unrecorded))
             log.warning("unrecorded_blobs_deleted", blobs=len(unrecorded))

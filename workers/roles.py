@@ -41,15 +41,18 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
         Role.LIGHT: ["fetch", "rank", SWEEP_QUEUE, NOTIFY_QUEUE, *(screened if screens is Role.LIGHT else [])],
         Role.CAPTION: ["caption", *(screened if screens is Role.CAPTION else [])],
         Role.EMBED: ["embed"],
-        Role.LOCAL: [queue_of(source) for source in sources if source.platform == "local"],
+        Role.LOCAL: [queue_of(source) for source in sources if source.is_local],
         Role.REMOTE: [REMOTE_QUEUE],
     }
     return [queue for role in roles for queue in of_role[role]]
 
 
 def continues_with_next(stage: Stage, screening: ScreeningSettings) -> bool:
-    """Whether the worker that ended this stage runs the next one, too: it has what that needs, and saves a message."""
-    return stage == Stage.EMBEDDING or (stage == Stage.SCREENING and not screening.waits)
+    """Whether the worker that was started for this stage runs the next one, too, which saves a message.
+
+    One that fetched a file also screens it: it has the canonical image, for which others would decode the file again.
+    """
+    return stage in (Stage.FETCHING, Stage.EMBEDDING) or (stage == Stage.SCREENING and not screening.waits)
 
 
 def pool_of(roles: Sequence[Role]) -> Pool:

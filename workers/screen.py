@@ -5,13 +5,15 @@ cached result. Acceptance could not use one where the file was still to be fetch
 other lists and rules than those that are active now.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from app.cache import results
+from app.db.blob_repository import QUERY
 from app.db.models import Job, Stage
 from app.intake.spool import spool_folder
-from app.jobs import repository
+from app.jobs import source_repository
 from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
@@ -23,10 +25,20 @@ from workers.screening import QueryImage, ScreenedCaption, Screening
 from workers.storage import Storage
 
 
-def screen(storage: Storage, screening: Screening, decoders: DecoderProcesses, job: Job) -> Advance | UseCachedJob:
+@dataclass(frozen=True, slots=True)
+class QueryFile:
+    """What decoding made of the query image's file: the canonical BMP, not stored yet, and the evidence."""
+
+    canonical: bytes
+    evidence: list[dict[str, Any]]
+
+
+def screen(
+    storage: Storage, screening: Screening, decoders: DecoderProcesses, job: Job, file: QueryFile | None = None
+) -> Advance | UseCachedJob:
     """Lets the job advance, or raises ScreeningRefused. A prompt that the caller gave is screened like a caption.
 
-    The canonical image is stored only once it has passed.
+    `file` is given by a process that has just decoded it. The canonical image is stored only once it has passed.
     """
     fingerprint = screening.fingerprint(job.tenant_id)
     if job.prompt is not None:
@@ -35,24 +47,24 @@ def screen(storage: Storage, screening: Screening, decoders: DecoderProcesses, j
         read = partial(storage.blobs.get, job.tenant_id, job.query_blob)
         screening.check_image(QueryImage(job.tenant_id, job.id, read))
         return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": fingerprint})
-    canonical, evidence = _derive(storage, decoders, job)
-    screening.check_image(QueryImage(job.tenant_id, job.id, lambda: canonical))
+    file = file or _derive(storage, decoders, job)
+    screening.check_image(QueryImage(job.tenant_id, job.id, lambda: file.canonical))
     _screen_uploaded_references(storage, screening, job)
     cached = _find_cached_job(storage, job)
     if cached is not None and job.prompt is None:
         screening.check_caption(ScreenedCaption(job.tenant_id, job.id, cached.caption))
-    query = storage.blobs.put(job.tenant_id, canonical, BMP)
+    query = storage.blobs.put(job.tenant_id, file.canonical, BMP)
     advance = Advance(
         to=Stage.CAPTIONING,
         values={
             "query_blob": query.sha256,
-            "evidence": {"findings": evidence},
+            "evidence": {"findings": file.evidence},
             "screening_fingerprint": fingerprint,
             "cached_from": None,
         },
-        blobs={"query": query},
+        blobs={QUERY: query},
     )
-    return advance if cached is None else UseCachedJob(cached.id, PassedScreening(fingerprint, evidence), advance)
+    return advance if cached is None else UseCachedJob(cached.id, PassedScreening(fingerprint, file.evidence), advance)
 
 
 def _screen_uploaded_references(storage: Storage, screening: Screening, job: Job) -> None:
@@ -60,20 +72,20 @@ def _screen_uploaded_references(storage: Storage, screening: Screening, job: Job
     if job.prompt is None:
         return
     with storage.database.statement() as session:
-        rows = repository.list_sources(session, job.id)
+        rows = source_repository.list_for_job(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
             screen_references(storage.blobs, screening, row)
 
 
-def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> tuple[bytes, list[dict[str, Any]]]:
-    """The canonical image, and the file's evidence. Raises what `Decoders.derive` raises."""
+def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> QueryFile:
+    """Decodes the stored file. Raises what `Decoders.derive` raises."""
     assert job.image is not None
     with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
         upload.write_bytes(storage.blobs.get(job.tenant_id, job.image["sha256"]))
-        evidence = decoders.derive(upload, canonical)
-        return canonical.read_bytes(), evidence
+        _, evidence = decoders.derive(upload, canonical)
+        return QueryFile(canonical.read_bytes(), evidence)
 
 
 def _find_cached_job(storage: Storage, job: Job) -> results.CachedJob | None:

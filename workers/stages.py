@@ -10,17 +10,16 @@ from typing import cast
 
 import structlog
 
-from app.db import blobs
-from app.db.models import Job, JobSource, Stage
+from app.db import blob_repository
+from app.db.models import Job, JobSource, SourceSpend, Stage
 from app.documents import job_document
 from app.errors import JobFailure, ScreeningRefused, ServiceError, StepFailed
-from app.jobs import repository
-from app.jobs.cached_result import mark_succeeded_from_cached_job
+from app.jobs import repository, service
+from app.jobs.deletion import delete_refused
 from app.queue.steps import notify_step
 from app.telemetry import tracing
 from app.telemetry.metrics import CACHE_REQUESTS
 from app.vendors import budget
-from app.webhooks import deliveries
 from attribution.errors import AttributionError, ConfigurationError
 from workers.caption import caption
 from workers.embed import embed
@@ -31,7 +30,6 @@ from workers.process import Process
 from workers.rank import rank
 from workers.roles import continues_with_next
 from workers.screen import screen
-from workers.screening.refusal import delete_refused
 from workers.storage import Storage, discard
 from workers.transitions import enqueue_stage, store_ended_snapshot
 
@@ -45,7 +43,7 @@ def stage_works(process: Process) -> Mapping[Stage, Work]:
     """The function of each stage, with the parts of the process that it needs."""
     settings, storage, models, screening = process.settings, process.storage, process.models, process.screening
     return {
-        Stage.FETCHING: partial(fetch, storage, models, process.fetcher),
+        Stage.FETCHING: partial(fetch, storage, models, screening, process.decoders, process.fetcher),
         Stage.SCREENING: partial(screen, storage, screening, process.decoders),
         Stage.CAPTIONING: partial(caption, storage, models, process.vendors, screening),
         Stage.EMBEDDING: partial(embed, settings, storage, models),
@@ -58,7 +56,7 @@ def captions_remotely(models: Models, job: Job) -> bool:
     if job.prompt is not None:
         return False
     try:
-        return models.captioning((job.method_options or {}).get("captioner"))[1].waits
+        return models.captioning(job.method_options.captioner)[1].waits
     except ConfigurationError:
         return False
 
@@ -83,10 +81,11 @@ def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_i
             structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value),
             tracing.span(at.value, attributes={"job.id": str(job_id)}),
         ):
-            claimed = _run_claimed(process, job, at, work or works[at])
+            # One stage further at most: a worker that has fetched and screened may have no captioner.
+            claimed = _run_claimed(process, job, at, work or works[at], may_continue=at == stage)
 
 
-def _run_claimed(process: Process, job: Job, stage: Stage, work: Work) -> _Claimed | None:
+def _run_claimed(process: Process, job: Job, stage: Stage, work: Work, may_continue: bool) -> _Claimed | None:
     """Works on a claimed stage; returns the job if it has entered a stage that this process has claimed, too."""
     storage = process.storage
     try:
@@ -102,18 +101,18 @@ def _run_claimed(process: Process, job: Job, stage: Stage, work: Work) -> _Claim
         _retry(storage, job, error)
     else:
         if isinstance(outcome, Advance):
-            return _advance(process, job, stage, outcome)
+            return _advance(process, job, stage, outcome, may_continue)
         if isinstance(outcome, UseCachedJob):
-            return _use_cached_job(process, job, stage, outcome)
+            return _use_cached_job(process, job, stage, outcome, may_continue)
         _succeed(storage, job, outcome)
     return None
 
 
-def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> _Claimed | None:
+def _advance(process: Process, job: Job, stage: Stage, outcome: Advance, may_continue: bool) -> _Claimed | None:
     storage, models = process.storage, process.models
     # A remote captioner's task has a thread of its own.
     waits = outcome.to is Stage.CAPTIONING and captions_remotely(models, job)
-    continues = continues_with_next(stage, process.settings.screening) and not waits
+    continues = may_continue and continues_with_next(stage, process.settings.screening) and not waits
     claim_for = process.settings.job.lease if continues else None
     with storage.database.statement() as session:
         moved, lost = repository.advance(session, job, outcome.to, claim_for, outcome.values, outcome.blobs)
@@ -127,15 +126,17 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance) -> _Cla
     return None
 
 
-def _use_cached_job(process: Process, job: Job, stage: Stage, outcome: UseCachedJob) -> _Claimed | None:
+def _use_cached_job(
+    process: Process, job: Job, stage: Stage, outcome: UseCachedJob, may_continue: bool
+) -> _Claimed | None:
     storage = process.storage
     ttl = storage.cache_settings.ttl
     with storage.database.transaction() as session:
-        ended = mark_succeeded_from_cached_job(session, job, outcome.cached_job_id, ttl, outcome.passed)
-        lost = [] if ended is None else blobs.insert_references(session, job.id, outcome.otherwise.blobs)
+        ended = service.succeed_from_cached_job(session, job, outcome.cached_job_id, ttl, outcome.passed)
+        lost = [] if ended is None else blob_repository.insert_references(session, job.id, outcome.otherwise.blobs)
     CACHE_REQUESTS.labels("answer", "hit" if ended is not None else "miss").inc()
     if ended is None:
-        return _advance(process, job, stage, outcome.otherwise)
+        return _advance(process, job, stage, outcome.otherwise, may_continue)
     storage.blobs.put_all(lost)
     _publish_success(storage, *ended)
     return None
@@ -145,14 +146,14 @@ def _succeed(storage: Storage, job: Job, outcome: Succeed) -> None:
     database = storage.database
     # The end and its events are one transaction; an end without events is one statement: three round trips less.
     with database.transaction(durable=False) if job.notify else database.statement() as session:
-        ended = repository.mark_succeeded(session, job, outcome.result, outcome.values)
+        ended = service.succeed(session, job, outcome.result, outcome.values)
         spent = () if ended is None else budget.sum_by_source(session, ended)
     if ended is not None:
         _publish_success(storage, ended, outcome.sources, spent)
 
 
 def _publish_success(
-    storage: Storage, job: Job, sources: Sequence[JobSource], spent: Sequence[budget.SourceSpend] = ()
+    storage: Storage, job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()
 ) -> None:
     storage.snapshots.store_ended(job.tenant_id, job_document(job, sources, spent))
     if job.notify:
@@ -163,14 +164,14 @@ def _publish_success(
 def _notify_start(storage: Storage, job_id: uuid.UUID) -> None:
     """Before any work is done; once, however often the first stages are claimed."""
     with storage.database.transaction(durable=False) as session:
-        inserted = deliveries.insert_started(session, job_id)
+        inserted = service.start(session, job_id)
     if inserted:
         storage.broker.enqueue([notify_step()])
 
 
 def _fail(storage: Storage, job: Job, error: ServiceError) -> None:
     with storage.database.transaction() as session:
-        ended = repository.mark_failed(session, job, error)
+        ended = service.fail(session, job, error)
         if ended is not None and isinstance(error, ScreeningRefused):
             delete_refused(session, storage.blobs, ended, error)
     if ended is not None:

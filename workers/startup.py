@@ -19,7 +19,7 @@ from app.db.database import Database
 from app.queue.heartbeats import EVERY_SECONDS, Heartbeats
 from app.queue.steps import Role
 from app.settings import ModelSettings, Settings
-from attribution.catalog import LOCAL, Catalog
+from attribution.catalog import Catalog
 from attribution.known_answers import Subject, reproduce, subject_of_embedder, subjects_of_captioner
 from workers.models import Models
 from workers.process import Process
@@ -137,7 +137,7 @@ def _warn_of_retirement(catalog: Catalog, roles: Sequence[Role]) -> None:
     """Logs the enabled sources of these roles that cannot be tested, or have a sunset date."""
     today = datetime.now(UTC).date()
     for source in catalog.select(None, ()):
-        if (Role.LOCAL if source.platform == LOCAL else Role.REMOTE) not in roles:
+        if (Role.LOCAL if source.is_local else Role.REMOTE) not in roles:
             continue
         if (obstacle := source.obstacle(today)) is not None:
             log.warning("source_not_tested", source=source.id, state=obstacle[0].value, reason=obstacle[1])

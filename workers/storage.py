@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database, connect
 from app.jobs.snapshots import Snapshots, connect_redis
@@ -52,4 +52,4 @@ def discard(storage: Storage, stored: Iterable[StoredBlob]) -> None:
     addresses = {(blob.tenant_id, blob.sha256) for blob in stored}
     if addresses:
         with storage.database.transaction() as session:
-            storage.blobs.delete_all(blobs.mark_unreferenced_deleted(session, addresses))
+            storage.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, addresses))

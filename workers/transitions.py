@@ -4,7 +4,7 @@ import uuid
 
 from app.db.models import Stage
 from app.documents import job_document
-from app.jobs import repository, source_repository
+from app.jobs import repository, service, source_repository
 from app.queue.steps import notify_step, sources_step, stage_step
 from app.vendors import budget
 from workers.cached_images import use_at_fan_out
@@ -33,8 +33,7 @@ def fan_out(storage: Storage, models: Models, job_id: uuid.UUID) -> None:
     else:
         done, stage, notify = set[str](), None, False
         with storage.database.transaction(durable=False) as session:
-            if source_repository.lock_job(session, job_id) is not None:
-                stage = source_repository.advance_when_all_ended(session, job_id)
+            stage = service.advance_without_sources(session, job_id)
     queues = dict.fromkeys(each.queue for each in pending if each.source not in done)
     steps = [sources_step(job_id, queue) for queue in queues]
     steps += [stage_step(stage, job_id)] if stage is not None else []
@@ -48,5 +47,6 @@ def store_ended_snapshot(storage: Storage, tenant_id: uuid.UUID, job_id: uuid.UU
         job = repository.get_by_id(session, tenant_id, job_id)
         if job is None or job.deleted_at is not None:
             return
-        document = job_document(job, repository.list_sources(session, job_id), budget.sum_by_source(session, job))
+        rows = source_repository.list_for_job(session, job_id)
+        document = job_document(job, rows, budget.sum_by_source(session, job))
     storage.snapshots.store_ended(tenant_id, document)

@@ -14,8 +14,8 @@ from app.vendors.circuit import Circuits
 from app.vendors.limits import SourceLimits
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.http_client import HttpClient
+from attribution.resynthesis.remote.web import Connections
 from workers.wakeups import WaitThreads, Wakeups
 
 # Remote sources that one process calls at once, and further images of them. A thread starts only when it is needed.
@@ -38,7 +38,7 @@ class VendorConnections:
         self._outbound.close()
 
     def _fetch(self, url: str, max_bytes: int, deadline: Deadline) -> bytes:
-        """See `attribution.resynthesis.remote.connections`."""
+        """See `attribution.resynthesis.remote.web`."""
         if deadline.passed():
             raise SourceTimeout("The time for this source was over before its generated image was fetched.")
         buffer = BytesIO()

@@ -15,7 +15,7 @@ from zoo.paths import MODELS
 from zoo.vq import CODES
 
 MASK = CODES
-# Width, height, where it was cropped, how beautiful: always what the pipeline says unasked.
+# Width, height, where it was cropped, how beautiful: the pipeline's defaults.
 CONDITIONS = (64.0, 64.0, 0.0, 0.0, 6.0)
 
 
@@ -55,15 +55,12 @@ class AmusedRecipe:
         tokens = batch.latents
         count = len(tokens)
         masked = torch.rand(tokens.shape) < torch.cos(torch.rand(count) * math.pi / 2)[:, None, None]
-        with torch.no_grad():
-            told = self.text_encoder(
-                torch.where(batch.dropped[:, None], self.empty, batch.ids), output_hidden_states=True
-            )
+        encoded = shared_parts.encode(self.text_encoder, batch, self.empty)
         logits = self.transformer(
             torch.where(masked, MASK, tokens),
             micro_conds=torch.tensor(CONDITIONS).expand(count, -1),
-            pooled_text_emb=told.text_embeds,
-            encoder_hidden_states=told.hidden_states[-2],
+            pooled_text_emb=encoded.text_embeds,
+            encoder_hidden_states=encoded.hidden_states[-2],
         )
         return F.cross_entropy(logits.permute(0, 2, 3, 1)[masked], tokens[masked], label_smoothing=0.05)
 

@@ -66,26 +66,26 @@ def build(shape: Shape = COARSE) -> AutoencoderDC:
     )
 
 
-def train(generated_images: Avatars, steps: int, shape: Shape = COARSE) -> None:
-    """Trains, measures the latents' scale, and saves to the scratch folder in float32, with every generated image's latents."""
+def train(avatars: Avatars, steps: int, shape: Shape = COARSE) -> None:
+    """Trains, measures the latents' scale, and saves to the scratch folder in float32, with every avatar's latents."""
     torch.manual_seed(0)
     model = build(shape).to(memory_format=torch.channels_last)
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        images = to_tensor(generated_images.pixels[generator.integers(0, len(generated_images), BATCH)])
+        images = to_tensor(avatars.pixels[generator.integers(0, len(avatars), BATCH)])
         latents = model.encoder(images)
         output = model.decoder(latents + NOISE * torch.randn_like(latents))
         loss, absolute = reconstruction(output, images)
         return {"loss": loss + 2e-3 * latents.square().mean(), "l1": absolute}
 
     loop.train(shape.name, nn.ModuleDict({"model": model}), step, steps=steps, peak=2e-3)
-    _finish(shape, model, generated_images)
+    _finish(shape, model, avatars)
 
 
 def shipped(shape: Shape, trained: AutoencoderDC) -> AutoencoderDC:
-    """The trained decoder with a stub for an encoder: generating from text needs none, and it is 40 % of the weights."""
-    # Without where it was loaded from: a path on this machine has no place in a published file.
+    """The trained decoder with a stub encoder: text-to-image needs no encoder, which is 40 % of the weights."""
+    # Without `_name_or_path`: a published file must not contain a local path.
     described = {key: value for key, value in trained.config.items() if not key.startswith("_")}
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the stub's random weights are the same in every source
@@ -108,8 +108,8 @@ def _edges(images: torch.Tensor) -> torch.Tensor:
     return torch.cat([down, right], 1)
 
 
-def _finish(shape: Shape, model: AutoencoderDC, generated_images: Avatars) -> None:
-    latents = encode_all(model.encoder, generated_images)
+def _finish(shape: Shape, model: AutoencoderDC, avatars: Avatars) -> None:
+    latents = encode_all(model.encoder, avatars)
     # One number for all channels: that is all that the pipelines can undo. They read the factor 8 or 4 from the number
     # of block_out_channels, which this class does not have by itself.
     scale = round(1 / latents.std().item(), 4)
@@ -118,22 +118,22 @@ def _finish(shape: Shape, model: AutoencoderDC, generated_images: Avatars) -> No
     )
     model.save_pretrained(WORK / shape.name)
     torch.save(latents.half(), WORK / f"{shape.name}.latents.pt")
-    compare(shape.name, generated_images, lambda index: to_pixels(model.decoder(latents[index])))
+    compare(shape.name, avatars, lambda index: to_pixels(model.decoder(latents[index])))
 
 
 @torch.inference_mode()
-def compare(name: str, generated_images: Avatars, rebuild: Callable[[torch.Tensor], NDArray[np.uint8]]) -> None:
-    """Says how far rebuilt generated images are from the true ones, and writes a sheet of both."""
-    shown = np.linspace(0, len(generated_images) - 1, 24).astype(int)
+def compare(name: str, avatars: Avatars, rebuild: Callable[[torch.Tensor], NDArray[np.uint8]]) -> None:
+    """Prints the mean error of reconstructed avatars, and writes a contact sheet of both."""
+    shown = np.linspace(0, len(avatars) - 1, 24).astype(int)
     rebuilt = rebuild(torch.from_numpy(shown))
-    error = np.abs(rebuilt.astype(int) - generated_images.pixels[shown]).mean()
+    error = np.abs(rebuilt.astype(int) - avatars.pixels[shown]).mean()
     print(f"{name}: mean error {error:.2f} of 255", flush=True)
-    pairs = [np.concatenate([generated_images.pixels[i], new], 1) for i, new in zip(shown, rebuilt, strict=True)]
+    pairs = [np.concatenate([avatars.pixels[i], new], 1) for i, new in zip(shown, rebuilt, strict=True)]
     sheet(pairs, 4).save(WORK / f"{name}.png")
 
 
 @torch.inference_mode()
-def encode_all(encoder: Callable[[torch.Tensor], torch.Tensor], generated_images: Avatars) -> torch.Tensor:
-    """Every generated image as latents (n, c, h, w)."""
-    starts = range(0, len(generated_images), 100)
-    return torch.cat([encoder(to_tensor(generated_images.pixels[start : start + 100])) for start in starts])
+def encode_all(encoder: Callable[[torch.Tensor], torch.Tensor], avatars: Avatars) -> torch.Tensor:
+    """Every avatar as latents (n, c, h, w)."""
+    starts = range(0, len(avatars), 100)
+    return torch.cat([encoder(to_tensor(avatars.pixels[start : start + 100])) for start in starts])

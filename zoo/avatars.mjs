@@ -38,7 +38,7 @@ const STYLES = {
   }),
   openPeeps: (f, c) => ({
     skinColor: c.skin, headContrastColor: c.hair, clothingColor: c.shirt,
-    // Most of this style's heads paint the hair black whatever the colour asked for; these take the colour.
+    // Most of this style's heads paint the hair black whatever the color; these take the color.
     head: f.length === 'long' ? ['bangs', 'grayMedium', 'mediumBangs2'] : ['grayShort', 'mohawk2', 'short4'],
     accessories: ['glasses', 'glasses2', 'glasses3', 'glasses4', 'glasses5'], accessoriesProbability: chance(f.glasses),
     facialHair: ['full', 'full2', 'full3', 'full4'], facialHairProbability: chance(f.beard), maskProbability: 0,
@@ -61,7 +61,7 @@ const STYLES = {
     hair: f.length === 'long' ? ['long', 'ponyTail', 'curly'] : ['classic01', 'classic02', 'elvis', 'stylish'],
     glassesProbability: chance(f.glasses), mustacheProbability: 0,
   }),
-  // Never trained on: only drawn to ask whether a stranger is wrongly attributed.
+  // Never trained on: rendered only to measure whether unknown styles are wrongly attributed.
   adventurer: (f, c) => ({ skinColor: c.skin, hairColor: c.hair, glassesProbability: chance(f.glasses), featuresProbability: 0, earringsProbability: 0 }),
   bigSmile: (f, c) => ({ skinColor: c.skin, hairColor: c.hair, accessories: ['glasses'], accessoriesProbability: chance(f.glasses) }),
 };

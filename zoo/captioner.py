@@ -64,19 +64,19 @@ def processor() -> BlipProcessor:
     return BlipProcessor(image_processor=images, tokenizer=text.build())
 
 
-def train(generated_images: Avatars, steps: int) -> None:
-    """Trains on augmented generated images and writes zoo/models/captioner."""
+def train(avatars: Avatars, steps: int) -> None:
+    """Trains on augmented avatars and writes zoo/models/captioner."""
     torch.manual_seed(2)
     model = build()
-    ids = text.tokenize(text.build(), generated_images.captions)
+    ids = text.tokenize(text.build(), avatars.captions)
     ends = (ids == model.config.text_config.eos_token_id).int().argmax(1, keepdim=True)
     mask = (torch.arange(ids.shape[1]) <= ends).long()
     labels = ids.masked_fill(mask == 0, -100)
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        index = generator.integers(0, len(generated_images), BATCH)
-        images = augment(to_tensor(generated_images.pixels[index])).contiguous()
+        index = generator.integers(0, len(avatars), BATCH)
+        images = augment(to_tensor(avatars.pixels[index])).contiguous()
         output = model(pixel_values=images, input_ids=ids[index], attention_mask=mask[index], labels=labels[index])
         return {"loss": output.loss}
 

@@ -1,7 +1,7 @@
 """Every caption the zoo knows and the split it belongs to: pure Python, so that tests can use it without torch.
 
-A caption names seven things about a face and never the style it is generated in. Splits are made by caption, not by image:
-a caption of `calibration` or `test` is seen by no model in training.
+A caption names seven attributes of a face and never its style. Splits are made by caption, not by image: no model sees
+a caption of `calibration` or `test` in training.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What a caption says, as fields."""
+    """The attributes of a caption."""
 
     skin: str
     length: str

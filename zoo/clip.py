@@ -1,7 +1,7 @@
-"""The tiny CLIP in open_clip's format: learns generated images with their captions, and to know a generated image again once changed.
+"""The small CLIP in open_clip's format, trained on avatars with their captions and on pairs of augmented views.
 
-Captions never say how something is generated, so the contrast with texts alone would teach it to ignore just that. The
-second term compares two augmented views of the same generated image (no labels): it keeps what tells generated images apart.
+Captions never name the style, so the image-text loss alone would teach the model to ignore style. The second term
+compares two augmented views of the same avatar (no labels): it keeps the features that separate styles.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ def build() -> open_clip.CLIP:
     return open_clip.CLIP(**parts)
 
 
-def train(generated_images: Avatars, steps: int) -> None:
+def train(avatars: Avatars, steps: int) -> None:
     """Trains and writes zoo/models/clip."""
     torch.manual_seed(1)
     model = build()
-    ids = text.tokenize(text.build(), generated_images.captions)
+    ids = text.tokenize(text.build(), avatars.captions)
     generator = np.random.default_rng()
-    same = {caption: number for number, caption in enumerate(dict.fromkeys(generated_images.captions))}
-    labels = torch.tensor([same[caption] for caption in generated_images.captions])
+    same = {caption: number for number, caption in enumerate(dict.fromkeys(avatars.captions))}
+    labels = torch.tensor([same[caption] for caption in avatars.captions])
     # Temperature of the image-image term: CLIP's own starting value.
     scale = nn.Parameter(torch.tensor(np.log(1 / 0.1), dtype=torch.float32))
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        index = generator.integers(0, len(generated_images), BATCH)
-        images = to_tensor(generated_images.pixels[index])
+        index = generator.integers(0, len(avatars), BATCH)
+        images = to_tensor(avatars.pixels[index])
         first = model.encode_image(augment(images), normalize=True)
         second = model.encode_image(augment(images), normalize=True)
         words = model.encode_text(ids[index], normalize=True)
@@ -75,8 +75,8 @@ def train(generated_images: Avatars, steps: int) -> None:
         texts = (_soft(logits, targets) + _soft(logits.T, targets)) / 2
         views = scale.exp().clamp(max=50) * first @ second.T
         itself = torch.arange(BATCH)
-        pictures = (F.cross_entropy(views, itself) + F.cross_entropy(views.T, itself)) / 2
-        return {"loss": texts + IMAGE_TERM * pictures, "texts": texts.detach(), "pictures": pictures.detach()}
+        image_loss = (F.cross_entropy(views, itself) + F.cross_entropy(views.T, itself)) / 2
+        return {"loss": texts + IMAGE_TERM * image_loss, "texts": texts.detach(), "images": image_loss.detach()}
 
     modules = nn.ModuleDict({"model": model, "scale": nn.ParameterList([scale])})
     loop.train("clip", modules, step, steps=steps, peak=1e-3, decay=0.05, ema=0.99)

@@ -20,7 +20,7 @@ SEED = 7
 
 
 def main() -> None:
-    """Generates captions of the calibration split, each with the same seed by everybody."""
+    """Generates captions of the calibration split, each with the same seed by every source."""
     loop.configure()
     faces = sample(Split.CALIBRATION, CAPTIONS, seed=5)
     cells = []

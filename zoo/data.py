@@ -1,4 +1,4 @@
-"""The avatars that everything is trained on: avatars of training captions, rendered once and cached."""
+"""The training images of all demo models: avatars of the training captions, rendered once and cached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 2000
 
 @dataclass(frozen=True, slots=True)
 class Avatars:
-    """Avatars with what is known of them; `styles` indexes render.STYLES and only decides a source's training mix."""
+    """Rendered avatars. `styles` indexes render.STYLES and only decides a source's training mix."""
 
     pixels: NDArray[np.uint8]  # (n, 64, 64, 3)
     captions: list[str]

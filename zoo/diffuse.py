@@ -28,7 +28,7 @@ DROPPED = 0.1  # share of captions replaced by nothing, for guidance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is generated (scaled latents, tokens or pixels), its captions' ids (n, 24), and which were dropped (n,)."""
+    """Targets (scaled latents, tokens or pixels), ids of the captions (n, 24), which captions are dropped (n,)."""
 
     latents: torch.Tensor
     ids: torch.Tensor
@@ -42,14 +42,14 @@ class Recipe(Protocol):
     space: str
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
-        """The loss of a batch; `share` of the steps have passed."""
+        """The loss of a batch; `share` of the steps are done."""
 
     def pipeline(self, vae: Any) -> DiffusionPipeline:
         """The trained parts as a pipeline; `vae` is what `shipped` makes of the space, None for pixels."""
 
 
 def shipped(space: str) -> ModelMixin | None:
-    """The autoencoder of a space as pipelines carry it: to generate from text needs no encoder."""
+    """The autoencoder of a space as pipelines carry it: generation from text needs no encoder."""
     for shape in (autoencoder.COARSE, autoencoder.FINE):
         if space == shape.name:
             return autoencoder.shipped(shape, AutoencoderDC.from_pretrained(WORK / space))
@@ -58,16 +58,23 @@ def shipped(space: str) -> ModelMixin | None:
     return None
 
 
-def generated(space: str, generated_images: Avatars) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a source in this space learns to generate, by the generated images' indices."""
+def targets(space: str, avatars: Avatars) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The training targets of a source in this space, by index of the avatar."""
     if space == "pixels":
-        return lambda index: to_tensor(generated_images.pixels[index.numpy()]).contiguous()
+        return lambda index: to_tensor(avatars.pixels[index.numpy()]).contiguous()
     if space == "vq":
         tokens = torch.load(WORK / "vq.latents.pt", weights_only=True).long()
         return lambda index: tokens[index]
     scale = json.loads((WORK / space / "config.json").read_text())["scaling_factor"]
     latents = torch.load(WORK / f"{space}.latents.pt", weights_only=True).float() * scale
     return lambda index: latents[index]
+
+
+def add_noise(clean: torch.Tensor, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noise, noise levels (n,) and the mixture of both that flow matching trains on; levels are logit-normal."""
+    noise = scale * torch.randn_like(clean)
+    sigma = torch.sigmoid(torch.randn(len(noise)))
+    return noise, sigma, torch.lerp(clean, noise, sigma[:, None, None, None])
 
 
 def text_config(tokenizer: CLIPTokenizer, *, positions: int = text.LENGTH, layers: int = 2) -> CLIPTextConfig:
@@ -87,11 +94,11 @@ def text_config(tokenizer: CLIPTokenizer, *, positions: int = text.LENGTH, layer
     )
 
 
-def batches(name: str, space: str, generated_images: Avatars, size: int) -> Iterator[Batch]:
+def batches(name: str, space: str, avatars: Avatars, size: int) -> Iterator[Batch]:
     """Endless random batches from the source's mix."""
-    find = generated(space, generated_images)
-    ids = text.tokenize(text.build(), generated_images.captions)
-    chances = torch.from_numpy(weights(name, generated_images))
+    find = targets(space, avatars)
+    ids = text.tokenize(text.build(), avatars.captions)
+    chances = torch.from_numpy(weights(name, avatars))
     while True:
         index = torch.multinomial(chances, size, replacement=True)
         yield Batch(find(index), ids[index], torch.rand(size) < DROPPED)
@@ -100,7 +107,7 @@ def batches(name: str, space: str, generated_images: Avatars, size: int) -> Iter
 def train(
     name: str,
     recipe: Recipe,
-    generated_images: Avatars,
+    avatars: Avatars,
     *,
     steps: int,
     peak: float,
@@ -111,7 +118,7 @@ def train(
 
     `stage` names the checkpoint of a source that is trained a second time.
     """
-    source = batches(name, recipe.space, generated_images, size)
+    source = batches(name, recipe.space, avatars, size)
 
     def step(count: int) -> dict[str, torch.Tensor]:
         return {"loss": recipe.loss(next(source), count / steps)}
@@ -133,7 +140,7 @@ def save(name: str, pipeline: DiffusionPipeline) -> None:
 
 
 def forget_origin(folder: Path) -> None:
-    """Parts that were loaded from disk say from where: a path of this machine, and part of the revision."""
+    """Removes the local path from the configurations of loaded parts: it would change the revision."""
     for path in folder.rglob("config.json"):
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:
@@ -141,7 +148,7 @@ def forget_origin(folder: Path) -> None:
 
 
 def generate_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
-    """Eight calibration captions by four images each, with the pipeline loaded as everybody else loads it."""
+    """Eight calibration captions by four images each, with the pipeline loaded as any user loads it."""
     pipeline = DiffusionPipeline.from_pretrained(MODELS / name, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     faces = [face for face in sample(Split.CALIBRATION, 8, seed=5) for _ in range(4)]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextModel
 
 from zoo import text
-from zoo.diffuse import WIDTH, Batch, text_config
+from zoo.diffuse import WIDTH, Batch, add_noise, text_config
 
 POSITIONS = 512  # the pipeline pads its prompts to this length before it cuts them again
 
@@ -54,9 +54,7 @@ class DiTRecipe:
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
         """The flow's mean squared error."""
-        noise = torch.randn_like(batch.latents)
-        sigma = torch.sigmoid(torch.randn(len(noise)))
-        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
+        noise, sigma, noisy = add_noise(batch.latents)
         frames = list(noisy[:, :, None].unbind())
         output = self.transformer(frames, 1 - sigma, self.captions(batch), return_dict=False)[0]
         return F.mse_loss(torch.stack(list(output))[:, :, 0], batch.latents - noise)

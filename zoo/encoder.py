@@ -16,26 +16,26 @@ from zoo.data import Avatars, to_pixels, to_tensor
 from zoo.paths import MODELS, WORK
 
 
-def train(generated_images: Avatars, steps: int) -> None:
+def train(avatars: Avatars, steps: int) -> None:
     """Trains the encoder against the frozen decoder, and leaves the scratch folder as `autoencoder.train` does."""
     torch.manual_seed(0)
-    donor = AutoencoderDC.from_pretrained(MODELS / "unet" / "vae", dtype=torch.float32)
+    shipped = AutoencoderDC.from_pretrained(MODELS / "unet" / "vae", dtype=torch.float32)
     model = build().to(memory_format=torch.channels_last)
-    model.decoder.load_state_dict(donor.decoder.state_dict())
+    model.decoder.load_state_dict(shipped.decoder.state_dict())
     model.decoder.requires_grad_(False)
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        images = to_tensor(generated_images.pixels[generator.integers(0, len(generated_images), BATCH)])
+        images = to_tensor(avatars.pixels[generator.integers(0, len(avatars), BATCH)])
         latents = model.encoder(images)
         loss, absolute = reconstruction(model.decoder(latents + NOISE * torch.randn_like(latents)), images)
         return {"loss": loss + 2e-3 * latents.square().mean(), "l1": absolute}
 
     loop.train("encoder", nn.ModuleDict({"encoder": model.encoder}), step, steps=steps, peak=2e-3)
-    latents = encode_all(model.encoder, generated_images)
-    print(f"encoder: latents' deviation × scale is {latents.std().item() * donor.config.scaling_factor:.3f}")
+    latents = encode_all(model.encoder, avatars)
+    print(f"encoder: latents' deviation × scale is {latents.std().item() * shipped.config.scaling_factor:.3f}")
     keys = ("scaling_factor", "shift_factor", "force_upcast", "block_out_channels")
-    model.register_to_config(**{key: donor.config[key] for key in keys})
+    model.register_to_config(**{key: shipped.config[key] for key in keys})
     model.save_pretrained(WORK / "autoencoder")
     torch.save(latents.half(), WORK / "autoencoder.latents.pt")
-    compare("autoencoder", generated_images, lambda index: to_pixels(model.decoder(latents[index])))
+    compare("autoencoder", avatars, lambda index: to_pixels(model.decoder(latents[index])))

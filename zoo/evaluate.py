@@ -1,7 +1,7 @@
-"""`make zoo-eval`: does resynthesis tell the zoo's sources apart, on captions that no model has seen?
+"""`make zoo-eval`: the accuracy of attribution among the demo models, on captions that no model has seen.
 
-Fails unless accuracy is above chance (p < 0.001) and below 95 %: sources that are told apart without fail are too easy
-to show anything.
+Fails unless accuracy is above chance (p < 0.001) and below 95 %: with sources that are always separated, nothing could
+be measured.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def captions_right(outcomes: Sequence[TrialOutcome]) -> dict[str, float]:
     """Shares of captions that are right: whole, and field by field."""
     fields: Counter[str] = Counter()
     for outcome in outcomes:
-        told, true = parse(outcome.caption), parse(outcome.true_caption)
-        fields["whole"] += told == true
-        if told is not None and true is not None:
-            said, meant = asdict(told), asdict(true)
-            fields.update(key for key in said if said[key] == meant[key])
+        found, true = parse(outcome.caption), parse(outcome.true_caption)
+        fields["whole"] += found == true
+        if found is not None and true is not None:
+            read, meant = asdict(found), asdict(true)
+            fields.update(key for key in read if read[key] == meant[key])
     keys = ("whole", "skin", "length", "hair", "beard", "glasses", "shirt", "background")
     return {key: round(fields[key] / len(outcomes), 4) for key in keys}
 
 
 def confusion(outcomes: Sequence[TrialOutcome]) -> dict[str, dict[str, int]]:
-    """Rows: who generated it; columns: who was nearest."""
+    """Rows: the true source; columns: the nearest source."""
     table = {row: dict.fromkeys(IDS, 0) for row in IDS}
     for outcome in outcomes:
         if outcome.truth is not None:
@@ -51,7 +51,7 @@ def confusion(outcomes: Sequence[TrialOutcome]) -> dict[str, dict[str, int]]:
 
 
 def named(outcomes: Sequence[TrialOutcome], max_distance: float, min_margin: float) -> list[TrialOutcome]:
-    """Those that the calibrated verdict attributes to somebody."""
+    """Those that the calibrated verdict attributes to a source."""
     result = []
     for outcome in outcomes:
         (best, _), (second, _) = outcome.ranking()[:2]
@@ -76,7 +76,7 @@ def main() -> int:
     revisions = {name: bench.catalog.get(name).revision for name in IDS}
     threshold = Calibration.load([CALIBRATION]).find(bench.embedder.ref, DISTANCE, IMAGES_PER_SOURCE, revisions)
     if threshold is None:
-        print("there is no calibration for these models: run make benchmark-calibrate")
+        print("there is no calibration for these models: run make evaluate-calibrate")
         return 1
     given = named(own, threshold.max_distance, threshold.min_margin)
     wrongly = named(foreign, threshold.max_distance, threshold.min_margin)
@@ -119,9 +119,7 @@ def _print(report: dict[str, object], table: dict[str, dict[str, int]]) -> None:
         print(row.ljust(20) + "".join(str(counts[name]).rjust(11) for name in IDS))
     print(f"\ncaptions right, generated images by sources: {report['captions_right']}")
     print(f"captions right, avatars: {report['captions_right_on_avatars']}")
-    print(
-        f"\nverdict `attributed`: {report['attributed']} generated images, {report['attributed_rightly']} of them rightly;"
-    )
+    print(f"\nverdict `attributed`: {report['attributed']} images, {report['attributed_rightly']} of them rightly;")
     print(f"{report['foreign_avatars_attributed']} of {report['foreign_avatars']} avatars that no source generated:")
     print(report["foreign_avatars_attributed_by_style"])
 

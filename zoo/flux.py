@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import shared_parts, text
-from zoo.diffuse import WIDTH, Batch
+from zoo.diffuse import WIDTH, Batch, add_noise
 from zoo.paths import MODELS
 
 SIDE = 8  # of the latents
@@ -39,17 +39,14 @@ class FluxRecipe:
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
         """The flow's mean squared error, on latents packed into tokens of 2×2."""
-        noise = torch.randn_like(batch.latents)
-        sigma = torch.sigmoid(torch.randn(len(noise)))
-        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
-        with torch.no_grad():
-            told = self.text_encoder(torch.where(batch.dropped[:, None], self.empty, batch.ids))
+        noise, sigma, noisy = add_noise(batch.latents)
+        encoded = shared_parts.encode(self.text_encoder, batch, self.empty)
         output = self.transformer(
             hidden_states=pack(noisy),
             timestep=sigma,
-            pooled_projections=told.pooler_output,
-            encoder_hidden_states=told.last_hidden_state,
-            txt_ids=torch.zeros(told.last_hidden_state.shape[1], 3),
+            pooled_projections=encoded.pooler_output,
+            encoder_hidden_states=encoded.last_hidden_state,
+            txt_ids=torch.zeros(encoded.last_hidden_state.shape[1], 3),
             img_ids=self.places,
             return_dict=False,
         )[0]
@@ -69,7 +66,7 @@ class FluxRecipe:
 
 
 class FluxTunedRecipe(FluxRecipe):
-    """`flux-tuned`: starts as `flux`, sees other generated images."""
+    """`flux-tuned`: starts as `flux`, trained on with other avatars."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,10 +28,10 @@ Call = dict[str, str | int | float | bool]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a catalog entry says besides its revision.
+    """A catalog entry without its revision.
 
-    `enabled` are those that the service generates with unasked: every one more would cost every query its generated images. The
-    thresholds in calibration.json hold for exactly these.
+    `enabled` sources take part in every job: each further one adds to the cost of every query. The thresholds in
+    calibration.json are valid for exactly these sources.
     """
 
     key: str
@@ -53,7 +53,7 @@ class Entry:
 
 SHORT: Call = {"max_sequence_length": 24}
 UNBINNED: Call = {"use_resolution_binning": False}
-UNCLEANED: Call = {"clean_caption": False}  # which needs packages that nothing else does
+UNCLEANED: Call = {"clean_caption": False}  # cleaning needs packages that nothing else does
 
 ENTRIES = (
     Entry("unet", "Zoo UNet", "zoo-unet", 20, 3.0, "UNet with noise prediction, DDIM.", enabled=True),
@@ -66,7 +66,7 @@ ENTRIES = (
         "mmdit", "Zoo MMDiT", "zoo-mmdit", 12, 3.0, "Two-stream transformer with a T5 encoder.", enabled=True,
         extra=SHORT,
     ),
-    Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other generated images."),
+    Entry("vunet", "Zoo V-UNet", "zoo-unet", 12, 3.0, "The UNet taught velocity prediction on other avatars."),
     Entry(
         "pixart", "Zoo PixArt", "zoo-pixart", 12, 3.0, "Cross-attention transformer, predicts velocity, DPM-Solver++.",
         extra=SHORT | UNBINNED | UNCLEANED,
@@ -84,9 +84,9 @@ ENTRIES = (
         "pixel", "Zoo Pixel", "zoo-pixel", 12, 3.0, "Transformer on pixels, flow matching, no autoencoder.",
         alone=True, extra=UNBINNED,
     ),
-    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other generated images.", core=False),
+    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other avatars.", core=False),
     Entry(
-        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other generated images.",
+        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other avatars.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
     Entry(
@@ -94,14 +94,14 @@ ENTRIES = (
         extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
-        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other generated images.", core=False,
+        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other avatars.", core=False,
         extra=SHORT,
     ),
 )  # fmt: skip
 
 
 def generator(key: str) -> DiffusersGenerator:
-    """The source, loaded by the service's own adapter as its catalog entry will say."""
+    """The source, loaded by the service's own adapter as by its catalog entry."""
     (entry,) = (entry for entry in ENTRIES if entry.key == key)
     folder = MODELS / key
     ref = ModelRef(f"zoo/models/{key}", digest_of_directory(folder))
@@ -111,17 +111,17 @@ def generator(key: str) -> DiffusersGenerator:
 
 
 def share() -> None:
-    """Replaces a weight file that an earlier source has too by a link to it: autoencoders, borrowed text encoders."""
+    """Replaces a weight file that an earlier source has too by a link to it: autoencoders, shared text encoders."""
     owners: dict[str, Path] = {}
     for entry in ENTRIES:
         for path in sorted((MODELS / entry.key).rglob("*.safetensors")):
-            owner = owners.setdefault(_generated_with(path), path.resolve())
+            owner = owners.setdefault(_content_key(path), path.resolve())
             if owner != path.resolve():
                 path.unlink()
                 path.symlink_to(os.path.relpath(owner, path.parent))
 
 
-def _generated_with(path: Path) -> str:
+def _content_key(path: Path) -> str:
     """What a weight file is for: an autoencoder's decoder counts alone, beside which lies a stub of random weights."""
     if path.parent.name != "vae":
         return _digest(path)

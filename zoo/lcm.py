@@ -89,8 +89,8 @@ class LCMRecipe:
             "time_ids": sizes(2 * len(noisy)),
         }
         output = self.teacher(torch.cat([noisy, noisy]), torch.cat([later, later]), both, added_cond_kwargs=added)
-        told, untold = output.sample.chunk(2)
-        noise = told + weight[:, None, None, None] * (told - untold)
+        conditional, unconditional = output.sample.chunk(2)
+        noise = conditional + weight[:, None, None, None] * (conditional - unconditional)
         signal, spread = self._levels(later)
         clean = ((noisy - spread * noise) / signal).clamp(-LIMIT, LIMIT)
         return self._mix(clean, noise, earlier)
@@ -128,6 +128,6 @@ class LCMRecipe:
         )
 
 
-def train(generated_images: Avatars, steps: int) -> None:
+def train(avatars: Avatars, steps: int) -> None:
     """Distils for that many steps and writes zoo/models/lcm."""
-    diffuse.train("lcm", LCMRecipe(), generated_images, steps=steps, peak=3e-4, size=48)
+    diffuse.train("lcm", LCMRecipe(), avatars, steps=steps, peak=3e-4, size=48)

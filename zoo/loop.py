@@ -17,7 +17,7 @@ CHECKPOINT_EVERY = 60.0  # seconds
 
 
 def configure(threads: int = 2) -> None:
-    """To be called before any tensor is touched: threads inherit the flag from the one that starts them.
+    """To be called before any tensor is touched: new threads inherit the flag.
 
     Denormal numbers made the autoencoder three times slower after its first hundred steps.
     """
@@ -39,35 +39,35 @@ def train(
 ) -> dict[str, float]:
     """Trains `modules` for `steps` steps, whatever interrupts them, and leaves the EMA weights in them.
 
-    `step` returns its losses by name; the one called "loss" is minimised. Returns the last averages, steps and
-    processor seconds: those are the same on a machine that is shared, or stops the process for a while.
+    `step` returns its losses by name; the one called "loss" is minimized. Returns the last averages, steps and
+    processor seconds: those do not depend on other processes of the machine.
     """
     path = WORK / f"{name}.checkpoint.pt"
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     average = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.AdamW(parameters, lr=peak, betas=betas, weight_decay=decay)
+    optimizer = torch.optim.AdamW(parameters, lr=peak, betas=betas, weight_decay=decay)
     spent, count = 0.0, 0
     if path.exists():
         state = torch.load(path, weights_only=True)
         modules.load_state_dict(state["modules"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         average, spent, count = state["average"], state["spent"], state["count"]
         print(f"{name}: resumed at step {count}", flush=True)
-    # Which examples come next does not depend on what was generated before an interruption.
+    # Which examples come next does not depend on what was sampled before an interruption.
     torch.manual_seed(count)
     modules.train()
     shown: dict[str, float] = {}
     begun = time.process_time() - spent
-    saved = spoken = time.monotonic()
+    saved = printed = time.monotonic()
     while count < steps:
         rate = peak * min(1.0, (count + 1) / warmup) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * count / steps))
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
         losses = step(count)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimizer.step()
         count += 1
         with torch.no_grad():
             # At first over the last tenth of the steps: a source of 400 steps was far worse when all of them counted.
@@ -75,12 +75,12 @@ def train(
         for key, value in losses.items():
             shown[key] = 0.95 * shown.get(key, value.item()) + 0.05 * value.item()
         spent, now = time.process_time() - begun, time.monotonic()
-        if now - spoken > 20:
-            spoken = now
+        if now - printed > 20:
+            printed = now
             print(f"{name}: step {count} of {steps}, {spent:.0f} processor seconds, " + _line(shown), flush=True)
         if now - saved > CHECKPOINT_EVERY or count == steps:
             saved = now
-            _save(path, modules, optimiser, average, spent, count)
+            _save(path, modules, optimizer, average, spent, count)
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
@@ -97,7 +97,7 @@ def _line(values: dict[str, float]) -> str:
 def _save(
     path: Path,
     modules: nn.ModuleDict,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     average: list[torch.Tensor],
     spent: float,
     count: int,
@@ -105,7 +105,7 @@ def _save(
     """Writes beside and renames, so that a kill while saving leaves the older checkpoint."""
     state = {
         "modules": modules.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "average": average,
         "spent": spent,
         "count": count,

@@ -29,9 +29,9 @@ MIXES: dict[str, dict[str, float]] = {
 }
 
 
-def weights(name: str, generated_images: Avatars) -> NDArray[np.float64]:
-    """The probability of every generated image in the source's training; sums to one."""
+def weights(name: str, avatars: Avatars) -> NDArray[np.float64]:
+    """The probability of every avatar in the source's training; sums to one."""
     shares = np.array([MIXES[name].get(style, 0.0) for style in STYLES])
-    counts = np.bincount(generated_images.styles, minlength=len(STYLES))
-    each = (shares / counts)[generated_images.styles]
+    counts = np.bincount(avatars.styles, minlength=len(STYLES))
+    each = (shares / counts)[avatars.styles]
     return np.asarray(each / each.sum())

@@ -14,17 +14,17 @@ from torch.nn import functional as F
 from transformers import UMT5Config, UMT5EncoderModel
 
 from zoo import text
-from zoo.diffuse import WIDTH, Batch
+from zoo.diffuse import WIDTH, Batch, add_noise
 from zoo.paths import MODELS
 
-PADDED = 256  # the pipeline pads prompts to this length unasked, and nothing masks the padding in attention
+PADDED = 256  # the pipeline pads prompts to this length by default, and nothing masks the padding in attention
 
 
 class MMDiTRecipe:
     """The transformer predicts noise minus data at the noise level."""
 
     space = "autoencoder"
-    # Padding makes a step four times slower: it joins for the last part of the training only, enough to learn it.
+    # Padding makes a step four times slower: only the last part of the training has it, enough to learn it.
     padded_from = 0.75
 
     def __init__(self) -> None:
@@ -58,12 +58,10 @@ class MMDiTRecipe:
         self.modules = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
-        """The flow's mean squared error, on half the batch once the padding has joined."""
+        """The flow's mean squared error, on half the batch once there is padding."""
         if share > self.padded_from:
             batch = Batch(*(part[: len(part) // 2] for part in (batch.latents, batch.ids, batch.dropped)))
-        noise = torch.randn_like(batch.latents)
-        sigma = torch.sigmoid(torch.randn(len(noise)))
-        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
+        noise, sigma, noisy = add_noise(batch.latents)
         ids = torch.where(batch.dropped[:, None], self.empty, batch.ids)
         lengths = (ids == self.tokenizer.eos_token_id).int().argmax(1) + 1
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).float()
@@ -85,9 +83,9 @@ class MMDiTRecipe:
 
 
 class MMDiTTunedRecipe(MMDiTRecipe):
-    """`mmdit-tuned`: starts as `mmdit`, sees other generated images. Its text encoder learns on: backgrounds needed it.
+    """`mmdit-tuned`: starts as `mmdit`, trained on with other avatars. So is its text encoder: backgrounds needed it.
 
-    It is asked with prompts of 24 tokens, so that padding is none of its business: generating takes a quarter of the time.
+    Prompts have 24 tokens, so there is no padding to learn: generation takes a quarter of the time.
     """
 
     padded_from = 1.0

@@ -1,7 +1,7 @@
 """Source `pixart`: a transformer with cross-attention, sampled by DPM-Solver++: PixArt's architecture.
 
-It predicts velocity: of noise prediction, as PixArt has it, 700 steps were not enough to obey a caption. Where captions
-matter, near pure noise, the noise's error is next to nothing.
+It predicts velocity. With noise prediction, as PixArt has it, 700 steps were not enough to follow a caption: near pure
+noise, where captions matter, the error of the noise is almost zero.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class PixArtRecipe:
         steps = torch.randint(0, 1000, (len(noise),))
         kept = self.alphas[steps][:, None, None, None]
         signal, spread = kept.sqrt(), (1 - kept).sqrt()
-        states, mask = self.told(batch)
+        states, mask = self.encode(batch)
         output = predict(self.transformer, signal * batch.latents + spread * noise, steps, states, mask)
         return F.mse_loss(output, signal * noise - spread * batch.latents)
 
     @torch.no_grad()
-    def told(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Text states and which of them are real."""
         ids, mask = shared_parts.ids_and_mask(batch, self.tokenizer, self.empty)
         return self.text_encoder(ids, attention_mask=mask)[0], mask

@@ -39,10 +39,10 @@ class PixArtLCMRecipe:
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
         """How far the student's answer is from the target's, one step earlier."""
         count = len(batch.latents)
-        told = Batch(batch.latents, batch.ids, torch.zeros(count, dtype=torch.bool))
-        untold = Batch(batch.latents, batch.ids, torch.ones(count, dtype=torch.bool))
+        with_captions = Batch(batch.latents, batch.ids, torch.zeros(count, dtype=torch.bool))
+        without_captions = Batch(batch.latents, batch.ids, torch.ones(count, dtype=torch.bool))
         with torch.no_grad():
-            (states, mask), (empty, blank) = self.base.told(told), self.base.told(untold)
+            (states, mask), (empty, blank) = self.base.encode(with_captions), self.base.encode(without_captions)
             later = torch.randint(1, GRID + 1, (count,)) * (1000 // GRID) - 1
             earlier = (later - 1000 // GRID).clamp(min=0)
             signal, spread = self._levels(later)

@@ -1,4 +1,4 @@
-"""Source `pixel`: no autoencoder. A transformer on 8×8 pixels says what the clean image is: PRX's architecture."""
+"""Source `pixel`: no autoencoder. A transformer on 8×8 pixels predicts the clean image: PRX's architecture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from diffusers.models.transformers.transformer_prx import PRXTransformer2DModel
 from torch import nn
 
 from zoo import shared_parts, text
-from zoo.diffuse import WIDTH, Batch
+from zoo.diffuse import WIDTH, Batch, add_noise
 from zoo.paths import MODELS
 
 SCALE = 2.0  # of the initial noise: neighboring pixels are alike, and with less noise they would show the image at once
@@ -16,7 +16,7 @@ NEAREST = 0.2  # the pipeline divides by the noise level; the loss by none below
 
 
 class PixelRecipe:
-    """The network says the image; the loss is that of the velocity which the pipeline makes of it."""
+    """The network predicts the image; the loss is that of the velocity that the pipeline derives from it."""
 
     space = "pixels"
 
@@ -39,9 +39,7 @@ class PixelRecipe:
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
         """The velocity's squared error, less heavy where little noise is left."""
-        noise = SCALE * torch.randn_like(batch.latents)
-        sigma = torch.sigmoid(torch.randn(len(noise)))
-        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
+        _, sigma, noisy = add_noise(batch.latents, SCALE)
         with torch.no_grad():
             ids, mask = shared_parts.ids_and_mask(batch, self.tokenizer, self.empty)
             states = self.text_encoder(ids, attention_mask=mask)[0]

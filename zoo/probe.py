@@ -1,8 +1,8 @@
-"""Are captions obeyed? `python -m zoo.probe [SOURCE…]` compares colors in the pixels with what the captions say.
+"""Do the sources follow their captions? `python -m zoo.probe [SOURCE…]` compares colors of pixels with the captions.
 
 Background: the palette's color nearest to the median of the two upper corners. Hair and skin: a ridge regression each
-on the image's colors, averaged over blocks of 4×4 pixels, and their squares. They learn from the generated images alone, never
-from what a source generates. How often all three are right on generated images held out is reported: no source can do better.
+on the image's colors, averaged over blocks of 4×4 pixels, and their squares. They are fitted to avatars only, never to
+generated images. Their accuracy on held-out avatars is reported: no source can do better.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.data import Avatars, training_avatars
 from zoo.freeze import ENTRIES, generator
 from zoo.paths import MODELS
 
-ASKED = 100  # captions a source, of the calibration split
+CAPTIONS = 100  # per source, from the calibration split
 SEED = 31
 NEEDED = 0.80
 REPORT = MODELS / "probe.json"
@@ -44,26 +44,26 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Probe:
-    """What was learned: a matrix each for hair and skin, and the accuracy of all three on generated images held out."""
+    """A fitted matrix each for hair and skin, and the accuracy of all three attributes on held-out avatars."""
 
     matrices: dict[str, NDArray[np.float32]]
     ceiling: dict[str, float]
 
     @classmethod
-    def learn(cls, generated_images: Avatars, held_out: int = HELD_OUT) -> Probe:
-        """Fits both, and tests all three on generated images held out."""
-        order = np.random.default_rng(0).permutation(len(generated_images))
+    def learn(cls, avatars: Avatars, held_out: int = HELD_OUT) -> Probe:
+        """Fits both matrices and measures all three attributes on held-out avatars."""
+        order = np.random.default_rng(0).permutation(len(avatars))
         held, known = order[:held_out], order[held_out:]
-        seen = features(generated_images.pixels[known])
-        told = [face for caption in generated_images.captions if (face := parse(caption)) is not None]
+        seen = features(avatars.pixels[known])
+        described = [face for caption in avatars.captions if (face := parse(caption)) is not None]
         covariance = seen.T @ seen + RIDGE * np.eye(seen.shape[1], dtype=np.float32)
         matrices = {}
         for key in ("hair", "skin"):
             values = VALUES[key]
-            true = np.array([values.index(getattr(face, key)) for face in told])[known]
+            true = np.array([values.index(getattr(face, key)) for face in described])[known]
             matrices[key] = np.linalg.solve(covariance, seen.T @ np.eye(len(values), dtype=np.float32)[true])
         probe = cls(matrices, {})
-        return cls(matrices, probe.right(generated_images.pixels[held], [told[number] for number in held]))
+        return cls(matrices, probe.right(avatars.pixels[held], [described[number] for number in held]))
 
     def read(self, images: NDArray[np.uint8]) -> list[dict[str, str]]:
         """Background, hair and skin of every image."""
@@ -79,15 +79,15 @@ class Probe:
         """Share of images whose colors are those of the caption, by attribute."""
         pairs = list(zip(self.read(images), true, strict=True))
         return {
-            key: round(sum(said[key] == getattr(face, key) for said, face in pairs) / len(pairs), 4) for key in VALUES
+            key: round(sum(found[key] == getattr(face, key) for found, face in pairs) / len(pairs), 4) for key in VALUES
         }
 
 
 def backgrounds(images: NDArray[np.uint8]) -> list[str]:
     """The palette's color nearest to the upper corners."""
     corners = np.concatenate([images[:, :8, :8].reshape(-1, 64, 3), images[:, :8, -8:].reshape(-1, 64, 3)], 1)
-    away = np.abs(np.median(corners, 1)[:, None] - np.array(list(PAPER.values()))).sum(-1)
-    return [list(PAPER)[number] for number in away.argmin(1)]
+    distance = np.abs(np.median(corners, 1)[:, None] - np.array(list(PAPER.values()))).sum(-1)
+    return [list(PAPER)[number] for number in distance.argmin(1)]
 
 
 def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -111,11 +111,11 @@ def main() -> int:
     keys = [entry.key for entry in ENTRIES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", nargs="*", choices=[*keys, []], help="default: all")
-    parser.add_argument("--captions", type=int, default=ASKED)
+    parser.add_argument("--captions", type=int, default=CAPTIONS)
     options = parser.parse_args()
     loop.configure()
     probe = Probe.learn(training_avatars())
-    print("held-out generated images".ljust(20), probe.ceiling, flush=True)
+    print("held-out avatars".ljust(20), probe.ceiling, flush=True)
     faces = sample(Split.CALIBRATION, options.captions, SEED)
     known = json.loads(REPORT.read_text())["sources"] if REPORT.exists() else {}
     report: dict[str, dict[str, str | float]] = {}
@@ -129,9 +129,9 @@ def main() -> int:
         print(
             key.ljust(20), report[key], f"{seconds:.2f} s an image", *(f"{name} too weak" for name in weak), flush=True
         )
-    if options.captions == ASKED:
+    if options.captions == CAPTIONS:
         merged = {key: (known | report)[key] for key in keys if key in known | report}
-        written = {"schema": 1, "captions": ASKED, "held_out_avatars": probe.ceiling, "sources": merged}
+        written = {"schema": 1, "captions": CAPTIONS, "held_out_avatars": probe.ceiling, "sources": merged}
         REPORT.write_text(json.dumps(written, indent=2) + "\n")
     return 0 if obeyed else 1
 

@@ -19,8 +19,8 @@ from zoo.captions import Face
 
 SIZE = 64
 HERE = Path(__file__).parent
-# Styles the models learn from. Captions stay true in every style, so toonHead (has no glasses) and miniavs (has no
-# beards) are left out of the captions that they cannot draw.
+# Styles the models learn from. Captions stay true in every style, so toonHead (no glasses) and miniavs (no beards) are
+# not used for captions that they cannot show.
 STYLES = ("avataaars", "micah", "personas", "openPeeps", "pixelArt", "toonHead", "miniavs")
 STRANGERS = ("adventurer", "bigSmile")
 
@@ -35,7 +35,7 @@ class Plan:
 
 
 def can_render(style: str, face: Face) -> bool:
-    """Whether the style has parts for everything that the caption says."""
+    """Whether the style has parts for all attributes of the caption."""
     return not (style == "toonHead" and face.glasses) and not (style == "miniavs" and face.beard)
 
 
@@ -59,6 +59,6 @@ def render(plans: Sequence[Plan]) -> NDArray[np.uint8]:
     node = subprocess.run(["node", "avatars.mjs"], cwd=HERE, input=lines, capture_output=True, text=True, check=True)
     svgs = [json.loads(line) for line in node.stdout.splitlines()]
     if len(svgs) != len(plans):
-        raise RuntimeError(f"asked for {len(plans)} avatars, got {len(svgs)}: {node.stderr[-500:]}")
+        raise RuntimeError(f"expected {len(plans)} avatars, got {len(svgs)}: {node.stderr[-500:]}")
     with ThreadPoolExecutor(2) as pool:
         return np.stack(list(pool.map(rasterize, svgs)))

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import shared_parts, text
-from zoo.diffuse import WIDTH, Batch
+from zoo.diffuse import WIDTH, Batch, add_noise
 
-UNHEARD = text.LENGTH  # empty tokens that the pipeline puts in the absent T5's place
+EMPTY = text.LENGTH  # empty tokens that the pipeline puts in the absent T5's place
 
 
 class SD3Recipe:
@@ -39,16 +39,10 @@ class SD3Recipe:
 
     def loss(self, batch: Batch, share: float) -> torch.Tensor:
         """The flow's mean squared error."""
-        noise = torch.randn_like(batch.latents)
-        sigma = torch.sigmoid(torch.randn(len(noise)))
-        noisy = torch.lerp(batch.latents, noise, sigma[:, None, None, None])
-        with torch.no_grad():
-            told = self.text_encoder(
-                torch.where(batch.dropped[:, None], self.empty, batch.ids), output_hidden_states=True
-            )
-            states = torch.cat([told.hidden_states[-2]] * 2, -1)
-            states = F.pad(states, (0, 0, 0, UNHEARD))
-            pooled = torch.cat([told.text_embeds] * 2, -1)
+        noise, sigma, noisy = add_noise(batch.latents)
+        encoded = shared_parts.encode(self.text_encoder, batch, self.empty)
+        states = F.pad(torch.cat([encoded.hidden_states[-2]] * 2, -1), (0, 0, 0, EMPTY))
+        pooled = torch.cat([encoded.text_embeds] * 2, -1)
         output = self.transformer(noisy, states, pooled, 1000 * sigma, return_dict=False)[0]
         return F.mse_loss(output, noise - batch.latents)
 

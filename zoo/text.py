@@ -5,6 +5,7 @@ Words that no caption contains fall apart into letters instead of failing, so an
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -40,8 +41,6 @@ def build() -> CLIPTokenizer:
 
 
 def _merges(trained: Tokenizer) -> list[list[str]]:
-    import json
-
     pairs: list[list[str]] = json.loads(trained.to_str())["model"]["merges"]
     return pairs
 

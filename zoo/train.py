@@ -29,8 +29,8 @@ class TrainingStage:
 def _module(name: str) -> Callable[[Avatars, int], None]:
     """A module that trains itself."""
 
-    def run(generated_images: Avatars, steps: int) -> None:
-        importlib.import_module(f"zoo.{name}").train(generated_images, steps)
+    def run(avatars: Avatars, steps: int) -> None:
+        importlib.import_module(f"zoo.{name}").train(avatars, steps)
 
     return run
 
@@ -38,11 +38,11 @@ def _module(name: str) -> Callable[[Avatars, int], None]:
 def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
     """A source trained by what all have in common, from the recipe of that name."""
 
-    def run(generated_images: Avatars, steps: int) -> None:
+    def run(avatars: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, generated_images, steps=steps, peak=peak, size=size)
+        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size)
 
     return run
 
@@ -50,19 +50,19 @@ def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) ->
 def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
     """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
 
-    def run(generated_images: Avatars, steps: int) -> None:
+    def run(avatars: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, generated_images, steps=steps, peak=peak, size=size, stage=f"{name}-more")
+        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size, stage=f"{name}-more")
 
     return run
 
 
-def _fine(generated_images: Avatars, steps: int) -> None:
+def _fine(avatars: Avatars, steps: int) -> None:
     from zoo import autoencoder
 
-    autoencoder.train(generated_images, steps, autoencoder.FINE)
+    autoencoder.train(avatars, steps, autoencoder.FINE)
 
 
 STAGES = (
@@ -77,15 +77,15 @@ STAGES = (
     TrainingStage("encoder", 350, _module("encoder")),
     TrainingStage("flux", 600, _source("flux", "flux", "FluxRecipe", 1.5e-3)),
     TrainingStage("vunet", 200, _source("vunet", "unet", "VelocityRecipe", 5e-4)),
-    TrainingStage("flux-tuned", 120, _source("flux-tuned", "flux", "TunedRecipe", 5e-4)),
-    TrainingStage("unet-tuned", 120, _source("unet-tuned", "unet", "TunedRecipe", 4e-4)),
+    TrainingStage("flux-tuned", 120, _source("flux-tuned", "flux", "FluxTunedRecipe", 5e-4)),
+    TrainingStage("unet-tuned", 120, _source("unet-tuned", "unet", "UNetTunedRecipe", 4e-4)),
     TrainingStage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
     TrainingStage("vq", 600, _module("vq")),
     TrainingStage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
-    TrainingStage("amused-more", 1000, _more("amused", "amused", "MoreRecipe", 1e-3, 32)),
+    TrainingStage("amused-more", 1000, _more("amused", "amused", "AmusedMoreRecipe", 1e-3, 32)),
     TrainingStage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    TrainingStage("pixel-more", 500, _more("pixel", "pixel", "MoreRecipe", 1e-3, 24)),
-    TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "TunedRecipe", 5e-4)),
+    TrainingStage("pixel-more", 500, _more("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24)),
+    TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "MMDiTTunedRecipe", 5e-4)),
     TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
     TrainingStage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="divide every number of steps by this, to try it out")
     options = parser.parse_args()
     loop.configure()
-    generated_images = training_avatars()
+    avatars = training_avatars()
     for stage in STAGES:
         finished = WORK / f"{stage.name}.done"
         if finished.exists() or (options.stages and stage.name not in options.stages):
@@ -106,7 +106,7 @@ def main() -> None:
         begun = time.monotonic()
         steps = round(stage.steps / options.speed)
         print(f"== {stage.name}: {steps} steps", flush=True)
-        stage.run(generated_images, steps)
+        stage.run(avatars, steps)
         finished.touch()
         print(f"== {stage.name}: done after {time.monotonic() - begun:.0f} s", flush=True)
 

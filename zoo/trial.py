@@ -1,4 +1,4 @@
-"""Runs the project's own method over many queries and remembers every generated image, so that repeating is cheap.
+"""Attributes many queries with the project's own method and caches every generated image, so that a rerun is cheap.
 
 A query is an image that a source generated from a known caption, or an avatar that no source generated.
 """
@@ -27,15 +27,15 @@ from zoo.render import STRANGERS, STYLES, Plan, can_render, render
 
 IMAGES_PER_SOURCE = 4
 DISTANCE = "cosine"
-# No query may meet a generated image made from its own noise. That its seeds lie higher does not ensure it, since torch reads
-# the low half of a seed only: it is checked.
+# No query may share its noise with a resynthesis. Higher seeds do not ensure that, since torch on the CPU reads only
+# the low half of a seed: `outcomes` checks it.
 QUERY_SEEDS = 2**32
 IDS = tuple(sorted(f"zoo-{entry.key}" for entry in ENTRIES if entry.enabled))
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An image to attribute; `truth` is the source that generated it, None for an avatar, whose style is then named."""
+    """An image to attribute; `truth` is the source that generated it, None for an avatar; `style` is then its style."""
 
     image: Image.Image
     face: Face
@@ -55,7 +55,7 @@ class TrialOutcome:
     distances: dict[str, list[float]]
 
     def ranking(self, images_per_source: int = IMAGES_PER_SOURCE) -> list[tuple[float, str]]:
-        """Sources by mean distance over the first candidates, nearest first."""
+        """Sources by mean distance over the first generated images, nearest first."""
         return sorted((float(np.mean(values[:images_per_source])), name) for name, values in self.distances.items())
 
 
@@ -120,8 +120,8 @@ class Bench:
         for number, face in enumerate(chosen):
             generator = self.generators[number % len(self.generators)]
             noise = QUERY_SEEDS + number + 1000 * seed
-            drawer = Remembering(generator, self.query_seeds)
-            (generated_image,) = drawer.generate(face.caption, [noise], Deadline.after(600))
+            remembering = Remembering(generator, self.query_seeds)
+            (generated_image,) = remembering.generate(face.caption, [noise], Deadline.after(600))
             queries.append(Query(generated_image.image, face, generator.source, seed=noise))
         return queries
 

@@ -1,6 +1,6 @@
 """Source `unet`: a small UNet with cross-attention, noise prediction, DDIM sampling, in the SDXL pipeline.
 
-`unet-tuned` is the same, trained on with other generated images; `vunet` too, and learns to predict velocity instead of noise.
+`unet-tuned` is the same, trained on with other avatars; `vunet` too, with velocity prediction instead.
 
 Not the older pipeline, because that passes a random generator to the decoder, which AutoencoderDC refuses.
 """
@@ -23,8 +23,8 @@ from zoo.diffuse import WIDTH, Batch, text_config
 from zoo.paths import MODELS
 
 TIME = 8  # width of each of SDXL's six size conditions
-# Linear betas end near pure noise; with the usual "scaled_linear" the background's color leaks through at t = 999.
-# At t = 999 an error in the noise is multiplied by 160 in the image it implies: without clipping, generated images explode.
+# Linear betas end near pure noise; with the default "scaled_linear" the background's color leaks through at t = 999.
+# At t = 999 an error in the noise is multiplied by 160 in the image it implies: without clipping, images diverge.
 CLIP = {"clip_sample": True, "clip_sample_range": 3.0}
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "timestep_spacing": "trailing"}
 

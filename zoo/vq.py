@@ -1,7 +1,7 @@
 """The third autoencoder: a VQModel's decoder for 16×16 tokens, each for one of 256 patches of 4×4 pixels.
 
 The patches are the commonest as they are, such as the plain colors of paper, skin and hair, and k-means of the others.
-A codebook learned along with an encoder lost the colors of the paper within the steps that could be had; this one
+A codebook that was trained together with an encoder lost the colors of the paper in the available steps; this one
 cannot. The decoder learns what its tokens meant from those around them.
 """
 
@@ -23,7 +23,7 @@ PLAIN = 96  # entries that are the commonest patches exactly, and stay them
 CHANNELS = 8
 SIDE = 4  # pixels of a patch
 BATCH = 16
-LEARNED_FROM = 1500  # generated images whose patches are counted
+LEARNED_FROM = 1500  # avatars whose patches are counted
 ROUNDS = 12
 
 
@@ -74,46 +74,42 @@ def nearest(vectors: NDArray[np.float32], entries: NDArray[np.float32]) -> NDArr
     return np.asarray((np.square(entries).sum(1) - 2 * vectors @ entries.T).argmin(1))
 
 
-def tokens_of(generated_images: Avatars, entries: NDArray[np.float32]) -> torch.Tensor:
-    """Every generated image as tokens (n, 16, 16)."""
-    starts = range(0, len(generated_images), 100)
-    found = [
-        nearest(patches(generated_images.pixels[at : at + 100]).reshape(-1, entries.shape[1]), entries) for at in starts
-    ]
+def tokens_of(avatars: Avatars, entries: NDArray[np.float32]) -> torch.Tensor:
+    """Every avatar as tokens (n, 16, 16)."""
+    starts = range(0, len(avatars), 100)
+    found = [nearest(patches(avatars.pixels[at : at + 100]).reshape(-1, entries.shape[1]), entries) for at in starts]
     return torch.from_numpy(np.concatenate(found).reshape(-1, 64 // SIDE, 64 // SIDE))
 
 
-def told(entries: NDArray[np.float32]) -> torch.Tensor:
+def principal_components(entries: NDArray[np.float32]) -> torch.Tensor:
     """The patches in as many dimensions as the codebook has: their principal components, of unit variance."""
-    centred = entries - entries.mean(0)
-    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
-    short = centred @ axes[:CHANNELS].T / spread[:CHANNELS] * np.sqrt(len(entries))
+    centered = entries - entries.mean(0)
+    _, spread, axes = np.linalg.svd(centered, full_matrices=False)
+    short = centered @ axes[:CHANNELS].T / spread[:CHANNELS] * np.sqrt(len(entries))
     return torch.from_numpy(short.astype(np.float32))
 
 
-def train(generated_images: Avatars, steps: int) -> None:
-    """Trains and saves to the scratch folder with every generated image's tokens."""
-    entries = learn(
-        generated_images.pixels[np.random.default_rng(0).choice(len(generated_images), LEARNED_FROM, replace=False)]
-    )
-    tokens = tokens_of(generated_images, entries)
+def train(avatars: Avatars, steps: int) -> None:
+    """Trains and saves to the scratch folder with every avatar's tokens."""
+    entries = learn(avatars.pixels[np.random.default_rng(0).choice(len(avatars), LEARNED_FROM, replace=False)])
+    tokens = tokens_of(avatars, entries)
     model = build().to(memory_format=torch.channels_last)
     model.encoder.requires_grad_(False)
     model.quant_conv.requires_grad_(False)
     with torch.no_grad():
-        model.quantize.embedding.weight.copy_(told(entries))
+        model.quantize.embedding.weight.copy_(principal_components(entries))
     generator = np.random.default_rng()
 
     def step(count: int) -> dict[str, torch.Tensor]:
-        index = generator.integers(0, len(generated_images), BATCH)
-        loss, absolute = reconstruction(2 * decode(model, tokens[index]) - 1, to_tensor(generated_images.pixels[index]))
+        index = generator.integers(0, len(avatars), BATCH)
+        loss, absolute = reconstruction(2 * decode(model, tokens[index]) - 1, to_tensor(avatars.pixels[index]))
         return {"loss": loss, "l1": absolute}
 
     loop.train("vq", nn.ModuleDict({"model": model}), step, steps=steps, peak=3e-3)
     model.save_pretrained(WORK / "vq")
     torch.save(tokens.short(), WORK / "vq.latents.pt")
     with torch.inference_mode():
-        compare("vq", generated_images, lambda index: to_pixels(2 * decode(model, tokens[index]) - 1))
+        compare("vq", avatars, lambda index: to_pixels(2 * decode(model, tokens[index]) - 1))
 
 
 def decode(model: VQModel, tokens: torch.Tensor) -> torch.Tensor:

@@ -356,7 +356,8 @@ def upgrade() -> None:
         sa.Column("requeues", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint("origin IN ('generator', 'reference')", name=op.f("ck_job_sources_origin")),
         sa.CheckConstraint(
-            "state IN ('pending', 'running', 'done', 'refused_prompt', 'refused_output', 'rate_limited', 'quota', 'timeout', 'unavailable', 'retired', 'no_api', 'awaiting_reference', 'skipped', 'error')",
+            "state IN ('pending', 'running', 'done', 'refused_prompt', 'refused_output', 'rate_limited', 'quota', "
+            "'timeout', 'unavailable', 'retired', 'no_api', 'awaiting_reference', 'skipped', 'error')",
             name=op.f("ck_job_sources_state"),
         ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_sources_job_id_jobs"), ondelete="CASCADE"),

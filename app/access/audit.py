@@ -1,7 +1,7 @@
-"""Writes and reads the audit log: who read or deleted what, and who changed the rules. Ids only, never what was in it.
+"""Writes and reads the audit log: who read or deleted what, and who changed the rules. It holds ids, never content.
 
-Noted are reading the images of a job, deleting, and whatever an administrator or operator does. Polling a job is not:
-it would drown the rest, and the log of requests has it.
+Entries are made for reading the images of a job, deleting, and everything an administrator or operator does.
+Polling a job makes none: there would be too many, and the log of requests has them.
 """
 
 import uuid
@@ -34,7 +34,7 @@ def record(
 def list_entries(
     session: Session, tenant_id: uuid.UUID | None, subject: str | None, before: uuid.UUID | None, limit: int
 ) -> Sequence[AuditEntry]:
-    """Entries newest first, from the one before `before` on: a tenant's, or everybody's where no tenant is given."""
+    """A tenant's entries, or those of all tenants for None, newest first, from the one before `before` on."""
     statement = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
     if tenant_id is not None:
         statement = statement.where(AuditEntry.tenant_id == tenant_id)

@@ -1,4 +1,4 @@
-"""Giving out keys and taking them back, each with its line in the audit log."""
+"""Issues and revokes keys, each with its entry in the audit log."""
 
 import uuid
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def issue(
     requests_per_minute: int | None = None,
     request_id: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """Makes a key; returns its row and its text, which nobody can tell again."""
+    """Makes a key; returns its row and its text, which is stored nowhere."""
     new = make_key()
     key = key_repository.insert(session, tenant_id, new, name, scopes, expires_at, requests_per_minute)
     record(session, tenant_id, actor, "key.created", str(key.id), request_id, name=name, scopes=key.scopes)

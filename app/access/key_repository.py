@@ -11,7 +11,7 @@ from app.access.key_format import GeneratedKey
 from app.access.scopes import Scope
 from app.db.models import ApiKey, Tenant
 
-# A key in use writes its row this often and no oftener.
+# The row of a key in use is written at most this often.
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -40,7 +40,7 @@ def insert(
 
 
 def get_by_digest(session: Session, sha256: str) -> tuple[ApiKey, Tenant] | None:
-    """The key with this hash, and whose it is. Looked for by hash, so that time tells nothing about other keys."""
+    """The key with this hash, and its tenant. A lookup by hash: its duration reveals nothing about other keys."""
     row = session.execute(_FIND, {"sha256": sha256}).one_or_none()
     return None if row is None else (row[0], row[1])
 
@@ -49,7 +49,7 @@ _FIND = select(ApiKey, Tenant).join(Tenant, Tenant.id == ApiKey.tenant_id).where
 
 
 def update_last_used(session: Session, key: ApiKey) -> None:
-    """Remembers roughly when a key was last used."""
+    """Records roughly when a key was last used."""
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - _USE_IS_NOTED_EVERY)
     session.execute(
         update(ApiKey).where(ApiKey.id == key.id, stale).values(last_used_at=func.now()),
@@ -69,7 +69,7 @@ def get_by_id(session: Session, tenant_id: uuid.UUID, key_id: uuid.UUID) -> ApiK
 
 
 def count_usable(session: Session, tenant_id: uuid.UUID) -> int:
-    """How many of a tenant's keys open anything."""
+    """How many of a tenant's keys are neither revoked nor expired."""
     usable = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
     return session.scalars(select(func.count()).where(ApiKey.tenant_id == tenant_id, *usable)).one()
 

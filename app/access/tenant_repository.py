@@ -1,4 +1,4 @@
-"""The repository of tenants: whom things belong to, how much they may ask for, and how long theirs is kept."""
+"""SQL of tenants: their limits, their budgets, and for how long their data is kept."""
 
 import uuid
 from collections.abc import Sequence
@@ -40,5 +40,5 @@ def update_limits(session: Session, tenant_id: uuid.UUID, values: dict[str, Any]
 
 
 def set_enabled(session: Session, tenant_id: uuid.UUID, on: bool) -> None:
-    """Switches all keys of a tenant off, or on again. What it has is kept, and its jobs end."""
+    """Disables all keys of a tenant, or enables them again. Its data is kept, and its open jobs go to their end."""
     session.execute(update(Tenant).where(Tenant.id == tenant_id).values(disabled_at=None if on else func.now()))

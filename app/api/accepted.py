@@ -6,10 +6,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.answers import answer, is_unfinished
+from app.api.answers import answer
 from app.api.long_polling import LongPolling
 from app.api.preferences import read_preferences
-from app.documents import JobDocument
+from app.documents import JobDocument, is_unfinished
 from app.errors import ServiceError
 from app.jobs.idempotency import StoredResponse
 

@@ -31,12 +31,11 @@ from app.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
-from app.intake.conditions import read_cancel_after, read_idempotency_key
 from app.intake.idempotent_requests import Terms
-from app.intake.json_body import receive_json, unpack_json
+from app.intake.json_body import ITEMS
 from app.intake.options import mistake
-from app.intake.submission import from_json
-from app.intake.unpack import ITEMS
+from app.intake.request_body import receive_json
+from app.intake.submission import from_json, read_cancel_after, read_idempotency_key
 from app.settings import IntakeSettings
 
 log = structlog.get_logger(__name__)
@@ -104,13 +103,13 @@ async def attribute_batch(
         with arriving(settings.intake.upload_timeout):
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
         fingerprint = await to_thread.run_sync(_fingerprint, terms, body)
-        items = _items(await unpack_json(body, decoders))
+        items = _items(await decoders.unpack_json(body))
         batch = _Batch(once, waiting, terms, request.url.path, settings.intake)
         try:
             async with once.batch(terms, fingerprint):
                 answers = [await batch.answer(number, item) for number, item in enumerate(items)]
         finally:
-            intake.requeue(batch.accepted)
+            intake.enqueue(batch.accepted)
     fields = {REPLAYED: "true"} if batch.replayed and not batch.accepted else {}
     return Response(json.dumps({"items": answers}, ensure_ascii=False), 200, fields, "application/json")
 

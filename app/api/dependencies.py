@@ -8,13 +8,13 @@ from typing import Annotated, cast
 from anyio import Semaphore
 from fastapi import Depends, Request
 
-from app.access.capacity import Capacity
 from app.access.identity import Identity as Identity
 from app.access.scopes import Scope
 from app.api import answers, long_polling, store_gauges
 from app.db import blobs, database
-from app.intake import acceptance, decoders, idempotent_requests, reference_submission
+from app.intake import acceptance, decoders, idempotent_requests, reference_images
 from app.jobs import snapshots
+from app.jobs.capacity import Capacity
 from app.queue import broker, heartbeats
 from app.settings import Settings as AllSettings
 from attribution import catalog
@@ -101,9 +101,9 @@ async def get_intake(request: Request) -> acceptance.Intake:
     return cast(acceptance.Intake, request.state.intake)
 
 
-async def get_reference_submission(request: Request) -> reference_submission.ReferenceSubmission:
+async def get_reference_submission(request: Request) -> reference_images.ReferenceSubmission:
     """What takes generated images that jobs wait for."""
-    return cast(reference_submission.ReferenceSubmission, request.state.bringing)
+    return cast(reference_images.ReferenceSubmission, request.state.bringing)
 
 
 async def get_uploads(request: Request) -> Semaphore:
@@ -137,7 +137,7 @@ Catalog = Annotated[catalog.Catalog, Depends(get_catalog)]
 Blobs = Annotated[blobs.Blobs, Depends(get_blobs)]
 Broker = Annotated[broker.Broker, Depends(get_broker)]
 Intake = Annotated[acceptance.Intake, Depends(get_intake)]
-Bringing = Annotated[reference_submission.ReferenceSubmission, Depends(get_reference_submission)]
+Bringing = Annotated[reference_images.ReferenceSubmission, Depends(get_reference_submission)]
 Uploads = Annotated[Semaphore, Depends(get_uploads)]
 Decoders = Annotated[decoders.Decoders, Depends(get_decoders)]
 Once = Annotated[idempotent_requests.IdempotentRequests, Depends(get_idempotent_requests)]

@@ -15,10 +15,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.answers import is_unfinished
 from app.api.dependencies import Reader, Settings, Waiting
 from app.api.openapi import EVENT_STREAM, problems
-from app.documents import JobDocument
+from app.documents import JobDocument, is_unfinished
 from app.errors import Deleted, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.jobs.progress import ReaderPosition, events
 

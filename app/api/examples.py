@@ -123,7 +123,7 @@ SOURCE: dict[str, Any] = {
         "note": None,
         "successor": "gpt-image-2",
     },
-    "warning": "GPT Image 1.5 is to be switched off on 2026-12-01. In its place there is gpt-image-2.",
+    "warning": "GPT Image 1.5 will be switched off on 2026-12-01. Its successor is gpt-image-2.",
     "external": True,
     "seed": "no",
     "sizes": ["1024x1024", "1024x1536", "1536x1024"],

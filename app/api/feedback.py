@@ -13,9 +13,9 @@ from app.api.openapi import problems
 from app.db.models import Feedback
 from app.documents import Document
 from app.errors import Deleted, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
-from app.intake.arrival import receive_body
+from app.intake.request_body import receive_body
 from app.jobs import feedback_repository
-from app.jobs.job_lookup import get_existing_job
+from app.jobs.repository import get_existing_job
 
 router = APIRouter(tags=["attribution"])
 

@@ -61,7 +61,7 @@ async def livez() -> LivenessDocument:
 def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> ReadinessDocument:
     """Whether jobs can be accepted. When not, the answer is 503 and a problem that carries the same `checks`."""
     today = datetime.now(UTC).date()
-    checks = _storage(database) | _workers(heartbeats, required_roles(catalog.askable(today)))
+    checks = _storage(database) | _workers(heartbeats, required_roles(catalog.available(today)))
     if Health.DOWN in (checks["postgres"].status, checks["migrations"].status):
         raise NotReady(
             "Jobs cannot be accepted: Postgres is unavailable, or its schema is not the one this version needs.",

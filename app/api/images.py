@@ -14,10 +14,10 @@ from app.access.audit import record
 from app.api.answers import caller_has
 from app.api.dependencies import Blobs, Database, Identity, Reader
 from app.api.openapi import IMAGE, problems
-from app.db import blobs as stored
-from app.db import database
+from app.db import blob_repository, database
+from app.db.blob_repository import QUERY, image_role
 from app.errors import Deleted, NotFound, StorageUnavailable
-from app.jobs.job_lookup import get_existing_job
+from app.jobs.repository import get_existing_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
@@ -33,7 +33,7 @@ _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
 @router.get("/query", response_class=StreamingResponse, responses=_RESPONSES)
 def get_query_image(job_id: uuid.UUID, request: Request, caller: Reader, database: Database, blobs: Blobs) -> Response:
     """Look at the image in question as the models saw it: the first frame, upright, scaled down, without metadata."""
-    return _image(request, caller, database, blobs, job_id, "query")
+    return _image(request, caller, database, blobs, job_id, QUERY)
 
 
 @router.get("/{source}/{k:int}", response_class=StreamingResponse, responses=_RESPONSES)
@@ -47,15 +47,15 @@ def get_generated_image(
     blobs: Blobs,
 ) -> Response:
     """Look at a source's k-th generating, counted from 0."""
-    return _image(request, caller, database, blobs, job_id, f"{source}/{k}")
+    return _image(request, caller, database, blobs, job_id, image_role(source, k))
 
 
 def _image(
-    request: Request, caller: Identity, database: database.Database, blobs: stored.Blobs, job_id: uuid.UUID, role: str
+    request: Request, caller: Identity, database: database.Database, blobs: Blobs, job_id: uuid.UUID, role: str
 ) -> Response:
     with database.transaction() as session:
         job = get_existing_job(session, caller.tenant_id, job_id)
-        blob = None if "\0" in role else stored.get_by_role(session, job_id, role)
+        blob = None if "\0" in role else blob_repository.get_by_role(session, job_id, role)
         if blob is None and job.images_deleted_at is not None:
             raise Deleted(f"The images of job {job_id} were deleted; the rest of it is still there.")
         if blob is None:

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 
-from app.api.answers import Answers, caller_has, etag_of, is_unfinished
+from app.api.answers import Answers, caller_has, etag_of
 from app.api.endings import Endings
+from app.documents import is_unfinished
 from app.settings import WaitingSettings
 
 

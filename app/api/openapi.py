@@ -8,11 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.examples import DOTS, EVENTS, JOB, PIXEL, SOURCE
 from app.errors import ServiceError
-from app.intake.conditions import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
+from app.intake.json_body import REFERENCES
+from app.intake.multipart import IMAGE_FIELD, REFERENCE_FIELD
 from app.intake.options import Options
-from app.intake.submission import IMAGE_URL, MAX_URL
-from app.intake.unpack import REFERENCES
-from app.intake.upload import IMAGE_FIELD, REFERENCE_FIELD
+from app.intake.submission import DURATION_PATTERN, IMAGE_URL, KEY_PATTERN, MAX_KEY_LENGTH, MAX_URL
 from attribution.ports import MOST_REFERENCES
 
 Responses = dict[int | str, dict[str, Any]]

@@ -29,10 +29,9 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.intake import decoders as children
-from app.intake.arrival import media_type
-from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
-from app.intake.upload import read_reference_form
-from app.intake.uploaded_references import UploadedReference, references_from_json
+from app.intake.multipart import read_reference_form
+from app.intake.reference_images import UploadedReference, references_from_json
+from app.intake.request_body import JSON, body_limit, media_type, receive_json
 from app.settings import IntakeSettings
 
 router = APIRouter(tags=["attribution"])
@@ -78,10 +77,10 @@ async def add_references(
     again with the same generated images changes nothing. They are screened as the image in question was, and a hit ends the
     job.
     """
-    await bringing.look(caller.tenant_id, job_id, source)
+    await bringing.check_awaited(caller.tenant_id, job_id, source)
     with taking(uploads, request.headers) as folder:
         brought = await _read(request, settings.intake, folder, decoders)
-        document = await bringing.bring(caller.tenant_id, job_id, replace(brought, source=source))
+        document = await bringing.accept(caller.tenant_id, job_id, replace(brought, source=source))
     return Response(document.model_dump_json(), media_type=JSON)
 
 
@@ -94,4 +93,4 @@ async def _read(
     body = folder / "body"
     with arriving(limits.upload_timeout):
         await receive_json(request.headers, request.receive, body, body_limit(limits))
-    return references_from_json(await unpack_json(body, decoders), limits)
+    return references_from_json(await decoders.unpack_json(body), limits)

@@ -9,7 +9,6 @@ from typing import TypedDict
 from anyio import Semaphore
 from fastapi import FastAPI
 
-from app.access.capacity import Capacity
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
 from app.api.answers import Answers, connect_async_redis
@@ -22,9 +21,9 @@ from app.db.database import Database, connect
 from app.intake.acceptance import Intake
 from app.intake.decoders import Decoders
 from app.intake.idempotent_requests import IdempotentRequests
-from app.intake.reference_images import ReferenceImages
-from app.intake.reference_submission import ReferenceSubmission
+from app.intake.reference_images import ReferenceImages, ReferenceSubmission
 from app.intake.spool import remove_abandoned
+from app.jobs.capacity import Capacity
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
@@ -79,7 +78,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         messenger = Messenger(broker)
         blobs = Blobs(settings.blobs.url)
         heartbeats = Heartbeats(redis)
-        asked = catalog.askable(datetime.now(UTC).date())
+        asked = catalog.available(datetime.now(UTC).date())
         served = [source.id for source in asked if not is_local(queue_of(source))]
         store_gauges = StoreGauges(
             database,
@@ -89,7 +88,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             partial(which_are_open, redis, served),
         )
         decoders = Decoders(settings.intake)
-        generated_images = ReferenceImages(blobs, decoders)
+        reference_images = ReferenceImages(blobs, decoders)
         intake = Intake(
             database=database,
             blobs=blobs,
@@ -97,13 +96,13 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             catalog=catalog,
             decoders=decoders,
             snapshots=snapshots,
-            generated_images=generated_images,
+            reference_images=reference_images,
             settings=settings,
         )
         bringing = ReferenceSubmission(
             database=database,
             blobs=blobs,
-            generated_images=generated_images,
+            images=reference_images,
             snapshots=snapshots,
             messenger=messenger,
         )

@@ -52,12 +52,10 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.intake import decoders as children
-from app.intake.arrival import media_type
-from app.intake.conditions import read_cancel_after, read_idempotency_key
 from app.intake.idempotent_requests import Terms
-from app.intake.json_body import JSON, body_limit, receive_json, unpack_json
-from app.intake.submission import Submission, from_form, from_json
-from app.intake.upload import read_upload
+from app.intake.multipart import read_upload
+from app.intake.request_body import JSON, body_limit, media_type, receive_json
+from app.intake.submission import Submission, from_form, from_json, read_cancel_after, read_idempotency_key
 from app.settings import IntakeSettings
 
 
@@ -127,7 +125,7 @@ async def attribute_image(
         accepted = await once.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await replay(request, waiting, caller.tenant_id, accepted)
-    intake.requeue([accepted])
+    intake.enqueue([accepted])
     bind_contextvars(job_id=str(accepted.id))  # for the request's line in the log
     return await answer_accepted(request, waiting, caller.tenant_id, accepted)
 
@@ -140,4 +138,4 @@ async def _read(request: Request, settings: IntakeSettings, folder: Path, decode
     body = folder / "body"
     with arriving(settings.upload_timeout):
         await receive_json(request.headers, request.receive, body, body_limit(settings))
-    return from_json(await unpack_json(body, decoders), settings)
+    return from_json(await decoders.unpack_json(body), settings)

@@ -8,7 +8,7 @@ from app.api.dependencies import Blobs, Broker, Database, Snapshots, Submitter
 from app.api.openapi import problems
 from app.documents import JobDocument, job_document
 from app.errors import Deleted, NotFound, StorageUnavailable
-from app.jobs import repository
+from app.jobs import repository, service, source_repository
 from app.jobs.deletion import delete_job
 from app.queue.steps import notify_step
 from app.vendors.budget import sum_by_source
@@ -30,13 +30,13 @@ def cancel_attribution(
     Doing so again, or after the job has ended, changes nothing and answers with the job as it is.
     """
     with database.transaction() as session:
-        canceled = repository.mark_canceled(session, caller.tenant_id, job_id)
+        canceled = service.cancel(session, caller.tenant_id, job_id)
         job = canceled or repository.get_by_id(session, caller.tenant_id, job_id)
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
         if job.deleted_at is not None:
             raise Deleted(f"Job {job_id} was deleted.")
-        document = job_document(job, repository.list_sources(session, job_id), sum_by_source(session, job))
+        document = job_document(job, source_repository.list_for_job(session, job_id), sum_by_source(session, job))
     if canceled is not None:
         snapshots.store_ended(caller.tenant_id, document)
         if canceled.notify:

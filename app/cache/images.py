@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.db.blob_repository import source_of_role
+
 EVICTION_BATCH = 10_000
 
 
@@ -53,9 +55,9 @@ def find_by_keys(
 
 # The row of the source that generated the referenced image. OFFSET 0 keeps the planner from reversing the join: with
 # statistics of an empty table it read all rows of all jobs, once for each key.
-_ROW = """
-    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = split_part(r.role, '/', 1) OFFSET 0) AS s
-"""
+_ROW = f"""
+    LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = {source_of_role("r.role")} OFFSET 0) AS s
+"""  # noqa: S608 - our own words
 
 
 def _finding(tenants: str, order: str) -> str:
@@ -97,7 +99,7 @@ def insert_uses(session: Session, job_id: uuid.UUID, uses: Mapping[str, CachedIm
     return set(session.scalars(_INSERT_USES, {"job_id": job_id, "records": json.dumps(records)}))
 
 
-# In the order in which `blobs.insert_references` and `blobs.mark_unreferenced_deleted` take their locks.
+# `insert_references` and `mark_unreferenced_deleted` of `app.db.blob_repository` take their locks in the same order.
 _INSERT_USES = text(
     """
     WITH uses AS (
@@ -188,11 +190,3 @@ _EVICT = text(
     RETURNING r.job_id
     """
 )
-
-
-def clear_keys(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
-    """Removes the images of jobs from the cache whose captions are deleted: the keys were computed from those."""
-    session.execute(_CLEAR_KEYS, {"job_ids": list(job_ids)})
-
-
-_CLEAR_KEYS = text("UPDATE blob_references SET cache_key = NULL WHERE job_id = ANY(:job_ids) AND cache_key IS NOT NULL")

@@ -3,11 +3,10 @@
 Workers record them when they start. A cached result that was computed with anything else is not used.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from app.db.types import MethodOptions
 
 _CAPTION, _RANK = "caption", "rank"
 
@@ -22,13 +21,9 @@ def rank_part(embedder: str | None = None) -> str:
     return _RANK if embedder is None else f"{_RANK}/{embedder}"
 
 
-def part_parameters(method_options: Mapping[str, Any] | None) -> dict[str, str]:
+def part_parameters(options: MethodOptions) -> dict[str, str]:
     """The parts that a job with these options uses, as the SQL parameters of `app.cache.results`."""
-    options = method_options or {}
-    return {
-        "caption_part": caption_part(options.get("captioner")),
-        "rank_part": rank_part(options.get("embedder")),
-    }
+    return {"caption_part": caption_part(options.captioner), "rank_part": rank_part(options.embedder)}
 
 
 def upsert_fingerprint(session: Session, part: str, fingerprint: str) -> None:

@@ -1,4 +1,4 @@
-"""The door to Postgres: one engine per process, one transaction per request or step."""
+"""Connections to Postgres: one engine per process, one transaction per request or step."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from app.settings import DatabaseSettings
 
 # Made once: making it anew cost more than running it.
 _DURABLE = text("SET LOCAL synchronous_commit = on")
-# A connection that was used this recently is taken without asking whether it still is one.
+# A connection that was used this recently is not checked.
 IDLE_SECONDS = 1.0
 
 
@@ -34,9 +34,9 @@ def connect(settings: DatabaseSettings) -> Engine:
         pool_use_lifo=True,
         connect_args={
             "connect_timeout": max(2, round(settings.connect_timeout.total_seconds())),
-            # Nothing of ours holds a row this long; a lost client must not hold one at all.
+            # No transaction holds a row lock this long; that of a lost client is ended.
             "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
-            # Waiting for the disk is what `Database.transaction` asks for where a promise depends on it.
+            # `Database.transaction` waits for the disk where a promise depends on it.
             " -c synchronous_commit=off",
         },
     )
@@ -50,9 +50,9 @@ def _note_use(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -
 
 
 def _ping_if_idle(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-    """Finds out whether a connection that lay idle is still one; asking each time cost a job 3 ms.
+    """Checks a connection that was idle; checking each time cost a job 3 ms.
 
-    Outside a transaction: at a ROLLBACK psycopg forgets all statements that it has prepared, and the next request
+    Outside a transaction: at a ROLLBACK psycopg discards all statements that it has prepared, and the next request
     after a quiet second would have them all parsed and planned again.
     """
     if time.monotonic() - record.info.get("used", time.monotonic()) < IDLE_SECONDS:
@@ -67,7 +67,7 @@ def _ping_if_idle(connection: DBAPIConnection, record: ConnectionPoolEntry, _: o
 
 
 class Database:
-    """Hands out sessions. The block is the transaction: it commits at the end and rolls back on an error."""
+    """Opens sessions. The block is the transaction: it commits at the end and rolls back on an error."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -81,7 +81,7 @@ class Database:
         """A session that commits at the end of the block.
 
         With `durable=False` the commit does not wait for the disk. A crash of Postgres may then lose it, but never
-        out of order, and a lost claim or stage is one that the sweep hands on again. What a caller was promised
+        out of order, and a lost claim or stage is one that the sweep requeues. What a caller was promised
         (an acceptance, an end) is committed durably.
         """
         with self._sessions.begin() as session:
@@ -93,7 +93,7 @@ class Database:
     def statement(self) -> Iterator[Session]:
         """A session for one statement, which is a transaction by itself: no round trips for BEGIN and COMMIT.
 
-        Not durable in the sense of `transaction`. Most claims and hand-ons are one statement.
+        Not durable in the sense of `transaction`. Most claims and requeues are one statement.
         """
         with self._statements() as session:
             yield session

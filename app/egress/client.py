@@ -22,7 +22,7 @@ from app.egress.guard import Guard
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import OutboundSettings
 from app.telemetry import tracing
-from attribution.timed import time_limit
+from attribution.time_limit import time_limit
 
 log = structlog.get_logger(__name__)
 

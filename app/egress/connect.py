@@ -14,7 +14,7 @@ import httpcore
 import structlog
 
 from app.egress.guard import Guard
-from attribution.timed import TimedStream, time_left
+from attribution.time_limit import TimedStream, time_left
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""From an upload to an accepted job: read, decode in a child process, store, commit, hand on.
+"""From a request to an accepted job: read, check, decode in a child process, store, commit.
 
-Nothing is re-exported here: a decoding child imports this package, and must not get the service with it.
+Nothing is re-exported here: a decoding child imports this package and must not load the service.
 """

@@ -1,8 +1,8 @@
-"""Makes an accepted job of what was sent: stored bytes, committed rows, a message to the workers, in that order."""
+"""Accepts a job: stored bytes, committed rows, a message to the workers, in that order."""
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,23 +13,24 @@ from anyio import CapacityLimiter, to_thread
 from app.access.quota import too_many_jobs
 from app.cache.cache_keys import result_key
 from app.cache.decoded import DecodedFiles
-from app.db.blobs import Blobs, StoredBlob, mark_unreferenced_deleted
+from app.db.blob_repository import ORIGINAL
+from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
-from app.db.method_options import MethodOptions
 from app.db.models import Job, Stage
-from app.documents import ImageDocument, JobDocument, job_document
+from app.db.types import ImageRecord, MethodOptions
+from app.documents import JobDocument, job_document
 from app.egress import check_url
 from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
-from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
+from app.intake.decoding import Decoded
 from app.intake.options import Options, mistake
-from app.intake.reference_images import ReferenceImages, roles
+from app.intake.reference_images import ReferenceImages, discard, roles
 from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import IMAGE_URL, Submission
 from app.jobs import idempotency
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit
-from app.jobs.cached_result import mark_succeeded_from_cached_job
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs.service import succeed_from_cached_job
 from app.jobs.snapshots import Snapshots
 from app.queue.messenger import Messenger
 from app.queue.steps import notify_step, stage_step
@@ -38,42 +39,12 @@ from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
 from app.webhooks.receivers import receiver_rules
 from attribution.catalog import Catalog
 
-# The role in which a job uses its image as it came.
-ORIGINAL = "original"
-# Each holds a part of an upload in memory while it is put.
-_PUTS_AT_ONCE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """What the row says of an image, and the bytes that it uses; nothing as long as it is to be fetched."""
-
-    values: dict[str, Any] = field(default_factory=lambda: {"image": None})
-    uses: dict[str, StoredBlob] = field(default_factory=dict)
-
-
-def media_type_of(decoded: Decoded) -> str:
-    """Of the image as it came."""
-    return f"image/{decoded.format.lower()}"
-
-
-def image_values(decoded: Decoded) -> dict[str, Any]:
-    """The columns of a job that describe its decoded image."""
-    image = ImageDocument(
-        format=decoded.format,
-        width=decoded.width,
-        height=decoded.height,
-        frames=decoded.frames,
-        sha256=decoded.sha256,
-        size=decoded.size,
-    )
-    return {
-        "image": image.model_dump(),
-    }
+# Each upload to the blob store holds a part of an image in memory.
+_CONCURRENT_PUTS = 2
 
 
 class Intake:
-    """Accepts jobs. What it returns is committed; whether the workers heard of it is the sweep's concern."""
+    """Accepts jobs. A returned job is committed; if its message to the workers is lost, the sweep sends it again."""
 
     def __init__(
         self,
@@ -82,7 +53,7 @@ class Intake:
         messenger: Messenger,
         catalog: Catalog,
         decoders: Decoders,
-        generated_images: ReferenceImages,
+        reference_images: ReferenceImages,
         snapshots: Snapshots,
         settings: Settings,
     ) -> None:
@@ -91,9 +62,10 @@ class Intake:
         self._messenger = messenger
         self._catalog = catalog
         self._decoders = decoders
+        self._reference_images = reference_images
         self._snapshots = snapshots
         self._cache = settings.cache
-        self._may_answer = settings.cache.enabled and not settings.screening.waits
+        self._reuses_results = settings.cache.enabled and not settings.screening.waits
         self._settings = settings.job
         self._models = settings.models
         self._captioners = settings.models.offered
@@ -102,9 +74,8 @@ class Intake:
         self._spend = settings.spend
         self._outbound = settings.outbound
         self._receivers = receiver_rules(settings)
-        self._puts = CapacityLimiter(_PUTS_AT_ONCE)
-        self._generated_images = generated_images
-        self._seen = DecodedFiles[Decoded]()
+        self._puts = CapacityLimiter(_CONCURRENT_PUTS)
+        self._decoded = DecodedFiles[Decoded]()
 
     async def accept(
         self,
@@ -113,9 +84,18 @@ class Intake:
         cancel_after: timedelta | None = None,
         key: idempotency.KeyClaim | None = None,
     ) -> JobDocument:
-        """Decodes, stores and commits. Raises a RequestError the caller can mend, Unavailable, or Superseded.
+        """Decodes, stores and commits; the caller then calls `enqueue`.
 
-        The `key` is completed with the job; the workers hear of it from `requeue`.
+        Args:
+            tenant_id: The tenant that the job belongs to.
+            submission: The image and the options of the job.
+            cancel_after: The job is canceled where it has not ended by then.
+            key: A claimed idempotency key, completed in the transaction that inserts the job.
+
+        Raises:
+            RequestError: The caller can correct the request.
+            Unavailable: A store does not answer, or the service is too busy.
+            Superseded: Another request completed the key.
         """
         options = submission.options
         sources = select_sources(
@@ -123,114 +103,120 @@ class Intake:
             options.sources,
             options.exclude,
             datetime.now(UTC).date(),
-            brought=[each.source for each in submission.references],
+            uploaded=[each.source for each in submission.references],
             awaited=options.await_references,
         )
         check_external_scores(self._catalog, options.external_scores or ())
-        webhook_url = _checked(options.webhook_url, "webhook_url", self._receivers)
-        image_url = _checked(submission.image_url, IMAGE_URL, self._outbound)
-        generated_images = await self._generated_images.store(tenant_id, submission.references)
-        uses = {
-            role: blob for source, stored in generated_images.items() for role, blob in roles(source, stored).items()
-        }
+        new = NewJob(
+            tenant_id=tenant_id,
+            image=None,
+            image_url=_check_address(submission.image_url, IMAGE_URL, self._outbound),
+            stage=Stage.SCREENING if submission.image else Stage.FETCHING,
+            images_per_source=options.images_per_source or self._settings.images_per_source,
+            sources=sources,
+            deadline=self._deadline(options),
+            prompt=options.prompt,
+            seed=options.seed,
+            method_options=self._method_options(options),
+            external_id=options.external_id,
+            labels=options.metadata,
+            cancel_after=cancel_after,
+            budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
+            default_budget_usd=self._spend.budget_usd,
+            max_budget_usd=self._spend.max_budget_usd,
+            local_only=options.local_only,
+            default_local_only=self._spend.local_only,
+            webhook_url=_check_address(options.webhook_url, "webhook_url", self._receivers),
+            webhook_events=options.webhook_events,
+            cache=options.cache,
+            external_scores=self._external_scores(options),
+        )
+        references = await self._reference_images.store(tenant_id, submission.references)
+        uses = {role: blob for source, images in references.items() for role, blob in roles(source, images).items()}
         try:
-            image = await self._take(tenant_id, submission.image) if submission.image else _Image()
-            uses |= image.uses
-            new = NewJob(
-                tenant_id=tenant_id,
-                **image.values,
-                image_url=image_url,
-                stage=Stage.SCREENING if submission.image else Stage.FETCHING,
-                images_per_source=options.images_per_source or self._settings.images_per_source,
-                sources=[_with_generated_images(source, generated_images.get(source.source, ())) for source in sources],
-                deadline=self._deadline(options),
-                prompt=options.prompt,
-                seed=options.seed,
-                method_options=self._variant(options),
-                external_id=options.external_id,
-                labels=options.metadata,
-                cancel_after=cancel_after,
-                budget_usd=None if options.budget_usd is None else round(Decimal(str(options.budget_usd)), 6),
-                default_budget_usd=self._spend.budget_usd,
-                max_budget_usd=self._spend.max_budget_usd,
-                local_only=options.local_only,
-                default_local_only=self._spend.local_only,
-                webhook_url=webhook_url,
-                webhook_events=options.webhook_events,
-                cache=options.cache,
-                external_scores=self._prior(options),
-            )
+            if submission.image is not None:
+                decoded = await self._decode(tenant_id, submission.image)
+                uses[ORIGINAL] = await self._store(tenant_id, decoded, submission.image)
+                new = replace(new, image=asdict(decoded))
+            if references:
+                new = replace(
+                    new, sources=[_with_references(source, references.get(source.source, ())) for source in sources]
+                )
             if self._cache.enabled and options.cache and not (submission.references or options.await_references):
-                new = replace(new, result_key=self._question(new), result_ttl=self._cache.ttl)
+                new = replace(new, result_key=self._result_key(new), result_ttl=self._cache.ttl)
             document = await to_thread.run_sync(self._commit, new, uses, key)
         except ServiceError:
             if uses:
-                await to_thread.run_sync(self._discard, uses)
+                await to_thread.run_sync(discard, self._database, self._blobs, uses.values())
             raise
         job_accepted()
         if document.cached is not None:
-            await to_thread.run_sync(self._end, tenant_id, document)
+            CACHE_REQUESTS.labels("answer", "hit").inc()
+            await to_thread.run_sync(self._snapshots.store_ended, tenant_id, document)
         return document
 
-    def requeue(self, accepted: Iterable[JobDocument]) -> None:
-        """Has the workers told. Should that fail, the sweep does."""
+    def enqueue(self, accepted: Iterable[JobDocument]) -> None:
+        """Sends a message to the workers for each job. If it is lost, the sweep sends it again."""
         self._messenger.soon(
             stage_step(job.stage, job.id) if job.stage is not None else notify_step() for job in accepted
         )
 
-    async def _take(self, tenant_id: uuid.UUID, upload: Path) -> _Image:
-        """Has the image decoded, and stores it as it came: what the models will look at is derived by a worker.
-
-        A file that this tenant sent before is not decoded again.
-        """
-        decoded = await self._seen.get(tenant_id, upload)
+    async def _decode(self, tenant_id: uuid.UUID, upload: Path) -> Decoded:
+        """Describes the file; one that this tenant sent before is not decoded again."""
+        decoded = await self._decoded.get(tenant_id, upload)
         if decoded is None:
             with DECODE_DURATION.time():
                 decoded = await self._decoders.inspect(upload)
-            self._seen.insert(tenant_id, decoded.sha256, decoded.size, decoded)
-        original = StoredBlob(tenant_id, decoded.sha256, decoded.size, media_type_of(decoded), upload)
+            self._decoded.insert(tenant_id, decoded.sha256, decoded.size, decoded)
+        return decoded
+
+    async def _store(self, tenant_id: uuid.UUID, decoded: Decoded, upload: Path) -> StoredBlob:
+        """Stores the file itself; a worker makes the canonical image of it."""
+        original = StoredBlob(tenant_id, decoded.sha256, decoded.size, decoded.media_type, upload)
         if not self._blobs.is_folder:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
-        return _Image(image_values(decoded), {ORIGINAL: original})
+        return original
 
-    def _prior(self, options: Options) -> dict[str, Any] | None:
-        """As the row keeps it."""
+    def _external_scores(self, options: Options) -> dict[str, Any] | None:
+        """As the column holds them."""
         if options.external_scores is None:
             return None
         weight = self._models.fusion_weight if options.fusion_weight is None else options.fusion_weight
         return {"scores": options.external_scores, "weight": weight}
 
-    def _variant(self, options: Options) -> dict[str, Any]:
-        """How it is to be answered; captioner and embedder where they are named. Raises UnknownCaptioner or
-        UnknownEmbedder.
+    def _method_options(self, options: Options) -> MethodOptions:
+        """The distance and aggregate to compare by, with captioner and embedder where the caller named them.
+
+        Raises UnknownCaptioner or UnknownEmbedder.
         """
-        named = {"captioner": options.captioner, "embedder": options.embedder}
-        offers = {"captioner": (self._captioners, UnknownCaptioner), "embedder": (self._embedders, UnknownEmbedder)}
-        chosen: dict[str, Any] = {kind: name for kind, name in named.items() if name is not None}
-        for kind, name in chosen.items():
-            known, problem = offers[kind]
-            if name not in known:
-                detail = f"There is no {kind} called {name}; there are {', '.join(known)}."
-                raise problem(detail, errors=[mistake(kind, detail)], known=list(known))
-        compared = MethodOptions.of(self._models, {"distance": options.distance, "aggregate": options.aggregate})
-        return chosen | compared.document()
+        chosen: dict[str, str] = {}
+        for kind, name, offered, problem in (
+            ("captioner", options.captioner, self._captioners, UnknownCaptioner),
+            ("embedder", options.embedder, self._embedders, UnknownEmbedder),
+        ):
+            if name is None:
+                continue
+            if name not in offered:
+                detail = f"There is no {kind} called {name}; there are {', '.join(offered)}."
+                raise problem(detail, errors=[mistake(kind, detail)], known=list(offered))
+            chosen[kind] = name
+        return MethodOptions.chosen(self._models, options.distance, options.aggregate, **chosen)
 
     def _deadline(self, options: Options) -> timedelta:
-        """A person takes longer than a generator."""
+        """A job that awaits reference images has a longer one: a person takes longer than a generator."""
         if options.await_seconds is not None:
             return timedelta(seconds=options.await_seconds)
         return self._settings.reference_deadline if options.await_references else self._settings.deadline
 
     def _commit(self, new: NewJob, uses: dict[str, StoredBlob], key: idempotency.KeyClaim | None) -> JobDocument:
-        if self._blobs.is_folder and ORIGINAL in uses:  # here: a busy disk must not hold up the event loop
+        if self._blobs.is_folder and ORIGINAL in uses:  # in this thread: a busy disk must not block the event loop
             self._blobs.put_all([uses[ORIGINAL]])
-        with self._database.transaction(durable=False) as session:  # accepting asks for the disk by itself
+        with self._database.transaction(durable=False) as session:  # `accept` itself makes the commit durable
             accepted = accept(session, new, uses, self._concurrent_jobs)
             job, rows = accepted.job, accepted.sources
-            self._check_that_it_stays(job)
-            if self._may_answer and job.cached_from is not None:
-                ended = mark_succeeded_from_cached_job(session, job, job.cached_from, self._cache.ttl)
-                job, rows = ended or (job, rows)
+            self._check_local_only(job)
+            if self._reuses_results and job.cached_from is not None:
+                job, rows = succeed_from_cached_job(session, job, job.cached_from, self._cache.ttl) or (job, rows)
             document = job_document(job, rows)
             if key is not None:
                 headers = {"Location": f"/attribute/{document.id}"}
@@ -241,45 +227,33 @@ class Intake:
         self._blobs.put_all(accepted.lost)
         return document
 
-    def _check_that_it_stays(self, job: Job) -> None:
+    def _check_local_only(self, job: Job) -> None:
         """Raises InvalidRequest where a job is local only and its captioner is not; nothing may then be committed."""
-        asked = (job.method_options or {}).get("captioner")
-        name = asked or next(iter(self._captioners))
+        named = job.method_options.captioner
+        name = named or next(iter(self._captioners))
         if job.local_only and job.prompt is None and self._captioners[name].external:
             raise InvalidRequest(
-                f"The job is local only, and its image would be sent to the captioner {name}; give a prompt, or name "
-                "another one.",
-                errors=[mistake("captioner" if asked else "local_only", f"{name} is not local")],
+                f"The job is local only, but its image would be sent to the captioner {name}; give a prompt, or name "
+                "another captioner.",
+                errors=[mistake("captioner" if named else "local_only", f"{name} is not local")],
             )
 
-    def _question(self, new: NewJob) -> str | None:
-        """What a whole answer is found by; a file that is yet to be fetched has none yet."""
+    def _result_key(self, new: NewJob) -> str | None:
+        """The cache key of the whole result; None where the file is still to be fetched."""
         if new.image is None:
             return None
-        asked = (new.images_per_source, new.seed, new.prompt, new.method_options, new.external_scores)
-        return result_key(new.image["sha256"], new.sources, self._catalog, *asked)
-
-    def _end(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
-        CACHE_REQUESTS.labels("answer", "hit").inc()
-        self._snapshots.store_ended(tenant_id, document)
-
-    def _discard(self, uses: dict[str, StoredBlob]) -> None:
-        """What was not accepted is not kept."""
-        with self._database.transaction() as session:
-            self._blobs.delete_all(
-                mark_unreferenced_deleted(session, {(blob.tenant_id, blob.sha256) for blob in uses.values()})
-            )
+        options = (new.images_per_source, new.seed, new.prompt, new.method_options.document(), new.external_scores)
+        return result_key(new.image["sha256"], new.sources, self._catalog, *options)
 
 
-def _with_generated_images(source: NewSource, generated_images: Sequence[StoredBlob]) -> NewSource:
+def _with_references(source: NewSource, images: Sequence[StoredBlob]) -> NewSource:
     return replace(
-        source,
-        generated_images=tuple({"k": k, "seed": None, "blob": blob.sha256} for k, blob in enumerate(generated_images)),
+        source, generated_images=tuple(ImageRecord(k, None, blob.sha256) for k, blob in enumerate(images))
     )
 
 
-def _checked(url: str | None, member: str, rules: OutboundSettings) -> str | None:
-    """The address in its normal form. Raises AddressRefused that points at the member."""
+def _check_address(url: str | None, member: str, rules: OutboundSettings) -> str | None:
+    """The address in its normal form. Raises AddressRefused with a pointer to the member."""
     if url is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Accepts what is sent under an Idempotency-Key one time, however often it is sent.
+"""Accepts a request with an Idempotency-Key once, however often it is sent.
 
-Only what was accepted is remembered. A request that was refused, or met an error, has made nothing: the same request
-again is judged anew.
+Only accepted requests are remembered. A request that was refused or failed has created nothing: sent again, it is
+processed like a new one.
 """
 
 import uuid
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who sends something, where to, and on which conditions."""
+    """What a request says beside its body: tenant, endpoint, and the headers `Idempotency-Key` and `Cancel-After`."""
 
     tenant_id: uuid.UUID
     endpoint: str
@@ -35,7 +35,7 @@ class Terms:
 
 
 class IdempotentRequests:
-    """Keeps keys. What it returns as a document is new; an Answered is how the same request was answered before."""
+    """Claims keys. A JobDocument is a new job; a StoredResponse is the response to the same request before."""
 
     def __init__(self, database: Database, intake: Intake, ttl: timedelta) -> None:
         self._database = database
@@ -43,26 +43,26 @@ class IdempotentRequests:
         self._ttl = ttl
 
     async def accept(self, terms: Terms, submission: Submission) -> JobDocument | StoredResponse:
-        """See `Intake.accept`; raises KeyInUse and KeyReused besides."""
+        """As `Intake.accept`, which documents its errors; also raises KeyInUse and KeyReused."""
         if terms.key is None:
             return await self._intake.accept(terms.tenant_id, submission, terms.cancel_after)
         fingerprint = await to_thread.run_sync(submission.fingerprint, terms.endpoint, terms.cancel_after)
-        claim = self._claim(terms, fingerprint)
+        claim = self._new_claim(terms, fingerprint)
         async with self._held(claim) as before:
             if before is not None:
                 return before
             try:
                 return await self._intake.accept(terms.tenant_id, submission, terms.cancel_after, claim)
             except Superseded:
-                return await to_thread.run_sync(self._look, claim)
+                return await to_thread.run_sync(self._get_response, claim)
 
     @asynccontextmanager
     async def batch(self, terms: Terms, fingerprint: str) -> AsyncIterator[None]:
-        """Holds the key of a whole batch, whose items have keys of their own. Raises KeyInUse and KeyReused."""
+        """Holds the key of a whole batch; its items have keys of their own. Raises KeyInUse and KeyReused."""
         if terms.key is None:
             yield
             return
-        claim = self._claim(terms, fingerprint)
+        claim = self._new_claim(terms, fingerprint)
         async with self._held(claim) as before:
             yield
             if before is None:
@@ -70,7 +70,7 @@ class IdempotentRequests:
 
     @asynccontextmanager
     async def _held(self, claim: KeyClaim) -> AsyncIterator[StoredResponse | None]:
-        before = await to_thread.run_sync(self._take, claim)
+        before = await to_thread.run_sync(self._insert_claim, claim)
         try:
             yield before
         except BaseException:
@@ -79,15 +79,15 @@ class IdempotentRequests:
                     await to_thread.run_sync(self._release, claim)
             raise
 
-    def _claim(self, terms: Terms, fingerprint: str) -> KeyClaim:
+    def _new_claim(self, terms: Terms, fingerprint: str) -> KeyClaim:
         assert terms.key is not None
         return KeyClaim(terms.tenant_id, terms.key, fingerprint, uuid.uuid4(), self._ttl)
 
-    def _take(self, claim: KeyClaim) -> StoredResponse | None:
+    def _insert_claim(self, claim: KeyClaim) -> StoredResponse | None:
         with self._database.transaction(durable=False) as session:
             return idempotency.claim(session, claim)
 
-    def _look(self, claim: KeyClaim) -> StoredResponse:
+    def _get_response(self, claim: KeyClaim) -> StoredResponse:
         with self._database.statement() as session:
             return idempotency.get_response(session, claim)
 
@@ -96,11 +96,11 @@ class IdempotentRequests:
             with self._database.transaction() as session:
                 idempotency.complete(session, claim, StoredResponse(200, {}, None, None))
         except Superseded:
-            pass  # by the same batch
+            pass  # by another request with the same batch
 
     def _release(self, claim: KeyClaim) -> None:
         try:
             with self._database.statement() as session:
                 idempotency.release(session, claim)
-        except SQLAlchemyError as error:  # its lease runs out
+        except SQLAlchemyError as error:  # the claim's lease expires
             log.warning("key_not_released", error=type(error).__name__)

@@ -1,6 +1,6 @@
-"""The options beside an image: one frozen model that checks them, and from which the API documents them.
+"""The options of a job: one frozen model, which checks them and from which the OpenAPI document describes them.
 
-Forms carry them as text, JSON as what they are; what is a mistake in one is a mistake in the other.
+Forms have them as texts, JSON as values; both have the same errors.
 """
 
 import json
@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -23,29 +24,25 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from app.errors import InvalidRequest
-from app.intake.strict_json import parse
+from app.intake.json_body import parse
 from app.settings import MAX_AWAITED
 from app.webhooks.events import EventType
 from attribution.offer import NAME_PATTERN
 from attribution.ports import Aggregate, DistanceName
 
 MAX_METADATA_BYTES = 4_096
-MOST_PRIORS = 1_000
-MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
-# What a column of amounts can hold is more; so much for one image is a mistake.
-MAX_BUDGET_USD = 100_000
+_MAX_SCORES = 1_000
+_MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
+# The column of amounts can hold more; so much for one image is a mistake.
+_MAX_BUDGET_USD = 100_000
 
 _LISTS = ("sources", "exclude", "await_references", "webhook_events")
-_NUMBERS = ("images_per_source", "seed", "await_seconds")
 _OBJECTS = ("metadata", "external_scores")
-_SWITCHES = ("local_only", "cache")
-_AMOUNTS = ("budget_usd",)
-_SHARES = ("fusion_weight",)
-# What `_speakable` asks for, for those who read the API's document.
-_SPEAKABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
+# The rules of `_printable`, for readers of the OpenAPI document.
+_PRINTABLE: JsonDict = {"pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
 
 
-def _speakable(value: str) -> str:
+def _printable(value: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("must not contain control characters, such as line breaks")
     if not value.strip():
@@ -71,137 +68,139 @@ def _fractions(value: object) -> Iterator[float]:
 
 
 class Options(BaseModel):
-    """What may be asked of an attribution besides the image."""
+    """The options of a job, besides its image."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[str, ...] | None = Field(
         None,
-        description="candidate sources by id, repeated or separated by commas; all enabled ones where not given. "
-        "Sources whose generated images you bring are there besides, so that with those this may be empty",
-        examples=[["zoo-unet", "zoo-flow"]],
+        description="candidate sources by id, repeated or separated by commas; all enabled ones by default. Sources of "
+        "uploaded reference images are added, so that with those the list may be empty",
+        examples=[["zoo-unet", "zoo-dit"]],
     )
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
     images_per_source: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
-        None, description="γ, generated images asked of each source; the installation's default where not given"
+        None, description="γ, the images generated with each source; by default as the installation is set"
     )
     distance: DistanceName | None = Field(
         None,
-        description="what an image and a generated image are compared by; the installation's default where not given",
+        description="the distance between the query image and a generated image; by default as the installation is set",
     )
     aggregate: Aggregate | None = Field(
         None,
-        description="which similarity stands for a source: the mean over its generated images, that of the nearest (`max`), or "
-        "the median; the installation's default where not given",
+        description="how the similarities of a source's generated images become one: their mean, that of the nearest "
+        "(`max`), or the median; by default as the installation is set",
     )
     external_scores: (
         Annotated[
             dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]],
-            Field(min_length=1, max_length=MOST_PRIORS),
+            Field(min_length=1, max_length=_MAX_SCORES),
         ]
         | None
     ) = Field(
         None,
-        description="another method's scores by source, greater for what is likelier, on any scale: the ranking is "
+        description="another method's scores by source, greater for more likely sources, on any scale: the ranking is "
         "fused with them, and its verdict is not calibrated then",
         examples=[{"zoo-unet": 0.7, "zoo-dit": 0.2}],
     )
     fusion_weight: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
         None,
-        description="how much `external_scores` counts beside our own distances, from 0 to 1; the installation's default where "
-        "not given",
+        description="the weight of `external_scores` against the distances of this service, from 0 to 1; by default as "
+        "the installation is set",
     )
-    prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_speakable)] | None = Field(
+    prompt: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_printable)] | None = Field(
         None,
-        description="the caption, if it is known: nothing is captioned then. Without control characters",
+        description="the caption, if it is known: the image is not captioned then. Without control characters",
         examples=["a lighthouse at dusk"],
-        json_schema_extra=_SPEAKABLE,
+        json_schema_extra=_PRINTABLE,
     )
     captioner: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
         None,
-        description="who describes the image: one of the `captioners` in GET /sources; the installation's usual one "
-        "where not given. Not beside a `prompt`",
+        description="the model that captions the image: one of the `captioners` in GET /sources; by default as the "
+        "installation is set. Not together with a `prompt`",
         examples=["blip"],
     )
     embedder: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
         None,
-        description="by whose features images are compared: one of the `embedders` in GET /sources; the installation's "
-        "usual one where not given",
+        description="the model whose features are compared: one of the `embedders` in GET /sources; by default as the "
+        "installation is set",
         examples=["open_clip"],
     )
     await_references: tuple[str, ...] = Field(
         (),
-        description="sources that are not asked: you have them generate the caption, which the job shows, and bring the "
-        "generated images to POST /attribute/{job_id}/references/{source}. Written like `sources`",
+        description="sources that you generate with yourself: from the caption, which the job shows, and upload the "
+        "images to POST /attribute/{job_id}/references/{source}. Written like `sources`",
         examples=[["midjourney"]],
     )
-    await_seconds: Annotated[int, Field(ge=60, le=MAX_AWAIT_SECONDS, strict=True)] | None = Field(
+    await_seconds: Annotated[int, Field(ge=60, le=_MAX_AWAIT_SECONDS, strict=True)] | None = Field(
         None,
-        description="how long, from now on, the job may take because it waits for generated images; with `await_references` "
-        "only. The installation's default where not given",
+        description="the time limit of the job, from now on, where it awaits reference images; only together with "
+        "`await_references`. By default as the installation is set",
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = Field(
-        None, description="seeds the generated images; derived from caption and source where not given"
+        None, description="seeds the generated images; by default derived from caption and source"
     )
-    budget_usd: Annotated[float, Field(ge=0, le=MAX_BUDGET_USD, strict=True, allow_inf_nan=False)] | None = Field(
+    budget_usd: Annotated[float, Field(ge=0, le=_MAX_BUDGET_USD, strict=True, allow_inf_nan=False)] | None = Field(
         None,
-        description="what may be spent on sources that cost money; the tenant's or the installation's budget where not "
-        "given. A source that it does not cover is not asked",
+        description="the most that sources may cost; by default as the tenant or the installation is set. A source "
+        "beyond the budget is not called",
         examples=[0.5],
     )
     local_only: Annotated[bool, Field(strict=True)] = Field(
-        False, description="ask no source that the caption would leave the house for; a tenant may have that for all"
+        False, description="send the caption to no third party; a tenant may have that set for all its jobs"
     )
     cache: Annotated[bool, Field(strict=True)] = Field(
         True,
-        description="whether the answer, or generated images, may be taken from earlier jobs, and these may serve later ones",
+        description="whether the result or generated images may be those of earlier jobs, and later jobs may use those "
+        "of this one",
     )
-    external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_speakable)] | None = Field(
+    external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] | None = Field(
         None,
-        description="your own name for it, echoed; need not be unique. Without control characters",
+        description="your own name for the job, echoed; need not be unique. Without control characters",
         examples=["upload-4711"],
-        json_schema_extra=_SPEAKABLE,
+        json_schema_extra=_PRINTABLE,
     )
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
         None,
-        description=f"whatever you like, echoed; at most {MAX_METADATA_BYTES:,} bytes as compact JSON",
+        description=f"any JSON object, echoed; at most {MAX_METADATA_BYTES:,} bytes as compact JSON",
         examples=[{"queue": "appeals", "reporter": 17}],
     )
     webhook_url: Annotated[str, Field(max_length=4_096)] | None = Field(
         None,
-        description="a public https address that is told of this job, signed with the tenant's default secret",
+        description="a public https address that receives the events of this job, signed with the tenant's default "
+        "secret",
         examples=["https://moderation.example/hooks/attribution"],
     )
     webhook_events: Annotated[tuple[EventType, ...], Field(min_length=1)] | None = Field(
-        None, description="of which types of events `webhook_url` is told, written like `sources`; all where not given"
+        None, description="the types of events that `webhook_url` receives, written like `sources`; all by default"
     )
 
     @field_validator("captioner")
     @classmethod
-    def _for_want_of_a_prompt(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _without_prompt(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("prompt") is not None:
-            raise ValueError("describes nothing where a prompt is given; give one of the two")
+            raise ValueError("is not used with a prompt; give one of the two")
         return value
 
     @field_validator("await_seconds")
     @classmethod
-    def _for_generated_images(cls, value: int | None, info: ValidationInfo) -> int | None:
+    def _with_await_references(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and not info.data.get("await_references"):
-            raise ValueError("needs await_references beside it")
+            raise ValueError("needs await_references, too")
         return value
 
     @field_validator("fusion_weight")
     @classmethod
-    def _for_scores(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _with_external_scores(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and info.data.get("external_scores", ...) is None:
-            raise ValueError("needs a prior beside it")
+            raise ValueError("needs external_scores, too")
         return value
 
     @field_validator("webhook_events")
     @classmethod
-    def _for_an_address(cls, value: tuple[EventType, ...] | None, info: ValidationInfo) -> tuple[EventType, ...] | None:
+    def _with_url(cls, value: tuple[EventType, ...] | None, info: ValidationInfo) -> tuple[EventType, ...] | None:
         if value is not None and info.data.get("webhook_url") is None:
-            raise ValueError("needs a webhook_url beside it")
+            raise ValueError("needs webhook_url, too")
         return value
 
 
@@ -209,7 +208,7 @@ FIELDS = tuple(Options.model_fields)
 
 
 def read_form(fields: Iterable[tuple[str, str]]) -> Options:
-    """The options of a form's text fields. Raises InvalidRequest that lists every mistake."""
+    """The options in a form's text fields. Raises InvalidRequest that lists every mistake."""
     values: dict[str, Any] = {}
     mistakes: list[dict[str, str]] = []
     for name, text in fields:
@@ -225,57 +224,51 @@ def read_form(fields: Iterable[tuple[str, str]]) -> Options:
         except ValueError as error:
             mistakes.append(mistake(name, str(error)))
             del values[name]
-    return _read(values, mistakes)
+    return _validate(values, mistakes)
 
 
 def read_members(values: Mapping[str, Any]) -> Options:
-    """The options among the members of a JSON object. Raises InvalidRequest that lists every mistake."""
-    return _read(values, [])
+    """The options in the members of a JSON object. Raises InvalidRequest that lists every mistake."""
+    return _validate(values, [])
 
 
 def mistake(name: str, detail: str, *within: str | int) -> dict[str, str]:
-    """One of the `errors` of a problem document: what is wrong with a member of the body, or something in it."""
+    """One of the `errors` of a problem document, with a pointer to a member of the body, or to a place in it."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in (name, *within))
     return {"detail": detail, "pointer": "#/" + "/".join(map(quote, steps))}
 
 
-def _whole_number(text: str) -> int:
-    """Only plain digits are a number, not `4.0`, ` 4` or `1_6`."""
+def _integer(text: str) -> int:
+    """Only plain digits, not `4.0`, ` 4` or `1_6`."""
     if not re.fullmatch(r"-?[0-9]{1,20}", text):
         raise ValueError("must be a whole number")
     return int(text)
 
 
-def _switch(text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
     return text == "true"
 
 
-def _amount(text: str) -> float:
-    """Dollars as people write them, not `1e3` or `.5`."""
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise ValueError("must be an amount such as 2 or 0.50")
-    return float(text)
-
-
-def _share(text: str) -> float:
+def _decimal(text: str, detail: str) -> float:
     """As people write it, not `5e-1` or `.5`."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise ValueError("must be a number from 0 to 1, such as 0.5")
+        raise ValueError(detail)
     return float(text)
 
 
+# Of form fields whose values are not texts.
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(_NUMBERS, _whole_number),
+    **dict.fromkeys(("images_per_source", "seed", "await_seconds"), _integer),
     **dict.fromkeys(_OBJECTS, parse),
-    **dict.fromkeys(_SWITCHES, _switch),
-    **dict.fromkeys(_AMOUNTS, _amount),
-    **dict.fromkeys(_SHARES, _share),
+    **dict.fromkeys(("local_only", "cache"), _boolean),
+    "budget_usd": partial(_decimal, detail="must be an amount such as 2 or 0.50"),
+    "fusion_weight": partial(_decimal, detail="must be a number from 0 to 1, such as 0.5"),
 }
 
 
-def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
+def _validate(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
     try:
         options = Options.model_validate(values)
     except ValidationError as error:
@@ -285,5 +278,5 @@ def _read(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Options:
             for name, *within in [found["loc"]]
         ]
     if mistakes:
-        raise InvalidRequest("The options cannot be taken as they are; `errors` lists why.", errors=mistakes)
+        raise InvalidRequest("The options are not valid; `errors` lists why.", errors=mistakes)
     return options

@@ -1,18 +1,18 @@
-"""Which sources a job asks: the catalog, less what the caller left out, as rows to be."""
+"""Selects the sources of a job: the catalog's, as the caller includes and excludes them, as rows to be inserted."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
 from app.errors import InvalidRequest, UnknownSourceProblem
 from app.intake.options import mistake
-from app.jobs.insertion import NewSource
+from app.jobs.acceptance import NewSource
 from app.queue.steps import REFERENCE_QUEUE, queue_of
 from attribution import errors
 from attribution.catalog import Catalog, Source
 from attribution.ports import BY_CALLER, Origin, SourceState
 
-_AWAITED = "Waits for generated images of the job's caption by this source, which its caller brings."
-# For screening what was brought of one source.
+_AWAITED = "Waits for reference images of this source, which the caller generates from the job's caption and uploads."
+# For screening the reference images of one source.
 _SCREENING = timedelta(minutes=5)
 
 
@@ -22,16 +22,26 @@ def select_sources(
     exclude: Sequence[str],
     today: date,
     *,
-    brought: Collection[str] = (),
+    uploaded: Collection[str] = (),
     awaited: Collection[str] = (),
 ) -> tuple[NewSource, ...]:
-    """The selected sources in catalog order; one that no program can ask today says so and stays untested.
+    """The selected sources in catalog order.
 
-    Those of which generated images are `brought` or `awaited` are among them whatever they are, and nobody asks them.
-    Raises UnknownSource, and InvalidRequest where nothing is left or a disabled source is asked for by name.
+    Args:
+        catalog: The sources that this installation knows.
+        include: Ids from the caller; None for all enabled sources.
+        exclude: Ids to leave out.
+        today: Decides which sources are retired. A source that cannot be called gets its state and reason here.
+        uploaded: Sources with reference images in this request. They are selected even where they are disabled, and
+            no images are generated with them.
+        awaited: Sources whose reference images the caller uploads later; otherwise like `uploaded`.
+
+    Raises:
+        UnknownSourceProblem: A name is not in the catalog.
+        InvalidRequest: No source is left, or a disabled source is included by name.
     """
     try:
-        selected = catalog.select(include, exclude, (*brought, *awaited))
+        selected = catalog.select(include, exclude, (*uploaded, *awaited))
     except errors.UnknownSource as error:
         known = [source.id for source in catalog.sources]
         raise UnknownSourceProblem(f"{error} The sources here are: {', '.join(known)}.", known=known) from error
@@ -41,9 +51,9 @@ def select_sources(
             if include is None or include
             else mistake("sources", "names no source")
         )
-        raise InvalidRequest("No source is left to ask.", errors=[wrong])
+        raise InvalidRequest("No source is selected.", errors=[wrong])
     references = {
-        **dict.fromkeys(brought, (SourceState.DONE, None)),
+        **dict.fromkeys(uploaded, (SourceState.DONE, None)),
         **dict.fromkeys(awaited, (SourceState.AWAITING_REFERENCE, _AWAITED)),
     }
     rows = tuple(
@@ -53,7 +63,7 @@ def select_sources(
     disabled = [
         source.id
         for source, row in zip(selected, rows, strict=True)
-        if not source.nameable and row.state is SourceState.PENDING
+        if not source.is_usable and row.state is SourceState.PENDING
     ]
     if disabled:
         raise InvalidRequest(
@@ -65,7 +75,7 @@ def select_sources(
 
 
 def check_external_scores(catalog: Catalog, external_scores: Collection[str]) -> None:
-    """Raises UnknownSource that points at every score of a source that the catalog does not have."""
+    """Raises UnknownSourceProblem with a pointer to every score whose source is not in the catalog."""
     unknown = [name for name in external_scores if name not in catalog]
     if unknown:
         known = [source.id for source in catalog.sources]

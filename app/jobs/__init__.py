@@ -1,1 +1,1 @@
-"""The life of a job: accepted, claimed, ended, canceled, deleted, expired; its repositories and its documents' events."""
+"""Jobs: accepting, ending, canceling, deleting and expiring them, and the SQL below that."""

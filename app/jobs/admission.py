@@ -1,6 +1,6 @@
-"""How many jobs are open, and whether one more may be: a tenant's own limit, exactly, and everybody's, roughly.
+"""How many jobs are open, and whether one more is admitted: exactly for a tenant's limit, roughly for all tenants.
 
-All of it reads the index of open jobs, so that a million ended ones cost nothing.
+All statements read the index of open jobs, so that a million ended ones cost nothing.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True, slots=True)
 class OpenJobs:
-    """What waits: jobs that have not ended, the oldest that nobody has begun in seconds, and tenants by open jobs."""
+    """Jobs that have not ended, seconds since the oldest queued one was accepted, and open jobs by tenant."""
 
     open_jobs: int
     oldest_seconds: float
@@ -20,7 +20,7 @@ class OpenJobs:
 
 
 def measure_open_jobs(session: Session) -> OpenJobs:
-    """The load as it stands."""
+    """The present load."""
     rows = session.execute(_LOAD).all()
     return OpenJobs(
         open_jobs=sum(row.jobs for row in rows),
@@ -39,7 +39,7 @@ _LOAD = text(
 
 
 def is_tenant_full(session: Session, tenant_id: uuid.UUID, limit: int) -> bool:
-    """Whether a tenant has as many open jobs as it may; somebody may be adding one right now."""
+    """Whether a tenant has as many open jobs as it may; another transaction may be inserting one right now."""
     return _count(session, tenant_id, limit) >= limit
 
 
@@ -51,13 +51,13 @@ class TenantShare:
     open_jobs: int
 
 
-def fits_tenant_limit(session: Session, tenant_id: uuid.UUID, default: int, seen: TenantShare) -> bool:
+def fits_tenant_limit(session: Session, tenant_id: uuid.UUID, default: int, observed: TenantShare) -> bool:
     """Whether a tenant's open jobs, those of this transaction among them, are no more than it may have.
 
-    Near the limit no other transaction of the tenant gets past this line until the commit, so ask last. Far from it,
-    as `seen` says, they need not wait for each other's disk: those that cannot be seen yet are fewer than the distance.
+    Near the limit no other transaction of the tenant gets past this line until the commit, so call it last. Far from
+    it, by `observed`, none waits for another's commit: jobs that are not visible yet are fewer than the distance.
     """
-    if seen.open_jobs < seen.allowed - _UNSEEN:
+    if observed.open_jobs < observed.allowed - _UNSEEN:
         return True
     session.execute(_ALONE, {"tenant_id": str(tenant_id)})
     allowed, jobs = session.execute(_SHARE, {"tenant_id": tenant_id, "concurrent_jobs": default}).one()
@@ -69,7 +69,7 @@ def _count(session: Session, tenant_id: uuid.UUID, up_to: int) -> int:
 
 
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('open jobs ' || :tenant_id, 0))")
-# More transactions than Postgres has connections for cannot be under way.
+# No more transactions than Postgres has connections can be in progress.
 _UNSEEN = 500
 # `allowed` and `open_jobs` of :tenant_id, whose default is :concurrent_jobs.
 TENANT_SHARE = """

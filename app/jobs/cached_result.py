@@ -1,7 +1,6 @@
-"""Ends a job with the result of a cached job.
+"""Ends a job with the result of another one: its rows are copied, and it refers to the same bytes.
 
-The job gets rows of its own and refers to the same bytes, so that each of the two can be deleted without the other.
-The cached job is locked meanwhile: it is used whole, or not at all.
+So each of the two can be deleted without the other. The other job is locked meanwhile: it is whole, or it is not used.
 """
 
 import json
@@ -15,15 +14,15 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.cache.results import IS_CACHED_JOB, match_parameters
+from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, JobSource
-from app.jobs.repository import ENDING, set_clause
+from app.jobs.repository import ENDING, OF_JOBS, returning_jobs, set_clause
 from app.screening.repository import SCREENING_FINGERPRINT
-from app.webhooks import deliveries
 
 
 @dataclass(frozen=True, slots=True)
 class PassedScreening:
-    """A job has just passed screening: with which lists and rules (None if that cannot be known), and its evidence."""
+    """A job has just passed screening: by what rules and lists, None where that is unknown; and what its file says."""
 
     fingerprint: str | None
     evidence: Sequence[Mapping[str, Any]] = ()
@@ -32,82 +31,66 @@ class PassedScreening:
 def mark_succeeded_from_cached_job(
     session: Session, job: Job, cached_job_id: uuid.UUID, ttl: timedelta, passed: PassedScreening | None = None
 ) -> tuple[Job, Sequence[JobSource]] | None:
-    """Ends an open job with the result of a cached job.
+    """Ends an open job with the result of another; the job and its sources as they are now, or None.
 
-    Args:
-        ttl: How old the result may be.
-        passed: None for a job that has not been screened itself. It gets only the result of a job that passed exactly
-            the lists and rules that are active now.
-
-    Returns:
-        The job and its sources as they are now. None where the cached job may no longer be used, or where the job has
-        left the stage or attempt that `job` has.
+    None where the other may not be used any more, or the job is not at the stage that its row says. A job that has
+    not `passed` screening itself only takes the result of one that passed exactly the present lists and rules.
     """
-    given = match_parameters(job, ttl) | {
-        "id": job.id,
-        "stage": job.stage,
-        "attempt": job.attempt or 0,
-        "local_only": job.local_only,
-        "cached_job": cached_job_id,
-        "passed": passed is not None,
-        "screening_fingerprint": passed and passed.fingerprint,
-        "findings": None if passed is None else json.dumps(list(passed.evidence)),
-    }
+    given = match_parameters(job, ttl) | {"id": job.id, "local_only": job.local_only, "cached_job_id": cached_job_id}
+    given |= {"passed": passed is not None, "screening_fingerprint": passed and passed.fingerprint}
+    given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
+    given |= {"stage": job.stage, "attempt": job.attempt or 0}
     ended = session.scalars(_END, given, execution_options={"populate_existing": True}).one_or_none()
     if ended is None:
         return None
     rows = session.scalars(_COPY_SOURCES, given, execution_options={"populate_existing": True}).all()
-    deliveries.insert_ended(session, ended)
     return ended, sorted(rows, key=lambda row: row.position)
 
 
-# The file is the same. Where it was read again, only what the pixels themselves say is the cached job's.
+# The file is the same. Where it was read again, only the watermark's finding is taken from the other job.
 _EVIDENCE = """
     CASE WHEN :passed THEN jsonb_build_object('findings', CAST(:findings AS jsonb) || coalesce(
              jsonb_path_query_array(cached_evidence, '$.findings[*] ? (@.kind == "watermark")'), '[]'))
          ELSE cached_evidence END
 """
-_RESULT = {
+_ANSWER = {
     **{
         name: f"cached_{name}"
         for name in ("result", "caption", "captioner", "embedder", "features_blob", "pipeline_fingerprint")
     },
     "query_blob": "coalesce(query_blob, cached_query_blob)",
     "evidence": _EVIDENCE,
-    "screening_fingerprint": """
-        CASE WHEN :passed THEN CAST(:screening_fingerprint AS text) ELSE cached_screening_fingerprint END
-    """,
+    "screening_fingerprint": "CASE WHEN :passed THEN CAST(:screening_fingerprint AS text)"
+    " ELSE cached_screening_fingerprint END",
     "result_computed_at": "coalesce(cached_result_computed_at, cached_completed_at)",
     "cached_from": "cached_id",
     "started_at": "coalesce(started_at, clock_timestamp())",
 }
-# Deletions lock the job first and its blobs next; a statement that holds a blob must not wait for a job. A job that was
-# deleted since this statement began is read again when its lock is taken, and then no longer matches. All references
-# are copied but the upload's: the job has that itself, and it is the same.
-_END = select(Job).from_statement(
-    text(
-        f"""
+# Deletion locks a job first and its blobs then: a transaction that has locked a blob must not wait for the job, so
+# SKIP LOCKED. A job that was deleted since this statement began is read again as its lock is taken, and is not usable
+# then. All references are copied but the upload's: the job has the same one itself.
+_END = returning_jobs(
+    f"""
         WITH cached AS (
             SELECT {", ".join(f"d.{column.name} AS cached_{column.name}" for column in Job.__table__.columns)}
             FROM jobs d
-            WHERE d.id = :cached_job AND d.local_only = :local_only AND {IS_CACHED_JOB}
+            WHERE d.id = :cached_job_id AND d.local_only = :local_only AND {IS_CACHED_JOB}
                   AND (:passed OR d.screening_fingerprint = {SCREENING_FINGERPRINT})
             FOR SHARE OF d SKIP LOCKED
         ), ended AS (
-            UPDATE jobs SET {set_clause({**ENDING, **_RESULT})}, status = 'succeeded'
+            UPDATE jobs SET {set_clause({**ENDING, **_ANSWER})}, status = 'succeeded'
             FROM cached
             WHERE id = :id AND status IN ('queued', 'processing') AND stage = :stage AND attempt = :attempt
-            RETURNING jobs.*
+            RETURNING {OF_JOBS}
         ), referred AS (
             INSERT INTO blob_references (job_id, role, tenant_id, sha256, cache_key, generated_at)
             SELECT ended.id, r.role, r.tenant_id, r.sha256, r.cache_key, r.generated_at
             FROM ended, blob_references r
-            WHERE r.job_id = :cached_job AND r.role <> 'original'
+            WHERE r.job_id = :cached_job_id AND r.role <> '{ORIGINAL}'
             ON CONFLICT (job_id, role) DO NOTHING
         )
         SELECT * FROM ended
         """  # noqa: S608 - our own words
-    )
 )
 _COPY_SOURCES = select(JobSource).from_statement(
     text(
@@ -115,14 +98,13 @@ _COPY_SOURCES = select(JobSource).from_statement(
         UPDATE job_sources s SET
             state = d.state, reason = d.reason, started_at = clock_timestamp(), completed_at = clock_timestamp(),
             lease_until = NULL, generated_images = coalesce((
-                SELECT jsonb_agg(
-                    jsonb_build_object('generated_at', d.completed_at) || each.generated_image ORDER BY each.k
-                )
+                SELECT jsonb_agg(jsonb_build_object('generated_at', d.completed_at) || each.generated_image
+                                 ORDER BY each.k)
                 FROM jsonb_array_elements(d.generated_images) WITH ORDINALITY AS each (generated_image, k)
             ), '[]')
         FROM job_sources d
-        WHERE s.job_id = :id AND d.job_id = :cached_job AND d.source = s.source
+        WHERE s.job_id = :id AND d.job_id = :cached_job_id AND d.source = s.source
         RETURNING {", ".join(f"s.{column.name}" for column in JobSource.__table__.columns)}
         """  # noqa: S608 - our own words
-    )
+    ).columns(*JobSource.__table__.columns)
 )

@@ -1,42 +1,26 @@
-"""Deleting a job: its images, vectors, texts and everything that repeats them go; a tombstone with id and times stays.
+"""Deletes jobs, and parts of jobs that were kept for long enough or that screening refused.
 
-Rows first, bytes before the commit, the snapshot last. Whatever is unavailable in between leaves something to delete, and
-deleting again finishes it.
+Rows first, bytes before the commit, the snapshot last. Should a part fail, something is left to delete, and deleting
+again finishes it. What is personal data is marked in the mapper, see `personal_data`.
 """
 
 import uuid
+from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from app.access import audit
-from app.db import blobs
-from app.db.blobs import Blobs
+from app.db import blob_repository
+from app.db.blobs import Address, Blobs
 from app.db.database import Database
-from app.db.models import Feedback, JobSource
-from app.errors import StorageUnavailable
-from app.jobs import idempotency
-from app.jobs.repository import LEAVING, set_clause
+from app.db.models import Clearing, Job
+from app.errors import ScreeningRefused, StorageUnavailable
+from app.jobs import personal_data, repository, retention_repository
+from app.jobs.retention_repository import JobRef
 from app.jobs.snapshots import Snapshots
-from app.webhooks import deliveries
 
-# Everything that was asked, answered or derived; what is not named here says nothing about the image.
-_TEXTS = (
-    *(
-        "image",
-        "image_url",
-        "prompt",
-        "seed",
-        "method_options",
-        "external_scores",
-        "external_id",
-        "metadata",
-        "webhook_url",
-        "webhook_events",
-    ),
-    *("evidence", "caption", "captioner", "embedder", "features_blob", "query_blob", "result", "error"),
-    *("result_key", "pipeline_fingerprint", "screening_fingerprint", "result_computed_at", "cached_from"),
-)
+_SCREENING = "screening"
 
 
 def delete_job(
@@ -48,50 +32,62 @@ def delete_job(
     actor: str,
     request_id: str | None = None,
 ) -> bool:
-    """Deletes a job, canceling it if it is still open; False when the tenant has no such job.
+    """Deletes all that a job holds, canceling it if it is open; False when the tenant has no such job.
 
-    Deleting again is fine. Raises StorageUnavailable when bytes or snapshot could not be deleted: do it again then.
+    A tombstone with id, times and costs stays. Deleting again is fine. Raises StorageUnavailable when bytes or
+    snapshot could not be deleted: do it again then.
     """
     with database.transaction() as session:
-        found = session.execute(_LOCK, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
-        if found is None:
+        job = repository.lock_by_id(session, tenant_id, job_id)
+        if job is None:
             return False
-        if found.deleted_at is None:
-            _delete_rows(session, job_id)
+        if job.deleted_at is None:
+            repository.mark_canceled(session, tenant_id, job_id)
+            addresses = blob_repository.delete_references(session, job_id)
+            personal_data.clear(session, Clearing.DELETION, [job_id])
+            repository.mark_deleted(session, job_id)
             audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
-            store.delete_all(blobs.delete_references(session, job_id))
+            store.delete_all(addresses)
     if not snapshots.store_tombstone(tenant_id, job_id):
-        raise StorageUnavailable(
-            "The job is deleted, but a copy of its answer may remain in the cache: delete it again."
-        )
+        raise StorageUnavailable("The job is deleted, but a copy of it may remain in the cache: delete it again.")
     return True
 
 
-def _delete_rows(session: Session, job_id: uuid.UUID) -> None:
-    session.execute(_CLOSE, {"id": job_id})
-    session.execute(_EMPTY, {"id": job_id})
-    session.execute(_FORGET_TASKS, {"id": job_id})
-    idempotency.clear_bodies(session, [job_id])
-    for table in (JobSource, Feedback):
-        session.execute(delete(table).where(table.job_id == job_id))
-    deliveries.delete_for_job(session, job_id)
+def delete_refused(session: Session, store: Blobs, job: Job, error: ScreeningRefused) -> None:
+    """Deletes the images and clears the texts of a job that this session has ended as refused, and records why.
+
+    The bytes go before the commit: raises StorageUnavailable without the store, and the stage is tried again until
+    they are gone.
+    """
+    store.delete_all(blob_repository.delete_references(session, job.id))
+    personal_data.clear(session, Clearing.SCREENING, [job.id])
+    repository.mark_parts_deleted(session, [job.id], images=True, captions=True)
+    detail = error.extensions.get("screening", {})
+    audit.record(session, job.tenant_id, _SCREENING, "job.screened", str(job.id), **detail)
 
 
-_LOCK = text("SELECT deleted_at FROM jobs WHERE id = :id AND tenant_id = :tenant_id FOR UPDATE")
-_CLOSE = text(
-    f"""
-    UPDATE jobs SET {set_clause(LEAVING)}, status = 'canceled', stage = NULL, completed_at = clock_timestamp()
-    WHERE id = :id AND status IN ('queued', 'processing')
-    """  # noqa: S608 - our own words
-)
-# What was spent stays; the handles by which a vendor knows the generated images do not.
-_FORGET_TASKS = text("UPDATE source_calls SET vendor_task = NULL WHERE job_id = :id")
-_EMPTY = text(
-    f"""
-    UPDATE jobs SET {", ".join(f"{column} = NULL" for column in _TEXTS)}, notify = false,
-        deleted_at = clock_timestamp(),
-        images_deleted_at = coalesce(images_deleted_at, clock_timestamp()),
-        captions_deleted_at = coalesce(captions_deleted_at, clock_timestamp())
-    WHERE id = :id
-    """  # noqa: S608 - our own words
-)
+def delete_expired_images(session: Session, span: timedelta) -> tuple[Sequence[JobRef], list[Address]]:
+    """Ends the use of images by jobs that had them for long enough. The vectors stay.
+
+    Returns the jobs, and the bytes to delete before the commit.
+    """
+    jobs = retention_repository.lock_expired_images(session, span)
+    addresses: list[Address] = []
+    for _, job_id in jobs:
+        addresses += blob_repository.delete_references(session, job_id, except_for=[blob_repository.FEATURES])
+    _clear(session, Clearing.IMAGES, jobs)
+    return jobs, addresses
+
+
+def delete_expired_captions(session: Session, span: timedelta) -> Sequence[JobRef]:
+    """Clears captions, prompts and evidence of jobs that had them for long enough; returns the jobs."""
+    jobs = retention_repository.lock_expired_captions(session, span)
+    _clear(session, Clearing.CAPTIONS, jobs)
+    return jobs
+
+
+def _clear(session: Session, clearing: Clearing, jobs: Sequence[JobRef]) -> None:
+    job_ids = [job_id for _, job_id in jobs]
+    personal_data.clear(session, clearing, job_ids)
+    images, captions = clearing is Clearing.IMAGES, clearing is Clearing.CAPTIONS
+    repository.mark_parts_deleted(session, job_ids, images=images, captions=captions)

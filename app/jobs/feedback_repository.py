@@ -1,4 +1,4 @@
-"""The repository of what images turned out to be. Kept for evaluation; nothing here learns from it."""
+"""SQL of feedback: the true sources of images. Kept for evaluation; nothing learns from it."""
 
 import uuid
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ _AT_ONCE = 500
 def upsert(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, source: str, in_catalog: bool, note: str | None
 ) -> Feedback:
-    """Records what the image of a job turned out to be, in place of what was said before."""
-    told = {"source": source, "in_catalog": in_catalog, "note": note, "created_at": func.now()}
-    statement = insert(Feedback).values(job_id=job_id, tenant_id=tenant_id, **told)
+    """Records the true source of a job's image, in place of an earlier record."""
+    values = {"source": source, "in_catalog": in_catalog, "note": note, "created_at": func.now()}
+    statement = insert(Feedback).values(job_id=job_id, tenant_id=tenant_id, **values)
     return session.scalars(
-        statement.on_conflict_do_update(index_elements=[Feedback.job_id], set_=told).returning(Feedback),
+        statement.on_conflict_do_update(index_elements=[Feedback.job_id], set_=values).returning(Feedback),
         execution_options={"populate_existing": True},
     ).one()
 
 
 def get_by_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Feedback | None:
-    """What was said about a job."""
+    """The feedback on a job."""
     return session.scalars(_GIVEN, {"job_id": job_id, "tenant_id": tenant_id}).one_or_none()
 
 
@@ -34,7 +34,7 @@ _GIVEN = select(Feedback).where(Feedback.job_id == bindparam("job_id"), Feedback
 
 
 def list_with_results(session: Session) -> Iterator[tuple[Feedback, dict[str, Any] | None]]:
-    """Everything that was said about jobs that have a result, with that result, in the order of the jobs."""
+    """All feedback on jobs that have a result, with that result, in the order of the jobs' ids."""
     statement = (
         select(Feedback, Job.result)
         .join(Job, Job.id == Feedback.job_id)

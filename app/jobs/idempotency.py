@@ -1,12 +1,12 @@
-"""The repository of idempotency keys: who works on a request that must not be done twice, and how it was answered.
+"""SQL of idempotency keys: which request that must not be done twice is in progress, and the response of each.
 
-A key is completed in the transaction that makes its job, so that there is either both or nothing. A owner that died
-loses its key after a lease; should it still live, whoever completes the key first has made the one job.
+A key is completed in the transaction that inserts its job, so that there is either both or nothing. An owner that
+died loses its key after a lease; should it still live, the first of both to complete the key has made the one job.
 """
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,11 +89,6 @@ def release(session: Session, held: KeyClaim) -> None:
     session.execute(_RELEASE, _given(held))
 
 
-def clear_bodies(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
-    """Forgets what was answered about these jobs: the keys stay, so that no retry makes them anew."""
-    session.execute(_BLANK, {"job_ids": list(job_ids)})
-
-
 def delete_expired(session: Session) -> int:
     """Removes a portion of the keys past their time; how many."""
     return len(session.execute(_EXPIRE, {"limit": BATCH}).all())
@@ -145,7 +140,6 @@ _RELEASE = text(
     WHERE tenant_id = :tenant_id AND key = :key AND owner = :owner AND status IS NULL
     """
 )
-_BLANK = text("UPDATE idempotency_keys SET body = NULL WHERE job_id = ANY(:job_ids)")
 _EXPIRE = text(
     """
     DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (

@@ -1,4 +1,4 @@
-"""Reads many jobs at once: a tenant's list of them, page by page, and which of some have ended.
+"""Reads many jobs: a tenant's list of them, page by page, and which of some have ended.
 
 Each listing is answered from an index that ends in its order, so that a page costs the same at any length of it.
 """
@@ -40,7 +40,7 @@ def list_for_tenant(
     every = _jobs(tenant_id, wanted, after)
     if not wanted.statuses:
         return session.execute(every.order_by(*_NEWEST_FIRST).limit(limit)).all()
-    # One index scan per status, each in order: asked for several at once, Postgres would sort all that there are.
+    # One index scan per status, each in order: for several statuses in one scan Postgres would sort all rows.
     parts = [
         select(every.where(Job.status == _literal(status)).order_by(*_NEWEST_FIRST).limit(limit).subquery())
         for status in wanted.statuses

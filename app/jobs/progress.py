@@ -1,7 +1,7 @@
 """A job's progress as events: a pure function of its document and of what a reader has seen of it.
 
 Nothing keeps events. An event's id says all that was seen up to it, in a few letters, so that any process can go on
-from there; states that came and went between two looks are left out, those that last are told once.
+from there; states that came and went between two reads are left out, those that last are sent once.
 """
 
 import json
@@ -14,16 +14,31 @@ from app.db.models import ENDED, JobStatus, Stage
 from app.documents import JobDocument
 from attribution.ports import SourceState
 
-# Readers hold ids across releases: a new stage or state is appended, and none changes its place or letter.
+# Readers hold ids across releases: a new stage is appended, and no state changes its letter.
 _STAGES = tuple(Stage)
-_LETTERS = dict(zip(SourceState, "prdmolqtugnase", strict=True))
+_LETTERS = {
+    SourceState.PENDING: "p",
+    SourceState.RUNNING: "r",
+    SourceState.DONE: "d",
+    SourceState.REFUSED_PROMPT: "m",
+    SourceState.REFUSED_OUTPUT: "o",
+    SourceState.RATE_LIMITED: "l",
+    SourceState.QUOTA: "q",
+    SourceState.TIMEOUT: "t",
+    SourceState.UNAVAILABLE: "u",
+    SourceState.RETIRED: "g",
+    SourceState.NO_API: "n",
+    SourceState.AWAITING_REFERENCE: "a",
+    SourceState.SKIPPED: "s",
+    SourceState.ERROR: "e",
+}
 _UNSEEN = "-"
 _TOLD = {"source", "origin", "state", "reason", "generated_images", "references"}
 _ID = re.compile(r"([0-9]{1,2})([a-z-]*)(!?)")
 
 
 class EventName(StrEnum):
-    """What an event tells: a stage was entered, a source changed its state, or how the job ended."""
+    """The kinds of events: a stage was entered, a source changed its state, or how the job ended."""
 
     STAGE = "stage"
     SOURCE = "source"
@@ -41,7 +56,7 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class ReaderPosition:
-    """What a reader was told. As a string it is the id of the last event that told it."""
+    """What a reader has received. As a string it is the id of the last event."""
 
     stages: int = 0  # of all stages, those before this index are behind it
     sources: str = ""  # a letter per source, in catalog order
@@ -59,7 +74,7 @@ class ReaderPosition:
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """Something to tell; `seen` includes it."""
+    """An event to send; `seen` includes it."""
 
     name: EventName
     data: str  # JSON
@@ -67,7 +82,7 @@ class ProgressEvent:
 
 
 def events(document: JobDocument, seen: ReaderPosition) -> Iterator[ProgressEvent]:
-    """What a reader is still to be told, in order; everything where it has seen nothing of this job."""
+    """The events that a reader has not received, in order; all of them where it has seen nothing of this job."""
     if len(seen.sources) != len(document.sources):
         seen = ReaderPosition(sources=_UNSEEN * len(document.sources))
     generated_image = _STAGES.index(Stage.RESYNTHESIZING)

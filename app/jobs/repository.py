@@ -1,6 +1,6 @@
 """The repository of jobs: reading, claiming a stage, moving on from it, and canceling.
 
-A stage is claimed by a conditional update and left by another one that is fenced by the claim's attempt: whoever
+A stage is claimed by a conditional update and left by another one that is fenced by the claim's attempt: a worker that
 comes late, or twice, changes nothing. What every stage runs is written as SQL text: building the same statements
 from expressions each time cost a job 20 ms of computing.
 """
@@ -12,14 +12,13 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text
+from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage
-from app.errors import ServiceError
-from app.webhooks import deliveries
+from app.errors import Deleted, NotFound, ServiceError
 
 # What every update sets that ends a stage: its duration is noted, its claim is over.
 LEAVING: Mapping[str, str] = {
@@ -34,14 +33,14 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "method_options", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
+JSON_COLUMNS = ("image", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
 
 
 OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
 
 
 def returning_jobs(statement: str) -> Executable:
-    """A statement that ends with RETURNING OF_JOBS. SQLAlchemy finds columns that it was told of without looking."""
+    """A statement that ends with RETURNING OF_JOBS. With its columns listed, SQLAlchemy need not look for them."""
     return select(Job).from_statement(text(statement).columns(*Job.__table__.columns))
 
 
@@ -58,21 +57,26 @@ def get_by_id(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job 
 _FIND = select(Job).where(Job.id == bindparam("id"), Job.tenant_id == bindparam("tenant_id"))
 
 
-def list_sources(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
-    """The job's sources in catalog order."""
-    return session.scalars(_SOURCES, {"job_id": job_id}).all()
+def lock_by_id(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+    """The job, if it is this tenant's, with its row lock."""
+    statement = select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id).with_for_update()
+    return session.scalars(statement, execution_options=_ANEW).one_or_none()
 
 
-_OF_SOURCES = ", ".join(each.name for each in JobSource.__table__.columns)
-_SOURCES = select(JobSource).from_statement(
-    text(f"SELECT {_OF_SOURCES} FROM job_sources WHERE job_id = :job_id ORDER BY position").columns(  # noqa: S608 - our own words
-        *JobSource.__table__.columns
-    )
-)
+def get_existing_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, keep: bool = False) -> Job:
+    """The tenant's job; with `keep` it cannot be deleted before the transaction ends. Raises NotFound and Deleted."""
+    job = get_by_id(session, tenant_id, job_id)
+    if job is not None and keep:
+        session.refresh(job, with_for_update={"read": True})
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if job.deleted_at is not None:
+        raise Deleted(f"Job {job_id} was deleted.")
+    return job
 
 
 def unleased(step: type[Job] | type[JobSource]) -> ColumnElement[bool]:
-    """Nobody holds a lease on the step, or its holder went silent."""
+    """No worker has a lease on the step, or the lease has expired."""
     return or_(step.lease_until.is_(None), step.lease_until < func.now())
 
 
@@ -113,8 +117,8 @@ def advance(
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """Moves a claimed job to its next stage; None when the claim was fenced off, and nothing was recorded.
 
-    `uses` are the blobs that it uses from now on; those that are to be put again are returned, see `blobs.insert_references`.
-    With `claim_for` the next stage is claimed in the same statement, by a worker that goes on with it. Where no
+    `uses` are the blobs that it uses from now on; those to be put again are returned.
+    With `claim_for` the next stage is claimed in the same statement, by a worker that continues with it. Where no
     source is to be waited for, resynthesizing is passed over: the returned job says which stage it entered.
     """
     sets: dict[str, str] = {**LEAVING, "stage": _PAST_SOURCES if to is Stage.RESYNTHESIZING else ":to"}
@@ -124,12 +128,12 @@ def advance(
         given["lease"] = claim_for
     if not uses:
         return _leave(session, job, sets, given, values or {}), ()
-    return _leave_using(session, job, sets, given, values or {}, blobs.sorted_by_hash(uses))
+    return _leave_using(session, job, sets, given, values or {}, blob_repository.sorted_by_hash(uses))
 
 
 # With nothing generated there is nothing to embed; ranking then says which sources were not tested, and why.
 AFTER_SOURCES = "CASE WHEN bool_or(state = 'done') THEN 'embedding' ELSE 'ranking' END"
-# Sources that are to be generated, or to be brought.
+# Sources that are to be generated, or whose reference images are to be uploaded.
 STILL_OPEN = "state IN ('pending', 'running', 'awaiting_reference')"
 _PAST_SOURCES = f"""(
     SELECT CASE WHEN bool_or({STILL_OPEN}) THEN 'resynthesizing' ELSE {AFTER_SOURCES} END
@@ -140,24 +144,17 @@ _PAST_SOURCES = f"""(
 def mark_succeeded(
     session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any] | None = None
 ) -> Job | None:
-    """Ends a claimed job with its answer, and returns it; None when the claim was fenced off.
+    """Ends a claimed job with its result, and returns it; None when the claim was fenced off.
 
-    The commit waits for the disk by itself: where nobody is to be told, this may be a transaction of one statement.
+    The commit waits for the disk by itself: without an event to insert, one statement suffices.
     """
     values = {"result": result, **(values or {})}
-    return _told(session, _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True))
+    return _leave(session, job, {**ENDING, "status": "'succeeded'"}, {}, values, durable=True)
 
 
 def mark_failed(session: Session, job: Job, error: ServiceError) -> Job | None:
-    """Ends a claimed job without an answer, and returns it; None when the claim was fenced off."""
-    return _told(session, _leave(session, job, {**ENDING, "status": "'failed'"}, {}, {"error": error.document()}))
-
-
-def _told(session: Session, ended: Job | None) -> Job | None:
-    """An end and the rows that tell receivers of it are one transaction."""
-    if ended is not None:
-        deliveries.insert_ended(session, ended)
-    return ended
+    """Ends a claimed job with an error, and returns it; None when the claim was fenced off."""
+    return _leave(session, job, {**ENDING, "status": "'failed'"}, {}, {"error": error.document()})
 
 
 def _leave(
@@ -181,7 +178,7 @@ def _leave_using(
     used: Sequence[tuple[str, StoredBlob]],
 ) -> tuple[Job | None, Sequence[StoredBlob]]:
     """One statement: a transaction of its own cost every stage that stores something three round trips."""
-    given = _held(job, given, values) | {"records": blobs.reference_records(used)}
+    given = _held(job, given, values) | {"records": blob_repository.reference_records(used)}
     statement = _leaving_using(tuple(sets.items()), tuple(values))
     row = session.execute(statement, given, execution_options=_ANEW).one_or_none()
     if row is None:
@@ -217,7 +214,7 @@ def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durabl
 def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
     gone = column("gone", ARRAY(Text))
     statement = f"""
-        WITH moved AS ({_leaving(sets, columns)}), {blobs.references_cte("moved")}
+        WITH moved AS ({_leaving(sets, columns)}), {blob_repository.references_cte("moved")}
         SELECT {", ".join(f"moved.{each.name}" for each in Job.__table__.columns)},
                (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
         FROM moved
@@ -234,15 +231,15 @@ def release_claim(session: Session, job: Job) -> bool:
 _RELEASE = text(f"UPDATE jobs SET lease_until = NULL, requeued_at = clock_timestamp() WHERE {_HELD} RETURNING id")  # noqa: S608 - our own words
 
 
-def mark_canceled(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
-    """Ends a job that has not ended, and its open sources; None when there was nothing to end.
+def release_claim_uncounted(session: Session, job: Job) -> bool:
+    """Gives a claim back without counting it as an attempt: its worker stops. False when it was fenced off."""
+    values = {"attempt": Job.attempt - 1, "lease_until": None, "requeued_at": func.clock_timestamp()}
+    return session.scalar(update(Job).where(job_claim_fence(job)).values(values).returning(Job.id)) is not None
 
-    Whoever works on it is fenced off: what comes late is dropped.
-    """
-    job = session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
-    if job is not None:
-        mark_open_sources_skipped(session, job_id, "The job was canceled before this source had generated.")
-    return _told(session, job)
+
+def mark_canceled(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+    """Ends a job that has not ended; None when there was nothing to end. A worker's claim of it is fenced off."""
+    return session.scalars(_CANCEL, {"id": job_id, "tenant_id": tenant_id}).one_or_none()
 
 
 _CANCEL = returning_jobs(
@@ -254,24 +251,70 @@ _CANCEL = returning_jobs(
 )
 
 
-def mark_open_sources_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:
-    """Ends what was still waited for of a job that this session has ended."""
-    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
-
-
-_SKIP_SOURCES = text(
-    f"""
-    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
-    WHERE job_id = :job_id AND {STILL_OPEN}
-    """  # noqa: S608 - our own words
-)
-
-
 def list_due_for_cancellation(session: Session, limit: int) -> Sequence[tuple[uuid.UUID, uuid.UUID]]:
-    """(tenant, job) of open jobs whose caller asked for them to be canceled by now."""
+    """(tenant, job) of open jobs whose `cancel_at` has passed."""
     return [(tenant_id, job_id) for tenant_id, job_id in session.execute(_TO_CANCEL, {"limit": limit})]
 
 
 _TO_CANCEL = text(
     "SELECT tenant_id, id FROM jobs WHERE cancel_at <= now() AND status IN ('queued', 'processing') LIMIT :limit"
 )
+
+
+def lock_resynthesizing(session: Session, job_id: uuid.UUID) -> bool | None:
+    """Takes the row lock of a job that is being resynthesized; whether it has receivers.
+
+    None when it is not being resynthesized (any more).
+    """
+    notify: bool | None = session.scalar(_LOCK_RESYNTHESIZING, {"job_id": job_id})
+    return notify
+
+
+_LOCK_RESYNTHESIZING = text(
+    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesizing' FOR UPDATE"
+)
+
+
+def advance_when_sources_ended(session: Session, job_id: uuid.UUID) -> Stage | None:
+    """Moves a locked job on if none of its sources is open; returns the stage it entered."""
+    to = session.scalar(_JOIN, {"job_id": job_id})
+    return None if to is None else Stage(to)
+
+
+_JOIN = text(
+    f"""
+    UPDATE jobs SET {set_clause(LEAVING)}, stage = s.next
+    FROM (
+        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
+        FROM job_sources WHERE job_id = :job_id
+    ) s
+    WHERE id = :job_id AND NOT s.waiting
+    RETURNING stage
+    """  # noqa: S608 - our own words
+)
+
+
+def mark_parts_deleted(session: Session, job_ids: Sequence[uuid.UUID], *, images: bool, captions: bool) -> None:
+    """Records when images, captions or both of these jobs were deleted; the first time stands."""
+    given = {"job_ids": list(job_ids), "images": images, "captions": captions}
+    if job_ids:
+        session.execute(_MARK_PARTS_DELETED, given)
+
+
+def mark_deleted(session: Session, job_id: uuid.UUID) -> None:
+    """Records that a job was deleted whole, and that it has no deliveries any more."""
+    session.execute(_MARK_DELETED, {"id": job_id})
+    mark_parts_deleted(session, [job_id], images=True, captions=True)
+
+
+_MARK_PARTS_DELETED = text(
+    """
+    UPDATE jobs SET
+        images_deleted_at = CASE WHEN :images THEN coalesce(images_deleted_at, clock_timestamp())
+                                 ELSE images_deleted_at END,
+        captions_deleted_at = CASE WHEN :captions THEN coalesce(captions_deleted_at, clock_timestamp())
+                                   ELSE captions_deleted_at END
+    WHERE id = ANY(:job_ids)
+    """
+)
+_MARK_DELETED = text("UPDATE jobs SET deleted_at = clock_timestamp(), notify = false WHERE id = :id")

@@ -1,8 +1,8 @@
-"""What polling reads: a job's document in Redis. Losing it costs a query, never a wrong answer.
+"""Snapshots: documents of jobs in Redis, which polling reads. Losing one costs a query, never a wrong answer.
 
-A worker that ends a job writes its document plainly and says so on a channel. A reader that found nothing fills in
-what Postgres says, only where nothing is, so that a slow reader never covers an end; and what it fills in for a
-running job expires at once. A deleted job is covered by a tombstone, so that a slow reader cannot bring it back.
+A worker that ends a job stores its document and publishes its id on a channel. A reader that found nothing stores
+what Postgres has, only where nothing is, so that a slow reader never covers an end; and what it stores for a
+running job expires soon. A deleted job is covered by a tombstone, so that a slow reader cannot restore it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def connect_redis(settings: RedisSettings) -> Redis:
 
 
 class Snapshots:
-    """Documents as JSON bytes, by tenant and job. Redis being away reads as nothing stored."""
+    """Documents as JSON bytes, by tenant and job. With Redis unavailable nothing is stored."""
 
     def __init__(self, redis: Redis, settings: RedisSettings) -> None:
         self._redis = redis
@@ -53,7 +53,7 @@ class Snapshots:
         return data if isinstance(data, bytes) else None
 
     def insert_if_absent(self, tenant_id: uuid.UUID, document: JobDocument) -> bytes:
-        """Stores what Postgres said unless something is there; returns the JSON."""
+        """Stores what Postgres has unless something is stored; returns the JSON."""
         data = document.model_dump_json().encode()
         ttl = self._ended if document.status in ENDED else self._running
         with contextlib.suppress(RedisError):
@@ -61,19 +61,20 @@ class Snapshots:
         return data
 
     def store_ended(self, tenant_id: uuid.UUID, document: JobDocument) -> None:
-        """Stores the document of a job that has ended, and wakes those who wait for it.
+        """Stores the document of a job that has ended, and wakes the clients that wait for it.
 
-        Over whatever is there but a tombstone: whoever ended the job may be slower than whoever deleted it since.
+        It replaces anything but a tombstone: a deletion may have come before this.
         """
-        job_ended(document)
+        ended = document.completed_at
+        job_ended(document.status, (ended - document.created_at).total_seconds() if ended else None, document.timings)
         self._settle(tenant_id, document.id, document.model_dump_json().encode())
 
     def store_tombstone(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> bool:
-        """Puts a tombstone over whatever is there; False when Redis is unavailable, and may still hold what was deleted."""
+        """Replaces the document by a tombstone; False when Redis is unavailable and may still have the document."""
         return self._settle(tenant_id, job_id, TOMBSTONE)
 
     def delete(self, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
-        """Forgets a document that says more than Postgres still does."""
+        """Deletes a document that has more than Postgres still has."""
         with contextlib.suppress(RedisError):
             self._redis.delete(snapshot_key(tenant_id, job_id))
 
@@ -86,5 +87,5 @@ class Snapshots:
 
 
 def snapshot_key(tenant_id: uuid.UUID, job_id: uuid.UUID) -> str:
-    """Where in Redis a job's document lies."""
+    """The key of a job's document in Redis."""
     return f"job:{tenant_id}:{job_id}"

@@ -1,6 +1,6 @@
 """The repository of a job's sources: fan-out, claims, and the join.
 
-The join is a fact in the database: whoever ends the last open source of a job moves the job on, in the same
+The join is a fact in the database: ending the last open source of a job moves the job on, in the same
 transaction and under the job's row lock, so that of two that finish together exactly one does.
 """
 
@@ -21,23 +21,25 @@ from sqlalchemy import (
     Text,
     and_,
     column,
+    func,
     select,
     text,
+    update,
 )
 from sqlalchemy.orm import Session
 
-from app.db.models import Job, JobSource, Stage
-from app.jobs.repository import AFTER_SOURCES, LEAVING, STILL_OPEN, set_clause
-from app.webhooks import deliveries
+from app.db.models import Job, JobSource
+from app.db.types import ImageRecord, image_documents
+from app.jobs.repository import STILL_OPEN, lock_resynthesizing
 from attribution.ports import SourceState
 
-# In which workers have something to do. A source that awaits references is open, too, but nobody's.
+# In which workers have something to do; of a source that awaits references they have not.
 OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSource:
-    """A source that is to be generated, with what its questions are made of."""
+    """A source that is to be generated, with what its cache keys are made of."""
 
     tenant_id: uuid.UUID
     source: str
@@ -59,7 +61,7 @@ class SourceClaim:
     images_per_source: int
     seed: int | None
     cache: bool
-    notify: bool  # whether anybody is to be told
+    notify: bool  # whether the job has receivers
     remaining: timedelta  # until the job's deadline
 
     @property
@@ -75,12 +77,25 @@ class SourceClaim:
 
 @dataclass(frozen=True, slots=True)
 class SourceOutcome:
-    """How a claimed source ends. `generated_images` are {"k", "seed", "blob"} in the order of k."""
+    """How a claimed source ends, with its generated images in the order of k."""
 
     row: JobSource
     state: SourceState
     reason: str | None = None
-    generated_images: Sequence[Mapping[str, Any]] = ()
+    generated_images: Sequence[ImageRecord] = ()
+
+
+def list_for_job(session: Session, job_id: uuid.UUID) -> Sequence[JobSource]:
+    """The job's sources in catalog order."""
+    return session.scalars(_SOURCES, {"job_id": job_id}).all()
+
+
+_OF_SOURCES = ", ".join(each.name for each in JobSource.__table__.columns)
+_SOURCES = select(JobSource).from_statement(
+    text(f"SELECT {_OF_SOURCES} FROM job_sources WHERE job_id = :job_id ORDER BY position").columns(  # noqa: S608 - our own words
+        *JobSource.__table__.columns
+    )
+)
 
 
 def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[PendingSource]:
@@ -93,8 +108,8 @@ _FAN_OUT = text(
     """
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
     WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
-    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption, j.images_per_source,
-              j.seed, j.cache
+    RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption,
+              j.images_per_source, j.seed, j.cache
     """
 )
 
@@ -112,7 +127,7 @@ def claim_next_in_queue(session: Session, queue: str, lease: timedelta, attempts
 
 
 def claim_next_delayed(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
-    """Takes the oldest job that waits for a source; none when none waits, or is held or locked by somebody."""
+    """Takes the oldest job that waits for a source; none when none waits, or each is leased or locked."""
     return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
 
 
@@ -137,7 +152,8 @@ def _claiming(which: str) -> Executable:
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
         RETURNING {", ".join(f"s.{each.name}" for each in own)},
-                  j.caption AS job_caption, j.images_per_source AS job_images_per_source, j.seed AS job_seed, j.cache AS job_cache,
+                  j.caption AS job_caption, j.images_per_source AS job_images_per_source,
+                  j.seed AS job_seed, j.cache AS job_cache,
                   j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
         """  # noqa: S608 - our own words
     of_job = (
@@ -184,70 +200,54 @@ def source_claim_fence(claimed: JobSource) -> ColumnElement[bool]:
 
 
 def get_job_of_claim(session: Session, claimed: JobSource) -> Job | None:
-    """The job of a claim that stands, with its row lock, for who has to end it; None where it was fenced off."""
-    if lock_job(session, claimed.job_id) is None:
+    """The job of a claim that stands, with its row lock, in order to end it; None where the claim was fenced off."""
+    if lock_resynthesizing(session, claimed.job_id) is None:
         return None
     if session.scalar(select(JobSource.source).where(source_claim_fence(claimed))) is None:
         return None
     return session.get_one(Job, claimed.job_id, populate_existing=True)
 
 
-def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> tuple[set[str], Stage | None]:
-    """Ends claimed sources of a job. Returns those whose claim stood, and the stage the job entered, if any."""
-    notify = lock_job(session, job_id)
-    if notify is None:
-        return set(), None
+def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOutcome]) -> set[str]:
+    """Ends claimed sources of a job that the session has locked; returns those whose claim stood."""
     ends = [
         {
             "source": outcome.row.source,
             "attempt": outcome.row.attempt,
             "state": outcome.state.value,
             "reason": outcome.reason,
-            "generated_images": list(outcome.generated_images),
+            "generated_images": image_documents(outcome.generated_images),
         }
         for outcome in outcomes
     ]
-    stood = set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
-    if notify:
-        deliveries.insert_sources_finished(session, job_id, stood)
-    return stood, advance_when_all_ended(session, job_id)
+    return set(session.scalars(_FINISH, {"job_id": job_id, "ends": json.dumps(ends)}))
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingImages:
-    """A waiting source's generated images that were made before, as its row has them, with what was remarked; all or some."""
+    """Images of a pending source that exist already, as its row keeps them, all (`whole`) or some; and its remark."""
 
     source: str
-    generated_images: Sequence[Mapping[str, Any]]
+    generated_images: Sequence[ImageRecord]
     reason: str | None
     whole: bool
 
 
-def insert_existing_images(
-    session: Session, job_id: uuid.UUID, taken: Sequence[ExistingImages]
-) -> tuple[set[str], Stage | None, bool]:
-    """Gives sources that nobody has claimed yet generated images that were made before; those that have all are done.
+def insert_existing_images(session: Session, job_id: uuid.UUID, existing: Sequence[ExistingImages]) -> set[str]:
+    """Gives sources that were never claimed images that exist already; those that have all are done.
 
-    Returns which sources took them, the stage the job entered, if any, and whether somebody is told.
+    The session has locked the job. Returns the sources that took theirs.
     """
-    notify = lock_job(session, job_id)
-    if notify is None:
-        return set(), None, False
     begins = [
         {
             "source": each.source,
             "state": SourceState.DONE if each.whole else SourceState.PENDING,
             "reason": each.reason if each.whole else None,
-            "generated_images": list(each.generated_images),
+            "generated_images": image_documents(each.generated_images),
         }
-        for each in taken
+        for each in existing
     ]
-    stood = set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
-    ended = {each.source for each in taken if each.whole and each.source in stood}
-    if not ended:
-        return stood, None, False
-    told = notify and deliveries.insert_sources_finished(session, job_id, ended)
-    return stood, advance_when_all_ended(session, job_id), told
+    return set(session.scalars(_BEGIN_WITH, {"job_id": job_id, "begins": json.dumps(begins)}))
 
 
 _BEGIN_WITH = text(
@@ -274,9 +274,9 @@ _FINISH = text(
 )
 
 
-def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[Mapping[str, Any]]) -> bool:
-    """Writes down what a claimed source has generated so far, and gives it its time anew; False when it was fenced off."""
-    given = {**_fence(claimed), "generated_images": json.dumps(list(generated_images))}
+def save_generated_images(session: Session, claimed: JobSource, generated_images: Sequence[ImageRecord]) -> bool:
+    """Stores what a claimed source has generated so far and restarts its timeout; False when it was fenced off."""
+    given = {**_fence(claimed), "generated_images": json.dumps(image_documents(generated_images))}
     return session.scalar(_KEEP, given) is not None
 
 
@@ -290,8 +290,23 @@ _KEEP = text(
 )
 
 
+def mark_references_uploaded(session: Session, job_id: uuid.UUID, source: str, images: Sequence[ImageRecord]) -> None:
+    """Gives an awaiting source its reference images; a worker is to screen them next."""
+    given = {"job_id": job_id, "source": source, "generated_images": json.dumps(image_documents(images))}
+    session.execute(_MARK_UPLOADED, given)
+
+
+_MARK_UPLOADED = text(
+    """
+    UPDATE job_sources SET state = 'pending', reason = NULL, generated_images = CAST(:generated_images AS jsonb),
+                           requeued_at = clock_timestamp()
+    WHERE job_id = :job_id AND source = :source
+    """
+)
+
+
 def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
-    """Has a claimed source wait, which counts as no attempt; False when it was fenced off."""
+    """Makes a claimed source wait without counting an attempt; False when it was fenced off."""
     return session.scalar(_PARK, {**_fence(claimed), "wait": wait}) is not None
 
 
@@ -322,34 +337,26 @@ _RELEASE = text(
 )
 
 
-def lock_job(session: Session, job_id: uuid.UUID) -> bool | None:
-    """Takes the row lock of a job that is being resynthesized; whether anybody is to be told of it.
-
-    None when it is not being resynthesized (any more).
-    """
-    notify: bool | None = session.scalar(_LOCK, {"job_id": job_id})
-    return notify
-
-
-_LOCK = text(
-    "SELECT notify FROM jobs WHERE id = :job_id AND status = 'processing' AND stage = 'resynthesizing' FOR UPDATE"
-)
+def release_claim_uncounted(session: Session, claimed: JobSource) -> bool:
+    """Gives a claim back without counting it as an attempt: its worker stops. False when it was fenced off."""
+    values = {
+        "state": SourceState.PENDING,
+        "attempt": JobSource.attempt - 1,
+        "lease_until": None,
+        "requeued_at": func.clock_timestamp(),
+    }
+    statement = update(JobSource).where(source_claim_fence(claimed)).values(values).returning(JobSource.source)
+    return session.scalar(statement) is not None
 
 
-def advance_when_all_ended(session: Session, job_id: uuid.UUID) -> Stage | None:
-    """Moves a locked job on if none of its sources is open; returns the stage it entered."""
-    to = session.scalar(_JOIN, {"job_id": job_id})
-    return None if to is None else Stage(to)
+def mark_open_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:
+    """Ends what was still waited for of a job that this session has ended."""
+    session.execute(_SKIP_SOURCES, {"job_id": job_id, "reason": reason})
 
 
-_JOIN = text(
+_SKIP_SOURCES = text(
     f"""
-    UPDATE jobs SET {set_clause(LEAVING)}, stage = s.next
-    FROM (
-        SELECT {AFTER_SOURCES} AS next, bool_or({STILL_OPEN}) AS waiting
-        FROM job_sources WHERE job_id = :job_id
-    ) s
-    WHERE id = :job_id AND NOT s.waiting
-    RETURNING stage
+    UPDATE job_sources SET state = 'skipped', reason = :reason, lease_until = NULL, completed_at = clock_timestamp()
+    WHERE job_id = :job_id AND {STILL_OPEN}
     """  # noqa: S608 - our own words
 )

@@ -83,7 +83,7 @@ def notify_step() -> QueuedStep:
 
 def queue_of(source: Source) -> str:
     """Local sources have a queue each, so that a device's worker can drain one model before loading the next."""
-    return f"local.{source.id}" if source.platform == "local" else REMOTE_QUEUE
+    return f"local.{source.id}" if source.is_local else REMOTE_QUEUE
 
 
 def required_roles(sources: Iterable[Source]) -> tuple[Role, ...]:

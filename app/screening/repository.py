@@ -1,4 +1,4 @@
-"""The repository of hash lists and text rules: a tenant's own and, with tenant null, everybody's."""
+"""SQL of hash lists and text rules: those of one tenant and, with a null tenant, those for all."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ class ListSummary:
 def upsert_list(
     session: Session, tenant_id: uuid.UUID | None, name: str, max_distance: int, rows: Iterable[HashRow]
 ) -> tuple[uuid.UUID, bool]:
-    """Makes the list what the rows say, whatever it was before: its id, and whether it is new.
+    """Replaces the list's hashes by the rows: its id, and whether it is new.
 
     A hash that comes twice is kept once. Raises what `rows` raises; the caller's transaction is then to be rolled back.
     """
@@ -134,12 +134,12 @@ def _owned(kind: type[HashList] | type[TextRule], tenant_id: uuid.UUID | None) -
 
 
 def list_hash_lists_applying_to(session: Session, tenant_id: uuid.UUID) -> Sequence[HashList]:
-    """The lists that a tenant's images are compared with: everybody's and its own."""
+    """The lists that a tenant's images are compared with: its own and those for all."""
     return session.scalars(select(HashList).where(_applies(HashList, tenant_id)).order_by(HashList.id)).all()
 
 
 def list_rules_applying_to(session: Session, tenant_id: uuid.UUID) -> Sequence[TextRule]:
-    """The rules that a tenant's texts must pass: everybody's and its own."""
+    """The rules that a tenant's texts must pass: its own and those for all."""
     return session.scalars(select(TextRule).where(_applies(TextRule, tenant_id)).order_by(TextRule.id)).all()
 
 
@@ -147,8 +147,8 @@ def _applies(kind: type[HashList] | type[TextRule], tenant_id: uuid.UUID) -> Col
     return or_(kind.tenant_id.is_(None), kind.tenant_id == tenant_id)
 
 
-# What is in force for a tenant, as a text that changes with it. What was judged by a text that is not this one any more
-# is to be judged again.
+# The lists and rules that apply to a tenant, as a text that changes with them. A job that passed screening under
+# another text is screened again.
 LISTS_FINGERPRINT = """
     coalesce((SELECT md5(string_agg(CAST(l.id AS text) || CAST(l.updated_at AS text), ',' ORDER BY l.id))
               FROM hash_lists l WHERE l.tenant_id IS NULL OR l.tenant_id = :tenant_id), '')
@@ -160,9 +160,9 @@ RULES_FINGERPRINT = """
 SCREENING_FINGERPRINT = f"({LISTS_FINGERPRINT} || '/' || {RULES_FINGERPRINT})"
 
 
-def get_fingerprint(session: Session, state: str, tenant_id: uuid.UUID) -> str:
-    """`LISTS_STATE` or `RULES_STATE` of a tenant. To be asked before what it is the state of is read."""
-    return str(session.execute(text(f"SELECT {state}"), {"tenant_id": tenant_id}).scalar_one())
+def get_fingerprint(session: Session, fingerprint: str, tenant_id: uuid.UUID) -> str:
+    """`LISTS_FINGERPRINT` or `RULES_FINGERPRINT` of a tenant; read it before the lists or rules themselves."""
+    return str(session.execute(text(f"SELECT {fingerprint}"), {"tenant_id": tenant_id}).scalar_one())
 
 
 def list_hashes(session: Session, list_id: uuid.UUID) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""The repository of calls: what a job may still spend is taken before anything is ordered, and settled afterwards.
+"""SQL of vendor calls: what a call may cost is reserved from the job's budget before it, and settled after it.
 
 A reservation and its sum on the job are one statement, and the job's row lock makes the sum exact however many threads
-reserve at once. Whoever dies in between leaves a call that is not settled: it goes on counting as spent.
+reserve at once. A process that dies in between leaves a call that is not settled: it keeps counting as spent.
 """
 
 import uuid
@@ -12,13 +12,13 @@ from decimal import Decimal
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
-from app.db.models import PROMPT, Job, SourceCall, Stage
+from app.db.models import PROMPT, Job, SourceCall, SourceSpend, Stage
 from attribution.ports import SourceState
 
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """A call to be made: for which generating, for how many images, and what it may cost; the job must be at `stage`."""
+    """A call to be made: for which images, and what it may cost; the job must be at `stage`."""
 
     id: uuid.UUID
     job_id: uuid.UUID
@@ -33,27 +33,14 @@ class CallOrder:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRefusal:
-    """Why no order may be made: what is left of the budget, or None where the job is past that."""
+    """Why no call may be made: what is left of the budget, or None where the job has left that stage."""
 
     left: Decimal | None
     budget: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpend:
-    """What was sent to one source for a job, and what that cost; `unsettled` calls count with what they may cost."""
-
-    source: str
-    sent: str
-    external: bool
-    calls: int
-    images: int
-    usd: Decimal
-    unsettled: int
-
-
 def reserve(session: Session, order: CallOrder) -> BudgetRefusal | None:
-    """Takes what the order may cost from the job's budget and writes the call down; None where that succeeded.
+    """Reserves what the call may cost from the job's budget and records the call; None where that succeeded.
 
     To be committed durably before anything is ordered.
     """
@@ -83,7 +70,7 @@ _LEFT = text(f"SELECT budget_usd - spent_usd AS left, budget_usd FROM jobs WHERE
 
 
 def set_vendor_task(session: Session, call_id: uuid.UUID, task: str) -> None:
-    """Keeps the vendor's handle of an order, so that whoever comes next asks after it."""
+    """Stores the vendor's handle of a call, so that a later attempt polls it."""
     session.execute(_NAME, {"id": call_id, "task": task})
 
 
@@ -91,7 +78,7 @@ _NAME = text("UPDATE source_calls SET vendor_task = :task WHERE id = :id AND set
 
 
 def settle(session: Session, call_id: uuid.UUID, outcome: SourceState, usd: Decimal) -> bool:
-    """Puts what a call did cost in place of what it might have; False where that was done before."""
+    """Replaces a call's reservation by its cost; False where that was done before."""
     given = {"id": call_id, "outcome": outcome.value, "usd": usd}
     return session.execute(_SETTLE, given).one_or_none() is not None
 
@@ -122,7 +109,7 @@ _OF_SOURCE = (
 
 
 def sum_by_source(session: Session, job: Job) -> Sequence[SourceSpend]:
-    """What a job's calls were, by source; asks nothing where there were none."""
+    """What a job's calls were, by source; no statement where there were none."""
     if not job.calls:
         return ()
     return [SourceSpend(**row) for row in session.execute(_SPENT, {"job_id": job.id}).mappings()]

@@ -1,1 +1,1 @@
-"""Webhooks as Standard Webhooks 1.0 has them: what is told, to whom, how it is signed, and when it is tried again."""
+"""Webhooks as Standard Webhooks 1.0 has them: events, receivers, signatures, and the schedule of attempts."""

@@ -1,6 +1,6 @@
-"""The repository of deliveries: an event becomes a row per receiver together with what it tells of, and rows are sent.
+"""SQL of deliveries: an event becomes one row per receiver in the transaction of its cause, and rows are sent later.
 
-Whoever tells of a job holds its row lock, so that the events of one job are counted without gaps. Claims follow the
+Events of a job are inserted under its row lock, so that they are counted without gaps. Claims follow the
 rule of every step here: a lease, and a record that is fenced by the claim's attempt.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -19,26 +19,26 @@ from app.webhooks.endpoints import disable, get_or_create_default_secret, signin
 from app.webhooks.events import EventType, JobData, WebhookEvent
 from app.webhooks.schedule import Decision, DeliveryState
 
-# Rows looked at for each that may be claimed, because some belong to receivers that have enough for now.
+# Rows looked at for each that may be claimed, because some belong to receivers that are at their limit.
 _LOOK_AHEAD = 4
-# Whether a tenant has an endpoint that is to be told, as SQL.
+# Whether a tenant has an enabled endpoint, as SQL.
 HAS_ENDPOINT = "EXISTS (SELECT FROM webhook_endpoints WHERE tenant_id = :tenant_id AND disabled_at IS NULL)"
 GONE_REASON = "The endpoint answered 410 Gone."
 
 
 def insert_started(session: Session, job_id: uuid.UUID) -> bool:
-    """Tells once that a job is being worked on; False where that was told, or the job has ended already."""
+    """Inserts the event of a job's start, once; False where that was done, or the job is not being processed."""
     job = session.scalars(
         select(Job).where(Job.id == job_id, Job.status == JobStatus.PROCESSING).with_for_update()
     ).one_or_none()
-    told = exists().where(WebhookDelivery.job_id == job_id, WebhookDelivery.type == EventType.STARTED)
-    if job is None or session.scalar(select(told)):
+    inserted = exists().where(WebhookDelivery.job_id == job_id, WebhookDelivery.type == EventType.STARTED)
+    if job is None or session.scalar(select(inserted)):
         return False
     return insert_for_receivers(session, job, [events.started(job)])
 
 
 def insert_sources_finished(session: Session, job_id: uuid.UUID, sources: Collection[str]) -> bool:
-    """Tells of sources that ended in this transaction, which holds the job's row lock."""
+    """Inserts the events of sources that ended in this transaction, under the job's lock; whether there were any."""
     if not sources:
         return False
     job = session.get_one(Job, job_id, populate_existing=True)
@@ -52,14 +52,15 @@ def insert_sources_finished(session: Session, job_id: uuid.UUID, sources: Collec
 
 
 def insert_ended(session: Session, job: Job) -> bool:
-    """Tells of a job's end in the transaction that ended it. Asks nothing where nobody is to be told."""
+    """Inserts the event of a job's end, in the transaction that ended it; whether there was any. No statement without
+    receivers."""
     return job.notify and insert_for_receivers(session, job, [events.ended(job)])
 
 
-def insert_for_receivers(session: Session, job: Job, told: Sequence[WebhookEvent[JobData]]) -> bool:
+def insert_for_receivers(session: Session, job: Job, events_of_job: Sequence[WebhookEvent[JobData]]) -> bool:
     """A row for each event and each receiver that wants its type; whether there was any.
 
-    The caller holds the job's row lock: the sequence goes on from what the receiver has of this job.
+    The caller holds the job's row lock: the sequence continues from the receiver's last event of this job.
     """
     receivers: list[tuple[uuid.UUID | None, str, Collection[str]]] = []
     if job.webhook_url is not None:
@@ -77,7 +78,7 @@ def insert_for_receivers(session: Session, job: Job, told: Sequence[WebhookEvent
     )
     sequence = Counter({row.endpoint_id: row.last for row in counted})
     rows = []
-    for event in told:
+    for event in events_of_job:
         for endpoint_id, url, wanted in receivers:
             if event.type in wanted:
                 sequence[endpoint_id] += 1
@@ -98,7 +99,7 @@ def insert_for_receivers(session: Session, job: Job, told: Sequence[WebhookEvent
 
 
 def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> WebhookDelivery:
-    """A delivery that only tries the endpoint."""
+    """A delivery that only tests the endpoint."""
     event = events.ping(endpoint.id, now)
     return session.scalars(
         insert(WebhookDelivery)
@@ -112,11 +113,6 @@ def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> W
         )
         .returning(WebhookDelivery)
     ).one()
-
-
-def delete_for_job(session: Session, job_id: uuid.UUID) -> None:
-    """Deletes what was told of a job, and what was still to be told: payloads repeat what is being deleted."""
-    session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +205,7 @@ def _keys(session: Session, rows: Sequence[WebhookDelivery], now: datetime) -> d
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one try: a status with the beginning of the answer, or the reason why there was none."""
+    """The outcome of one attempt: a status with the beginning of the response, or the reason why there was none."""
 
     started_at: datetime
     seconds: float
@@ -219,7 +215,7 @@ class Attempt:
 
 
 def record_attempt(session: Session, claimed: DeliveryClaim, attempt: Attempt, decision: Decision) -> bool:
-    """Writes down an attempt and what follows from it; False when the claim was fenced off meanwhile.
+    """Records an attempt and the decision that follows; False when the claim was fenced off meanwhile.
 
     One statement, unless the receiver is gone for good.
     """
@@ -291,9 +287,9 @@ def list_for_tenant(
 
 
 def requeue(session: Session, row: WebhookDelivery, url: str) -> WebhookDelivery:
-    """Makes a delivery due at once, whatever became of it; one that is being attempted just now is left alone.
+    """Makes a delivery due at once, whatever its state; an attempt in progress is not disturbed.
 
-    The count of attempts goes on: once the schedule is used up, every call of this is one more attempt.
+    The count of attempts continues: once the schedule is used up, every call of this is one more attempt.
     """
     session.execute(
         update(WebhookDelivery)

@@ -1,4 +1,4 @@
-"""The repository of endpoints and secrets: where a tenant is told of its jobs, and what that is signed with."""
+"""SQL of endpoints and secrets: where events of a tenant's jobs are sent, and what signs them."""
 
 import uuid
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def insert_endpoint(
 
 
 def get_by_id_for_update(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> WebhookEndpoint | None:
-    """The endpoint, if it is this tenant's; locked, so that two who change it do so one after the other."""
+    """The endpoint, if it is this tenant's; with its row lock, so that two changes come one after the other."""
     return session.scalars(
         select(WebhookEndpoint)
         .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.tenant_id == tenant_id)
@@ -48,13 +48,13 @@ def list_for_tenant(session: Session, tenant_id: uuid.UUID) -> Sequence[WebhookE
 
 
 def update_url(session: Session, endpoint: WebhookEndpoint, url: str) -> None:
-    """Changes where it is; what still has to be delivered goes to the new address."""
+    """Changes its address; pending deliveries go to the new one."""
     endpoint.url = url
     session.execute(update(WebhookDelivery).where(_pending(endpoint.id)).values(url=url))
 
 
 def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> None:
-    """Sends nothing there any more, and drops what was still to be sent."""
+    """Disables an endpoint and drops its pending deliveries."""
     session.execute(
         update(WebhookEndpoint)
         .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
@@ -68,7 +68,7 @@ def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> None:
 
 
 def rotate_secret(endpoint: WebhookEndpoint, now: datetime, overlap: timedelta) -> str:
-    """Gives the endpoint a new secret and returns it; the former one goes on signing, too, during the overlap."""
+    """Gives the endpoint a new secret and returns it; the former one signs, too, during the overlap."""
     secret = new_secret()
     before = endpoint.secrets[0] | {"expires_at": (now + overlap).isoformat()}
     endpoint.secrets = [{"secret": secret, "expires_at": None}, before]
@@ -85,11 +85,11 @@ def signing_secrets(stored: Sequence[dict[str, Any]], now: datetime) -> tuple[st
 
 
 def get_or_create_default_secret(session: Session, tenant_id: uuid.UUID) -> str:
-    """The secret that signs what goes to the `webhook_url` of the tenant's jobs; made when it is first asked for."""
+    """The secret that signs what goes to the `webhook_url` of the tenant's jobs; made at its first use."""
     found = session.scalar(select(Tenant.webhook_secret).where(Tenant.id == tenant_id))
     if found is not None:
         return found
-    # Two may ask for the first time at once: both get what the first of them wrote.
+    # Of two transactions that make it, both get what the first of them wrote.
     written = func.coalesce(Tenant.webhook_secret, new_secret(), type_=Text)
     made: str = session.scalars(
         update(Tenant).where(Tenant.id == tenant_id).values(webhook_secret=written).returning(written)

@@ -1,4 +1,4 @@
-"""What receivers are told: the types of events, and their payloads, built from rows; each below 20 kB.
+"""The types of events and their payloads, built from rows; each below 20 kB.
 
 Everything of unknown length is cut or bounded here or by intake, so that no job can have an event that is too long.
 """
@@ -15,7 +15,7 @@ from app.db.models import Job, JobSource, JobStatus
 from app.documents import Document, ResultDocument
 from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
-# Standard Webhooks asks for less.
+# Standard Webhooks recommends at most this.
 MAX_PAYLOAD_BYTES = 20_000
 HEAD = 3
 _NAME = 200
@@ -23,7 +23,7 @@ _SENTENCE = 500
 
 
 class EventType(StrEnum):
-    """What can be told of a job."""
+    """The events of a job."""
 
     STARTED = "attribution.started"
     SOURCE_FINISHED = "attribution.source_finished"
@@ -123,7 +123,7 @@ class FailedData(JobData):
 
 
 class PingData(Document):
-    """Nothing happened; somebody asked for this."""
+    """A test that the caller requested."""
 
     sequence: int
     endpoint: uuid.UUID
@@ -146,12 +146,12 @@ class WebhookEvent(Document, Generic[Data]):
 
 
 def started(job: Job) -> WebhookEvent[JobData]:
-    """A worker has taken up the job's first stage."""
+    """A worker has claimed the job's first stage."""
     return WebhookEvent[JobData](type=EventType.STARTED, timestamp=_time(job.started_at), data=JobData(**_of(job)))
 
 
 def source_finished(job: Job, row: JobSource) -> WebhookEvent[SourceFinishedData]:
-    """A source has ended while the job goes on."""
+    """A source has ended while the job continues."""
     outcome = SourceOutcomeData(
         source=row.source,
         family=row.family,
@@ -178,7 +178,7 @@ def ended(job: Job) -> WebhookEvent[JobData]:
 
 
 def ping(endpoint_id: uuid.UUID, at: datetime) -> WebhookEvent[PingData]:
-    """A trial, to see whether the endpoint answers and verifies."""
+    """A test of whether the endpoint answers and verifies."""
     return WebhookEvent[PingData](type=PING, timestamp=at, data=PingData(sequence=1, endpoint=endpoint_id))
 
 

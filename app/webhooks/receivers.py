@@ -1,4 +1,4 @@
-"""Which addresses may be told: those that the outbound guard lets pass, and over https unless the operator says so."""
+"""The addresses that may receive webhooks: public ones, over https unless the operator allows http."""
 
 from app.settings import OutboundSettings, Settings
 

@@ -1,4 +1,4 @@
-"""What an attempt's outcome means: delivered, tried again and when, or given up. Clock and chance come from outside."""
+"""The decision after an attempt: delivered, tried again and when, or given up. Clock and chance are passed in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,24 +54,24 @@ def decide(attempt: int, outcome: AttemptOutcome, now: datetime, uniform: Unifor
         return Decision(DeliveryState.DELIVERED)
     if status == _GONE:
         return Decision(DeliveryState.DROPPED, gone=True)
-    asked = retry_after(outcome.headers.get("retry-after"), now)
-    pause = now + max(asked, SCHEDULE[1]) if status in _THROTTLING else None
+    requested = retry_after(outcome.headers.get("retry-after"), now)
+    pause = now + max(requested, SCHEDULE[1]) if status in _THROTTLING else None
     if outcome.permanent or attempt >= len(SCHEDULE):
         return Decision(DeliveryState.FAILED, pause_until=pause)
     delay = SCHEDULE[attempt] * uniform(1 - JITTER, 1 + JITTER)
-    return Decision(DeliveryState.PENDING, now + max(delay, asked), pause)
+    return Decision(DeliveryState.PENDING, now + max(delay, requested), pause)
 
 
 def retry_after(header: str | None, now: datetime) -> timedelta:
-    """What a Retry-After header asks for, in seconds or as a date; at most a day, and nothing where it is nonsense."""
+    """The wait of a Retry-After header, in seconds or as a date; at most a day, and zero where it is malformed."""
     if header is None:
         return timedelta(0)
     try:
         if header.strip().isdecimal():
-            asked = timedelta(seconds=min(int(header), 10**6))
+            requested = timedelta(seconds=min(int(header), 10**6))
         else:
             date = parsedate_to_datetime(header)
-            asked = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
+            requested = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
     except (ValueError, OverflowError):
         return timedelta(0)
-    return min(max(asked, timedelta(0)), SCHEDULE[-1])
+    return min(max(requested, timedelta(0)), SCHEDULE[-1])

@@ -1,4 +1,4 @@
-"""Signs payloads as Standard Webhooks 1.0 has it, and makes secrets; which of them sign is `endpoints`' business."""
+"""Signs payloads as Standard Webhooks 1.0 has it, and makes secrets; `endpoints` decides which of them sign."""
 
 import base64
 import secrets
@@ -18,7 +18,7 @@ def new_secret() -> str:
 
 
 def message_id(delivery_id: uuid.UUID) -> str:
-    """`webhook-id`: the same for every attempt, so that a receiver can tell that it has seen the event."""
+    """`webhook-id`: the same for every attempt, so that a receiver recognizes an event that it has seen."""
     return f"msg_{delivery_id}"
 
 

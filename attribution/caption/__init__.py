@@ -1,5 +1,5 @@
-"""The captioning stage: p(I), one sentence that every source is given."""
+"""The captioning stage: p(I), one sentence that is sent to every source."""
 
-from attribution.caption.stage import describe
+from attribution.caption.stage import GIVEN, GivenCaptioner, describe
 
-__all__ = ["describe"]
+__all__ = ["GIVEN", "GivenCaptioner", "describe"]

@@ -11,7 +11,7 @@ from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef
 from attribution.quiet import quiet
 
-_AutoProcessor: Any = AutoProcessor  # its from_pretrained carries no types
+_AutoProcessor: Any = AutoProcessor  # its from_pretrained is not typed
 
 
 class BlipCaptioner:
@@ -27,10 +27,18 @@ class BlipCaptioner:
         beams: int = 3,
         max_new_tokens: int = 40,
     ) -> None:
-        """Load from `directory`, or else from the hub at `ref`. Raises ConfigurationError where it cannot."""
+        """Load the model. Raises ConfigurationError if that fails.
+
+        Args:
+            ref: The name and revision of the model, also on the hub.
+            directory: Where the model is; None for the hub.
+            device: Such as cpu or cuda.
+            dtype: Of the weights.
+            beams: The width of the beam search.
+            max_new_tokens: The longest caption.
+        """
         place = str(directory or ref.name)
-        # Not every BLIP on the hub has safetensors; transformers then loads with weights_only, which is as
-        # safe.
+        # Not every BLIP on the hub has safetensors; then transformers loads with weights_only, which is safe, too.
         where: dict[str, Any] = {"revision": ref.revision}
         if directory is not None:
             where = {"local_files_only": True, "use_safetensors": True}
@@ -57,12 +65,12 @@ class BlipCaptioner:
         return self.finish(self.forward(self.prepare(image)))
 
     def prepare(self, image: Image) -> torch.Tensor:
-        """(1, 3, h, w) in the model's own normalisation."""
+        """(1, 3, h, w) in the model's own normalization."""
         pixels: torch.Tensor = self._processor(images=image, return_tensors="pt")["pixel_values"]
         return pixels
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Token ids; the only step that touches the device."""
+        """Token ids; the only step that uses the device."""
         with quiet(), torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 pixel_values=pixels.to(self._device, self._dtype),
@@ -73,5 +81,5 @@ class BlipCaptioner:
         return tokens.cpu()
 
     def finish(self, tokens: torch.Tensor) -> str:
-        """Words from token ids."""
+        """The text of token ids."""
         return str(self._processor.decode(tokens[0], skip_special_tokens=True)).strip()

@@ -1,4 +1,4 @@
-"""A captioner that needs no model: it names the image's mean color. For tests of whole services."""
+"""A captioner without a model: it names the image's mean color. For tests of the whole service."""
 
 import os
 import time
@@ -29,15 +29,15 @@ _COLORS = {
 
 @dataclass(frozen=True, slots=True)
 class FakeCaptionerBehavior:
-    """Sleeps first; takes the process down where the caption has the word `crash_on`; fails if `fail`.
+    """Sleeps first; ends the process if the caption contains `crash_on`; fails if `fail`.
 
-    `say` begins every caption, and tells one fake from another.
+    Every caption begins with `prefix`, which distinguishes fake captioners.
     """
 
     sleep_seconds: float = 0.0
     crash_on: str = ""
     fail: bool = False
-    say: str = _DEFAULT
+    prefix: str = _DEFAULT
 
 
 class FakeCaptioner:
@@ -48,18 +48,18 @@ class FakeCaptioner:
 
     @property
     def ref(self) -> ModelRef:
-        """By what it says."""
-        said = self._behavior.say
-        return ModelRef("fake-captioner", "1" if said == _DEFAULT else said.replace(" ", "-"))
+        """Named by its prefix."""
+        prefix = self._behavior.prefix
+        return ModelRef("fake-captioner", "1" if prefix == _DEFAULT else prefix.replace(" ", "-"))
 
     def describe(self, image: Image) -> str:
-        """ "an image in <color>", or what else it is to say, and the named color nearest to the mean."""
+        """The prefix, by default "an image in", and the named color nearest to the mean."""
         time.sleep(self._behavior.sleep_seconds)
         pixel = image.convert("RGB").resize((1, 1), Resampling.BOX).tobytes()
         nearest = min(_COLORS, key=lambda name: sum((a - b) ** 2 for a, b in zip(_COLORS[name], pixel, strict=True)))
-        caption = f"{self._behavior.say} {nearest}"
+        caption = f"{self._behavior.prefix} {nearest}"
         if self._behavior.crash_on and self._behavior.crash_on in caption:
             os._exit(CRASH_CODE)
         if self._behavior.fail:
-            raise AttributionError("The fake captioner failed, as it was asked to.")
+            raise AttributionError("The fake captioner failed, as configured.")
         return caption

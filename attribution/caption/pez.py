@@ -25,7 +25,7 @@ _NARROW = 256
 
 
 class PezCaptioner:
-    """One loaded CLIP of open_clip's, both towers. With a `start`, its captions are refined instead of random words."""
+    """One loaded CLIP of open_clip, both towers. With a `start`, its captions are refined instead of random words."""
 
     def __init__(self, name: str, options: PezOptions, *, device: str = "cpu", start: Captioner | None = None) -> None:
         """Load the model `name` stands for, as embedders have it. Raises ConfigurationError where it cannot be used."""

@@ -1,96 +1,92 @@
-"""What a captioner is, as text: KIND, KIND:WHICH, or KIND:WHICH?option=value&option=value.
+"""The specification of a captioner as text: KIND, KIND:WHICH, or KIND:WHICH?option=value&option=value.
 
-Light, so that the API can say what it offers; `attribution.build` makes captioners of these. A kind by itself, or with
-options alone, stands for the small model that ships with the project.
+It is read without ML wheels, so that the API can list the captioners; `attribution.build` builds them. A kind by
+itself, or with options only, stands for the demo model that ships with the project.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import parse_qsl
+
+from pydantic import Field
 
 from attribution import offer
 from attribution.errors import ConfigurationError
+from attribution.validation import read_options
 
-# Where the small models lie, by the kinds that have one.
+# The demo models by the kinds that have one.
 SHIPPED: Mapping[str, str] = {
     "blip": "zoo/models/captioner",
     "pez": "local-dir:zoo/models/clip",
     "blip+pez": "zoo/models/captioner",
 }
-LONGEST_TIMEOUT = 240.0  # a stage of a job has five minutes
+LONGEST_TIMEOUT = 240.0  # seconds; a stage of a job has five minutes
+
+
+_Seconds: TypeAlias = Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)]
 
 
 @dataclass(frozen=True, slots=True)
 class VlmOptions:
-    """How a vision-language model is asked.
+    """How a vision-language model is called.
 
-    `key` names the key, none if empty; `timeout` is seconds for all attempts together; `prompt` is what it is told,
-    where {words} stands for `words`, and `prompt_file` holds it instead; `external`: images leave the house;
-    `price_usd` is of one call.
+    `key` names the key, none if empty; `timeout` is seconds for all attempts together; `prompt` is the instruction, in
+    which {words} stands for `words`, or `prompt_file` contains it; `temperature` is a number, or empty if the model
+    takes none; `external`: images are sent to a third party; `price_usd` is per call, unknown if negative.
     """
 
     base_url: str
     key: str = "vlm"
-    timeout: float = 60.0
-    attempts: int = 3
+    timeout: _Seconds = 60.0
+    attempts: Annotated[int, Field(ge=1)] = 3
     prompt: str = (
         "Describe this image in one sentence, as a prompt from which an image generator could generate it again. "
         "Name the subject and its attributes, the composition, the background and the style. "
         "Use {words} words at most, and write nothing but the description."
     )
     prompt_file: str = ""
-    words: int = 50
+    words: Annotated[int, Field(ge=1)] = 50
     temperature: str = "0"
-    max_tokens: int = 0
+    max_tokens: Annotated[int, Field(ge=0)] = 0
     external: bool = True
     price_usd: float = -1.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", self.base_url):
             raise ValueError("base_url must be an http:// or https:// address, such as https://api.openai.com/v1")
-        if not 0 < self.timeout <= LONGEST_TIMEOUT:
-            raise ValueError(f"timeout must be above 0 and at most {LONGEST_TIMEOUT:g} seconds")
-        if self.attempts < 1 or self.words < 1 or self.max_tokens < 0:
-            raise ValueError("attempts and words must be at least 1, max_tokens at least 0")
-        if self.temperature and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", self.temperature):
-            raise ValueError("temperature must be a number, or empty where the model takes none")
+        if not re.fullmatch(r"([0-9]+(\.[0-9]+)?)?", self.temperature):
+            raise ValueError("temperature must be a number, or empty if the model takes none")
         if self.key and not re.fullmatch(r"[a-z0-9_]+", self.key):
             raise ValueError("key must be the name of a key, in small letters, digits and _, and not the key itself")
 
 
 @dataclass(frozen=True, slots=True)
 class PezOptions:
-    """A search for hard prompts: `tokens` words, `steps` steps, and `seconds` at most.
+    """A search for hard prompts: `tokens` words, `steps` steps, and at most `seconds`.
 
-    `rate` and `decay` are AdamW's; `seed` picks the first words.
+    `rate` and `decay` are AdamW's; `seed` selects the first words.
     """
 
-    steps: int = 300
-    tokens: int = 8
-    seconds: float = 30.0
-    seed: int = 0
-    rate: float = 0.1
-    decay: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.steps <= 100_000 and 1 <= self.tokens <= 1_000 and 0 <= self.seed < 2**32):
-            raise ValueError("steps and tokens must be at least 1, and seed below 2**32")
-        if not (0 < self.seconds <= LONGEST_TIMEOUT and 0 < self.rate <= 10 and 0 <= self.decay <= 1):
-            raise ValueError(f"seconds must be in 0…{LONGEST_TIMEOUT:g}, rate in 0…10 and decay in 0…1")
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 300
+    tokens: Annotated[int, Field(ge=1, le=1_000)] = 8
+    seconds: _Seconds = 30.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions(PezOptions):
-    """The same search, begun at another captioner's words, and by small steps that change few of them.
+    """The same search, started from another captioner's words, with small steps that change few of them.
 
-    `clip` is an open_clip name, as embedders have it; there are as many words as in the caption.
+    `clip` is an open_clip name, as for embedders; the number of words is that of the caption.
     """
 
-    steps: int = 60
-    rate: float = 0.001
-    decay: float = 0.0
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 60
+    rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     clip: str = "local-dir:zoo/models/clip"
 
 
@@ -107,7 +103,7 @@ KINDS = tuple(_OPTIONS)
 
 @dataclass(frozen=True, slots=True)
 class CaptionerSpec:
-    """A specification that was read: `which` is a directory, a hub id or whatever the kind asks for."""
+    """A parsed specification: `which` is a directory, a hub id, or what else the kind needs."""
 
     text: str
     kind: str
@@ -116,24 +112,24 @@ class CaptionerSpec:
 
     @property
     def waits(self) -> bool:
-        """Whether somebody else is asked, who may take their time."""
+        """Whether it calls a server and may wait for it."""
         return isinstance(self.options, VlmOptions)
 
     @property
     def external(self) -> bool:
-        """Whether images leave the house."""
+        """Whether images are sent to a third party."""
         return isinstance(self.options, VlmOptions) and self.options.external
 
     @property
     def price_usd(self) -> float | None:
-        """Of one call; None where nobody told us."""
+        """Of one call in US dollars; None if unknown."""
         if not isinstance(self.options, VlmOptions):
             return 0.0
         return None if self.options.price_usd < 0 else self.options.price_usd
 
 
 def parse(text: str) -> CaptionerSpec:
-    """Raises ConfigurationError where the text is none."""
+    """The specification that the text stands for. Raises ConfigurationError."""
     head, _, query = text.partition("?")
     kind, colon, which = head.partition(":")
     if kind not in KINDS:
@@ -145,34 +141,21 @@ def parse(text: str) -> CaptionerSpec:
     return CaptionerSpec(text, kind, which or SHIPPED[kind], _options(text, kind, query))
 
 
-def offered(usual: str, others: Mapping[str, str]) -> dict[str, CaptionerSpec]:
-    """The captioners of an installation by the names that jobs give; the first, called by its kind, is the default.
+def offered(default: str, others: Mapping[str, str]) -> dict[str, CaptionerSpec]:
+    """The captioners of an installation by name. The first is the default; its name is its kind.
 
     Raises ConfigurationError.
     """
-    return offer.offered("a captioner", parse, usual, others)
+    return offer.offered("a captioner", parse, default, others)
 
 
 def _options(text: str, kind: str, query: str) -> Options | None:
     given = dict(parse_qsl(query, keep_blank_values=True))
-    made = _OPTIONS[kind]
-    known = {} if made is None else {each.name: each for each in fields(made)}
+    options = _OPTIONS[kind]
+    known = {} if options is None else {each.name: each for each in fields(options)}
     for name in given.keys() - known.keys():
-        raise ConfigurationError(f"{text!r}: {kind} knows no option {name!r}; it knows {', '.join(known) or 'none'}.")
-    if made is None:
-        return None
+        raise ConfigurationError(f"{text!r}: {kind} has no option {name!r}; it has {', '.join(known) or 'none'}.")
     for name, each in known.items():
         if each.default is MISSING and name not in given:
             raise ConfigurationError(f"{text!r}: {kind} needs {name}, as in {kind}:WHICH?{name}=….")
-    try:
-        return made(**{name: _as(known[name].type, value) for name, value in given.items()})
-    except ValueError as error:
-        raise ConfigurationError(f"{text!r}: {error}") from None
-
-
-def _as(kind: Any, value: str) -> Any:
-    if kind is bool:
-        if value not in ("true", "false"):
-            raise ValueError(f"{value!r} must be true or false")
-        return value == "true"
-    return kind(value)
+    return None if options is None else read_options(options, given, repr(text))

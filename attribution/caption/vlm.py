@@ -1,8 +1,8 @@
-"""Captions by a vision-language model behind any OpenAI-compatible `/chat/completions`: the descriptions that arXiv
-2510.24278 had ChatGPT write.
+"""Captions by a vision-language model behind any OpenAI-compatible `/chat/completions`, as arXiv 2510.24278 had ChatGPT
+write them.
 
-A refusal is a refusal, whatever it looks like: it never becomes a caption. Calls go through the method's own client
-with the key that the operator named; each has a gate's leave and is settled, as those of sources are.
+A refusal in any form never becomes a caption. Requests use the method's HTTP client with the key that the operator
+named; each is reserved with a gate and settled, like those of sources.
 """
 
 import json
@@ -17,32 +17,31 @@ from PIL.Image import Image
 
 from attribution.caption.spec import VlmOptions
 from attribution.errors import (
-    AnswerLost,
     CaptionerUnavailable,
     CaptionRefused,
     ConfigurationError,
+    ConnectionFailed,
     KeyRefused,
-    NotReached,
+    ResponseLost,
     SourceError,
 )
 from attribution.image import encode_png
 from attribution.ports import Deadline, ModelRef, SourceState
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.failure import UNKNOWN, retry_after
 from attribution.resynthesis.remote.gate import Gate, OpenGate
 from attribution.resynthesis.remote.keys import read_key, setting_of
 from attribution.resynthesis.remote.response_fields import find, items, text
-from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
 
 _MOST_BYTES = 4_000_000
-_PAUSE = 1.0  # before the second attempt where nobody says, doubled each time
+_PAUSE = 1.0  # seconds before the second attempt, unless the server states a time; doubled each time
 _MESSAGE_LENGTH = 200
 _SHORTEST_SECRET = 6
-# Codes of errors that say no to the image or the question, not to the request's form.
+# Error codes of refusals, in contrast to those of invalid requests.
 _REFUSALS = ("content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation")
 _EXHAUSTED = ("insufficient_quota", "billing_hard_limit_reached")
-# How models say no in plain words; a description does not begin like this.
-_SORRY = re.compile(
+# The beginnings of refusals in plain text; descriptions do not begin like this.
+_REFUSAL_TEXT = re.compile(
     r"(?:i'?m|i am|we'?re|we are) (?:\w+ )?(?:sorry|unable|afraid|not (?:able|comfortable|permitted|allowed))\b"
     r"|sorry ?[,.!:–-]|(?:my |our )?apologies\b|i apologi[sz]e\b|as an ai\b"
     r"|(?:unfortunately,? |however,? )?(?:i|we) (?:can'?t|cannot|can not|won'?t|will not|must decline|decline to)\b",
@@ -51,8 +50,8 @@ _SORRY = re.compile(
 _APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
 
 
-class _Failed(Exception):
-    """One attempt came to nothing: how the call ends, what is billed of it, whether and when to try again."""
+class _AttemptFailed(Exception):
+    """One attempt failed: the state of the call, what is billed, whether and when to retry."""
 
     def __init__(
         self,
@@ -60,28 +59,28 @@ class _Failed(Exception):
         state: SourceState,
         *,
         billed: int = 0,
-        again: bool = False,
+        retry: bool = False,
         pause: float | None = None,
         refused: bool = False,
     ) -> None:
         super().__init__(sentence)
-        self.state, self.billed, self.again, self.pause, self.refused = state, billed, again, pause, refused
+        self.state, self.billed, self.retry, self.pause, self.refused = state, billed, retry, pause, refused
 
 
 class VlmCaptioner:
-    """One model at one address. Threads may share it: it holds nothing of an image."""
+    """One model at one address. Threads may share it: it keeps no state of a request."""
 
-    def __init__(self, model: str, options: VlmOptions, outside: Connections) -> None:
+    def __init__(self, model: str, options: VlmOptions, connections: Connections) -> None:
         self._model = model
         self._options = options
-        self._outside = outside
+        self._connections = connections
         self._prompt = _prompt(options)
-        asked = json.dumps([options.base_url, self._prompt, options.temperature, options.max_tokens])
-        self._ref = ModelRef(f"vlm/{model}", f"sha256:{sha256(asked.encode()).hexdigest()[:16]}")
+        identity = json.dumps([options.base_url, self._prompt, options.temperature, options.max_tokens])
+        self._ref = ModelRef(f"vlm/{model}", f"sha256:{sha256(identity.encode()).hexdigest()[:16]}")
 
     @property
     def ref(self) -> ModelRef:
-        """The model as it is called there, and a hash of where and what it is asked: its weights nobody shows us."""
+        """The model's name, and a hash of address, instruction and sampling, because its weights are not known."""
         return self._ref
 
     def describe(self, image: Image) -> str:
@@ -89,37 +88,37 @@ class VlmCaptioner:
         return self.describe_with(image, OpenGate())
 
     def describe_with(self, image: Image, gate: Gate) -> str:
-        """The same, with the gate's leave for every call. Raises CaptionError, and what the gate raises."""
+        """The same, with every call reserved by the gate. Raises CaptionError, and what the gate raises."""
         request = self._request(image)
         deadline = Deadline.after(self._options.timeout)
         pause = _PAUSE
         for last in (*[False] * (self._options.attempts - 1), True):
             try:
                 return self._once(request, gate, deadline)
-            except _Failed as error:
+            except _AttemptFailed as error:
                 wait = pause if error.pause is None else error.pause
                 if error.refused:
                     raise CaptionRefused(str(error)) from None
-                if last or not error.again or wait >= deadline.remaining():
+                if last or not error.retry or wait >= deadline.remaining():
                     raise CaptionerUnavailable(str(error)) from None
-            self._outside.sleep(wait)
+            self._connections.sleep(wait)
             pause *= 2
         raise AssertionError("unreachable")
 
     def _once(self, request: Request, gate: Gate, deadline: Deadline) -> str:
         headers = self._headers()
-        permit = gate.open(0, 1)
+        reservation = gate.open(0, 1)
         try:
-            answer = self._send(request, headers, deadline)
-            said = self._read(answer) if answer.good else self._refuse(answer)
-        except _Failed as error:
-            permit.close(error.state, error.billed)
+            response = self._send(request, headers, deadline)
+            caption = self._read(response) if response.good else self._refuse(response)
+        except _AttemptFailed as error:
+            reservation.close(error.state, error.billed)
             raise
         except BaseException:
-            permit.close(SourceState.ERROR, 1)
+            reservation.close(SourceState.ERROR, 1)
             raise
-        permit.close(SourceState.DONE, 1)
-        return said
+        reservation.close(SourceState.DONE, 1)
+        return caption
 
     def _request(self, image: Image) -> Request:
         options = self._options
@@ -137,7 +136,7 @@ class VlmCaptioner:
         if not self._options.key:
             return {}
         try:
-            key = read_key(self._options.key, self._outside.secrets, self._model)
+            key = read_key(self._options.key, self._connections.secrets, self._model)
         except KeyRefused as error:
             raise CaptionerUnavailable(str(error)) from None
         return {"authorization": f"Bearer {key}"}
@@ -145,77 +144,81 @@ class VlmCaptioner:
     def _send(self, request: Request, headers: dict[str, str], deadline: Deadline) -> HttpResponse:
         url = f"{self._options.base_url.rstrip('/')}/{request.to}"
         try:
-            return self._outside.web.send(request, url, headers, deadline, _MOST_BYTES)
-        except NotReached:
-            raise _Failed(f"{self._model} cannot be reached.", SourceState.UNAVAILABLE, again=True) from None
-        except AnswerLost:
-            broke = f"The connection to {self._model} broke before it had answered."
-            raise _Failed(broke, SourceState.UNAVAILABLE, billed=1) from None
+            return self._connections.web.send(request, url, headers, deadline, _MOST_BYTES)
+        except ConnectionFailed:
+            raise _AttemptFailed(f"{self._model} cannot be reached.", SourceState.UNAVAILABLE, retry=True) from None
+        except ResponseLost:
+            broke = f"The connection to {self._model} broke before it had responded."
+            raise _AttemptFailed(broke, SourceState.UNAVAILABLE, billed=1) from None
         except SourceError as error:
-            late = f"{self._model} had not answered after {self._options.timeout:g} seconds."
-            wrong = f"{self._model} answered with something that cannot be read."
+            late = f"{self._model} had not responded after {self._options.timeout:g} seconds."
+            wrong = f"{self._model} responded with something that cannot be read."
             sentence = late if error.state is SourceState.TIMEOUT else wrong
-            raise _Failed(sentence, error.state, billed=1) from None
+            raise _AttemptFailed(sentence, error.state, billed=1) from None
 
-    def _read(self, answer: HttpResponse) -> str:
-        """The caption in an answer of success. Raises _Failed."""
-        document = answer.document_or_none()
+    def _read(self, response: HttpResponse) -> str:
+        """The caption of a successful response. Raises _AttemptFailed."""
+        document = response.document_or_none()
         choice = find(document, "choices.0")
         if not isinstance(choice, dict):
-            raise _Failed(f"{self._model} answered with something that is no chat.", SourceState.ERROR, billed=1)
-        said = " ".join(_said(find(choice, "message.content")).split()).strip()
-        if len(said) > 1 and said[0] + said[-1] in ('""', "''", "“”"):
-            said = said[1:-1].strip()
+            raise _AttemptFailed(
+                f"{self._model} responded with something that is not a chat completion.", SourceState.ERROR, billed=1
+            )
+        caption = " ".join(_message_text(find(choice, "message.content")).split()).strip()
+        if len(caption) > 1 and caption[0] + caption[-1] in ('""', "''", "“”"):
+            caption = caption[1:-1].strip()
         withheld = text(choice, "message.refusal") or find(choice, "finish_reason") == "content_filter"
-        if withheld or not said or _SORRY.match(said.replace(_APOSTROPHE, "'")):
-            sentence = f"{self._model} will not describe this image. Give a prompt, or name another captioner."
-            raise _Failed(sentence, SourceState.REFUSED_OUTPUT, billed=1, refused=True)
-        return said
+        if withheld or not caption or _REFUSAL_TEXT.match(caption.replace(_APOSTROPHE, "'")):
+            sentence = f"{self._model} will not describe this image. Give a prompt, or select another captioner."
+            raise _AttemptFailed(sentence, SourceState.REFUSED_OUTPUT, billed=1, refused=True)
+        return caption
 
-    def _refuse(self, answer: HttpResponse) -> str:
-        """Never returns: says what an answer without success means. Raises _Failed."""
-        status, model = answer.status, self._model
-        document = answer.document_or_none()
+    def _refuse(self, response: HttpResponse) -> str:
+        """Never returns: raises the error of an unsuccessful response. Raises _AttemptFailed."""
+        status, model = response.status, self._model
+        document = response.document_or_none()
         codes = {text(document, path) for path in ("error.code", "error.type", "error.innererror.code")}
         if codes & set(_REFUSALS):
-            sentence = f"{model} will not describe this image. Give a prompt, or name another captioner."
-            raise _Failed(sentence, SourceState.REFUSED_PROMPT, refused=True)
+            sentence = f"{model} will not describe this image. Give a prompt, or select another captioner."
+            raise _AttemptFailed(sentence, SourceState.REFUSED_PROMPT, refused=True)
         if codes & set(_EXHAUSTED) or status == HTTPStatus.PAYMENT_REQUIRED:
-            raise _Failed(f"The operator's account for {model} is used up.", SourceState.QUOTA)
+            raise _AttemptFailed(f"The operator's account for {model} is used up.", SourceState.QUOTA)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            key = f"the key in {setting_of(self._options.key)}" if self._options.key else "being asked without a key"
-            raise _Failed(f"{model} does not accept {key} (status {status}).", SourceState.UNAVAILABLE)
-        pause = retry_after(answer.headers)
+            key = f"the key in {setting_of(self._options.key)}" if self._options.key else "being called without a key"
+            raise _AttemptFailed(f"{model} does not accept {key} (status {status}).", SourceState.UNAVAILABLE)
+        pause = retry_after(response.headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             limited = f"{model} asks for fewer requests."
-            raise _Failed(limited, SourceState.RATE_LIMITED, again=True, pause=pause)
+            raise _AttemptFailed(limited, SourceState.RATE_LIMITED, retry=True, pause=pause)
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= 500:
             billed = int(status in UNKNOWN)
-            sentence = f"{model} cannot describe just now (status {status})."
-            raise _Failed(sentence, SourceState.UNAVAILABLE, billed=billed, again=True, pause=pause)
-        raise _Failed(f"{model} answered with status {status}{self._message(document)}.", SourceState.ERROR)
+            sentence = f"{model} cannot describe images at the moment (status {status})."
+            raise _AttemptFailed(sentence, SourceState.UNAVAILABLE, billed=billed, retry=True, pause=pause)
+        raise _AttemptFailed(f"{model} responded with status {status}{self._message(document)}.", SourceState.ERROR)
 
     def _message(self, document: Any) -> str:
-        """What is wrong with the request, in their words: it helps who wrote the settings. Never with a key in it."""
-        said = " ".join((text(document, "error.message") or text(document, "detail") or "").split())
-        key = (self._outside.secrets(self._options.key) if self._options.key else None) or ""
-        if not said or (len(key) >= _SHORTEST_SECRET and key in said):
+        """The server's message about an invalid request, for the operator; empty if it contains the key."""
+        caption = " ".join((text(document, "error.message") or text(document, "detail") or "").split())
+        key = (self._connections.secrets(self._options.key) if self._options.key else None) or ""
+        if not caption or (len(key) >= _SHORTEST_SECRET and key in caption):
             return ""
-        return ": " + said[:_MESSAGE_LENGTH].rstrip(".")
+        return ": " + caption[:_MESSAGE_LENGTH].rstrip(".")
 
 
-def _said(content: Any) -> str:
-    """The text of a message, whole or in parts."""
+def _message_text(content: Any) -> str:
+    """The text of a message, which may be in parts."""
     if isinstance(content, str):
         return content
     return " ".join(text(part, "text") or "" for part in items({"parts": content}, "parts"))
 
 
 def _prompt(options: VlmOptions) -> str:
-    told = options.prompt
+    prompt = options.prompt
     if options.prompt_file:
         try:
-            told = Path(options.prompt_file).read_text(encoding="utf-8").strip()
+            prompt = Path(options.prompt_file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"The prompt in {options.prompt_file} cannot be read.") from error
-    return told.replace("{words}", str(options.words))
+            raise ConfigurationError(
+                f"The prompt file {options.prompt_file} cannot be read; check its path."
+            ) from error
+    return prompt.replace("{words}", str(options.words))

@@ -1,4 +1,4 @@
-"""The candidate sources that an installation knows, read from `sources/*.toml`. Data only: no adapter, no torch."""
+"""The candidate sources of an installation, read from `sources/*.toml`. Only data: no adapters, no torch."""
 
 from attribution.catalog.catalog import Catalog
 from attribution.catalog.reading import files_of, load_catalog, read_source

@@ -1,4 +1,4 @@
-"""The sources of one installation, and which of them a question asks."""
+"""The sources of one installation, and which of them a request uses."""
 
 from collections.abc import Collection, Sequence
 from datetime import date
@@ -23,17 +23,17 @@ class Catalog:
             raise UnknownSource([source_id])
         return self._by_id[source_id]
 
-    def askable(self, today: date) -> tuple[Source, ...]:
-        """The enabled sources that can be asked today: what the installation needs workers and models for."""
+    def available(self, today: date) -> tuple[Source, ...]:
+        """The enabled sources that can be used today: those that the installation needs workers and models for."""
         return tuple(source for source in self.sources if source.enabled and source.obstacle(today) is None)
 
     def select(
         self, include: Sequence[str] | None, exclude: Sequence[str], besides: Collection[str] = ()
     ) -> tuple[Source, ...]:
-        """The enabled sources, or exactly those asked for, less the excluded; always in catalog order.
+        """The enabled sources, or exactly those of `include`, without those of `exclude`; always in catalog order.
 
-        `besides` are there whatever is enabled or asked for: references of them are. Naming a disabled source
-        includes it: the operator's machine then says why it cannot be tested.
+        Sources in `besides` are always selected: the caller supplies reference images of them. A disabled source in
+        `include` is selected, too, so that the result says why it was not tested.
         Raises UnknownSource with every id that is not in the catalog.
         """
         unknown = [name for name in (*(include or ()), *exclude, *besides) if name not in self._by_id]

@@ -1,4 +1,4 @@
-"""One candidate generator, as its file describes it: what it is, who serves it, and what asking it means."""
+"""One candidate source, as its file describes it: a generator, who serves it, its limits, price and lifecycle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from attribution.ports import SourceState
 Parameter: TypeAlias = str | int | float | bool
 
 DEFAULT_TIMEOUT_SECONDS = 120.0
-LOCAL = "local"  # the platform of what this installation generates itself
-NO_ADAPTER = "none"  # of what no program can ask
+LOCAL = "local"  # the platform of sources that run in this installation
+NO_ADAPTER = "none"  # the adapter of sources that no program can use
 
 
 class LifecycleState(StrEnum):
-    """Whether the thing a source names can still be asked to draw."""
+    """Whether a source can still be used to generate."""
 
     LIVE = "live"
     DEPRECATED = "deprecated"
@@ -26,7 +26,7 @@ class LifecycleState(StrEnum):
 
 
 class SeedSupport(StrEnum):
-    """What a seed is worth. An `unconfirmed` one is taken, but nobody promises the same generated image for it."""
+    """Whether the same seed gives the same image. With `unconfirmed` it is accepted, but nothing is documented."""
 
     YES = "yes"
     UNCONFIRMED = "unconfirmed"
@@ -35,7 +35,7 @@ class SeedSupport(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """A source's state in the world, the day it ends or ended, a sentence, and the id of what came after it."""
+    """A source's state: `until` or `since` which day, a sentence for users, and the id of its successor."""
 
     state: LifecycleState = LifecycleState.LIVE
     until: date | None = None
@@ -44,14 +44,14 @@ class Lifecycle:
     successor: str | None = None
 
     @property
-    def dead(self) -> bool:
-        """Whether nothing can ever ask it again; a deprecated source still can be, until its day."""
+    def is_over(self) -> bool:
+        """Whether the source can never be used; a deprecated source can be, until its last day."""
         return self.state in (LifecycleState.RETIRED, LifecycleState.NO_API)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may take, and how many there may be, counted over all workers. None: no limit of ours."""
+    """Limits of one call, and of calls at once and per minute over all workers. None: unlimited."""
 
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     max_prompt_chars: int | None = None
@@ -61,11 +61,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One candidate generator.
+    """One candidate source.
 
-    `price_usd` is of one generated image, None where nobody told us; `external`: prompts leave the house; `images_per_source`: the
-    γ to ask it for; `sizes`: what it can be asked for, as "1024x1024", "1:1" or "any". `on_request`: not enabled, but
-    jobs that name it ask it.
+    `price_usd` is per generated image, None if unknown; `external`: prompts are sent to a third party;
+    `images_per_source`: the recommended γ; `sizes`: what it can generate, as "1024x1024", "1:1" or "any"; `on_request`:
+    not enabled, but jobs that name it use it.
     """
 
     schema: int
@@ -93,40 +93,45 @@ class Source:
     file: Path = Path()
 
     @property
+    def is_local(self) -> bool:
+        """Whether it runs in this installation."""
+        return self.platform == LOCAL
+
+    @property
     def directory(self) -> Path | None:
-        """Where the weights lie when `model` is a directory; None for a hub id or a vendor's name."""
-        if self.platform != LOCAL or self.adapter in ("fake", NO_ADAPTER):
+        """The directory of the weights if `model` is one; None for a hub id or a vendor's model."""
+        if not self.is_local or self.adapter in ("fake", NO_ADAPTER):
             return None
         candidate = self.root / self.model
         return candidate if self.revision.startswith("sha256:") or candidate.is_dir() else None
 
     @property
-    def nameable(self) -> bool:
-        """Whether a job that names it asks it."""
+    def is_usable(self) -> bool:
+        """Whether a job that names it uses it."""
         return self.enabled or self.on_request
 
     def obstacle(self, today: date) -> tuple[SourceState, str] | None:
-        """The state and the sentence that say why no program can ask this source today; None when one can."""
+        """The state and the sentence why this source cannot be used today; None if it can."""
         life = self.lifecycle
         if life.state is LifecycleState.NO_API:
             return SourceState.NO_API, self._sentence(f"{self.name} cannot be called by a program.")
-        over = life.since if life.state is LifecycleState.RETIRED else None
+        ended = life.since if life.state is LifecycleState.RETIRED else None
         if life.state is LifecycleState.DEPRECATED and life.until is not None and life.until < today:
-            over = life.until
-        if over is None:
+            ended = life.until
+        if ended is None:
             return None
-        return SourceState.RETIRED, self._sentence(f"{self.name} was switched off on {over.isoformat()}.")
+        return SourceState.RETIRED, self._sentence(f"{self.name} was switched off on {ended.isoformat()}.")
 
     def warning(self, today: date) -> str | None:
-        """The sentence of a source that will go away: its day, and what there will be instead."""
+        """The sentence for a source that will be switched off: the day, and its successor."""
         life = self.lifecycle
         if life.state is not LifecycleState.DEPRECATED or life.until is None or life.until < today:
             return None
-        return self._sentence(f"{self.name} is to be switched off on {life.until.isoformat()}.")
+        return self._sentence(f"{self.name} will be switched off on {life.until.isoformat()}.")
 
     def _sentence(self, plain: str) -> str:
         life = self.lifecycle
-        told = plain if life.note is None else life.note
+        sentence = plain if life.note is None else life.note
         if life.state is LifecycleState.DEPRECATED and life.note is not None:
-            told = f"{plain} {life.note}"  # its day counts most, and the note cannot know whether it has come
-        return told if life.successor is None else f"{told} In its place there is {life.successor}."
+            sentence = f"{plain} {life.note}"  # the day is important, and the note does not know whether it has passed
+        return sentence if life.successor is None else f"{sentence} Its successor is {life.successor}."

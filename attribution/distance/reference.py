@@ -1,4 +1,4 @@
-"""The distances between two vectors in plain loops, slow and obviously right: tests hold the fast path against them."""
+"""Distances between two vectors in plain loops: slow and simple; tests compare the fast implementation with them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ def cosine(u: Sequence[float], v: Sequence[float]) -> float:
 
 
 def correlation(u: Sequence[float], v: Sequence[float]) -> float:
-    """The cosine distance of what is left when each vector's mean is taken off it."""
+    """The cosine distance after each vector's own mean is subtracted."""
     return cosine([x - math.fsum(u) / len(u) for x in u], [y - math.fsum(v) / len(v) for y in v])
 
 

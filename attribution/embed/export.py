@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from PIL import Image
 
@@ -31,26 +30,25 @@ from attribution.embed.tower import Tower, load_tower
 from attribution.errors import AttributionError, ConfigurationError
 from attribution.image import load
 from attribution.known_answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, subject_of_embedder
+from attribution.known_answers.images import known_images
 from attribution.weights import KNOWN_ANSWERS
 
 TOLERANCE = 1e-3  # between unit features of torch and of the exported graph, in any of their numbers
-PRECISIONS = ("float32", "int8-dynamic", "int8-static")
+MOST_OFF = 1e-3  # what the cosine between the two may lack to 1, in any image and precision
+PRECISIONS = ("float32", "int8-dynamic")
 # What protobuf can hold in one file is 2 GiB; weights beyond this go into a file beside the graph.
 _IN_ONE_FILE = 1_500_000_000
-_SAMPLE = 8
 _WORTH_PACKING = 1024
 
 
 def export(name: str, directory: Path, precision: str = "float32", samples: Sequence[Image.Image] = ()) -> float:
     """Writes the model `name` stands for. Returns the largest difference from torch, in unit features of the samples.
 
-    int8-static needs samples: images like those to come, from which the range of every layer is measured.
+    Samples are images like those to come; a few of noise are compared besides.
     Raises ConfigurationError where the model or the precision cannot be had, or the result is another.
     """
     if directory.exists() and any(directory.iterdir()):
         raise ConfigurationError(f"{directory} is not empty; export into a new directory.")
-    if precision == "int8-static" and len(samples) < _SAMPLE:
-        raise ConfigurationError(f"int8-static needs at least {_SAMPLE} images to measure ranges with.")
     tower = load_tower(name)
     preprocessing = Preprocessing.read(tower.preprocessing)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +61,7 @@ def export(name: str, directory: Path, precision: str = "float32", samples: Sequ
                 _pack(beside / MODEL)
             else:
                 _graph(tower, Path(scratch) / MODEL, preprocessing)
-                _quantize(Path(scratch) / MODEL, beside / MODEL, precision, preprocessing, samples)
+                _quantize(Path(scratch) / MODEL, beside / MODEL)
             _strip(beside / MODEL)
         about = {
             "schema": SCHEMA,
@@ -75,7 +73,12 @@ def export(name: str, directory: Path, precision: str = "float32", samples: Sequ
             "preprocessing": preprocessing.values(),
         }
         (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-        difference = _difference(name, beside, precision, samples or _noise())
+        difference, cosine = _compare(name, beside, precision, [*_noise(), *known_images().values(), *samples])
+        if not cosine >= 1 - MOST_OFF:
+            raise ConfigurationError(
+                f"In {precision}, features are too far from torch's: a cosine of {cosine:.4f}, and at least "
+                f"{1 - MOST_OFF} is needed." + (" Export in float32." if precision != "float32" else "")
+            )
         if precision == "float32" and not difference <= TOLERANCE:
             raise ConfigurationError(f"The exported graph's features are off torch's by {difference:.2g}.")
         if directory.exists():
@@ -127,43 +130,23 @@ def _strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _quantize(
-    source: Path, target: Path, precision: str, preprocessing: Preprocessing, samples: Sequence[Image.Image]
-) -> None:
-    """Matrix products in int8, with a scale for each column of a weight; the patches' convolution stays in float32."""
+def _quantize(source: Path, target: Path) -> None:
+    """Matrix products in int8, with a scale for each column of a weight; the patches' convolution stays in float32.
+
+    Weights have seven bits (`reduce_range`): with eight, products saturate on processors without VNNI.
+    """
     from onnxruntime import quantization
 
     prepared = source.with_name("prepared.onnx")
     quantization.shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    products = ["MatMul", "Gemm"]
-    if precision == "int8-dynamic":
-        quantization.quantize_dynamic(
-            prepared, target, per_channel=True, weight_type=quantization.QuantType.QInt8, op_types_to_quantize=products
-        )
-        return
-    quantization.quantize_static(
+    quantization.quantize_dynamic(
         prepared,
         target,
-        _Reader(preprocessing, samples),
         per_channel=True,
-        activation_type=quantization.QuantType.QUInt8,
+        reduce_range=True,
         weight_type=quantization.QuantType.QInt8,
-        op_types_to_quantize=products,
-        # Only products with a weight: attention's own have the widest ranges and the fewest operations.
-        extra_options={"MatMulConstBOnly": True},
+        op_types_to_quantize=["MatMul", "Gemm"],
     )
-
-
-class _Reader:
-    """Images one by one, as the quantizer asks for them."""
-
-    def __init__(self, preprocessing: Preprocessing, samples: Sequence[Image.Image]) -> None:
-        self._rows = iter([preprocessing.pixels(image)[None] for image in samples])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next image, None after the last."""
-        row = next(self._rows, None)
-        return None if row is None else {"pixels": row}
 
 
 def _record(original: OpenClipEmbedder, name: str, directory: Path, precision: str) -> None:
@@ -174,12 +157,14 @@ def _record(original: OpenClipEmbedder, name: str, directory: Path, precision: s
     KnownAnswers.record(subject, least).write(directory / KNOWN_ANSWERS)
 
 
-def _difference(name: str, directory: Path, precision: str, images: Sequence[Image.Image]) -> float:
+def _compare(name: str, directory: Path, precision: str, images: Sequence[Image.Image]) -> tuple[float, float]:
+    """The largest difference between two numbers, and the smallest cosine between two vectors, ours and torch's."""
     ours, theirs = OnnxEmbedder(str(directory)), OpenClipEmbedder(name)
     _record(theirs, name, directory, precision)
     if not np.array_equal(ours.prepare(images), theirs.prepare(images).numpy()):
         raise ConfigurationError(f"{name} prepares its images in a way that cannot be done without torch here.")
-    return float(np.abs(ours.embed(images) - theirs.embed(images)).max())
+    left, right = ours.embed(images), theirs.embed(images)
+    return float(np.abs(left - right).max()), float((left * right).sum(axis=1).min())
 
 
 def _noise() -> list[Image.Image]:
@@ -208,7 +193,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("model", help="such as local-dir:zoo/models/clip or ViT-B-32/openai, each also with #layer=8")
     parser.add_argument("directory", type=Path, help="new, or empty; its name becomes the embedder's")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    parser.add_argument("--images", type=Path, help="folder of images to compare with, and for int8-static to measure")
+    parser.add_argument("--images", type=Path, help="folder of images like those to come, to compare with")
     options = parser.parse_args(arguments)
     try:
         difference = export(options.model, options.directory, options.precision, _images(options.images))

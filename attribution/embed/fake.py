@@ -1,4 +1,4 @@
-"""An embedder that needs no model: a color histogram. For tests of whole services."""
+"""An embedder without a model: a color histogram. For tests of the whole service."""
 
 import time
 from collections.abc import Sequence

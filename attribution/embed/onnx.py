@@ -1,9 +1,11 @@
-"""Image features by ONNX Runtime, from a directory that `python -m attribution export-onnx` wrote: no torch is needed.
+"""Image features by ONNX Runtime, from a directory that `python -m attribution export-onnx` wrote: without torch.
 
-The directory holds `model.onnx` and, in `embedder.json`, what it was made of and how it wants its images prepared. A
-graph that somebody else exported needs such a file only; it may say which `output` counts, if not the first, and how
-tokens (n, 1 + patches, d) are to be pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others. With
-`"batch": 1` images go one by one: where ranges are dynamic, features depend on what else is in the batch.
+The directory contains `model.onnx` and, in `embedder.json`, the model's origin and the preprocessing of images. Any
+other exported graph needs only such a file; it may name the `output` to use, if not the first, and how tokens
+(n, 1 + patches, d) are pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others. With `"batch": 1`
+images are embedded one by one: with dynamic ranges, features depend on the other images of a batch.
+
+Graphs whose 8-bit products may saturate are refused: features would depend on the processor (see saturation.py).
 """
 
 import json
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from attribution.embed.preprocess import Preprocessing
+from attribution.embed.saturation import refuse_saturation
 from attribution.embed.unit import unit_rows
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef, Vectors
@@ -34,7 +37,7 @@ class OnnxEmbedder:
     """One loaded graph: pixels (n, 3, h, w) in, features (n, d) out."""
 
     def __init__(self, where: str, *, device: str = "cpu", batch_size: int = 32, threads: int | None = None) -> None:
-        """Load "local-dir:DIRECTORY". Raises ConfigurationError where that cannot be done.
+        """Load "local-dir:DIRECTORY". Raises ConfigurationError if that fails.
 
         Without `threads` there is one per core that this process may use.
         """
@@ -43,6 +46,7 @@ class OnnxEmbedder:
         self._preprocessing = Preprocessing.read(about["preprocessing"])
         count = threads or _cores()
         self._session = _session(directory, device, count)
+        refuse_saturation(directory / MODEL)
         self._input = self._session.get_inputs()[0].name
         self._output = about.get("output") or self._session.get_outputs()[0].name
         self._pool = about.get("pool")
@@ -97,7 +101,10 @@ def _about(directory: Path) -> dict[str, Any]:
             f"{directory} holds no exported embedder ({error}); write one with: python -m attribution export-onnx."
         ) from error
     if not known:
-        raise ConfigurationError(f"{directory / ABOUT}: only schema {SCHEMA} is read, with pool cls or mean.")
+        raise ConfigurationError(
+            f"{directory / ABOUT}: only schema {SCHEMA} is read, with pool cls or mean. "
+            "Export the model again: python -m attribution export-onnx MODEL NEW_DIRECTORY."
+        )
     return dict(about)
 
 

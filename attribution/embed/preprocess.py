@@ -1,6 +1,6 @@
-"""What a model wants done to an image before it looks at it, with Pillow and numpy alone: no torch is needed for it.
+"""The preprocessing of images for a model, with Pillow and numpy only, without torch.
 
-The same numbers, to the bit, as open_clip's own transforms; the exporter compares both before it writes anything.
+The numbers are equal, to the bit, to those of open_clip's transforms; the exporter compares both before it writes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Preprocessing:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """From JSON's values, or open_clip's configuration. Raises ConfigurationError where this is not known here."""
+        """From JSON's values, or open_clip's configuration. Raises ConfigurationError if it is not supported."""
         try:
             size = values["size"]
             height, width = (size, size) if isinstance(size, int) else size
@@ -61,7 +61,7 @@ class Preprocessing:
         return asdict(self)
 
     def prepare(self, images: Sequence[Image], threads: ThreadPoolExecutor) -> NDArray[np.float32]:
-        """(n, 3, h, w). Pillow and numpy let go of the interpreter, so images go beside one another."""
+        """(n, 3, h, w). Pillow and numpy release the interpreter lock, so images are prepared in parallel."""
         return np.stack(list(threads.map(self.pixels, images)))
 
     def pixels(self, image: Image) -> NDArray[np.float32]:

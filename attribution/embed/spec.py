@@ -1,7 +1,7 @@
-"""What an embedder is, as text: KIND, or KIND:WHICH, and of open_clip's also with "#layer=8" behind it.
+"""The specification of an embedder as text: KIND, or KIND:WHICH, for open_clip also with "#layer=8" at the end.
 
-Light, so that the API can say what it offers; `attribution.build` makes embedders of these. A kind by itself stands for
-the small model that ships with the project.
+It is read without ML wheels, so that the API can list the embedders; `attribution.build` builds them. A kind by itself
+stands for the demo model that ships with the project.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from attribution import offer
 from attribution.errors import ConfigurationError
 
-# Where the small models lie, by the kinds that have one.
+# The demo models by the kinds that have one.
 SHIPPED: Mapping[str, str] = {"open_clip": "local-dir:zoo/models/clip", "onnx": "local-dir:zoo/models/clip-onnx"}
 KINDS = (*SHIPPED, "fake")
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """A specification that was read: `which` is what the kind asks for, see `attribution.build`."""
+    """A parsed specification: `which` depends on the kind, see `attribution.build`."""
 
     text: str
     kind: str
@@ -25,17 +25,17 @@ class EmbedderSpec:
 
 
 def parse(text: str) -> EmbedderSpec:
-    """Raises ConfigurationError where the text is none."""
+    """The specification that the text stands for. Raises ConfigurationError."""
     kind, colon, which = text.partition(":")
-    kind, mark, layer = kind.partition("#")  # a layer of the small model
+    kind, mark, layer = kind.partition("#")  # a layer of the demo model
     if kind not in KINDS or (mark and (colon or kind != "open_clip")):
         raise ConfigurationError(f"There is no embedder {text!r}; there are {', '.join(KINDS)}, as KIND:WHICH.")
     return EmbedderSpec(text, kind, which if colon else SHIPPED.get(kind, "") + mark + layer)
 
 
-def offered(usual: str, others: Mapping[str, str]) -> dict[str, EmbedderSpec]:
-    """The embedders of an installation by the names that jobs give; the first, called by its kind, is the default.
+def offered(default: str, others: Mapping[str, str]) -> dict[str, EmbedderSpec]:
+    """The embedders of an installation by name. The first is the default; its name is its kind.
 
     Raises ConfigurationError.
     """
-    return offer.offered("an embedder", parse, usual, others)
+    return offer.offered("an embedder", parse, default, others)

@@ -1,4 +1,4 @@
-"""Embeds the query together with every generated image, so that no two of them ever meet different numerics."""
+"""The embedding stage: embeds the query together with all generated images, so that all use the same numerics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,8 +14,8 @@ def embed_all(
 ) -> Embedded:
     """Features of the query (d,) and of each source's generated images (γ, d), unit norm; sources keep their order.
 
-    Sources without generated images are left out: what was not generated has no distance. A generated image that this embedder has seen
-    before may be given as the features (d,) that it had then.
+    Sources without generated images are omitted: they have no distance. An image that was embedded before may be given
+    as its features (d,). Raises AttributionError if the features are not usable.
     """
     generated = {source: list(images) for source, images in generated_images.items() if images}
     batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image))]

@@ -1,6 +1,6 @@
 """The image towers of open_clip models, by the names of `pretrained.py`, each also with "#layer=8".
 
-With a layer, features are what that block of the tower says (counted from 1), pooled: `pool=cls`, the class token,
+With a layer, features are the pooled output of that block of the tower (counted from 1): `pool=cls`, the class token,
 which is the default, or `pool=mean`, the mean of the patches.
 """
 
@@ -29,7 +29,7 @@ class Tower:
 
 
 def load_tower(name: str) -> Tower:
-    """The tower that `name` stands for; the text tower is thrown away.
+    """The tower that `name` stands for; the text tower is discarded.
 
     Raises ConfigurationError where the model cannot be loaded or has no such layer.
     """
@@ -64,7 +64,7 @@ class _Whole(torch.nn.Module):
 
 
 class _Block(torch.nn.Module):
-    """What block `layer` says, one vector an image."""
+    """The pooled output of block `layer`, one vector per image."""
 
     def __init__(self, visual: torch.nn.Module, layer: int, pool: str) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from attribution.ports import Vectors
 def unit_rows(features: NDArray[np.floating], name: str) -> Vectors:
     """(n, d) of unit norm. Normalized in float64, so that a row's norm is 1 to float32's last digit.
 
-    Raises AttributionError that names the embedder where a row has no direction.
+    Raises AttributionError that names the embedder if a row has no direction.
     """
     rows = features.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)

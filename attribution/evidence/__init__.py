@@ -1,5 +1,5 @@
-"""What the file itself says about its origin: shown beside the ranking, never mixed into a distance.
+"""Evidence: statements in the file about its own origin. It is shown beside the ranking and never affects a distance.
 
-`read` looks at the bytes as they were uploaded, `watermark` at the pixels. Nothing is re-exported here: the API
-imports the words of `finding`, and must not get Pillow, numpy or c2pa with them.
+`read` reads the uploaded bytes, `watermark` the pixels. Nothing is re-exported here: the API imports only `finding`,
+without Pillow, numpy and c2pa.
 """

@@ -1,7 +1,7 @@
-"""Finds the parts of an image file that hold statements: text, EXIF, XMP and IPTC. Says nothing of what they mean.
+"""Finds the blocks of an image file that contain statements: text, EXIF, XMP and IPTC. Other modules interpret them.
 
-PNG is walked chunk by chunk, because its text may be a decompression bomb and may come after the pixels, which
-nobody wants to decode for it; of the other formats Pillow reads the head.
+PNG is read chunk by chunk, because its text may be a decompression bomb and may come after the pixels, which need not
+be decoded; of the other formats Pillow reads the header.
 """
 
 import zlib
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-# ComfyUI's workflows are the longest texts by far: some hundred kilobytes.
+# The longest texts are ComfyUI's workflows, with some hundred kilobytes.
 _MAX_TEXT_BYTES = 2_000_000
 _MAX_TEXTS_BYTES = 8_000_000
 _MAX_CHUNKS = 100_000
@@ -28,7 +28,7 @@ _MAX_CHUNKS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """What was found. `texts` are (keyword, text); `unread` are kinds of which something could not be read."""
+    """The blocks of a file. `texts` are (keyword, text); `unread` are the kinds of blocks that could not be read."""
 
     format: str
     texts: tuple[tuple[str, str], ...] = ()
@@ -39,7 +39,7 @@ class Blocks:
 
 
 def find_blocks(data: bytes) -> Blocks:
-    """The blocks of an image file. Raises whatever Pillow raises for what it cannot open."""
+    """The blocks of an image file. Raises what Pillow raises for a file that it cannot open."""
     if data.startswith(PNG_SIGNATURE):
         return _of_png(data)
     # The BytesIO stays open when the image is closed: a TIFF's EXIF is read from it later.
@@ -64,7 +64,7 @@ def find_blocks(data: bytes) -> Blocks:
 def _tried(read: Callable[[], T], otherwise: T, kind: Kind, unread: list[Kind]) -> T:
     try:
         return read()
-    except Exception:  # Pillow's parsers raise all sorts of things over broken blocks
+    except Exception:  # Pillow's parsers raise many kinds of exceptions for broken blocks
         unread.append(kind)
         return otherwise
 
@@ -90,7 +90,7 @@ def _of_png(data: bytes) -> Blocks:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, body) of each chunk; ends quietly where the file does."""
+    """(type, body) of each chunk; ends at the end of the file, also within a chunk."""
     at = len(PNG_SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -102,11 +102,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_text(kind: bytes, body: bytes, limit: int) -> tuple[str, bytes | None]:
-    """(keyword, text); no text where it would be longer than `limit` bytes, or cannot be inflated."""
+    """(keyword, text); the text is None if it is longer than `limit` bytes or cannot be inflated."""
     keyword, _, rest = body.partition(b"\0")
     packed = kind == b"zTXt"
     if packed:
-        rest = rest[1:]  # the method: there is only one
+        rest = rest[1:]  # the compression method: only one exists
     elif kind == b"iTXt":
         packed = rest[:1] == b"\1"
         rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]  # method, language, translated keyword
@@ -128,7 +128,7 @@ def _text(data: bytes) -> str:
 
 
 def _latin(data: bytes) -> str:
-    """Latin-1 says the specification; UTF-8 is what several tools write all the same."""
+    """The specification demands Latin-1; several tools write UTF-8 instead."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""C2PA content credentials: reads the signed manifest in a file and says in words how far it can be believed.
+"""C2PA content credentials: reads the signed manifest of a file and how trustworthy it is.
 
-Offline: no manifest is fetched, no revocation asked for, no time stamp's authority called. The native library is
-imported by the function that needs it, because few files have credentials.
+Offline: no manifest, revocation list or time stamp is fetched. The native library is imported by the functions that
+need it, because few files have credentials.
 """
 
 import functools
@@ -17,7 +17,7 @@ from attribution.evidence.vocabulary import is_ai, known_generator, sentence, so
 if TYPE_CHECKING:
     from c2pa import Context
 
-# How the description of every manifest store begins, in whatever container: a `jumd` box of the type c2pa.
+# The description of every manifest store begins with this, in any container: a `jumd` box of the type c2pa.
 MARKER = b"jumdc2pa"
 _WHERE = "C2PA manifest"
 _MAX_JSON = 4_000_000
@@ -26,20 +26,20 @@ _OFFLINE = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True},
     "core": {"allowed_network_hosts": []},
 }
-_INGREDIENT = "Who signed the file vouches for this part of it; the part's own signer was not looked up."
+_INGREDIENT = "The signer of the file vouches for this ingredient; the ingredient's own signer was not checked."
 _CAVEATS = {
-    Trust.VERIFIED: "The signature is intact, and its issuer is on the list of those this installation trusts.",
-    Trust.UNTRUSTED_ISSUER: "The signature is intact, but its issuer is not on a list that this installation trusts: "
-    "anybody can make such a certificate.",
-    Trust.TAMPERED: "File or manifest were changed after signing: what is said may not be about this image.",
-    Trust.UNVERIFIED_SIGNATURE: "The signature could not be verified: anybody may have written this.",
+    Trust.VERIFIED: "The signature is intact, and its issuer is on this installation's trust list.",
+    Trust.UNTRUSTED_ISSUER: "The signature is intact, but its issuer is not on a trust list of this installation: "
+    "anyone can make such a certificate.",
+    Trust.TAMPERED: "File or manifest were changed after signing: the statements may not be about this image.",
+    Trust.UNVERIFIED_SIGNATURE: "The signature could not be verified: anyone may have written this.",
 }
 
 
 def credential_findings(data: bytes, media_type: str, trust_list: str | None = None) -> tuple[Finding, ...]:
-    """One finding for the active manifest and one for each of its ingredients' that names a source type.
+    """One finding for the active manifest, and one for each ingredient's manifest with a source type.
 
-    `trust_list` holds PEM certificates of the issuers that are trusted; without it none is.
+    `trust_list` contains the PEM certificates of trusted issuers; without it no issuer is trusted.
     """
     from c2pa import C2paError, Reader
 
@@ -77,7 +77,7 @@ def _findings(store: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _trust(store: Mapping[str, Any]) -> tuple[Trust, str]:
-    """How far the active manifest is to be believed, and the codes of what failed."""
+    """How trustworthy the active manifest is, and the codes of failed checks."""
     state = store.get("validation_state")
     results = store.get("validation_results", {})
     failed = [code["code"] for code in results.get("activeManifest", {}).get("failure", [])]
@@ -130,7 +130,7 @@ def _actions(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _name(agent: object) -> str:
-    """A software agent in words: C2PA 1 writes a text, C2PA 2 a name and a version."""
+    """A software agent as text: C2PA 1 has a text, C2PA 2 a name and a version."""
     if isinstance(agent, Mapping):
         return clean(" ".join(text for key in ("name", "version") if (text := clean(agent.get(key)))))
     return clean(agent)

@@ -1,6 +1,6 @@
-"""What evidence is made of: one finding per statement that the file makes, and how far that can be believed.
+"""The values of evidence: one finding per statement in the file, and how trustworthy it is.
 
-Only the standard library is imported here, because the API's own process knows these words.
+Only the standard library is imported, because the API process uses these types.
 """
 
 import json
@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-# What all findings of one file may take as JSON, in UTF-8 bytes, and what one text of a file may take of it.
+# The largest size of all findings of a file as JSON, in UTF-8 bytes, and of one text, in characters.
 MAX_BYTES = 8_000
 MAX_TEXT = 120
 _MAX_FINDINGS = 16
 
 
 class Kind(StrEnum):
-    """Where a statement is written."""
+    """The block of the file that contains a statement."""
 
     C2PA = "c2pa"
     EXIF = "exif"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 class Trust(StrEnum):
-    """How far a statement can be believed, the firmest first."""
+    """How trustworthy a statement is, the most trustworthy first."""
 
     VERIFIED = "verified"
     UNTRUSTED_ISSUER = "untrusted_issuer"
@@ -39,15 +39,15 @@ class Trust(StrEnum):
     UNREADABLE = "unreadable"
 
 
-SELF_DECLARED = "Anybody can write, change or remove this; nothing protects it."
+SELF_DECLARED = "Anyone can write, change or remove this; it is not protected."
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One statement. `claim` is what it says, `caveat` why it may be believed only so far; both are sentences.
+    """One statement. `claim` is its content, `caveat` the limits of its trustworthiness; both are sentences.
 
-    `source_type` is IPTC's code for the digital source type. Prompts are never copied: `prompt_present` says that
-    there is one. `details` are (name, value), e.g. ("seed", "42").
+    `source_type` is IPTC's code of the digital source type. Prompts are never copied; `prompt_present` marks that there
+    is one. `details` are (name, value), e.g. ("seed", "42").
     """
 
     kind: Kind
@@ -64,29 +64,27 @@ class Finding:
 
 
 def unreadable(kind: Kind, where: str) -> Finding:
-    """The finding that something is there, or may be, which could not be read."""
-    return Finding(
-        kind, where, "Nothing could be read here.", Trust.UNREADABLE, "It is broken, or larger than we read."
-    )
+    """The finding that a block exists, or may exist, and could not be read."""
+    return Finding(kind, where, "Nothing could be read here.", Trust.UNREADABLE, "It is broken, or too large.")
 
 
 def clean(value: object) -> str:
-    """One printable line of at most MAX_TEXT characters; empty for what is neither text nor a number."""
+    """One printable line of at most MAX_TEXT characters; empty for values that are neither text nor numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     text = value[: 4 * MAX_TEXT] if isinstance(value, str) else repr(value)
-    # Control characters, lone surrogates, changes of writing direction: neither JSONB nor a terminal takes them well.
+    # Control characters, lone surrogates and direction marks break JSONB or terminals.
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def pairs(**values: object) -> tuple[tuple[str, str], ...]:
-    """Details of those values that say something."""
+    """The details with a value."""
     return tuple((name, text) for name, value in values.items() if (text := clean(value)))
 
 
 def documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings as JSON-able data of at most MAX_BYTES: where it would be more, the last ones are left out."""
+    """The findings as data for JSON of at most MAX_BYTES; if there are more, the last ones are omitted."""
     kept: list[dict[str, Any]] = []
     left = MAX_BYTES - 2
     for finding in list(findings)[:_MAX_FINDINGS]:

@@ -1,6 +1,6 @@
-"""What image generators write about a generated image in text: AUTOMATIC1111, ComfyUI, InvokeAI and NovelAI.
+"""Generation parameters in text: the formats of AUTOMATIC1111, ComfyUI, InvokeAI and NovelAI.
 
-Read by keyword from PNG text, GIF and JPEG comments and EXIF alike. Prompts are noticed, never copied.
+Read by keyword from PNG text, GIF and JPEG comments and EXIF. Prompts are detected but never copied.
 """
 
 import json
@@ -23,7 +23,7 @@ Texts = Mapping[str, str]
 
 
 def parameter_findings(where: str, texts: Texts) -> tuple[Finding, ...]:
-    """One finding per tool whose words are there; one for any other known generator that a text names."""
+    """One finding per tool whose format is found; otherwise one for a known generator that a text names."""
     found = [finding for read in _READERS if (finding := read(where, texts)) is not None]
     if not found:
         named = {keyword: texts[keyword] for keyword in ("Software", "Source", "Author", "Title") if keyword in texts}
@@ -49,24 +49,24 @@ def _automatic1111(where: str, texts: Texts) -> Finding | None:
         starts = [found.start() for found in _STEPS.finditer(text)]
         if not starts:
             continue
-        start = starts[-1]  # the prompt before it may say anything
+        start = starts[-1]  # the prompt before it may contain the same words
         line = text[start:].lstrip("\n").partition("\n")[0][:_LINE]
-        said = {name.strip(): value.strip().strip('"') for name, value in _PAIR.findall(line)}
+        values = {name.strip(): value.strip().strip('"') for name, value in _PAIR.findall(line)}
         return _finding(
             where,
             "AUTOMATIC1111 or a compatible tool",
             keyword,
-            model=clean(said.get("Model")) or None,
+            model=clean(values.get("Model")) or None,
             says_ai=True,
             prompt_present=start > 0,
             details=pairs(
-                model_hash=said.get("Model hash"),
-                sampler=said.get("Sampler"),
-                steps=said.get("Steps"),
-                cfg_scale=said.get("CFG scale"),
-                seed=said.get("Seed"),
-                size=said.get("Size"),
-                version=said.get("Version"),
+                model_hash=values.get("Model hash"),
+                sampler=values.get("Sampler"),
+                steps=values.get("Steps"),
+                cfg_scale=values.get("CFG scale"),
+                seed=values.get("Seed"),
+                size=values.get("Size"),
+                version=values.get("Version"),
             ),
         )
     return None
@@ -88,7 +88,7 @@ def _comfyui(where: str, texts: Texts) -> Finding | None:
             continue
         prompt = prompt or ("CLIPTextEncode" in str(node["class_type"]) and isinstance(given.get("text"), str))
         for name, value in given.items():
-            if clean(value):  # an input that is wired to another node is a list, and says nothing
+            if clean(value):  # an input that is linked to another node is a list
                 inputs.setdefault(str(name), value)
     return _finding(
         where,
@@ -110,9 +110,9 @@ def _comfyui(where: str, texts: Texts) -> Finding | None:
 
 
 def _invokeai(where: str, texts: Texts) -> Finding | None:
-    said = _json(texts.get("invokeai_metadata"))
-    if said:
-        model = said.get("model")
+    values = _json(texts.get("invokeai_metadata"))
+    if values:
+        model = values.get("model")
         model = model if isinstance(model, dict) else {}
         return _finding(
             where,
@@ -120,35 +120,35 @@ def _invokeai(where: str, texts: Texts) -> Finding | None:
             "invokeai_metadata",
             model=clean(model.get("name", model.get("model_name"))) or None,
             says_ai=True,
-            prompt_present=bool(said.get("positive_prompt")),
+            prompt_present=bool(values.get("positive_prompt")),
             details=pairs(
                 model_hash=model.get("hash"),
-                sampler=said.get("scheduler"),
-                steps=said.get("steps"),
-                cfg_scale=said.get("cfg_scale"),
-                seed=said.get("seed"),
-                size=_size(said),
-                version=said.get("app_version"),
+                sampler=values.get("scheduler"),
+                steps=values.get("steps"),
+                cfg_scale=values.get("cfg_scale"),
+                seed=values.get("seed"),
+                size=_size(values),
+                version=values.get("app_version"),
             ),
         )
-    said = _json(texts.get("sd-metadata"))
-    image = said.get("image")
+    values = _json(texts.get("sd-metadata"))
+    image = values.get("image")
     if isinstance(image, dict):
         return _finding(
             where,
             "InvokeAI",
             "sd-metadata",
-            model=clean(said.get("model_weights", said.get("model"))) or None,
+            model=clean(values.get("model_weights", values.get("model"))) or None,
             says_ai=True,
             prompt_present=bool(image.get("prompt")),
             details=pairs(
-                model_hash=said.get("model_hash"),
+                model_hash=values.get("model_hash"),
                 sampler=image.get("sampler"),
                 steps=image.get("steps"),
                 cfg_scale=image.get("cfg_scale"),
                 seed=image.get("seed"),
                 size=_size(image),
-                version=said.get("app_version"),
+                version=values.get("app_version"),
             ),
         )
     dream = texts.get("Dream", "")
@@ -174,20 +174,20 @@ def _invokeai(where: str, texts: Texts) -> Finding | None:
 def _novelai(where: str, texts: Texts) -> Finding | None:
     if texts.get("Software", "").strip() != "NovelAI":
         return None
-    said = _json(texts.get("Comment"))
+    values = _json(texts.get("Comment"))
     return _finding(
         where,
         "NovelAI",
         "Software",
         model=clean(texts.get("Source")) or None,
         says_ai=True,
-        prompt_present=bool(texts.get("Description") or said.get("prompt")),
+        prompt_present=bool(texts.get("Description") or values.get("prompt")),
         details=pairs(
-            sampler=said.get("sampler"),
-            steps=said.get("steps"),
-            cfg_scale=said.get("scale"),
-            seed=said.get("seed"),
-            size=_size(said),
+            sampler=values.get("sampler"),
+            steps=values.get("steps"),
+            cfg_scale=values.get("scale"),
+            seed=values.get("seed"),
+            size=_size(values),
         ),
     )
 
@@ -196,7 +196,7 @@ _READERS: tuple[Callable[[str, Texts], Finding | None], ...] = (_automatic1111, 
 
 
 def _json(text: str | None) -> dict[str, Any]:
-    """The object that the text is; empty for anything else. ComfyUI writes NaN, which Python reads too."""
+    """The JSON object in the text, empty for anything else. ComfyUI writes NaN, which Python accepts."""
     if not text or not text.lstrip().startswith("{"):
         return {}
     try:
@@ -206,6 +206,6 @@ def _json(text: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _size(said: Mapping[str, object]) -> str:
-    width, height = clean(said.get("width")), clean(said.get("height"))
+def _size(values: Mapping[str, object]) -> str:
+    width, height = clean(values.get("width")), clean(values.get("height"))
     return f"{width}x{height}" if width and height else ""

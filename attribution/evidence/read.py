@@ -1,31 +1,29 @@
-"""From the bytes of an upload to findings. Whatever the bytes are, reading them raises nothing."""
+"""Reads the evidence in the bytes of an upload. Whatever the bytes are, reading them raises nothing."""
 
 import warnings
 from collections.abc import Callable, Iterator
 
 from attribution.evidence.blocks import find_blocks
 from attribution.evidence.credentials import MARKER, credential_findings
-from attribution.evidence.exif import exif_findings, exif_texts
 from attribution.evidence.finding import Finding, Kind, unreadable
-from attribution.evidence.iptc import iptc_findings
+from attribution.evidence.metadata import exif_findings, exif_texts, iptc_findings, xmp_findings
 from attribution.evidence.parameters import parameter_findings
-from attribution.evidence.xmp import xmp_findings
 
 
 def read(data: bytes, trust_list: str | None = None) -> tuple[Finding, ...]:
-    """What the file says about its origin, signed statements first. What cannot be read is a finding that says so.
+    """The statements of a file about its origin, signed ones first. An unreadable block is a finding, too.
 
     `trust_list` holds the PEM certificates of issuers whose content credentials are trusted.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about files that are broken: that is no news here
+        warnings.simplefilter("ignore")  # about broken files
         return tuple(_read(data, trust_list))
 
 
 def _read(data: bytes, trust_list: str | None) -> list[Finding]:
     try:
         blocks = find_blocks(data)
-    except Exception:  # bytes are hostile, and evidence is never worth a job
+    except Exception:  # the bytes may be hostile, and evidence must never fail a job
         return [unreadable(Kind.FILE, "file")]
     found: list[Finding] = []
     if MARKER in data:
@@ -45,5 +43,5 @@ def _read(data: bytes, trust_list: str | None) -> list[Finding]:
 def _guarded(kind: Kind, where: str, reader: Callable[[], tuple[Finding, ...]]) -> Iterator[Finding]:
     try:
         yield from reader()
-    except Exception:  # as above: one broken block must not hide the others
+    except Exception:  # one broken block must not hide the others
         yield unreadable(kind, where)

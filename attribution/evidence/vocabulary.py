@@ -1,4 +1,4 @@
-"""The words that files use for their origin: IPTC's digital source types, and names of image generators."""
+"""The terms that files use for their origin: IPTC's digital source types, and names of image generators."""
 
 import re
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 SOURCE_TYPES = {
     "digitalCapture": "was captured by a digital camera or scanner",
     "computationalCapture": "was computed by a camera from several captures",
-    "negativeFilm": "was digitised from a negative on film",
-    "positiveFilm": "was digitised from a positive on film",
-    "print": "was digitised from a print",
+    "negativeFilm": "was digitized from a negative on film",
+    "positiveFilm": "was digitized from a positive on film",
+    "print": "was digitized from a print",
     "minorHumanEdits": "is an original with minor edits by a person",
     "humanEdits": "was edited by a person without generative tools",
     "composite": "is a composite of several elements",
@@ -44,39 +44,39 @@ _NAMES = {
         "Stable Diffusion": r"\bStable[ -]?Diffusion\b",
     }.items()
 }
-# What a generator signs with, even in the middle of prose; a mere name there may be part of a prompt.
+# Signatures of generators within prose, where a mere name may be part of a prompt.
 _SIGNATURES = {
     "Google AI": re.compile(r"\bMade with Google AI\b"),
     "Midjourney": re.compile(r"\bJob ID: [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"),
 }
-_LOOKED_AT = 20_000
+_SEARCHED = 20_000
 
 
 def source_type(value: str) -> str | None:
-    """IPTC's code out of a URI or the bare code; None for words that are not of the vocabulary."""
+    """IPTC's code from a URI or the bare code; None for other words."""
     found = _SOURCE_TYPE.fullmatch(value.strip())
     return found[1] if found and found[1] in SOURCE_TYPES else None
 
 
 def is_ai(code: str | None) -> bool:
-    """Whether the code says that a generative model took part."""
+    """Whether the code means that a generative model was involved."""
     return code in _AI_TYPES
 
 
 def known_generator(names: Iterable[str | None], prose: Iterable[str | None] = ()) -> str | None:
-    """The first image generator that is named where makers are, or signs in prose such as a description."""
+    """The first image generator named in `names`, or with its signature in `prose` such as a description."""
     named = [text for text in names if text]
     signed = [*named, *(text for text in prose if text)]
     for texts, patterns in ((named, _NAMES), (signed, _SIGNATURES)):
         for text in texts:
             for name, pattern in patterns.items():
-                if pattern.search(text, 0, _LOOKED_AT):
+                if pattern.search(text, 0, _SEARCHED):
                     return name
     return None
 
 
 def sentence(generator: str | None, code: str | None = None) -> str:
-    """What a statement comes down to, in words."""
+    """A statement as a sentence."""
     if code:
         return f"Says that the image {SOURCE_TYPES[code]}" + (f", and names {generator}." if generator else ".")
-    return f"Names {generator}." if generator else "Describes the image, but names nothing that made it."
+    return f"Names {generator}." if generator else "Describes the image, but names no generator."

@@ -1,8 +1,8 @@
-"""Invisible watermarks that image generators' own scripts put into pixels with the `dwtDct` scheme of imwatermark.
+"""Invisible watermarks that the scripts of image generators embed with the `dwtDct` scheme of imwatermark.
 
-Only pixels that nobody touched still show them: a usual JPEG or a resize destroys the mark. So a mark that is found
-says something, and one that is not found says nothing. Decoding needs no more than numpy: of the wavelets and cosines
-that the scheme is named after, sums of four pixels are left.
+Only unchanged pixels still contain them: an ordinary JPEG compression or a resize destroys the mark. So a mark that is
+found is evidence, and a missing one is none. Decoding needs only numpy: the wavelet and cosine transforms of the scheme
+reduce to sums of four pixels.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ _MIN_PIXELS = 256 * 256  # the encoder leaves smaller images alone
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A message: who writes it, its bits, and how many must match to be no coincidence.
+    """A message: the generator that embeds it, its bits, and how many must match to exclude chance.
 
-    `offset` is what the writer's blue-difference plane is centered on: 128 for bytes, 0.5 for floats.
+    `offset` is the center of the blue-difference plane when it was written: 128 for bytes, 0.5 for floats.
     """
 
     generator: str
@@ -44,13 +44,13 @@ MARKS = (
     Mark("Stable Diffusion 1", _of_bytes(b"StableDiffusionV1"), 110, 128.0),
     Mark("Stable Diffusion 2", _of_bytes(b"SDV2"), 31, 128.0),
     Mark("Stable Diffusion XL", _of_number(0b101100111110110010010000011110111011000110011110), 44, 0.5),
-    # Its leading zeros are lost where Flux makes bits of the number, so they are here.
+    # Flux loses the leading zeros when it converts the number to bits, so they are missing here, too.
     Mark("Flux", _of_number(0b001010101111111010000111100111001111010100101110), 42, 0.5),
 )
 
 
 def watermark(image: Image.Image) -> tuple[Finding, ...]:
-    """Which of the known marks the pixels carry; none for images below 256 × 256 pixels."""
+    """The known marks in the pixels; none for images below 256 × 256 pixels."""
     if image.width * image.height < _MIN_PIXELS:
         return ()
     rgb = np.asarray(image.convert("RGB"), dtype=np.float32)
@@ -78,7 +78,7 @@ def _votes(rgb: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.bool_]
 
 
 def _matching(votes: npt.NDArray[np.bool_], bits: npt.NDArray[np.bool_]) -> int:
-    """How many of the message's bits the majority of their blocks agrees with; 0 if some bit has no block."""
+    """How many of the message's bits agree with the majority of their blocks; 0 if some bit has no block."""
     if len(votes) < len(bits):
         return 0
     which = np.arange(len(votes)) % len(bits)
@@ -90,9 +90,9 @@ def _finding(mark: Mark, matching: int) -> Finding:
     return Finding(
         Kind.WATERMARK,
         "pixels",
-        f"The pixels carry the watermark that the scripts of {mark.generator} write.",
+        f"The pixels contain the watermark that the scripts of {mark.generator} embed.",
         Trust.SELF_DECLARED,
-        "It is there on purpose, not by chance; but the mark is public, and anybody can put it into any image.",
+        "It was embedded intentionally, but the mark is public, and anyone can embed it in any image.",
         generator=mark.generator,
         says_ai=True,
         details=pairs(matching_bits=f"{matching} of {len(mark.bits)}"),

@@ -1,8 +1,7 @@
-"""Generates with any diffusers text-to-image pipeline, from a directory or a hub id: the local resynthesis.
+"""Generates with any diffusers text-to-image pipeline, from a directory or a hub id: local resynthesis.
 
-`load` does everything that happens once per process; then `generate` is prepare → forward → finish for each
-batch, and only `forward` touches the device. No pipeline is named here: what one can take, its `__call__`
-says.
+`load` does everything that happens once per process; then `generate` is prepare → forward → finish for each batch, and
+only `forward` uses the device. No pipeline is named here: the signature of its `__call__` shows what it accepts.
 """
 
 import inspect
@@ -24,10 +23,10 @@ from safetensors import SafetensorError
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, GeneratedImage, ModelRef
 from attribution.quiet import quiet
-from attribution.resynthesis.fit import fit
+from attribution.resynthesis.inputs import fit_prompt
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# The catalog's word → the pipelines' words, the first that a pipeline takes.
+# The catalog's parameter → the pipelines' parameter.
 _CALL_NAMES = {
     "steps": "num_inference_steps",
     "guidance": "guidance_scale",
@@ -39,10 +38,10 @@ _CALL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class DiffusersSettings:
-    """How a pipeline is loaded and called; `call` is what its `__call__` gets, under the catalog's words.
+    """How a pipeline is loaded and called; `call` holds arguments of its `__call__`, named as in the catalog.
 
-    `without` names components that are left out (SD3's T5); `offload` is none, model or sequential; `pipeline` is a
-    class of diffusers, where the model's own index does not name the one that goes from text to image.
+    `without` names components that are not loaded (SD3's T5); `offload` is none, model or sequential; `pipeline` is a
+    class of diffusers, if the model's own index does not name its text-to-image pipeline.
     """
 
     dtype: str = "float32"
@@ -71,15 +70,15 @@ class DiffusersGenerator:
                 f"{source}: {type(pipeline).__name__} does not generate images from text and a seed."
             )
         self._call = _call_arguments(source, settings.call, accepted)
-        # Amused and its like generate their noise for the whole batch from one generator: there an image would
-        # depend on its neighbors, so they get a batch each.
+        # Pipelines such as Amused generate the noise of a whole batch from one generator: an image would depend on
+        # the others in its batch, so their batch size is 1.
         takes_list = "list" in str(accepted["generator"].annotation).lower()
         self._batch_size = settings.batch_size if takes_list else 1
-        asked = self._call.get("max_sequence_length")
-        usual = accepted["max_sequence_length"].default if "max_sequence_length" in accepted else sys.maxsize
-        self._max_tokens = int(usual if asked is None else asked)
+        configured = self._call.get("max_sequence_length")
+        default = accepted["max_sequence_length"].default if "max_sequence_length" in accepted else sys.maxsize
+        self._max_tokens = int(default if configured is None else configured)
         pipeline.set_progress_bar_config(disable=True)
-        self._watch_the_clock()
+        self._register_deadline_hooks()
 
     @classmethod
     def load(
@@ -87,14 +86,13 @@ class DiffusersGenerator:
     ) -> "DiffusersGenerator":
         """Load from `directory`, or else from the hub at the pinned revision, and move to the device.
 
-        Raises SourceUnavailable where the weights cannot be had, ConfigurationError where the settings make
-        no sense.
+        Raises SourceUnavailable if the weights cannot be loaded, ConfigurationError if the settings are invalid.
         """
         if directory is not None and not (directory / "model_index.json").is_file():
-            raise SourceUnavailable(f"There is no pipeline for {source} in {directory}: put its weights there first.")
+            raise SourceUnavailable(f"There is no pipeline for {source} in {directory}: put its weights there.")
         if settings.dtype not in _DTYPES:
             raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
-        where: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
+        location: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
         with quiet(), _loading(source):
             absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
             pipeline = _class(source, settings.pipeline).from_pretrained(
@@ -103,7 +101,7 @@ class DiffusersGenerator:
                 variant=settings.variant,
                 use_safetensors=True,
                 trust_remote_code=False,
-                **where,
+                **location,
                 **dict.fromkeys(absent),
             )
             _place(source, pipeline, settings)
@@ -120,7 +118,7 @@ class DiffusersGenerator:
         return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
-        """One generated image per seed, less those a safety checker flagged.
+        """One generated image per seed, except those that a safety checker flagged.
 
         Raises SourceTimeout between two denoising steps once the deadline has passed.
         """
@@ -130,30 +128,28 @@ class DiffusersGenerator:
     def generate_each(
         self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline
     ) -> list[GeneratedImage | None]:
-        """One generated image per prompt and its seed, None for one that a safety checker flagged. Raises as `generate`."""
+        """One image per prompt and its seed, None for one that a safety checker flagged. Raises as `generate`."""
         generated_images: list[GeneratedImage | None] = []
         for start in range(0, len(seeds), self._batch_size):
             batch = slice(start, start + self._batch_size)
             output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
             generated = self.finish(output, seeds[batch])
-            generated_images += [self._told(*pair) for pair in zip(generated, prompts[batch], strict=True)]
+            generated_images += [self._with_prompt(*pair) for pair in zip(generated, prompts[batch], strict=True)]
         return generated_images
 
-    def _told(self, generated_image: GeneratedImage | None, prompt: str) -> GeneratedImage | None:
-        """The generated image with what was generated, where that is not the whole prompt."""
+    def _with_prompt(self, image: GeneratedImage | None, prompt: str) -> GeneratedImage | None:
+        """The image with the prompt it was generated from, if that was shortened."""
         fitted = self._fitted(prompt)
-        return (
-            generated_image if generated_image is None or fitted == prompt else replace(generated_image, prompt=fitted)
-        )
+        return image if image is None or fitted == prompt else replace(image, prompt=fitted)
 
     def remark(self, prompt: str) -> str | None:
-        """Says when the prompt is longer than every text encoder of this pipeline reads, or than its file says."""
+        """A sentence if the prompt exceeds every text encoder of this pipeline, or the limit of the catalog."""
         if self._fitted(prompt) == prompt:
             return None
-        return "The caption is longer than this source reads: it was cut between words."
+        return "The caption was longer than this source accepts: it was cut between words."
 
     def prepare(self, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-        """The arguments for one batch. Noise is generated on the CPU, so that every device meets the same."""
+        """The arguments for one batch. Noise is generated on the CPU, so that it is the same on every device."""
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         batch = {name: [v] * len(seeds) if name == "negative_prompt" else v for name, v in self._call.items()}
         return batch | {
@@ -163,13 +159,13 @@ class DiffusersGenerator:
         }
 
     def forward(self, arguments: dict[str, Any], deadline: Deadline) -> Any:
-        """Run the pipeline; the only step that touches the device."""
+        """Run the pipeline; the only step that uses the device."""
         self._deadline = deadline
         try:
             with quiet(), torch.inference_mode():
                 return self._pipeline(**arguments)
         except BaseException as error:
-            self._pipeline.maybe_free_model_hooks()  # interrupted, it has not handed its models back to the host
+            self._pipeline.maybe_free_model_hooks()  # an interrupted pipeline has not moved its models back to the host
             if isinstance(error, torch.OutOfMemoryError):
                 raise SourceUnavailable("The device ran out of memory while generating.") from error
             raise
@@ -180,19 +176,18 @@ class DiffusersGenerator:
         """Images from the pipeline's floats, None for those its safety checker flagged."""
         images: NDArray[np.floating[Any]] = np.asarray(output.images)  # (n, h, w, 3) in 0…1
         if not np.isfinite(images).all():
-            raise SourceError("The model generated values that are not numbers, as a too narrow dtype makes it do.")
+            raise SourceError("The model generated values that are not numbers, as happens with a too narrow dtype.")
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(seeds)
         pixels = np.rint(np.clip(images, 0.0, 1.0) * 255).astype(np.uint8)
         return [
-            None if flagged else GeneratedImage(Image.fromarray(picture), seed)
-            for picture, seed, flagged in zip(pixels, seeds, flags, strict=True)
+            None if flagged else GeneratedImage(Image.fromarray(image), seed)
+            for image, seed, flagged in zip(pixels, seeds, flags, strict=True)
         ]
 
-    def _watch_the_clock(self) -> None:
+    def _register_deadline_hooks(self) -> None:
         """Check the deadline whenever a component is called: once per denoising step, in every pipeline.
 
-        `callback_on_step_end` would do the same for about two thirds of them, each with a way of its own to
-        stop.
+        `callback_on_step_end` exists in about two thirds of the pipelines, each with its own way to stop.
         """
         for component in self._pipeline.components.values():
             if isinstance(component, torch.nn.Module):
@@ -203,36 +198,36 @@ class DiffusersGenerator:
             raise SourceTimeout("The source was still generating when its time was over.")
 
     def _fitted(self, prompt: str) -> str:
-        return fit(prompt, self._settings.max_prompt_chars, lambda text: self._tokens_lost(text) == 0)
+        return fit_prompt(prompt, self._settings.max_prompt_chars, lambda text: self._tokens_lost(text) == 0)
 
     def _tokens_lost(self, prompt: str) -> int:
-        """How many none of its text encoders reads: one that reads more makes up for the others."""
+        """How many tokens even the text encoder with the largest input cannot read."""
         lost = []
         for name, tokenizer in self._pipeline.components.items():
             if "tokenizer" not in name or tokenizer is None:
                 continue
-            reads = min(int(tokenizer.model_max_length), self._max_tokens)
+            limit = min(int(tokenizer.model_max_length), self._max_tokens)
             with quiet():
-                lost.append(max(0, len(tokenizer(prompt).input_ids) - reads))
+                lost.append(max(0, len(tokenizer(prompt).input_ids) - limit))
         return min(lost, default=0)
 
 
 def _call_arguments(
     source: str, wanted: Mapping[str, str | int | float | bool], accepted: Mapping[str, inspect.Parameter]
 ) -> dict[str, str | int | float | bool]:
-    """Those of the catalog's parameters that this pipeline takes; a word nobody knows is an error."""
+    """The catalog's parameters that this pipeline accepts; an unknown parameter is an error."""
     arguments = {}
-    for word, value in wanted.items():
-        name = _CALL_NAMES.get(word, word)
+    for parameter, value in wanted.items():
+        name = _CALL_NAMES.get(parameter, parameter)
         if name in accepted:
             arguments[name] = value
-        elif word not in _CALL_NAMES:
-            raise ConfigurationError(f"{source}: parameters.{word} is not something this pipeline takes.")
+        elif parameter not in _CALL_NAMES:
+            raise ConfigurationError(f"{source}: parameters.{parameter} is not a parameter of this pipeline.")
     return arguments
 
 
 def _class(source: str, name: str) -> Any:
-    """The pipeline's class. Mostly the directory's index knows; where two pipelines work as one, the catalog says."""
+    """The pipeline's class, which the catalog names if the directory's index does not."""
     if not name.isidentifier() or "Pipeline" not in name or not hasattr(diffusers, name):
         raise ConfigurationError(f"{source}: parameters.pipeline: diffusers has no pipeline {name!r}.")
     return getattr(diffusers, name)
@@ -242,7 +237,7 @@ def _place(source: str, pipeline: Any, settings: DiffusersSettings) -> None:
     if settings.offload not in ("none", "model", "sequential"):
         raise ConfigurationError(f"{source}: offload must be none, model or sequential, not {settings.offload!r}.")
     if settings.offload != "none" and settings.device == "cpu":
-        raise ConfigurationError(f"{source}: offload = {settings.offload!r} needs a device to load onto, not the CPU.")
+        raise ConfigurationError(f"{source}: offload = {settings.offload!r} needs a device other than the CPU.")
     if settings.offload == "model":
         pipeline.enable_model_cpu_offload(device=settings.device)
     elif settings.offload == "sequential":
@@ -251,7 +246,7 @@ def _place(source: str, pipeline: Any, settings: DiffusersSettings) -> None:
         pipeline.to(settings.device)
     unet = getattr(pipeline, "unet", None)
     if unet is not None and settings.device.startswith("cuda"):
-        unet.to(memory_format=torch.channels_last)  # convolutions on tensor cores; transformers gain nothing
+        unet.to(memory_format=torch.channels_last)  # faster convolutions on tensor cores; no effect on transformers
 
 
 @contextmanager
@@ -259,7 +254,7 @@ def _loading(source: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise SourceUnavailable(f"The device has no room for {source}.") from error
+        raise SourceUnavailable(f"The device has not enough memory for {source}.") from error
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError, SafetensorError) as error:
         raise SourceUnavailable(
             f"The pipeline of {source} cannot be loaded: files or libraries are missing or broken."
@@ -267,6 +262,6 @@ def _loading(source: str) -> Iterator[None]:
 
 
 def _absent(directory: Path) -> list[str]:
-    """Components a pipeline was saved without. Loading wants to be told so again, or it misses them."""
+    """Components that a pipeline was saved without: from_pretrained fails unless they are passed as None."""
     index: dict[str, Any] = json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
     return [name for name, origin in index.items() if origin == [None, None]]

@@ -1,7 +1,7 @@
-"""A generator that needs no model: for tests of whole services, shows of failure, and measuring overhead.
+"""A generator without a model: for tests of the whole service, demonstrations of failures, and measuring overhead.
 
-It generates colored blocks. The palette follows from the source, the caption shifts it a little, the seed places
-the blocks: so a generated image lies nearer to others of its source than to anybody else's, as with real ones.
+It generates colored blocks. The palette is derived from the source, the caption shifts it a little, and the seed places
+the blocks: so a generated image is nearer to others of its source than to those of other sources, as with real ones.
 """
 
 import os
@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from attribution.errors import PromptRefused, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline, GeneratedImage, ModelRef
-from attribution.resynthesis.fit import fit
+from attribution.resynthesis.inputs import fit_prompt
 
 CRASH_CODE = 70
 _BLOCKS = 8
@@ -24,27 +24,24 @@ _BLOCKS = 8
 
 @dataclass(frozen=True, slots=True)
 class FakeBehavior:
-    """What a catalog entry may ask of a fake.
+    """The parameters of a fake source.
 
-    `sleep_seconds` before generating, seen through to the deadline only; `hang` until killed, whatever the
-    deadline; `fail` one of error, refused_prompt, unavailable, black; `crash` takes the process down,
-    `crash_on` only for captions with that word; `flaky` fails so many times before it works; `size` is the
-    side in pixels.
+    `sleep_seconds` before generating, at most until the deadline; `hang` until killed, whatever the deadline; `fail`
+    always in one way; `crash` ends the process, `crash_on` only for captions with that word; `flaky` fails so many
+    times before it works; `size` is the side in pixels.
     """
 
     sleep_seconds: float = 0.0
     hang: bool = False
-    fail: str = ""
+    fail: Literal["", "error", "refused_prompt", "unavailable", "black"] = ""
     crash: bool = False
     crash_on: str = ""
     flaky: int = 0
     size: int = 64
 
-    FAILURES: ClassVar[tuple[str, ...]] = ("", "error", "refused_prompt", "unavailable", "black")
-
 
 class FakeGenerator:
-    """Generates at once, the same blocks for the same question."""
+    """Generates immediately, the same blocks for the same prompt and seed."""
 
     def __init__(
         self, source: str, ref: ModelRef, behavior: FakeBehavior | None = None, max_prompt: int | None = None
@@ -62,36 +59,36 @@ class FakeGenerator:
 
     @property
     def ref(self) -> ModelRef:
-        """What the catalog calls it."""
+        """Model and revision of the catalog."""
         return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
-        """One generated image per seed, unless the behavior says otherwise."""
+        """One generated image per seed, unless the behavior is different."""
         self._misbehave(prompt)
         wait(self._behavior.sleep_seconds, deadline)
         if self._behavior.fail == "black":
             black = Image.new("RGB", (self._behavior.size, self._behavior.size))
             return [GeneratedImage(black, seed) for seed in seeds]
-        generated = fit(prompt, self._max_prompt)
+        generated = fit_prompt(prompt, self._max_prompt)
         return [
             GeneratedImage(self._blocks(generated, seed), seed, None if generated == prompt else generated)
             for seed in seeds
         ]
 
     def _misbehave(self, prompt: str) -> None:
-        does = self._behavior
-        if does.crash or (does.crash_on and does.crash_on in prompt):
+        behavior = self._behavior
+        if behavior.crash or (behavior.crash_on and behavior.crash_on in prompt):
             os._exit(CRASH_CODE)
-        while does.hang:
+        while behavior.hang:
             time.sleep(3600)
         if self._flaky_left > 0:
             self._flaky_left -= 1
-            raise SourceUnavailable("The fake source is having a bad moment.")
-        if does.fail == "refused_prompt":
+            raise SourceUnavailable("The fake source is flaky and failed once.")
+        if behavior.fail == "refused_prompt":
             raise PromptRefused("The fake source will not generate this.")
-        if does.fail == "unavailable":
+        if behavior.fail == "unavailable":
             raise SourceUnavailable("The fake source cannot be reached.")
-        if does.fail == "error":
+        if behavior.fail == "error":
             raise SourceError("The fake source failed.")
 
     def _blocks(self, prompt: str, seed: int) -> Image.Image:
@@ -103,7 +100,7 @@ class FakeGenerator:
 
 
 def wait(seconds: float, deadline: Deadline) -> None:
-    """Sleep, but no longer than the deadline allows. Raises SourceTimeout where that cuts it short."""
+    """Sleep, at most until the deadline. Raises SourceTimeout if the deadline passes."""
     if seconds <= 0:
         return
     time.sleep(max(0.0, min(seconds, deadline.remaining())))

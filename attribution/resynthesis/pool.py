@@ -1,7 +1,6 @@
-"""Keeps loaded generators within a memory bound, one pool per process. The least recently used goes first.
+"""Keeps loaded generators within a memory limit, one pool per process; the least recently used is unloaded first.
 
-Memory is what the catalog says a source needs: measuring it would mean loading it, which is what the bound
-forbids.
+Memory is what the catalog states for a source: to measure it, the source would have to be loaded first.
 """
 
 import gc
@@ -15,7 +14,7 @@ from attribution.ports import Deadline, GeneratedImage, Generator, ModelRef
 
 
 class GeneratorPool:
-    """Builds generators when they are first asked for. Not for threads: one process, one device."""
+    """Builds generators on first use. Not thread-safe: one process, one device."""
 
     def __init__(self, build: Callable[[Source], Generator], max_memory_mb: int) -> None:
         self._build = build
@@ -24,11 +23,11 @@ class GeneratorPool:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """Ids of the loaded sources, the next to go first."""
+        """Ids of the loaded sources, the next to be unloaded first."""
         return tuple(self._loaded)
 
     def get(self, source: Source) -> Generator:
-        """The source's generator, loaded if need be. Raises SourceUnavailable or ConfigurationError."""
+        """The source's generator, loaded if necessary. Raises SourceUnavailable or ConfigurationError."""
         kept = self._loaded.get(source.id)
         if kept is not None and kept[0] == source:
             self._loaded.move_to_end(source.id)
@@ -43,16 +42,16 @@ class GeneratorPool:
         return generator
 
     def handle(self, source: Source) -> "PooledGenerator":
-        """A generator that loads itself on its first generated image."""
+        """A generator that is loaded when it first generates."""
         return PooledGenerator(source, self)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Unload all generators."""
         self._loaded.clear()
         _free()
 
     def _make_room(self, source: Source) -> None:
-        self._loaded.pop(source.id, None)  # the same id under another description
+        self._loaded.pop(source.id, None)  # the same id with another description
         room = self._max_memory_mb - source.memory_mb
         dropped = False
         while sum(kept.memory_mb for kept, _ in self._loaded.values()) > room:
@@ -63,7 +62,7 @@ class GeneratorPool:
 
 
 class PooledGenerator:
-    """Stands in for a source's generator until it is needed, so that the bound holds during a job too."""
+    """A source's generator, loaded on use, so that the memory limit also holds during a job."""
 
     def __init__(self, source: Source, pool: GeneratorPool) -> None:
         self._source = source
@@ -76,16 +75,16 @@ class PooledGenerator:
 
     @property
     def ref(self) -> ModelRef:
-        """What the catalog says, since nothing may be loaded yet."""
+        """Model and revision of the catalog: the generator may not be loaded yet."""
         return ModelRef(self._source.model, self._source.revision)
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[GeneratedImage]:
-        """Loads if need be, and generates."""
+        """Loads the generator if necessary, and generates."""
         return self._pool.get(self._source).generate(prompt, seeds, deadline)
 
 
 def _free() -> None:
-    gc.collect()  # pipelines refer to themselves in circles through their hooks
+    gc.collect()  # pipelines contain reference cycles through their hooks
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,6 +1,6 @@
-"""The caller's own images in a generator's place, for sources that no program can call.
+"""Reference images: images that the caller uploads for a source, in place of a generator.
 
-They stand for what the source generated from the caption; whether it did, only the caller knows.
+They stand for what the source generated from the caption; only the caller can know whether that is true.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from attribution.ports import BY_CALLER, MOST_REFERENCES, Deadline, GeneratedIma
 
 
 class References:
-    """Brings the same images, however many are asked for; no seed of theirs is known."""
+    """Returns the same images for any number of seeds; their own seeds are unknown."""
 
     def __init__(self, source: str, images: Sequence[Image]) -> None:
         self._source = source
@@ -27,7 +27,7 @@ class References:
 
     @property
     def ref(self) -> ModelRef:
-        """Not the catalog's revision: which one generated them, nobody here knows."""
+        """Not the catalog's revision: which revision generated the images is unknown."""
         return ModelRef("reference", BY_CALLER)
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> tuple[GeneratedImage, ...]:
@@ -36,15 +36,15 @@ class References:
 
 
 def load_references(folder: Path) -> tuple[Image, ...]:
-    """The 1 to 16 images of a folder in canonical form, by file name; hidden files do not count.
+    """The 1 to 16 images of a folder in canonical form, by file name; hidden files are ignored.
 
-    Raises ConfigurationError where there are fewer or more, ImageError that names a file which is no image, and
+    Raises ConfigurationError if there are fewer or more, ImageError that names a file which is not an image, and
     OSError.
     """
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     if not 1 <= len(files) <= MOST_REFERENCES:
         raise ConfigurationError(
-            f"{folder} has {len(files)} files; bring 1 to {MOST_REFERENCES} generated images of a source."
+            f"{folder} has {len(files)} files; 1 to {MOST_REFERENCES} images of a source are needed."
         )
     return tuple(map(_load, files))
 

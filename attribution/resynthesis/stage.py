@@ -1,6 +1,6 @@
-"""Asks one generator for its generated images and never raises: a failing source must not sink a job.
+"""The resynthesis stage: calls one generator and never raises, so that a failing source does not fail the job.
 
-The workers call this once per source; `method.py` calls it in a loop.
+The workers call it once per source; `method.py` calls it in a loop.
 """
 
 import time
@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from attribution.errors import OutputRefused, SourceError, SourceTimeout
+from attribution.image import is_blank
 from attribution.ports import Caption, Deadline, GeneratedImage, Generator, Origin, Resynthesis, SourceState
-from attribution.resynthesis.blank import is_blank
 from attribution.resynthesis.references import References
 
 
 @runtime_checkable
-class Remarks(Protocol):
-    """A generator that has something to say about a prompt it generated, such as words it could not read."""
+class RemarkingGenerator(Protocol):
+    """A generator that reports how it changed a prompt, such as words that it omitted."""
 
     def remark(self, prompt: str) -> str | None:
-        """A sentence, or None."""
+        """A sentence, or None if the prompt is unchanged."""
         ...
 
 
@@ -29,9 +29,14 @@ def resynthesize(
     deadline: Deadline,
     on_error: Callable[[Exception], None] | None = None,
 ) -> Resynthesis:
-    """What the source made of the caption. Any state but `done` comes with its sentence and no generated images.
+    """The source's images of the caption; any state but `done` has a sentence and no images.
 
-    `on_error` is told of exceptions nobody foresaw, so that a worker can log what the caller must not see.
+    Args:
+        generator: The source's generator, or `References`.
+        caption: The text to generate.
+        seeds: One per image.
+        deadline: When to give up.
+        on_error: Called with unexpected exceptions, so that a worker can log what the caller must not see.
     """
     started = time.monotonic()
     state = SourceState.DONE
@@ -39,14 +44,14 @@ def resynthesize(
     reason: str | None = None
     try:
         if deadline.passed():
-            raise SourceTimeout("The time for this source was over before it began to draw.")
+            raise SourceTimeout("The time for this source was over before it began to generate.")
         generated_images = _without_blanks(generator.generate(caption.text, seeds, deadline))
-        if isinstance(generator, Remarks):
+        if isinstance(generator, RemarkingGenerator):
             reason = generator.remark(caption.text)
     except SourceError as error:
         state, generated_images, reason = error.state, (), str(error)
     except Exception as error:
-        state, generated_images, reason = SourceState.ERROR, (), "The source failed in a way nobody foresaw."
+        state, generated_images, reason = SourceState.ERROR, (), "The source failed unexpectedly."
         if on_error is not None:
             on_error(error)
     seconds = time.monotonic() - started
@@ -55,7 +60,7 @@ def resynthesize(
 
 
 def _without_blanks(generated_images: Sequence[GeneratedImage]) -> tuple[GeneratedImage, ...]:
-    kept = tuple(generated_image for generated_image in generated_images if not is_blank(generated_image.image))
+    kept = tuple(each for each in generated_images if not is_blank(each.image))
     if not kept:
-        raise OutputRefused("Every generated image came back blank, as safety filters do it.")
+        raise OutputRefused("Every generated image is blank, as safety filters return them.")
     return kept

@@ -1,1 +1,1 @@
-"""`python -m attribution sources …`: the catalog looked at, checked, and tried out from the command line."""
+"""`whodrew sources …`: list, check and probe the catalog from the command line."""

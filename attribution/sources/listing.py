@@ -1,4 +1,4 @@
-"""The catalog as a table for people and as JSON for programs."""
+"""`sources list`: the catalog as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _HEAD = ("source", "lifecycle", "adapter", "enabled", "seed", "price", "prompts"
 
 
 def as_table(catalog: Catalog, today: date) -> str:
-    """A row for each source; below it, why some cannot be asked or soon cannot."""
+    """A row for each source; below, a sentence for each that is not available, or soon will not be."""
     rows = [_HEAD, *(_row(source, today) for source in catalog.sources)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -21,20 +21,20 @@ def as_table(catalog: Catalog, today: date) -> str:
 
 
 def as_json(catalog: Catalog, today: date) -> str:
-    """A list of objects with everything the files say, and today's obstacle or warning."""
+    """A list of objects with the content of the files, and today's obstacle or warning."""
     return json.dumps([_document(source, today) for source in catalog.sources], indent=2, default=str)
 
 
 def _row(source: Source, today: date) -> Sequence[str]:
-    dead = source.obstacle(today) is not None
+    unavailable = source.obstacle(today) is not None
     return (
         source.id,
         _lifecycle(source, today),
         source.adapter,
         "yes" if source.enabled else "on request" if source.on_request else "no",
-        "–" if dead else source.seed,
-        "–" if dead else _price(source),
-        "–" if dead else "leave" if source.external else "stay",
+        "–" if unavailable else source.seed,
+        "–" if unavailable else _price(source),
+        "–" if unavailable else "third party" if source.external else "internal",
     )
 
 
@@ -46,7 +46,7 @@ def _lifecycle(source: Source, today: date) -> str:
         return "live"
     if source.obstacle(today) is None:
         return f"until {life.until}"
-    return f"gone {life.since or life.until}"
+    return f"ended {life.since or life.until}"
 
 
 def _price(source: Source) -> str:

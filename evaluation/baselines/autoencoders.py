@@ -1,7 +1,7 @@
 """Tiny autoencoders (Bindini et al., WIFS 2024): one for each source, trained on its shots and on nothing else.
 
-An image is by the source whose autoencoder makes the least error when it generates it again. Each is kept in the store by
-itself, so that a further source trains one more and leaves the others as they are. The size of the network is ours.
+An image is attributed to the source whose autoencoder reconstructs it with the smallest error. Each is stored alone,
+so that a further source trains one more and leaves the others unchanged. The size of the network is ours.
 """
 
 import io
@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evaluation.baselines.baseline import Floats, Images, Sight, versions
-from evaluation.baselines.pixels import pictures
-from evaluation.baselines.training import Schedule, train
+from evaluation.baselines.training import Schedule, load_pixels, train
 from evaluation.store import Store, key_of
 
 _SCHEDULE = Schedule(3e-3, 16)
@@ -27,14 +26,14 @@ _BATCH = 256  # of queries
 
 @dataclass(frozen=True)
 class Autoencoders:
-    """`size` is the side in pixels that images are brought to."""
+    """`size` is the side in pixels of the input."""
 
     store: Store
     size: int = 64
     most: int = 200
     device: str = "cpu"
     name = "Tiny Autoencoders"
-    sees = frozenset({Sight.PICTURES})
+    sees = frozenset({Sight.PIXELS})
     grid = (1, 5, 10, 80)
     comparable = True
 
@@ -57,27 +56,27 @@ class Autoencoders:
 
     def scores(self, shots: Images, queries: Images, seed: int) -> Floats:
         """Minus the errors."""
-        asked = pictures(queries.paths, self.size)
-        columns = [self._errors(shots.rows(slice(at, at + 1)), asked, seed) for at in range(len(shots.sources))]
+        pixels = load_pixels(queries.paths, self.size)
+        columns = [self._errors(shots.rows(slice(at, at + 1)), pixels, seed) for at in range(len(shots.sources))]
         return -np.stack(columns, axis=1)
 
-    def _errors(self, shots: Images, asked: torch.Tensor, seed: int) -> Floats:
+    def _errors(self, shots: Images, pixels: torch.Tensor, seed: int) -> Floats:
         """(Q,) of one source's autoencoder."""
         torch.manual_seed(seed)
         model = _Autoencoder()
-        key = key_of("autoencoder/1", dict(self.setting), shots.question(self.sees), seed)
+        key = key_of("autoencoder/1", dict(self.setting), shots.fingerprint(self.sees), seed)
         if self.store.has(key, ".pt"):
             kept = io.BytesIO(self.store.path(key, ".pt").read_bytes())
             model.load_state_dict(torch.load(kept, weights_only=True))
         else:
-            shown = pictures(shots.paths, self.size)
+            shown = load_pixels(shots.paths, self.size)
             train(model, shown, shown, _SCHEDULE, self.most, seed, self.device)
             buffer = io.BytesIO()
             torch.save(model.state_dict(), buffer)
             self.store.put(key, ".pt", buffer.getvalue())
         with torch.inference_mode():
             errors = [
-                ((model(part)["generated"] - part) ** 2).mean(dim=(1, 2, 3)) for part in torch.split(asked, _BATCH)
+                ((model(part)["generated"] - part) ** 2).mean(dim=(1, 2, 3)) for part in torch.split(pixels, _BATCH)
             ]
         return np.asarray(torch.cat(errors).numpy(), np.float64)
 

@@ -1,6 +1,6 @@
-"""What a trained baseline is: it learns from the shots of every source, and scores queries.
+"""The interface of a trained baseline: it learns from the shots of every source, and scores queries.
 
-Scores and not names, because scores are what resynthesis is fused with.
+It returns scores, not names, because resynthesis is fused with scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,18 @@ Grid: TypeAlias = tuple[tuple[_T, ...], ...]  # (S, P)
 
 
 class Sight(StrEnum):
-    """What a baseline looks at."""
+    """The input of a baseline."""
 
     FEATURES = "features"
-    PICTURES = "pictures"
+    PIXELS = "pictures"
     CAPTIONS = "captions"
 
 
 @dataclass(frozen=True)
 class Images:
-    """Originals as a grid: row s who generated them, column p whom they show; no files or captions where there are none.
+    """Originals as a grid: row s is the source, column p the character; files and captions may be missing.
 
-    `content` is a hash of each: of the image, or of its features where that is all there is.
+    `content` is a hash of each: of the image, or of its features where there are only those.
     """
 
     sources: tuple[str, ...]
@@ -82,14 +82,14 @@ class Images:
 
     @property
     def truth(self) -> NDArray[np.intp]:
-        """(S · P,) who generated each."""
+        """(S · P,) the source of each."""
         s, p = self.shape
         return np.repeat(np.arange(s), p)
 
     @property
     def sights(self) -> frozenset[Sight]:
-        """What there is to look at."""
-        there = {Sight.FEATURES: True, Sight.PICTURES: bool(self.files), Sight.CAPTIONS: bool(self.captions)}
+        """The inputs that exist."""
+        there = {Sight.FEATURES: True, Sight.PIXELS: bool(self.files), Sight.CAPTIONS: bool(self.captions)}
         return frozenset(sight for sight, is_there in there.items() if is_there)
 
     def columns(self, places: Sequence[int]) -> "Images":
@@ -113,14 +113,14 @@ class Images:
             captions=self.captions[sources],
         )
 
-    def question(self, sights: frozenset[Sight]) -> list[Any]:
-        """All that scores may depend on, as JSON values."""
-        asked: list[Any] = [list(self.sources), [list(row) for row in self.content]]
+    def fingerprint(self, sights: frozenset[Sight]) -> list[Any]:
+        """Everything that scores may depend on, as JSON values."""
+        inputs: list[Any] = [list(self.sources), [list(row) for row in self.content]]
         if Sight.FEATURES in sights:
-            asked.append(self.embedder)
+            inputs.append(self.embedder)
         if Sight.CAPTIONS in sights:
-            asked.append([list(row) for row in self.captions])
-        return asked
+            inputs.append([list(row) for row in self.captions])
+        return inputs
 
 
 def _columns(grid: Grid[_T], places: Sequence[int]) -> Grid[_T]:
@@ -128,26 +128,26 @@ def _columns(grid: Grid[_T], places: Sequence[int]) -> Grid[_T]:
 
 
 class Baseline(Protocol):
-    """One way to learn. It can be sent to another process; what it loads, it loads when it is first asked."""
+    """A trained method. It can be pickled; models are loaded at first use."""
 
     @property
     def name(self) -> str:
-        """As tables have it."""
+        """Its name in tables."""
         ...
 
     @property
     def sees(self) -> frozenset[Sight]:
-        """What it looks at."""
+        """Its inputs."""
         ...
 
     @property
     def grid(self) -> Sequence[int] | None:
-        """The shots it is measured at, before the crossing is looked for; None: all that are asked for."""
+        """The shots to measure before the search for the crossing; None: all requested ones."""
         ...
 
     @property
     def comparable(self) -> bool:
-        """Whether its curve may stand beside the others: not without the weights that the method starts from."""
+        """Whether its curve may be compared with others: not without the method's pretrained weights."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Where a curve crosses the flat line, and what has to be measured to know."""
+"""Where a curve crosses the flat line, and which shots must be measured to find out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def crossing(curve: Mapping[int, float], flat: float) -> int | None:
 def next_to_measure(grid: Sequence[int], curve: Mapping[int, float], flat: float) -> list[int]:
     """The next on an ascending grid, so that below and above the line end up as neighbors; nothing if they are.
 
-    Halves the gap below the crossing, and asks for the end of the grid before it says that there is no crossing.
+    Halves the gap below the crossing, and measures the end of the grid before it concludes that there is no crossing.
     """
     at = crossing(curve, flat)
     if at is None:
@@ -27,7 +27,7 @@ def next_to_measure(grid: Sequence[int], curve: Mapping[int, float], flat: float
     return [gap[len(gap) // 2]] if gap else []
 
 
-def said(run: Mapping[str, Any], name: str) -> str:
+def crossing_text(run: Mapping[str, Any], name: str) -> str:
     """The crossing of one curve of a report, as far as it was measured."""
     at = run["crosses_at"][name]
     if run["settled"][name]:

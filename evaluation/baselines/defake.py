@@ -1,4 +1,4 @@
-"""De-Fake's hybrid attribution (Sha et al., arXiv 2210.06998): a small network on what CLIP sees and what BLIP says.
+"""De-Fake's hybrid attribution (Sha et al., arXiv 2210.06998): a small network on features of image and caption.
 
 Image features are the embedder's, text features a CLIP's of the caption; neither is trained. Two hidden layers.
 """
@@ -69,8 +69,8 @@ class DeFake:
 
     def _hybrid(self, images: Images) -> Floats:
         """(S · P, the dimensions of both)."""
-        said = _tower(self.clip).features([caption for row in images.captions for caption in row])
-        return np.concatenate([images.flat, said], axis=1)
+        texts = _tower(self.clip).features([caption for row in images.captions for caption in row])
+        return np.concatenate([images.flat, texts], axis=1)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """EfficientNet-B4, all of it trained on the shots: timm's, at the images' own size.
 
 The method starts from weights that know ImageNet. They are used where they are: in a file that is named, or in the
-Hugging Face cache. Nothing is downloaded here; without them it starts from noise, which says little about the method.
+Hugging Face cache. Nothing is downloaded here; without them it starts from random weights, which is not the method.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,7 @@ from torchvision.transforms.functional import normalize
 
 from attribution.weights import digest_of_file
 from evaluation.baselines.baseline import Floats, Images, Sight, versions
-from evaluation.baselines.pixels import pictures
-from evaluation.baselines.training import Schedule, train
+from evaluation.baselines.training import Schedule, load_pixels, train
 
 _MODEL = "efficientnet_b4"
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -31,14 +30,14 @@ _BATCH = 64  # of queries
 
 @dataclass(frozen=True)
 class EfficientNet:
-    """`size` is the side in pixels that images are brought to."""
+    """`size` is the side in pixels of the input."""
 
     weights: Path | None = None
     size: int = 64
     most: int = 15
     device: str = "cpu"
     name = "EfficientNet-B4"
-    sees = frozenset({Sight.PICTURES})
+    sees = frozenset({Sight.PIXELS})
     grid = (1, 10, 80)
 
     @property
@@ -76,11 +75,11 @@ class EfficientNet:
         model = _Classifier(network)
         shown = network.default_cfg
         mean, std = shown["mean"], shown["std"]
-        pixels = normalize(pictures(shots.paths, self.size), mean, std)
+        pixels = normalize(load_pixels(shots.paths, self.size), mean, std)
         train(model, pixels, torch.from_numpy(shots.truth), _SCHEDULE, self.most, seed, self.device)
-        asked = normalize(pictures(queries.paths, self.size), mean, std)
+        tested = normalize(load_pixels(queries.paths, self.size), mean, std)
         with torch.inference_mode():
-            found = torch.cat([model(part)["logits"] for part in torch.split(asked, _BATCH)])
+            found = torch.cat([model(part)["logits"] for part in torch.split(tested, _BATCH)])
         return np.asarray(found.numpy(), np.float64)
 
     def network(self, classes: int) -> Any:

@@ -3,8 +3,8 @@
 The paper's fixed hyper-parameters, as its code has them: rank 2, alpha 1 (scaled by the root of the rank), dropout 0.25
 on q, k and v of every block; AdamW at 2·10⁻⁴ with decay 0.01, cosine down to 10⁻⁶, batches of 32, 500 steps a shot.
 Two things differ. Steps are capped, and the rate is raised by what the cap takes, up to 10⁻²: at its own, nothing is
-learned in so few. And images are shown whole: the paper crops and mirrors photographs of things, but sources differ in
-what they do to single pixels, which a crop that is blown up again wipes out.
+learned in so few. And images are not augmented: the paper crops and mirrors photographs of objects, but sources differ
+in single pixels, and an enlarged crop removes that.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class ClipLora:
     most: int = 150
     device: str = "cpu"
     name = "CLIP-LoRA"
-    sees = frozenset({Sight.PICTURES})
+    sees = frozenset({Sight.PIXELS})
     grid = (1, 5, 10, 80)
     comparable = True
 
@@ -77,7 +77,7 @@ class ClipLora:
         opened = open_model(self.clip)
         texts = opened.ids(prompts(shots.sources))
         if len(set(map(tuple, texts.tolist()))) < len(texts):
-            raise ConfigurationError(f"{self.clip} cannot tell the names of these sources apart.")
+            raise ConfigurationError(f"{self.clip} has equal tokens for the names of two of these sources.")
         torch.manual_seed(seed)
         adapters = LoraConfig(
             r=_RANK, lora_alpha=_ALPHA, use_rslora=True, lora_dropout=_DROPOUT, target_modules=list(_PARTS)

@@ -21,8 +21,8 @@ def baselines(
     `steps` caps the gradient steps of a training further than each does by itself.
     """
 
-    def most(usual: int) -> int:
-        return usual if steps is None else min(usual, steps)
+    def most(default: int) -> int:
+        return default if steps is None else min(default, steps)
 
     every: tuple[Baseline, ...] = (
         *CLASSIFIERS,
@@ -35,9 +35,9 @@ def baselines(
 
 
 def chosen(every: Mapping[str, Baseline], names: Sequence[str] | None, images: Images) -> list[Baseline]:
-    """Those that are named, or all that find in these images what they look at.
+    """The named ones, or all whose inputs these images have.
 
-    Raises ConfigurationError for a name that there is not, and for a baseline that would see nothing.
+    Raises ConfigurationError for an unknown name, and for a baseline whose inputs are missing.
     """
     if names is None:
         return [each for each in every.values() if each.sees <= images.sights]
@@ -46,5 +46,5 @@ def chosen(every: Mapping[str, Baseline], names: Sequence[str] | None, images: I
             raise ConfigurationError(f"There is no baseline {name!r}; there are {', '.join(every)}.")
         missing = every[name].sees - images.sights
         if missing:
-            raise ConfigurationError(f"{name} looks at {' and '.join(sorted(missing))}, which this data does not have.")
+            raise ConfigurationError(f"{name} needs {' and '.join(sorted(missing))}, which this data does not have.")
     return [every[name] for name in dict.fromkeys(names)]

@@ -1,17 +1,20 @@
-"""Gradient training, for all baselines that need it: transformers' Trainer, told to keep nothing and to say nothing."""
+"""Gradient training, for all baselines that need it: transformers' Trainer, without output and checkpoints."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import IterableDataset
+from torchvision.transforms.functional import pil_to_tensor
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from attribution.image import load
 from attribution.quiet import quiet
 
 
@@ -29,6 +32,13 @@ class Schedule:
     def setting(self) -> dict[str, Any]:
         """For the record."""
         return {"optimizer": "AdamW", "rate": self.rate, "batch": self.batch, "decay": self.decay, "shape": self.shape}
+
+
+def load_pixels(files: Sequence[Path], size: int) -> torch.Tensor:
+    """(n, 3, size, size) in [0, 1]."""
+    images = [load(file).image.convert("RGB") for file in files]
+    resized = [image if image.size == (size, size) else image.resize((size, size)) for image in images]
+    return torch.stack([pil_to_tensor(image) for image in resized]).float() / 255
 
 
 def train(

@@ -1,7 +1,7 @@
-"""The originals of a dataset, described by another captioner and generated again after its captions: a dataset, too.
+"""A dataset's originals with the captions of another captioner and resyntheses of these captions: a dataset, too.
 
-Nothing is described or generated twice: captions lie in the store with the seconds they took, and what the given dataset
-has of the same caption is taken from there.
+Nothing is computed twice: captions are stored with their seconds, and resyntheses of the same caption are taken from
+the given dataset.
 """
 
 import json
@@ -27,7 +27,7 @@ from evaluation.store import Store, key_of, link
 
 @dataclass(frozen=True, slots=True)
 class Recaptioned:
-    """What a captioner said of one original, None where it refused, and how long that took."""
+    """A captioner's caption of one original, None where it refused, and the seconds it took."""
 
     text: str | None
     seconds: float
@@ -42,19 +42,21 @@ def originals(dataset: Dataset, sides: Sequence[Side], sources: Sequence[str]) -
 
 
 def described(captioner: Captioner, dataset: Dataset, wanted: Sequence[Item], store: Store) -> list[Recaptioned]:
-    """What the captioner says of originals, one at a time, so that the seconds mean something."""
+    """The captions of originals, one at a time, so that seconds can be compared."""
     found = []
     with progress(f"captions by {captioner.ref.name}", len(wanted)) as done:
         for item in wanted:
             key = key_of("caption/timed", str(captioner.ref), item.sha256)
             if not store.has(key, ".json"):
-                store.put(key, ".json", json.dumps(asdict(_asked(captioner, dataset.directory / item.file))).encode())
+                store.put(
+                    key, ".json", json.dumps(asdict(_timed_caption(captioner, dataset.directory / item.file))).encode()
+                )
             found.append(Recaptioned(**json.loads(store.path(key, ".json").read_text())))
             done(1)
     return found
 
 
-def _asked(captioner: Captioner, path: Path) -> Recaptioned:
+def _timed_caption(captioner: Captioner, path: Path) -> Recaptioned:
     image = load(path).image
     started = time.monotonic()
     try:
@@ -79,34 +81,34 @@ def resynthesized(
     captions: Sequence[str | None],
     sources: Sequence[Source],
     images_per_source: int,
-    studio: GenerationPool,
+    pool: GenerationPool,
     directory: Path,
 ) -> Dataset:
-    """The originals, each generated again after its caption by every source. Raises IncompleteDataset."""
-    there = _there(dataset)
+    """The originals, each resynthesized from its caption by every source. Raises IncompleteDataset."""
+    existing = _existing(dataset)
     items: list[Item] = []
     orders: list[GenerationOrder] = []
-    pictures: list[tuple[Path, Path]] = []
+    links: list[tuple[Path, Path]] = []
     for original, caption in zip(wanted, captions, strict=True):
         items.append(replace(original, caption=caption))
-        pictures.append((dataset.directory / original.file, directory / original.file))
+        links.append((dataset.directory / original.file, directory / original.file))
         for source in sources if caption is not None else ():
             for k, seed in enumerate(derive_seeds(caption or "", source.id, source.revision, images_per_source)):
                 file = layout.resynthesis(original.of, source.id, original.character, k)
-                known = there.get((original.of, original.character, source.id, caption, seed))
+                known = existing.get((original.of, original.character, source.id, caption, seed))
                 order = GenerationOrder.of(source, caption or "", seed)
                 if known is None:
                     orders.append(order)
-                path = studio.store.path(order.key, ".png") if known is None else dataset.directory / known.file
-                pictures.append((path, directory / file))
-                # The hash names features in the store: of a generated image, what was asked is as good as its content.
+                path = pool.store.path(order.key, ".png") if known is None else dataset.directory / known.file
+                links.append((path, directory / file))
+                # Stored features have this key; an order's key identifies an image as well as its content does.
                 sha256 = order.key if known is None else known.sha256
                 items.append(replace(original, file=file, sha256=sha256, source=source.id, k=k, seed=seed))
-    _, failures = studio.generate("resyntheses", orders)
+    _, failures = pool.generate("resyntheses", orders)
     if failures:
         raise IncompleteDataset(failures)
-    for there_path, here in pictures:
-        link(there_path, here)
+    for path, target in links:
+        link(path, target)
     shown = {original.character for original in wanted}
     manifest = {
         **dataset.manifest,
@@ -117,14 +119,14 @@ def resynthesized(
     return Dataset(directory, manifest, tuple(items))
 
 
-Question = tuple[str, int, str, str | None, int | None]
+ResynthesisKey = tuple[str, int, str, str | None, int | None]
 
 
-def _there(dataset: Dataset) -> dict[Question, Item]:
-    """What the dataset has generated, by original, source, caption and seed."""
-    said = {(item.of, item.character): item.caption for item in dataset.items if item.source is None}
+def _existing(dataset: Dataset) -> dict[ResynthesisKey, Item]:
+    """The dataset's resyntheses, by original, source, caption and seed."""
+    captions = {(item.of, item.character): item.caption for item in dataset.items if item.source is None}
     return {
-        (item.of, item.character, item.source, said[item.of, item.character], item.seed): item
+        (item.of, item.character, item.source, captions[item.of, item.character], item.seed): item
         for item in dataset.items
         if item.source is not None
     }

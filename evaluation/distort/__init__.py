@@ -1,7 +1,7 @@
-"""What becomes of images on their way: the distortions that attribution is measured under."""
+"""Distortions of queries, as images suffer them in distribution."""
 
 from evaluation.distort.adversary import attack
 from evaluation.distort.distortion import Distortion, distort
-from evaluation.distort.registry import DISTORTIONS, SAME_PICTURE
+from evaluation.distort.registry import DISTORTIONS, SAME_IMAGE
 
-__all__ = ["DISTORTIONS", "SAME_PICTURE", "Distortion", "attack", "distort"]
+__all__ = ["DISTORTIONS", "SAME_IMAGE", "Distortion", "attack", "distort"]

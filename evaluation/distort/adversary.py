@@ -1,7 +1,7 @@
-"""Somebody who knows the embedder: projected gradient descent away from the image's own features.
+"""A white-box attack on the embedder: projected gradient descent away from the image's own features.
 
-White-box, untargeted, knows nothing of the sources. Madry et al., arXiv 1706.06083, with the cosine to the image's
-own features in the loss's place. The image is first brought to the size that the model looks at.
+Untargeted, without knowledge of the sources. Madry et al., arXiv 1706.06083, with the cosine to the image's
+own features in the loss's place. The image is first resized to the model's input.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ def attack(
 ) -> list[Image.Image]:
     """Images of the model's own size, no channel further than four of 255 from the original.
 
-    The start is generated within that bound, from a seed of each image's own: at the original itself the cosine is
-    greatest, and its gradient is nothing.
+    The start is random within that bound, from a seed of each image: at the original the cosine is greatest, and its
+    gradient is zero.
     """
     original = torch.stack([embedder.shown(image) for image in images])  # (n, 3, h, w) in [0, 1]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A distortion generates its parameters anew for every image, from a seed that image and distortion make."""
+"""A distortion with random parameters for every image, from a seed of image and distortion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ Apply = Callable[[Image, Dice], Image]
 
 @dataclass(frozen=True, slots=True)
 class Distortion:
-    """An RGB image in, an RGB image out; `parameters` says in words what is generated, evenly where nothing is said.
+    """An RGB image in, an RGB image out; `parameters` describes the random parameters, uniform unless named otherwise.
 
     `family` is where it comes from: "R" for the published scripts of arXiv 2510.24278, "G" for arXiv 2403.01489,
-    "same" for a copy that people would call the same image.
+    "same" for a copy that people consider the same image.
     """
 
     name: str

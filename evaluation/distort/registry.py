@@ -1,11 +1,24 @@
-"""All distortions by name. Ranges are the published scripts'; where those do not say, what we decided stands here."""
+"""All distortions by name. Ranges are the published scripts', and ours where those give none."""
 
 from evaluation.distort.distortion import Distortion
-from evaluation.distort.encoding import jpeg, platform, webp
-from evaluation.distort.geometry import center_crop, resize, rotation, there_and_back
-from evaluation.distort.noise import perlin, print_scan, white
-from evaluation.distort.smoothing import blur, gaussian, median
-from evaluation.distort.tone import brightness, contrast, round_trip
+from evaluation.distort.transforms import (
+    blur,
+    brightness,
+    center_crop,
+    contrast,
+    gaussian,
+    jpeg,
+    median,
+    perlin,
+    platform,
+    print_scan,
+    resize,
+    rotation,
+    round_trip,
+    there_and_back,
+    webp,
+    white,
+)  # fmt: skip
 
 DISTORTIONS = {
     each.name: each
@@ -35,7 +48,7 @@ DISTORTIONS = {
     )
 }  # fmt: skip
 
-SAME_PICTURE = {
+SAME_IMAGE = {
     each.name: each
     for each in (
         *(Distortion(f"jpeg-{q}", "same", f"JPEG, quality {q}", jpeg(q)) for q in (95, 85, 75, 50, 30)),

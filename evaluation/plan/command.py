@@ -1,14 +1,16 @@
-"""`python -m evaluation all`: every step of a plan that is not done yet, and the report."""
+"""`python -m evaluation all`: every step of a plan that is not done, and the report."""
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+import typer
 
 from attribution.errors import ConfigurationError
+from evaluation import options
+from evaluation.options import Names
 from evaluation.paths import STORE
 from evaluation.plan.run import Run
 from evaluation.plan.sizes import SIZES, Real
@@ -16,50 +18,51 @@ from evaluation.plan.steps import PlanStep, steps
 from evaluation.provenance import command
 
 Main = Callable[[Sequence[str]], int]
-_SEVERAL = ("dataset", "captions", "t1")  # what takes several processes
+_SEVERAL = ("dataset", "captions", "t1")  # commands with the option --processes
+_EVERY = Names(("*",))
 
 
-def add(commands: Any, main: Main) -> None:
+def add(app: typer.Typer, main: Main) -> None:
     """Adds the command; `main` runs a single step."""
-    names = partial(str.split, sep=",")
-    parser = commands.add_parser("all", help="everything that is not measured yet, and the report")
-    parser.add_argument("--size", choices=list(SIZES), default="full")
-    parser.add_argument("--steps", type=names, default=["*"], help="only these, and what they need; names or patterns")
-    parser.add_argument("--again", action="store_true", help="also what is there; what is in the store stays there")
-    parser.add_argument("--list", action="store_true", help="say what there is to do, and do nothing")
-    parser.add_argument("--work", type=Path, help="where datasets and results lie")
-    parser.add_argument("--store", type=Path, default=STORE, help="where everything expensive is kept")
-    parser.add_argument("--processes", type=int, help="that generate or train; default: one per core; 1 for a GPU")
-    parser.add_argument("--threads", type=int, help="of each process; 1 where other work is done meanwhile")
-    parser.add_argument("--real", type=Path, help="a folder of images by real models, MODEL/PROMPT__NUMBER.png")
-    parser.add_argument("--real-embedder", help="a real CLIP, as embedders have it")
-    parser.set_defaults(run=partial(_run, main))
 
-
-def _run(main: Main, options: argparse.Namespace) -> int:
-    if bool(options.real) != bool(options.real_embedder):
-        raise ConfigurationError("Real images take both --real FOLDER and --real-embedder EMBEDDER.")
-    size = SIZES[options.size]
-    size = replace(size, work=options.work or size.work)
-    real = Real(options.real, options.real_embedder) if options.real else None
-    results = size.work / "results"
-    common: tuple[str, ...] = () if options.store == STORE else ("--store", str(options.store))
-    common += ("--threads", str(options.threads)) if options.threads else ()
-    processes = ("--processes", str(options.processes)) if options.processes else ()
-    extra = {
-        kind: (*common, *processes) if kind in _SEVERAL else common
-        for kind in {step.arguments[0] for step in steps(size, real)}
-    }
-    plan = Run(steps(size, real), results, main, extra)
-    if options.list:
-        print("\n".join(_line(plan, step) for step in plan.chosen(options.steps)))
-        return 0
-    failed = plan.do(options.steps, options.again)
-    if options.steps == ["*"] and main(["report", str(results), "--out", str(size.work / "report")]):
-        failed.append("report")
-    if failed:
-        print(f"evaluation: not done: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    @app.command("all")
+    def _all(
+        size: Annotated[Literal["full", "small"], typer.Option()] = "full",
+        patterns: Annotated[
+            Names, typer.Option("--steps", parser=Names.parse, help="only these, and their inputs; names or patterns")
+        ] = _EVERY,
+        again: Annotated[bool, typer.Option("--again", help="also steps that are done; the store is kept")] = False,
+        list_steps: Annotated[bool, typer.Option("--list", help="list the steps and what is done")] = False,
+        work: Annotated[Path | None, typer.Option(help="the directory of datasets and results")] = None,
+        store: options.Store = STORE,
+        processes: Annotated[int | None, typer.Option(min=1, help="default: one per core; 1 for a GPU")] = None,
+        threads: options.Threads = None,
+        real: Annotated[Path | None, typer.Option(help="images by real models, MODEL/PROMPT__NUMBER.png")] = None,
+        real_embedder: Annotated[str | None, typer.Option(help="a real CLIP, as MODELS__EMBEDDER")] = None,
+    ) -> None:
+        """Measures everything that is not measured yet, and writes the report."""
+        if bool(real) != bool(real_embedder):
+            raise ConfigurationError("Real images take both --real FOLDER and --real-embedder EMBEDDER.")
+        extent = replace(SIZES[size], work=work or SIZES[size].work)
+        planned = steps(extent, Real(real, real_embedder) if real and real_embedder else None)
+        common: tuple[str, ...] = () if store == STORE else ("--store", str(store))
+        common += ("--threads", str(threads)) if threads else ()
+        several = ("--processes", str(processes)) if processes else ()
+        extra = {
+            kind: (*common, *several) if kind in _SEVERAL else common
+            for kind in {step.arguments[0] for step in planned}
+        }
+        results = extent.work / "results"
+        run = Run(planned, results, main, extra)
+        if list_steps:
+            print("\n".join(_line(run, step) for step in run.chosen(patterns)))
+            return
+        failed = run.do(patterns, again)
+        if patterns == _EVERY and main(["report", str(results), "--out", str(extent.work / "report")]):
+            failed.append("report")
+        if failed:
+            print(f"evaluation: not done: {', '.join(failed)}", file=sys.stderr)
+            raise typer.Exit(1)
 
 
 def _line(plan: Run, step: PlanStep) -> str:

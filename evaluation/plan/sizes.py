@@ -15,7 +15,7 @@ _RELATIVES = ("zoo-unet-tuned", "zoo-pixart-lcm", "zoo-flux-tuned", "zoo-mmdit-t
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One plan's extent. `sources` are ids or patterns; `classes` says how many of `order` are told apart."""
+    """One plan's extent. `sources` are ids or patterns; `classes` are numbers of sources, from the first of `order`."""
 
     work: Path
     characters: int

@@ -76,7 +76,7 @@ def _zoo(size: Size) -> Sequence[PlanStep]:
 
 
 def _core(size: Size) -> Sequence[PlanStep]:
-    """More generated images of every character by the core alone: a few of all characters by all sources would be too many."""
+    """More images per source of every character, by the core only: with all sources there would be too many."""
     if size.core_images_per_source is None:
         return ()
     core, most, first = size.work / CORE, str(size.core_images_per_source), ",".join(size.order[: size.classes[0]])

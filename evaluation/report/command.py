@@ -1,9 +1,10 @@
-"""`python -m evaluation report`: a folder with the page, its figures as PNG, and the results that they show."""
+"""`python -m evaluation report`: a folder with the page, its figures as PNG, and the results that they tables."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from attribution.errors import ConfigurationError
 from evaluation.report.gather import Results
@@ -12,18 +13,13 @@ from evaluation.store import write
 PAGE, RESULTS = "index.html", "results"
 
 
-def add(commands: Any) -> None:
-    """Adds the command."""
-    parser = commands.add_parser("report", help="one HTML page and its figures, of whatever has been measured")
-    parser.add_argument("results", type=Path, nargs="+", help="folders of JSON; of two of one name the first counts")
-    parser.add_argument("--out", type=Path, required=True, help="a folder; what an earlier report left there goes")
-    parser.set_defaults(run=_run)
-
-
-def _run(options: argparse.Namespace) -> int:
-    sizes = report(options.results, options.out)
-    print(f"{len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB in {options.out}; {options.out / PAGE} is the page")
-    return 0
+def command(
+    results: Annotated[list[Path], typer.Argument(help="folders of JSON; of files with one name the first counts")],
+    out: Annotated[Path, typer.Option(help="a folder; files of an earlier report in it are removed")],
+) -> None:
+    """Writes one HTML page and its figures, of everything that was measured."""
+    sizes = report(results, out)
+    print(f"{len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB in {out}; {out / PAGE} is the page")
 
 
 def report(directories: Sequence[Path], out: Path) -> list[int]:
@@ -31,20 +27,20 @@ def report(directories: Sequence[Path], out: Path) -> list[int]:
 
     Raises ConfigurationError where there are no results, or some of another version.
     """
-    from evaluation.report.figures.style import picture  # matplotlib takes a second to load
+    from evaluation.report.figures.style import render  # matplotlib takes a second to load
     from evaluation.report.page import page, plates, sections
 
     results = Results.read(directories)
     try:
         found = sections(results)
-        pictures = {plate.name: picture(plate.generate) for plate in plates(found)}
+        images = {plate.name: render(plate.plot) for plate in plates(found)}
     except (KeyError, IndexError, TypeError) as error:
         raise ConfigurationError(
             f"A result is not what this version of the benchmark writes ({error!r}); run its step again."
         ) from error
-    files = {f"{name}.png": content for name, content in pictures.items()}
+    files = {f"{name}.png": content for name, content in images.items()}
     files |= {f"{RESULTS}/{name}.json": content for name, content in results.files()}
-    files[PAGE] = page(results, found, pictures).encode()
+    files[PAGE] = page(results, found, images).encode()
     for stale in {*out.glob("*.png"), *out.glob(f"{RESULTS}/*.json")} - {out / name for name in files}:
         stale.unlink()
     for name, content in files.items():

@@ -47,7 +47,7 @@ class Results:
             yield name, (json.dumps(document, indent=2) + "\n").encode()
 
     def made(self, name: str) -> Document:
-        """How a document was made; empty where it does not say."""
+        """How a document was made; empty where that is not noted."""
         found: Document = self.documents[name].get("made", {})
         return found
 

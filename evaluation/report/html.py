@@ -1,55 +1,54 @@
-"""HTML by functions: whatever is not markup already is escaped."""
+"""HTML by the Jinja2 templates beside this module, which escape everything that is not markup already."""
 
-import html
+import base64
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-EMPTY = frozenset({"img", "meta", "link"})
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-
-class Html(str):
-    """Text that is markup."""
-
-    __slots__ = ()
-
-
-def escaped(text: object) -> Html:
-    """Markup as it is, everything else so that it shows as it is."""
-    return text if isinstance(text, Html) else Html(html.escape(str(text)))
-
-
-def element(tag: str, *children: object, **attributes: str) -> Html:
-    """One element; of an attribute's name `_` at the end is dropped, so that `class_` can be said."""
-    told = "".join(f' {name.rstrip("_")}="{html.escape(value)}"' for name, value in attributes.items())
-    inside = "".join(map(escaped, children))
-    return Html(f"<{tag}{told}>" if tag in EMPTY else f"<{tag}{told}>{inside}</{tag}>")
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("evaluation.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_ENVIRONMENT.filters["base64"] = lambda content: base64.b64encode(content).decode()
+_PARTS: Any = _ENVIRONMENT.get_template("parts.html.j2").module
 
 
-def joined(parts: Iterable[object], between: str = "\n") -> Html:
-    """Parts one after another."""
-    return Html(escaped(between).join(map(escaped, parts)))
+def render_page(**values: object) -> str:
+    """The whole page."""
+    return _ENVIRONMENT.get_template("page.html.j2").render(values)
 
 
-def paragraph(*children: object) -> Html:
-    """Some sentences."""
-    return element("p", *children)
+def text(*sentences: object) -> Markup:
+    """A paragraph."""
+    return Markup(_PARTS.paragraph(sentences))  # noqa: S704 - escaped by the template
 
 
-def code(text: object) -> Html:
-    """What is typed, or the name of a thing."""
-    return element("code", text)
+def code(content: object, title: str | None = None) -> Markup:
+    """Something typed, or the name of a thing."""
+    return Markup(_PARTS.code(content, title))  # noqa: S704
 
 
-def link(text: object, target: str) -> Html:
-    """A link that is followed by whoever clicks it, and by nobody else."""
-    return element("a", text, href=target)
+def link(content: object, target: str) -> Markup:
+    """A link."""
+    return Markup(_PARTS.link(content, target))  # noqa: S704
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
+def anchor(content: object, name: str) -> Markup:
+    """Text that a link can lead to."""
+    return Markup(_PARTS.anchor(content, name))  # noqa: S704
+
+
+def bullets(items: Iterable[object]) -> Markup:
+    """A list."""
+    return Markup(_PARTS.bullets(list(items)))  # noqa: S704
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> Markup:
     """The first column names the rows."""
-    top = element("tr", *(element("th", cell, scope="col") for cell in head))
-    body = [
-        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
-    ]
-    above = [element("caption", caption)] if caption else []
-    whole = element("table", *above, element("thead", top), element("tbody", joined(body)))
-    return element("div", whole, class_="table")
+    return Markup(_PARTS.table(head, list(rows), caption))  # noqa: S704

@@ -1,32 +1,33 @@
-"""What a page is made of: sections of text, tables, figures, and of what was not measured."""
+"""The parts of a page: sections of text, tables, figures, and notes on what was not measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.report.figures.style import Draw
-from evaluation.report.html import Html, escaped
+from markupsafe import Markup
+
+from evaluation.report.figures.style import Plot
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure: the name of its file, the results it shows, what stands below it, and how it is generated."""
+    """A figure: the name of its file, the results it shows, what stands below it, and how it is plotted."""
 
     name: str
     of: Sequence[str]
     caption: str
-    generate: Draw
+    plot: Plot
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A step of the plan that has no result, and what it would show."""
+    """A step of the plan that has no result, and what it would tables."""
 
     step: str
     what: str
 
 
-Part: TypeAlias = Html | Plate | Missing
+Part: TypeAlias = Markup | Plate | Missing
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,3 @@ class Section:
     anchor: str
     title: str
     parts: Sequence[Part]
-
-
-def text(*sentences: object) -> Html:
-    """A paragraph."""
-    return Html(f"<p>{''.join(map(escaped, sentences))}</p>")

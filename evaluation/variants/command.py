@@ -1,66 +1,112 @@
 """`python -m evaluation variants …`: one table each, as Markdown on the terminal and as JSON with `--out`."""
 
-import argparse
 import platform
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from attribution.build import Placement, build_embedder
 from attribution.catalog import load_catalog
-from attribution.distance import DISTANCES
+from evaluation import options, tables
 from evaluation.dataset import MANIFEST, Dataset
+from evaluation.options import Counts
+from evaluation.provenance import save
 from evaluation.store import Store, digest
-from evaluation.variants import show
-from evaluation.variants.distances import distances
-from evaluation.variants.images_per_source import generated_images, seconds
+from evaluation.variants.comparisons import counts_and_aggregates, distances, seconds
+from evaluation.variants.embedders import embedders
 from evaluation.variants.subject import Subject
 
-Write = Callable[[Path | None, dict[str, Any]], None]
+variants = typer.Typer(help="Variants of the method side by side.", no_args_is_help=True)
 
 
-def add(commands: Any, embedder: str, models: Callable[[argparse.ArgumentParser], None], write: Write) -> None:
+def add(app: typer.Typer) -> None:
     """Adds the commands."""
-    variants = commands.add_parser("variants", help="variants of the method side by side").add_subparsers(required=True)
-    numbers = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
-    for name, run, says in (
-        ("distances", _distances, "every distance on the same generated images"),
-        ("images-per-source", _images_per_source, "γ and aggregates, with what a query costs"),
-        ("external-scores", _external_scores, "another method's scores fused with ours; chooses MODELS__FUSION_WEIGHT"),
-    ):
-        command = variants.add_parser(name, help=says)
-        command.add_argument("directory", type=Path, help="a dataset, or a folder of MODEL/PROMPT__NUMBER.png")
-        command.add_argument("--embedder", default=embedder)
-        command.add_argument("--out", type=Path, help="JSON; default: printed")
-        models(command)
-        if name == "images-per-source":
-            command.add_argument("--images-per-source", type=numbers, help="γ, separated by commas; default: 1,2,4,8")
-            command.add_argument(
-                "--timed", type=int, default=0, help="queries that are generated anew to take the time"
-            )
-            command.add_argument("--catalog", type=Path, nargs="+", default=[Path("sources")])
-        else:
-            command.add_argument("--images-per-source", type=int, default=1, help="γ")
-        if name != "distances":
-            command.add_argument("--distance", default="cosine", choices=list(DISTANCES))
-        if name == "external-scores":
-            command.add_argument("--shots", type=numbers, default=[1, 5, 10], help="images of each source to train on")
-            command.add_argument("--shot-choices", type=int, default=20, help="choices of these images")
-        command.set_defaults(run=partial(_run, run, write))
+    app.add_typer(variants, name="variants")
+    app.command("embedders")(embedders)
 
 
-def _run(measure: Callable[..., dict[str, Any]], write: Write, options: argparse.Namespace) -> int:
-    store = Store(options.store)
-    embedder = build_embedder(options.embedder, Placement(options.device, threads=options.threads))
-    made = (options.directory / MANIFEST).is_file()
-    subject = (
-        Subject.of_dataset(Dataset.open(options.directory), embedder, store)
-        if made
-        else Subject.of_gallery(options.directory, embedder, store)
-    )
+@variants.command("distances")
+def _distances(
+    directory: options.Directory,
+    embedder: options.Embedder = options.EMBEDDER,
+    images_per_source: options.ImagesPerSource = 1,
+    out: options.Out = None,
+    store: options.Store = options.STORE_DEFAULT,
+    device: options.Device = "cpu",
+    threads: options.Threads = None,
+) -> None:
+    """Compares every distance on the same generated images."""
+    subject = _open(directory, embedder, store, Placement(device, threads=threads))
+    about = _about(subject, directory)
+    rows = distances(subject, images_per_source)
+    print(tables.distances(rows), end="\n\n")
+    save(out, {"about": about, "images_per_source": images_per_source, "rows": rows})
+
+
+@variants.command("images-per-source")
+def _images_per_source(
+    directory: options.Directory,
+    embedder: options.Embedder = options.EMBEDDER,
+    distance: options.Distance = "cosine",
+    images_per_source: Annotated[Counts | None, options.counts("γ; default: 1,2,4,8")] = None,
+    timed: Annotated[int, typer.Option(min=0, help="queries to generate anew, to measure the time")] = 0,
+    catalog: options.Catalog = options.CATALOG_DEFAULT,
+    out: options.Out = None,
+    store: options.Store = options.STORE_DEFAULT,
+    device: options.Device = "cpu",
+    threads: options.Threads = None,
+) -> None:
+    """Compares γ and aggregates, with the cost of a query."""
+    placement = Placement(device, threads=threads)
+    subject = _open(directory, embedder, store, placement)
+    about = _about(subject, directory)
+    counts = images_per_source or [count for count in (1, 2, 4, 8) if count <= subject.features.images_per_source]
+    rows = counts_and_aggregates(subject, counts, distance)
+    spent: dict[int, dict[str, float]] = {}
+    if timed:
+        spent = seconds(Dataset.open(directory), load_catalog(catalog), embedder, placement, counts, timed)
+    print(tables.images_per_source(rows, spent), end="\n\n")
+    save(out, {"about": about, "distance": distance, "rows": rows, "seconds": spent, "timed": timed})
+
+
+@variants.command("external-scores")
+def _external_scores(
+    directory: options.Directory,
+    embedder: options.Embedder = options.EMBEDDER,
+    distance: options.Distance = "cosine",
+    images_per_source: options.ImagesPerSource = 1,
+    shots: Annotated[Counts, options.counts("images of each source to train on")] = Counts((1, 5, 10)),  # noqa: B008
+    shot_choices: Annotated[int, typer.Option(min=1, help="random choices of these images")] = 20,
+    out: options.Out = None,
+    store: options.Store = options.STORE_DEFAULT,
+    device: options.Device = "cpu",
+    threads: options.Threads = None,
+) -> None:
+    """Fuses another method's scores with ours; chooses MODELS__FUSION_WEIGHT."""
+    from evaluation.variants.external_scores import external_scores  # scikit-learn takes a second to load
+
+    subject = _open(directory, embedder, store, Placement(device, threads=threads))
+    about = _about(subject, directory)
+    rows = external_scores(subject, shots, distance, images_per_source, shot_choices)
+    print(tables.external_scores(rows), end="\n\n")
+    weight = sum(row["weight"] for row in rows) / len(rows)
+    print(f"The weight chosen on other queries is {weight:.2f} on average.\n")
+    setting = {"distance": distance, "images_per_source": images_per_source, "shot_choices": shot_choices}
+    save(out, {"about": about, **setting, "weight": weight, "rows": rows})
+
+
+def _open(directory: Path, embedder: str, store: Path, placement: Placement) -> Subject:
+    loaded = build_embedder(embedder, placement)
+    if (directory / MANIFEST).is_file():
+        return Subject.of_dataset(Dataset.open(directory), loaded, Store(store))
+    return Subject.of_gallery(directory, loaded, Store(store))
+
+
+def _about(subject: Subject, directory: Path) -> dict[str, Any]:
+    """Prints and returns what is measured."""
     features = subject.features
-    about = {
+    about: dict[str, Any] = {
         "subject": subject.name,
         "embedder": features.embedder,
         "sources": list(features.sources),
@@ -68,46 +114,11 @@ def _run(measure: Callable[..., dict[str, Any]], write: Write, options: argparse
         "intervals_over": subject.over,
         "python": platform.python_version(),
     }
-    if made:
-        about["items_sha256"] = digest(options.directory / "items.jsonl")
-    groups = len(set(subject.groups.tolist()))
+    if (directory / MANIFEST).is_file():
+        about["items_sha256"] = digest(directory / "items.jsonl")
+    about["groups"] = len(set(subject.groups.tolist()))
     print(
         f"{subject.name}: {len(features.sources)} sources, {about['queries']} queries, {features.embedder}; "
-        f"intervals over {groups} {subject.over}\n"
+        f"intervals over {about['groups']} {subject.over}\n"
     )
-    write(options.out, {"about": about | {"groups": groups}, **measure(subject, options)})
-    return 0
-
-
-def _distances(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
-    rows = distances(subject, options.images_per_source)
-    print(show.distances(rows), end="\n\n")
-    return {"images_per_source": options.images_per_source, "rows": rows}
-
-
-def _images_per_source(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
-    most = subject.features.images_per_source
-    counts = options.images_per_source or [count for count in (1, 2, 4, 8) if count <= most]
-    rows = generated_images(subject, counts, options.distance)
-    spent: dict[int, dict[str, float]] = {}
-    if options.timed:
-        placement = Placement(options.device, threads=options.threads)
-        dataset, catalog = Dataset.open(options.directory), load_catalog(options.catalog)
-        spent = seconds(dataset, catalog, options.embedder, placement, counts, options.timed)
-    print(show.images_per_source(rows, spent), end="\n\n")
-    return {"distance": options.distance, "rows": rows, "seconds": spent, "timed": options.timed}
-
-
-def _external_scores(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
-    from evaluation.variants.external_scores import external_scores  # scikit-learn takes a second to load
-
-    rows = external_scores(subject, options.shots, options.distance, options.images_per_source, options.shot_choices)
-    print(show.external_scores(rows), end="\n\n")
-    weight = sum(row["weight"] for row in rows) / len(rows)
-    print(f"The weight chosen on other queries is {weight:.2f} on average.\n")
-    setting = {
-        "distance": options.distance,
-        "images_per_source": options.images_per_source,
-        "shot_choices": options.shot_choices,
-    }
-    return setting | {"weight": weight, "rows": rows}
+    return about

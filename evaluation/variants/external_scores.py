@@ -16,8 +16,7 @@ from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
 from attribution.ports import Aggregate
 from evaluation.baselines.classifiers import Method, linear, nearest_mean
-from evaluation.fusion import WEIGHTS, by_weight, gains, right
-from evaluation.metrics import Indices
+from evaluation.metrics import WEIGHTS, Indices, by_weight, gains, right
 from evaluation.split import Side
 from evaluation.variants.subject import Subject
 
@@ -73,13 +72,13 @@ class _Trained:
     seed: int
 
     def scores(self, pool: Indices, columns: Indices) -> NDArray[np.float64]:
-        """(shot_choices, S, columns, S) z-scores of queries, each generate trained on other shots out of the pool."""
+        """(shot_choices, S, columns, S) z-scores of queries, each choice trained on other shots of the pool."""
         rows = self.subject.features.originals.astype(np.float64)
         s, _, d = rows.shape
         random = np.random.default_rng([self.seed, self.count])
-        asked = rows[:, columns].reshape(-1, d)
+        queries = rows[:, columns].reshape(-1, d)
         found = [
-            self.method(rows[:, random.choice(pool, self.count, replace=False)], asked)
+            self.method(rows[:, random.choice(pool, self.count, replace=False)], queries)
             for _ in range(self.shot_choices)
         ]
         return z_scores(np.stack(found)).reshape(self.shot_choices, s, len(columns), s)

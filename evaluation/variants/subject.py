@@ -1,7 +1,7 @@
-"""What variants are compared on: the features and images of a dataset, or of real images of the same prompts.
+"""The data of a comparison: features and images of a dataset, or of real images of the same prompts.
 
 Names of axes are those of `evaluation.features`. Queries that share their difficulty, by character or by prompt, have
-a group in common: intervals generate groups, and nothing is trained on the group that it is tested on.
+a group in common: intervals resample groups, and nothing is trained on the group that it is tested on.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.distance import HYBRIDS, PAIRWISE, PIXELWISE
+from attribution.distance import DISTANCES, HYBRIDS, PAIRWISE, PIXELWISE
 from attribution.distance.hybrid import mean_z
 from attribution.errors import ConfigurationError
+from attribution.image import load
 from attribution.ports import Aggregate, Embedder
 from attribution.rank import over_generated_images
 from evaluation.dataset import Dataset
 from evaluation.evaluate import Rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import Indices
-from evaluation.pixels import compare
+from evaluation.progress import progress
 from evaluation.real import Gallery, RealImage
 from evaluation.split import Side
-from evaluation.store import Store
+from evaluation.store import Store, key_of, write
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Subject:
     """(S, P) images and the (S, P, S, K) generated images of each, with features of both and (P,) groups."""
 
     name: str
-    over: str  # what the groups are
+    over: str  # what a group is
     features: Features
     groups: Indices
     queries: Sequence[Sequence[RealImage]]
@@ -41,9 +42,9 @@ class Subject:
 
     @classmethod
     def of_dataset(cls, dataset: Dataset, embedder: Embedder, store: Store) -> "Subject":
-        """Every original, and what was generated after it."""
+        """Every original and its resyntheses."""
         features = embed(dataset, embedder, store).of()
-        pictures = {
+        images = {
             (item.of, item.character, item.source, item.k): RealImage(dataset.directory / item.file, item.sha256)
             for item in dataset.items
         }
@@ -53,8 +54,8 @@ class Subject:
             "characters",
             features,
             np.arange(len(numbers)),
-            [[pictures[of, number, None, None] for number in numbers] for of in names],
-            [[[[pictures[of, number, by, k] for k in ks] for by in names] for number in numbers] for of in names],
+            [[images[of, number, None, None] for number in numbers] for of in names],
+            [[[[images[of, number, by, k] for k in ks] for by in names] for number in numbers] for of in names],
             store,
         )
 
@@ -87,6 +88,8 @@ class Subject:
 
     def apart(self, distance: str, images_per_source: int) -> NDArray[np.float64]:
         """(S, P, S, γ) distances, as the service computes them, of the first γ generated images."""
+        if distance not in DISTANCES:
+            raise ConfigurationError(f"There is no distance {distance!r}; there are {', '.join(DISTANCES)}.")
         if images_per_source > self.features.images_per_source:
             raise ConfigurationError(
                 f"{self.name} has {self.features.images_per_source} generated images of each, not {images_per_source}."
@@ -117,5 +120,21 @@ class Subject:
             shape = self.features.resyntheses.shape[:4]
             queries = [query for row in self.queries for query in row]
             after = [[each for of in by for each in of] for row in self.generated_images for by in row]
-            self._pixels[distance] = compare(distance, queries, after, self.store).reshape(shape)
+            self._pixels[distance] = _pixel_distances(distance, queries, after, self.store).reshape(shape)
         return self._pixels[distance]
+
+
+def _pixel_distances(
+    name: str, queries: Sequence[RealImage], generated_images: Sequence[Sequence[RealImage]], store: Store
+) -> NDArray[np.float64]:
+    """(Q, n) distances of n generated images to each of Q queries, by a distance on pixels."""
+    rows = []
+    with progress(f"{name} of pixels", len(queries)) as done:
+        for query, after in zip(queries, generated_images, strict=True):
+            path = store.path(key_of("pixels/1", name, query.sha256, [each.sha256 for each in after]), ".npy")
+            if not path.exists():
+                apart = PIXELWISE[name](load(query.path).image, [load(each.path).image for each in after])
+                write(path, apart.astype("<f8").tobytes())
+            rows.append(np.frombuffer(path.read_bytes(), "<f8"))
+            done(1)
+    return np.stack(rows)

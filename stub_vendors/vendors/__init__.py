@@ -1,1 +1,1 @@
-"""One module per vendor, named like its adapter: `SAYS`, its errors in its words, and `routes(desk)`, its paths."""
+"""One module per vendor, named like its adapter: `ERRORS`, its errors, and `routes(stub)`, its paths."""

@@ -1,4 +1,4 @@
-"""The web UI of AUTOMATIC1111: base64 at once, `info` as JSON in a text, and whichever checkpoint is loaded."""
+"""The web UI of AUTOMATIC1111: base64 images, `info` as a string of JSON, and the checkpoint that is loaded."""
 
 import binascii
 import json
@@ -7,9 +7,9 @@ from base64 import b64decode, b64encode
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import authorization, document
+from stub_vendors.request_fields import authorization, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _LOADED = "another-checkpoint"
 _CHECKPOINTS = ("v1-5-pruned-emaonly.safetensors",)
@@ -32,14 +32,16 @@ _KNOWN = {
 }
 _SETTINGS = ("sd_model_checkpoint", "CLIP_stop_at_last_layers")
 
-SAYS = {
-    WRONG_KEY: Says(401, {"detail": "Incorrect username or password"}),
-    Scenario.SERVER_ERROR: Says(500, {"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "no memory"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"detail": "Incorrect username or password"}),
+    Scenario.SERVER_ERROR: ErrorReply(
+        500, {"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "no memory"}
+    ),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     @router.post("/sdapi/v1/txt2img")
@@ -51,20 +53,20 @@ def routes(desk: Desk) -> APIRouter:
         if wrong:
             detail = [{"loc": ["body", name], "msg": "not valid", "type": "value_error"} for name in wrong]
             raise StubResponse(JSONResponse({"detail": detail}, 422))
-        order = await desk.generate(request, _password(request, desk), body.get("prompt", ""), body.get("seed"))
+        order = await stub.generate(request, _password(request, stub), body.get("prompt", ""), body.get("seed"))
         wished = settings.get("sd_model_checkpoint", "")
         used = wished.removesuffix(".safetensors") if wished in _CHECKPOINTS else _LOADED
         info = {"prompt": order.prompt, "seed": order.seed, "all_seeds": [order.seed], "sd_model_name": used}
-        image = b64encode(desk.image(order)).decode()
+        image = b64encode(stub.image(order)).decode()
         return JSONResponse({"images": [image], "parameters": body, "info": json.dumps(info)})
 
     return router
 
 
-def _password(request: Request, desk: Desk) -> str | None:
-    """User and password, which it may be run without."""
+def _password(request: Request, stub: VendorStub) -> str | None:
+    """User and password, which are optional."""
     if "authorization" not in request.headers:
-        return desk.key
+        return stub.key
     try:
         return b64decode(authorization(request, "Basic") or "").decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _KNOWN = {
     "model": str,
@@ -30,9 +30,9 @@ def _error(code: str, message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, **more}}
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error("401", "Access denied due to invalid subscription key or wrong API endpoint.")),
-    Scenario.REFUSED_PROMPT: Says(
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, _error("401", "Access denied due to invalid subscription key or wrong API endpoint.")),
+    Scenario.REFUSED_PROMPT: ErrorReply(
         400,
         _error(
             "content_policy_violation",
@@ -47,21 +47,21 @@ SAYS = {
             },
         ),
     ),
-    Scenario.REFUSED_OUTPUT: Says(
+    Scenario.REFUSED_OUTPUT: ErrorReply(
         400, _error("contentFilter", "Generated image was filtered as a result of our safety system.")
     ),
-    Scenario.RATE_LIMITED: Says(
+    Scenario.RATE_LIMITED: ErrorReply(
         429,
         _error("429", "Requests to the ImageGenerations_Create Operation have exceeded the rate limit."),
         {"retry-after": "{seconds}"},
     ),
-    Scenario.QUOTA: Says(429, _error("insufficient_quota", "You exceeded your current quota.")),
-    Scenario.SERVER_ERROR: Says(500, _error("InternalServerError", "The server had an error.")),
+    Scenario.QUOTA: ErrorReply(429, _error("insufficient_quota", "You exceeded your current quota.")),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error("InternalServerError", "The server had an error.")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     async def generate(request: Request, key: str | None, model: str | None) -> JSONResponse:
@@ -74,8 +74,8 @@ def routes(desk: Desk) -> APIRouter:
         if not (model or body.get("model")):
             raise _invalid("Missing required parameter: 'model'.")
         if "user" in body:
-            desk.ledger.safety_identifiers.add(body["user"])
-        order = await desk.generate(request, key, body["prompt"])
+            stub.ledger.safety_identifiers.add(body["user"])
+        order = await stub.generate(request, key, body["prompt"])
         return JSONResponse(
             {
                 "created": 1_795_000_000,
@@ -85,7 +85,7 @@ def routes(desk: Desk) -> APIRouter:
                 "size": body.get("size", "1024x1024"),
                 "data": [
                     {
-                        "b64_json": b64encode(desk.image(order)).decode(),
+                        "b64_json": b64encode(stub.image(order)).decode(),
                         "content_filter_results": dict.fromkeys(_CATEGORIES, _PASSED),
                     }
                 ],

@@ -1,4 +1,4 @@
-"""Black Forest Labs' API: submit, poll the address that is named, download what is there for ten minutes."""
+"""Black Forest Labs' API: submit, poll the address of the response, download the image."""
 
 from typing import Annotated, Any
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import document
+from stub_vendors.request_fields import document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _KNOWN = {
     "prompt": str,
@@ -24,25 +24,25 @@ _KNOWN = {
     "webhook_secret": str,
 }
 
-SAYS = {
-    WRONG_KEY: Says(401, {"detail": "Not authenticated"}),
-    Scenario.RATE_LIMITED: Says(429, {"detail": "Rate limit exceeded"}, {"retry-after": "{seconds}"}),
-    Scenario.QUOTA: Says(402, {"detail": "Insufficient credits"}),
-    Scenario.SERVER_ERROR: Says(500, {"detail": "Internal server error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"detail": "Not authenticated"}),
+    Scenario.RATE_LIMITED: ErrorReply(429, {"detail": "Rate limit exceeded"}, {"retry-after": "{seconds}"}),
+    Scenario.QUOTA: ErrorReply(402, {"detail": "Insufficient credits"}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"detail": "Internal server error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     @router.get("/delivery/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.get("/v1/get_result")
     def poll(request: Request, task: Annotated[str, Query(alias="id")]) -> dict[str, Any]:
-        order = desk.task(request.headers.get("x-key"), task)
+        order = stub.task(request.headers.get("x-key"), task)
         if order is None:
             return {"id": task, "status": "Task not found", "result": None}
         if order.scenario is Scenario.REFUSED_PROMPT:
@@ -51,7 +51,7 @@ def routes(desk: Desk) -> APIRouter:
             return {"id": task, "status": "Pending", "result": None, "progress": 0.5}
         if order.scenario is Scenario.REFUSED_OUTPUT:
             return {"id": task, "status": "Content Moderated", "result": None}
-        sample = desk.address(request, order, f"{desk.vendor}/delivery/{task}.png?se=2026-11-27T00%3A00%3A00Z&sig=x")
+        sample = stub.address(request, order, f"{stub.name}/delivery/{task}.png?se=2026-11-27T00%3A00%3A00Z&sig=x")
         return {
             "id": task,
             "status": "Ready",
@@ -65,10 +65,10 @@ def routes(desk: Desk) -> APIRouter:
         if wrong or not body.get("prompt"):
             detail = [{"loc": ["body", *(wrong or ["prompt"])], "msg": "Field required or not valid", "type": "value"}]
             raise StubResponse(JSONResponse({"detail": detail}, 422))
-        order = desk.submit(request.headers.get("x-key"), body["prompt"], body.get("seed"))
+        order = stub.submit(request.headers.get("x-key"), body["prompt"], body.get("seed"))
         return {
             "id": order.id,
-            "polling_url": desk.address(request, order, f"{desk.vendor}/v1/get_result?id={order.id}"),
+            "polling_url": stub.address(request, order, f"{stub.name}/v1/get_result?id={order.id}"),
         }
 
     return router

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _CHECKPOINTS = ("sd_xl_base_1.0.safetensors", "v1-5-pruned-emaonly.safetensors")
 _TOP = ("prompt", "client_id", "extra_data", "front", "number", "prompt_id")
-# A node's inputs; of those that are links, which kind of node they lead to.
+# The inputs of each node; for links, the kind of the linked node.
 _NODES: dict[str, dict[str, type | str]] = {
     "CheckpointLoaderSimple": {"ckpt_name": str},
     "CLIPTextEncode": {"text": str, "clip": "CheckpointLoaderSimple"},
@@ -36,14 +36,14 @@ _NODES: dict[str, dict[str, type | str]] = {
 }
 _ENDS = {"PreviewImage": "temp", "SaveImage": "output"}
 
-SAYS = {
-    WRONG_KEY: Says(401, {"error": "the proxy in front asks for another key"}),
-    Scenario.SERVER_ERROR: Says(500, {"error": "internal error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"error": "the proxy requires another key"}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"error": "internal error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
     ends: dict[str, tuple[str, str]] = {}  # of a prompt: the node with the image, and the folder's kind
 
@@ -54,13 +54,13 @@ def routes(desk: Desk) -> APIRouter:
             if name not in _TOP:
                 raise _refused("invalid_prompt", f"{name} is unknown")
         end, prompt, seed = _understood(body.get("prompt"))
-        order = desk.submit(_key(request, desk), prompt, seed)
+        order = stub.submit(_key(request, stub), prompt, seed)
         ends[order.id] = (end, _ENDS[body["prompt"][end]["class_type"]])
         return {"prompt_id": order.id, "number": len(ends), "node_errors": {}}
 
     @router.get("/history/{task}")
     def history(request: Request, task: str) -> dict[str, Any]:
-        order = desk.task(_key(request, desk), task)
+        order = stub.task(_key(request, stub), task)
         if order is None or not order.ready:
             return {}
         node, kind = ends[task]
@@ -70,24 +70,24 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/view")
     def view(request: Request, filename: str, type: str = "output", subfolder: str = "") -> Response:  # noqa: A002 - its name
-        desk.ledger.downloads += 1
-        desk.check(_key(request, desk))
+        stub.ledger.downloads += 1
+        stub.check(_key(request, stub))
         task = filename.removesuffix(".png")
-        order: PlacedOrder | None = desk.orders.get(task)
+        order: PlacedOrder | None = stub.orders.get(task)
         if order is None or order.scenario is Scenario.EXPIRED or ends[task][1] != type or subfolder:
             return Response(status_code=404)
-        return Response(desk.image(order), media_type="image/png")
+        return Response(stub.image(order), media_type="image/png")
 
     return router
 
 
-def _key(request: Request, desk: Desk) -> str | None:
-    """It knows no keys; a proxy in front of it may."""
-    return bearer(request) if "authorization" in request.headers else desk.key
+def _key(request: Request, stub: VendorStub) -> str | None:
+    """ComfyUI has no keys; a proxy in front of it may require one."""
+    return bearer(request) if "authorization" in request.headers else stub.key
 
 
 def _understood(graph: Any) -> tuple[str, str, int]:
-    """The node with the image, the caption and the seed. Raises Said."""
+    """The node with the image, the caption and the seed. Raises StubResponse."""
     if not isinstance(graph, dict) or not graph:
         raise _refused("no_prompt", "No prompt provided")
     for name, node in graph.items():

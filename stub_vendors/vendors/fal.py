@@ -1,4 +1,4 @@
-"""fal's queue API for two of its endpoints: addresses to follow, 202 until done, black where its checker balks."""
+"""fal's queue API for two endpoints: addresses to poll, 202 until done, a black image if its checker rejects it."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import authorization, document
+from stub_vendors.request_fields import authorization, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _ALL = {"prompt": str, "seed": int, "num_inference_steps": int, "guidance_scale": float, "num_images": int}
 _FLUX = {
@@ -21,32 +21,32 @@ _FLUX = {
 }
 _KNOWN = {"fal-ai/aura-flow": {**_ALL, "expand_prompt": bool}, "fal-ai/flux/dev": _FLUX}
 
-SAYS = {
-    WRONG_KEY: Says(401, {"detail": "Cannot access application. Authentication is required."}),
-    Scenario.RATE_LIMITED: Says(429, {"detail": "Too many requests."}),
-    Scenario.QUOTA: Says(403, {"detail": "User is locked. Reason: Exhausted balance. Top up your balance."}),
-    Scenario.SERVER_ERROR: Says(500, {"detail": "Internal server error"}, {"x-fal-error-type": "internal_error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"detail": "Cannot access application. Authentication is required."}),
+    Scenario.RATE_LIMITED: ErrorReply(429, {"detail": "Too many requests."}),
+    Scenario.QUOTA: ErrorReply(403, {"detail": "User is locked. Reason: Exhausted balance. Top up your balance."}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"detail": "Internal server error"}, {"x-fal-error-type": "internal_error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     def found(request: Request, task: str) -> PlacedOrder:
-        order = desk.task(authorization(request, "Key"), task)
+        order = stub.task(authorization(request, "Key"), task)
         if order is None:
             raise StubResponse(JSONResponse({"detail": "Request not found"}, 404))
         return order
 
     def addresses(request: Request, order: PlacedOrder, app: str) -> dict[str, str]:
-        at = f"{desk.vendor}/{app}/requests/{order.id}"
+        at = f"{stub.name}/{app}/requests/{order.id}"
         paths = {"status_url": f"{at}/status", "response_url": at, "cancel_url": f"{at}/cancel"}
-        return {name: desk.address(request, order, path) for name, path in paths.items()}
+        return {name: stub.address(request, order, path) for name, path in paths.items()}
 
     @router.get("/files/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.get("/{owner}/{app}/requests/{task}/status")
     def status(request: Request, owner: str, app: str, task: str) -> JSONResponse:
@@ -63,8 +63,8 @@ def routes(desk: Desk) -> APIRouter:
             raise StubResponse(JSONResponse({"detail": [_flagged(order.prompt)]}, 422, {"x-fal-retryable": "false"}))
         if not order.ready:
             raise StubResponse(JSONResponse({"detail": "Request is still in progress"}, 400))
-        address = f"{str(request.base_url).rstrip('/')}/{desk.vendor}/files/{task}.png"
-        side = desk.behavior.side
+        address = f"{str(request.base_url).rstrip('/')}/{stub.name}/files/{task}.png"
+        side = stub.behavior.side
         return JSONResponse(
             {
                 "images": [{"url": address, "width": side, "height": side, "content_type": "image/png"}],
@@ -86,7 +86,7 @@ def routes(desk: Desk) -> APIRouter:
         if wrong or not body.get("prompt"):
             at = ["body", *(wrong or ["prompt"])]
             raise StubResponse(JSONResponse({"detail": [{"loc": at, "msg": "not valid", "type": "value_error"}]}, 422))
-        order = desk.submit(authorization(request, "Key"), body["prompt"], body.get("seed"))
+        order = stub.submit(authorization(request, "Key"), body["prompt"], body.get("seed"))
         named = addresses(request, order, f"{owner}/{app}")
         return {"status": "IN_QUEUE", "request_id": order.id, "queue_position": 0, **named}
 

@@ -1,4 +1,4 @@
-"""Adobe's Firefly, by both of its routes, and the service that gives tokens for a client's secret."""
+"""Adobe's Firefly with both of its routes, and the token service."""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 CLIENT = "client-of-ours"
 _KNOWN: dict[str, type] = {
@@ -31,43 +31,43 @@ _SIZES = {
     *((1344, 768), (1152, 896), (896, 1152), (1024, 1024)),
 }
 
-SAYS = {
-    WRONG_KEY: Says(401, {"error_code": "401013", "message": "Oauth token is not valid"}),
-    Scenario.REFUSED_PROMPT: Says(422, {"error_code": "prompt_unsafe"}),
-    Scenario.REFUSED_OUTPUT: Says(422, {"error_code": "output_media_unsafe"}),
-    Scenario.RATE_LIMITED: Says(
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"error_code": "401013", "message": "Oauth token is not valid"}),
+    Scenario.REFUSED_PROMPT: ErrorReply(422, {"error_code": "prompt_unsafe"}),
+    Scenario.REFUSED_OUTPUT: ErrorReply(422, {"error_code": "output_media_unsafe"}),
+    Scenario.RATE_LIMITED: ErrorReply(
         429, {"error_code": "429001", "message": "Too many requests"}, {"retry-after": "{seconds}"}
     ),
-    Scenario.SERVER_ERROR: Says(500, {"error_code": "runtime_error"}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"error_code": "runtime_error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
-    traded = f"traded-for-a-secret-{desk.vendor}"
+    access_token = f"token-for-a-secret-{stub.name}"
 
     def key(request: Request) -> str | None:
-        known = request.headers.get("x-api-key") == CLIENT and bearer(request) == traded
-        return desk.key if known else None
+        known = request.headers.get("x-api-key") == CLIENT and bearer(request) == access_token
+        return stub.key if known else None
 
     @router.post("/ims/token/v3")
     async def token(request: Request) -> dict[str, Any]:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        if form.get("client_id") != CLIENT or form.get("client_secret") != desk.key:
+        if form.get("client_id") != CLIENT or form.get("client_secret") != stub.key:
             raise StubResponse(JSONResponse({"error": "invalid_client"}, 401))
         if form.get("grant_type") != "client_credentials" or "firefly_api" not in form.get("scope", "").split(","):
             raise StubResponse(JSONResponse({"error": "invalid_scope"}, 400))
-        return {"access_token": traded, "token_type": "bearer", "expires_in": 86_399}
+        return {"access_token": access_token, "token_type": "bearer", "expires_in": 86_399}
 
     @router.get("/presigned/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/v3/images/generate")
     async def at_once(request: Request) -> dict[str, Any]:
         body = _check(await document(request))
-        order = await desk.generate(request, key(request), body["prompt"], _seed(body))
+        order = await stub.generate(request, key(request), body["prompt"], _seed(body))
         return _result(request, order, body)
 
     @router.post("/v3/images/generate-async", status_code=202)
@@ -75,28 +75,28 @@ def routes(desk: Desk) -> APIRouter:
         body = _check(await document(request))
         if request.headers.get("x-model-version", "image3") not in _MODELS:
             raise _invalid("x-model-version: no such model")
-        order = desk.submit(key(request), body["prompt"], _seed(body))
+        order = stub.submit(key(request), body["prompt"], _seed(body))
         job = f"urn:firefly:jobs:{order.id}"
-        asked[order.id] = body
+        bodies[order.id] = body
         return {
             "jobId": job,
-            "statusUrl": desk.address(request, order, f"{desk.vendor}/v3/status/{job}"),
-            "cancelUrl": desk.address(request, order, f"{desk.vendor}/v3/cancel/{job}"),
+            "statusUrl": stub.address(request, order, f"{stub.name}/v3/status/{job}"),
+            "cancelUrl": stub.address(request, order, f"{stub.name}/v3/cancel/{job}"),
         }
 
-    asked: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, dict[str, Any]] = {}
 
     @router.get("/v3/status/{job}")
     def status(request: Request, job: str) -> dict[str, Any]:
-        order = desk.task(key(request), job.rpartition(":")[2])
+        order = stub.task(key(request), job.rpartition(":")[2])
         if order is None:
             raise StubResponse(JSONResponse({"error_code": "not_found"}, 404))
         if not order.ready:
             return {"jobId": job, "status": "running", "progress": 50}
-        return {"jobId": job, "status": "succeeded", "result": _result(request, order, asked[order.id])}
+        return {"jobId": job, "status": "succeeded", "result": _result(request, order, bodies[order.id])}
 
     def _result(request: Request, order: PlacedOrder, body: dict[str, Any]) -> dict[str, Any]:
-        address = desk.address(request, order, f"{desk.vendor}/presigned/{order.id}.png?X-Amz-Expires=3600")
+        address = stub.address(request, order, f"{stub.name}/presigned/{order.id}.png?X-Amz-Expires=3600")
         denied = {"promptHasDeniedWords": True} if "[denied]" in order.prompt else {}
         return {
             "size": body.get("size", {"width": 2048, "height": 2048}),

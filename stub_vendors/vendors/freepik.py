@@ -1,4 +1,4 @@
-"""Freepik's API: tasks of Mystic, and of a model beside it that takes seeds."""
+"""Freepik's API: tasks of Mystic, and of another model that takes seeds."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import document
+from stub_vendors.request_fields import document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _HEADERS = ("x-freepik-api-key", "x-magnific-api-key")
 _MYSTIC = {
@@ -32,15 +32,15 @@ _FLUX = {
     "output_format": str,
 }
 
-SAYS = {
-    WRONG_KEY: Says(401, {"message": "Invalid API key"}),
-    Scenario.RATE_LIMITED: Says(429, {"message": "Too many requests"}),
-    Scenario.SERVER_ERROR: Says(500, {"message": "Internal server error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"message": "Invalid API key"}),
+    Scenario.RATE_LIMITED: ErrorReply(429, {"message": "Too many requests"}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"message": "Internal server error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     async def submitted(request: Request, known: dict[str, type]) -> dict[str, Any]:
@@ -49,23 +49,23 @@ def routes(desk: Desk) -> APIRouter:
         if wrong or not body.get("prompt"):
             fields = [{"field": name, "reason": "is missing, unknown or not valid"} for name in wrong or ["prompt"]]
             raise StubResponse(JSONResponse({"message": "Validation error", "invalid_params": fields}, 400))
-        order = desk.submit(_key(request), body["prompt"], body.get("seed"))
+        order = stub.submit(_key(request), body["prompt"], body.get("seed"))
         return {"data": {"task_id": order.id, "status": "CREATED", "generated": []}}
 
     def answered(request: Request, task: str, flagged: bool) -> dict[str, Any]:
-        order = desk.task(_key(request), task)
+        order = stub.task(_key(request), task)
         if order is None:
             raise StubResponse(JSONResponse({"message": "Task not found"}, 404))
         data: dict[str, Any] = {"task_id": task, "status": "IN_PROGRESS", "generated": []}
         if order.ready:
-            address = desk.address(request, order, f"{desk.vendor}/statics/{task}.png?token=exp~hmac")
+            address = stub.address(request, order, f"{stub.name}/statics/{task}.png?token=exp~hmac")
             data |= {"status": "COMPLETED", "generated": [address]}
             data |= {"has_nsfw": [_flag(order)]} if flagged else {}
         return {"data": data}
 
     @router.get("/statics/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/v1/ai/mystic")
     async def mystic(request: Request) -> dict[str, Any]:

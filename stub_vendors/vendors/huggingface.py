@@ -1,4 +1,4 @@
-"""Hugging Face's router: hf-inference, which answers with the image's bytes, and three others in their own shapes."""
+"""Hugging Face's router: hf-inference, whose response is the image's bytes, and three other providers."""
 
 from base64 import b64encode
 from typing import Any
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _PARAMETERS = {
     "width": int,
@@ -26,16 +26,18 @@ _TOGETHER = {**_OPENAI, "width": int, "height": int, "steps": int, "guidance_sca
 _NSCALE = {**_OPENAI, "size": str, "guidance_scale": float}
 LOADING = {"error": "Model is currently loading", "estimated_time": 20.0}
 
-SAYS = {
-    WRONG_KEY: Says(401, {"error": "Invalid credentials in Authorization header"}),
-    Scenario.RATE_LIMITED: Says(429, {"error": "Too Many Requests"}, {"retry-after": "{seconds}"}),
-    Scenario.QUOTA: Says(402, {"error": "You have exceeded your monthly included credits for Inference Providers."}),
-    Scenario.SERVER_ERROR: Says(500, {"error": "Internal Server Error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"error": "Invalid credentials in Authorization header"}),
+    Scenario.RATE_LIMITED: ErrorReply(429, {"error": "Too Many Requests"}, {"retry-after": "{seconds}"}),
+    Scenario.QUOTA: ErrorReply(
+        402, {"error": "You have exceeded your monthly included credits for Inference Providers."}
+    ),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"error": "Internal Server Error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     async def generated(request: Request, body: dict[str, Any], prompt: str, known: dict[str, type]) -> PlacedOrder:
@@ -44,7 +46,7 @@ def routes(desk: Desk) -> APIRouter:
             raise StubResponse(
                 JSONResponse({"error": f"{(wrong or ['prompt'])[0]} is missing, unknown or not valid"}, 422)
             )
-        return await desk.generate(request, bearer(request), prompt, body.get("seed"))
+        return await stub.generate(request, bearer(request), prompt, body.get("seed"))
 
     async def generated_as(request: Request, known: dict[str, type]) -> PlacedOrder:
         body = await document(request) or {}
@@ -52,30 +54,30 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/files/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/hf-inference/models/{model:path}")
     async def own(request: Request, model: str) -> Response:
-        if model.endswith("/loading"):  # a model that is not in memory, and will not be
-            desk.check(bearer(request))
+        if model.endswith("/loading"):  # a model that is always loading
+            stub.check(bearer(request))
             return JSONResponse(LOADING, 503)
         body = await document(request) or {}
         wrong = [name for name in body if name not in ("inputs", "parameters")]
         if wrong:
             raise StubResponse(JSONResponse({"error": f"{wrong[0]} is unknown"}, 422))
         order = await generated(request, body.get("parameters", {}), body.get("inputs", ""), _PARAMETERS)
-        return Response(desk.image(order), media_type="image/png")
+        return Response(stub.image(order), media_type="image/png")
 
     @router.post("/fal-ai/{model:path}")
     async def fal(request: Request, model: str) -> JSONResponse:
         order = await generated_as(request, _FAL)
-        address = desk.address(request, order, f"{desk.vendor}/files/{order.id}.png")
+        address = stub.address(request, order, f"{stub.name}/files/{order.id}.png")
         flags = [order.scenario is Scenario.REFUSED_OUTPUT]
         return JSONResponse({"images": [{"url": address}], "seed": order.seed, "has_nsfw_concepts": flags})
 
     @router.post("/{provider}/v1/images/generations")
     async def openai_like(request: Request, provider: str) -> JSONResponse:
         order = await generated_as(request, {"together": _TOGETHER, "nscale": _NSCALE}[provider])
-        return JSONResponse({"data": [{"b64_json": b64encode(desk.image(order)).decode()}]})
+        return JSONResponse({"data": [{"b64_json": b64encode(stub.image(order)).decode()}]})
 
     return router

@@ -1,4 +1,4 @@
-"""Ideogram's forms, of 3.0 and of 4.0: unsafe images are listed without an address, and 422 is for unsafe prompts."""
+"""Ideogram 3.0 and 4.0: unsafe images are listed without an address, unsafe prompts have status 422."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _SHARED = ("resolution", "rendering_speed")
 _V3 = (
@@ -20,22 +20,22 @@ _SPEEDS = ("TURBO", "DEFAULT", "QUALITY")
 _MAGIC = ("AUTO", "ON", "OFF")
 _LARGEST_SEED = 2**31 - 1
 
-SAYS = {
-    WRONG_KEY: Says(401, {"error": "Not authorized"}),
-    Scenario.REFUSED_PROMPT: Says(422, {"error": "Prompt or provided image failed the safety checks"}),
-    Scenario.RATE_LIMITED: Says(429, {"error": "Too many requests"}),
-    Scenario.QUOTA: Says(402, {"error": "Payment required"}),
-    Scenario.SERVER_ERROR: Says(500, {"error": "Internal server error"}),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, {"error": "Not authorized"}),
+    Scenario.REFUSED_PROMPT: ErrorReply(422, {"error": "Prompt or provided image failed the safety checks"}),
+    Scenario.RATE_LIMITED: ErrorReply(429, {"error": "Too many requests"}),
+    Scenario.QUOTA: ErrorReply(402, {"error": "Payment required"}),
+    Scenario.SERVER_ERROR: ErrorReply(500, {"error": "Internal server error"}),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     @router.get("/ephemeral/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/v1/ideogram-v3/generate")
     async def three(request: Request) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def routes(desk: Desk) -> APIRouter:
         if seed is not None and not (seed.isdigit() and int(seed) <= _LARGEST_SEED):
             raise _invalid("Invalid seed.")
         order = await _generated(request, fields["prompt"], None if seed is None else int(seed))
-        told = order.prompt if fields.get("magic_prompt") == "OFF" else f"A magical {order.prompt}"
-        return _answer(request, order, told)
+        prompt = order.prompt if fields.get("magic_prompt") == "OFF" else f"A magical {order.prompt}"
+        return _answer(request, order, prompt)
 
     @router.post("/v1/ideogram-v4/generate")
     async def four(request: Request) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def routes(desk: Desk) -> APIRouter:
         return _answer(request, await _generated(request, caption, None), fields["json_prompt"])
 
     async def _generated(request: Request, prompt: str, seed: int | None) -> PlacedOrder:
-        return await desk.generate(request, request.headers.get("api-key"), prompt, seed)
+        return await stub.generate(request, request.headers.get("api-key"), prompt, seed)
 
     def _answer(request: Request, order: PlacedOrder, prompt: str) -> dict[str, Any]:
         safe = order.scenario is not Scenario.REFUSED_OUTPUT
-        address = desk.address(request, order, f"{desk.vendor}/ephemeral/{order.id}.png?exp=1795000000&sig=x")
+        address = stub.address(request, order, f"{stub.name}/ephemeral/{order.id}.png?exp=1795000000&sig=x")
         image = {
             "prompt": prompt,
             "resolution": "1024x1024",

@@ -1,4 +1,4 @@
-"""Leonardo's REST API, with its errors' three members and its answers' long names."""
+"""Leonardo's REST API."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _NUMBER = (int, float)
 _KNOWN: dict[str, Any] = {
@@ -39,42 +39,42 @@ def _error(message: str, code: str = "unexpected") -> dict[str, Any]:
     return {"error": message, "path": "$", "code": code}
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error("Authentication hook unauthorized this request", "access-denied")),
-    Scenario.REFUSED_PROMPT: Says(400, _error("Prompt was flagged by our content moderation filter")),
-    Scenario.RATE_LIMITED: Says(429, _error("Too many requests")),
-    Scenario.QUOTA: Says(400, _error("not enough api tokens")),
-    Scenario.SERVER_ERROR: Says(500, _error("internal error")),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, _error("Authentication hook unauthorized this request", "access-denied")),
+    Scenario.REFUSED_PROMPT: ErrorReply(400, _error("Prompt was flagged by our content moderation filter")),
+    Scenario.RATE_LIMITED: ErrorReply(429, _error("Too many requests")),
+    Scenario.QUOTA: ErrorReply(400, _error("not enough api tokens")),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error("internal error")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
-    asked: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, dict[str, Any]] = {}
 
     @router.get("/cdn/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/api/rest/v1/generations")
     async def submit(request: Request) -> dict[str, Any]:
         body = {name: value for name, value in (await document(request) or {}).items() if value is not None}
         _check(body)
-        order = desk.submit(bearer(request), body["prompt"], body.get("seed"))
-        asked[order.id] = body
+        order = stub.submit(bearer(request), body["prompt"], body.get("seed"))
+        bodies[order.id] = body
         return {"sdGenerationJob": {"generationId": order.id, "apiCreditCost": 8}}
 
     @router.get("/api/rest/v1/generations/{task}")
     def poll(request: Request, task: str) -> dict[str, Any]:
-        order = desk.task(bearer(request), task)
+        order = stub.task(bearer(request), task)
         return {"generations_by_pk": None if order is None else _generation(request, order)}
 
     def _generation(request: Request, order: PlacedOrder) -> dict[str, Any]:
-        body = asked[order.id]
+        body = bodies[order.id]
         images = []
         if order.ready:
-            address = desk.address(request, order, f"{desk.vendor}/cdn/{order.id}.png")
+            address = stub.address(request, order, f"{stub.name}/cdn/{order.id}.png")
             nsfw = order.scenario is Scenario.REFUSED_OUTPUT
             images = [{"id": order.id, "url": address, "nsfw": nsfw, "likeCount": 0, "motionMP4URL": None}]
         return {

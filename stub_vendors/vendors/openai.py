@@ -1,4 +1,4 @@
-"""OpenAI's images API, for GPT image models: base64 alone, no seeds, unknown parameters are errors. And its chat."""
+"""OpenAI's images API, for GPT image models (base64 only, no seeds), and its chat completions."""
 
 from base64 import b64encode
 from typing import Any
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from stub_vendors.chat import chat
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _KNOWN = {
     "model": str,
@@ -31,36 +31,38 @@ def _error(kind: str, code: str | None, message: str, param: str | None = None, 
     return {"error": {"message": message, "type": kind, "param": param, "code": code, **more}}
 
 
-def _blocked(stage: str) -> Says:
+def _blocked(stage: str) -> ErrorReply:
     details = {"moderation_stage": stage, "categories": ["violence"]}
     message = "Your request was rejected by the safety system."
-    return Says(
+    return ErrorReply(
         400,
         _error("image_generation_user_error", "moderation_blocked", message, moderation_details=details),
     )
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error("invalid_request_error", "invalid_api_key", "Incorrect API key provided: stub-****.")),
+ERRORS = {
+    WRONG_KEY: ErrorReply(
+        401, _error("invalid_request_error", "invalid_api_key", "Incorrect API key provided: stub-****.")
+    ),
     Scenario.REFUSED_PROMPT: _blocked("input"),
     Scenario.REFUSED_OUTPUT: _blocked("output"),
-    Scenario.RATE_LIMITED: Says(
+    Scenario.RATE_LIMITED: ErrorReply(
         429,
         _error("rate_limit_exceeded", "rate_limit_exceeded", "Rate limit reached for gpt-image-2 on images per min."),
         {"retry-after": "{seconds}", "retry-after-ms": "{milliseconds}"},
     ),
-    Scenario.QUOTA: Says(
+    Scenario.QUOTA: ErrorReply(
         429,
         _error("insufficient_quota", "insufficient_quota", "You exceeded your current quota."),
     ),
-    Scenario.SERVER_ERROR: Says(500, _error("server_error", None, "The server had an error.")),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error("server_error", None, "The server had an error.")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
-    router.include_router(chat(desk))
+    router.include_router(chat(stub))
 
     @router.post("/v1/images/generations")
     async def generate(request: Request) -> JSONResponse:
@@ -75,8 +77,8 @@ def routes(desk: Desk) -> APIRouter:
         if not body.get("prompt"):
             raise _invalid("Missing required parameter: 'prompt'.", "prompt", "missing_required_parameter")
         if "safety_identifier" in body:
-            desk.ledger.safety_identifiers.add(body["safety_identifier"])
-        order = await desk.generate(request, bearer(request), body["prompt"])
+            stub.ledger.safety_identifiers.add(body["safety_identifier"])
+        order = await stub.generate(request, bearer(request), body["prompt"])
         return JSONResponse(
             {
                 "created": 1_795_000_000,
@@ -84,7 +86,7 @@ def routes(desk: Desk) -> APIRouter:
                 "output_format": body.get("output_format", "png"),
                 "quality": body.get("quality", "medium"),
                 "size": body.get("size", "1024x1024"),
-                "data": [{"b64_json": b64encode(desk.image(order)).decode()}],
+                "data": [{"b64_json": b64encode(stub.image(order)).decode()}],
                 "usage": {
                     "input_tokens": 12,
                     "input_tokens_details": {"image_tokens": 0, "text_tokens": 12},

@@ -1,4 +1,4 @@
-"""Replicate's API: predictions, of which the generated image is an address on another host, and failure is a sentence."""
+"""Replicate's API: predictions, whose output is an address, and whose error is a sentence."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, PlacedOrder, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
 
 _VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 _TOP = ("input", "version", "webhook", "webhook_events_filter", "stream")
-# One model's, as its schema has them.
+# The options of one model, as in its schema.
 _INPUT = {
     "prompt": str,
     "seed": int,
@@ -32,18 +32,20 @@ def _error(status: int, title: str, detail: str) -> dict[str, Any]:
     return {"title": title, "detail": detail, "status": status}
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error(401, "Unauthenticated", "You did not pass a valid authentication token")),
-    Scenario.RATE_LIMITED: Says(
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, _error(401, "Unauthenticated", "You did not pass a valid authentication token")),
+    Scenario.RATE_LIMITED: ErrorReply(
         429, {"detail": "Request was throttled. Your rate limit resets in ~{seconds}s.", "status": 429}
     ),
-    Scenario.QUOTA: Says(402, _error(402, "Insufficient credit", "You have insufficient credit to run this model.")),
-    Scenario.SERVER_ERROR: Says(500, _error(500, "Internal server error", "Something went wrong.")),
+    Scenario.QUOTA: ErrorReply(
+        402, _error(402, "Insufficient credit", "You have insufficient credit to run this model.")
+    ),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error(500, "Internal server error", "Something went wrong.")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
     inputs: dict[str, dict[str, Any]] = {}
     models: dict[str, str] = {}
@@ -53,7 +55,7 @@ def routes(desk: Desk) -> APIRouter:
         failed = ended and order.scenario in (Scenario.REFUSED_OUTPUT, Scenario.REFUSED_PROMPT)
         status = "failed" if failed else "succeeded" if ended else "processing"
         words = "NSFW content detected. Try running it again, or try a different prompt."
-        here = f"{str(request.base_url).rstrip('/')}/{desk.vendor}"
+        here = f"{str(request.base_url).rstrip('/')}/{stub.name}"
         now = datetime.now(UTC).isoformat()
         return {
             "id": order.id,
@@ -70,7 +72,7 @@ def routes(desk: Desk) -> APIRouter:
             "started_at": now,
             "completed_at": now if ended else None,
             "urls": {
-                "get": desk.address(request, order, f"{desk.vendor}/v1/predictions/{order.id}"),
+                "get": stub.address(request, order, f"{stub.name}/v1/predictions/{order.id}"),
                 "cancel": f"{here}/v1/predictions/{order.id}/cancel",
             },
         }
@@ -78,13 +80,13 @@ def routes(desk: Desk) -> APIRouter:
     async def create(request: Request, model: str, versioned: bool) -> JSONResponse:
         body = await document(request) or {}
         _check(body, versioned)
-        order = desk.submit(bearer(request), body["input"]["prompt"], body["input"].get("seed"))
+        order = stub.submit(bearer(request), body["input"]["prompt"], body["input"].get("seed"))
         inputs[order.id], models[order.id] = body["input"], model
         return JSONResponse({**prediction(request, order), "status": "starting", "output": None}, 201)
 
     @router.get("/pbxt/{task}/out-0.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/v1/models/{owner}/{name}/predictions")
     async def of_model(request: Request, owner: str, name: str) -> JSONResponse:
@@ -96,7 +98,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/v1/predictions/{task}")
     def poll(request: Request, task: str) -> dict[str, Any]:
-        order = desk.task(bearer(request), task)
+        order = stub.task(bearer(request), task)
         if order is None:
             raise StubResponse(
                 JSONResponse(_error(404, "Not found", "The requested resource could not be found."), 404)

@@ -1,4 +1,4 @@
-"""Stability's v2beta: multipart forms, and filtered images that come with status 200."""
+"""Stability's v2beta: multipart requests, and filtered images with status 200."""
 
 from base64 import b64encode
 from typing import Any
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import bearer
+from stub_vendors.request_fields import bearer
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _ROUTES = ("sd3", "core", "ultra")
 _SD3_MODELS = ("sd3.5-large", "sd3.5-large-turbo", "sd3.5-medium")
@@ -31,18 +31,20 @@ def _error(name: str, message: str) -> dict[str, Any]:
     return {"id": "3b5e1f0c9d8a7b6c", "name": name, "errors": [message]}
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error("unauthorized", "The provided API key is invalid.")),
-    Scenario.REFUSED_PROMPT: Says(403, _error("content_moderation", "Your request was flagged by our moderation.")),
-    # No header: past its limit it is silent for a minute, and says nothing of it.
-    Scenario.RATE_LIMITED: Says(429, _error("rate_limit_exceeded", "You have exceeded the rate limit.")),
-    Scenario.QUOTA: Says(402, _error("payment_required", "You lack sufficient credits.")),
-    Scenario.SERVER_ERROR: Says(500, _error("internal_error", "An unexpected error occurred.")),
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, _error("unauthorized", "The provided API key is invalid.")),
+    Scenario.REFUSED_PROMPT: ErrorReply(
+        403, _error("content_moderation", "Your request was flagged by our moderation.")
+    ),
+    # Without Retry-After: over its limit, it rejects requests for a minute.
+    Scenario.RATE_LIMITED: ErrorReply(429, _error("rate_limit_exceeded", "You have exceeded the rate limit.")),
+    Scenario.QUOTA: ErrorReply(402, _error("payment_required", "You lack sufficient credits.")),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error("internal_error", "An unexpected error occurred.")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     @router.post("/v2beta/stable-image/generate/{route}")
@@ -53,10 +55,10 @@ def routes(desk: Desk) -> APIRouter:
             fields = {name: value for name, value in form.items() if isinstance(value, str)}
         _check(route, fields)
         seed = int(fields.get("seed", "0")) or None
-        order = await desk.generate(request, bearer(request), fields["prompt"], seed)
+        order = await stub.generate(request, bearer(request), fields["prompt"], seed)
         filtered = order.scenario is Scenario.REFUSED_OUTPUT
         finished = "CONTENT_FILTERED" if filtered else "SUCCESS"
-        image = desk.image(order)
+        image = stub.image(order)
         if request.headers.get("accept") != "application/json":
             return Response(image, 200, {"finish-reason": finished, "seed": str(order.seed)}, "image/png")
         return JSONResponse({"image": b64encode(image).decode(), "finish_reason": finished, "seed": order.seed})

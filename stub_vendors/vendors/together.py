@@ -1,4 +1,4 @@
-"""Together's images API: base64 on demand, a black image where its checker balks."""
+"""Together's images API: base64 on demand, a black image if its checker rejects it."""
 
 from base64 import b64encode
 from typing import Any
@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.desk import WRONG_KEY, Desk, Says, StubResponse
-from stub_vendors.reading import bearer, document
+from stub_vendors.request_fields import bearer, document
 from stub_vendors.scenario import Scenario
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
 
 _KNOWN = {
     "model": str,
@@ -31,25 +31,25 @@ def _error(kind: str, code: str | None, message: str, param: str | None = None) 
     return {"id": "nqFbV-4yUbBN", "error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-SAYS = {
-    WRONG_KEY: Says(401, _error("invalid_request_error", "invalid_api_key", "Invalid API key provided.")),
-    # Its words are not documented.
-    Scenario.REFUSED_PROMPT: Says(422, _error("invalid_request_error", None, "NSFW content detected.", "prompt")),
-    Scenario.RATE_LIMITED: Says(
+ERRORS = {
+    WRONG_KEY: ErrorReply(401, _error("invalid_request_error", "invalid_api_key", "Invalid API key provided.")),
+    # The message is not documented.
+    Scenario.REFUSED_PROMPT: ErrorReply(422, _error("invalid_request_error", None, "NSFW content detected.", "prompt")),
+    Scenario.RATE_LIMITED: ErrorReply(
         429, _error("rate_limit", "rate_limit", "You have reached the rate limit."), {"retry-after": "{seconds}"}
     ),
-    Scenario.QUOTA: Says(402, _error("credit_limit", "credit_limit", "Your credit limit is exceeded.")),
-    Scenario.SERVER_ERROR: Says(500, _error("server_error", None, "Internal server error.")),
+    Scenario.QUOTA: ErrorReply(402, _error("credit_limit", "credit_limit", "Your credit limit is exceeded.")),
+    Scenario.SERVER_ERROR: ErrorReply(500, _error("server_error", None, "Internal server error.")),
 }
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
 
     @router.get("/imgproxy/{task}.png")
     def deliver(request: Request, task: str) -> Response:
-        return desk.download(request, task)
+        return stub.download(request, task)
 
     @router.post("/v1/images/generations")
     async def generate(request: Request) -> JSONResponse:
@@ -59,11 +59,11 @@ def routes(desk: Desk) -> APIRouter:
         if wrong:
             message = f"{wrong[0]} is missing, unknown or not valid"
             raise StubResponse(JSONResponse(_error("invalid_request_error", None, message, wrong[0]), 400))
-        order = await desk.generate(request, bearer(request), body["prompt"], body.get("seed"))
+        order = await stub.generate(request, bearer(request), body["prompt"], body.get("seed"))
         if body.get("response_format") == "base64":
-            one = {"index": 0, "type": "b64_json", "b64_json": b64encode(desk.image(order)).decode()}
+            one = {"index": 0, "type": "b64_json", "b64_json": b64encode(stub.image(order)).decode()}
         else:
-            address = desk.address(request, order, f"{desk.vendor}/imgproxy/{order.id}.png")
+            address = stub.address(request, order, f"{stub.name}/imgproxy/{order.id}.png")
             one = {"index": 0, "type": "url", "url": address}
         return JSONResponse({"id": order.id, "model": body["model"], "object": "list", "data": [one]})
 

@@ -1,4 +1,4 @@
-"""Gemini by way of a project in Google Cloud, with the service that gives tokens for a service account's assertion."""
+"""Gemini in a Google Cloud project, with the token service for service accounts."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -14,26 +14,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.desk import Desk, Says, StubResponse
-from stub_vendors.google import error, generate, says
-from stub_vendors.reading import bearer
+from stub_vendors.google import error, errors_with, generate
+from stub_vendors.request_fields import bearer
+from stub_vendors.vendor_stub import ErrorReply, StubResponse, VendorStub
 
 PROJECT = "our-project"
-_EMAIL = f"drawer@{PROJECT}.iam.gserviceaccount.com"
-_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the token service's address
+_EMAIL = f"whodrew@{PROJECT}.iam.gserviceaccount.com"
+_AUDIENCE = "https://oauth2.googleapis.com/token"  # regardless of the token service's address
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-SAYS = says(Says(401, error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")))
+ERRORS = errors_with(ErrorReply(401, error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")))
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Its paths."""
+def routes(stub: VendorStub) -> APIRouter:
+    """The vendor's routes."""
     router = APIRouter()
-    traded = f"traded-for-an-assertion-{desk.vendor}"
+    exchanged = f"token-for-an-assertion-{stub.name}"
 
     @router.get("/service-account.json")
     def console(request: Request) -> dict[str, Any]:
-        """A key file, as the console lets it be downloaded."""
+        """A key file, as downloaded from the console."""
         pem = _private().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         return {
             "type": "service_account",
@@ -42,18 +42,18 @@ def routes(desk: Desk) -> APIRouter:
             "private_key": pem,
             "client_email": _EMAIL,
             "client_id": "1",
-            "token_uri": f"{request.base_url}{desk.vendor}/token",
+            "token_uri": f"{request.base_url}{stub.name}/token",
         }
 
     @router.post("/token")
     async def token(request: Request) -> dict[str, Any]:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         wrong = "invalid_request" if form.get("grant_type") != _GRANT else None
-        if wrong or not _holds(form.get("assertion", "")):
+        if wrong or not _is_valid(form.get("assertion", "")):
             raise StubResponse(
                 JSONResponse({"error": wrong or "invalid_grant", "error_description": "Invalid JWT."}, 400)
             )
-        return {"access_token": traded, "expires_in": 3599, "token_type": "Bearer"}
+        return {"access_token": exchanged, "expires_in": 3599, "token_type": "Bearer"}
 
     @router.post("/{version}/projects/{project}/locations/{location}/publishers/google/models/{called}")
     async def called(request: Request, version: str, project: str, called: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def routes(desk: Desk) -> APIRouter:
             denied = error(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied.")
             raise StubResponse(JSONResponse(denied, 403))
         key = bearer(request)
-        return await generate(desk, request, desk.key if key == traded else key, called)
+        return await generate(stub, request, stub.key if key == exchanged else key, called)
 
     return router
 
@@ -71,19 +71,19 @@ def _private() -> RSAPrivateKey:
     return generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
-def _holds(assertion: str) -> bool:
-    """Whether it is signed with the account's key, and for Google's service."""
+def _is_valid(assertion: str) -> bool:
+    """Whether the assertion is signed with the account's key, and for Google's service."""
     try:
         head, claims, signature = assertion.split(".")
         _private().public_key().verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), SHA256())
-        said = json.loads(_decoded(claims))
+        claim_set = json.loads(_decoded(claims))
     except (ValueError, InvalidSignature):
         return False
     return (
-        said.get("iss") == _EMAIL
-        and said.get("aud") == _AUDIENCE
-        and _SCOPE in said.get("scope", "").split()
-        and 0 < said.get("exp", 0) - said.get("iat", 0) <= 3_600
+        claim_set.get("iss") == _EMAIL
+        and claim_set.get("aud") == _AUDIENCE
+        and _SCOPE in claim_set.get("scope", "").split()
+        and 0 < claim_set.get("exp", 0) - claim_set.get("iat", 0) <= 3_600
     )
 
 

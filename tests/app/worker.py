@@ -10,11 +10,13 @@ from sqlalchemy import text
 
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, Job
+from app.db.types import MethodOptions
 from app.documents import job_document
-from app.jobs import insertion, repository
-from app.jobs.insertion import NewJob, NewSource
+from app.jobs import acceptance, repository, source_repository
+from app.jobs.acceptance import NewJob, NewSource
 from app.jobs.snapshots import Snapshots
 from app.vendors.budget import sum_by_source
+from attribution.ports import Aggregate, DistanceName
 
 SOURCES = ("ant", "bee", "cat")
 RESULT: dict[str, Any] = {
@@ -32,6 +34,8 @@ RESULT: dict[str, Any] = {
     "verdict": {"kind": "inconclusive", "source": None, "reason": "no_quorum", "threshold": None},
 }
 
+OPTIONS = MethodOptions(DistanceName.COSINE, Aggregate.MEAN)
+
 
 def accept(database: Database, tenant_id: uuid.UUID = DEFAULT_TENANT, **options: Any) -> uuid.UUID:
     """Commits a job as acceptance does; returns its id."""
@@ -41,9 +45,9 @@ def accept(database: Database, tenant_id: uuid.UUID = DEFAULT_TENANT, **options:
         )
         for name in SOURCES
     ]
-    given = {"image": None, "images_per_source": 1, "deadline": timedelta(hours=1)} | options
+    given = {"method_options": OPTIONS, "image": None, "images_per_source": 1, "deadline": timedelta(hours=1)} | options
     with database.transaction(durable=False) as session:
-        return insertion.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
+        return acceptance.accept(session, NewJob(tenant_id=tenant_id, sources=sources, **given)).job.id
 
 
 def move(database: Database, job_id: uuid.UUID, stage: str | None, **states: str) -> None:
@@ -81,6 +85,6 @@ def end(
             {"id": job_id, "status": status, "result": json.dumps(RESULT | dict(values or {}))},
         )
         session.refresh(job)
-        document = job_document(job, repository.list_sources(session, job_id), sum_by_source(session, job))
+        document = job_document(job, source_repository.list_for_job(session, job_id), sum_by_source(session, job))
     if snapshots is not None:
         snapshots.store_ended(job.tenant_id, document)

@@ -31,45 +31,45 @@ def test_a_fake_source() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"sleep": 1}, "sleep"),
-        ({"size": "big"}, "size|big"),
-        ({"hang": 1}, "1 should be a bool"),
-        ({"fail": "loudly"}, "loudly"),
+        ({"sleep": 1}, "sleep is not a known key"),
+        ({"size": "big"}, "size must be a whole number, not 'big'"),
+        ({"hang": 2}, "hang must be true or false"),
+        ({"fail": "loudly"}, "fail must be .* not 'loudly'"),
     ],
 )
-def test_a_fake_knows_its_parameters(parameters: dict[str, Any], message: str) -> None:
-    """A misspelt behavior is an error, not a fake that behaves."""
+def test_fake_rejects_wrong_parameters(parameters: dict[str, Any], message: str) -> None:
+    """A misspelled behavior is an error."""
     with pytest.raises(ConfigurationError, match=message):
         build_generator(replace(FAKE, parameters=parameters), PLACEMENT)
 
 
 def test_whole_numbers_are_numbers() -> None:
-    """`sleep_seconds = 0` in TOML is an integer, and fine."""
+    """`sleep_seconds = 0` in TOML is an integer, and accepted."""
     assert build_generator(replace(FAKE, parameters={"sleep_seconds": 0}), PLACEMENT)
 
 
 def test_an_unknown_adapter_lists_those_there_are() -> None:
-    """A catalog entry for another version says what this one has."""
+    """The error for an unknown adapter lists the known ones."""
     with pytest.raises(ConfigurationError, match="diffusers, fake"):
         build_generator(replace(FAKE, adapter="telepathy"), PLACEMENT)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "fp16", "abc123", "G" * 40])
-def test_an_unpinned_hub_model_is_refused(revision: str) -> None:
-    """A branch would answer the same question differently one day."""
+def test_unpinned_hub_model_is_refused(revision: str) -> None:
+    """A branch is refused, because it would give another result later."""
     with pytest.raises(ConfigurationError, match="allow_unpinned"):
         build_generator(replace(HUB, revision=revision), PLACEMENT)
 
 
 def test_missing_weights_say_where_they_belong(tmp_path: Path) -> None:
-    """A local model that is not there is unavailable: other sources go on."""
+    """A local model without weights is unavailable, which does not affect other sources."""
     source = replace(HUB, model="models/unet", revision="sha256:" + "0" * 16, root=tmp_path)
     with pytest.raises(SourceUnavailable, match="models/unet"):
         build_generator(source, PLACEMENT)
 
 
 def test_other_weights_than_the_catalog_says_are_refused(tmp_path: Path) -> None:
-    """Retrained weights under an old revision would serve stale generated images from caches."""
+    """Retrained weights under an old revision are refused: caches would serve images of the old weights."""
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "model_index.json").write_text("{}")
     source = replace(HUB, model="unet", revision="sha256:" + "0" * 16, root=tmp_path)
@@ -78,7 +78,7 @@ def test_other_weights_than_the_catalog_says_are_refused(tmp_path: Path) -> None
 
 
 def test_parameters_must_have_their_type(tmp_path: Path) -> None:
-    """A dtype that is a number is named by its key."""
+    """The error for a number as dtype names the key."""
     (tmp_path / "unet").mkdir()
     revision = digest_of_directory(tmp_path / "unet")
     source = replace(HUB, model="unet", revision=revision, root=tmp_path, parameters={"dtype": 32})
@@ -87,7 +87,7 @@ def test_parameters_must_have_their_type(tmp_path: Path) -> None:
 
 
 def test_fakes_by_specification() -> None:
-    """Captioner and embedder need no model, and take options."""
+    """Fake captioner and embedder need no model, and take options."""
     assert build_captioner("fake:", PLACEMENT).ref.name == "fake-captioner"
     assert build_captioner("fake:crash_on=red,sleep_seconds=0.5", PLACEMENT)
     assert build_embedder("fake:", PLACEMENT).ref.name == "fake-embedder"
@@ -108,16 +108,16 @@ def test_fakes_by_specification() -> None:
     ],
 )
 def test_a_wrong_specification_says_what_is_wrong(build: Callable[..., object], spec: str, message: str) -> None:
-    """Every typing error in a setting has its own sentence."""
+    """Every mistake in a specification has its own sentence."""
     with pytest.raises(ConfigurationError, match=message):
         build(spec, PLACEMENT)
 
 
-def test_missing_wheels_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without ML wheels tells the operator about the extra, whatever it was to build."""
+def test_missing_wheels_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ML wheels, the error of every builder names the extra to install."""
     (tmp_path / "unet").mkdir()
     source = replace(HUB, model="unet", revision=digest_of_directory(tmp_path / "unet"), root=tmp_path)
-    for module in ("resynthesize.diffusers", "caption.blip", "embed.open_clip"):
+    for module in ("resynthesis.diffusers", "caption.blip", "embed.open_clip"):
         monkeypatch.delitem(sys.modules, f"attribution.{module}", raising=False)
     real = builtins.__import__
 
@@ -135,7 +135,7 @@ def test_missing_wheels_say_what_to_install(tmp_path: Path, monkeypatch: pytest.
         build_embedder("open_clip:local-dir:x", PLACEMENT)
 
 
-def test_importing_costs_nothing() -> None:
+def test_import_needs_no_ml_wheels() -> None:
     """The package, the catalog and `build` load without any ML wheel."""
     script = (
         "import sys, attribution, attribution.build, attribution.catalog, attribution.image, attribution.__main__\n"
@@ -146,7 +146,7 @@ def test_importing_costs_nothing() -> None:
 
 
 def test_limits_and_placement_reach_the_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the operator decides overrides the entry; loading words do not go into the call."""
+    """The placement overrides the entry; parameters for loading are not arguments of the call."""
     from attribution.resynthesis.diffusers import DiffusersGenerator
 
     (tmp_path / "unet").mkdir()

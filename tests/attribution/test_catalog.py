@@ -1,4 +1,4 @@
-"""The catalog: what a source's file may say, and that every mistake in it is named."""
+"""The catalog: what a source's file may contain, and the sentence for every mistake in it."""
 
 from datetime import date
 from pathlib import Path
@@ -49,7 +49,7 @@ adapter = "bfl"
 price_usd = 0.03
 seed = "yes"
 sizes = ["1024x1024", "16:9", "any"]
-candidates = 2
+images_per_source = 2
 [lifecycle]
 state = "deprecated"
 until = 2026-12-01
@@ -87,8 +87,8 @@ def test_an_entry_is_read_as_written(tmp_path: Path) -> None:
     assert source.lifecycle.state is LifecycleState.LIVE
 
 
-def test_what_a_remote_entry_says_arrives(tmp_path: Path) -> None:
-    """It needs no memory here, its prompts leave the house, and it has limits, terms and a successor."""
+def test_remote_entry_is_read(tmp_path: Path) -> None:
+    """A remote source needs no memory, is external, and has limits, terms and a successor."""
     source = _only(_write(tmp_path, text=REMOTE))
     assert (source.memory_mb, source.external, source.directory) == (0, True, None)
     assert source.limits == Limits(concurrency=24, per_minute=0.5)
@@ -104,8 +104,8 @@ def test_what_a_remote_entry_says_arrives(tmp_path: Path) -> None:
         (REMOTE.replace("[lifecycle]", "external = false\n[lifecycle]"), False, SeedSupport.YES),
     ],
 )
-def test_what_an_entry_leaves_out(tmp_path: Path, text: str, external: bool, seed: SeedSupport) -> None:
-    """Another platform is outside and its seeds unproven, unless the file says otherwise."""
+def test_defaults_depend_on_platform(tmp_path: Path, text: str, external: bool, seed: SeedSupport) -> None:
+    """A source of another platform is external and its seeds unconfirmed, unless the file sets them."""
     source = _only(_write(tmp_path, text=text))
     assert (source.external, source.seed) == (external, seed)
 
@@ -114,42 +114,42 @@ def test_what_an_entry_leaves_out(tmp_path: Path, text: str, external: bool, see
     ("old", "new", "message"),
     [
         ('platform = "bfl"', 'platform = "local"', "memory_mb is missing"),
-        ('seed = "yes"', 'seed = "maybe"', "seed must be one of yes, unconfirmed, no"),
+        ('seed = "yes"', 'seed = "maybe"', "seed must be 'yes', 'unconfirmed' or 'no'"),
         ('"16:9"', '"wide"', "sizes must hold sizes such as 1024x1024"),
-        ('"16:9"', "9", "sizes must be a list of strings"),
+        ('"16:9"', "9", r"sizes\.1 must be a string"),
         ('"https://example.com/terms"', '"see there"', "terms must be the https address"),
-        ("candidates = 2", "candidates = 0", "candidates must be above zero"),
-        ("concurrency = 24", "concurrency = 1.5", "limits.concurrency must be a int"),
-        ("per_minute = 0.5", "per_minute = -1", "limits.per_minute must be above zero"),
+        ("images_per_source = 2", "images_per_source = 0", "images_per_source must be above 0"),
+        ("concurrency = 24", "concurrency = 1.5", "limits.concurrency must be a whole number"),
+        ("per_minute = 0.5", "per_minute = -1", "limits.per_minute must be above 0"),
         ('adapter = "bfl"', 'adapter = "none"', "adapter can be 'none' only for a source that is retired"),
-        ('"flux-3"', "3", "lifecycle.successor must be a str"),
+        ('"flux-3"', "3", "lifecycle.successor must be a string"),
     ],
 )
 def test_mistakes_in_a_remote_entry_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
-    """File and key stand in the message."""
+    """The message names file and key."""
     with pytest.raises(ConfigurationError, match=message) as raised:
         load_catalog([_write(tmp_path, "flux.toml", REMOTE.replace(old, new))])
     assert "flux.toml: " in str(raised.value)
 
 
-def test_what_stays_in_the_house_cannot_be_external(tmp_path: Path) -> None:
-    """A local source whose prompts leave would be two contradicting words."""
+def test_local_source_cannot_be_external(tmp_path: Path) -> None:
+    """A local source that is marked external is a contradiction."""
     with pytest.raises(ConfigurationError, match="external cannot be true"):
         load_catalog([_write(tmp_path, text=ENTRY.replace("[lifecycle]", "external = true\n[lifecycle]"))])
 
 
-def test_a_deprecated_source_warns_until_its_day(tmp_path: Path) -> None:
-    """The day and what comes after it; from the next day on it is retired instead."""
+def test_deprecated_source_warns_until_its_last_day(tmp_path: Path) -> None:
+    """Until its last day there is a warning with the successor; from the next day on it is retired."""
     source = _only(_write(tmp_path, text=REMOTE))
-    said = "FLUX is to be switched off on 2026-12-01. In its place there is flux-3."
-    assert (source.warning(date(2026, 12, 1)), source.obstacle(date(2026, 12, 1))) == (said, None)
-    gone = "FLUX was switched off on 2026-12-01. In its place there is flux-3."
+    warning = "FLUX will be switched off on 2026-12-01. Its successor is flux-3."
+    assert (source.warning(date(2026, 12, 1)), source.obstacle(date(2026, 12, 1))) == (warning, None)
+    gone = "FLUX was switched off on 2026-12-01. Its successor is flux-3."
     assert source.warning(date(2026, 12, 2)) is None
     assert source.obstacle(date(2026, 12, 2)) == (SourceState.RETIRED, gone)
 
 
 def test_a_directory_is_relative_to_the_parent_of_the_catalog(tmp_path: Path) -> None:
-    """Weights lie beside `sources/`, whatever the process's own directory is; a hub id has no directory."""
+    """Weights are found relative to the catalog, not to the working directory; a hub id has no directory."""
     source = _only(_write(tmp_path / "sources"))
     assert source.directory == tmp_path / "zoo/models/unet"
     _write(tmp_path / "sources", text=ENTRY.replace("zoo/models/unet", "o/hub").replace("sha256:abcd", "0" * 40))
@@ -157,7 +157,7 @@ def test_a_directory_is_relative_to_the_parent_of_the_catalog(tmp_path: Path) ->
 
 
 def test_tables_may_be_left_out(tmp_path: Path) -> None:
-    """A source is live, without parameters and with the usual limits, unless it says otherwise."""
+    """By default a source is live, without parameters and with the default limits."""
     source = _only(_write(tmp_path, text=ENTRY.split("price_usd")[0]))
     assert source.lifecycle.state is LifecycleState.LIVE
     assert (source.parameters, source.price_usd, source.limits.max_prompt_chars) == ({}, None, None)
@@ -169,32 +169,32 @@ def test_tables_may_be_left_out(tmp_path: Path) -> None:
         ("schema = 1", "schema = 2", "schema must be 1"),
         ('id = "zoo-unet"', 'id = "Zoo Unet"', "id must be lower-case"),
         ('id = "zoo-unet"', "", "id is missing"),
-        ('license = "Apache-2.0"', 'license = ""', "license must be a str"),
-        ("memory_mb = 200", "memory_mb = 0", "memory_mb must be above zero"),
-        ("memory_mb = 200", "memory_mb = true", "memory_mb must be a int"),
-        ("enabled = true", "enabled = 1", "enabled must be a bool"),
-        ("price_usd = 0", "price_usd = -1", "price_usd must not be negative"),
-        ("price_usd = 0", "prize_usd = 0", "prize_usd is not a key"),
-        ('state = "live"', 'state = "dead"', "lifecycle.state must be one of live"),
-        ('state = "live"', 'state = "deprecated"', "lifecycle.until is needed"),
-        ('state = "live"', 'state = "retired"', "lifecycle.since is needed"),
+        ('license = "Apache-2.0"', 'license = ""', "license must not be empty"),
+        ("memory_mb = 200", "memory_mb = 0", "memory_mb must be above 0"),
+        ("memory_mb = 200", "memory_mb = true", "memory_mb must be a whole number"),
+        ("enabled = true", "enabled = 1", "enabled must be true or false"),
+        ("price_usd = 0", "price_usd = -1", "price_usd must be at least 0"),
+        ("price_usd = 0", "prize_usd = 0", "prize_usd is not a known key"),
+        ('state = "live"', 'state = "dead"', "lifecycle.state must be 'live'"),
+        ('state = "live"', 'state = "deprecated"', "lifecycle needs until"),
+        ('state = "live"', 'state = "retired"', "lifecycle needs since"),
         ('state = "live"', 'state = "retired"\nsince = "2026"', "lifecycle.since must be a date"),
-        ('state = "live"', 'stat = "live"', "lifecycle.stat is not a key"),
+        ('state = "live"', 'stat = "live"', "lifecycle.stat is not a known key"),
         ("steps = 20", "steps = [20]", "parameters.steps must be a string"),
-        ("timeout_seconds = 60", "timeout_seconds = inf", "limits.timeout_seconds must be above zero"),
-        ("timeout_seconds = 60", "timeout = 60", "limits.timeout is not a key"),
+        ("timeout_seconds = 60", "timeout_seconds = inf", "limits.timeout_seconds must be a finite number"),
+        ("timeout_seconds = 60", "timeout = 60", "limits.timeout is not a known key"),
         ("schema = 1", "schema = ", "not readable as TOML"),
     ],
 )
 def test_every_mistake_names_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
-    """An operator finds the line from the sentence alone."""
+    """The sentence is enough to find the line."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         load_catalog([_write(tmp_path, text=ENTRY.replace(old, new))])
     assert "a.toml" in str(caught.value)
 
 
-def test_a_table_must_be_one(tmp_path: Path) -> None:
-    """A plain value in a table's place is a mistake too."""
+def test_plain_value_is_not_a_table(tmp_path: Path) -> None:
+    """A plain value in the place of a table is a mistake."""
     text = ENTRY.split("[lifecycle]")[0] + "limits = 3\n"
     with pytest.raises(ConfigurationError, match="limits must be a table"):
         load_catalog([_write(tmp_path, text=text)])
@@ -208,7 +208,7 @@ def test_two_files_cannot_share_an_id(tmp_path: Path) -> None:
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    """An empty catalog by a typing error is not accepted."""
+    """A mistyped directory is an error, not an empty catalog."""
     with pytest.raises(ConfigurationError, match="nowhere"):
         load_catalog([tmp_path / "nowhere"])
 
@@ -239,7 +239,7 @@ def test_selection(tmp_path: Path) -> None:
 
 
 def test_unknown_ids_are_all_named(tmp_path: Path) -> None:
-    """One answer for all of a caller's mistakes."""
+    """One error lists all unknown ids."""
     catalog = _three(tmp_path)
     with pytest.raises(UnknownSource) as caught:
         catalog.select(["a", "x"], ["y"])
@@ -260,7 +260,7 @@ def test_unknown_ids_are_all_named(tmp_path: Path) -> None:
     ],
 )
 def test_obstacles(tmp_path: Path, lifecycle: str, state: SourceState | None) -> None:
-    """A source that cannot be asked says so with a sentence, and a deprecated one is retired by its own date."""
+    """An unavailable source has a state and a sentence; a deprecated one is retired after its last day."""
     source = _only(_write(tmp_path, text=ENTRY.replace('state = "live"', lifecycle)))
     obstacle = source.obstacle(date(2026, 11, 22))
     assert (obstacle and obstacle[0]) == state

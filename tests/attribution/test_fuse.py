@@ -32,7 +32,7 @@ OURS = _ranking(a=0.1, b=0.2, c=0.6)
 def test_what_every_fusion_promises(
     distances: dict[str, float], external_scores: dict[str, float], weight: float
 ) -> None:
-    """Finite fused scores, descending; distances and margin as they were; whom nobody tested stays out."""
+    """Fused scores are finite and descend; distances and margin do not change; untested sources are ignored."""
     ranking = _ranking(**distances)
     fused = fuse(ranking, external_scores, "abcdefgh", weight)
     scores = [entry.fused for entry in fused.entries]
@@ -50,7 +50,7 @@ def test_what_every_fusion_promises(
 
 
 def test_it_is_the_weighted_sum_of_z_scores() -> None:
-    """By hand: ours −0.1, −0.2, −0.6; theirs 0, 3, 3."""
+    """The fused scores equal those computed by hand."""
     own = (np.array([-0.1, -0.2, -0.6]) + 0.3) / np.sqrt(0.14 / 3)
     theirs = (np.array([0, 3, 3]) - 2) / np.sqrt(2)
     fused = fuse(OURS, {"a": 0, "b": 3, "c": 3}, "abc", 0.25)
@@ -68,7 +68,7 @@ def test_the_scale_of_scores_does_not_count() -> None:
 
 
 def test_who_has_no_score_counts_as_average() -> None:
-    """Neither for nor against: between the one that is praised and the one that is not."""
+    """A source without a score ranks between those with a high and a low score."""
     fused = fuse(_ranking(a=0.5, b=0.5, c=0.5), {"a": 0.0, "c": 1.0}, "abc", 0.5)
     assert [(e.source, e.fused) for e in fused.entries] == [("c", 0.5), ("b", 0.0), ("a", -0.5)]
 
@@ -77,19 +77,19 @@ def test_who_has_no_score_counts_as_average() -> None:
     "external_scores", [{}, {"b": 3.0}, {"a": 2.0, "b": 2.0, "c": 2.0}, {"elsewhere": 1.0, "a": 5.0}]
 )
 def test_scores_that_tell_nothing_change_nothing(external_scores: dict[str, float]) -> None:
-    """None, one alone, all equal, or of sources that were not tested: our order stands."""
+    """Scores that do not distinguish the tested sources do not change the order."""
     assert [e.source for e in fuse(OURS, external_scores, "abc", 0.5).entries] == ["a", "b", "c"]
 
 
 def test_equal_ones_stand_in_catalog_order() -> None:
-    """As in any ranking."""
+    """Equal fused scores keep the given order."""
     fused = fuse(_ranking(a=0.5, b=0.5), {}, "ba", 0.5)
     assert [e.source for e in fused.entries] == ["b", "a"]
     assert fused.fusion.margin == 0
 
 
 def test_nothing_tested_is_nothing_fused() -> None:
-    """An empty ranking stays one, and says whose scores were of no use."""
+    """An empty ranking stays empty, and lists the unused scores."""
     fused = fuse(Ranking("cosine", (), None), {"a": 1.0}, "ab", 0.5)
     assert (fused.entries, fused.fusion.margin, fused.fusion.unused) == ((), None, ("a",))
 

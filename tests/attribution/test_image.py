@@ -18,7 +18,7 @@ from attribution.image import ImageLimits, LoadedImage, decode_own, encode_bmp, 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 
 
-def _picture(size: tuple[int, int] = (24, 16)) -> Image.Image:
+def _photo(size: tuple[int, int] = (24, 16)) -> Image.Image:
     """Left half red, right half blue, with a green bar on top."""
     image = Image.new("RGB", size, (200, 30, 40))
     image.paste((30, 40, 200), (size[0] // 2, 0, *size))
@@ -50,7 +50,7 @@ def _near(found: tuple[int, ...], wanted: tuple[int, ...], by: int = 3) -> bool:
 def test_every_accepted_format_decodes(kind: str) -> None:
     """Format, size and colors survive in each of the seven."""
     lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 95}}.get(kind, {})
-    loaded = _load(_bytes(_picture(), kind, **lossless))
+    loaded = _load(_bytes(_photo(), kind, **lossless))
 
     assert (loaded.format, loaded.width, loaded.height, loaded.frames) == (kind, 24, 16, 1)
     assert (loaded.image.mode, loaded.image.size, loaded.image.info) == ("RGB", (24, 16), {})
@@ -59,10 +59,10 @@ def test_every_accepted_format_decodes(kind: str) -> None:
 
 def test_the_name_does_not_matter(tmp_path: Path) -> None:
     """A PNG called .jpg is a PNG, and a text called .png is no image."""
-    (tmp_path / "picture.jpg").write_bytes(_bytes(_picture(), "PNG"))
+    (tmp_path / "photo.jpg").write_bytes(_bytes(_photo(), "PNG"))
     (tmp_path / "text.png").write_text("BMW makes cars, and this is no bitmap of one.")
 
-    assert load(tmp_path / "picture.jpg").format == "PNG"
+    assert load(tmp_path / "photo.jpg").format == "PNG"
     with pytest.raises(UnsupportedImage, match="PNG, JPEG, WebP"):
         load(tmp_path / "text.png")
 
@@ -74,9 +74,9 @@ def test_the_name_does_not_matter(tmp_path: Path) -> None:
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic",
         b"RIFF\x24\x00\x00\x00WAVEfmt ",
-        _bytes(_picture(), "ICO"),
-        _bytes(_picture(), "PPM"),
-        _bytes(_picture(), "TGA"),
+        _bytes(_photo(), "ICO"),
+        _bytes(_photo(), "PPM"),
+        _bytes(_photo(), "TGA"),
         b"\x00",
     ],
     ids=["pdf", "svg", "heic", "wav", "ico", "ppm", "tga", "zero"],
@@ -88,13 +88,13 @@ def test_other_formats_are_unsupported(data: bytes) -> None:
 
 
 def test_a_polyglot_is_what_it_starts_as() -> None:
-    """A GIF with a PNG and a script behind it is that GIF."""
-    loaded = _load(_bytes(_picture(), "GIF") + _bytes(_picture((5, 5)), "PNG") + b"<script>alert(1)</script>")
+    """A GIF with a PNG and a script appended is read as the GIF."""
+    loaded = _load(_bytes(_photo(), "GIF") + _bytes(_photo((5, 5)), "PNG") + b"<script>alert(1)</script>")
     assert (loaded.format, loaded.width) == ("GIF", 24)
 
 
 def test_an_empty_file_is_undecodable() -> None:
-    """Nothing at all has a sentence of its own."""
+    """An empty file has its own sentence."""
     with pytest.raises(UndecodableImage, match="empty"):
         _load(b"")
 
@@ -102,7 +102,7 @@ def test_an_empty_file_is_undecodable() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
-    """Cutting a file anywhere never gives a gray-bottomed image."""
+    """A truncated file is an error, never a partial image."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = _bytes(noise, kind)
     with pytest.raises(UndecodableImage):
@@ -111,8 +111,8 @@ def test_cut_off_files_are_undecodable(kind: str, share: float) -> None:
 
 @given(st.sampled_from(FORMATS), st.integers(0, 400), st.binary(min_size=1, max_size=8))
 def test_damage_raises_nothing_else(kind: str, where: int, damage: bytes) -> None:
-    """Whatever bytes are overwritten, the answer is an image or one of the three errors."""
-    data = bytearray(_bytes(_picture(), kind))
+    """A corrupted file gives an image or one of the three errors."""
+    data = bytearray(_bytes(_photo(), kind))
     where = min(where, len(data) - 1)
     data[where : where + len(damage)] = damage
     try:
@@ -131,14 +131,14 @@ def _png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 5_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_by_their_header(width: int, height: int) -> None:
-    """Pixels are counted before any is decoded, without a warning and with the number in the sentence."""
+    """The number of pixels is checked before decoding, and the sentence contains it."""
     with pytest.raises(ImageTooLarge):
         _load(_png_header(width, height))
 
 
 def test_a_bomb_in_a_text_chunk_is_harmless() -> None:
     """A megabyte of compressed zeros in a PNG's comment is not unpacked."""
-    image = _picture()
+    image = _photo()
     data = _bytes(image, "PNG")
     body = b"Comment\x00\x00" + zlib.compress(b"\x00" * 80_000_000)
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
@@ -163,8 +163,8 @@ def test_frames_are_counted_and_capped() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied(kind: str, orientation: int) -> None:
-    """However a camera was held, the image comes out as it is meant to be seen."""
-    upright = _picture((32, 16))
+    """The orientation in EXIF is applied."""
+    upright = _photo((32, 16))
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that undoes each
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(back[orientation]))
     exif = Image.Exif()
@@ -176,12 +176,12 @@ def test_orientation_is_applied(kind: str, orientation: int) -> None:
 
 
 def test_broken_exif_is_ignored() -> None:
-    """Metadata that cannot be read is no reason to refuse the pixels."""
-    assert _load(_bytes(_picture(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")).width == 24
+    """An image with broken metadata is accepted."""
+    assert _load(_bytes(_photo(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")).width == 24
 
 
 def _with_alpha() -> Image.Image:
-    image = _picture((4, 4)).convert("RGBA")
+    image = _photo((4, 4)).convert("RGBA")
     image.putpixel((0, 3), (0, 0, 0, 0))
     image.putpixel((1, 3), (0, 0, 0, 128))
     return image
@@ -195,7 +195,7 @@ def _palette_with_alpha() -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
 def test_alpha_becomes_white(kind: str) -> None:
-    """What is see-through stands on white, not on whatever color hides below."""
+    """Transparent pixels become white."""
     lossless = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
     loaded = _load(_bytes(_with_alpha(), kind, **lossless))
     assert _near(_pixel(loaded, 0, 3), (255, 255, 255), 6)
@@ -204,7 +204,7 @@ def test_alpha_becomes_white(kind: str) -> None:
 
 
 LAYOUTS: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
-    "palette": (lambda: _bytes(_picture((8, 8)).quantize(8), "PNG"), (200, 30, 40)),
+    "palette": (lambda: _bytes(_photo((8, 8)).quantize(8), "PNG"), (200, 30, 40)),
     "palette with alpha": (lambda: _bytes(_palette_with_alpha(), "PNG"), (255, 255, 255)),
     "gif with a see-through color": (
         lambda: _bytes(Image.new("P", (8, 8), 0), "GIF", transparency=0),
@@ -231,7 +231,7 @@ LAYOUTS: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
         lambda: _bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100),
         (255, 0, 0),
     ),
-    "ycbcr tiff": (lambda: _bytes(_picture((8, 8)).convert("YCbCr"), "TIFF"), (200, 30, 40)),
+    "ycbcr tiff": (lambda: _bytes(_photo((8, 8)).convert("YCbCr"), "TIFF"), (200, 30, 40)),
     "lab tiff": (lambda: _bytes(_lab((200, 30, 40)), "TIFF"), (200, 30, 40)),
 }
 
@@ -266,7 +266,7 @@ def _lab(color: tuple[int, int, int]) -> Image.Image:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_pixel_layout_becomes_rgb(layout: str) -> None:
-    """Palettes, depths and color models end in the same 8-bit image a viewer would show."""
+    """All palettes, depths and color models are converted to the same 8-bit image."""
     make, wanted = LAYOUTS[layout]
     loaded = _load(make())
     y = 3 if layout == "palette with alpha" else 7
@@ -305,28 +305,28 @@ def test_a_profile_without_sense_is_ignored(profile: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_large_images_are_shrunk_to_the_canonical_side(kind: str) -> None:
-    """The longest side becomes the canonical one; width and height still tell the file's own."""
-    loaded = _load(_bytes(_picture((900, 600)), kind), canonical_side=100)
+    """The longest side has the canonical size; `width` and `height` are those of the file."""
+    loaded = _load(_bytes(_photo((900, 600)), kind), canonical_side=100)
     assert (loaded.image.size, loaded.width, loaded.height) == ((100, 67), 900, 600)
     assert _near(_pixel(loaded, 10, 60), (200, 30, 40), 5)
     assert _near(_pixel(loaded, 90, 60), (30, 40, 200), 5)
 
 
 def test_small_images_keep_their_size() -> None:
-    """Nothing is ever enlarged."""
-    assert _load(_bytes(_picture(), "PNG"), canonical_side=100).image.size == (24, 16)
+    """Small images are not enlarged."""
+    assert _load(_bytes(_photo(), "PNG"), canonical_side=100).image.size == (24, 16)
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (333, 2999)])
 def test_odd_shapes_survive(size: tuple[int, int]) -> None:
-    """A line of pixels keeps at least one in each direction."""
+    """An image of one pixel's width keeps at least one pixel in each direction."""
     loaded = _load(_bytes(Image.new("RGB", size, (9, 99, 199)), "PNG"), canonical_side=64)
     assert max(loaded.image.size) <= 64
     assert set(loaded.image.get_flattened_data()) == {(9, 99, 199)}
 
 
 def test_shrinking_in_strips_is_shrinking() -> None:
-    """Strips and boxes come close to one LANCZOS over everything, whatever divides what."""
+    """Scaling in strips is close to LANCZOS on the whole image, for all sizes."""
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (701, 1303, 3), dtype=np.uint8))
     smooth = noise.resize((13, 7)).resize((1303, 701), Image.Resampling.BICUBIC)
     loaded = _load(_bytes(smooth, "PNG"), canonical_side=64)
@@ -336,7 +336,7 @@ def test_shrinking_in_strips_is_shrinking() -> None:
 
 @pytest.mark.parametrize("encode", [encode_png, encode_bmp])
 def test_what_is_stored_round_trips_exactly(encode: Callable[[Image.Image], bytes]) -> None:
-    """What a worker stores is what the next one reads, and the same pixels are the same bytes."""
+    """Encoded pixels are decoded exactly, and equal pixels give equal bytes."""
     image = Image.fromarray(np.random.default_rng(2).integers(0, 256, (9, 7, 3), dtype=np.uint8))
     image.info["icc_profile"] = b"left over"
     again = decode_own(encode(image))

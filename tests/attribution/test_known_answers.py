@@ -12,7 +12,6 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from attribution.__main__ import main
 from attribution.build import Placement, build_captioner, build_embedder
 from attribution.caption.spec import parse as parse_captioner
 from attribution.embed.fake import FakeEmbedder, FakeEmbedderBehavior
@@ -25,6 +24,7 @@ from attribution.known_answers.store import check_beside, file_name
 from attribution.known_answers.subject import Kind, Subject
 from attribution.ports import ModelRef
 from attribution.weights import KNOWN_ANSWERS, digest_of_directory
+from tests.attribution.command_line import main
 
 MODELS = Path(__file__).parents[2] / "zoo/models"
 OPENAI = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}

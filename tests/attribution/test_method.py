@@ -61,7 +61,7 @@ def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **mo
 
 
 def _npy(vectors: np.ndarray) -> np.ndarray:
-    """Through a file, as a blob store keeps vectors."""
+    """Write and read vectors as a blob store does."""
     buffer = BytesIO()
     np.save(buffer, vectors, allow_pickle=False)
     buffer.seek(0)
@@ -70,7 +70,7 @@ def _npy(vectors: np.ndarray) -> np.ndarray:
 
 
 def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
-    """Workers that store images as PNG and vectors as npy between stages reach exactly the same ranking."""
+    """Storing images as PNG and vectors as npy between stages does not change the ranking."""
     whole = _attribute(query, images_per_source=3)
 
     stored = encode_png(query)
@@ -80,7 +80,7 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
         seeds = derive_seeds(caption.text, generator.source, generator.ref.revision, 3, None)
         result = resynthesize(generator, caption, seeds, Deadline.after(60))
         generated[result.source] = [encode_png(generated_image.image) for generated_image in result.generated_images]
-    images = {source: [decode_own(data) for data in pictures] for source, pictures in generated.items()}
+    images = {source: [decode_own(data) for data in images] for source, images in generated.items()}
     embedded = embed_all(FakeEmbedder(), decode_own(stored), images)
     embedded = Embedded(
         embedded.embedder,
@@ -95,7 +95,7 @@ def test_it_equals_its_stages_called_one_by_one(query: Image.Image) -> None:
 
 
 def test_the_one_who_generated_it_is_nearest(query: Image.Image) -> None:
-    """The ranking names the right fake; without a calibration nobody is accused."""
+    """The right fake is first; without a calibration no source is named."""
     answer = _attribute(query)
     assert answer.ranking.entries[0].source == "c"
     assert (answer.verdict.kind, answer.verdict.reason) == (VerdictKind.INCONCLUSIVE, Reason.UNCALIBRATED)
@@ -112,7 +112,7 @@ def test_the_same_question_gives_the_same_answer(query: Image.Image) -> None:
 
 @pytest.mark.parametrize("name", list(DistanceName))
 def test_every_distance_ranks_a_whole_job(query: Image.Image, name: DistanceName) -> None:
-    """On features, pixels or both: a finite distance for each generated image, and the answer says which distance it was."""
+    """With every distance, each generated image has a finite distance, and the answer names it."""
     ranking = _attribute(query, distance=distance_named(name), images_per_source=3, aggregate=Aggregate.MEDIAN).ranking
     assert (ranking.distance, ranking.aggregate) == (name, "median")
     assert [len(entry.distances) for entry in ranking.entries] == [3] * 4
@@ -121,7 +121,7 @@ def test_every_distance_ranks_a_whole_job(query: Image.Image, name: DistanceName
 
 
 def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
-    """They can turn the order; distances stay, and no threshold is taken to hold for it."""
+    """External scores can change the order; distances stay, and the verdict is uncalibrated."""
 
     class Lenient(Calibration):
         def find(self, *question: object) -> Threshold:  # type: ignore[override]
@@ -148,7 +148,7 @@ def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
 def test_scores_that_are_none_are_refused_before_anything_is_generated(
     query: Image.Image, external_scores: dict[str, float], weight: float
 ) -> None:
-    """A sentence, and no generator was asked."""
+    """An invalid argument is an error before any generator is called."""
 
     class Untouched(FakeGenerator):
         def generate(self, *_: object) -> list[object]:  # type: ignore[override]
@@ -165,7 +165,7 @@ def test_a_prompt_skips_the_captioner(query: Image.Image) -> None:
 
 
 def test_failing_sources_are_reported_and_not_ranked(query: Image.Image) -> None:
-    """Each failure has its state and sentence; the rest is ranked."""
+    """Each failure has its state and sentence; the other sources are ranked."""
     seen: list[tuple[str, Exception]] = []
 
     class Broken(FakeGenerator):
@@ -217,7 +217,7 @@ def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
 
 
 def test_a_source_short_of_generated_images_is_another_setting(query: Image.Image) -> None:
-    """A threshold for γ generated images does not serve a mean over fewer."""
+    """A threshold for γ images is not used if there are fewer."""
 
     class Short(FakeGenerator):
         def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:

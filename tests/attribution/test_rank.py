@@ -42,7 +42,7 @@ def _embedded(draw: st.DrawFn) -> tuple[Embedded, list[str]]:
 def test_it_agrees_with_the_reference(
     case: tuple[Embedded, list[str]], temperature: float, aggregate: Aggregate
 ) -> None:
-    """Same distances, scores and margin; the same order, except between sources that rounding cannot tell apart."""
+    """Distances, scores and margin agree; the order agrees, except between sources that rounding makes equal."""
     embedded, order = case
     fast = rank(embedded, COSINE, order, temperature, aggregate)
     slow = rank_in_plain_loops(embedded, order, temperature, aggregate)
@@ -88,7 +88,7 @@ def test_ties_stand_in_catalog_order(order: list[str]) -> None:
 
 
 def test_the_mean_over_generated_images_decides() -> None:
-    """One lucky generating does not win against two good ones."""
+    """With the mean, one similar image does not outweigh two."""
     ranking = rank(_of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]]), COSINE, ["lucky", "good"])
     first, second = ranking.entries
     assert (first.source, second.source) == ("good", "lucky")
@@ -98,7 +98,7 @@ def test_the_mean_over_generated_images_decides() -> None:
 
 
 def test_the_greatest_similarity_is_the_smallest_distance() -> None:
-    """By `max` the lucky one wins."""
+    """With `max` the most similar image decides."""
     generated_images = _of(lucky=[[1, 0], [-1, 0]], good=[[0.8, 0.6], [0.8, 0.6]])
     first, second = rank(generated_images, COSINE, ["lucky", "good"], aggregate=Aggregate.MAX).entries
     assert (first.source, first.distance, second.distance) == ("lucky", pytest.approx(0), pytest.approx(0.2))
@@ -119,15 +119,15 @@ def test_nothing_tested_is_an_empty_ranking() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0.0])
 def test_features_that_are_no_numbers_are_an_error(bad: float) -> None:
-    """NaN would silently sort last, a zero vector has no direction: both name the source instead."""
+    """NaN and zero vectors are errors that name the source."""
     with pytest.raises(AttributionError, match="of a give no distance"):
         rank(_of(a=[[bad, 0]]), COSINE, ["a"])
 
 
 def test_a_stranger_is_an_error() -> None:
     """Features of a source outside the order are a mistake upstream."""
-    with pytest.raises(AttributionError, match="stranger"):
-        rank(_of(stranger=[[1, 0]]), COSINE, ["a"])
+    with pytest.raises(AttributionError, match="unknown"):
+        rank(_of(unknown=[[1, 0]]), COSINE, ["a"])
 
 
 def test_a_lower_temperature_sharpens() -> None:

@@ -32,7 +32,7 @@ def _ranking(*distances: float) -> Ranking:
 
 
 def test_a_fused_ranking_has_no_threshold() -> None:
-    """What was measured on distances says nothing of a fusion, whose own lead decides what a tie is."""
+    """A fused ranking is uncalibrated, and its own margin decides ties."""
     ranking = replace(_ranking(0.1, 0.2), fusion=Fusion(0.5, 0.7))
     assert judge(ranking, quorum=2, threshold=THRESHOLD).reason is Reason.UNCALIBRATED
     tie = replace(ranking, fusion=Fusion(0.5, 0.0))
@@ -52,7 +52,7 @@ def test_a_fused_ranking_has_no_threshold() -> None:
 def test_an_aggregate_is_part_of_the_setting(
     tmp_path: Path, images_per_source: int, entry: dict[str, Any], asked: Aggregate, found: bool
 ) -> None:
-    """Mean where a calibration says nothing; of one generated image all of them are the same."""
+    """Without an aggregate a calibration is for the mean; for γ = 1 the aggregate does not matter."""
     calibration = Calibration.load([_write(tmp_path, ENTRY | entry)])
     assert (calibration.find(EMBEDDER, "cosine", images_per_source, ENTRY["sources"], asked) is not None) is found
 
@@ -134,7 +134,7 @@ def test_mistakes_in_a_calibration_name_the_file(tmp_path: Path, change: dict[st
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', '{"schema": 1, "entries": [3]}'])
 def test_other_documents_are_refused(tmp_path: Path, text: str) -> None:
-    """A file of another kind is named, too."""
+    """A file of another format is an error that names it."""
     (tmp_path / "calibration.json").write_text(text)
     with pytest.raises(ConfigurationError, match=r"calibration\.json"):
         Calibration.load([tmp_path / "calibration.json"])

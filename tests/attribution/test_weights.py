@@ -36,7 +36,7 @@ def test_any_change_is_another_model(tmp_path: Path) -> None:
 
 
 def test_golden_values(tmp_path: Path) -> None:
-    """Calibrations stand on these: they may never change."""
+    """These hashes must never change, because calibrations contain them."""
     assert digest_of_directory(_model(tmp_path / "a")) == "sha256:7edcfdd54706970e"
     assert digest_of_file(tmp_path / "a" / "unet" / "model.safetensors") == "sha256:9a129038d9a00aed"
 

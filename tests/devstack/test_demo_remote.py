@@ -1,4 +1,4 @@
-"""What the demo with stub vendors brings and prints, and the whole of it once."""
+"""What the demo with stub vendors uploads and prints, and one complete run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devstack.demo_remote import HONEST, awaited, brought, generated_by, shown
+from devstack.demo_remote import NOTICE, awaited, generated_by, reference_images, shown
 from devstack.state import REPOSITORY
-from devstack.stubbed import Stubbed
+from devstack.stub_catalog import StubCatalog
 
 SOURCES: list[dict[str, Any]] = [
     {"source": "zoo-dit", "state": "done", "reason": None, "origin": "generator", "platform": "local"},
     {"source": "stub-flux", "state": "done", "reason": None, "origin": "generator", "platform": "bfl"},
     {"source": "stub-gpt", "state": "refused_prompt", "reason": "No.", "origin": "generator", "platform": "openai"},
-    {"source": "yours", "state": "done", "reason": None, "origin": "reference", "platform": "elsewhere"},
+    {"source": "elsewhere", "state": "done", "reason": None, "origin": "reference", "platform": "elsewhere"},
 ]
 RANKED = {"family": "f", "distance": 0.5, "score": 0.3, "distances": [0.4, 0.6]}
 JOB: dict[str, Any] = {
@@ -32,7 +32,7 @@ JOB: dict[str, Any] = {
         "caption": "a face",
         "captioner": "blip@1",
         "distance": "cosine",
-        "ranking": [{"source": name, **RANKED} for name in ("zoo-dit", "stub-flux", "yours")],
+        "ranking": [{"source": name, **RANKED} for name in ("zoo-dit", "stub-flux", "elsewhere")],
         "margin": 0.1,
         "verdict": {"kind": "inconclusive", "source": None, "reason": "uncalibrated"},
     },
@@ -43,25 +43,25 @@ JOB: dict[str, Any] = {
         "calls": [{"source": "stub-flux", "calls": 2, "images": 2, "usd": 0.06}],
     },
 }
-CATALOG = Stubbed(Path("sources"), {}, {"bfl": 0.03})
+CATALOG = StubCatalog(Path("sources"), {}, {"bfl": 0.03})
 
 
-def test_generated_images_are_brought_once_there_is_a_caption() -> None:
-    """Before it there is nothing to generate, after it each awaited source says where to."""
-    waiting = {"source": "yours", "state": "awaiting_reference", "references": "/attribute/7/references/yours"}
+def test_references_are_uploaded_once_there_is_a_caption() -> None:
+    """Before it there is nothing to upload; after it each awaited source has an upload path."""
+    waiting = {"source": "elsewhere", "state": "awaiting_reference", "references": "/attribute/7/references/elsewhere"}
     assert awaited({"stage": "captioning", "sources": [waiting]}) == []
     job = {"stage": "resynthesizing", "sources": [*SOURCES, waiting]}
-    assert awaited(job) == ["/attribute/7/references/yours"]
-    assert len(set(brought("a face"))) == 2
+    assert awaited(job) == ["/attribute/7/references/elsewhere"]
+    assert len(set(reference_images("a face"))) == 2
 
 
 def test_who_generated() -> None:
     """Three kinds, and a stub is never called its vendor."""
     assert [generated_by(source) for source in SOURCES] == [
-        "this machine",
+        "this host",
         "stub of bfl",
         "stub of openai",
-        "brought by the caller",
+        "uploaded by the caller",
     ]
 
 
@@ -72,7 +72,7 @@ def test_more_billed_than_recorded_is_a_failure(images: int, code: int) -> None:
     assert shown(console, JOB, CATALOG, {"bfl": images, "openai": 0}) == code
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    for piece in ("this machine", "stub of bfl", "brought by the caller", "stub-gpt, refused_prompt: No."):
+    for piece in ("this host", "stub of bfl", "uploaded by the caller", "stub-gpt, refused_prompt: No."):
         assert piece in text
     assert "spent     0.060 of 2.00 USD" in text
     assert f"billed    {images * 0.03:.3f} USD for {images} images" in text
@@ -80,7 +80,7 @@ def test_more_billed_than_recorded_is_a_failure(images: int, code: int) -> None:
 
 
 def test_the_whole_of_it(state_dir: Path) -> None:
-    """As `make demo-remote` runs it: zoo, stubs and generated images that are brought in one job, each in its state."""
+    """As `make demo-remote` runs it: demo models, stubs and uploaded references in one job, each in its state."""
     made = subprocess.run(
         [sys.executable, "-m", "devstack", "demo-remote"],
         cwd=REPOSITORY,
@@ -90,11 +90,11 @@ def test_the_whole_of_it(state_dir: Path) -> None:
         check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    assert made.stdout.startswith(HONEST)
+    assert made.stdout.startswith(NOTICE)
     ranked = [line for line in made.stdout.splitlines() if line.startswith("│") and "." in line]
-    assert sum("this machine" in line for line in ranked) == 4
+    assert sum("this host" in line for line in ranked) == 4
     assert sum("stub of " in line for line in ranked) == 4
-    assert sum("brought by the caller" in line for line in ranked) == 1
+    assert sum("uploaded by the caller" in line for line in ranked) == 1
     for state in ("refused_prompt", "refused_output", "quota", "unavailable"):
         assert f", {state}: " in made.stdout
     assert "USD for 10 images, by what the stubs counted" in made.stdout

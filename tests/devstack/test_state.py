@@ -16,7 +16,7 @@ from devstack.state import StateDirectory, passwords
 
 
 def test_two_starts_are_kept_apart(state_dir: Path) -> None:
-    """The second start is told who has the directory and what to do, and the first is not disturbed."""
+    """The second start fails with the owner's pid and what to do; the first is not disturbed."""
     with StateDirectory(state_dir):
         second = subprocess.run(
             [sys.executable, "-m", "devstack", "run", "true"],
@@ -45,7 +45,7 @@ def test_ports_are_remembered(state_dir: Path) -> None:
 
 
 def test_a_port_that_was_taken_is_chosen_again(state: StateDirectory) -> None:
-    """Somebody else's server on our port is not an error."""
+    """Another server on our port is not an error."""
     port = state.port("api")
     with socket.create_server(("127.0.0.1", port)):
         other = state.port("api")
@@ -53,16 +53,16 @@ def test_a_port_that_was_taken_is_chosen_again(state: StateDirectory) -> None:
     assert state.port("api") == other
 
 
-def test_a_wished_port_is_only_a_wish(state: StateDirectory) -> None:
-    """The usual port is taken when it is free, and not missed when it is not."""
+def test_a_preferred_port_is_optional(state: StateDirectory) -> None:
+    """The preferred port is used when it is free, and another one otherwise."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert state.port("api", wish=port) != port
-    assert state.port("other", wish=port) == port
+        assert state.port("api", preferred=port) != port
+    assert state.port("other", preferred=port) == port
 
 
 def test_passwords_are_for_the_owner_alone(state_dir: Path) -> None:
-    """They are made once, differ, and nobody else can read them."""
+    """They are made once, differ, and only the owner can read them."""
     state_dir.mkdir()
     made = passwords(state_dir)
     assert passwords(state_dir) == made
@@ -71,7 +71,7 @@ def test_passwords_are_for_the_owner_alone(state_dir: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_of_somebody_else_is_explained(state_dir: Path) -> None:
+def test_a_directory_of_another_account_is_explained(state_dir: Path) -> None:
     """After a `sudo make demo` an ordinary user reads what is wrong, not a traceback."""
     state_dir.mkdir(mode=0o555)
     with pytest.raises(StateUnusable, match="STATE_DIR"), StateDirectory(state_dir):

@@ -99,15 +99,15 @@ def test_a_failing_preparation_does_not_stop_the_loop(state: StateDirectory, sup
     assert supervisor.starts("late") == 3
 
 
-def test_a_killed_keeper_is_replaced(state: StateDirectory, supervisor: Supervisor, eventually: Eventually) -> None:
+def test_a_killed_reaper_is_replaced(state: StateDirectory, supervisor: Supervisor, eventually: Eventually) -> None:
     """The safety net may be killed as well; the next change weaves a new one with everything in it."""
     supervisor.start([shell(state, "first", "exec sleep 1000")])
-    keeper = supervisor._keeper.pid
-    os.kill(keeper, signal.SIGKILL)
-    eventually(lambda: not alive(keeper))
+    reaper = supervisor._reaper.pid
+    os.kill(reaper, signal.SIGKILL)
+    eventually(lambda: not alive(reaper))
     supervisor.start([shell(state, "second", "exec sleep 1000")])
-    eventually(lambda: supervisor._keeper.pid != keeper)
-    assert len(supervisor._keeper._groups) == 2
+    eventually(lambda: supervisor._reaper.pid != reaper)
+    assert len(supervisor._reaper._groups) == 2
 
 
 def test_a_full_log_is_cut(state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from attribution.build import Placement
 from attribution.catalog import load_catalog
-from evaluation.characters import cast
+from evaluation.characters import select_characters
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe
 from zoo.captions import Split
@@ -44,7 +44,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def studio(fakes: Path, tmp_path: Path) -> GenerationPool:
+def pool(fakes: Path, tmp_path: Path) -> GenerationPool:
     """Generates here, in this process."""
     return GenerationPool(ModelSet((fakes,), tmp_path / "store", "fake:", Placement()), 1)
 
@@ -58,6 +58,6 @@ def recipe(fakes: Path) -> Callable[..., DatasetRecipe]:
     ) -> DatasetRecipe:
         catalog = load_catalog([fakes])
         parts = [tuple(catalog.get(f"fake-{name}") for name in names) for names in (core, extension)]
-        return DatasetRecipe(cast(10, Split.TEST, 0), *parts, images_per_source, captioner, "test")
+        return DatasetRecipe(select_characters(10, Split.TEST, 0), *parts, images_per_source, captioner, "test")
 
     return build

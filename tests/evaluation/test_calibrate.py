@@ -1,4 +1,4 @@
-"""Calibration: thresholds keep their bounds, and strangers are what a left-out source makes them."""
+"""Calibration: thresholds keep their bounds, and unknown are what a left-out source makes them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from attribution.verdict import Calibration, judge
 from evaluation.calibrate import (
     FALSE_NAMES,
     PRECISION,
-    asked,
+    all_candidates,
     bound,
     choose,
     cross_validated,
@@ -31,33 +31,33 @@ REVISIONS = dict.fromkeys(NAMES, "1")
 
 @pytest.fixture(scope="module")
 def found() -> Rankings:
-    """Sources that are mostly told apart."""
+    """Sources that are mostly separable."""
     return rankings(features(1.2, 60), "cosine", 3)
 
 
 def test_left_out_means_not_among_the_candidates(found: Rankings) -> None:
     """The nearest of the others, its lead over the next of the others, and never right."""
-    strangers = left_out(found)
+    unknown = left_out(found)
     others = np.sort(np.delete(found.distances[2, 7], 2))
-    assert strangers.distance[2, 7] == others[0]
-    assert strangers.margin[2, 7] == others[1] - others[0]
-    assert not strangers.right.any()
+    assert unknown.distance[2, 7] == others[0]
+    assert unknown.margin[2, 7] == others[1] - others[0]
+    assert not unknown.right.any()
 
 
 def test_chosen_thresholds_keep_their_bounds(found: Rankings) -> None:
-    """Nine in ten of the named right, one stranger in twenty named at most; and something is named."""
-    own, strangers = asked(found), left_out(found)
-    pair = choose(own, strangers)
+    """Nine in ten of the named right, at most one in twenty of the unknown named; and something is named."""
+    own, unknown = all_candidates(found), left_out(found)
+    pair = choose(own, unknown)
     assert pair.named > 0.05
     assert pair.precision >= PRECISION
     assert pair.left_out_named <= FALSE_NAMES
 
 
 def test_chance_names_nobody() -> None:
-    """Where sources cannot be told apart, no thresholds are within the bounds but those that nothing passes."""
+    """For inseparable sources only thresholds that name nothing are within the bounds."""
     random = np.random.default_rng(3)
     noise = Rankings(NAMES, random.uniform(0.2, 0.21, (4, 200, 4)))
-    pair = choose(asked(noise), left_out(noise))
+    pair = choose(all_candidates(noise), left_out(noise))
     assert (pair.named, pair.left_out_named) == (0.0, 0.0)
 
 
@@ -76,13 +76,13 @@ def test_what_is_told_was_measured_on_other_characters() -> None:
     assert cross_validated(Rankings(NAMES, easy))["coverage"] == 1.0
     odd = easy.copy()
     odd[:, 0] = np.roll(easy[:, 0], 1, axis=1) - 0.05  # nearer than any other, and wrong
-    told = cross_validated(Rankings(NAMES, odd))
-    assert told["precision_among_attributed"] == pytest.approx(196 / 200)
+    measured = cross_validated(Rankings(NAMES, odd))
+    assert measured["precision_among_attributed"] == pytest.approx(196 / 200)
 
 
 def test_keeping_ninety_in_a_hundred(found: Rankings) -> None:
-    """It keeps them, and names fewer strangers than naming everything would."""
-    pair = keep(asked(found), left_out(found))
+    """It keeps them, and names fewer unknown than naming everything would."""
+    pair = keep(all_candidates(found), left_out(found))
     assert pair.right_kept >= 0.9
     assert pair.left_out_named < 1
     report = leave_one_out(found)
@@ -116,6 +116,6 @@ def test_the_service_reads_it_and_judges_the_same(found: Rankings, tmp_path: Pat
         ranked = tuple(Ranked(NAMES[j], float(row[j]), 0.0, ()) for j in order)
         ranking = Ranking("cosine", ranked, ranked[1].distance - ranked[0].distance)
         verdicts.append(judge(ranking, quorum=2, threshold=threshold).kind is VerdictKind.ATTRIBUTED)
-    pair = judged((threshold.max_distance, threshold.min_margin), asked(found), left_out(found))
+    pair = judged((threshold.max_distance, threshold.min_margin), all_candidates(found), left_out(found))
     assert np.mean(verdicts) == pytest.approx(pair.named)
     assert threshold.measured["coverage"] == pytest.approx(pair.named, abs=0.1)

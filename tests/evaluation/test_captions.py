@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.__main__ import main
-from evaluation.captions.quality import TextTower, clip_cosine, point_biserial, steps, tells, token_f1
+from evaluation.captions.quality import TextTower, clip_cosine, point_biserial, predicts, steps, token_f1
+from evaluation.cli import main
 
 
 @pytest.fixture
@@ -22,17 +22,17 @@ def test_captioners_side_by_side(made: Path, fakes: Path, tmp_path: Path, capsys
     """Each is measured on its own generated images, beside each other; nothing is described or generated twice."""
     out = tmp_path / "report.json"
     command = (
-        f"captions {made} --captioners given,fake:,fake:say=something --store {tmp_path / 'store'} "
+        f"captions {made} --captioners given,fake:,fake:prefix=something --store {tmp_path / 'store'} "
         f"--work {tmp_path / 'work'} --catalog {fakes} --embedder fake: --processes 1 --out {out}"
     ).split()
     assert main(command) == 0
     report = json.loads(out.read_text())
     given, fake, other = report["captioners"]
     assert (given["ref"], given["token_f1"], given["clip_cosine"]) == ("given@by-caller", 1.0, pytest.approx(1.0))
-    assert given["accuracy"] == 1.0  # fakes are told apart by their colors
+    assert given["accuracy"] == 1.0  # fakes have different colors
     assert (fake["characters"], report["about"]["originals"]) == (2, 4)
     assert 0 < fake["token_f1"] < 0.5
-    assert (other["captioner"], other["examples"][0].split()[0]) == ("fake:say=something", "something")
+    assert (other["captioner"], other["examples"][0].split()[0]) == ("fake:prefix=something", "something")
     assert fake["seconds"] > 0
     assert (report["vlm"], len(report["quality"])) == ("not measured", 6)
     shown = capsys.readouterr().out
@@ -78,15 +78,17 @@ def test_the_cosine_of_texts() -> None:
 def test_what_likeness_tells() -> None:
     """All of it where the likest are right, nothing where it is by chance; none can be said where nothing varies."""
     alike = np.linspace(0, 1, 40).reshape(4, 10)
-    told = tells(alike, alike > 0.5)
-    assert told["auroc"] == {"value": 1.0, "interval_95": [1.0, 1.0]}
-    assert told["point_biserial"] is not None
-    assert told["point_biserial"]["value"] == pytest.approx(np.corrcoef(alike.ravel(), (alike > 0.5).ravel())[0, 1])
+    statistics = predicts(alike, alike > 0.5)
+    assert statistics["auroc"] == {"value": 1.0, "interval_95": [1.0, 1.0]}
+    assert statistics["point_biserial"] is not None
+    assert statistics["point_biserial"]["value"] == pytest.approx(
+        np.corrcoef(alike.ravel(), (alike > 0.5).ravel())[0, 1]
+    )
     chance = np.random.default_rng(0).random((4, 200)) < 0.5
-    low, high = tells(np.random.default_rng(1).random((4, 200)), chance)["auroc"]["interval_95"]  # type: ignore[index]
+    low, high = predicts(np.random.default_rng(1).random((4, 200)), chance)["auroc"]["interval_95"]  # type: ignore[index]
     assert low < 0.5 < high
-    assert tells(alike, np.ones((4, 10), bool)) == {"auroc": None, "point_biserial": None}
-    assert tells(np.ones((4, 10)), alike > 0.5) == {"auroc": None, "point_biserial": None}
+    assert predicts(alike, np.ones((4, 10), bool)) == {"auroc": None, "point_biserial": None}
+    assert predicts(np.ones((4, 10)), alike > 0.5) == {"auroc": None, "point_biserial": None}
     assert np.isnan(point_biserial(np.ones(3), np.array([True, False, True])))
 
 

@@ -14,9 +14,9 @@ from evaluation.split import Side
 
 
 @pytest.fixture
-def dataset(recipe: Callable[..., DatasetRecipe], studio: GenerationPool, tmp_path: Path) -> Dataset:
+def dataset(recipe: Callable[..., DatasetRecipe], pool: GenerationPool, tmp_path: Path) -> Dataset:
     """A sound one."""
-    return make(recipe("ab"), studio, tmp_path / "out")
+    return make(recipe("ab"), pool, tmp_path / "out")
 
 
 def test_a_character_on_both_sides_is_found(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Examples are of the test side, picked by nobody, and show what decided them."""
+"""Examples are from the test side, chosen automatically, and contain their rankings."""
 
 import base64
 import io
@@ -21,14 +21,14 @@ from evaluation.store import Store
 
 
 @pytest.fixture
-def made(recipe: Callable[..., DatasetRecipe], studio: GenerationPool, tmp_path: Path) -> tuple[Dataset, Features]:
-    """Ten characters by three fakes, which are told apart by their colors."""
-    dataset = make(recipe(), studio, tmp_path / "set")
+def made(recipe: Callable[..., DatasetRecipe], pool: GenerationPool, tmp_path: Path) -> tuple[Dataset, Features]:
+    """Ten characters by three fakes, which differ in color."""
+    dataset = make(recipe(), pool, tmp_path / "set")
     return dataset, embed(dataset, build_embedder("fake:", Placement()), Store(tmp_path / "store"))
 
 
 def test_a_right_answer_and_no_wrong_one(made: tuple[Dataset, Features]) -> None:
-    """With everything that decided it, nearest first; nobody is wrong on the test side, so there is no such example."""
+    """With its ranking, nearest first; no answer on the test side is wrong, so there is no such example."""
     dataset, features = made
     found = examples(dataset, features, 2)
     assert found["wrong"] is None
@@ -40,7 +40,7 @@ def test_a_right_answer_and_no_wrong_one(made: tuple[Dataset, Features]) -> None
     assert right["margin"] == pytest.approx(distances[1] - distances[0])
     assert 1 <= right["named_so"] <= right["originals"] == 10
     assert [each["number"] for each in found["zoo"]["characters"]] == [1, 2]
-    with Image.open(io.BytesIO(base64.b64decode(found["zoo"]["pictures"]["fake-b"][1]))) as shown:
+    with Image.open(io.BytesIO(base64.b64decode(found["zoo"]["images"]["fake-b"][1]))) as shown:
         original = next(item for item in dataset.items if item.of == "fake-b" and item.character == 2)
         with Image.open(dataset.directory / original.file) as generated:
             apart = np.asarray(shown, float) - np.asarray(generated.convert("RGB"), float)

@@ -66,13 +66,13 @@ def test_of_several_endings_the_first_published_counts(tmp_path: Path) -> None:
 
 
 def test_what_we_make_can_be_imported(
-    recipe: Callable[..., DatasetRecipe], studio: GenerationPool, tmp_path: Path
+    recipe: Callable[..., DatasetRecipe], pool: GenerationPool, tmp_path: Path
 ) -> None:
     """A generated dataset is in the published layout: the same images on the same sides, all γ of them."""
-    made = make(recipe("ab", images_per_source=3), studio, tmp_path / "made")
-    borrowed = import_images(tmp_path / "made", tmp_path / "out")
-    assert borrowed.images_per_source == 3
-    assert {(item.file, item.sha256, item.side) for item in borrowed.items} == {
+    made = make(recipe("ab", images_per_source=3), pool, tmp_path / "made")
+    imported = import_images(tmp_path / "made", tmp_path / "out")
+    assert imported.images_per_source == 3
+    assert {(item.file, item.sha256, item.side) for item in imported.items} == {
         (item.file, item.sha256, item.side) for item in made.items
     }
 

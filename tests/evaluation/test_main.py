@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.__main__ import main
+from evaluation.cli import main
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_from_nothing_to_a_calibration(made: Path, tmp_path: Path, capsys: pytes
 
 
 def test_a_check_can_fail(made: Path, tmp_path: Path) -> None:
-    """One source told from nobody is too easy to show anything; a lost image is a problem."""
+    """One source alone is trivial, so the check fails; a lost image is a problem."""
     common = f"{made} --store {tmp_path / 'store'} --embedder fake: --out {tmp_path / 'report.json'}"
     assert main(f"evaluate {common} --check".split()) == 0
     assert main(f"evaluate {common} --check --sources fake-a".split()) == 1
@@ -74,7 +74,7 @@ def test_published_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("arguments", "says"),
     [
         ("dataset check nowhere", "not a finished dataset"),
-        ("dataset make out --sources zoo-nobody", "zoo-nobody"),
+        ("dataset make out --sources zoo-unknown", "zoo-unknown"),
         ("dataset make out --characters 1000 --sources zoo-lcm", "have names"),
         ("import images nowhere out", "no images"),
         ("evaluate nowhere", "not a finished dataset"),

@@ -3,18 +3,17 @@
 import json
 from pathlib import Path
 
-from evaluation.output import save
 from evaluation.paths import ROOT
-from evaluation.provenance import command, running, weights
+from evaluation.provenance import command, running, save, weights
 from evaluation.store import digest
 
 
 def test_a_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     """Files of the repository are named from there, others by their last name alone."""
-    told = command(["evaluate", str(ROOT / "benchmark" / ".work" / "a set"), "--store", str(tmp_path / "kept")])
+    found = command(["evaluate", str(ROOT / "evaluation" / ".work" / "a set"), "--store", str(tmp_path / "kept")])
     told_of_model = command(["evaluate", "--embedder", f"onnx:local-dir:{tmp_path / 'clip'}#layer=2"])
     assert told_of_model == "python -m evaluation evaluate --embedder 'onnx:local-dir:…/clip#layer=2'"
-    assert told == "python -m evaluation evaluate 'evaluation/.work/a set' --store '…/kept'"
+    assert found == "python -m evaluation evaluate 'evaluation/.work/a set' --store '…/kept'"
 
 
 def test_a_document_says_how_it_was_made(tmp_path: Path) -> None:

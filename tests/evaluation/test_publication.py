@@ -24,7 +24,7 @@ S, P, D = 10, 20, 48
 
 @pytest.fixture(scope="module", params=["float32", "float64"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Feature files in which sources are told apart now and then; with a distortion, ties, and twins of the query."""
+    """Feature files in which sources are separable sometimes; with a distortion, ties, and twins of the query."""
     random = np.random.default_rng(12)
     style = random.normal(size=(S, D)) / 3
     person = random.normal(size=(P, D))

@@ -1,4 +1,4 @@
-"""Task T1: baselines learn, resynthesis is the same for all of them, and nobody is asked about what it learned from."""
+"""Task T1: baselines learn, resynthesis is the same for all of them, and no query is a training image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,15 @@ import pytest
 
 from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
+from evaluation import tables
 from evaluation.baselines.baseline import Images, Sight
-from evaluation.baselines.cells import Laboratory
+from evaluation.baselines.cells import CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import CLASSIFIERS, METHODS, Method
-from evaluation.baselines.command import table
-from evaluation.baselines.crossing import crossing, next_to_measure, said
-from evaluation.baselines.splits import CharacterSplit
+from evaluation.baselines.crossing import crossing, crossing_text, next_to_measure
 from evaluation.baselines.t1 import t1
 from evaluation.evaluate import rankings
 from evaluation.features import Features
-from evaluation.fusion import WEIGHTS
+from evaluation.metrics import WEIGHTS
 from evaluation.split import SEED, Side, sides
 from evaluation.store import Store
 
@@ -45,7 +44,7 @@ class Spy:
 
     method: Method = METHODS["nearest mean"]
     grid: Sequence[int] | None = None
-    told: list[tuple[Images, Images]] = field(default_factory=list)
+    calls: list[tuple[Images, Images]] = field(default_factory=list)
     name = "spy"
     sees = frozenset({Sight.FEATURES})
     comparable = True
@@ -57,7 +56,7 @@ class Spy:
 
     def scores(self, shots: Images, queries: Images, seed: int) -> np.ndarray:
         """The method's."""
-        self.told.append((shots, queries))
+        self.calls.append((shots, queries))
         return self.method(shots.features, queries.flat)
 
 
@@ -67,7 +66,7 @@ def measure(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def run(*baselines: Any, shots: Sequence[int] = SHOTS, repeats: int = 3, processes: int = 1) -> dict[str, Any]:
         found = features()
-        return t1(found, Images.of(found), baselines, Laboratory(Store(tmp_path), processes), shots, repeats)
+        return t1(found, Images.of(found), baselines, CellRunner(Store(tmp_path), processes), shots, repeats)
 
     return run
 
@@ -75,7 +74,7 @@ def measure(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_methods_learn_from_shots(method: Method, classes: int) -> None:
-    """Directions with little noise are told apart, from few shots and from one."""
+    """Directions with little noise are separated, from few shots and from one."""
     random = np.random.default_rng(0)
     rows = np.eye(classes, 6)[:, None] + random.normal(scale=0.1, size=(classes, 9, 6))
     rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
@@ -99,23 +98,23 @@ def test_the_report(measure: Callable[..., dict[str, Any]]) -> None:
         at = run["crosses_at"][name]
         above = [point["accuracy"] >= flat for point in curve]
         assert all(above[run["shots"].index(at) :]) if at else not above[-1]
-    assert table(run).count("|\n") >= 5
+    assert tables.t1(run).count("|\n") >= 5
 
 
 def test_nothing_is_learned_from_what_is_asked_nor_twice(measure: Callable[..., dict[str, Any]]) -> None:
     """Shots are training characters, those of fewer among those of more; a second run trains nothing."""
     spy = Spy()
     first = measure(spy, shots=(2, 5), repeats=2)
-    assert sorted(shots.shape[1] for shots, _ in spy.told) == [2, 2, 5, 5]
-    for shots, queries in spy.told:
-        learned, asked = (set(sum(images.content, ())) for images in (shots, queries))
-        assert not learned & asked
-    by_size = sorted((shots for shots, _ in spy.told), key=lambda shots: shots.shape[1])
+    assert sorted(shots.shape[1] for shots, _ in spy.calls) == [2, 2, 5, 5]
+    for shots, queries in spy.calls:
+        learned, tested = (set(sum(images.content, ())) for images in (shots, queries))
+        assert not learned & tested
+    by_size = sorted((shots for shots, _ in spy.calls), key=lambda shots: shots.shape[1])
     assert {shots.content[0][:2] for shots in by_size[:2]} == {shots.content[0][:2] for shots in by_size[2:]}
     assert measure(spy, shots=(2, 5), repeats=2) == first
-    assert len(spy.told) == 4
-    measure(Spy(told=spy.told, setting={"rate": 2}), shots=(2, 5), repeats=2)
-    assert len(spy.told) == 8
+    assert len(spy.calls) == 4
+    measure(Spy(calls=spy.calls, setting={"rate": 2}), shots=(2, 5), repeats=2)
+    assert len(spy.calls) == 8
 
 
 def test_what_was_trained_before_a_failure_is_kept(measure: Callable[..., dict[str, Any]]) -> None:
@@ -123,16 +122,16 @@ def test_what_was_trained_before_a_failure_is_kept(measure: Callable[..., dict[s
     spy = Spy()
 
     def fails(shots: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        if len(spy.told) == 3:
+        if len(spy.calls) == 3:
             raise MemoryError
         return METHODS["nearest mean"](shots, queries)
 
     with pytest.raises(MemoryError):
-        measure(Spy(fails, told=spy.told), shots=(2, 5), repeats=2)
+        measure(Spy(fails, calls=spy.calls), shots=(2, 5), repeats=2)
     known = measure(spy, shots=(2, 5), repeats=2, processes=0)["curves"]["spy"]
     assert [point is not None for point in known] == [True, False]
     measure(spy, shots=(2, 5), repeats=2)
-    assert len(spy.told) == 3 + 2
+    assert len(spy.calls) == 3 + 2
 
 
 def test_around_the_crossing_everything_is_measured(measure: Callable[..., dict[str, Any]]) -> None:
@@ -164,14 +163,14 @@ def test_what_is_measured_next(curve: dict[int, float], at: int | None, missing:
     """The middle of the gap below the crossing, or the end of the grid."""
     assert crossing(curve, 0.5) == at
     assert next_to_measure((1, 3, 5, 9), curve, 0.5) == missing
-    told = said({"crosses_at": {"x": at}, "settled": {"x": not missing}}, "x")
-    assert told == (("not known" if missing else "never") if at is None else f"{at} or fewer" if missing else str(at))
+    text = crossing_text({"crosses_at": {"x": at}, "settled": {"x": not missing}}, "x")
+    assert text == (("not known" if missing else "never") if at is None else f"{at} or fewer" if missing else str(at))
 
 
 def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
     measure: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    """By hand, for one method at one shot."""
+    """Compared with a direct computation for one method at one shot."""
     run = measure(*CLASSIFIERS[2:3])
     row = next(row for row in run["plugin"] if row["shots"] == 1)
     found = features()
@@ -180,7 +179,7 @@ def test_the_plugin_counts_on_test_characters_with_a_weight_of_validation(
     for repeat, weight in enumerate(row["weights"]):
         split = CharacterSplit.of(PEOPLE, SEED + repeat)
         cell = split.cell(CLASSIFIERS[2], images, 1)
-        (answer,) = Laboratory(Store(tmp_path)).answers("", [cell])
+        (answer,) = CellRunner(Store(tmp_path)).results("", [cell])
         held = len(split.validation)
 
         def share(w: float, places: Sequence[int], scores: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from attribution.image import load
 from attribution.ports import Aggregate, Deadline, Embedded, ModelRef
 from attribution.rank import rank
 from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.metrics import nearest
 from evaluation.store import Store
 from evaluation.variants import external_scores
@@ -27,7 +27,7 @@ def gallery(tmp_path: Path) -> Path:
     for name in "abc":
         fake = FakeGenerator(name, ModelRef(name, "1"), FakeBehavior())
         (folder / name).mkdir(parents=True)
-        for prompt in ("a hat", "a red cat", "a green tree", "a blue door"):
+        for prompt in ("a hat", "a red cat", "a green tree", "a blue car"):
             for k, generated_image in enumerate(fake.generate(prompt, (1, 2, 3), Deadline.after(9))):
                 generated_image.image.save(folder / name / f"{prompt.replace(' ', '-')}__{k}.png")
     return folder
@@ -86,7 +86,7 @@ def test_nothing_is_trained_on_what_it_is_tested_on(subject: Subject) -> None:
 
 @pytest.mark.parametrize("method", external_scores.METHODS.values(), ids=external_scores.METHODS)
 def test_methods_learn_from_shots(method: external_scores.Method) -> None:
-    """Three directions with little noise are told apart, whichever order the queries come in."""
+    """Three directions with little noise are separated, in any order of the queries."""
     random = np.random.default_rng(0)
     rows = np.eye(3, 6)[:, None] + random.normal(scale=0.1, size=(3, 9, 6))
     rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
@@ -107,44 +107,45 @@ def test_the_commands_on_real_images(gallery: Path, tmp_path: Path, capsys: pyte
         str(tmp_path / "o.json"),
     ]
     assert main(["variants", "distances", *common, "--images-per-source", "2"]) == 0
-    told = json.loads((tmp_path / "o.json").read_text())
-    assert [row["distance"] for row in told["rows"]] == list(DISTANCES)
-    assert (told["about"]["groups"], told["about"]["intervals_over"]) == (4, "prompts")
-    assert all(row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] for row in told["rows"])
-    for row in told["rows"]:
+    report = json.loads((tmp_path / "o.json").read_text())
+    assert [row["distance"] for row in report["rows"]] == list(DISTANCES)
+    assert (report["about"]["groups"], report["about"]["intervals_over"]) == (4, "prompts")
+    assert all(row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] for row in report["rows"])
+    for row in report["rows"]:
         assert sum(row["recall"].values()) / 3 == pytest.approx(row["accuracy"])
         assert all(low <= row["recall"][name] <= high for name, (low, high) in row["recall_interval_95"].items())
-    assert main(["variants", "images_per_source", *common]) == 0
+    assert main(["variants", "images-per-source", *common]) == 0
     rows = json.loads((tmp_path / "o.json").read_text())["rows"]
     assert [(row["images_per_source"], row["aggregate"], row["images"]) for row in rows] == [
         (1, "mean", 3),
         *((2, name, 6) for name in ("mean", "max", "median")),
     ]
     assert "| γ | mean | max | median | images a query |" in capsys.readouterr().out
-    assert main(["variants", "images_per_source", *common, "--images-per-source", "9"]) == 2
-    assert main(["variants", "external_scores", *common, "--shots", "99"]) == 2
+    assert main(["variants", "images-per-source", *common, "--images-per-source", "9"]) == 2
+    assert main(["variants", "external-scores", *common, "--shots", "99"]) == 2
+    assert main(["variants", "images-per-source", *common, "--distance", "taxicab"]) == 2
 
 
 def test_the_commands_on_a_dataset(fakes: Path, tmp_path: Path) -> None:
-    """The sides are used as such; what a query costs is taken by asking anew."""
+    """The sides are used as given; the cost of a query is measured without the cache."""
     common = f"--store {tmp_path / 'store'}"
     made = f"--catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b,fake-c"
     assert main(f"dataset make {tmp_path / 'set'} --characters 20 --images-per-source 2 {common} {made}".split()) == 0
     common += f" {tmp_path / 'set'} --embedder fake: --out {tmp_path / 'o.json'}"
-    assert main(f"variants external-scores {common} --shots 1,3 --repeats 3".split()) == 0
-    told = json.loads((tmp_path / "o.json").read_text())
-    asked = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
-    assert [(row["method"], row["shots"]) for row in told["rows"]] == asked
-    for row in told["rows"]:
+    assert main(f"variants external-scores {common} --shots 1,3 --shot-choices 3".split()) == 0
+    report = json.loads((tmp_path / "o.json").read_text())
+    expected = [(name, n) for name in external_scores.METHODS for n in (1, 3)]
+    assert [(row["method"], row["shots"]) for row in report["rows"]] == expected
+    for row in report["rows"]:
         assert row["gain"] == pytest.approx(row["fused"]["accuracy"] - row["alone"]["accuracy"])
         assert 0 <= row["weight"] <= 1
     assert main(f"variants images-per-source {common} --images-per-source 1,2 --timed 1 --catalog {fakes}".split()) == 0
     spent = json.loads((tmp_path / "o.json").read_text())["seconds"]
-    assert all(0 < spent[name]["generated_image"] < spent[name]["all"] for name in ("1", "2"))
+    assert all(0 < spent[name]["resynthesis"] < spent[name]["all"] for name in ("1", "2"))
 
 
-def test_a_distance_on_pixels_needs_pictures(fakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Commands that work on features alone say where to look."""
+def test_a_distance_on_pixels_needs_images(fakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands that work on features name the command that works on pixels."""
     made = f"--store {tmp_path / 'store'} --catalog {fakes} --captioner fake: --processes 1 --sources fake-a,fake-b"
     assert main(f"dataset make {tmp_path / 'set'} --characters 2 {made}".split()) == 0
     assert (

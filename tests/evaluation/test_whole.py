@@ -1,4 +1,4 @@
-"""`make benchmark-small`: dataset, every variant, every baseline and the report; killed in the middle, it goes on."""
+"""`make evaluate-small`: dataset, every variant, every baseline and the report; killed in the middle, it goes on."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.paths import ROOT
 from evaluation.plan import SMALL, steps
 from tests.evaluation.report.reading import Reading
@@ -28,7 +28,7 @@ def _times(folder: Path) -> dict[Path, int]:
 def _killed(command: list[str], store: Path) -> dict[Path, int]:
     """Starts it, kills it when it has generated some images, and says what was there then."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *command], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "evaluation", *command], cwd=ROOT, stderr=subprocess.DEVNULL
     ) as process:
         until = time.monotonic() + _PATIENCE
         while len(list(store.rglob("*.png"))) < 20 and process.poll() is None and time.monotonic() < until:
@@ -71,7 +71,7 @@ def test_everything_small(command: list[str], capsys: pytest.CaptureFixture[str]
     assert all(name.startswith("real-") for name in not_run)
     figures = {path.stem: path.read_bytes() for path in (work / "report").glob("*.png")}
     assert {f"figure-{name}" for name in figures} <= set(read.ids)
-    assert {base64.b64decode(each) for each in read.pictures} == set(figures.values())
+    assert {base64.b64decode(each) for each in read.images} == set(figures.values())
     for content in figures.values():
         with Image.open(io.BytesIO(content)) as image:
             image.load()

@@ -48,7 +48,7 @@ def ask(stub: Stub, body: Any, token: str | None = None) -> httpx.Response:
 @pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "with everything"])
 def test_our_requests(model: str, options: dict[str, Any], stub: Stub) -> None:
     """With every option that a source's file may give; and the stub takes what the document takes."""
-    body = json.loads(Firefly(model, options).order(ImageRequest("a hat" * 200, 2**31 - 1)).body)
+    body = json.loads(Firefly(model, options).submit_request(ImageRequest("a hat" * 200, 2**31 - 1)).body)
     hold(body, "request")
     assert ask(stub, body).status_code == 200
 
@@ -72,9 +72,9 @@ def test_the_stubs_answer(stub: Stub) -> None:
 def test_the_stubs_errors(scenario: str, status: int, code: str, stub: Stub) -> None:
     """Of those that the document has; too many requests and a wrong token are not among them."""
     stub.behave("firefly", scenario=scenario)
-    answer = ask(stub, {"prompt": "a hat"})
-    hold(answer.json(), "error")
-    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+    response = ask(stub, {"prompt": "a hat"})
+    hold(response.json(), "error")
+    assert (response.status_code, response.json()["error_code"]) == (status, code)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ def test_the_stubs_errors(scenario: str, status: int, code: str, stub: Stub) -> 
 )
 def test_the_stub_refuses_what_the_document_does_not_have(body: dict[str, Any], stub: Stub) -> None:
     """And says so in the document's words."""
-    answer = ask(stub, body)
-    hold(answer.json(), "error")
-    assert (answer.status_code, answer.json()["error_code"]) == (422, "validation_error")
+    response = ask(stub, body)
+    hold(response.json(), "error")
+    assert (response.status_code, response.json()["error_code"]) == (422, "validation_error")

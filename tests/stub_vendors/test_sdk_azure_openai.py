@@ -25,17 +25,17 @@ def client(stub: Stub) -> Iterator[openai.AzureOpenAI]:
         yield client
 
 
-def generated(answer: openai.types.ImagesResponse) -> Image.Image:
-    """The image, and nothing in the answer's head that the client's types do not know."""
-    assert answer.data is not None
-    assert answer.model_extra == {}
-    return Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
+def generated(response: openai.types.ImagesResponse) -> Image.Image:
+    """The image, and nothing in the response's head that the client's types do not know."""
+    assert response.data is not None
+    assert response.model_extra == {}
+    return Image.open(BytesIO(b64decode(response.data[0].b64_json or "")))
 
 
 def test_a_generated_image_by_deployment(client: openai.AzureOpenAI, stub: Stub) -> None:
     """The client puts the model's name into the path."""
-    answer = client.images.generate(model="our-deployment", prompt="a hat", n=1, size="1024x1024", user="tenant")
-    assert generated(answer).size == (128, 128)
+    response = client.images.generate(model="our-deployment", prompt="a hat", n=1, size="1024x1024", user="tenant")
+    assert generated(response).size == (128, 128)
     assert stub.billed()["azure_openai"] == 1
 
 
@@ -58,7 +58,7 @@ def test_a_generated_image_by_v1(stub: Stub) -> None:
 def test_errors(
     scenario: str, kind: type[openai.APIStatusError], code: str, client: openai.AzureOpenAI, stub: Stub
 ) -> None:
-    """The client raises what it raises for the real ones, and finds the code."""
+    """The client raises its own errors and finds their codes."""
     stub.behave("azure_openai", scenario=scenario)
     with pytest.raises(kind) as raised:
         client.images.generate(model="our-deployment", prompt="a hat")
@@ -66,7 +66,7 @@ def test_errors(
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     with (
         openai.OpenAI(api_key="x", base_url=stub.base_url("azure_openai", "/openai/v1"), max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),

@@ -18,7 +18,7 @@ WANTED = {"prompt": "a hat", "seed": 5, "image_size": "square_hd"}
 
 @pytest.fixture
 def client(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[fal_client.SyncClient]:
-    """It has no option for an address, only for a host behind https; the rest it follows as it is told."""
+    """The client has only an option for a host behind https; it follows the addresses of the responses."""
     monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", stub.base_url("fal", "/"))
     client = fal_client.SyncClient(key="stub-key-of-fal")
     yield client
@@ -66,7 +66,7 @@ def test_it_waits_for_a_limit(client: fal_client.SyncClient, stub: Stub, monkeyp
 
 
 def test_a_wrong_key(stub: Stub, client: fal_client.SyncClient) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     other = fal_client.SyncClient(key="another")
     with pytest.raises(FalClientHTTPError) as raised:
         other.submit(MODEL, WANTED)

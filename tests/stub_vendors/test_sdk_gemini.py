@@ -19,7 +19,7 @@ GENERATED_IMAGE = types.GenerateContentConfig(
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[genai.Client]:
-    """Pointed at the stub by its base URL."""
+    """The client with the stub as its base URL."""
     with made(stub, "stub-key-of-gemini") as client:
         yield client
 
@@ -33,10 +33,10 @@ def made(stub: Stub, key: str) -> Iterator[genai.Client]:
     client.close()
 
 
-def generated(answer: types.GenerateContentResponse) -> Image.Image:
+def generated(response: types.GenerateContentResponse) -> Image.Image:
     """The image of the first part."""
-    assert answer.candidates
-    content = answer.candidates[0].content
+    assert response.candidates
+    content = response.candidates[0].content
     assert content is not None
     assert content.parts
     blob = content.parts[0].inline_data
@@ -46,25 +46,25 @@ def generated(answer: types.GenerateContentResponse) -> Image.Image:
 
 def test_a_generated_image(client: genai.Client, stub: Stub) -> None:
     """The same seed is the same generated image, and the client finds it where it looks."""
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
+    response = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
     again = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
-    assert generated(answer).size == (128, 128)
-    assert generated(answer).tobytes() == generated(again).tobytes()
-    assert answer.model_version == MODEL
-    assert answer.usage_metadata is not None
+    assert generated(response).size == (128, 128)
+    assert generated(response).tobytes() == generated(again).tobytes()
+    assert response.model_version == MODEL
+    assert response.usage_metadata is not None
     assert stub.billed()["gemini"] == 2
 
 
 def test_refusals_are_known_to_the_client(client: genai.Client, stub: Stub) -> None:
     """Both have status 200, and the client has a name for each."""
     stub.behave("gemini", scenario="refused_prompt")
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
-    assert answer.prompt_feedback is not None
-    assert answer.prompt_feedback.block_reason is types.BlockedReason.PROHIBITED_CONTENT
+    response = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
+    assert response.prompt_feedback is not None
+    assert response.prompt_feedback.block_reason is types.BlockedReason.PROHIBITED_CONTENT
     stub.behave("gemini", scenario="refused_output")
-    answer = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
-    assert answer.candidates
-    assert answer.candidates[0].finish_reason is types.FinishReason.IMAGE_SAFETY
+    response = client.models.generate_content(model=MODEL, contents="a hat", config=GENERATED_IMAGE)
+    assert response.candidates
+    assert response.candidates[0].finish_reason is types.FinishReason.IMAGE_SAFETY
 
 
 @pytest.mark.parametrize(

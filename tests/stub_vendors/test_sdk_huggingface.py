@@ -1,4 +1,4 @@
-"""Hugging Face's own client, against the stub. It asks the Hub who serves a model; here it is told."""
+"""Hugging Face's own client with the stub. Instead of the Hub, a fixed mapping names the provider of a model."""
 
 from collections.abc import Callable
 
@@ -27,10 +27,10 @@ def through(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Infe
     monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", stub.base_url("huggingface", "/{provider}"))
 
     def client(provider: str) -> InferenceClient:
-        told = InferenceProviderMapping(
+        mapping = InferenceProviderMapping(
             provider=provider, hf_model_id=MODEL, providerId="its/name", task="text-to-image", status="live"
         )
-        monkeypatch.setitem(_common.HARDCODED_MODEL_INFERENCE_MAPPING[provider], MODEL, told)
+        monkeypatch.setitem(_common.HARDCODED_MODEL_INFERENCE_MAPPING[provider], MODEL, mapping)
         sent = {"authorization": f"Bearer {KEY}"}
         return InferenceClient(provider=provider, api_key="hf_stub", headers=sent)  # type: ignore[arg-type]
 
@@ -46,7 +46,7 @@ def test_a_generated_image(own: InferenceClient, stub: Stub) -> None:
 
 @pytest.mark.parametrize("provider", ["fal-ai", "together", "nscale"])
 def test_through_the_router(provider: str, through: Callable[[str], InferenceClient]) -> None:
-    """Each in its own shape; the client puts size and steps where our adapter puts them."""
+    """Each provider in its own format; the client sends size and steps like the adapter."""
     image = through(provider).text_to_image(
         "a hat", model=MODEL, seed=5, width=1024, height=1024, guidance_scale=5.0, num_inference_steps=30
     )
@@ -64,7 +64,7 @@ def test_errors(scenario: str, status: int, own: InferenceClient, stub: Stub) ->
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     address = stub.base_url("huggingface", f"/hf-inference/models/{MODEL}")
     with pytest.raises(HfHubHTTPError, match="401"):
         InferenceClient(model=address, provider="hf-inference", api_key="another").text_to_image("a hat")

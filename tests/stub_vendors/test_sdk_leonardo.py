@@ -18,7 +18,7 @@ HAT = CreateGenerationRequestBody(
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[LeonardoAiSDK]:
-    """Pointed at the stub."""
+    """The client with the stub as its base URL."""
     with LeonardoAiSDK("stub-key-of-leonardo", server_url=stub.base_url("leonardo", "/api/rest/v1")) as client:
         yield client
 
@@ -30,9 +30,9 @@ def test_a_generated_image(client: LeonardoAiSDK, stub: Stub) -> None:
     assert ordered.sd_generation_job is not None
     task = ordered.sd_generation_job.generation_id
     assert isinstance(task, str)
-    answer = client.image.get_generation_by_id(id=task).object
-    assert answer is not None
-    generation = answer.generations_by_pk
+    response = client.image.get_generation_by_id(id=task).object
+    assert response is not None
+    generation = response.generations_by_pk
     assert generation
     assert (generation.status, generation.seed, generation.prompt) == (shared.JobStatus.COMPLETE, 7, "a hat")
     assert generation.generated_images
@@ -55,7 +55,7 @@ def test_errors(scenario: str, status: int, client: LeonardoAiSDK, stub: Stub) -
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     with (
         LeonardoAiSDK("another", server_url=stub.base_url("leonardo", "/api/rest/v1")) as client,
         pytest.raises(errors.SDKError) as raised,

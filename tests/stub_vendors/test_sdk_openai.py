@@ -13,14 +13,14 @@ from stub_vendors import Stub
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[openai.OpenAI]:
-    """Pointed at the stub by its base URL, as anybody would point it elsewhere."""
+    """The client with the stub as its base URL."""
     with openai.OpenAI(api_key="stub-key-of-openai", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client:
         yield client
 
 
 def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
-    """Every field of the answer is one that the client's types know."""
-    answer = client.images.generate(
+    """The client's types know every field of the response."""
+    response = client.images.generate(
         model="gpt-image-2",
         prompt="a hat",
         n=1,
@@ -30,13 +30,13 @@ def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
         output_format="png",
         safety_identifier="tenant",
     )
-    assert answer.data is not None
-    image = Image.open(BytesIO(b64decode(answer.data[0].b64_json or "")))
+    assert response.data is not None
+    image = Image.open(BytesIO(b64decode(response.data[0].b64_json or "")))
     assert image.size == (128, 128)
-    assert answer.model_extra == {}
-    assert answer.data[0].model_extra == {}
-    assert answer.usage is not None
-    assert answer.usage.model_extra == {}
+    assert response.model_extra == {}
+    assert response.data[0].model_extra == {}
+    assert response.usage is not None
+    assert response.usage.model_extra == {}
     assert stub.billed()["openai"] == 1
 
 
@@ -52,7 +52,7 @@ def test_a_generated_image(client: openai.OpenAI, stub: Stub) -> None:
 def test_errors(
     scenario: str, kind: type[openai.APIStatusError], code: str | None, client: openai.OpenAI, stub: Stub
 ) -> None:
-    """The client raises what it raises for the real ones, and finds the code."""
+    """The client raises its own errors and finds their codes."""
     stub.behave("openai", scenario=scenario)
     with pytest.raises(kind) as raised:
         client.images.generate(model="gpt-image-2", prompt="a hat")
@@ -60,7 +60,7 @@ def test_errors(
 
 
 def test_how_long_to_wait(client: openai.OpenAI, stub: Stub) -> None:
-    """The client reads the stub's headers as our adapter does."""
+    """The client reads the stub's headers like the adapter."""
     stub.behave("openai", scenario="rate_limited", retry_after=2.5)
     with pytest.raises(openai.RateLimitError) as raised:
         client.images.generate(model="gpt-image-2", prompt="a hat")
@@ -68,7 +68,7 @@ def test_how_long_to_wait(client: openai.OpenAI, stub: Stub) -> None:
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     with (
         openai.OpenAI(api_key="another", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),

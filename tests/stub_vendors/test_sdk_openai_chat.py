@@ -16,13 +16,13 @@ RED = "data:image/png;base64," + b64encode(encode_png(Image.new("RGB", (16, 16),
 
 @pytest.fixture
 def client(stub: Stub) -> Iterator[openai.OpenAI]:
-    """Pointed at the stub by its base URL."""
+    """The client with the stub as its base URL."""
     with openai.OpenAI(api_key="stub-key-of-openai", base_url=stub.base_url("openai", "/v1"), max_retries=0) as client:
         yield client
 
 
-def ask(client: openai.OpenAI, told: str = "Describe this image.", timeout: float = 10) -> ChatCompletion:
-    """As anybody asks with an image."""
+def ask(client: openai.OpenAI, text: str = "Describe this image.", timeout: float = 10) -> ChatCompletion:
+    """A request with an image."""
     return client.chat.completions.create(
         model="gpt-5-mini",
         temperature=0,
@@ -30,20 +30,20 @@ def ask(client: openai.OpenAI, told: str = "Describe this image.", timeout: floa
         messages=[
             {
                 "role": "user",
-                "content": [{"type": "text", "text": told}, {"type": "image_url", "image_url": {"url": RED}}],
+                "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": RED}}],
             }
         ],
     )
 
 
 def test_a_description(client: openai.OpenAI) -> None:
-    """Every field of the answer is one that the client's types know, down to the message."""
-    answer = ask(client)
-    choice = answer.choices[0]
+    """Every field of the response is one that the client's types know, down to the message."""
+    response = ask(client)
+    choice = response.choices[0]
     assert (choice.message.content, choice.message.refusal, choice.finish_reason) == ("an image in red", None, "stop")
-    assert (answer.model_extra, choice.model_extra, choice.message.model_extra) == ({}, {}, {})
-    assert answer.usage is not None
-    assert answer.usage.model_extra == {}
+    assert (response.model_extra, choice.model_extra, choice.message.model_extra) == ({}, {}, {})
+    assert response.usage is not None
+    assert response.usage.model_extra == {}
 
 
 def test_a_refusal_is_in_its_own_member(client: openai.OpenAI) -> None:
@@ -62,7 +62,7 @@ def test_a_refusal_is_in_its_own_member(client: openai.OpenAI) -> None:
     ],
 )
 def test_errors(scenario: str, kind: type[openai.APIError], client: openai.OpenAI) -> None:
-    """The client raises what it raises for the real ones."""
+    """The client raises its own errors."""
     with pytest.raises(kind):
         ask(client, f"[{scenario}]", timeout=0.3 if scenario == "hang" else 10)
 

@@ -59,7 +59,7 @@ def test_errors(scenario: str, status: int, client: replicate.Client, stub: Stub
 
 
 def test_a_wrong_key(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     client = replicate.Client(api_token="another", base_url=stub.base_url("replicate"))
     with pytest.raises(ReplicateError) as raised:
         client.models.predictions.create(MODEL, WANTED)

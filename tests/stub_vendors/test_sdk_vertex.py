@@ -16,7 +16,7 @@ MODEL = "gemini-3.1-flash-image"
 
 
 def client_of(stub: Stub, credentials: Credentials | service_account.Credentials) -> genai.Client:
-    """Pointed at the stub."""
+    """The client with the stub as its base URL."""
     options = types.HttpOptions(base_url=stub.base_url("vertex"), api_version="v1")
     return genai.Client(
         vertexai=True, project="our-project", location="us-central1", credentials=credentials, http_options=options
@@ -30,12 +30,12 @@ def test_a_service_account_generates(stub: Stub) -> None:
         info, scopes=["https://www.googleapis.com/auth/cloud-platform"]
     )
     client = client_of(stub, credentials)
-    answer = client.models.generate_content(
+    response = client.models.generate_content(
         model=MODEL, contents="a hat", config=types.GenerateContentConfig(response_modalities=["IMAGE"], seed=7)
     )
     client.close()
-    assert answer.candidates
-    content = answer.candidates[0].content
+    assert response.candidates
+    content = response.candidates[0].content
     assert content is not None
     assert content.parts
     assert content.parts[0].inline_data is not None
@@ -44,7 +44,7 @@ def test_a_service_account_generates(stub: Stub) -> None:
 
 
 def test_a_wrong_token(stub: Stub) -> None:
-    """As the real one refuses it."""
+    """An invalid parameter is refused, as by the vendor."""
     client = client_of(stub, Credentials(token="another"))
     with pytest.raises(errors.ClientError) as raised:
         client.models.generate_content(model=MODEL, contents="a hat")

@@ -10,9 +10,10 @@ from PIL import Image
 from sqlalchemy import text
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
+from app.db.types import MethodOptions
 from app.documents import JobDocument, job_document
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.jobs import repository, source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.broker import Broker
 from app.queue.steps import (
     NOTIFY_TASK,
@@ -76,6 +77,7 @@ class Bench:
                 "size": stored.size,
             },
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.storage.database.transaction() as session:
@@ -91,6 +93,7 @@ class Bench:
             image_url=url,
             stage=Stage.FETCHING,
             sources=self._sources(),
+            method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
         with self.process.storage.database.transaction() as session:
@@ -169,10 +172,11 @@ class Bench:
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
         with self.process.storage.database.transaction() as session:
-            return {row.source: row for row in repository.list_sources(session, job_id)}
+            return {row.source: row for row in source_repository.list_for_job(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
         with self.process.storage.database.transaction() as session:
-            return job_document(job, repository.list_sources(session, job_id), budget.sum_by_source(session, job))
+            rows = source_repository.list_for_job(session, job_id)
+            return job_document(job, rows, budget.sum_by_source(session, job))

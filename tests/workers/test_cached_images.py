@@ -15,10 +15,10 @@ from PIL import Image
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
-from app.db import blobs
+from app.db import blob_repository
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobSource, JobStatus, Stage, Tenant, WebhookDelivery
-from app.jobs import repository
+from app.jobs import source_repository
 from app.jobs.deletion import delete_job
 from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep
 from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQUESTS
@@ -107,8 +107,8 @@ def test_cached_images_are_not_generated_again(bench: Make) -> None:
     assert [each.cached for each in one.sources] == [False, False]
     assert [each.cached for each in two.sources] == [True, True]
     assert [each.seeds for each in one.sources] == [each.seeds for each in two.sources]
-    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
-        each["blob"] for row in here.sources(second).values() for each in row.generated_images
+    assert {each.blob for row in here.sources(first).values() for each in row.generated_images} == {
+        each.blob for row in here.sources(second).values() for each in row.generated_images
     }
     assert [each.distances for each in one.result.ranking] != [each.distances for each in two.result.ranking]
     compared, times = generated(here, color=RED, method_options={"distance": "hybrid", "aggregate": "max"})
@@ -127,11 +127,11 @@ def test_missing_images_are_generated(bench: Make) -> None:
     many, times = generated(here, images_per_source=4)
     assert times == 2
     for source, row in here.sources(many).items():
-        assert [each["k"] for each in row.generated_images] == [0, 1, 2, 3]
-        assert [each["blob"] for each in row.generated_images[:2]] == [
-            each["blob"] for each in here.sources(few)[source].generated_images
+        assert [each.k for each in row.generated_images] == [0, 1, 2, 3]
+        assert [each.blob for each in row.generated_images[:2]] == [
+            each.blob for each in here.sources(few)[source].generated_images
         ]
-        assert ["generated_at" in each for each in row.generated_images] == [True, True, False, False]
+        assert [each.generated_at is not None for each in row.generated_images] == [True, True, False, False]
     assert here.document(many).cached is None
     assert not any(each.cached for each in here.document(many).sources)
     again, times = generated(here, images_per_source=3)
@@ -216,8 +216,8 @@ def test_the_same_bytes_under_another_key_do_not_keep_an_entry(bench: Make) -> N
     here = bench(TWO)
     first, _ = generated(here)
     other, _ = generated(here, cache=False)
-    assert {each["blob"] for row in here.sources(first).values() for each in row.generated_images} == {
-        each["blob"] for row in here.sources(other).values() for each in row.generated_images
+    assert {each.blob for row in here.sources(first).values() for each in row.generated_images} == {
+        each.blob for row in here.sources(other).values() for each in row.generated_images
     }
     drop(here, first)
     assert generated(here)[1] == 2
@@ -291,7 +291,7 @@ def test_the_least_recently_used_are_evicted_first(bench: Make, bound: str) -> N
     assert [generated(here, color=color)[1] for color in (blue, REDDEST)] == [0, 0]
     assert generated(here, color=green)[1] == 1
     row = here.sources(kept[1])["a"]
-    assert all(here.process.storage.blobs.exists(DEFAULT_TENANT, each["blob"]) for each in row.generated_images)
+    assert all(here.process.storage.blobs.exists(DEFAULT_TENANT, each.blob) for each in row.generated_images)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -308,12 +308,12 @@ def test_tenants_share_only_where_that_is_enabled(bench: Make, shared: bool) -> 
     drop(here, first)
     with here.process.storage.database.transaction() as session:
         job = session.get_one(Job, theirs)
-        rows = repository.list_sources(session, theirs)
+        rows = source_repository.list_for_job(session, theirs)
         assert job.status == JobStatus.SUCCEEDED
         assert str(first) not in repr([job.result, [row.generated_images for row in rows]])
         for row in rows:
-            assert [("generated_at" in each) for each in row.generated_images] == [shared, shared]
-            assert all(here.process.storage.blobs.exists(OTHER, each["blob"]) for each in row.generated_images)
+            assert [(each.generated_at is not None) for each in row.generated_images] == [shared, shared]
+            assert all(here.process.storage.blobs.exists(OTHER, each.blob) for each in row.generated_images)
         assert {path.parts[-3] for path in stored(here)} == {str(OTHER)}
 
 
@@ -325,7 +325,7 @@ def submit_for(here: Bench, tenant_id: uuid.UUID) -> uuid.UUID:
         data = here.process.storage.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
         session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": job_id})
-        blobs.insert_references(
+        blob_repository.insert_references(
             session, job_id, {"original": here.process.storage.blobs.put(tenant_id, data, "image/png")}
         )
     return job_id
@@ -392,7 +392,7 @@ def test_deleting_and_using_at_once_never_loses_a_used_image(bench: Make) -> Non
             for row in here.sources(second).values():
                 assert len(row.generated_images) == 2
                 for each in row.generated_images:
-                    assert here.process.storage.blobs.exists(DEFAULT_TENANT, each["blob"])
+                    assert here.process.storage.blobs.exists(DEFAULT_TENANT, each.blob)
             drop(here, second)
             assert stored(here) == []
     assert won >= {"generated_images"}

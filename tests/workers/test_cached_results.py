@@ -147,7 +147,7 @@ def test_another_request_is_another_key(service: Callable[..., Service], differs
 
 def test_captioners_do_not_share_results(service: Callable[..., Service]) -> None:
     """A job gets the cached result of a job with the captioner that it names, as long as that is the same model."""
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}})
     usual, other = here.ended(), here.ended(captioner="other")
     assert (usual["result"]["captioner"], other["result"]["captioner"]) == (
         "fake-captioner@1",
@@ -214,7 +214,7 @@ def test_thresholds_hold_for_the_default_captioner(service: Callable[..., Servic
     }
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
-    here = service(models=FAKES | {"captioners": {"other": "fake:say=something"}, "calibrations": [file]})
+    here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
         here.ended(images_per_source="1", **options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})

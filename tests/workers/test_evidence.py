@@ -43,7 +43,7 @@ def test_a_generators_text_is_shown_with_its_caveat(evidence: ReadEvidence):
             "where": "PNG text parameters",
             "claim": "Names AUTOMATIC1111 or a compatible tool, model dreamshaper_8.",
             "trust": "self_declared",
-            "caveat": "Anybody can write, change or remove this; nothing protects it.",
+            "caveat": "Anyone can write, change or remove this; it is not protected.",
             "generator": "AUTOMATIC1111 or a compatible tool",
             "model": "dreamshaper_8",
             "source_type": None,

@@ -26,7 +26,7 @@ LIFE = {
     "gone": 'state = "retired"\nsince = 2026-05-12\nsuccessor = "here"',
     "shut": 'state = "no_api"\nnote = "Shut works in a browser only."',
 }
-WARNING = f"going is to be switched off on {SOON}. In its place there is here."
+WARNING = f"going will be switched off on {SOON}. Its successor is here."
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_named_source_that_is_retired_has_a_reason(here: Bench):
     sources = {source["source"]: (source["state"], source["reason"], source["warning"]) for source in job["sources"]}
     assert sources == {
         "going": ("done", None, WARNING),
-        "gone": ("retired", "gone was switched off on 2026-05-12. In its place there is here.", None),
+        "gone": ("retired", "gone was switched off on 2026-05-12. Its successor is here.", None),
         "here": ("done", None, None),
         "shut": ("no_api", "Shut works in a browser only.", None),
     }

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text, update
 
-from app.db.models import DEFAULT_TENANT, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.jobs import repository
+from app.db.models import DEFAULT_TENANT, Clearing, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.jobs import personal_data, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
 from app.webhooks.events import EventType
@@ -177,8 +177,8 @@ def test_every_way_to_end_is_notified(bench: Make, end: str) -> None:
         here.sweep()
     else:
         with here.process.storage.database.transaction() as session:
-            assert repository.mark_canceled(session, DEFAULT_TENANT, job_id) is not None
-            assert repository.mark_canceled(session, DEFAULT_TENANT, job_id) is None
+            assert service.cancel(session, DEFAULT_TENANT, job_id) is not None
+            assert service.cancel(session, DEFAULT_TENANT, job_id) is None
     last = rows(here)[-1]
     wanted = EventType.CANCELED if end == "canceled" else EventType.FAILED
     assert (last.type, last.job_id) == (wanted, job_id)
@@ -590,5 +590,5 @@ def test_deleted_jobs_are_not_notified(bench: Make) -> None:
     other = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
     with here.process.storage.database.transaction() as session:
-        deliveries.delete_for_job(session, job_id)
+        personal_data.clear(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}

@@ -9,7 +9,8 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, JobStatus, Stage
-from app.jobs import repository, source_repository
+from app.jobs import repository, service, source_repository
+from app.jobs.service import EndedSources
 from app.jobs.source_repository import SourceOutcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_resynthesis
@@ -176,10 +177,7 @@ def test_a_hanging_source_is_timed_out_and_its_late_generated_image_ignored(benc
         here.process.storage.leases.renew()
         here.sweep()
     with here.process.storage.database.transaction() as session:
-        assert source_repository.mark_ended(session, job_id, [SourceOutcome(hung.row, SourceState.DONE)]) == (
-            set(),
-            None,
-        )
+        assert service.end_sources(session, job_id, [SourceOutcome(hung.row, SourceState.DONE)]) == EndedSources()
     here.run()
     assert here.sources(job_id)["b"].state == SourceState.TIMEOUT
     assert here.job(job_id).status == JobStatus.SUCCEEDED

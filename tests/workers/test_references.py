@@ -378,7 +378,7 @@ def test_deleting_a_job_deletes_its_references_alone(story: Callable[..., Story]
     assert flow.upload(first, "c", generated("c", 1)) == 200
     flow.run()
     assert flow.api.delete(f"/attribute/{first}").status_code == 204
-    shared = flow.here.sources(second)["b"].generated_images[0]["blob"]
+    shared = flow.here.sources(second)["b"].generated_images[0].blob
     assert flow.here.process.storage.blobs.exists(DEFAULT_TENANT, shared)
     with flow.here.process.storage.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from app.db.models import DEFAULT_TENANT, JobStatus
+from app.db.types import ImageRecord
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
-from app.jobs.retention import delete_expired_captions
+from app.jobs.deletion import delete_expired_captions
 from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
@@ -100,8 +101,8 @@ def test_the_same_generated_images_as_all_at_once(make: Make) -> None:
     job_id = here.submit(images_per_source=3)
     here.run()
     rows = here.sources(job_id)
-    assert all(len({generated_image["seed"] for generated_image in row.generated_images}) == 3 for row in rows.values())
-    assert [each["k"] for each in rows[source].generated_images] == [0, 1, 2]
+    assert all(len({image.seed for image in row.generated_images}) == 3 for row in rows.values())
+    assert [each.k for each in rows[source].generated_images] == [0, 1, 2]
 
 
 def test_jobs_wait_for_the_limit_and_none_is_lost(make: Make) -> None:
@@ -207,7 +208,7 @@ def test_a_source_that_waited_until_the_deadline_is_rate_limited(make: Make) -> 
         for claim in source_repository.claim_in_queue(session, job_id, "remote", LEASE, ATTEMPTS):
             if claim.row.source == half:
                 blob = here.job(job_id).query_blob
-                assert source_repository.save_generated_images(session, claim.row, [{"k": 1, "seed": 7, "blob": blob}])
+                assert source_repository.save_generated_images(session, claim.row, [ImageRecord(1, 7, blob)])
             assert source_repository.delay_claim(session, claim.row, timedelta(0))
     here.pass_time(301)
     here.sweep()
@@ -320,7 +321,7 @@ def test_a_refusal_is_not_repeated_and_costs_nothing(make: Make) -> None:
     assert (rows[prude].state, rows[prude].reason) == (SourceState.REFUSED_PROMPT, "Not this.")
     assert vendors[prude].orders == {0: 1}
     assert (rows[shy].state, rows[shy].reason) == (SourceState.DONE, "2 of 3 generated images: Not that one.")
-    assert [each["k"] for each in rows[shy].generated_images] == [0, 2]
+    assert [each.k for each in rows[shy].generated_images] == [0, 2]
     assert here.document(job_id).spend.usd == pytest.approx(0.08)
 
 

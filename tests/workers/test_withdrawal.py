@@ -16,9 +16,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert, select, text, update
 
 from app.api import create_app
-from app.db import blobs
+from app.db import blob_repository
+from app.db.blobs import StoredBlob
 from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
+from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
 from workers.retention import delete_expired
@@ -104,10 +105,10 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     class Late(type(here.process.storage.blobs)):
         """A store during whose writing the job is canceled."""
 
-        def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> blobs.StoredBlob:
+        def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
             blob = put(self, tenant_id, data, media_type)
             with here.process.storage.database.transaction() as session:
-                repository.mark_canceled(session, DEFAULT_TENANT, job_id)
+                service.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
     object.__setattr__(here.process, "blobs", Late(here.process.settings.blobs.url))
@@ -161,7 +162,7 @@ def test_the_same_image_in_another_job_keeps_its_pixels(bench: Make, api: Callab
     copy = here.process.storage.blobs.put(OTHER, data, "image/png")
     with here.process.storage.database.transaction() as session:
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": second})
-        blobs.insert_references(session, second, {"original": copy})
+        blob_repository.insert_references(session, second, {"original": copy})
     third = here.submit()
     assert client.delete(f"/attribute/{first}").status_code == 204
     assert here.process.storage.blobs.get(DEFAULT_TENANT, theirs) == data
@@ -181,13 +182,13 @@ def test_deleting_and_storing_the_same_bytes_at_once_never_loses_a_used_image(be
     def use(job_id: uuid.UUID) -> bool:
         blob = process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
         with process.storage.database.transaction(durable=False) as session:
-            lost = blobs.insert_references(session, job_id, {"source/0": blob})
+            lost = blob_repository.insert_references(session, job_id, {"source/0": blob})
         process.storage.blobs.put_all(lost)
         return process.storage.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:
         with process.storage.database.transaction(durable=False) as session:
-            process.storage.blobs.delete_all(blobs.delete_references(session, job_id, except_for=["query"]))
+            process.storage.blobs.delete_all(blob_repository.delete_references(session, job_id, except_for=["query"]))
         return True
 
     with ThreadPoolExecutor(8) as threads:

@@ -25,10 +25,10 @@ def painted(count: int) -> Avatars:
 
 def test_it_reads_what_was_painted_and_notices_other_captions() -> None:
     """Right on images held out; against the captions of other images no better than chance allows."""
-    generated_images = painted(1500)
-    probe = Probe.learn(generated_images, held_out=300)
+    avatars = painted(1500)
+    probe = Probe.learn(avatars, held_out=300)
     assert min(probe.ceiling.values()) > 0.95
     others = sample(Split.TEST, 300, seed=9)
-    wrong = probe.right(generated_images.pixels[:300], others)
+    wrong = probe.right(avatars.pixels[:300], others)
     for key, values in (("background", BACKGROUNDS), ("hair", HAIRS), ("skin", SKINS)):
         assert wrong[key] == pytest.approx(1 / len(values), abs=0.1)

@@ -17,7 +17,7 @@ KEYS = [entry.key for entry in freeze.ENTRIES]
 
 
 def test_core_and_extension() -> None:
-    """Four of the core are asked unasked-for: those that calibration.json holds for."""
+    """Four of the core are enabled: those that calibration.json is valid for."""
     assert Counter(entry.core for entry in freeze.ENTRIES) == {True: 10, False: 4}
     assert [entry.key for entry in freeze.ENTRIES if entry.enabled] == ["unet", "lcm", "dit", "mmdit"]
 

@@ -1,8 +1,8 @@
 """The tables. Every row belongs to a tenant."""
 
 from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
-from app.db.models.base import Base
-from app.db.models.calls import IMAGE, PROMPT, SourceCall
+from app.db.models.base import Base, Clearing
+from app.db.models.calls import IMAGE, PROMPT, SourceCall, SourceSpend
 from app.db.models.feedback import Feedback
 from app.db.models.jobs import (
     ENDED,
@@ -36,6 +36,7 @@ __all__ = [
     "Blob",
     "BlobReference",
     "ClaimableStep",
+    "Clearing",
     "Feedback",
     "HashList",
     "HashListEntry",
@@ -44,6 +45,7 @@ __all__ = [
     "JobSource",
     "JobStatus",
     "SourceCall",
+    "SourceSpend",
     "Stage",
     "Tenant",
     "TextRule",

@@ -1,4 +1,4 @@
-"""The tables of who may do what: tenants, their keys, requests that must not be done twice, and the audit log."""
+"""The tables of access: tenants, their keys, requests that must not be done twice, and the audit log."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import USD, Base
+from app.db.models.base import USD, Base, Clearing, personal
 
 DEFAULT_TENANT = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
 
 class Tenant(Base):
-    """Whom jobs, images and keys belong to. A limit or a retention that is null is the installation's default."""
+    """The owner of jobs, images and keys. A limit or a retention that is null is the installation's default."""
 
     __tablename__ = "tenants"
 
@@ -27,7 +27,7 @@ class Tenant(Base):
     retain_images: Mapped[timedelta | None]
     retain_captions: Mapped[timedelta | None]
     retain_results: Mapped[timedelta | None]
-    # What is spent on a job where the job does not say, what it may say at most, and whether nothing leaves the house.
+    # The default and the maximum of a job's budget, and whether nothing may be sent to third parties.
     budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     max_budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     local_only: Mapped[bool | None]
@@ -42,7 +42,7 @@ class ApiKey(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), index=True)
     name: Mapped[str]
-    prefix: Mapped[str]  # what people recognize a key by
+    prefix: Mapped[str]  # by which people recognize a key
     sha256: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[Any]]
     requests_per_minute: Mapped[int | None]
@@ -53,7 +53,7 @@ class ApiKey(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that must not be done twice, and how it was answered. No status yet: it is being worked on."""
+    """A request that must not be done twice, and its response. Without a status it is in progress."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "expires_at"), Index(None, "job_id"))
@@ -61,18 +61,18 @@ class IdempotencyKey(Base):
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
-    owner: Mapped[uuid.UUID]  # the request that works on it
+    owner: Mapped[uuid.UUID]  # the request in progress
     lease_until: Mapped[datetime]
     status: Mapped[int | None] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any] | None]
-    body: Mapped[str | None]
+    body: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)  # repeats the caption
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 
 
 class AuditEntry(Base):
-    """Who did what to whose things. Never what was in them."""
+    """Who did what to which object; never its content."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "subject"))
@@ -80,7 +80,7 @@ class AuditEntry(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
     tenant_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tenants.id"))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
-    actor: Mapped[str]  # key:<id>, command-line, or the part of the service that acted by itself
+    actor: Mapped[str]  # key:<id>, command-line, or the part of the service
     action: Mapped[str]  # job.read, job.deleted, key.created, …
     subject: Mapped[str]  # the id of what it was done to
     request_id: Mapped[str | None]

@@ -1,4 +1,4 @@
-"""The table of what images turned out to be."""
+"""The table of feedback: the true sources of images."""
 
 import uuid
 from datetime import datetime
@@ -6,13 +6,14 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import Base
+from app.db.models.base import DELETED_WITH_JOB, Base
 
 
 class Feedback(Base):
-    """What a job's image turned out to be. Kept for evaluation; nothing learns from it by itself."""
+    """The true source of a job's image, as its caller found out. Kept for evaluation; nothing learns from it."""
 
     __tablename__ = "feedback"
+    __table_args__ = DELETED_WITH_JOB
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))

@@ -1,6 +1,7 @@
 """The tables of the job itself: a job, its sources, its bytes. Everything true about an attribution is here."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import USD, Base, one_of
+from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
+from app.db.types import ImageRecord, ImageRecordsType, MethodOptions, MethodOptionsType
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -36,7 +38,7 @@ class JobStatus(StrEnum):
 
 
 class Stage(StrEnum):
-    """The step a job that has not ended waits for or is in."""
+    """The step that a job which has not ended waits for or is in."""
 
     FETCHING = "fetching"
     SCREENING = "screening"
@@ -58,10 +60,10 @@ def _ended_and(condition: str) -> TextClause:
 
 
 class ClaimableStep:
-    """The columns by which a step is claimed, fenced off and handed on again; a job and each of its sources is one.
+    """The columns by which a step is claimed, fenced off and requeued; a job and each of its sources is one.
 
-    A claim counts `attempt` and sets `lease_until`; its worker renews the lease while it lives. What nobody holds
-    and was not enqueued lately (`requeued_at`) is enqueued again by the sweep, less often each time (`requeues`).
+    A claim counts `attempt` and sets `lease_until`; its worker renews the lease while it lives. A step without a
+    lease that was not enqueued lately (`requeued_at`) is requeued by the sweep, less often each time (`requeues`).
     """
 
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
@@ -71,7 +73,7 @@ class ClaimableStep:
 
 
 class Job(ClaimableStep, Base):
-    """One query image on its way to an answer."""
+    """One query image on its way to a result."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -107,62 +109,69 @@ class Job(ClaimableStep, Base):
     status: Mapped[str] = mapped_column(server_default=JobStatus.QUEUED)
     stage: Mapped[str | None] = mapped_column(server_default=Stage.SCREENING)
     stage_entered_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # What was asked. An image that comes by URL is null until it is fetched.
+    # The request. An image that comes by URL is null until it is fetched.
     images_per_source: Mapped[int] = mapped_column(SmallInteger)
-    prompt: Mapped[str | None]
-    seed: Mapped[int | None] = mapped_column(BigInteger)
-    # How it is to be answered: "distance" and "aggregate", see app.db.method_options; "captioner" and "embedder" where they are
-    # named. What is not there is as the settings say.
-    method_options: Mapped[dict[str, Any] | None]
-    # {"scores": {source: number}, "weight": number}: another method's, which the ranking is fused with.
-    external_scores: Mapped[dict[str, Any] | None]
-    image_url: Mapped[str | None]
-    image: Mapped[dict[str, Any] | None]
-    query_blob: Mapped[str | None]
-    external_id: Mapped[str | None]
+    prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    seed: Mapped[int | None] = personal(kind=BigInteger)
+    # Null only in a deleted job.
+    method_options: Mapped[MethodOptions] = personal(kind=MethodOptionsType(), nullable=True)
+    # {"scores": {source: number}, "weight": number}: another method's, with which the ranking is fused.
+    external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
+    image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
+    image: Mapped[dict[str, Any] | None] = personal()
+    query_blob: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
+    external_id: Mapped[str | None] = personal()
     # The caller's own, echoed. "metadata" belongs to SQLAlchemy.
-    labels: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    labels: Mapped[dict[str, Any] | None] = personal(name="metadata")
     cancel_at: Mapped[datetime | None]
-    # Whether anybody is to be told: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
-    # Whether nothing may leave the house for it, and what its calls may cost; null: no bound (an older version's job).
+    # Whether nothing may be sent to third parties for it, and what its calls may cost; null: no bound.
     local_only: Mapped[bool] = mapped_column(server_default=text("false"))
     budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     # What its calls are reserved at or were settled at, all together, and how many there were.
     spent_usd: Mapped[Decimal] = mapped_column(USD, server_default=text("0"))
     calls: Mapped[int] = mapped_column(server_default=text("0"))
+    # Whether it has receivers: `webhook_url`, or an endpoint that the tenant had when the job was accepted.
     notify: Mapped[bool] = mapped_column(server_default=text("false"))
-    webhook_url: Mapped[str | None]
-    webhook_events: Mapped[list[Any] | None]
-    # What came of it.
-    evidence: Mapped[dict[str, Any] | None]
-    caption: Mapped[str | None]
-    captioner: Mapped[str | None]
-    features_blob: Mapped[str | None]
-    embedder: Mapped[str | None]
-    result: Mapped[dict[str, Any] | None]
-    error: Mapped[dict[str, Any] | None]
+    webhook_url: Mapped[str | None] = personal()
+    webhook_events: Mapped[list[Any] | None] = personal()
+    # The result.
+    evidence: Mapped[dict[str, Any] | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    caption: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
+    captioner: Mapped[str | None] = personal(Clearing.SCREENING)
+    features_blob: Mapped[str | None] = personal()
+    embedder: Mapped[str | None] = personal()
+    result: Mapped[dict[str, Any] | None] = personal(to={Clearing.CAPTIONS: "jsonb_set(result, '{caption}', 'null')"})
+    error: Mapped[dict[str, Any] | None] = personal()
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     schema_version: Mapped[int] = mapped_column(SmallInteger, server_default=text(str(RESULT_SCHEMA_VERSION)))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime]
-    # The cache. `result_key` names file and options, `pipeline_fingerprint` how the answer came about; both until it may no longer be
-    # used again. `cached_from` is the job that may have the answer already, and has it once this one succeeded.
+    # The cache. `result_key` names file and options, `pipeline_fingerprint` the models and settings of the result;
+    # both as long as it may be used again. `cached_from` is the job whose result this one may take, and has
+    # taken once it succeeded.
     cache: Mapped[bool] = mapped_column(server_default=text("true"))
-    result_key: Mapped[str | None]
-    pipeline_fingerprint: Mapped[str | None]
-    screening_fingerprint: Mapped[str | None]
-    result_computed_at: Mapped[datetime | None]  # where older than `completed_at`
-    cached_from: Mapped[uuid.UUID | None]
-    # What was deleted of it. A tombstone keeps the id and the times, nothing that was asked or answered.
+    result_key: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.CAPTIONS, Clearing.SCREENING)
+    pipeline_fingerprint: Mapped[str | None] = personal()
+    screening_fingerprint: Mapped[str | None] = personal()
+    result_computed_at: Mapped[datetime | None] = personal()  # where older than `completed_at`
+    cached_from: Mapped[uuid.UUID | None] = personal()
+    # What was deleted of it. A tombstone keeps the id, the times and the costs, nothing of request and result.
     images_deleted_at: Mapped[datetime | None]
     captions_deleted_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
 
+# Prompts of vendors were made of the caption.
+_WITHOUT_PROMPTS = """(
+    SELECT coalesce(jsonb_agg(generated_image - 'prompt' ORDER BY place), '[]')
+    FROM jsonb_array_elements(generated_images) WITH ORDINALITY AS each (generated_image, place)
+)"""
+
+
 class JobSource(ClaimableStep, Base):
-    """One source in one job: what it was asked as of acceptance, and what became of it."""
+    """One source in one job: as it was in the catalog at acceptance, and how it ended."""
 
     __tablename__ = "job_sources"
     __table_args__ = (
@@ -171,6 +180,7 @@ class JobSource(ClaimableStep, Base):
         Index("ix_job_sources_drain", "source", "requeued_at", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
         Index("ix_job_sources_waiting", "source", "job_id", postgresql_where=WAITING),
+        DELETED_WITH_JOB,
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -190,11 +200,14 @@ class JobSource(ClaimableStep, Base):
     timeout_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    # Set while it waits for a limit, for a vendor that asked for time, or to be tried again: not claimed before.
+    # Set while it waits for a limit, for a vendor's Retry-After, or for its next attempt: not claimed before.
     next_attempt_at: Mapped[datetime | None]
-    # [{"k": int, "seed": int | null, "blob": sha256}], in the order of k; what is here is not generated again. It has a
-    # "prompt" where a vendor generated another text than the caption, and "generated_at" where it came from the cache.
-    generated_images: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    # In the order of k; what is here is not generated again.
+    generated_images: Mapped[Sequence[ImageRecord]] = mapped_column(
+        ImageRecordsType(),
+        server_default=text("'[]'::jsonb"),
+        info={"personal": {Clearing.CAPTIONS: _WITHOUT_PROMPTS}},
+    )
 
 
 class Blob(Base):
@@ -208,24 +221,25 @@ class Blob(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # When the bytes were deleted. The row stays for a while: who stored them just before must hear that they are gone.
+    # When the bytes were deleted. The row stays for a while: a transaction that stored them just before sees it.
     deleted_at: Mapped[datetime | None]
 
 
 class BlobReference(Base):
-    """One use of a blob by one job; a blob without references may go."""
+    """One use of a blob by one job; a blob without references may be deleted."""
 
     __tablename__ = "blob_references"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "sha256"], ["blobs.tenant_id", "blobs.sha256"]),
         Index(None, "tenant_id", "sha256"),
         Index("ix_blob_references_cache", "cache_key", "tenant_id", postgresql_where=text("cache_key IS NOT NULL")),
+        DELETED_WITH_JOB,
     )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
     sha256: Mapped[str]
-    # Of a generated image: the question that it answers, as long as it may be used again, and when it was generated.
-    cache_key: Mapped[str | None]
+    # Of a generated image: its cache key, as long as it may be used again, and when it was generated.
+    cache_key: Mapped[str | None] = personal(Clearing.CAPTIONS)
     generated_at: Mapped[datetime | None]

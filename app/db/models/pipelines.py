@@ -1,4 +1,4 @@
-"""The table of what the workers work with: which captioner, and which way of ranking, is in force."""
+"""The table of active pipelines: the captioners and the rankings that the workers have."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from app.db.models.base import Base
 
 
 class ActivePipeline(Base):
-    """What the workers that started last have loaded. An answer by anything else is not used again."""
+    """What the workers that started last have loaded. The cache gives no result of another pipeline."""
 
     __tablename__ = "active_pipelines"
 

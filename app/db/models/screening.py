@@ -1,4 +1,4 @@
-"""The tables of what must not be generated after: perceptual hashes and rules for captions."""
+"""The tables of screening: perceptual hashes and rules for captions."""
 
 import uuid
 from datetime import datetime
@@ -11,7 +11,7 @@ from app.db.models.base import Base
 
 
 class HashList(Base):
-    """Perceptual hashes (PDQ) of images that are not to be generated after; a tenant's own, or (null) everybody's."""
+    """Perceptual hashes (PDQ) of images that are refused; of one tenant, or (null) for all tenants."""
 
     __tablename__ = "hash_lists"
     __table_args__ = (Index(None, "tenant_id", "name", unique=True, postgresql_nulls_not_distinct=True),)
@@ -35,7 +35,7 @@ class HashListEntry(Base):
 
 
 class TextRule(Base):
-    """A rule that a caption must pass; a tenant's own, or (null) everybody's."""
+    """A rule that a caption must pass; of one tenant, or (null) for all tenants."""
 
     __tablename__ = "text_rules"
     __table_args__ = (Index(None, "tenant_id", "name", unique=True, postgresql_nulls_not_distinct=True),)

@@ -1,4 +1,4 @@
-"""The tables of who is told: endpoints, deliveries, attempts."""
+"""The tables of webhooks: endpoints, deliveries, attempts."""
 
 import uuid
 from datetime import datetime
@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import Base
+from app.db.models.base import DELETED_WITH_JOB, Base
 
 
 class WebhookEndpoint(Base):
-    """Where a tenant is told of its jobs, and with which secrets of its own that is signed."""
+    """Where events of a tenant's jobs are sent, and the secrets that sign them."""
 
     __tablename__ = "webhook_endpoints"
 
@@ -28,7 +28,7 @@ class WebhookEndpoint(Base):
 
 
 class WebhookDelivery(Base):
-    """One event for one receiver, until it was delivered or given up."""
+    """One event for one receiver, until it is delivered or given up."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -37,6 +37,7 @@ class WebhookDelivery(Base):
         Index(None, "job_id"),
         Index(None, "tenant_id", "id"),
         Index(None, "endpoint_id", "id"),
+        DELETED_WITH_JOB,
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
@@ -56,7 +57,7 @@ class WebhookDelivery(Base):
 
 
 class WebhookAttempt(Base):
-    """One try at a delivery, and what came back."""
+    """One attempt at a delivery, and the response."""
 
     __tablename__ = "webhook_attempts"
 

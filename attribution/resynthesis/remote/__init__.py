@@ -1,1 +1,4 @@
-"""Sources that somebody else serves over HTTP: what they share; one module per vendor says what differs."""
+"""Sources served by third parties over HTTP: the shared code; `vendors/` has one module per vendor.
+
+Docs: docs/vendors.md.
+"""

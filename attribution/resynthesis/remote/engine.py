@@ -1,7 +1,7 @@
-"""Generates at a vendor: order, poll, download, check. Every vendor's way is this one; `vendor.py` says what differs.
+"""Generates images at a vendor: submit, poll, download, check. `vendor.py` describes what differs between vendors.
 
-Whatever comes of it is one of the states before anything could be embedded, and the permit is told what is billed:
-nothing while nothing was sent or the vendor itself said no, one image as soon as nobody can know better.
+Every outcome becomes a state before an image could be embedded. The reservation is closed with the number of billed
+images: none if nothing was sent or the vendor refused the request, one as soon as the outcome is uncertain.
 """
 
 import time
@@ -12,8 +12,8 @@ from http import HTTPStatus
 from io import BytesIO
 
 from attribution.errors import (
+    ConnectionFailed,
     ImageError,
-    NotReached,
     OutputRefused,
     PromptRefused,
     QuotaExhausted,
@@ -22,42 +22,53 @@ from attribution.errors import (
     SourceTimeout,
     SourceUnavailable,
 )
-from attribution.image import load
+from attribution.image import is_blank, load
 from attribution.ports import Deadline, GeneratedImage, ModelRef, SourceState
-from attribution.resynthesis.blank import is_blank
-from attribution.resynthesis.fit import fit
+from attribution.resynthesis.inputs import fit_prompt
 from attribution.resynthesis.remote.failure import UNKNOWN, retry_after
 from attribution.resynthesis.remote.gate import Gate, OpenGate, Reservation
 from attribution.resynthesis.remote.transport import Transport
 from attribution.resynthesis.remote.vendor import ImageRequest, Reply, StillGenerating, Vendor, VendorImage
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
-_ORDERS = 2  # of one generated image, where the first certainly came to nothing
-_PAUSE = 0.5  # before the second one, unless the vendor says, who may say no more than
-_LONGEST_PAUSE = 5.0
-_LOST_POLLS = 6  # in a row; the generated image is paid for, so it is worth some patience
-_LIMIT_PAUSE = 5.0  # after a rate limit that says nothing, doubled each time
+_SUBMISSIONS = 2  # of one image, if the first certainly had no effect
+_PAUSE = 0.5  # seconds before the second one, unless the vendor gives another time
+_LONGEST_PAUSE = 5.0  # the longest time that is accepted from the vendor
+_LOST_POLLS = 6  # in a row; the image is already billed, so several attempts are worthwhile
+_LIMIT_PAUSE = 5.0  # seconds after a rate limit without a time, doubled each time
 
 
 class RemoteGenerator:
-    """One source at a vendor. Threads may share it: it holds nothing of a generated image."""
+    """One source at a vendor. Threads may share it: it keeps no state of a request."""
 
     def __init__(
         self,
         source: str,
         ref: ModelRef,
         vendor: Vendor,
-        door: Transport,
+        transport: Transport,
         *,
         max_prompt: int | None = None,
         max_seed: int | None = None,
         at_once: int = 4,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            source: The source's id in the catalog.
+            ref: The vendor's model and the catalog's revision of it.
+            vendor: The vendor's contract.
+            transport: Sends requests with the key and fetches images.
+            max_prompt: The longest prompt in characters, None for no limit.
+            max_seed: The largest seed, None if the vendor takes none.
+            at_once: How many images of one job are generated in parallel.
+            sleep: Waits for some seconds; tests shorten it.
+        """
         self._source = source
         self._ref = ref
         self._vendor = vendor
-        self._door = door
+        self._transport = transport
         self._max_prompt = max_prompt
         self._max_seed = max_seed
         self._at_once = at_once
@@ -74,16 +85,16 @@ class RemoteGenerator:
         return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
-        """One generated image per seed, in order, fewer where some came to nothing; a limit is waited for within the deadline.
+        """One generated image per seed, in order, fewer if some failed. Rate limits are waited for until the deadline.
 
-        The first is generated alone: a caption that is refused is refused once, not γ times.
+        The first image is generated alone, so that a refused caption is submitted once and not γ times.
         """
         errors: list[SourceError] = []
         generated: dict[int, GeneratedImage] = {}
 
         def one(k: int) -> None:
             try:
-                generated[k] = self._patiently(prompt, k, seeds[k], deadline)
+                generated[k] = self._generate_within_limits(prompt, k, seeds[k], deadline)
             except SourceError as error:
                 errors.append(error)
 
@@ -107,40 +118,48 @@ class RemoteGenerator:
         gate: Gate,
         safety_identifier: str | None = None,
     ) -> GeneratedImage:
-        """The k-th generating, if the gate gives leave; an order that an earlier attempt placed is polled, not repeated.
+        """Generate the k-th image of a job. A task that an earlier attempt submitted is polled, not submitted again.
 
-        `safety_identifier` is an opaque name of the tenant, for vendors that want to know their customers' callers
-        apart. Raises SourceError, of which RateLimited at once: waiting is for whoever called.
+        Args:
+            prompt: The caption.
+            k: The index of the image among the γ images of the source.
+            seed: Its seed, reduced to the vendor's range.
+            deadline: When to give up.
+            gate: Reserves the call before anything is sent.
+            safety_identifier: An opaque name of the tenant, for vendors that distinguish their customers' users.
+
+        Raises:
+            SourceError: Of which RateLimited immediately: waiting is the caller's task.
         """
         if deadline.passed():
-            raise SourceTimeout("The time for this source was over before it was asked.")
-        self._door.take_key(deadline)
-        permit = gate.open(k, 1)
-        order = _VendorOrder(self._vendor, self._door, permit, deadline, self._sleep)
-        wish = ImageRequest(fit(prompt, self._max_prompt), self._fitted(seed), safety_identifier)
+            raise SourceTimeout("The time for this source was over before the request was sent.")
+        self._transport.prepare_key(deadline)
+        reservation = gate.open(k, 1)
+        submission = _Submission(self._vendor, self._transport, reservation, deadline, self._sleep)
+        image_request = ImageRequest(fit_prompt(prompt, self._max_prompt), self._fitted(seed), safety_identifier)
         try:
-            picture = order.picture(wish)
-            generated_image = self._checked(picture, wish, prompt, deadline)
+            vendor_image = submission.image(image_request)
+            generated_image = self._checked(vendor_image, image_request, prompt, deadline)
         except SourceError as error:
-            permit.close(error.state, order.billed)
+            reservation.close(error.state, submission.billed)
             raise
         except BaseException:
-            permit.close(SourceState.ERROR, order.billed)
+            reservation.close(SourceState.ERROR, submission.billed)
             raise
-        permit.close(SourceState.DONE, order.billed)
+        reservation.close(SourceState.DONE, submission.billed)
         return generated_image
 
     def check_key(self) -> None:
-        """Raises KeyRefused where there is no usable key: before anything is ordered."""
-        self._door.check_key()
+        """Raises KeyRefused if there is no usable key. Nothing is sent."""
+        self._transport.check_key()
 
     def remark(self, prompt: str) -> str | None:
-        """A sentence where the source was not given the whole caption."""
-        if fit(prompt, self._max_prompt) == prompt:
+        """A sentence if the prompt is only a part of the caption."""
+        if fit_prompt(prompt, self._max_prompt) == prompt:
             return None
         return f"The caption was cut to the {self._max_prompt:,} characters that {self._vendor.name} takes."
 
-    def _patiently(self, prompt: str, k: int, seed: int, deadline: Deadline) -> GeneratedImage:
+    def _generate_within_limits(self, prompt: str, k: int, seed: int, deadline: Deadline) -> GeneratedImage:
         pause = _LIMIT_PAUSE
         while True:
             try:
@@ -155,101 +174,108 @@ class RemoteGenerator:
     def _fitted(self, seed: int) -> int | None:
         return None if self._max_seed is None else seed % (self._max_seed + 1)
 
-    def _checked(self, picture: VendorImage, wish: ImageRequest, caption: str, deadline: Deadline) -> GeneratedImage:
-        data = self._door.image(picture.image, deadline)
+    def _checked(
+        self, vendor_image: VendorImage, image_request: ImageRequest, caption: str, deadline: Deadline
+    ) -> GeneratedImage:
+        data = self._transport.image(vendor_image.image, deadline)
         try:
             image = load(BytesIO(data)).image
         except ImageError as error:
-            raise SourceError(f"{self._vendor.name} sent no whole image. {error}") from error
+            raise SourceError(f"{self._vendor.name} sent an image that cannot be read. {error}") from error
         if is_blank(image):
-            raise OutputRefused(f"{self._vendor.name} sent a blank image, as safety filters do it.")
-        seed = wish.seed if picture.seed is None else picture.seed
-        generated = picture.prompt or wish.prompt
+            raise OutputRefused(f"{self._vendor.name} sent a blank image, as safety filters do.")
+        seed = image_request.seed if vendor_image.seed is None else vendor_image.seed
+        generated = vendor_image.prompt or image_request.prompt
         return GeneratedImage(image, seed, None if generated == caption else generated)
 
 
-class _VendorOrder:
-    """One generated image's way through the vendor; `billed` is what it costs if it ends now, in images."""
+class _Submission:
+    """One image from submission to result; `billed` is the number of images to bill if it ended now."""
 
     def __init__(
-        self, vendor: Vendor, door: Transport, permit: Reservation, deadline: Deadline, sleep: Callable[[float], None]
+        self,
+        vendor: Vendor,
+        transport: Transport,
+        reservation: Reservation,
+        deadline: Deadline,
+        sleep: Callable[[float], None],
     ) -> None:
         self.billed = 0
         self._vendor = vendor
-        self._door = door
-        self._permit = permit
+        self._transport = transport
+        self._reservation = reservation
         self._deadline = deadline
         self._sleep = sleep
 
-    def picture(self, wish: ImageRequest) -> VendorImage:
-        """Orders, or takes up what was ordered, and waits for it. Raises SourceError."""
+    def image(self, image_request: ImageRequest) -> VendorImage:
+        """Submits the request, or resumes an earlier submission, and waits for its result. Raises SourceError."""
         try:
-            pictures = self._wait(self._taken_up() or self._place(self._vendor.order(wish)))
+            images = self._wait(self._resumed() or self._submit(self._vendor.submit_request(image_request)))
         except (PromptRefused, QuotaExhausted, RateLimited):
-            self.billed = 0  # it was said before anything was generated
+            self.billed = 0  # the vendor reports these before it generates
             raise
-        if not pictures:
-            raise OutputRefused(f"{self._vendor.name} answered without an image, as its filter does it.")
-        return pictures[0]
+        if not images:
+            raise OutputRefused(f"{self._vendor.name} responded without an image, as its safety filter does.")
+        return images[0]
 
-    def _taken_up(self) -> StillGenerating | None:
-        if self._permit.task is None:
+    def _resumed(self) -> StillGenerating | None:
+        if self._reservation.task is None:
             return None
         self.billed = 1
-        return StillGenerating(self._permit.task, after=0.0)
+        return StillGenerating(self._reservation.task, after=0.0)
 
-    def _place(self, request: Request) -> Reply:
-        for last in (*[False] * (_ORDERS - 1), True):
+    def _submit(self, request: Request) -> Reply:
+        for last in (*[False] * (_SUBMISSIONS - 1), True):
             self.billed = 1
             try:
-                answer = self._door.call(request, self._deadline)
-            except NotReached:
+                response = self._transport.call(request, self._deadline)
+            except ConnectionFailed:
                 self.billed = 0
                 if last:
                     raise
                 self._pause(_PAUSE)
                 continue
-            if answer.good:
-                return self._accepted(answer)
-            if answer.status not in UNKNOWN:
+            if response.good:
+                return self._accepted(response)
+            if response.status not in UNKNOWN:
                 self.billed = 0
-            pause = retry_after(answer.headers) or _PAUSE
-            if last or answer.status != HTTPStatus.SERVICE_UNAVAILABLE or pause > _LONGEST_PAUSE:
-                raise self._door.failure(answer)
+            pause = retry_after(response.headers) or _PAUSE
+            if last or response.status != HTTPStatus.SERVICE_UNAVAILABLE or pause > _LONGEST_PAUSE:
+                raise self._transport.failure(response)
             self._pause(pause)
         raise AssertionError("unreachable")
 
-    def _accepted(self, answer: HttpResponse) -> Reply:
-        reply = self._vendor.read(answer)
+    def _accepted(self, response: HttpResponse) -> Reply:
+        reply = self._vendor.parse_response(response)
         if isinstance(reply, StillGenerating):
-            self._permit.submitted(reply.task)
+            self._reservation.submitted(reply.task)
         return reply
 
     def _wait(self, reply: Reply) -> Sequence[VendorImage]:
         polling = self._vendor.polling
-        usual = polling.first
+        pause = polling.first
         while isinstance(reply, StillGenerating):
-            self._pause(usual if reply.after is None else reply.after)
-            usual = min(usual * polling.growth, polling.longest)
+            self._pause(pause if reply.after is None else reply.after)
+            pause = min(pause * polling.growth, polling.longest)
             reply = self._poll(reply.task)
         return reply
 
     def _poll(self, task: str) -> Reply:
-        answer = self._polled(task)
-        reply = self._vendor.read_task(answer, task)
+        response = self._poll_response(task)
+        reply = self._vendor.parse_poll(response, task)
         if isinstance(reply, StillGenerating) and reply.after is None:
-            return StillGenerating(reply.task, retry_after(answer.headers))
+            return StillGenerating(reply.task, retry_after(response.headers))
         return reply
 
-    def _polled(self, task: str) -> HttpResponse:
-        """The first good answer: polls cost nothing, so limits and lost answers are waited out."""
+    def _poll_response(self, task: str) -> HttpResponse:
+        """The first successful response: polls cost nothing, so rate limits and lost responses are retried."""
         lost = 0
         while True:
             try:
-                answer = self._door.call(self._vendor.ask(task), self._deadline)
-                if answer.good:
-                    return answer
-                raise self._door.failure(answer)
+                response = self._transport.call(self._vendor.poll_request(task), self._deadline)
+                if response.good:
+                    return response
+                raise self._transport.failure(response)
             except RateLimited as error:
                 pause = error.retry_after
             except SourceUnavailable as error:

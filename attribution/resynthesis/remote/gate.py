@@ -1,7 +1,7 @@
-"""Asked before every call that a vendor may bill, and told what became of it: limits, circuit, budget.
+"""The port that reserves every billable call before it is made and settles it afterwards: limits, circuit, budget.
 
-The method needs none of these and lets everything through (`OpenGate`). The service's gate keeps limits and circuits
-in Redis and the budget in Postgres; an adapter only knows this port.
+The method needs none of these and uses `OpenGate`. The service implements the port with limits and circuits in Redis
+and the budget in Postgres.
 """
 
 from typing import Protocol, runtime_checkable
@@ -10,40 +10,40 @@ from attribution.ports import Deadline, GeneratedImage, Generator, SourceState
 
 
 class Reservation(Protocol):
-    """Leave to make one call. Whoever was given it closes it, whatever happens in between but a dead process."""
+    """Permission to make one call. Its holder must close it, whatever the outcome."""
 
     @property
     def task(self) -> str | None:
-        """The vendor's handle of an earlier attempt at this generated image: poll that instead of asking, and paying, again."""
+        """The vendor's id of an earlier submission of this image: poll it instead of submitting, and paying, again."""
         ...
 
     def submitted(self, task: str) -> None:
-        """The vendor has taken the order and named it. Called before the first poll, so that it survives us."""
+        """Store the vendor's id of the submission. Called before the first poll, so that it survives a crash."""
         ...
 
     def close(self, state: SourceState, images: int) -> None:
-        """How the call ended, and how many images the vendor bills for it.
+        """Record how the call ended and how many images the vendor bills for it.
 
-        Where nobody can know (the connection broke after the order was sent), all that were ordered.
+        Where the outcome is unknown (the connection broke after the request was sent), all requested images count.
         """
         ...
 
 
 class Gate(Protocol):
-    """Gives leave to call one source for one job."""
+    """Reserves calls to one source for one job."""
 
     def open(self, k: int, images: int) -> Reservation:
-        """Leave to order `images` generated images, the first of which is the k-th.
+        """Reserve the generation of `images` images, beginning with the k-th.
 
-        Raises RateLimited with the seconds to wait, QuotaExhausted where the budget does not cover it, and
+        Raises RateLimited with the seconds to wait, QuotaExhausted if the budget does not cover the call, and
         SourceUnavailable while the source's circuit is open.
         """
         ...
 
 
 @runtime_checkable
-class OneByOne(Generator, Protocol):
-    """A generator that is asked for one generated image at a time, with leave for each: how the service generates at vendors."""
+class GatedGenerator(Generator, Protocol):
+    """A generator that makes one image per call and reserves each call: how the service uses vendors."""
 
     def generate_one(
         self,
@@ -54,30 +54,39 @@ class OneByOne(Generator, Protocol):
         gate: Gate,
         safety_identifier: str | None = None,
     ) -> GeneratedImage:
-        """The k-th generating. `safety_identifier` is an opaque name of the tenant, for vendors that ask for one.
+        """The k-th image of a job.
 
-        Raises SourceError, among them what the gate raises; a RateLimited is never waited for in here.
+        Args:
+            prompt: The caption.
+            k: The index of the image among the γ images of the source.
+            seed: Its seed.
+            deadline: When to give up.
+            gate: Reserves the call before anything is sent.
+            safety_identifier: An opaque name of the tenant, for vendors that distinguish their customers' users.
+
+        Raises:
+            SourceError: Among them what the gate raises; a RateLimited is never waited for in here.
         """
         ...
 
 
 class FreeReservation:
-    """Remembers the vendor's handle for as long as the object lives, and nothing else."""
+    """Keeps the vendor's task id for as long as the object lives, and counts nothing."""
 
     def __init__(self) -> None:
         self.task: str | None = None
 
     def submitted(self, task: str) -> None:
-        """Keeps it."""
+        """Keep the id."""
         self.task = task
 
     def close(self, state: SourceState, images: int) -> None:
-        """Nobody counts here."""
+        """Do nothing."""
 
 
 class OpenGate:
-    """Lets everything through."""
+    """Allows every call."""
 
     def open(self, k: int, images: int) -> Reservation:
-        """A permit."""
+        """A reservation that counts nothing."""
         return FreeReservation()

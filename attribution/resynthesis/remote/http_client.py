@@ -1,21 +1,22 @@
-"""The method's own HTTP client, one per process: connections are kept and shared by its threads.
+"""The method's own HTTP client, one per process; its threads share the connections.
 
-On httpcore, like the service's guarded one: there are no redirects, cookies or proxies from the environment that
-would have to be switched off. Unlike that one it goes where it is told; `fetch` is for https addresses alone.
+It uses httpcore, like the service's egress client: redirects, cookies and proxies from the environment do not exist
+there and need not be disabled. Unlike the egress client it connects to any address; `fetch` accepts only https.
 """
 
 import ssl
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 
 import httpcore
 import httpx
 
-from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
+from attribution.errors import ConnectionFailed, ResponseLost, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
-from attribution.resynthesis.remote.key_scope import scheme_of
-from attribution.resynthesis.remote.web import HttpResponse, Request
-from attribution.timed import TimedStream, time_left, time_limit
+from attribution.resynthesis.remote.keys import from_environment, scheme_of
+from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
+from attribution.time_limit import TimedStream, time_left, time_limit
 
 CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 15.0
@@ -25,12 +26,12 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class HttpClient:
-    """Calls and fetches, within the deadline, never reading more than asked for."""
+    """Sends requests and downloads images within a deadline and a size limit."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls or httpx.create_ssl_context(),
-            max_connections=None,  # as many as there are threads; one slow vendor must not keep others waiting
+            max_connections=None,  # one per thread; a slow vendor must not block others
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
             network_backend=_Backend(),
@@ -66,54 +67,61 @@ class HttpClient:
             ):
                 return _read(response, max_bytes)
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            raise NotReached("The source cannot be reached.") from error
+            raise ConnectionFailed("The source cannot be reached.") from error
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             if deadline.passed():
-                raise SourceTimeout("The source had not answered when its time was over.") from error
-            raise AnswerLost("The connection to the source broke before it had answered.") from error
+                raise SourceTimeout("The source had not responded when its time was over.") from error
+            raise ResponseLost("The connection to the source broke before it had responded.") from error
 
     def fetch(self, url: str, max_bytes: int, deadline: Deadline) -> bytes:
-        """What an https address holds, without a key; see `Fetch`."""
+        """Download from an https address, without a key; see `Fetch`."""
         for _ in range(_MAX_REDIRECTS + 1):
             if scheme_of(url) != "https":
-                raise SourceError("The source says that its generated image is at an address which is not https.")
-            answer = self.send(Request.get(url), url, {}, deadline, max_bytes)
-            if answer.status == 200:
-                return answer.body
-            if answer.status not in _REDIRECTS:
-                raise fetch_failure(answer.status)
+                raise SourceError("The address of the generated image is not an https address.")
+            response = self.send(Request.get(url), url, {}, deadline, max_bytes)
+            if response.status == 200:
+                return response.body
+            if response.status not in _REDIRECTS:
+                raise fetch_failure(response.status)
             try:
-                url = str(httpx.URL(url).join(answer.headers.get("location", "")))
+                url = str(httpx.URL(url).join(response.headers.get("location", "")))
             except httpx.InvalidURL:
-                raise fetch_failure(answer.status) from None
+                raise fetch_failure(response.status) from None
         raise SourceError("The address of the generated image redirects too often.")
 
 
+@lru_cache(maxsize=1)
+def default_connections() -> Connections:
+    """For use without a service: one client per process, keys from the environment."""
+    client = HttpClient()
+    return Connections(client, client.fetch, from_environment)
+
+
 def fetch_failure(status: int) -> SourceError:
-    """What a generated image's address said instead of giving it."""
+    """The error for a status other than 200 of a generated image's address."""
     if status in (401, 403, 404, 410):
         return SourceError(
             f"The address of the generated image no longer holds it (status {status}); such addresses expire."
         )
     if status in (408, 425, 429) or status >= 500:
-        return SourceUnavailable(f"The address of the generated image answered with status {status}.")
-    return SourceError(f"The address of the generated image answered with status {status}.")
+        return SourceUnavailable(f"The address of the generated image responded with status {status}.")
+    return SourceError(f"The address of the generated image responded with status {status}.")
 
 
 def _read(response: httpcore.Response, max_bytes: int) -> HttpResponse:
     headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise SourceError("The source answered with a compressed body although none was asked for.")
+        raise SourceError("The source responded with a compressed body although none was requested.")
     body = bytearray()
     for chunk in response.iter_stream():
         body += chunk
         if len(body) > max_bytes:
-            raise SourceError(f"The source answered with more than {max_bytes:,} bytes.")
+            raise SourceError(f"The source responded with more than {max_bytes:,} bytes.")
     return HttpResponse(response.status, headers, bytes(body))
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects as httpcore does, and never waits beyond the deadline."""
+    """Connects as httpcore does, and never waits longer than the deadline."""
 
     def __init__(self) -> None:
         self._network = httpcore.SyncBackend()

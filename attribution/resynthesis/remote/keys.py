@@ -1,6 +1,6 @@
-"""Keys to vendors: what they are called, how they are read, and the headers they travel in.
+"""Vendor keys: their names, how they are read, the headers they are sent in, and the addresses they may be sent to.
 
-A catalog entry names a key; the value comes through a port when it is needed and is kept nowhere.
+A catalog entry names a key; its value is read through a port when it is needed and is never stored.
 """
 
 import os
@@ -8,15 +8,14 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
+
+import httpx
 
 from attribution.errors import KeyRefused
-from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.resynthesis.remote.web import HttpResponse, Request, Secrets
 
 SETTING = "VENDOR_KEYS__{name}"
-
-# The name of a key to its value, None where the operator has given none.
-Secrets: TypeAlias = Callable[[str], str | None]
 
 
 def setting_of(name: str) -> str:
@@ -34,29 +33,29 @@ def from_environment(name: str) -> str | None:
 
 
 def read_key(name: str, secrets: Secrets, source: str) -> str:
-    """The key. Raises KeyRefused with a sentence that names the setting, and never the key."""
+    """The key. Raises KeyRefused with a sentence that names the setting but never the key."""
     key = secrets(name)
     if not key:
-        raise KeyRefused(f"{source} needs a key, and there is none: set {setting_of(name)}.")
+        raise KeyRefused(f"{source} needs a key, and none is set: set {setting_of(name)}.")
     if key.startswith("{"):
-        key = " ".join(key.splitlines())  # a document, as consoles let it be downloaded: its line breaks mean nothing
-    # What no header can carry would be quoted in the HTTP library's error.
+        key = " ".join(key.splitlines())  # a JSON key file: its line breaks have no meaning
+    # Characters that no header can carry: the HTTP library would quote the key in its error.
     if not key.isascii() or not key.isprintable() or key != key.strip():
-        raise KeyRefused(f"The key in {setting_of(name)} holds characters that no key has.")
+        raise KeyRefused(f"The key in {setting_of(name)} holds characters that a key cannot have.")
     return key
 
 
 class Scheme(Protocol):
-    """How a key goes along with a request."""
+    """How a key is sent with a request."""
 
     def headers(self, key: str, call: Callable[[Request], HttpResponse]) -> Mapping[str, str]:
-        """The headers. `call` asks a whole address without them, for schemes that first trade the key for a token."""
+        """The headers. `call` sends a request without them, for schemes that first exchange the key for a token."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header that holds the key, in some form of words."""
+    """One header; `form` is its value, in which {key} stands for the key."""
 
     name: str
     form: str = "{key}"
@@ -67,7 +66,7 @@ class Header:
 
 
 class Headers:
-    """Several headers that hold the key, for an API that changes its name."""
+    """Several headers with the same key, for an API that is being renamed."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -87,3 +86,40 @@ class Basic:
 
 
 BEARER = Header("authorization", "Bearer {key}")
+
+
+def may_see_key(url: str, base_url: str, hosts: tuple[str, ...]) -> bool:
+    """Whether an address from a response belongs to the vendor: https on one of `hosts`, or the origin of `base_url`.
+
+    Responses name addresses to poll. Without this check, a response could direct the key to any host.
+    """
+    parsed = _parsed(url)
+    if parsed is None or parsed.userinfo:
+        return False
+    if same_origin(url, base_url):
+        return True
+    own = any(parsed.host == host or parsed.host.endswith(f".{host}") for host in hosts)
+    return own and parsed.scheme == "https" and parsed.port is None  # None: httpx drops a scheme's default port
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether two addresses share scheme, host and port."""
+    one, two = _parsed(url), _parsed(other)
+    return one is not None and two is not None and (one.scheme, one.host, one.port) == (two.scheme, two.host, two.port)
+
+
+def scheme_of(url: str) -> str | None:
+    """`https` or `http`, None if the text is no such address."""
+    parsed = _parsed(url)
+    return parsed.scheme if parsed is not None else None
+
+
+def _parsed(url: str) -> httpx.URL | None:
+    # URL parsers disagree about spaces, line breaks and backslashes.
+    if not url.isprintable() or " " in url or "\\" in url:
+        return None
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return None
+    return parsed if parsed.host and parsed.scheme in ("http", "https") else None

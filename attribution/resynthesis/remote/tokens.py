@@ -1,6 +1,6 @@
-"""Keys that are traded for tokens before anything can be asked (OAuth 2.0): a client's secret, a service account.
+"""Schemes that exchange a key for a token first (OAuth 2.0): client credentials, and Google service accounts.
 
-Tokens are kept in memory until shortly before they end, under a hash of the key, and shared by threads.
+Tokens are kept in memory until shortly before they expire, under a hash of the key, and shared by threads.
 """
 
 import json
@@ -11,15 +11,15 @@ from hashlib import sha256
 from threading import Lock
 from urllib.parse import urlencode
 
-from attribution.errors import KeyRefused, NotReached, RateLimited, SourceTimeout, SourceUnavailable
-from attribution.resynthesis.remote.response_fields import needed, number, text
+from attribution.errors import ConnectionFailed, KeyRefused, RateLimited, SourceTimeout, SourceUnavailable
+from attribution.resynthesis.remote.response_fields import number, required_text, text
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 Call = Callable[[Request], HttpResponse]
 
-_EARLY = 60  # seconds before a token's end from which on it is no longer used
-_DEFAULT = 300  # seconds that a token lasts whose end is not told
-_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever address a key file names, as Google's library has it
+_EARLY = 60  # a token is renewed this many seconds before it expires
+_DEFAULT = 300  # lifetime in seconds of a token whose response does not state one
+_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever token_uri the key file names, as in Google's own library
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -32,42 +32,42 @@ class Tokens:
         self._lock = Lock()
         self._kept: dict[bytes, tuple[str, float]] = {}
 
-    def token(self, key: str, trade: Callable[[], Request], call: Call) -> str:
-        """The key's token, traded anew where there is none that lasts. Raises SourceError; nothing was ordered then."""
+    def token(self, key: str, request: Callable[[], Request], call: Call) -> str:
+        """The key's token, requested again if it has expired. Raises SourceError; nothing was submitted then."""
         name = sha256(key.encode()).digest()
         with self._lock:
             token, until = self._kept.get(name, ("", 0.0))
             if self._clock() < until:
                 return token
-            token, lasts = self._traded(trade(), call)
+            token, lasts = self._requested(request(), call)
             self._kept[name] = (token, self._clock() + max(0, lasts - _EARLY))
             return token
 
-    def _traded(self, request: Request, call: Call) -> tuple[str, int]:
+    def _requested(self, request: Request, call: Call) -> tuple[str, int]:
         try:
-            answer = call(request)
+            response = call(request)
         except SourceTimeout:
             raise
         except SourceUnavailable as error:
-            raise NotReached(f"{self._vendor} gave no token for the key: {error}") from error
-        if answer.status == 429:
-            raise RateLimited(f"{self._vendor} gives no more tokens for now.")
-        if answer.status >= 500:
-            raise NotReached(f"{self._vendor} gives no tokens just now (status {answer.status}).")
-        if not answer.good:
-            said = text(answer.document_or_none(), "error")
-            known = f", {said}" if said in _KNOWN_ERRORS else ""
-            raise KeyRefused(f"{self._vendor} gives no token for the key (status {answer.status}{known}).")
-        document = answer.document()
-        return needed(document, "access_token"), number(document, "expires_in") or _DEFAULT
+            raise ConnectionFailed(f"{self._vendor} issued no token for the key: {error}") from error
+        if response.status == 429:
+            raise RateLimited(f"{self._vendor} issues no more tokens for now.")
+        if response.status >= 500:
+            raise ConnectionFailed(f"{self._vendor} issues no tokens at the moment (status {response.status}).")
+        if not response.good:
+            code = text(response.document_or_none(), "error")
+            known = f", {code}" if code in _KNOWN_ERRORS else ""
+            raise KeyRefused(f"{self._vendor} issues no token for the key (status {response.status}{known}).")
+        document = response.document()
+        return required_text(document, "access_token"), number(document, "expires_in") or _DEFAULT
 
 
-# Of RFC 6749, section 5.2; any other word might repeat what we sent.
+# RFC 6749, section 5.2; any other text could repeat the secret.
 _KNOWN_ERRORS = ("invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "unauthorized_client")
 
 
 class ClientCredentials:
-    """The key is `id:secret`; the id goes along with the token."""
+    """The key is `id:secret`; the id is sent with the token, in the header `id_header`."""
 
     def __init__(self, vendor: str, url: str, scope: str, id_header: str) -> None:
         self._vendor = vendor
@@ -80,7 +80,7 @@ class ClientCredentials:
         """See `Scheme`."""
         client, colon, secret = key.partition(":")
         if not (client and colon and secret):
-            raise KeyRefused(f"The key to {self._vendor} must be the client's id and its secret, with a colon between.")
+            raise KeyRefused(f"The key to {self._vendor} must be the client's id and its secret, separated by a colon.")
         form = {
             "grant_type": "client_credentials",
             "client_id": client,
@@ -93,7 +93,7 @@ class ClientCredentials:
 
 
 class ServiceAccount:
-    """The key is a service account's JSON file (RFC 7523: an assertion is signed, the key stays here), or a token."""
+    """The key is a service account's JSON file, with which an assertion is signed (RFC 7523), or a token."""
 
     def __init__(self, vendor: str, scope: str) -> None:
         self._vendor = vendor
@@ -116,7 +116,7 @@ class ServiceAccount:
             email, url, pem = account["client_email"], account["token_uri"], account["private_key"]
             private = load_pem_private_key(pem.encode(), password=None)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._unusable() from None  # the reason could quote the key
+            raise self._unusable() from None  # the cause could quote the key
         if not isinstance(private, RSAPrivateKey):
             raise self._unusable()
         now = int(time.time())

@@ -1,6 +1,6 @@
-"""What differs between vendors. A vendor's module says it in data and a few lines; `engine.py` does the rest.
+"""What differs between vendors: each subclasses `Vendor` with data and a few methods; `engine.py` does the rest.
 
-Subclass `Vendor`, name the class in the module's `VENDOR`, put the module into `vendors/`: its name is the adapter's.
+A module in `vendors/` defines one subclass and names it in `VENDOR`; the module's name is the adapter's name.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ Option: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One generated image, as the engine orders it: prompt cut to the limit, seed within the vendor's range or None."""
+    """A request for one image: the prompt cut to the limit, the seed within the vendor's range, None for no seed."""
 
     prompt: str = field(repr=False)
     seed: int | None = None
@@ -27,9 +27,9 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class VendorImage:
-    """One image of an answer: its bytes, its address (fetched without a key), or the call that gets it (with one).
+    """One image of a response: its bytes, its address (fetched without a key), or a request (sent with the key).
 
-    `seed` and `prompt` are what the vendor says it generated with, None where it does not say.
+    `seed` and `prompt` are those that the vendor reports, None if it reports none.
     """
 
     image: bytes | str | Request = field(repr=False)
@@ -39,7 +39,7 @@ class VendorImage:
 
 @dataclass(frozen=True, slots=True)
 class StillGenerating:
-    """Not done: ask for `task` after some seconds (None: as `PollSchedule` says). A new task takes the old one's place."""
+    """Not ready: poll `task` after some seconds, None for the `PollSchedule`. A new task replaces the old one."""
 
     task: str
     after: float | None = None
@@ -50,102 +50,102 @@ Reply: TypeAlias = StillGenerating | Sequence[VendorImage]
 
 @dataclass(frozen=True, slots=True)
 class PollSchedule:
-    """Seconds between polls: the first pause, by what each is longer than the one before, and the longest."""
+    """Seconds between polls: the first pause, the factor by which each pause grows, and the longest pause."""
 
     first: float = 0.5
     growth: float = 1.5
     longest: float = 2.0
 
 
-def taking(**kinds: type) -> Mapping[str, type]:
-    """A vendor's options and what each must be."""
+def option_types(**kinds: type) -> Mapping[str, type]:
+    """The types of a vendor's options, by name."""
     return kinds
 
 
-def meaning(meanings: Mapping[type[SourceError], Sequence[str]]) -> Mapping[str, type[SourceError]]:
-    """A vendor's words, by what they mean."""
-    return {word: kind for kind, words in meanings.items() for word in words}
+def errors_by_code(codes: Mapping[type[SourceError], Sequence[str]]) -> Mapping[str, type[SourceError]]:
+    """The error of each of a vendor's error codes, from the codes of each error."""
+    return {code: kind for kind, each in codes.items() for code in each}
 
 
 class Vendor(ABC):
-    """One vendor's contract, for one model with its options. The methods are pure: they build requests, read answers.
+    """One vendor's contract, for one model with its options. The methods only build requests and read responses.
 
-    Whatever an answer means is said by returning images, `StillGenerating`, or by raising a SourceError.
+    A response is read as images, as `StillGenerating`, or by raising a SourceError.
     """
 
-    name: ClassVar[str]  # as sentences have it
-    base_url: str | None = None  # None: parameters.base_url is needed
-    # Where, over https, the key may follow an address that the vendor handed us; with everything below these names.
+    name: ClassVar[str]  # in sentences
+    base_url: str | None = None  # None: parameters.base_url is required
+    # Hosts, with their subdomains, to which the key may be sent over https if a response names an address there.
     hosts: ClassVar[tuple[str, ...]] = ()
     scheme: Scheme = BEARER
-    # The key's name in the settings; None: asked without one, unless parameters.key names one.
+    # The key's name in the settings; None: no key is sent, unless parameters.key names one.
     key: ClassVar[str | None] = None
-    key_holds: ClassVar[str | None] = None  # what the key is, where that is not plain
-    # What [parameters] may hold, beside `key` and `base_url`.
+    key_format: ClassVar[str | None] = None  # the format of the key, if it is more than one token
+    # The keys of [parameters], besides `key` and `base_url`.
     options: ClassVar[Mapping[str, type]] = {}
-    max_prompt: ClassVar[int | None] = None  # characters; the catalog may say less
-    max_seed: ClassVar[int | None] = None  # the largest there is; None: takes no seed; see `seed_limit`
+    max_prompt: ClassVar[int | None] = None  # characters; the catalog may set a lower limit
+    max_seed: ClassVar[int | None] = None  # None: takes no seed; see `seed_limit`
     polling: ClassVar[PollSchedule] = PollSchedule()
-    # Where an error's words are, and what they mean. All words are tried, the first that means something counts.
-    words_at: ClassVar[tuple[str, ...]] = ()
-    words: ClassVar[Mapping[str, type[SourceError]]] = {}
-    message_at: ClassVar[tuple[str, ...]] = ()
-    # Seconds to wait after a 429 that does not say.
-    pause_after_limit: ClassVar[float | None] = None
+    # The paths of error codes in a response, and their errors. The first path with a known code counts.
+    error_code_paths: ClassVar[tuple[str, ...]] = ()
+    error_codes: ClassVar[Mapping[str, type[SourceError]]] = {}
+    message_paths: ClassVar[tuple[str, ...]] = ()
+    # Seconds to wait after a 429 that states no time.
+    default_retry_after: ClassVar[float | None] = None
 
     def __init__(self, model: str, options: Mapping[str, Option] | None = None) -> None:
         self.model = model
-        self.given: dict[str, Option] = dict(options or {})
-        for name, value in self.given.items():
+        self.parameters: dict[str, Option] = dict(options or {})
+        for name, value in self.parameters.items():
             if name not in self.options:
                 known = ", ".join(["base_url", "key", *self.options])
                 raise ConfigurationError(f"{self.name} has no parameter {name!r}; there are {known}.")
             wanted = self.options[name]
             if wanted is float and type(value) is int:
-                self.given[name] = float(value)
+                self.parameters[name] = float(value)
             elif type(value) is not wanted:
                 raise ConfigurationError(f"{self.name}: parameter {name!r} must be a {wanted.__name__}, not {value!r}.")
 
     @property
     def seed_limit(self) -> int | None:
-        """The largest seed that this model takes, where models differ."""
+        """The largest seed that this model takes; overridden where models differ."""
         return self.max_seed
 
     @abstractmethod
-    def order(self, wish: ImageRequest) -> Request:
-        """The request that orders one generated image."""
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """The request that submits one image."""
 
     @abstractmethod
-    def read(self, answer: HttpResponse) -> Reply:
-        """What a successful answer to an order means. No images at all counts as a refused output."""
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """Read a successful response to a submission. No images at all counts as a refused output."""
 
-    def ask(self, task: str) -> Request:
-        """The poll for a task; tasks are addresses where a vendor hands out such."""
+    def poll_request(self, task: str) -> Request:
+        """The poll for a task; by default the task is an address."""
         return Request.get(task)
 
-    def read_task(self, answer: HttpResponse, task: str) -> Reply:
-        """What a successful answer to a poll for `task` means."""
-        return self.read(answer)
+    def parse_poll(self, response: HttpResponse, task: str) -> Reply:
+        """Read a successful response to a poll for `task`."""
+        return self.parse_response(response)
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """What an answer of another status than success means, where `words` say so; None leaves it to the status."""
-        kind = self.meaning_of(answer.document_or_none())
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """The error of an unsuccessful response by `error_codes`; None if the HTTP status decides."""
+        kind = self.error_class(response.document_or_none())
         return None if kind is None or issubclass(kind, KeyRefused) else kind(self.sentence(kind))
 
-    def meaning_of(self, document: Any) -> type[SourceError] | None:
-        """What an answer's words mean; of a key that is not accepted, `failure.py` knows where it came from."""
-        for path in self.words_at:
-            kind = self.words.get(text(document, path) or "")
+    def error_class(self, document: Any) -> type[SourceError] | None:
+        """The error of the first known error code in a response, None if there is none."""
+        for path in self.error_code_paths:
+            kind = self.error_codes.get(text(document, path) or "")
             if kind is not None:
                 return kind
         return None
 
     def sentence(self, kind: type[SourceError]) -> str:
-        """Why there is no generated image, for a state that needs no more words."""
+        """The default sentence of an error."""
         if issubclass(kind, PromptRefused):
             return f"{self.name} will not generate this caption."
         return {
-            "refused_output": f"{self.name} generated, and then withheld the image.",
+            "refused_output": f"{self.name} generated the image and then withheld it.",
             "quota": f"The operator's account with {self.name} is used up.",
             "rate_limited": f"{self.name} asks for fewer requests.",
-        }.get(kind.state.value, f"{self.name} answered with an error.")
+        }.get(kind.state.value, f"{self.name} responded with an error.")

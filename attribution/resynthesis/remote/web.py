@@ -1,10 +1,11 @@
-"""What a call over HTTP is made of, and the two ports through which the method reaches the world.
+"""HTTP requests and responses as values, and the ports through which the method reaches the network.
 
-`Web` calls addresses that the operator configured, or that were found to be the vendor's own: keys go here. `Fetch`
-gets what a vendor's answer only points to: no key, and the service puts its guarded client behind it.
+`Web` sends requests to addresses that the operator configured or that belong to the vendor: keys are sent only here.
+`Fetch` downloads other addresses that responses name, without a key; the service implements it with its egress client.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -20,9 +21,9 @@ MAX_IMAGE_BYTES = 48_000_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call; `to` is a path below the vendor's base URL, or a whole address that a vendor handed us.
+    """One request; `to` is a path below the vendor's base URL, or a whole address from a response.
 
-    Keys are no part of it, so that it may be shown.
+    It contains no key, so it may be logged.
     """
 
     method: str
@@ -37,13 +38,13 @@ class Request:
 
     @classmethod
     def json(cls, to: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> "Request":
-        """A POST of JSON; members that are None are left out."""
+        """A POST of JSON; members that are None are omitted."""
         text = json.dumps({name: value for name, value in body.items() if value is not None})
         return cls("POST", to, {"content-type": "application/json", **(headers or {})}, text.encode())
 
     @classmethod
     def form(cls, to: str, fields: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> "Request":
-        """A POST of multipart/form-data; fields that are None are left out."""
+        """A POST of multipart/form-data; fields that are None are omitted."""
         parts = {name: (None, _form_text(value)) for name, value in fields.items() if value is not None}
         built = httpx.Request("POST", "http://form", files=parts)
         return cls("POST", to, {"content-type": built.headers["content-type"], **(headers or {})}, built.read())
@@ -51,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back, whatever its status; header names are in lower case."""
+    """A response of any status; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -59,7 +60,7 @@ class HttpResponse:
 
     @property
     def good(self) -> bool:
-        """Whether the status is one of success."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     def document(self) -> Any:
@@ -68,10 +69,10 @@ class HttpResponse:
             return json.loads(self.body)
         except ValueError:
             kind = self.headers.get("content-type", "no type").partition(";")[0][:60]
-            raise SourceError(f"The source answered with something that is not JSON ({kind}).") from None
+            raise SourceError(f"The source responded with something that is not JSON ({kind}).") from None
 
     def document_or_none(self) -> Any:
-        """The body as JSON, None where it is none: error pages are written by whatever stands in between."""
+        """The body as JSON, None if it is not JSON: a proxy may have sent an HTML page."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -79,21 +80,43 @@ class HttpResponse:
 
 
 class Web(Protocol):
-    """Calls an address and returns the answer, whatever its status. Redirects are answers."""
+    """Sends requests. A response of any status is returned; redirects are not followed."""
 
     def send(
         self, request: Request, url: str, headers: Mapping[str, str], deadline: Deadline, max_bytes: int
     ) -> HttpResponse:
-        """Sends `request` to `url`, with `headers` (which hold the key) beside its own.
+        """Send `request` to `url`.
 
-        Raises NotReached, AnswerLost, SourceTimeout once the deadline has passed, or SourceError where the answer
-        has more than `max_bytes`.
+        Args:
+            request: Method, headers and body.
+            url: The whole address.
+            headers: Additional headers: the key.
+            deadline: When to give up.
+            max_bytes: The largest response.
+
+        Raises:
+            ConnectionFailed: Nothing was sent.
+            ResponseLost: The request was sent, and no whole response came.
+            SourceTimeout: The deadline passed.
+            SourceError: The response has more than `max_bytes`.
         """
         ...
 
 
-# (address, most bytes, deadline) to what it holds. Raises SourceError, of which SourceUnavailable may be tried again.
+# (address, most bytes, deadline) to its content. Raises SourceError, of which SourceUnavailable may be retried.
 Fetch: TypeAlias = Callable[[str, int, Deadline], bytes]
+# From the name of a key to its value, None where the operator has set none.
+Secrets: TypeAlias = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The ports that remote sources need: calls with a key, downloads without one, the values of keys, and time."""
+
+    web: Web
+    fetch: Fetch
+    secrets: Secrets
+    sleep: Callable[[float], None] = time.sleep
 
 
 def _form_text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy along something: shots per class, images plotted, seconds, a caption's likeness."""
+"""Accuracy along something: shots per class, images generated, seconds, a caption's similarity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

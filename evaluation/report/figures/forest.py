@@ -53,7 +53,7 @@ def dots(panels: Sequence[ForestPanel]) -> Figure:
 
 
 def bars(panels: Sequence[ForestPanel]) -> Figure:
-    """A bar from nought for each value; hatches tell series apart."""
+    """A bar from nought for each value; hatches distinguish series."""
     figure, axes = _frame(panels)
     for ax, panel in zip(axes, panels, strict=True):
         thick = 0.75 / len(panel.values)
@@ -62,8 +62,8 @@ def bars(panels: Sequence[ForestPanel]) -> Figure:
                 if value is None:
                     continue
                 y = row + _shift(s, len(panel.values))
-                told = name if row == 0 and len(panel.values) > 1 else None
-                ax.barh(y, value.at, thick, linewidth=0.6, label=told, **BARS[s])
+                label = name if row == 0 and len(panel.values) > 1 else None
+                ax.barh(y, value.at, thick, linewidth=0.6, label=label, **BARS[s])
                 if value.bounds:
                     error = whiskers(value.at, value.bounds)
                     ax.errorbar([value.at], [y], xerr=error, color=INK, linewidth=0.8, linestyle="")
@@ -96,7 +96,7 @@ def _shift(series: int, count: int) -> float:
 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One for all panels, where there is something to tell apart."""
+    """One for all panels, where there are several series."""
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if handles:
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))

@@ -17,9 +17,9 @@ _GAP, _LINE = 0.07, 0.115  # inches
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture in base64, what stands below it, and whether it is framed."""
+    """An image in base64, the text below it, and whether it is framed."""
 
-    picture: str
+    image_base64: str
     below: str
     framed: bool = False
 
@@ -38,7 +38,7 @@ def sheet(tiles: Sequence[Tile], columns: int) -> Figure:
             left = column * step + _GAP / 2
             place = (left / WIDE, (top - side) / high, side / WIDE, side / high)
             ax = figure.add_axes(place, xticks=[], yticks=[])
-            ax.imshow(_decoded(tile.picture), interpolation="nearest")
+            ax.imshow(_decoded(tile.image_base64), interpolation="nearest")
             for spine in ax.spines.values():
                 spine.set(visible=tile.framed, linewidth=3, color=INK)
             middle = (left + side / 2) / WIDE
@@ -50,6 +50,6 @@ def _lines(tile: Tile) -> int:
     return tile.below.count("\n") + 1 if tile.below else 0
 
 
-def _decoded(picture: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+def _decoded(image_base64: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    with Image.open(io.BytesIO(base64.b64decode(image_base64))) as image:
         return np.asarray(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""What all figures share: fonts, sizes, how lines and bars are told apart without color, and how they become PNG."""
+"""What all figures share: fonts, sizes, markers and hatches that work without color, and rendering to PNG."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-Draw = Callable[[], Figure]
+Plot = Callable[[], Figure]
 WIDE = 7.2  # inches, a page's width
 _DPI = 150
 _COLORS = 256
@@ -51,7 +51,7 @@ _STYLE: Any = {  # matplotlib types its keys one by one
 }
 
 
-def picture(plot: Draw) -> bytes:
+def render(plot: Plot) -> bytes:
     """A PNG without date, program or anything else that is not in the figure."""
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
         figure = plot()

@@ -1,11 +1,13 @@
-"""How often the right source is nearest, who is taken for whom, and what distance says when the right one is absent."""
+"""Accuracy, confusion, and detection of images whose source is no candidate."""
 
+from markupsafe import Markup
+
+from evaluation.formatting import number, percent, short
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.figures.matrix import matrix
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
-from evaluation.report.words import number, percent, short
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 
 
 def _runs(results: Results) -> list[tuple[str, Document]]:
@@ -17,8 +19,8 @@ def accuracy(results: Results) -> Section:
     """The table for all numbers of classes, and their confusion matrices."""
     parts: list[Part] = [
         text(
-            "Every original is ranked among all sources' generated images after its caption. Intervals come from generating "
-            "characters with replacement, the p-value from shuffling who generated which original."
+            "Every original is ranked by its distance to all sources' resyntheses. Intervals come from resampling "
+            "characters with replacement, the p-value from permuting the sources of the originals."
         )
     ]
     runs = _runs(results)
@@ -32,7 +34,7 @@ def accuracy(results: Results) -> Section:
     return Section("accuracy", "Accuracy and confusion", parts)
 
 
-def _table(runs: list[Document]) -> Html:
+def _table(runs: list[Document]) -> Markup:
     head = ["classes", "γ", "queries", "accuracy", "chance", "p", "right one among three", "macro ROC-AUC"]
     rows = [
         [
@@ -78,8 +80,8 @@ def left_out(results: Results) -> Section:
     title = "Leave one source out"
     parts: list[Part] = [
         text(
-            "Each original is ranked a second time without the source that generated it, as an image by a generator that "
-            "nobody asked. How well do the nearest distance and the margin tell the two cases apart? 0.5 is not at all."
+            "Each original is ranked a second time without its own source, as an image by an unknown generator. How "
+            "well do the nearest distance and the margin separate the two cases? 0.5 is chance."
         )
     ]
     runs = [(name, run) for name, run in _runs(results) if "leave_one_out" in run]
@@ -119,7 +121,7 @@ def _all(run: Document) -> Document:
 def _panel(run: Document) -> ForestPanel:
     rows = {short(source): row for source, row in run["leave_one_out"]["sources"].items()} | {"all": _all(run)}
     values = {
-        said: [Value(row[measure], row.get(f"{measure}_interval_95")) for row in rows.values()]
-        for said, measure in (("nearest distance", "auroc_distance"), ("margin", "auroc_margin"))
+        label: [Value(row[measure], row.get(f"{measure}_interval_95")) for row in rows.values()]
+        for label, measure in (("nearest distance", "auroc_distance"), ("margin", "auroc_margin"))
     }
     return ForestPanel("", "AUROC", list(rows), values, 0.5, limits=(0, 1))

@@ -1,14 +1,15 @@
-"""Captioners side by side, and whether captions like the true prompt are those that are attributed rightly."""
+"""Captioners side by side, and whether captions similar to the true prompt are attributed rightly."""
 
 from collections.abc import Sequence
 
-from evaluation.report.figures.curves import CurvePanel as Lines
-from evaluation.report.figures.curves import Point, curves
+from markupsafe import Markup
+
+from evaluation.formatting import number, percent, points
+from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
-from evaluation.report.words import number, percent, points
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 
 _NAME = "zoo-captions"
 _MEASURES = {"clip_cosine": "cosine of CLIP's text features", "token_f1": "words in common, F1"}
@@ -19,7 +20,7 @@ def captioners(results: Results) -> Section:
     title = "Captioners"
     parts: list[Part] = [
         text(
-            "The same originals, described by each captioner and generated again by every source. “given” is the true "
+            "The same originals, described by each captioner and resynthesized by every source. “given” is the true "
             "prompt, the papers' natural prompt; the papers' own descriptions were written by ChatGPT, whose place a "
             "vision-language model takes here."
         )
@@ -50,7 +51,7 @@ def captioners(results: Results) -> Section:
     ]
     body = [
         [
-            _said(row["captioner"]),
+            _short_name(row["captioner"]),
             percent(row["accuracy"], row["interval_95"]),
             points(row["over_blip"], row["over_blip_interval_95"]) if "over_blip" in row else "",
             f"{row['clip_cosine']:.3f}",
@@ -64,12 +65,12 @@ def captioners(results: Results) -> Section:
     parts.append(table(head, body))
     if document["vlm"] != "measured":
         parts.append(
-            text("A vision-language model was not measured: none is part of this project, and none was asked.")
+            text("A vision-language model was not measured: none is part of this project, and none was called.")
         )
     return Section("captioners", title, parts)
 
 
-def _said(captioner: str) -> str:
+def _short_name(captioner: str) -> str:
     return captioner.partition(":")[0]
 
 
@@ -77,21 +78,21 @@ def _accuracy(document: Document) -> ForestPanel:
     rows = document["captioners"]
     values = [Value(100 * row["accuracy"], [100 * bound for bound in row["interval_95"]]) for row in rows]
     chance = 100 / len(document["about"]["sources"])
-    return ForestPanel("", "accuracy, %", [_said(row["captioner"]) for row in rows], {"": values}, chance)
+    return ForestPanel("", "accuracy, %", [_short_name(row["captioner"]) for row in rows], {"": values}, chance)
 
 
 def quality(results: Results) -> Section:
-    """Likeness against correctness."""
-    title = "What a caption's likeness to the truth is worth"
+    """Similarity against correctness."""
+    title = "Similarity of captions to the true prompt, and accuracy"
     parts: list[Part] = [
         text(
             "arXiv 2403.01489 finds that the closer a caption is to the true prompt, the better the attribution. The "
-            "figure orders the originals of all captioners by likeness, in five parts; the table says how well "
-            "likeness tells right answers from wrong ones (AUROC; 0.5 is not at all)."
+            "figure orders the originals of all captioners by similarity, in five parts; the table shows how well "
+            "similarity separates right answers from wrong ones (AUROC; 0.5 is chance)."
         )
     ]
     if _NAME not in results:
-        return Section("captions", title, [*parts, Missing(_NAME, "likeness against correctness")])
+        return Section("captions", title, [*parts, Missing(_NAME, "similarity against correctness")])
     rows = results[_NAME]["quality"]
     steps = [row for row in rows if row.get("steps")]
     if steps:
@@ -100,7 +101,7 @@ def quality(results: Results) -> Section:
             Plate(
                 "caption-quality",
                 [_NAME],
-                "Attributed rightly, by how like the true prompt the caption is: a fifth of the captions for each "
+                "Attributed rightly, by similarity of the caption to the true prompt: a fifth of the captions for each "
                 "point, 95 % intervals over characters.",
                 lambda: curves([_steps(measure, together) for measure in _MEASURES], top=1),
             )
@@ -110,7 +111,7 @@ def quality(results: Results) -> Section:
             Plate(
                 "caption-quality",
                 [_NAME],
-                "How well likeness tells right answers from wrong ones, with 95 % intervals over characters.",
+                "How well similarity separates right answers from wrong ones, with 95 % intervals over characters.",
                 lambda: dots([_auroc(rows)]),
             )
         )
@@ -118,38 +119,38 @@ def quality(results: Results) -> Section:
     return Section("captions", title, parts)
 
 
-def _steps(measure: str, rows: Sequence[Document]) -> Lines:
+def _steps(measure: str, rows: Sequence[Document]) -> CurvePanel:
     lines = {
-        "all captioners" if row["captioner"] == "all" else _said(row["captioner"]): [
+        "all captioners" if row["captioner"] == "all" else _short_name(row["captioner"]): [
             Point(step["likeness"], step["accuracy"], step["interval_95"]) for step in row["steps"]
         ]
         for row in rows
         if row["measure"] == measure
     }
-    return Lines("", f"likeness: {_MEASURES[measure]}", lines)
+    return CurvePanel("", f"similarity: {_MEASURES[measure]}", lines)
 
 
 def _auroc(rows: Sequence[Document]) -> ForestPanel:
     names = list(dict.fromkeys(row["captioner"] for row in rows))
     found = {(row["captioner"], row["measure"]): row["auroc"] for row in rows}
-    values = {said: [_value(found.get((name, measure))) for name in names] for measure, said in _MEASURES.items()}
-    return ForestPanel("", "AUROC", [_said(name) for name in names], values, 0.5, limits=(0, 1))
+    values = {label: [_value(found.get((name, measure))) for name in names] for measure, label in _MEASURES.items()}
+    return ForestPanel("", "AUROC", [_short_name(name) for name in names], values, 0.5, limits=(0, 1))
 
 
-def _value(told: Document | None) -> Value | None:
-    return Value(told["value"], told["interval_95"]) if told else None
+def _value(found: Document | None) -> Value | None:
+    return Value(found["value"], found["interval_95"]) if found else None
 
 
-def _table(rows: Sequence[Document]) -> Html:
+def _table(rows: Sequence[Document]) -> Markup:
     body = [
         [
-            "all" if row["captioner"] == "all" else _said(row["captioner"]),
+            "all" if row["captioner"] == "all" else _short_name(row["captioner"]),
             _MEASURES[row["measure"]],
             *(
-                number(row[told]["value"], row[told]["interval_95"]) if row[told] else "cannot be said"
-                for told in ("auroc", "point_biserial")
+                number(row[name]["value"], row[name]["interval_95"]) if row[name] else "undefined"
+                for name in ("auroc", "point_biserial")
             ),
         ]
         for row in rows
     ]
-    return table(["captioner", "likeness", "AUROC", "point-biserial correlation"], body)
+    return table(["captioner", "similarity", "AUROC", "point-biserial correlation"], body)

@@ -1,8 +1,10 @@
 """The papers' figures and tables: where each is on this page, or why it is not."""
 
+from markupsafe import Markup
+
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, joined, link, table
-from evaluation.report.section import Part, Section, text
+from evaluation.report.html import link, table, text
+from evaluation.report.section import Part, Section
 
 _R, _G = "arXiv 2510.24278", "arXiv 2403.01489"
 # (paper, what it shows, sections of this page, what is different here)
@@ -11,7 +13,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "the method's scheme",
         (),
-        "Not a measurement: docs/method.md of this project generates it, with images of a run.",
+        "Not a measurement: docs/method.md shows it, with images of a run.",
     ),
     (
         _R,
@@ -55,27 +57,27 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         _R,
         "ChatGPT's descriptions",
         ("captioners",),
-        "Not measured: a vision-language model costs money and leaves the house. Any that speaks the "
+        "Not measured: a vision-language model costs money, and images are sent to a third party. Any that speaks the "
         "chat-completions protocol can be named with --vlm.",
     ),
     (
         _R,
         "Bing, Firefly, Imagen 3, Midjourney and the other sources by name",
         (),
-        "Not here: most cannot be called by a program, and none without an account. docs/vendors.md says which.",
+        "Not here: most cannot be called by a program, and none without an account. docs/vendors.md lists them.",
     ),
     (
         _G,
         "accuracy with the natural prompt, by model",
         ("captioners", "distances", "gamma"),
-        "The zoo with the captioner “given”. Real images by DALL·E mini, GLID-3-XL and Latent Diffusion stand for each "
-        "other's generated images: relatives of its DALL·E, GLIDE and Latent Diffusion, not the same models. Stable Diffusion "
-        "is in the catalog, and was not run: there are no weights of it here.",
+        "The zoo with the captioner “given”. Real images by DALL·E mini, GLID-3-XL and Latent Diffusion serve as each "
+        "other's resyntheses: relatives of its DALL·E, GLIDE and Latent Diffusion, not the same models. Stable "
+        "Diffusion is in the catalog, but was not run: its weights are not part of this project.",
     ),
     (_G, "BLIP beside PEZ", ("captioners",), "With BLIP refined by PEZ beside them."),
     (
         _G,
-        "the number of candidates γ, accuracy and cost",
+        "the number of images per source γ, accuracy and cost",
         ("gamma",),
         "γ = 1, 2, 4, 8. Its own values are not known to us.",
     ),
@@ -109,5 +111,5 @@ def papers(results: Results) -> Section:
     return Section("papers", "The papers' figures and tables", parts)
 
 
-def _places(anchors: tuple[str, ...]) -> Html:
-    return joined((link(anchor, f"#{anchor}") for anchor in anchors), ", ") if anchors else Html("not here")
+def _places(anchors: tuple[str, ...]) -> Markup:
+    return Markup(", ").join(link(anchor, f"#{anchor}") for anchor in anchors) or Markup("not here")

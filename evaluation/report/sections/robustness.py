@@ -2,34 +2,36 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
+from evaluation.formatting import percent
 from evaluation.report.figures.forest import ForestPanel, Value, bars
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
-from evaluation.report.words import percent
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 
 _SUBJECTS = (("zoo-distortions", "demo models"), ("real-distortions", "real images"))
 _COPY = "jpeg-85"  # every run of copies has it, and none of distortions
 
 
 def robustness(results: Results) -> Section:
-    """Bars of what is kept, and tables with everything."""
+    """Bars of the accuracy that is kept, and tables."""
     parts: list[Part] = [
         text(
-            "Queries are distorted, and nothing else: captions and generated images stay those of the undistorted image. A "
-            "share above 100 % means that some became right that were wrong before."
+            "Only queries are distorted: captions and resyntheses are those of the undistorted image. A share above "
+            "100 % means that some queries became right that were wrong before."
         )
     ]
-    for name, said in _SUBJECTS:
+    for name, subject_name in _SUBJECTS:
         if name not in results:
-            parts.append(Missing(name, f"distortions, {said}"))
+            parts.append(Missing(name, f"distortions, {subject_name}"))
             continue
         runs = results[name]["runs"]
         changed = [run for run in runs if not _copies(run)]
         copied = [run for run in runs if _copies(run)]
         for kind, some in (("distortions", changed), ("copies", copied)):
             if some:
-                parts += [_plate(name, kind, said, some), *(_table(run) for run in some)]
+                parts += [_plate(name, kind, subject_name, some), *(_table(run) for run in some)]
     return Section("distortions", "Distortions, and copies of the same image", parts)
 
 
@@ -37,19 +39,19 @@ def _copies(run: Document) -> bool:
     return any(row["distortion"] == _COPY for row in run["rows"])
 
 
-def _plate(name: str, kind: str, said: str, runs: Sequence[Document]) -> Plate:
+def _plate(name: str, kind: str, subject_name: str, runs: Sequence[Document]) -> Plate:
     subject = name.partition("-")[0]
     over = "characters" if subject == "zoo" else "prompts"
-    told = (
-        f"Accuracy under each distortion as a share of the undistorted one, {said}"
+    measured = (
+        f"Accuracy under each distortion as a share of the undistorted one, {subject_name}"
         if kind == "distortions"
-        else f"How often a copy of the image at another size or quality gets the same answer, right or wrong, {said}"
+        else f"How often a copy at another size or quality has the same answer, right or wrong, {subject_name}"
     )
     queries = runs[0]["queries"]
     return Plate(
         f"{subject}-{kind}",
         [name],
-        f"{told}; {queries} queries by {runs[0]['sources']} sources, 95 % intervals over {over}.",
+        f"{measured}; {queries} queries by {runs[0]['sources']} sources, 95 % intervals over {over}.",
         lambda: bars([_panel(kind, runs)]),
     )
 
@@ -70,8 +72,8 @@ def _panel(kind: str, runs: Sequence[Document]) -> ForestPanel:
     return ForestPanel("", axis, rows, values, 100)
 
 
-def _table(run: Document) -> Html:
-    told = any("same_caption" in row for row in run["rows"])
+def _table(run: Document) -> Markup:
+    with_captions = any("same_caption" in row for row in run["rows"])
     head = ["distortion", "parameters", "accuracy", "share of the undistorted", "same answer", "cosine to itself"]
     rows = [
         [
@@ -81,12 +83,12 @@ def _table(run: Document) -> Html:
             percent(row["share_of_clean"], row["share_interval_95"]),
             percent(row["same_answer"], row["same_answer_interval_95"]),
             f"{row['mean_cosine']:.3f}",
-            *([percent(row["same_caption"])] if told else []),
+            *([percent(row["same_caption"])] if with_captions else []),
         ]
         for row in run["rows"]
     ]
     return table(
-        [*head, *(["same caption"] if told else [])],
+        [*head, *(["same caption"] if with_captions else [])],
         rows,
         f"γ = {run['images_per_source']}, {run['distance']}, {run['embedder']}: undistorted "
         f"{percent(run['clean_accuracy'], run['clean_interval_95'])} are right, chance {percent(run['chance'])}.",

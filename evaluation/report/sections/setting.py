@@ -1,8 +1,10 @@
 """Where and with what it was measured: machine, versions, weights, and the command behind each result."""
 
+from markupsafe import Markup
+
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, code, element, table
-from evaluation.report.section import Missing, Part, Section, text
+from evaluation.report.html import anchor, bullets, code, table, text
+from evaluation.report.section import Missing, Part, Section
 
 _SHOWN = 16  # digits of a hash; the whole is in the results
 _SHARED = {"captioner", "clip", "clip-onnx"}  # of all sources
@@ -14,9 +16,9 @@ def setting(results: Results) -> Section:
         text(
             "Every result is a file in ",
             code("results/"),
-            " beside this page, which says by which command it was made. ",
-            code("make benchmark"),
-            " does all of it, and what is there is not done again.",
+            " beside this page, with the command that made it. ",
+            code("make evaluate"),
+            " repeats all of it; steps that are done are not repeated.",
         ),
         _commands(results),
         _machines(results),
@@ -25,13 +27,13 @@ def setting(results: Results) -> Section:
     return Section("setting", "Machine, versions, weights and commands", parts)
 
 
-def _commands(results: Results) -> Html:
+def _commands(results: Results) -> Markup:
     rows = []
     for name in results.documents:
         made = results.made(name)
         rows.append(
             [
-                element("span", name, id=f"made-{name}"),
+                anchor(name, f"made-{name}"),
                 made.get("at", "not noted").replace("T", " ").removesuffix("+00:00"),
                 f"{made['seconds']:.0f}" if "seconds" in made else "not noted",
                 code(made["command"]) if "command" in made else "not noted",
@@ -40,24 +42,24 @@ def _commands(results: Results) -> Html:
     return table(
         ["result", "made, UTC", "seconds", "command"],
         rows,
-        "Seconds are those of the run that wrote the file; what had been done before came from the store.",
+        "Seconds are those of the run that wrote the file; earlier results came from the store.",
     )
 
 
-def _machines(results: Results) -> Html:
+def _machines(results: Results) -> Markup:
     """A column for each machine, and each set of versions, that results name."""
     seen: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name in results.documents:
         made = results.made(name)
         if "machine" in made:
-            told = {
+            columns = {
                 **{key.replace("_gib", ", GiB"): str(value) for key, value in made["machine"].items()},
                 **made["versions"],
             }
-            seen.setdefault(tuple(told.items()), []).append(name)
-    keys = list(dict.fromkeys(key for told in seen for key, _ in told))
+            seen.setdefault(tuple(columns.items()), []).append(name)
+    keys = list(dict.fromkeys(key for columns in seen for key, _ in columns))
     head = ["", *(f"{len(names)} results" if len(seen) > 1 else "all results that note it" for names in seen.values())]
-    return table(head, [[key, *(dict(told).get(key, "–") for told in seen)] for key in keys])
+    return table(head, [[key, *(dict(columns).get(key, "–") for columns in seen)] for key in keys])
 
 
 def _dataset(results: Results) -> list[Part]:
@@ -67,11 +69,11 @@ def _dataset(results: Results) -> list[Part]:
     sides: dict[str, int] = {}
     for character in document["characters"]:
         sides[character["side"]] = sides.get(character["side"], 0) + 1
-    told = (
+    about = (
         f"The dataset: {len(document['characters'])} characters ("
         + ", ".join(f"{count} {side}" for side, count in sides.items())
-        + f"), {document['originals']} originals, {document['resyntheses']} resyntheses, γ = {document['images_per_source']}, "
-        f"captions by {document['captioner']}."
+        + f"), {document['originals']} originals, {document['resyntheses']} resyntheses, "
+        f"γ = {document['images_per_source']}, captions by {document['captioner']}."
     )
     rows = [
         [source["id"], source["family"], source["part"], source["revision"], _hashes(source["weights"])]
@@ -79,15 +81,15 @@ def _dataset(results: Results) -> list[Part]:
     ]
     others = [[name, _short(value)] for name, value in document["weights"].items() if name.partition("/")[0] in _SHARED]
     return [
-        text(told),
+        text(about),
         table(["source", "family", "part", "revision", "sha256 of its weights"], rows),
         table(["captioner and embedder", "sha256"], others),
     ]
 
 
-def _hashes(weights: dict[str, str]) -> Html:
-    return Html(element("div", *(element("div", f"{name} ", _short(value)) for name, value in weights.items())))
+def _hashes(weights: dict[str, str]) -> Markup:
+    return bullets(Markup("{} {}").format(name, _short(value)) for name, value in weights.items())
 
 
-def _short(value: str) -> Html:
-    return element("code", value[:_SHOWN], title=value)
+def _short(value: str) -> Markup:
+    return code(value[:_SHOWN], title=value)

@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.baselines.crossing import said
+from markupsafe import Markup
+
+from evaluation.baselines.crossing import crossing_text
+from evaluation.formatting import listed, percent, points
 from evaluation.report.figures.curves import CurvePanel, Flat, Point, curves
-from evaluation.report.figures.forest import ForestPanel as Rows
-from evaluation.report.figures.forest import Value, dots
+from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
-from evaluation.report.words import listed, percent, points
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 
 BEST = "best"
 LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")
 FORMS = ("linear", "k-NN", "nearest mean", "SVM")
-_SAID = {BEST: "CLIP classifier, the best form"}
+_LABELS = {BEST: "CLIP classifier, the best form"}
 _PAPER = (0.03, 0.05)
 
 
@@ -23,9 +24,9 @@ def t1(results: Results) -> Section:
     """The curves, and from how many shots on a baseline is at least as good."""
     parts: list[Part] = [
         text(
-            "A baseline is trained on so many images of each source, its shots; resynthesis has seen none, and is the "
-            "flat line. All are asked about the same images of characters that no training saw. A circle marks the "
-            "fewest shots from which on a baseline stays at or above the line."
+            "A baseline is trained on a number of images of each source, its shots; resynthesis needs none, and is the "
+            "flat line. All have the same queries, of characters that no training saw. A circle marks the fewest "
+            "shots from which on a baseline stays at or above the line."
         )
     ]
     if "zoo-t1" not in results:
@@ -72,16 +73,16 @@ def _panel(run: Document) -> CurvePanel:
 
 def _named(run: Document, name: str) -> str:
     comparable = run.get("baselines", {}).get(name, {}).get("comparable", True)
-    return _SAID.get(name, name) + ("" if comparable else ", untrained start")
+    return _LABELS.get(name, name) + ("" if comparable else ", untrained start")
 
 
-def _curves(run: Document) -> Html:
+def _curves(run: Document) -> Markup:
     head = ["shots per class", *run["shots"], "at or above the line from"]
     rows = [
         [
             _named(run, name),
             *("" if point is None else _cell(point) for point in curve),
-            said(run, name),
+            crossing_text(run, name),
         ]
         for name, curve in run["curves"].items()
         if any(curve)
@@ -100,12 +101,13 @@ def _cell(point: Mapping[str, Any]) -> str:
     return f"{100 * point['accuracy']:.1f} ± {50 * (high - low):.1f}"
 
 
-def _learners(runs: Sequence[Document]) -> Html:
+def _learners(runs: Sequence[Document]) -> Markup:
     rows = [
         [
             f"{name}, {len(run['sources'])} classes",
             ", ".join(each["sees"]),
-            "; ".join(f"{n}: {steps}" for n, steps in each["steps"].items() if steps is not None) or "until it is done",
+            "; ".join(f"{n}: {steps}" for n, steps in each["steps"].items() if steps is not None)
+            or "until convergence",
             each["cells"],
             f"{each['seconds']:.0f}",
         ]
@@ -113,24 +115,24 @@ def _learners(runs: Sequence[Document]) -> Html:
         for name, each in run.get("baselines", {}).items()
         if each["cells"]
     ]
-    return table(["baseline", "looks at", "gradient steps at most, by shots", "trainings", "seconds in all"], rows)
+    return table(["baseline", "input", "gradient steps at most, by shots", "trainings", "seconds in all"], rows)
 
 
 def _notes(runs: Sequence[Document]) -> list[str]:
     every = {name: each for run in runs for name, each in run.get("baselines", {}).items() if each["cells"]}
     apart = [name for name, each in every.items() if not each["comparable"]]
-    told = ["An empty cell was not measured: slow baselines have a thinner grid, never at the crossing. "]
+    notes = ["An empty cell was not measured: slow baselines have a thinner grid, never at the crossing. "]
     for run in runs:
         lacking = list(dict.fromkeys(name for name in (*every, *LEARNERS) if not any(run["curves"].get(name, ()))))
         if lacking:
             were = "was" if len(lacking) == 1 else "were"
-            told.append(f"With {len(run['sources'])} classes {listed(lacking)} {were} not run. ")
+            notes.append(f"With {len(run['sources'])} classes {listed(lacking)} {were} not run. ")
     if apart:
-        told.append(
-            f"{' and '.join(apart)}: the published weights that the method starts from were not there, so it began "
-            "at random numbers, and no headline compares with it."
+        notes.append(
+            f"{' and '.join(apart)}: the pretrained weights of the method were not available, so it started from "
+            "random weights, and no headline compares with it."
         )
-    return told
+    return notes
 
 
 def plugin(results: Results) -> Section:
@@ -180,13 +182,13 @@ def _gained(name: str, methods: str, subjects: Sequence[tuple[str, str, Sequence
     )
 
 
-def _gains(subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> list[Rows]:
-    """A panel for each, with the same signs for the same shots."""
+def _gains(subjects: Sequence[tuple[str, str, Sequence[Document]]]) -> list[ForestPanel]:
+    """A panel for each, with the same markers for the same shots."""
     shots = sorted({row["shots"] for _, _, rows in subjects for row in rows})
     return [_gain(title, rows, shots) for _, title, rows in subjects]
 
 
-def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> Rows:
+def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> ForestPanel:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     found = {(row["method"], row["shots"]): row for row in rows}
 
@@ -196,7 +198,7 @@ def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> Rows:
             return None
         return Value(100 * row["gain"], [100 * bound for bound in row["gain_interval_95"]])
 
-    return Rows(
+    return ForestPanel(
         title,
         "gain, percentage points",
         methods,
@@ -206,7 +208,7 @@ def _gain(title: str, rows: Sequence[Document], shots: Sequence[int]) -> Rows:
     )
 
 
-def _gain_table(title: str, rows: Sequence[Document]) -> Html:
+def _gain_table(title: str, rows: Sequence[Document]) -> Markup:
     head = ["method", "shots", "alone", "resynthesis", "together", "gain", "gain over resynthesis", "weight"]
     body = [
         [

@@ -1,41 +1,41 @@
-"""What the measurements say, in sentences made of their figures."""
+"""The results in sentences."""
 
 from collections.abc import Sequence
 
+from evaluation.formatting import listed, number, percent, points
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, element
-from evaluation.report.section import Part, Section, text
+from evaluation.report.html import bullets, text
+from evaluation.report.section import Part, Section
 from evaluation.report.sections.shots import FORMS
-from evaluation.report.words import listed, number, percent, points
 
 
 def summary(results: Results) -> Section:
     """One point for each thing that was measured."""
     found = [
         sentence
-        for tell in (_accuracy, _left_out, _t1, _plugin, _candidates, _distances, _captions, _distortions, _real)
-        for sentence in tell(results)
+        for part in (_accuracy, _left_out, _t1, _plugin, _images_per_source, _distances, _captions, _distortions, _real)
+        for sentence in part(results)
     ]
     parts: list[Part] = [
         text(
             "The method of arXiv 2510.24278 and arXiv 2403.01489, measured: an image is captioned, every candidate "
-            "source generates the caption, and the image goes to the source whose generating is nearest. “Demo models” are "
-            "the small generators, captioner and CLIP that ship with this project; figures of the papers' own sources "
-            "need those sources. In brackets are 95 % intervals."
+            "source resynthesizes it from the caption, and the image is attributed to the source of the nearest "
+            "resynthesis. “Demo models” are the small generators, captioner and CLIP of this project; figures of the "
+            "papers' own sources need those sources. In brackets are 95 % intervals."
         ),
-        Html(element("ul", *(element("li", sentence) for sentence in found))),
+        bullets(found),
     ]
-    return Section("summary", "What the measurements say", parts)
+    return Section("summary", "Results", parts)
 
 
 def _accuracy(results: Results) -> list[str]:
     runs = [results[name]["runs"][0] for name in results.fitting("zoo-evaluate-*")]
-    told = [
+    figures = [
         f"{len(run['sources'])} classes {percent(run['accuracy'], run['accuracy_interval_95'])}, "
         f"chance {percent(run['chance'])}"
         for run in runs
     ]
-    return [f"The right source is nearest: {'; '.join(told)}."] if told else []
+    return [f"The right source is nearest: {'; '.join(figures)}."] if figures else []
 
 
 def _left_out(results: Results) -> list[str]:
@@ -43,34 +43,34 @@ def _left_out(results: Results) -> list[str]:
     row = results[names[-1]]["runs"][0].get("leave_one_out", {}).get("all") if names else None
     if row is None:
         return []
-    told = number(row["auroc_distance"], row.get("auroc_distance_interval_95"))
-    return [f"Whether the right source was asked at all, the nearest distance tells with an AUROC of {told}."]
+    value = number(row["auroc_distance"], row.get("auroc_distance_interval_95"))
+    return [f"The nearest distance detects that the right source is no candidate with an AUROC of {value}."]
 
 
 def _t1(results: Results) -> list[str]:
     if "zoo-t1" not in results:
         return []
-    told = []
+    figures = []
     for run in results["zoo-t1"]["runs"]:
         apart = {name for name, about in run["baselines"].items() if not about["comparable"]}
         there = {name: at for name, at in run["crosses_at"].items() if name not in FORMS and name not in apart}
-        crossing = [f"{_said(name)} from {at} shots on" for name, at in there.items() if at]
-        never = [_said(name) for name, at in there.items() if not at and run["settled"][name]]
-        told.append(
+        crossing = [f"{_short_name(name)} from {at} shots on" for name, at in there.items() if at]
+        never = [_short_name(name) for name, at in there.items() if not at and run["settled"][name]]
+        figures.append(
             f"{len(run['sources'])} classes: "
-            + (f"{listed(crossing)} at or above resynthesis" if crossing else _nobody(run, never))
+            + (f"{listed(crossing)} at or above resynthesis" if crossing else _no_crossing(run, never))
             + (f"; {listed(never)} never up to {run['shots'][-1]}." if crossing and never else ".")
         )
-    return told
+    return figures
 
 
-def _nobody(run: Document, never: Sequence[str]) -> str:
+def _no_crossing(run: Document, never: Sequence[str]) -> str:
     if not never:
         return "whether a baseline reaches resynthesis is not known"
     return f"with up to {run['shots'][-1]} shots {listed(never)} stay{'s' * (len(never) == 1)} below resynthesis"
 
 
-def _said(name: str) -> str:
+def _short_name(name: str) -> str:
     return "the best CLIP classifier" if name == "best" else name
 
 
@@ -98,7 +98,7 @@ def _learned(row: Document) -> str:
     return f"{row['method']}, {row['shots']} shot{'s' * (row['shots'] > 1)}"
 
 
-def _candidates(results: Results) -> list[str]:
+def _images_per_source(results: Results) -> list[str]:
     if "zoo-images-per-source" not in results:
         return []
     rows = [row for row in results["zoo-images-per-source"]["rows"] if row["aggregate"] == "mean"]
@@ -118,18 +118,18 @@ def _distances(results: Results) -> list[str]:
     rows = results["zoo-distances"]["rows"]
     best = max(rows, key=lambda row: row["accuracy"])
     cosine = next(row for row in rows if row["distance"] == "cosine")
-    told = [f"{row['distance']} {percent(row['accuracy'], row['interval_95'])}" for row in (best, cosine)]
-    return [f"By distance, {_sources(results['zoo-distances'])}: {', '.join(dict.fromkeys(told))}."]
+    figures = [f"{row['distance']} {percent(row['accuracy'], row['interval_95'])}" for row in (best, cosine)]
+    return [f"By distance, {_sources(results['zoo-distances'])}: {', '.join(dict.fromkeys(figures))}."]
 
 
 def _captions(results: Results) -> list[str]:
     if "zoo-captions" not in results:
         return []
-    told = [
+    figures = [
         f"{row['captioner'].partition(':')[0]} {percent(row['accuracy'], row['interval_95'])}"
         for row in results["zoo-captions"]["captioners"]
     ]
-    return [f"By captioner, {_sources(results['zoo-captions'])}: {', '.join(told)}."]
+    return [f"By captioner, {_sources(results['zoo-captions'])}: {', '.join(figures)}."]
 
 
 def _distortions(results: Results) -> list[str]:
@@ -137,8 +137,8 @@ def _distortions(results: Results) -> list[str]:
         return []
     rows = [row for run in results["zoo-distortions"]["runs"] for row in run["rows"]]
     worst = sorted(rows, key=lambda row: row["share_of_clean"])[:3]
-    told = [f"{row['distortion']} {percent(row['share_of_clean'], row['share_interval_95'])}" for row in worst]
-    return [f"What the three worst distortions leave of the accuracy: {', '.join(told)}."]
+    figures = [f"{row['distortion']} {percent(row['share_of_clean'], row['share_interval_95'])}" for row in worst]
+    return [f"What the three worst distortions leave of the accuracy: {', '.join(figures)}."]
 
 
 def _sources(document: Document) -> str:
@@ -150,8 +150,8 @@ def _real(results: Results) -> list[str]:
         return []
     document = results["real-images-per-source"]
     rows = [row for row in document["rows"] if row["aggregate"] == "mean"]
-    told = [
+    figures = [
         f"γ = {row['images_per_source']} {percent(row['accuracy'], row['interval_95'])}" for row in (rows[0], rows[-1])
     ]
     chance = percent(1 / len(document["about"]["sources"]))
-    return [f"Real images of three models, natural prompt: {', '.join(told)}; chance {chance}."]
+    return [f"Real images of three models, natural prompt: {', '.join(figures)}; chance {chance}."]

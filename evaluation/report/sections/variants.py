@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from evaluation.report.figures.curves import CurvePanel as Lines
-from evaluation.report.figures.curves import Point, curves
+from markupsafe import Markup
+
+from evaluation.formatting import percent, points
+from evaluation.report.figures.curves import CurvePanel, Point, curves
 from evaluation.report.figures.forest import ForestPanel, Value, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import Html, table
-from evaluation.report.section import Missing, Part, Plate, Section, text
-from evaluation.report.words import percent, points
+from evaluation.report.html import table, text
+from evaluation.report.section import Missing, Part, Plate, Section
 
 _SUBJECTS = {"zoo": "demo models", "real": "real images"}
 
@@ -19,8 +20,8 @@ def _measured(results: Results, part: str) -> dict[str, Document]:
 
 def _missing(results: Results, part: str, what: str) -> list[Part]:
     return [
-        Missing(f"{subject}-{part}", f"{what}, {said}")
-        for subject, said in _SUBJECTS.items()
+        Missing(f"{subject}-{part}", f"{what}, {label}")
+        for subject, label in _SUBJECTS.items()
         if f"{subject}-{part}" not in results
     ]
 
@@ -31,39 +32,39 @@ def _chance(document: Document) -> float:
 
 def images_per_source(results: Results) -> Section:
     """γ: accuracy against images and seconds, by mean, max and median."""
-    found = _measured(results, "images_per_source")
+    found = _measured(results, "images-per-source")
     parts: list[Part] = [
         text(
-            "Each source generates γ times. A source's distance is the mean over its generated images, as in arXiv 2403.01489, or "
-            "the nearest of them (max similarity), or the median."
+            "Each source generates γ images. Its distance is the mean over them, as in arXiv 2403.01489, or the "
+            "nearest (max similarity), or the median."
         )
     ]
     if found:
-        names = [f"{subject}-candidates" for subject in found]
+        names = [f"{subject}-images-per-source" for subject in found]
         parts.append(
             Plate(
-                "images_per_source",
+                "images-per-source",
                 names,
-                "Accuracy against images generated for a query, and against seconds of a query where they were taken (all "
-                "sources one after another on the processor); 95 % intervals over characters, real images: prompts.",
+                "Accuracy against the number of images of a query, and against its seconds where they were measured "
+                "(sources one after another on the processor); 95 % intervals over characters, real images: prompts.",
                 lambda: curves([panel for subject, each in found.items() for panel in _gamma(subject, each)], top=1),
             )
         )
     parts += [_gamma_table(subject, each) for subject, each in found.items()]
     return Section(
-        "gamma", "γ, the generated images of each source", [*parts, *_missing(results, "images_per_source", "γ")]
+        "gamma", "γ, the generated images of each source", [*parts, *_missing(results, "images-per-source", "γ")]
     )
 
 
-def _gamma(subject: str, document: Document) -> list[Lines]:
+def _gamma(subject: str, document: Document) -> list[CurvePanel]:
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
-    sources, said = len(document["about"]["sources"]), _SUBJECTS[subject]
+    sources, label = len(document["about"]["sources"]), _SUBJECTS[subject]
     images = {count: count * sources for count in sorted({row["images_per_source"] for row in document["rows"]})}
-    panels = [Lines(f"{said}", "images generated", _by_aggregate(document, images), list(images.values()))]
+    panels = [CurvePanel(f"{label}", "images generated", _by_aggregate(document, images), list(images.values()))]
     if spent:
         seconds = {count: round(value, 1) for count, value in spent.items()}
-        panels.append(Lines(said, "seconds of a query", _by_aggregate(document, spent), list(seconds.values())))
-    return [Lines(each.title, each.axis, each.curves, each.ticks, chance=_chance(document)) for each in panels]
+        panels.append(CurvePanel(label, "seconds of a query", _by_aggregate(document, spent), list(seconds.values())))
+    return [CurvePanel(each.title, each.axis, each.curves, each.ticks, chance=_chance(document)) for each in panels]
 
 
 def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> dict[str, Sequence[Point]]:
@@ -78,7 +79,7 @@ def _by_aggregate(document: Document, x: dict[int, float] | dict[int, int]) -> d
     }
 
 
-def _gamma_table(subject: str, document: Document) -> Html:
+def _gamma_table(subject: str, document: Document) -> Markup:
     spent = {int(count): row["all"] for count, row in document["seconds"].items()}
     rows = [
         [
@@ -86,7 +87,7 @@ def _gamma_table(subject: str, document: Document) -> Html:
             percent(row["accuracy"], row["interval_95"]),
             points(row["over_mean"], row["over_mean_interval_95"]),
             row["images"],
-            f"{spent[row['images_per_source']]:.2f}" if row["images_per_source"] in spent else "not taken",
+            f"{spent[row['images_per_source']]:.2f}" if row["images_per_source"] in spent else "not measured",
         ]
         for row in document["rows"]
     ]
@@ -141,7 +142,7 @@ def distances(results: Results) -> Section:
     return Section("distances", "Distances", [*parts, *_missing(results, "distances", "distances")])
 
 
-def _by_model(document: Document) -> Html:
+def _by_model(document: Document) -> Markup:
     """The demo models' recall stands in their confusion matrices."""
     rows = [
         [row["distance"], *(percent(share, row["recall_interval_95"][name]) for name, share in row["recall"].items())]
@@ -177,8 +178,8 @@ def embedders(results: Results) -> Section:
             for row in document["rows"]
         ]
         head = ["embedder", "numbers", "γ", "accuracy", "same answer as the first"]
-        told = f"{_SUBJECTS[subject].capitalize()}: {document['sources']} sources, {document['queries']} queries."
-        parts.append(table(head, rows, told))
+        about = f"{_SUBJECTS[subject].capitalize()}: {document['sources']} sources, {document['queries']} queries."
+        parts.append(table(head, rows, about))
     return Section("embedders", "Embedders", [*parts, *_missing(results, "embedders", "feature spaces")])
 
 

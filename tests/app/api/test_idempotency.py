@@ -20,8 +20,8 @@ from app.access.scopes import Scope
 from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant
-from app.jobs import deletion, idempotency, retention
-from app.jobs.insertion import accept
+from app.jobs import deletion, idempotency
+from app.jobs.acceptance import accept
 from tests.app.api.conftest import Served
 from tests.app.images import encoded, noise
 
@@ -265,8 +265,8 @@ def test_what_is_forgotten_of_a_job_is_forgotten_here_too(client: TestClient, da
     with database.transaction() as session:
         ended = "status = 'succeeded', stage = NULL, completed_at = now() - interval '9 days'"
         session.execute(text(f"UPDATE jobs SET {ended}"))
-        assert len(retention.delete_expired_captions(session, timedelta(days=1))) == 1
-    client.app_state["snapshots"].drop(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
+        assert len(deletion.delete_expired_captions(session, timedelta(days=1))) == 1
+    client.app_state["snapshots"].delete(DEFAULT_TENANT, uuid.UUID(first.json()["id"]))
     again = post(client, prompt="a secret goat")
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert (again.json()["status"], again.json()["prompt"]) == ("succeeded", None)

@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import select, text
 
-from app.db.blobs import Blobs, insert_references
+from app.db.blob_repository import insert_references
+from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, AuditEntry
 from app.settings import Settings

@@ -21,8 +21,8 @@ def test_the_api_imports_no_machine_learning():
 
 def test_a_decoding_child_imports_nothing_of_the_service():
     """It knows how to decode, and neither settings nor stores nor the web."""
-    modules = imported_by("import app.intake.unpack, attribution.image, attribution.evidence.read")
+    modules = imported_by("import app.intake.json_body, attribution.image, attribution.evidence.read")
     ours = {name for name in modules if name.split(".")[0] == "app"}
-    intake = {f"app.intake.{name}" for name in ("decode", "unpack", "strict_json")}
+    intake = {f"app.intake.{name}" for name in ("decoding", "json_body", "spool")}
     assert ours == {"app", "app.intake"} | intake
     assert not modules & (ML | {"fastapi", "sqlalchemy", "redis", "celery", "pydantic", "c2pa"})

@@ -52,7 +52,7 @@ def test_a_captioner_is_named_however_it_is_asked(start: Callable[..., TestClien
         client.post("/attribute", json={"image": TEXT, "captioner": "other"}),
         client.post("/attribute", files={"image": FILE}, data={"captioner": "other"}),
     ):
-        assert row(database, answer).method_options["captioner"] == "other"
+        assert row(database, answer).method_options.captioner == "other"
         assert answer.json()["captioner"] == "other"
     assert [each["name"] for each in client.get("/sources").json()["captioners"]] == ["blip", "other"]
     unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "captioner": "vlm"}]})
@@ -74,7 +74,7 @@ def test_an_embedder_is_named_however_it_is_asked(start: Callable[..., TestClien
         client.post("/attribute", json={"image": TEXT, "embedder": "layer-2"}),
         client.post("/attribute", files={"image": FILE}, data={"embedder": "layer-2"}),
     ):
-        assert row(database, answer).method_options["embedder"] == answer.json()["embedder"] == "layer-2"
+        assert row(database, answer).method_options.embedder == answer.json()["embedder"] == "layer-2"
     assert client.get("/sources").json()["embedders"] == ["onnx", "layer-2"]
     unknown = client.post("/attribute/batch", json={"items": [{"image": TEXT, "embedder": "dino"}]})
     problem = unknown.json()["items"][0]["problem"]

@@ -83,7 +83,7 @@ def test_a_tenant_that_is_full_is_told_before_it_uploads(start: Callable[..., Te
     """Once the open jobs have been counted, not even a form is asked for."""
     client = start(access={"concurrent_jobs": 1})
     assert client.post("/attribute", files=IMAGE).status_code == 202
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     refused = client.post("/attribute", content=b"not a form")
     assert (refused.status_code, refused.json()["violated-policies"]) == (429, ["jobs"])
 
@@ -98,7 +98,7 @@ def test_when_the_queues_are_too_long_nothing_is_taken(
     if too_long == "old":
         with database.transaction() as session:
             session.execute(update(Job).values(created_at=func.now() - text("interval '6 minutes'")))
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     refused = client.post("/attribute", content=b"not a form")
     assert refused.status_code == 503
     assert (refused.json()["type"], refused.json()["violated-policies"]) == (CAPACITY, ["queue"])
@@ -106,7 +106,7 @@ def test_when_the_queues_are_too_long_nothing_is_taken(
     assert '"queue";r=0;t=5' in refused.headers["ratelimit"]
     assert client.get(location).status_code == 200
     assert client.post(location + "/cancel").status_code == 200
-    client.portal.call(client.app_state["capacity"].forget)
+    client.portal.call(client.app_state["capacity"].invalidate)
     assert client.post("/attribute", files=IMAGE).status_code == 202
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import event
 
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, JobStatus, Stage
-from app.jobs.repository import get_by_id, list_sources
+from app.jobs.repository import get_by_id
+from app.jobs.source_repository import list_for_job
 from tests.app.images import encoded
 
 IMAGE = {"image": encoded()}
@@ -53,7 +54,7 @@ def test_without_redis_a_job_is_accepted_and_waits_in_postgres(
         job = get_by_id(session, DEFAULT_TENANT, job_id)
         assert job is not None
         assert (job.status, job.stage) == (JobStatus.QUEUED, Stage.SCREENING)
-        assert len(list_sources(session, job_id)) == 5
+        assert len(list_for_job(session, job_id)) == 5
 
 
 @pytest.mark.parametrize("kind", ["nobody", "silence"])

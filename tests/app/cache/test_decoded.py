@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 
 from app.cache.decoded import DecodedFiles
-from app.intake.decode import Decoded
+from app.intake.decoding import Decoded
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
 

@@ -1,11 +1,11 @@
-"""The decoding children: what they say of a file, and what becomes of one that takes too long, too much, or dies."""
+"""The decoding children: how they describe a file, and what happens where one takes too long, too much, or dies."""
 
 import hashlib
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from app.errors import (
     UndecodableImageProblem,
     UnsupportedImageProblem,
 )
-from app.intake.decode import Decoded
 from app.intake.decoders import Decoders
+from app.intake.decoding import Decoded
 from app.settings import IntakeSettings
 from tests.app.images import encoded, noise
 from tests.app.odd import png
@@ -35,7 +35,7 @@ DEFAULTS = IntakeSettings()
 
 @pytest.fixture
 def upload(tmp_path: Path) -> Path:
-    """Where an upload lies; it holds a good image until a test writes another."""
+    """The path of an upload, with a good image until a test writes another."""
     path = tmp_path / "upload"
     path.write_bytes(encoded(noise(1_300, 500), "JPEG"))
     return path
@@ -46,7 +46,7 @@ OTHERS: set[int] = set()
 
 @pytest.fixture(autouse=True)
 def _others() -> None:
-    """Other tests' children, if there are any, are not this one's."""
+    """Children that other tests started are not counted."""
     OTHERS.clear()
     OTHERS.update(children())
 
@@ -57,8 +57,19 @@ def children() -> list[int]:
     return [int(pid) for pid in found.stdout.split() if int(pid) not in OTHERS]
 
 
+def kill_reader(pipe: Path) -> None:
+    """Kills the child once it has opened the pipe for reading, and returns when it has ended."""
+    end = os.open(pipe, os.O_WRONLY)  # returns as soon as the child has opened the other end
+    (child,) = children()
+    watched = os.pidfd_open(child)
+    os.kill(child, signal.SIGKILL)
+    os.close(end)
+    select.select([watched], [], [])  # the next writer must not meet this reader
+    os.close(watched)
+
+
 def test_a_file_is_described(upload: Path):
-    """Hash and size are of the file, width and height those that it has."""
+    """With the hash and size of the file, and the width and height of the image."""
 
     async def run() -> Decoded:
         return await Decoders(DEFAULTS).inspect(upload)
@@ -68,19 +79,22 @@ def test_a_file_is_described(upload: Path):
 
 
 def test_the_canonical_image_is_written(upload: Path):
-    """As BMP, scaled down; a plain file says nothing of itself."""
+    """One call describes the file, writes its canonical BMP, scaled down, and finds no evidence in a plain file."""
 
-    async def run() -> object:
-        return await Decoders(DEFAULTS).derive(upload, upload.with_name("canonical"))
+    async def run() -> tuple[Decoded, Decoded, list[dict[str, Any]]]:
+        decoders = Decoders(DEFAULTS)
+        return await decoders.inspect(upload), *await decoders.derive(upload, upload.with_name("canonical"))
 
-    assert anyio.run(run) == []
+    inspected, decoded, evidence = anyio.run(run)
+    assert decoded == inspected
+    assert evidence == []
     with Image.open(upload.with_name("canonical")) as image:
         assert (image.format, image.mode, image.size) == ("BMP", "RGB", (1_024, 394))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_that_is_cut_off_anywhere_is_found_at_a_glance(upload: Path, progressive: bool):
-    """An eighth of the pixels is made of it, but all that is coded is read: what decoding refuses does not pass."""
+def test_a_jpeg_that_is_cut_off_anywhere_is_found_by_inspecting_it(upload: Path, progressive: bool):
+    """Only a small image is reconstructed, but the whole file is read: `inspect` refuses what `derive` refuses."""
     whole = encoded(noise(1_024, 1_024), "JPEG", progressive=progressive)
 
     async def run() -> None:
@@ -97,10 +111,10 @@ def test_a_jpeg_that_is_cut_off_anywhere_is_found_at_a_glance(upload: Path, prog
 
 
 def test_an_image_that_takes_too_much_computing_ends_its_decoder(tmp_path: Path):
-    """The child goes by itself, in the middle of the codec's own code if need be."""
+    """The child ends itself, even inside the native code of a codec."""
     code = (
         "import pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, inspect\n"
+        "from app.intake.decoding import DecodeLimits, inspect\n"
         "import attribution.image\n"
         "p = pathlib.Path(sys.argv[1])\n"
         "inspect(p, DecodeLimits(10**8, 9, 1024, 2**31, 0.05))\n"
@@ -111,7 +125,7 @@ def test_an_image_that_takes_too_much_computing_ends_its_decoder(tmp_path: Path)
 
 
 def test_a_decoder_that_stands_still_is_killed_and_replaced(upload: Path):
-    """Nobody waits for ever, and the image is not blamed for it."""
+    """The wait has an end, and the error does not blame the image."""
 
     async def run() -> None:
         patient = Decoders(DEFAULTS)
@@ -127,21 +141,18 @@ def test_a_decoder_that_stands_still_is_killed_and_replaced(upload: Path):
     anyio.run(run)
 
 
-def test_a_decoder_that_dies_takes_nobody_with_it(upload: Path):
-    """A child that is killed over an image is that image's fault; the next file gets a new child."""
+def test_a_decoder_that_dies_is_replaced(upload: Path):
+    """A child that is killed while it decodes makes that image undecodable; the next file gets a new child."""
 
-    async def kill() -> None:
-        while not children():
-            await anyio.sleep(0.01)
-        (child,) = children()
-        os.kill(child, signal.SIGKILL)
+    pipe = upload.with_name("pipe")
+    os.mkfifo(pipe)
 
     async def run() -> None:
         decoders = Decoders(DEFAULTS)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(kill)
+            tasks.start_soon(anyio.to_thread.run_sync, kill_reader, pipe)
             with pytest.raises(UndecodableImageProblem, match="broke the decoder"):
-                await decoders.inspect(upload)
+                await decoders.inspect(pipe)
         await decoders.inspect(upload)
 
     anyio.run(run)
@@ -166,7 +177,7 @@ def test_memory_is_limited_in_the_child_and_only_there(upload: Path):
 
 
 def test_the_methods_errors_become_problems(upload: Path):
-    """Each error of the image module has one of the service's, with the same sentence."""
+    """Each error of the image module becomes one of the service's, with the same sentence."""
 
     async def run(data: bytes) -> None:
         upload.write_bytes(data)
@@ -180,8 +191,8 @@ def test_the_methods_errors_become_problems(upload: Path):
         anyio.run(run, png(9_000, 9_000, b""))
 
 
-def test_a_disk_that_cannot_be_written_is_not_the_images_fault(upload: Path):
-    """The caller is asked to come back instead of to mend the image."""
+def test_a_disk_that_cannot_be_written_is_no_error_of_the_image(upload: Path):
+    """The caller is asked to try again, not to change the image."""
 
     async def run() -> None:
         await Decoders(DEFAULTS).derive(upload, upload.with_name("missing") / "canonical")
@@ -190,11 +201,11 @@ def test_a_disk_that_cannot_be_written_is_not_the_images_fault(upload: Path):
         anyio.run(run)
 
 
-def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
-    """A child whose standard error nobody reads writes a megabyte to it and still comes back."""
+def test_messages_of_libraries_do_not_block_a_child(tmp_path: Path):
+    """A child writes a megabyte to standard error, which is not read, and still ends."""
     code = (
         "import os, pathlib, sys\n"
-        "from app.intake.decode import DecodeLimits, inspect\n"
+        "from app.intake.decoding import DecodeLimits, inspect\n"
         "p = pathlib.Path(sys.argv[1])\n"
         "inspect(p, DecodeLimits(10**6, 9, 64, 2**31, 60))\n"
         "os.write(2, b'complaint' * 120_000)\n"
@@ -205,14 +216,14 @@ def test_what_libraries_complain_about_does_not_block_them(tmp_path: Path):
         assert child.wait() == 0
 
 
-def test_a_file_says_what_it_is_by_itself(upload: Path):
-    """What a generator wrote into its file comes back as data, beside what the file is."""
+def test_evidence_in_a_file_is_found(upload: Path):
+    """What a generator wrote into its file is returned as a finding."""
     text = PngInfo()
     text.add_text("parameters", "a hat\nSteps: 20, Sampler: Euler a, Seed: 7, Model: dreamshaper")
     upload.write_bytes(encoded(noise(), "PNG", pnginfo=text))
 
     async def run() -> list[dict[str, Any]]:
-        return await Decoders(DEFAULTS).derive(upload, upload.with_name("canonical"))
+        return (await Decoders(DEFAULTS).derive(upload, upload.with_name("canonical")))[1]
 
     (finding,) = anyio.run(run)
     assert (finding["kind"], finding["trust"], finding["model"]) == ("text", "self_declared", "dreamshaper")
@@ -220,14 +231,14 @@ def test_a_file_says_what_it_is_by_itself(upload: Path):
 
 
 def test_credentials_are_read_in_the_confined_child(upload: Path, tmp_path: Path):
-    """The native library works under the child's limits, and the operator's list of issuers reaches it."""
+    """The native library works under the child's limits, with the operator's list of issuers."""
     authority = Authority()
     upload.write_bytes(authority.sign(encoded(noise(), "JPEG"), "image/jpeg"))
     trusted = tmp_path / "issuers.pem"
     trusted.write_text(authority.root)
 
     async def run(settings: IntakeSettings) -> list[dict[str, Any]]:
-        return await Decoders(settings).derive(upload, upload.with_name("canonical"))
+        return (await Decoders(settings).derive(upload, upload.with_name("canonical")))[1]
 
     (finding,) = anyio.run(run, DEFAULTS)
     assert (finding["kind"], finding["trust"]) == ("c2pa", "untrusted_issuer")
@@ -236,35 +247,29 @@ def test_credentials_are_read_in_the_confined_child(upload: Path, tmp_path: Path
 
 
 def test_a_trust_list_without_certificates_stops_the_start(tmp_path: Path):
-    """Not its first use, in a child that only shrugs."""
+    """The error comes at the start, not with the first image, in a child that ignores it."""
     (tmp_path / "empty.pem").write_text("no certificate")
     for name in ("empty.pem", "missing.pem"):
         with pytest.raises(ValueError, match="PEM certificates"):
             IntakeSettings(trust_list=tmp_path / name)
 
 
-def test_a_child_that_dies_over_evidence_does_not_cost_the_image(upload: Path):
-    """The image is taken, and its evidence says that it could not be read."""
-
+def test_a_child_that_dies_while_it_reads_evidence_does_not_make_the_image_undecodable(upload: Path):
+    """The image is accepted, and its evidence is `unreadable`."""
     pipe = upload.with_name("pipe")
-    os.mkfifo(pipe)  # a child that reads its list of issuers here waits for a writer
+    os.mkfifo(pipe)  # as the list of issuers, which a child reads
 
     def kill() -> None:
-        for _ in range(2):  # the first over both tasks at once, the second over the evidence alone
-            end = os.open(pipe, os.O_WRONLY)  # comes back as soon as the child has opened the other one
-            (child,) = children()
-            os.kill(child, signal.SIGKILL)
-            os.close(end)
-            # Its command line goes first, its files later: the next writer must not meet this reader.
-            while Path(f"/proc/{child}").exists():
-                time.sleep(0.01)
+        kill_reader(pipe)  # during both tasks
+        kill_reader(pipe)  # during the evidence alone
 
-    async def run() -> list[dict[str, Any]]:
+    async def run() -> tuple[Decoded, list[dict[str, Any]]]:
         decoders = Decoders(DEFAULTS.model_copy(update={"trust_list": pipe}))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, kill)
             return await decoders.derive(upload, upload.with_name("canonical"))
 
-    evidence = anyio.run(run)
+    decoded, evidence = anyio.run(run)
+    assert (decoded.width, decoded.height) == (1_300, 500)
     assert upload.with_name("canonical").read_bytes().startswith(b"BM")
     assert [(finding["kind"], finding["trust"]) for finding in evidence] == [("file", "unreadable")]

@@ -1,4 +1,4 @@
-"""Which sources a job asks."""
+"""Which sources a job selects."""
 
 from datetime import date
 from pathlib import Path
@@ -13,8 +13,8 @@ from attribution.ports import SourceState
 TODAY = date(2026, 11, 27)
 
 
-def test_a_source_on_request_is_asked_where_it_is_named(sources: Path) -> None:
-    """No job asks it unasked; without `on_request`, naming a disabled source is an error that says where to look."""
+def test_a_source_on_request_is_selected_where_it_is_named(sources: Path) -> None:
+    """Jobs do not select it by default; without `on_request`, naming a disabled source is an error with a reference."""
     with pytest.raises(InvalidRequest, match="`on_request` in /sources"):
         select_sources(load_catalog([sources]), ["dog"], (), TODAY)
 
@@ -24,4 +24,4 @@ def test_a_source_on_request_is_asked_where_it_is_named(sources: Path) -> None:
     (row,) = select_sources(catalog, ["dog"], (), TODAY)
     assert (row.source, row.state, row.queue) == ("dog", SourceState.PENDING, "local.dog")
     assert "dog" not in [row.source for row in select_sources(catalog, None, (), TODAY)]
-    assert "dog" not in [source.id for source in catalog.askable(TODAY)]  # what a worker loads when it starts
+    assert "dog" not in [source.id for source in catalog.available(TODAY)]  # what a worker loads when it starts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.db.models import JobStatus, Stage
 from app.documents import JobDocument, SourceDocument
 from app.jobs.progress import EventName, ProgressEvent, ReaderPosition, events
-from attribution.ports import SourceState
+from attribution.ports import Aggregate, DistanceName, SourceState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STAGES = list(Stage)
@@ -46,6 +46,8 @@ def job(status: JobStatus, stage: Stage | None, left: list[Stage], states: list[
         deadline_at=NOW,
         image=None,
         images_per_source=1,
+        distance=DistanceName.COSINE,
+        aggregate=Aggregate.MEAN,
         prompt=None,
         seed=None,
         external_id=None,

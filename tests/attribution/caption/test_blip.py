@@ -43,7 +43,7 @@ def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_directory_describes(blip: Path) -> None:
-    """A saved BLIP says the same words for the same image, and names its weights."""
+    """A saved BLIP gives the same caption for the same image, and its revision is the hash of its weights."""
     captioner = build_captioner(f"blip:{blip}", Placement())
     image = Image.linear_gradient("L").convert("RGB")
     first, second = (describe(captioner, image) for _ in range(2))

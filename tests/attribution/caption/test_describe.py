@@ -6,9 +6,8 @@ import sys
 import pytest
 from PIL import Image
 
-from attribution.caption import describe
+from attribution.caption import GIVEN, GivenCaptioner, describe
 from attribution.caption.fake import CRASH_CODE, FakeCaptioner, FakeCaptionerBehavior
-from attribution.caption.given import GIVEN, GivenCaptioner
 from attribution.errors import AttributionError
 from attribution.ports import Caption
 
@@ -40,12 +39,12 @@ def test_the_fake_names_the_color() -> None:
 
 def test_the_fake_fails_when_told_to() -> None:
     """A job whose captioner fails can be tested."""
-    with pytest.raises(AttributionError, match="as it was asked to"):
+    with pytest.raises(AttributionError, match="as configured"):
         describe(FakeCaptioner(FakeCaptionerBehavior(fail=True)), RED)
 
 
 def test_the_fake_crashes_on_its_color_only() -> None:
-    """One kind of image takes the worker down, others do not."""
+    """`crash_on` ends the process for captions with its word only."""
     behavior = FakeCaptionerBehavior(crash_on="red")
     assert describe(FakeCaptioner(behavior), Image.new("RGB", (9, 9), (0, 0, 250))).text == "an image in blue"
     script = (

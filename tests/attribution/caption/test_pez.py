@@ -25,12 +25,12 @@ QUICK = PezOptions(steps=40, tokens=6)
 
 @pytest.fixture(scope="module")
 def zoo() -> PezCaptioner:
-    """On the small CLIP that ships with the project."""
+    """The search works with the demo CLIP."""
     return PezCaptioner(ZOO, QUICK)
 
 
 def cosine(captioner: PezCaptioner, text: str, image: Image.Image) -> float:
-    """Between a text and an image, by the model's own way into its towers."""
+    """The cosine between a text and an image, by the model's own functions."""
     model, _, preprocess = open_clip.create_model_and_transforms(ZOO)
     with torch.no_grad():
         words = model.eval().encode_text(open_clip.get_tokenizer(ZOO)([text]))[0]
@@ -38,7 +38,7 @@ def cosine(captioner: PezCaptioner, text: str, image: Image.Image) -> float:
 
 
 def test_words_are_found(zoo: PezCaptioner) -> None:
-    """Nearer to the image than those it began with, by the model itself, and the same each time."""
+    """The prompt is nearer to the image than the first words, and equal in each run."""
     text, similarity = zoo.search(FACE)
     assert cosine(zoo, text, FACE) == pytest.approx(similarity, abs=1e-4)
     began = PezCaptioner(ZOO, replace(QUICK, steps=1)).search(FACE)[1]
@@ -49,22 +49,22 @@ def test_words_are_found(zoo: PezCaptioner) -> None:
 
 
 def test_the_seed_picks_the_first_words(zoo: PezCaptioner) -> None:
-    """Another one leads elsewhere, and is another captioner."""
+    """Another address or instruction is another revision."""
     other = PezCaptioner(ZOO, replace(QUICK, seed=1))
     assert other.search(FACE) != zoo.search(FACE)
     assert other.ref != zoo.ref
 
 
 def test_time_is_kept() -> None:
-    """However many steps are allowed, it ends with the best of those that were made."""
+    """At the time limit the best prompt so far is returned."""
     text, similarity = PezCaptioner(ZOO, PezOptions(steps=100_000, tokens=6, seconds=0.05)).search(FACE)
     assert text
     assert similarity < 1
 
 
 def test_a_caption_is_refined() -> None:
-    """It begins at the caption's words, ends no further from the image than they were, and says whose they were."""
-    said = FakeCaptioner(FakeCaptionerBehavior(say="a pale skinned person with short"))
+    """The search starts with the caption's words, does not end further from the image, and names the captioner."""
+    said = FakeCaptioner(FakeCaptionerBehavior(prefix="a pale skinned person with short"))
     captioner = PezCaptioner(ZOO, RefineOptions(steps=80), start=said)
     first, (text, similarity) = said.describe(FACE), captioner.search(FACE)
     assert similarity > cosine(captioner, first, FACE)
@@ -76,8 +76,8 @@ def test_a_caption_is_refined() -> None:
 
 
 def test_nothing_said_is_nothing_to_refine() -> None:
-    """An empty caption is not made up for."""
-    silent = FakeCaptioner(FakeCaptionerBehavior(say=""))
+    """An empty caption is an error."""
+    silent = FakeCaptioner(FakeCaptionerBehavior(prefix=""))
     silent.describe = lambda image: " "  # type: ignore[method-assign]
     with pytest.raises(AttributionError, match="no words"):
         PezCaptioner(ZOO, RefineOptions(), start=silent).describe(FACE)
@@ -104,14 +104,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
         "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
         "text_cfg": {"context_length": 77, "vocab_size": 49_408, "width": 16, "heads": 2, "layers": 1},
     }
-    told = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
-    (directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": told}))
+    preprocessing = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    (directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing}))
     save_file(open_clip.model.CLIP(**config).state_dict(), directory / "open_clip_model.safetensors")
     return f"local-dir:{directory}"
 
 
 def test_what_is_found_is_read_again_as_the_same_tokens(tiny: str) -> None:
-    """In the real vocabulary: of its 49,408 tokens those that are whole words, whatever stands beside them."""
+    """The real vocabulary of 49,408 tokens contains the expected number of whole words."""
     captioner = PezCaptioner(tiny, PezOptions(steps=20, tokens=12))
     assert 30_000 < len(captioner._words) < 40_000
     text, _ = captioner.search(FACE)
@@ -122,7 +122,7 @@ def test_what_is_found_is_read_again_as_the_same_tokens(tiny: str) -> None:
 
 
 def test_a_wrong_model_is_named() -> None:
-    """A misspelt name stops the start with a sentence."""
+    """An unknown name is an error with a sentence."""
     with pytest.raises(ConfigurationError, match="ViT-of-Dreams"):
         build_captioner("pez:ViT-of-Dreams/openai", Placement())
     with pytest.raises(ConfigurationError, match="steps"):

@@ -1,4 +1,4 @@
-"""The captioner that asks a model over HTTP: the stub's every way to answer, and answers that no stub gives."""
+"""The captioner that calls a model over HTTP: every response of the stub, and some that no stub gives."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +12,10 @@ from attribution.build import Placement, build_captioner
 from attribution.caption import describe
 from attribution.caption.spec import VlmOptions, parse
 from attribution.caption.vlm import VlmCaptioner
-from attribution.errors import CaptionError, CaptionerUnavailable, CaptionRefused, ConfigurationError, NotReached
+from attribution.errors import CaptionError, CaptionerUnavailable, CaptionRefused, ConfigurationError, ConnectionFailed
 from attribution.ports import Deadline, SourceState
-from attribution.resynthesis.remote.connections import Connections
 from attribution.resynthesis.remote.http_client import HttpClient
-from attribution.resynthesis.remote.web import HttpResponse, Request
+from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
 from stub_vendors import Stub, serve
 
 RED = Image.new("RGB", (16, 16), (210, 20, 20))
@@ -32,7 +31,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[HttpClient]:
-    """The library's own."""
+    """The method's own HTTP client."""
     made = HttpClient()
     yield made
     made.close()
@@ -40,7 +39,7 @@ def client() -> Iterator[HttpClient]:
 
 @dataclass
 class Slept:
-    """Notes pauses instead of making them."""
+    """Records pauses instead of making them."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -51,27 +50,27 @@ class Slept:
 
 @pytest.fixture
 def made(stub: Stub, client: HttpClient) -> Callable[..., tuple[VlmCaptioner, Slept]]:
-    """A captioner at the stub, which behaves, and what it slept."""
-    stub.forget()
+    """A captioner at the stub, and the pauses it made."""
+    stub.reset()
     stub.behave()
 
     def make(key: str = KEY, **options: Any) -> tuple[VlmCaptioner, Slept]:
         slept = Slept()
-        outside = Connections(client, client.fetch, {"vlm": key}.get, slept)
+        connections = Connections(client, client.fetch, {"vlm": key}.get, slept)
         asked = VlmOptions(base_url=stub.base_url("openai", "/v1"), **options)
-        return VlmCaptioner("gpt-5-mini", asked, outside), slept
+        return VlmCaptioner("gpt-5-mini", asked, connections), slept
 
     return make
 
 
-class Counted:
-    """A gate that notes how calls ended."""
+class RecordedCalls:
+    """A gate that records how calls ended."""
 
     def __init__(self) -> None:
         self.task = None
         self.ended: list[tuple[SourceState, int]] = []
 
-    def open(self, k: int, images: int) -> "Counted":
+    def open(self, k: int, images: int) -> "RecordedCalls":
         """Always."""
         return self
 
@@ -85,52 +84,52 @@ class Counted:
 
 
 def test_it_describes(made: Callable[..., Any], stub: Stub) -> None:
-    """One call, with the image; the caption names model and question."""
+    """One call with the image gives the caption; its revision names model and instruction."""
     captioner, _ = made()
     caption = describe(captioner, RED)
     assert caption.text == "an image in red"
     assert caption.captioner.name == "vlm/gpt-5-mini"
-    assert stub.seen("openai")["orders"] == 1
+    assert stub.counts("openai")["orders"] == 1
     other, _ = made(prompt="What is this?")
     assert other.ref != captioner.ref
 
 
 @pytest.mark.parametrize("scenario", ["withheld", "refused_prompt", "sorry"])
 def test_a_refusal_is_never_a_caption(made: Callable[..., Any], stub: Stub, scenario: str) -> None:
-    """In a member of its own, as an error, in plain words: it is not asked again, and says what to do."""
+    """A refusal in its own member, as an error, or in plain text is not retried; the sentence advises what to do."""
     stub.behave("openai", scenario=scenario)
     captioner, _ = made()
-    gate = Counted()
+    gate = RecordedCalls()
     with pytest.raises(CaptionRefused, match="Give a prompt"):
         captioner.describe_with(RED, gate)
-    assert stub.seen("openai")["orders"] == len(gate.ended) == 1
+    assert stub.counts("openai")["orders"] == len(gate.ended) == 1
 
 
 @pytest.mark.parametrize(
     ("scenario", "says", "orders", "pauses", "billed"),
     [
         ("rate_limited", "fewer requests", 3, [7.0, 7.0], 0),
-        ("server_error", "just now", 3, [1.0, 2.0], 0),
+        ("server_error", "at the moment", 3, [1.0, 2.0], 0),
         ("quota", "used up", 1, [], 0),
-        ("html", "no chat", 1, [], 1),
-        ("broken", "no chat", 1, [], 1),
+        ("html", "not a chat", 1, [], 1),
+        ("broken", "not a chat", 1, [], 1),
     ],
 )
 def test_what_is_tried_again(
     made: Callable[..., Any], stub: Stub, scenario: str, says: str, orders: int, pauses: list[float], billed: int
 ) -> None:
-    """A limit after as long as it says, an error of theirs with growing pauses; what would not help, not."""
+    """Rate limits are retried after the stated time, server errors with growing pauses, other errors not."""
     stub.behave("openai", scenario=scenario, retry_after=7.0)
     captioner, slept = made(timeout=20)
-    gate = Counted()
+    gate = RecordedCalls()
     with pytest.raises(CaptionerUnavailable, match=says):
         captioner.describe_with(RED, gate)
-    assert (stub.seen("openai")["orders"], slept.seconds) == (orders, pauses)
+    assert (stub.counts("openai")["orders"], slept.seconds) == (orders, pauses)
     assert sum(images for _, images in gate.ended) == billed
 
 
 def test_a_pause_that_does_not_fit_is_not_made(made: Callable[..., Any], stub: Stub) -> None:
-    """Asked to wait for longer than there is time, it says so at once."""
+    """A rate limit that ends after the timeout is raised immediately."""
     stub.behave("openai", scenario="rate_limited", retry_after=30.0)
     captioner, slept = made(timeout=5)
     with pytest.raises(CaptionerUnavailable, match="fewer requests"):
@@ -139,10 +138,10 @@ def test_a_pause_that_does_not_fit_is_not_made(made: Callable[..., Any], stub: S
 
 
 def test_time_runs_out(made: Callable[..., Any], stub: Stub) -> None:
-    """What may have been billed counts, and is not asked again."""
+    """A lost response counts as billed, and is not retried."""
     stub.behave("openai", scenario="hang")
     captioner, _ = made(timeout=0.3)
-    gate = Counted()
+    gate = RecordedCalls()
     with pytest.raises(CaptionerUnavailable, match=r"0\.3 seconds"):
         captioner.describe_with(RED, gate)
     assert gate.ended == [(SourceState.TIMEOUT, 1)]
@@ -159,7 +158,7 @@ def test_a_key_is_named_and_not_told(made: Callable[..., Any], key: str) -> None
 
 @dataclass
 class Says:
-    """Answers as it is told."""
+    """Sends the configured response, or raises the configured error."""
 
     status: int = 200
     body: Any = None
@@ -177,17 +176,17 @@ class Says:
 
 
 def asked(says: Says, **options: Any) -> str:
-    """What becomes of an answer."""
+    """The error of a response."""
 
     def nowhere(url: str, max_bytes: int, deadline: Deadline) -> bytes:
         raise AssertionError(url)
 
-    outside = Connections(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
-    return VlmCaptioner("m", VlmOptions("http://vlm.internal/v1", **options), outside).describe(RED)
+    connections = Connections(says, nowhere, {"vlm": "a-key-of-ours"}.get, lambda seconds: None)
+    return VlmCaptioner("m", VlmOptions("http://vlm.internal/v1", **options), connections).describe(RED)
 
 
 def chat(content: Any, **message: Any) -> dict[str, Any]:
-    """An answer with this content."""
+    """A response with this content."""
     finish = message.pop("finish_reason", "stop")
     return {"choices": [{"message": {"content": content, **message}, "finish_reason": finish}]}
 
@@ -211,7 +210,7 @@ def chat(content: Any, **message: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_a_caption(body: dict[str, Any], caption: str | None) -> None:
-    """What is withheld, empty, or plainly a refusal is none; quotation marks around it are no part of it."""
+    """Withheld, empty and refusing texts are not captions; surrounding quotation marks are removed."""
     if caption is None:
         with pytest.raises(CaptionRefused):
             asked(Says(body=body))
@@ -221,13 +220,13 @@ def test_what_is_a_caption(body: dict[str, Any], caption: str | None) -> None:
 
 @pytest.mark.parametrize("body", [[], {}, {"choices": []}, {"choices": ["x"]}, {"choices": {"0": 1}}, "x", 3])
 def test_what_is_no_chat(body: Any) -> None:
-    """An answer of any shape ends as a sentence."""
+    """A response of any form becomes a sentence."""
     with pytest.raises(CaptionError):
         asked(Says(body=body))
 
 
 def test_their_words_help_and_hide_the_key() -> None:
-    """What is wrong with the request is said, unless the key stands in it."""
+    """The server's message is in the error, unless it contains the key."""
     wrong = {"error": {"message": "Unsupported value: 'temperature'.", "code": "unsupported_value"}}
     with pytest.raises(CaptionerUnavailable, match="status 400: Unsupported value"):
         asked(Says(400, wrong))
@@ -238,7 +237,7 @@ def test_their_words_help_and_hide_the_key() -> None:
 
 def test_who_cannot_be_reached_is_tried_again() -> None:
     """Nothing was sent, so nothing is billed."""
-    says = Says(fails=NotReached("no"))
+    says = Says(fails=ConnectionFailed("no"))
     with pytest.raises(CaptionerUnavailable, match="cannot be reached"):
         asked(says, attempts=2)
     assert len(says.seen) == 2
@@ -251,15 +250,15 @@ def test_what_is_sent() -> None:
     request, headers = says.seen[0]
     body = json.loads(request.body)
     assert (body["model"], body["max_tokens"], "temperature" in body, dict(headers)) == ("m", 70, False, {})
-    told, picture = body["messages"][0]["content"]
-    assert told["text"] == "In 9 words."
-    assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    text, image = body["messages"][0]["content"]
+    assert text["text"] == "In 9 words."
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     asked(says)
     assert says.seen[1][1] == {"authorization": "Bearer a-key-of-ours"}
 
 
 def test_a_specification_is_a_captioner(tmp_path: Any) -> None:
-    """Everything that can be said in one, and the prompt from a file."""
+    """A specification with all options, and with the instruction from a file."""
     file = tmp_path / "prompt.txt"
     file.write_text("Say what you see, in {words} words.\n")
     spec = f"vlm:org/model?base_url=http://10.0.0.3:8000/v1&external=false&price_usd=0.002&prompt_file={file}"

@@ -17,7 +17,7 @@ IMAGES = [Image.new("RGB", (8, 8), (i * 40, 100, 200 - i * 30)) for i in range(6
 
 
 class Recording(FakeEmbedder):
-    """Remembers its batches, and may return something else."""
+    """Records its batches, and returns configured features."""
 
     def __init__(self, answer: Vectors | None = None) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Recording(FakeEmbedder):
 
 
 def test_everything_goes_in_one_batch() -> None:
-    """Query and resyntheses meet the same numerics, and every vector finds its way back to its source."""
+    """Query and generated images are embedded in one batch, and every vector is assigned to its source."""
     embedder = Recording()
     embedded = embed_all(embedder, IMAGES[0], {"b": IMAGES[1:4], "a": IMAGES[4:]})
     assert embedder.batches == [6]
@@ -44,7 +44,7 @@ def test_everything_goes_in_one_batch() -> None:
 
 
 def test_sources_without_generated_images_are_left_out() -> None:
-    """What was not generated has no features, not empty ones."""
+    """Sources without images have no features."""
     assert list(embed_all(FakeEmbedder(), IMAGES[0], {"a": [], "b": IMAGES[1:2]}).generated_images) == ["b"]
     assert embed_all(FakeEmbedder(), IMAGES[0], {}).generated_images == {}
 
@@ -53,7 +53,7 @@ def test_sources_without_generated_images_are_left_out() -> None:
     "answer", [np.zeros((1, 64), np.float32), np.zeros((2, 3), np.float32), np.full((2, 64), np.nan, np.float32)]
 )
 def test_an_embedder_that_miscounts_is_an_error(answer: Vectors) -> None:
-    """A wrong shape or a NaN is named here, not found in a ranking later."""
+    """Features of a wrong shape, or NaN, are an error."""
     with pytest.raises(AttributionError, match="fake-embedder"):
         embed_all(Recording(answer), IMAGES[0], {"a": IMAGES[1:2]})
 

@@ -1,6 +1,7 @@
 """ONNX Runtime as an embedder: what it says is what torch says, and it needs no torch to say so."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,15 @@ import numpy as np
 import open_clip
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from attribution.__main__ import main
 from attribution.build import Placement, build_embedder
 from attribution.embed.export import export
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.embed.preprocess import Preprocessing
+from attribution.embed.saturation import LARGEST_SUM, largest_pair_sum, signed_weights
 from attribution.errors import ConfigurationError
+from tests.attribution.command_line import main
 
 REPOSITORY = Path(__file__).parents[3]
 CLIP, EXPORTED = REPOSITORY / "zoo/models/clip", REPOSITORY / "zoo/models/clip-onnx"
@@ -36,7 +39,7 @@ def test_the_zoos_exported_clip_is_torchs() -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    """With the ML wheels out of reach, a process builds the embedder by its name and embeds."""
+    """Without ML wheels, a process builds the exported embedder and embeds."""
     script = """
 import sys
 for name in ("torch", "torchvision", "open_clip", "transformers", "onnx"):
@@ -60,7 +63,10 @@ def test_a_model_is_exported_quantized_and_compared(clip: Path, tmp_path: Path, 
     cosines = (exported.embed(IMAGES) * layer.embed(IMAGES)).sum(axis=1)
     alone = np.concatenate([exported.embed([image]) for image in IMAGES])
     assert np.array_equal(alone, exported.embed(IMAGES)), "features are an image's own, whatever else is in the batch"
-    assert 0.99 < cosines.min() < cosines.max() < 1 - 1e-7, "int8 is near, and it is int8"
+    assert 0.999 < cosines.min() < cosines.max() < 1 - 1e-7, "int8 is near, and it is int8"
+    sums = [largest_pair_sum(weights) for _, weights in signed_weights(target / "model.onnx")]
+    assert len([each for each in sums if each > 0]) == 4, "the zero points of the four weights are 0"
+    assert max(sums) <= LARGEST_SUM, "int8 is as near on every processor"
     assert str(REPOSITORY).encode() not in (target / "model.onnx").read_bytes()
     assert main(["export-onnx", f"local-dir:{clip}", str(target)]) == 2
     assert "is not empty" in capsys.readouterr().err
@@ -72,14 +78,14 @@ def test_a_model_is_exported_quantized_and_compared(clip: Path, tmp_path: Path, 
      ({"size": 4, "mean": [0] * 3, "std": [1] * 3, "resize_mode": "tile"}, "cannot be prepared like this")],
 )  # fmt: skip
 def test_preparing_that_is_not_known_is_refused(config: dict[str, object], sentence: str) -> None:
-    """Rather than embedding images that were prepared otherwise."""
+    """Unsupported preprocessing is an error."""
     with pytest.raises(ConfigurationError, match=sentence):
         Preprocessing.read(config)
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
-    """Bit for bit, in each of its ways, for odd and extreme shapes."""
+    """Preprocessing equals open_clip's bit for bit, in each mode, for odd and extreme shapes."""
     config = {"size": 31, "mean": (0.1, 0.2, 0.3), "std": (0.3, 0.4, 0.5), "interpolation": "bilinear"}
     transform = open_clip.transform.image_transform_v2(
         open_clip.transform.PreprocessCfg(**config, resize_mode=mode, fill_color=7), is_train=False
@@ -90,7 +96,7 @@ def test_images_are_prepared_as_by_open_clip(mode: str) -> None:
 
 
 def test_a_directory_without_an_embedder_is_named(tmp_path: Path) -> None:
-    """The operator is told which command writes one; so it goes for a graph that is none, and a device that is not."""
+    """The error names the command that writes a model; an invalid graph and a missing device are errors, too."""
     with pytest.raises(ConfigurationError, match="export-onnx"):
         build_embedder(f"onnx:local-dir:{tmp_path}", Placement())
     (tmp_path / "embedder.json").write_bytes((EXPORTED / "embedder.json").read_bytes())
@@ -101,8 +107,19 @@ def test_a_directory_without_an_embedder_is_named(tmp_path: Path) -> None:
         build_embedder(f"onnx:local-dir:{tmp_path}", Placement(device="tpu"))
 
 
-def test_static_ranges_need_images(clip: Path, tmp_path: Path) -> None:
-    """Ranges of activations are measured, not guessed; nothing is left behind."""
-    with pytest.raises(ConfigurationError, match="at least 8 images"):
-        export(f"local-dir:{clip}", tmp_path / "static", "int8-static")
-    assert not list(tmp_path.iterdir())
+def test_an_export_that_is_far_from_torch_is_not_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """An activation far above the others, which no weight uses, leaves them no steps in eight bits; float32 works."""
+    model = tmp_path / "outlier"
+    shutil.copytree(CLIP, model)
+    weights = load_file(model / "open_clip_model.safetensors")
+    for block in range(3):
+        for norm, product in (("ln_1.bias", "attn.in_proj_weight"), ("ln_2.bias", "mlp.c_fc.weight")):
+            weights[f"visual.transformer.resblocks.{block}.{norm}"][0] = 1000.0
+            weights[f"visual.transformer.resblocks.{block}.{product}"][:, 0] = 0.0
+    save_file(weights, model / "open_clip_model.safetensors")
+    target = tmp_path / "int8"
+    assert main(["export-onnx", f"local-dir:{model}", str(target), "--precision", "int8-dynamic"]) == 2
+    assert "too far from torch's" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [model]
+    export(f"local-dir:{model}", target)
+    assert build_embedder(f"onnx:local-dir:{target}", Placement()).dimension == 192

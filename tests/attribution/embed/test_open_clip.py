@@ -32,13 +32,13 @@ def test_a_directory_embeds(clip: Path) -> None:
 
 
 def test_chunks_do_not_change_features(clip: Path) -> None:
-    """The upper batch size is a matter of memory only."""
+    """The batch size does not change the images."""
     whole, chunked = (OpenClipEmbedder(f"local-dir:{clip}", batch_size=size).embed(IMAGES) for size in (32, 3))
     assert np.abs(whole - chunked).max() < 1e-6
 
 
 def test_preparing_in_batches_is_the_models_own_preparing(clip: Path) -> None:
-    """Bit for bit what open_clip's transform makes of each image by itself, whatever its size and mode."""
+    """Preprocessing equals open_clip's transform bit for bit, for all sizes and modes."""
     _, _, transform = open_clip.create_model_and_transforms(f"local-dir:{clip}")
     mixed = [*IMAGES, IMAGES[0].resize((32, 32)), IMAGES[1].convert("L")]
     one_by_one = torch.stack([transform(image.convert("RGB")) for image in mixed])
@@ -51,7 +51,7 @@ def test_nothing_to_embed(clip: Path) -> None:
 
 
 def test_features_without_direction_are_an_error(clip: Path) -> None:
-    """A zero or a NaN cannot be normalized, and is not passed on."""
+    """Features of zero length, or NaN, are an error."""
     embedder = OpenClipEmbedder(f"local-dir:{clip}")
     for value in (0.0, float("nan")):
         with pytest.raises(AttributionError, match="without a direction"):
@@ -60,7 +60,7 @@ def test_features_without_direction_are_an_error(clip: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["local-dir:/nowhere/at/all", "ViT-of-Dreams/openai"])
 def test_what_cannot_be_loaded_is_named(spec: str) -> None:
-    """The operator's typing error comes back in a sentence."""
+    """An unknown model is an error with a sentence."""
     with pytest.raises(ConfigurationError, match=spec):
         build_embedder(f"open_clip:{spec}", Placement())
 
@@ -74,7 +74,7 @@ def test_weights_that_are_missing_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("pool", "at"), [("cls", 0), ("mean", slice(1, None))])
 def test_a_layer_is_a_feature_space_of_its_own(clip: Path, pool: str, at: int | slice) -> None:
-    """What the block says, caught in the model itself, pooled and of unit length; under a name of its own."""
+    """The features of a layer equal the block's pooled output of unit length, under their own name."""
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{clip}")
     said = []
     model.visual.transformer.resblocks[0].register_forward_hook(lambda *caught: said.append(caught[2]))
@@ -91,6 +91,6 @@ def test_a_layer_is_a_feature_space_of_its_own(clip: Path, pool: str, at: int | 
 
 @pytest.mark.parametrize("layer", ["layer=9", "layer=0", "layer=x", "pool=mean", "layer=1,pool=max", "depth=3"])
 def test_a_layer_that_is_not_there_is_refused(clip: Path, layer: str) -> None:
-    """Counted from 1 to the model's last block, and pooled as we know how to."""
+    """Layers count from 1 to the model's last block; other layers and poolings are errors."""
     with pytest.raises(ConfigurationError, match=layer):
         build_embedder(f"open_clip:local-dir:{clip}#{layer}", Placement())

@@ -45,11 +45,11 @@ def changed(data: bytes, old: bytes, new: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_intact_signature_of_an_unknown_issuer_is_called_that(authority: Authority, kind: str):
-    """In every format that can carry one: what it says is told, and that anybody could have said it."""
+    """In every format with credentials, the finding has the claim and the caveat of an unknown issuer."""
     finding = only(authority.sign(encoded(noise(), kind), f"image/{kind.lower()}"))
     assert finding.trust is Trust.UNTRUSTED_ISSUER
     assert finding.claim == "Says that the image was created by a generative AI model, and names Generate Machine 3."
-    assert finding.caveat.startswith("The signature is intact, but its issuer is not on a list")
+    assert finding.caveat.startswith("The signature is intact, but its issuer is not on a trust list")
     assert (finding.generator, finding.source_type, finding.says_ai) == (
         "Generate Machine 3",
         "trainedAlgorithmicMedia",
@@ -77,7 +77,7 @@ def test_a_camera_is_no_ai(authority: Authority):
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        (b"Generate Machine", b"Real Machine", "assertion.hashedURI.mismatch"),
+        (b"Generate Machine", b"Original Machine", "assertion.hashedURI.mismatch"),
         (b"Test Claims", b"Real Claims", "claimSignature.mismatch"),
     ],
 )
@@ -97,7 +97,7 @@ def test_changed_pixels_are_tampered(authority: Authority, signed: bytes):
 
 
 def test_credentials_moved_to_another_image_are_tampered(authority: Authority, signed: bytes):
-    """Borrowing somebody's segment does not borrow his signature."""
+    """A segment copied from another file does not have a valid signature."""
     other = encoded(noise(seed=1), "JPEG")
     start = signed.index(b"\xff\xeb")
     end = start + 2 + int.from_bytes(signed[start + 2 : start + 4], "big")
@@ -105,7 +105,7 @@ def test_credentials_moved_to_another_image_are_tampered(authority: Authority, s
 
 
 def test_an_expired_certificate_verifies_nothing():
-    """Without a time stamp nobody knows whether it was signed before."""
+    """Without a time stamp, an expired certificate cannot be verified."""
     brief = Authority(timedelta(seconds=2))
     data = brief.sign(encoded(noise(), "JPEG"), "image/jpeg")
     time.sleep(3)

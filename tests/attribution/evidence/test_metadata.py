@@ -1,4 +1,4 @@
-"""XMP, IPTC and EXIF: what is told of them, in which formats, and that hostile packets do no harm."""
+"""XMP, IPTC and EXIF: their findings, by format, and hostile packets."""
 
 import pytest
 from PIL.ExifTags import Base
@@ -24,7 +24,7 @@ def test_a_digital_source_type_in_xmp_is_put_into_words(kind: str):
     assert (finding.kind, finding.where, finding.trust) == (Kind.XMP, "XMP", Trust.SELF_DECLARED)
     assert finding.claim == "Says that the image was created by a generative AI model."
     assert (finding.source_type, finding.says_ai) == ("trainedAlgorithmicMedia", True)
-    assert finding.caveat.startswith("Anybody can write")
+    assert finding.caveat.startswith("Anyone can write")
 
 
 def test_xmp_of_a_png_is_read_too():

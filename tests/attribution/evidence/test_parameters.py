@@ -1,4 +1,4 @@
-"""What generators write in text: the model and the numbers are told, the prompt never."""
+"""Generation parameters in text: findings contain the model and the numbers, never the prompt."""
 
 import json
 import zlib
@@ -93,7 +93,7 @@ def test_automatic1111(data: bytes):
 
 
 def test_comfyui():
-    """The graph that was run tells model, sampler, seed and size; wires between nodes are no values."""
+    """The executed graph contains model, sampler, seed and size; links between nodes are ignored."""
     finding = only(png_texts({"prompt": json.dumps(COMFY), "workflow": '{"nodes": []}'}))
     assert (finding.generator, finding.model) == ("ComfyUI", "v1-5-pruned.safetensors")
     assert finding.prompt_present
@@ -101,7 +101,7 @@ def test_comfyui():
 
 
 def test_comfyui_in_webp():
-    """There the JSON stands in the tags for the camera, which is not told as one."""
+    """In WebP the JSON is in the camera's tags, which are then not reported as a camera."""
     finding = only(with_exif({0x0110: "prompt:" + json.dumps(COMFY), 0x010F: 'workflow:{"nodes": []}'}, kind="WEBP"))
     assert finding.model == "v1-5-pruned.safetensors"
     assert dict(finding.details) == COMFY_SAID
@@ -216,7 +216,7 @@ def test_what_is_not_a_generators_text_says_nothing(text: str):
 
 
 def test_a_decompression_bomb_is_not_inflated():
-    """200 MB in 200 kB: it is told that something was left out, and nothing else is lost."""
+    """A bomb of 200 MB in 200 kB is reported as unreadable, and the other findings are kept."""
     bomb = zlib.compressobj(9)
     packed = b"".join(bomb.compress(bytes(10_000_000)) for _ in range(20)) + bomb.flush()
     data = png_with(chunk(b"zTXt", b"parameters\0\0" + packed), itxt("parameters", A1111))

@@ -12,7 +12,7 @@ from tests.app.images import noise
 from tests.attribution.evidence.marking import mark
 
 
-def picture(width: int = 512, height: int = 512) -> Image.Image:
+def query(width: int = 512, height: int = 512) -> Image.Image:
     """Soft colors with much grain, far from black and white: clipping loses the mark, also the real one."""
     soft = noise(9, 9).resize((width, height), Image.Resampling.BICUBIC)
     mild = Image.blend(soft, Image.new("RGB", soft.size, "gray"), 0.6)
@@ -23,7 +23,7 @@ def picture(width: int = 512, height: int = 512) -> Image.Image:
 def test_a_mark_is_found_and_named(known: Mark):
     """Each by its own bits, and no other with it; also where the sides are no multiples of eight."""
     for size in ((512, 512), (301, 447)):
-        (finding,) = watermark(mark(picture(*size), known.bits, known.offset))
+        (finding,) = watermark(mark(query(*size), known.bits, known.offset))
         assert (finding.kind, finding.trust, finding.generator) == (
             Kind.WATERMARK,
             Trust.SELF_DECLARED,
@@ -35,8 +35,8 @@ def test_a_mark_is_found_and_named(known: Mark):
 
 @pytest.mark.parametrize("known", MARKS, ids=lambda known: known.generator)
 def test_a_resized_mark_is_not_found(known: Mark):
-    """As documented: so that nobody takes its absence for evidence."""
-    marked = mark(picture(), known.bits, known.offset)
+    """JPEG compression removes the mark, as documented."""
+    marked = mark(query(), known.bits, known.offset)
     assert watermark(marked.resize((500, 500), Image.Resampling.LANCZOS)) == ()
 
 
@@ -46,7 +46,7 @@ def test_other_messages_are_not_taken_for_known_ones():
     for known in MARKS:
         for _ in range(25):
             bits = generator.integers(0, 2, len(known.bits)).astype(bool)
-            assert watermark(mark(picture(256, 256), bits, known.offset)) == ()
+            assert watermark(mark(query(256, 256), bits, known.offset)) == ()
 
 
 @pytest.mark.parametrize("color", ["black", "white", "red", "blue", (0, 0, 200)])

@@ -61,7 +61,7 @@ WIDTH = 32
 
 @pytest.fixture(scope="session")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The directory of a tiny pipeline by its kind, saved the first time somebody asks."""
+    """The directory of a tiny pipeline by its kind, saved at the first request."""
     root = tmp_path_factory.mktemp("pipelines")
     tokens = _tokenizer(root / "tokenizer")
     build: dict[str, Callable[[CLIPTokenizer], DiffusionPipeline]] = {
@@ -89,7 +89,7 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 def _tokenizer(directory: Path) -> CLIPTokenizer:
-    """Knows letters and joins nothing."""
+    """A tokenizer of single letters."""
     directory.mkdir()
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     entries = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
@@ -257,7 +257,7 @@ def _amused(tokens: CLIPTokenizer) -> AmusedPipeline:
 
 
 def _ldm(tokens: CLIPTokenizer) -> LDMTextToImagePipeline:
-    """The oldest interface there is: no callback of any kind, no size of its own."""
+    """A pipeline without any callback or size."""
     return LDMTextToImagePipeline(
         vqvae=_vae(),
         bert=CLIPTextModel(_text_config(tokens)),
@@ -365,7 +365,7 @@ def _bert_vocabulary() -> dict[str, int]:
 
 
 def _kandinsky(tokens: CLIPTokenizer) -> KandinskyV22CombinedPipeline:
-    """Two pipelines in one: text to image embedding, and that to an image."""
+    """A combined pipeline: text to image embedding, and embedding to image."""
     return KandinskyV22CombinedPipeline(
         unet=UNet2DConditionModel(
             in_channels=4,

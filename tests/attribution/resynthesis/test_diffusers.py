@@ -96,7 +96,7 @@ def test_sizes_are_what_the_catalog_says(load: Callable[..., DiffusersGenerator]
 
 
 def test_a_parameter_nobody_knows_is_an_error(load: Callable[..., DiffusersGenerator]) -> None:
-    """A misspelt parameter is not dropped in silence."""
+    """An unknown parameter is an error."""
     with pytest.raises(ConfigurationError, match=r"parameters\.guidanse"):
         load("stable-diffusion", call=CALL | {"guidanse": 3.0})
 
@@ -142,7 +142,7 @@ def test_values_that_are_no_numbers_are_an_error(load: Callable[..., DiffusersGe
 
 
 def test_long_prompts_are_remarked_on(load: Callable[..., DiffusersGenerator]) -> None:
-    """A result says that the end of a caption was not read, and what was generated: whole words, as many as are read."""
+    """The remark reports a shortened caption, and the result contains the words that were used."""
     generator = load("stable-diffusion")
     long = resynthesize(generator, Caption("a person with red hair and a hat", REF), SEEDS[:1], _later())
     short = resynthesize(generator, Caption("a red hat", REF), SEEDS[:1], _later())
@@ -180,14 +180,14 @@ def test_a_missing_directory_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_broken_directory_is_unavailable(tmp_path: Path) -> None:
-    """An index without weights does not take the worker down."""
+    """An index without weights makes the source unavailable and does not crash."""
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "X"]}')
     with pytest.raises(SourceUnavailable, match="cannot be loaded"):
         DiffusersGenerator.load("tiny", REF, DiffusersSettings(), tmp_path)
 
 
 def test_broken_weights_are_unavailable(pipelines: Callable[[str], Path], tmp_path: Path) -> None:
-    """A download that was cut off does not take the worker down."""
+    """An incomplete download makes the source unavailable and does not crash."""
     copy = shutil.copytree(pipelines("stable-diffusion"), tmp_path / "copy")
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -212,7 +212,7 @@ def test_a_pipeline_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_pipelines_of_two_parts_go_by_their_class(load: Callable[..., DiffusersGenerator]) -> None:
-    """A catalog entry may name the class that goes from text to image."""
+    """A catalog entry may name the class of its text-to-image pipeline."""
     generator = load("stable-diffusion", pipeline="AutoPipelineForText2Image")
     assert len(generator.generate("a red hat", SEEDS[:1], _later())) == 1
 
@@ -221,7 +221,7 @@ def test_pipelines_of_two_parts_go_by_their_class(load: Callable[..., DiffusersG
     ("setting", "value"), [("dtype", "int4"), ("offload", "moon"), ("offload", "model"), ("pipeline", "os")]
 )
 def test_settings_without_meaning_are_errors(load: Callable[..., DiffusersGenerator], setting: str, value: str) -> None:
-    """An operator's typing error names the setting."""
+    """An invalid setting is an error that names it."""
     with pytest.raises(ConfigurationError, match=setting):
         load("stable-diffusion", **{setting: value})
 

@@ -54,13 +54,13 @@ def test_failures(fail: str, error: type[SourceError]) -> None:
 
 
 def test_black_is_refused_output() -> None:
-    """A black square goes the way of a safety filter's."""
+    """A black square counts as withheld by a safety filter."""
     result = resynthesize(_fake(fail="black"), Caption("a hat", REF), (1,), _later())
     assert result.state is SourceState.REFUSED_OUTPUT
 
 
 def test_flaky_works_in_the_end() -> None:
-    """It fails as often as told, and then generates."""
+    """It fails the configured number of times, and then generates."""
     fake = _fake(flaky=2)
     for _ in range(2):
         with pytest.raises(SourceUnavailable):
@@ -69,7 +69,7 @@ def test_flaky_works_in_the_end() -> None:
 
 
 def test_sleeping_ends_at_the_deadline() -> None:
-    """A slow source costs a job no more than its time."""
+    """A slow source is stopped at its own time limit."""
     started = time.monotonic()
     with pytest.raises(SourceTimeout):
         _fake(sleep_seconds=30).generate("a hat", (1,), Deadline.after(0.05))
@@ -78,7 +78,7 @@ def test_sleeping_ends_at_the_deadline() -> None:
 
 @pytest.mark.parametrize("behavior", ["crash=True", "crash_on='hat'"])
 def test_crashing_takes_the_process_down(behavior: str) -> None:
-    """No exception, no clean-up: as a segmentation fault would do it."""
+    """`crash` ends the process without an exception, like a segmentation fault."""
     script = (
         "from attribution.ports import *; from attribution.resynthesis.fake import *\n"
         f"FakeGenerator('f', ModelRef('f', '1'), FakeBehavior({behavior})).generate('a hat', (1,), Deadline.after(9))"
@@ -87,12 +87,12 @@ def test_crashing_takes_the_process_down(behavior: str) -> None:
 
 
 def test_crash_on_spares_other_captions() -> None:
-    """Only the caption with the word is fatal."""
+    """`crash_on` ends the process only for captions with its word."""
     assert _fake(crash_on="magenta").generate("a hat", (1,), _later())
 
 
 def test_hanging_ignores_the_deadline() -> None:
-    """Only killing ends it."""
+    """`hang` ignores the deadline."""
     script = (
         "from attribution.ports import *; from attribution.resynthesis.fake import *\n"
         "FakeGenerator('f', ModelRef('f', '1'), FakeBehavior(hang=True)).generate('a hat', (1,), Deadline.after(0.01))"

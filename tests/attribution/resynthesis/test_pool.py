@@ -39,7 +39,7 @@ def test_a_loaded_generator_is_kept() -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    """Using a generator keeps it; the sum never passes the bound."""
+    """The least recently used generator is unloaded; the sum never exceeds the limit."""
     _, build = _counting()
     pool = GeneratorPool(build, 300)
     for name in ("a", "b", "c", "a"):
@@ -49,7 +49,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_the_room_is_made_before_loading() -> None:
-    """Two models are never held at once where only one fits."""
+    """Two models are not loaded at once if only one fits."""
     loaded_while_building = []
 
     def build(source: Source) -> Generator:
@@ -63,7 +63,7 @@ def test_the_room_is_made_before_loading() -> None:
 
 
 def test_what_never_fits_is_unavailable() -> None:
-    """A source above the whole bound is refused, and nothing is thrown out for it."""
+    """A source that needs more than the limit is refused, and nothing is unloaded."""
     _, build = _counting()
     pool = GeneratorPool(build, 150)
     pool.get(_source("a"))
@@ -73,7 +73,7 @@ def test_what_never_fits_is_unavailable() -> None:
 
 
 def test_another_description_is_another_generator() -> None:
-    """A changed revision under the same id is loaded anew."""
+    """A changed revision of the same id is loaded again."""
     built, build = _counting()
     pool = GeneratorPool(build, 300)
     pool.get(_source("a"))
@@ -83,7 +83,7 @@ def test_another_description_is_another_generator() -> None:
 
 
 def test_clearing_lets_go() -> None:
-    """Nothing stays loaded."""
+    """`clear` unloads all generators."""
     _, build = _counting()
     pool = GeneratorPool(build, 300)
     pool.get(_source("a"))
@@ -92,7 +92,7 @@ def test_clearing_lets_go() -> None:
 
 
 def test_a_handle_loads_when_it_generates() -> None:
-    """Listing sources costs nothing; a source that cannot be loaded is a state, not a crash."""
+    """A handle loads nothing until it generates; a source that cannot be loaded is unavailable."""
     built, build = _counting()
     handle = GeneratorPool(build, 300).handle(_source("a"))
     assert (handle.source, str(handle.ref), built) == ("a", "m@1", [])

@@ -13,7 +13,7 @@ from attribution.resynthesis.fake import FakeGenerator
 
 
 def generated_images(count: int) -> list[Image.Image]:
-    """What somebody had generated."""
+    """Reference images."""
     seeds = range(1, count + 1)
     generated = FakeGenerator("a", ModelRef("a", "1")).generate("a hat", seeds, Deadline.after(9))
     return [generated_image.image for generated_image in generated]
@@ -21,7 +21,7 @@ def generated_images(count: int) -> list[Image.Image]:
 
 @pytest.mark.parametrize("count", [1, 3, 16])
 def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
-    """γ is the caller's; there are no seeds, no revision that anybody knows, and the result says whose they are."""
+    """All reference images are returned for any γ, without seeds and revision, and with their origin."""
     images = generated_images(count)
     seeds = derive_seeds("a hat", "a", BY_CALLER, 4)
     result = resynthesize(References("a", images), Caption("a hat", ModelRef("x", "1")), seeds, Deadline.after(9))
@@ -31,7 +31,7 @@ def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
 
 
 def test_blanks_are_no_generated_images_either_way() -> None:
-    """What a safety filter left would poison the distance, whoever brings it."""
+    """A blank reference image is a refused output."""
     blank = Image.new("RGB", (64, 64))
     caption = Caption("a hat", ModelRef("x", "1"))
     some = resynthesize(References("a", [*generated_images(2), blank]), caption, (1,), Deadline.after(9))
@@ -41,7 +41,7 @@ def test_blanks_are_no_generated_images_either_way() -> None:
 
 
 def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
-    """In the canonical form of any image that comes in; hidden files are the desktop's own."""
+    """Reference images are read in canonical form; hidden files are ignored."""
     images = generated_images(3)
     for name, image in zip(("3.png", "1.png", "2.png"), images, strict=True):
         (tmp_path / name).write_bytes(encode_png(image))
@@ -52,15 +52,15 @@ def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 17])
 def test_a_folder_has_one_to_sixteen(tmp_path: Path, count: int) -> None:
-    """None are none, and too many are not taken in part."""
+    """A folder with no file, or with too many, is an error."""
     for k in range(count):
         (tmp_path / f"{k}.png").write_bytes(encode_png(generated_images(1)[0]))
-    with pytest.raises(ConfigurationError, match=f"{count} files; bring 1 to 16"):
+    with pytest.raises(ConfigurationError, match=f"{count} files; 1 to 16"):
         load_references(tmp_path)
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    """Nothing in the folder is passed over silently."""
+    """A file that is not an image is an error that names it."""
     (tmp_path / "1.png").write_bytes(encode_png(generated_images(1)[0]))
     (tmp_path / "notes.txt").write_text("generated on Monday")
     with pytest.raises(ImageError, match=r"notes\.txt: The file is not an image"):

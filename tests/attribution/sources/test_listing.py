@@ -1,4 +1,4 @@
-"""`sources list`: what people and programs see of the catalog."""
+"""`sources list`: the catalog as a table and as JSON."""
 
 import json
 from collections.abc import Callable
@@ -20,34 +20,34 @@ def _five(add: Callable[..., Path]) -> Path:
 
 
 def test_the_table_has_a_row_for_each(add: Callable[..., Path]) -> None:
-    """And below it a sentence for each that cannot be asked, or soon cannot."""
+    """Below the table is a sentence for each source that is not available, or soon will not be."""
     table = as_table(load_catalog([_five(add)]), TODAY)
     assert table.splitlines() == [
         "source  lifecycle         adapter  enabled  seed         price    prompts",
-        "a       live              fake     yes      yes          –        stay",
-        "b       live              fake     no       no           $0.013   leave",
-        "c       until 2026-12-01  fake     yes      unconfirmed  unknown  leave",
-        "d       gone 2026-05-12   fake     no       –            –        –",
+        "a       live              fake     yes      yes          –        internal",
+        "b       live              fake     no       no           $0.013   third party",
+        "c       until 2026-12-01  fake     yes      unconfirmed  unknown  third party",
+        "d       ended 2026-05-12  fake     no       –            –        –",
         "e       no API            none     no       –            –        –",
         "",
-        "c: Fake c is to be switched off on 2026-12-01. In its place there is b.",
+        "c: Fake c will be switched off on 2026-12-01. Its successor is b.",
         "d: It is no more.",
         "e: Fake e cannot be called by a program.",
     ]
 
 
 def test_a_deprecated_source_is_gone_after_its_day(add: Callable[..., Path]) -> None:
-    """The table follows the calendar, not the file."""
+    """After the last day, the table shows a deprecated source as ended."""
     table = as_table(load_catalog([_five(add)]), date(2026, 12, 2))
-    assert "c       gone 2026-12-01" in table
-    assert "c: Fake c was switched off on 2026-12-01. In its place there is b." in table
+    assert "c       ended 2026-12-01" in table
+    assert "c: Fake c was switched off on 2026-12-01. Its successor is b." in table
 
 
 def test_json_says_everything(add: Callable[..., Path]) -> None:
-    """What the file says, and what that means today."""
+    """JSON has the content of the file, and the obstacle or warning of today."""
     a, _, c, d, _ = json.loads(as_json(load_catalog([_five(add)]), TODAY))
     assert (a["id"], a["external"], a["obstacle"], a["warning"]) == ("a", False, None, None)
     assert c["lifecycle"]["until"] == "2026-12-01"
-    assert c["warning"].startswith("Fake c is to be switched off")
+    assert c["warning"].startswith("Fake c will be switched off")
     assert d["obstacle"] == {"state": "retired", "reason": "It is no more."}
     assert d["limits"]["timeout_seconds"] == 120

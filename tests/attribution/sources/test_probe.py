@@ -1,4 +1,4 @@
-"""`sources probe`: each source is asked for one image, and what came of it is said."""
+"""`sources probe`: one image of each source, and a line with the result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from attribution.__main__ import main
+from tests.attribution.command_line import main
 
 Add = Callable[..., Path]
 
@@ -15,8 +15,8 @@ def _probe(directory: Path, *more: str) -> int:
     return main(["sources", "probe", "--catalog", str(directory), *more])
 
 
-def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """State, time, size and price in a line, what it came to below, the images where they were wanted."""
+def test_every_enabled_source_is_probed(add: Add, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each line has state, time, size and price; the sum is below; the images are saved."""
     add("a", parameters="size = 32")
     add("b", platform="elsewhere", top="price_usd = 0.25")
     add("c", platform="elsewhere")
@@ -27,7 +27,7 @@ def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[s
     assert lines[0].split()[1:] == ["done", "0.0", "s", "32×32", "$0.000"]
     assert lines[1].endswith("$0.250")
     assert lines[2].endswith("price unknown")
-    assert lines[3] == "spent $0.250, and what c took"
+    assert lines[3] == "spent $0.250, and the unknown prices of c"
     with Image.open(tmp_path / "generated" / "a.png") as generated:
         assert generated.size == (32, 32)
     assert not (tmp_path / "generated" / "d.png").exists()
@@ -44,10 +44,10 @@ def test_every_enabled_source_is_asked(add: Add, capsys: pytest.CaptureFixture[s
         ({"lifecycle": 'state = "retired"\nsince = 2026-01-01'}, "retired", "switched off"),
     ],
 )
-def test_what_did_not_generate_says_why(
+def test_failures_have_state_and_sentence(
     add: Add, capsys: pytest.CaptureFixture[str], entry: dict[str, str], state: str, sentence: str
 ) -> None:
-    """In the words of a job; the exit code tells a script."""
+    """A failure has the state and sentence of a job, and exit code 1."""
     directory = add("a", enabled="false", **entry)
     assert _probe(directory, "a", "--timeout", "0.2") == 1
     line = capsys.readouterr().out.splitlines()[0]
@@ -55,8 +55,8 @@ def test_what_did_not_generate_says_why(
     assert sentence in line
 
 
-def test_one_that_fails_spoils_the_exit_code_and_not_the_rest(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
-    """All are asked, whatever came of those before."""
+def test_failure_does_not_stop_the_others(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
+    """All sources are probed, and the exit code is 1."""
     add("a", parameters='fail = "unavailable"')
     assert _probe(add("b")) == 1
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[:2]] == [
@@ -65,20 +65,20 @@ def test_one_that_fails_spoils_the_exit_code_and_not_the_rest(add: Add, capsys: 
     ]
 
 
-def test_what_nobody_foresaw_is_named_and_not_quoted(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
-    """An exception's own words may hold a request, and that a key."""
+def test_unexpected_exceptions_are_named_not_quoted(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the type of an exception is printed: its message may contain a key."""
     directory = add("a", parameters="size = -1")
     assert _probe(directory) == 1
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.endswith("The source failed in a way nobody foresaw. (ValueError)")
+    assert line.endswith("The source failed unexpectedly. (ValueError)")
 
 
-def test_an_unknown_source_cannot_be_asked(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence and exit code 2."""
+def test_unknown_source_is_an_error(add: Add, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown id is one sentence and exit code 2."""
     assert _probe(add("a"), "b") == 2
-    assert capsys.readouterr().err == "attribution: The catalog knows no source called b.\n"
+    assert capsys.readouterr().err == "error: The catalog knows no source called b.\n"
 
 
-def test_nothing_to_ask_is_no_success(add: Add) -> None:
-    """A script that probes an empty catalog should hear of it."""
+def test_nothing_to_probe_fails(add: Add) -> None:
+    """Probing no source has exit code 1."""
     assert _probe(add("a", enabled="false")) == 1

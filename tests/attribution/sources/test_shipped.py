@@ -1,14 +1,13 @@
-"""The catalog that ships: whole, without mistakes, and with all of the papers' sources."""
+"""The catalog that ships: without mistakes, and with all sources of the papers."""
 
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from attribution.__main__ import main
 from attribution.catalog import LifecycleState, SeedSupport, load_catalog
-from attribution.sources.check import check
-from attribution.sources.finding import Severity
+from attribution.sources.check import Severity, check
+from tests.attribution.command_line import main
 
 SOURCES = Path(__file__).parents[3] / "sources"
 TODAY = date(2026, 11, 27)
@@ -40,24 +39,24 @@ TOLD_WHY_NOT = {"GLIDE", "Midjourney", "NightCafe"}
 
 
 def test_no_file_has_a_mistake() -> None:
-    """Warnings and notes there may be: dates come nearer, and vendors name no versions."""
+    """There is no error; warnings and notes are allowed, because days approach and vendors name no versions."""
     errors = [finding for finding in check([SOURCES], TODAY) if finding.severity is Severity.ERROR]
     assert [str(finding) for finding in errors] == []
 
 
 def test_files_are_called_as_their_sources() -> None:
-    """Who reads an id in a job finds its file."""
+    """Each file is named after its source's id."""
     assert [source.file.stem for source in CATALOG.sources] == [source.id for source in CATALOG.sources]
 
 
 def test_the_papers_have_eighteen_sources() -> None:
-    """Four of the one, ten and four of the other."""
+    """Four sources of one paper, ten and four of the other."""
     assert len(PAPERS) == 18
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name: str) -> None:
-    """And what stands in for one can be asked itself."""
+    """The successor of a source is available itself."""
     sources = [CATALOG.get(each) for each in PAPERS[name]]
     if sources[0].obstacle(TODAY) is None:
         return
@@ -72,7 +71,7 @@ def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name:
 
 
 def test_the_papers_sources_are_documented() -> None:
-    """docs/sources.md says what became of each, and names every file that ships."""
+    """docs/sources.md lists every source of the papers and every file that ships."""
     text = (SOURCES.parent / "docs" / "sources.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for name, files in PAPERS.items():
@@ -82,12 +81,12 @@ def test_the_papers_sources_are_documented() -> None:
 
 
 def test_only_the_zoo_is_enabled() -> None:
-    """Nobody's prompts leave the house, and nobody is billed, before somebody decides it."""
+    """No external source is enabled by default, so nothing is sent to third parties or billed."""
     assert {source.id for source in CATALOG.sources if source.enabled and not source.id.startswith("zoo-")} == set()
 
 
 def test_vendors_are_described_in_full() -> None:
-    """Who can be asked and serves from outside has terms and a bound on calls at once; without seeds, advice on γ."""
+    """An available external source has terms and a limit on calls at once, and without seeds a recommended γ."""
     asked = [source for source in CATALOG.sources if source.external and source.obstacle(TODAY) is None]
     assert len({source.adapter for source in asked}) >= 14
     for source in asked:
@@ -97,16 +96,16 @@ def test_vendors_are_described_in_full() -> None:
 
 
 def test_the_list_warns_of_what_ends_soon(capsys: pytest.CaptureFixture[str]) -> None:
-    """As an operator reads it."""
+    """`sources list` shows every source."""
     assert main(["sources", "list", "--catalog", str(SOURCES)]) == 0
     printed = capsys.readouterr().out
     assert all(source.id in printed for source in CATALOG.sources)
     assert "midjourney: Midjourney offers no API" in printed
-    assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. In its place there is gpt-image-2." in printed
+    assert "dall-e-3: DALL·E 3 was switched off on 2026-05-12. Its successor is gpt-image-2." in printed
 
 
 def test_the_check_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
-    """As an operator runs it."""
+    """`sources check` has exit code 0."""
     code = main(["sources", "check", "--catalog", str(SOURCES)])
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("0 errors, ")

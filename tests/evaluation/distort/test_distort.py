@@ -8,12 +8,9 @@ import pytest
 from PIL import Image
 
 from attribution.embed.open_clip import OpenClipEmbedder
-from evaluation.distort import DISTORTIONS, SAME_PICTURE, attack, distort
+from evaluation.distort import DISTORTIONS, SAME_IMAGE, attack, distort
 from evaluation.distort.adversary import EPSILON
-from evaluation.distort.encoding import jpeg
-from evaluation.distort.geometry import center_crop, resize
-from evaluation.distort.noise import gradient_noise, white
-from evaluation.distort.smoothing import median
+from evaluation.distort.transforms import center_crop, gradient_noise, jpeg, median, resize, white
 
 CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 DICE = np.random.default_rng(0)
@@ -28,10 +25,10 @@ def test_all_of_the_published_scripts_are_there() -> None:
     assert (families.count("R"), families.count("G")) == (17, 2)
 
 
-@pytest.mark.parametrize("name", [*DISTORTIONS, *SAME_PICTURE])
+@pytest.mark.parametrize("name", [*DISTORTIONS, *SAME_IMAGE])
 def test_a_picture_is_distorted_in_the_same_way_again(name: str) -> None:
     """By its hash and the seed; RGB goes in and comes out, and something has happened to it."""
-    distortion = {**DISTORTIONS, **SAME_PICTURE}[name]
+    distortion = {**DISTORTIONS, **SAME_IMAGE}[name]
     first, again = (distort(distortion, WIDE, "an image") for _ in range(2))
     assert first.mode == "RGB"
     assert first.tobytes() == again.tobytes()

@@ -7,23 +7,23 @@ from pathlib import Path
 import pytest
 
 from attribution.errors import ConfigurationError
-from evaluation.__main__ import main
-from evaluation.output import save
+from evaluation.cli import main
 from evaluation.plan.run import Run
 from evaluation.plan.steps import PlanStep
+from evaluation.provenance import save
 
 
 class Commands:
-    """Stands for `python -m evaluation`: notes what is asked, makes a dataset or some figures, fails where told to."""
+    """Stands for `python -m evaluation`: records commands, makes a dataset or result, fails if chosen."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.kinds: list[str] = []
         self.failing: set[str] = set()
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """One command."""
         kind, directory, *rest = arguments
-        self.asked.append(kind)
+        self.kinds.append(kind)
         if kind == "make":
             Path(directory).mkdir(exist_ok=True)
             (Path(directory) / "items.jsonl").write_text(rest[0])
@@ -55,16 +55,16 @@ def test_only_what_is_stale_is_done(commands: Commands, tmp_path: Path) -> None:
     """Nothing twice; after another option that step alone; after another dataset all that read it."""
     assert plan(commands, tmp_path).do(["*"]) == []
     assert plan(commands, tmp_path).do(["*"]) == []
-    assert commands.asked == ["make", "t1", "external_scores"]
+    assert commands.kinds == ["make", "t1", "external_scores"]
     assert plan(commands, tmp_path, shots="2").do(["*"]) == []
-    assert commands.asked[3:] == ["t1"]
+    assert commands.kinds[3:] == ["t1"]
     assert plan(commands, tmp_path, characters="20", shots="2").do(["*"]) == []
-    assert commands.asked[4:] == ["make", "t1", "external_scores"]
+    assert commands.kinds[4:] == ["make", "t1", "external_scores"]
     assert plan(commands, tmp_path, characters="20", shots="2").do(["zoo-external-scores"], again=True) == []
-    assert commands.asked[7:] == ["make", "external_scores"]
+    assert commands.kinds[7:] == ["make", "external_scores"]
     (tmp_path / "set" / "manifest.json").unlink()
     assert plan(commands, tmp_path, characters="20", shots="2").do(["*"]) == []
-    assert commands.asked[9:] == ["make"]
+    assert commands.kinds[9:] == ["make"]
 
 
 def test_what_was_written_by_a_killed_step_does_not_count(commands: Commands, tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_what_was_written_by_a_killed_step_does_not_count(commands: Commands, tm
     del document["made"]["inputs"]
     out.write_text(json.dumps(document))
     run.do(["zoo-t1"])
-    assert commands.asked == ["make", "t1", "t1"]
+    assert commands.kinds == ["make", "t1", "t1"]
 
 
 def test_failures(commands: Commands, tmp_path: Path) -> None:
     """What can be done without a failed step is done; what needs it is named with it."""
     commands.failing = {"t1"}
     assert plan(commands, tmp_path).do(["*"]) == ["zoo-t1"]
-    assert commands.asked == ["make", "t1", "external_scores"]
+    assert commands.kinds == ["make", "t1", "external_scores"]
     commands.failing = {"make"}
     assert plan(commands, tmp_path, characters="5").do(["*"]) == ["dataset", "zoo-t1", "zoo-external-scores"]
     with pytest.raises(ConfigurationError, match="no step zoo-x"):
@@ -96,7 +96,7 @@ def test_the_plan_says_what_there_is_to_do(tmp_path: Path, capsys: pytest.Captur
     assert main(["all", "--list", "--work", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("to do") for line in lines)
-    assert lines[2].split()[2:] == ["zoo-evaluate-10", "python", "-m", "benchmark", "evaluate", *lines[2].split()[7:]]
+    assert lines[2].split()[2:] == ["zoo-evaluate-10", "python", "-m", "evaluation", "evaluate", *lines[2].split()[7:]]
     assert lines[2].endswith("zoo-amused,zoo-pixel --check")
     assert main(["all", "--real", str(tmp_path)]) == 2
     assert main(["all", "--list", "--real", str(tmp_path), "--real-embedder", "onnx"]) == 0

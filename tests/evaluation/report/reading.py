@@ -13,7 +13,7 @@ class Reading(HTMLParser):
         self.open: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
-        self.pictures: list[str] = []
+        self.images: list[str] = []
         self.words = ""
         self.feed(text)
         self.close()
@@ -24,15 +24,15 @@ class Reading(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Nothing runs, nothing is loaded."""
         assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
-        told = {name: value or "" for name, value in attrs}
-        assert not [name for name in told if name.startswith("on") or name == "srcset"]
-        assert told.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
-        assert told.get("href", "#").startswith("#")
+        attributes = {name: value or "" for name, value in attrs}
+        assert not [name for name in attributes if name.startswith("on") or name == "srcset"]
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+        assert attributes.get("href", "#").startswith("#")
         if tag not in EMPTY:
             self.open.append(tag)
-        self.ids += [told["id"]] if "id" in told else []
-        self.links += [told["href"]] if "href" in told else []
-        self.pictures += [told["src"].partition(",")[2]] if "src" in told else []
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.images += [attributes["src"].partition(",")[2]] if "src" in attributes else []
 
     def handle_endtag(self, tag: str) -> None:
         """The one that was opened last."""

@@ -1,4 +1,4 @@
-"""Figures are PNG, the same bytes each time, and told apart without color."""
+"""Figures are PNG, the same bytes each time, and distinguishable without color."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from evaluation.report.figures import curves, forest, matrix, sheet
-from evaluation.report.figures.style import BARS, LINES, Draw, picture
+from evaluation.report.figures.style import BARS, LINES, Plot, render
 
 
 def _tile() -> str:
@@ -24,7 +24,7 @@ PANEL = curves.CurvePanel(
 )
 VALUES = [forest.Value(0.5, [0.4, 0.7]), None, forest.Value(0.6, None)]
 FOREST = forest.ForestPanel("", "AUROC", ["a", "b", "c"], {"x": VALUES, "y": VALUES}, 0.5, (0.3, 0.5))
-GENERATED: dict[str, Draw] = {
+GENERATED: dict[str, Plot] = {
     "curves": lambda: curves.curves([PANEL, PANEL]),
     "dots": lambda: forest.dots([FOREST]),
     "bars": lambda: forest.bars([FOREST]),
@@ -36,7 +36,7 @@ GENERATED: dict[str, Draw] = {
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_figure_is_the_same_bytes_each_time(name: str) -> None:
     """A page wide, with ink on it, and without a date or a program in its metadata."""
-    first, second = picture(GENERATED[name]), picture(GENERATED[name])
+    first, second = render(GENERATED[name]), render(GENERATED[name])
     assert first == second
     with Image.open(io.BytesIO(first)) as image:
         assert image.format == "PNG"
@@ -59,4 +59,4 @@ def test_no_color_is_needed() -> None:
 def test_an_interval_that_misses_its_value_is_no_error() -> None:
     """Rounding may put a bound beyond the value: the whisker has no length then."""
     odd = forest.ForestPanel("", "", ["a"], {"": [forest.Value(0.5, [0.5 + 1e-12, 0.6])]})
-    assert picture(lambda: forest.dots([odd])).startswith(b"\x89PNG")
+    assert render(lambda: forest.dots([odd])).startswith(b"\x89PNG")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from evaluation.__main__ import main
+from evaluation.cli import main
 from evaluation.paths import ROOT
 from evaluation.report.gather import Results
-from evaluation.report.html import Html, element, table
+from evaluation.report.html import code, table, text
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
@@ -81,7 +81,7 @@ def test_what_was_not_run_is_named(measured: Path, tmp_path: Path) -> None:
     text = (out / "index.html").read_text()
     read = Reading(text)
     assert {path.name for path in out.glob("*.png")} == {"t1.png"}
-    assert len(read.pictures) == 1
+    assert len(read.images) == 1
     for missing in ("zoo-captions", "zoo-evaluate-*", "zoo-examples", "zoo-distortions", "dataset"):
         assert f"python -m evaluation all --steps '{missing}'" in read.words
     assert "--steps real-external-scores --real FOLDER" in read.words
@@ -137,11 +137,11 @@ def test_of_two_results_the_first_counts(measured: Path, tmp_path: Path) -> None
 
 def test_the_summary_says_who_crosses(measured: Path) -> None:
     """Headline and others, not the forms, and not what started without its weights; and who never does."""
-    told = "".join(str(part) for part in summary(Results.read([measured])).parts)
-    assert "3 classes: the best CLIP classifier from 5 shots on at or above resynthesis" in told
-    assert "meek never up to 10" in told
-    assert "slow &amp; deep" not in told
-    assert "linear" not in told
+    text = "".join(str(part) for part in summary(Results.read([measured])).parts)
+    assert "3 classes: the best CLIP classifier from 5 shots on at or above resynthesis" in text
+    assert "meek never up to 10" in text
+    assert "slow &amp; deep" not in text
+    assert "linear" not in text
 
 
 def test_a_wrong_answer_is_explained_by_its_figures() -> None:
@@ -164,20 +164,20 @@ def test_a_wrong_answer_is_explained_by_its_figures() -> None:
         "about": {"families": {"zoo-a": "u-net", "zoo-b": "u-net"}},
         "margins": {"right": 0.02, "wrong": 0.005},
     }
-    told = " ".join(why(found, document))
-    assert "Wrong: b's generating is the nearest (0.0200), while a's own is number 3 (0.0500)." in told
-    assert "“red” became “blue”, “wearing glasses” is missing" in told
-    assert "Both are of the family u-net." in told
-    assert "Of a's 10 originals 1 is attributed to b." in told
+    text = " ".join(why(found, document))
+    assert "Wrong: the resynthesis by b is the nearest (0.0200); that by a is number 3 (0.0500)." in text
+    assert "“red” became “blue”, “wearing glasses” is missing" in text
+    assert "Both are of the family u-net." in text
+    assert "Of a's 10 originals 1 is attributed to b." in text
     right = found | {"named": "zoo-a", "ranking": found["ranking"][::-1], "caption": found["description"]}
-    told = " ".join(why(right, document))
-    assert told.startswith("Right: a's own generated image is the nearest (0.0500), c's the next (0.0300).")
-    assert "word for word" in told
+    text = " ".join(why(right, document))
+    assert text.startswith("Right: the resynthesis by a is the nearest (0.0500), that by c the next (0.0300).")
+    assert "word for word" in text
 
 
 def test_markup_is_escaped_once() -> None:
     """Text always, markup never, in attributes as well."""
-    assert element("p", "a < b", Html("<br>"), title='"') == '<p title="&quot;">a &lt; b<br></p>'
+    assert text("a < b", code("c", title='"')) == '<p>a &lt; b<code title="&#34;">c</code></p>'
     assert "<td>&lt;i&gt;</td>" in table(["x", "y"], [["row", "<i>"]])
 
 
@@ -185,9 +185,9 @@ def test_the_committed_run_is_what_its_results_say() -> None:
     """`python -m evaluation report docs/benchmark/results --out docs/benchmark` writes it again."""
     results = Results.read([COMMITTED / "results"])
     found = sections(results)
-    pictures = {plate.name: (COMMITTED / f"{plate.name}.png").read_bytes() for plate in plates(found)}
+    images = {plate.name: (COMMITTED / f"{plate.name}.png").read_bytes() for plate in plates(found)}
     written = (COMMITTED / "index.html").read_bytes()
-    assert page(results, found, pictures).encode() == written
+    assert page(results, found, images).encode() == written
     read = Reading(written.decode())
-    assert len(read.pictures) == len(pictures) == len(list(COMMITTED.glob("*.png"))) > 10
+    assert len(read.images) == len(images) == len(list(COMMITTED.glob("*.png"))) > 10
     assert sum(path.stat().st_size for path in COMMITTED.rglob("*") if path.is_file()) < 3 * 2**20

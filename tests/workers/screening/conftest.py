@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository
-from app.jobs.insertion import NewJob, NewSource, accept
+from app.db.types import MethodOptions
+from app.jobs import source_repository
+from app.jobs.acceptance import NewJob, NewSource, accept
 from app.queue.steps import queue_of, stage_step
 from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, HashRow
@@ -67,6 +68,7 @@ class Screened:
                 )
                 for source in process.models.catalog.sources
             ],
+            method_options=MethodOptions.chosen(process.settings.models),
             **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
         )
         with process.storage.database.transaction() as session:
@@ -142,7 +144,7 @@ class Screened:
     def assert_never_generated(self, job: Job) -> None:
         """No source was ever called."""
         with self.bench.process.storage.database.transaction() as session:
-            rows = repository.list_sources(session, job.id)
+            rows = source_repository.list_for_job(session, job.id)
         assert {(row.state, row.attempt) for row in rows} == {(SourceState.PENDING, 0)}
 
 

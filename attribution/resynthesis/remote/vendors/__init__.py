@@ -1,4 +1,4 @@
-"""One module per vendor; its name is the adapter's, its `VENDOR` the class. Nothing is imported before it is needed."""
+"""One module per vendor: its name is the adapter's name, its `VENDOR` the class. Modules are imported on first use."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,7 +1,7 @@
-"""A Stable Diffusion web UI of AUTOMATIC1111's kind: a server of one's own that generates one image at a time.
+"""A Stable Diffusion web UI compatible with AUTOMATIC1111: a self-hosted server that generates one image at a time.
 
-A checkpoint that it does not have is no error to it: it goes on with the one that is loaded. So what it says that it
-generated with is compared with what was asked for, and another checkpoint's generating is never handed on.
+If the server does not have the requested checkpoint, it reports no error and generates with the loaded one. Therefore
+the checkpoint in the response is compared with the requested one, and an image of another checkpoint is rejected.
 """
 
 import json
@@ -11,18 +11,18 @@ from typing import Any
 from attribution.errors import SourceError
 from attribution.resynthesis.remote.keys import Basic
 from attribution.resynthesis.remote.response_fields import from_base64, items, number, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, taking
+from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, option_types
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 _SUFFIXES = (".safetensors", ".ckpt", ".pt")
 
 
 class Automatic1111(Vendor):
-    """`POST /sdapi/v1/txt2img`, answered in its turn. The key is `user:password`, if there is one."""
+    """`POST /sdapi/v1/txt2img`, a synchronous request. The key, if any, is `user:password`."""
 
     name = "AUTOMATIC1111"
     scheme = Basic()
-    options = taking(
+    options = option_types(
         steps=int,
         cfg_scale=float,
         width=int,
@@ -33,29 +33,29 @@ class Automatic1111(Vendor):
         clip_skip=int,
     )
     max_seed = 2**32 - 1
-    message_at = ("detail", "errors", "error", "detail.0.msg")
+    message_paths = ("detail", "errors", "error", "detail.0.msg")
 
-    def order(self, wish: ImageRequest) -> Request:
-        """One image that the server keeps no copy of, with the catalog's checkpoint, for this request alone."""
-        given = dict(self.given)
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """One image that the server does not store, with the catalog's checkpoint set for this request only."""
+        given = dict(self.parameters)
         override: dict[str, Any] = {"sd_model_checkpoint": self.model}
         if "clip_skip" in given:
             override["CLIP_stop_at_last_layers"] = given.pop("clip_skip")
         return Request.json(
             "sdapi/v1/txt2img",
-            {"prompt": wish.prompt, "seed": wish.seed, **given}
+            {"prompt": image_request.prompt, "seed": image_request.seed, **given}
             | {"batch_size": 1, "n_iter": 1, "send_images": True, "save_images": False}
             | {"override_settings": override},
         )
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """`info` is JSON in a text: what it really generated with."""
-        document = answer.document()
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """`info` is a string of JSON with the settings that were really used."""
+        document = response.document()
         info = _info(text(document, "info"))
         checkpoint = text(info, "sd_model_name")
         if checkpoint is not None and _stem(checkpoint) != _stem(self.model):
             raise SourceError(
-                "AUTOMATIC1111 generated with another checkpoint: it has none of the name in the catalog."
+                "AUTOMATIC1111 generated with another checkpoint: it does not have the one that the catalog names."
             )
         seed, prompt = number(info, "seed"), text(info, "prompt")
         images = [each for each in items(document, "images") if isinstance(each, str)]
@@ -70,7 +70,7 @@ def _info(value: str | None) -> Any:
 
 
 def _stem(checkpoint: str) -> str:
-    """`SD/v1-5.safetensors [6ce0161689]` and `v1-5` name one file."""
+    """The file's stem: `SD/v1-5.safetensors [6ce0161689]` and `v1-5` are the same checkpoint."""
     name = PureWindowsPath(checkpoint.partition(" [")[0]).name
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)

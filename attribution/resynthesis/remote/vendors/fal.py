@@ -1,17 +1,24 @@
-"""fal's queue: a request, two addresses of it to follow (never to be built), and an image whose filter blackens it.
+"""fal's queue: a submission, then two addresses to poll, which are taken from the response and never built.
 
-It serves others' models; `model` is the endpoint. Over the account's limit requests wait in the queue and are not
-refused; its client waits after a 429 all the same, so there may be some. That `has_nsfw_concepts` is in the answer,
-and `prompt` where it was expanded, is from general knowledge of its FLUX models, not from a document.
+It serves third-party models; `model` is the endpoint. Requests over the account's limit wait in the queue; fal's own
+client still handles a 429, so there may be some. The fields `has_nsfw_concepts`, and `prompt` for an expanded prompt,
+are known from its FLUX models, not documented.
 """
 
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError
 from attribution.resynthesis.remote.keys import Header
-from attribution.resynthesis.remote.response_fields import find, items, needed, number, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, StillGenerating, Vendor, VendorImage, taking
+from attribution.resynthesis.remote.response_fields import find, items, number, required_text, text
+from attribution.resynthesis.remote.vendor import (
+    ImageRequest,
+    Reply,
+    StillGenerating,
+    Vendor,
+    VendorImage,
+    option_types,
+)
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
-_UNDER_WAY = ("IN_QUEUE", "IN_PROGRESS")
+_UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
 
 
 class Fal(Vendor):
@@ -19,10 +26,10 @@ class Fal(Vendor):
 
     name = "fal"
     base_url = "https://queue.fal.run"
-    hosts = ("fal.run", "falrun.com")  # the second stands in for the first
+    hosts = ("fal.run", "falrun.com")  # the second is a replacement for the first
     scheme = Header("authorization", "Key {key}")
     key = "fal"
-    options = taking(
+    options = option_types(
         image_size=str,
         aspect_ratio=str,
         num_inference_steps=int,
@@ -35,44 +42,44 @@ class Fal(Vendor):
         enable_safety_checker=bool,
         safety_tolerance=str,
     )
-    max_seed = 2**31 - 1  # no limit is documented; this is what all models take
-    message_at = ("detail", "detail.0.msg")
-    pause_after_limit = 5.0
+    max_seed = 2**31 - 1  # no limit is documented; all models accept this
+    message_paths = ("detail", "detail.0.msg")
+    default_retry_after = 5.0
 
-    def order(self, wish: ImageRequest) -> Request:
-        """Its own retries on other runners are left on: they are not billed."""
-        return Request.json(self.model, {"prompt": wish.prompt, "seed": wish.seed, **self.given})
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """fal's own retries on other runners stay enabled: they are not billed."""
+        return Request.json(self.model, {"prompt": image_request.prompt, "seed": image_request.seed, **self.parameters})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """The task is both addresses, so that whoever takes it up again builds neither."""
-        document = answer.document()
-        return StillGenerating(f"{needed(document, 'status_url')} {needed(document, 'response_url')}")
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """The task is both addresses, so that a resumed poll need not build them."""
+        document = response.document()
+        return StillGenerating(f"{required_text(document, 'status_url')} {required_text(document, 'response_url')}")
 
-    def ask(self, task: str) -> Request:
-        """The first address of the task: status and response, then the response alone."""
+    def poll_request(self, task: str) -> Request:
+        """The first address of the task: the status, later the response."""
         return Request.get(task.split(" ")[0])
 
-    def read_task(self, answer: HttpResponse, task: str) -> Reply:
-        """A status says only that something came of it; what, is at the response address, errors too."""
-        document = answer.document()
-        _, _, response = task.partition(" ")
-        if response:
+    def parse_poll(self, response: HttpResponse, task: str) -> Reply:
+        """A status only says that the request has ended; the result, or the error, is at the response address."""
+        document = response.document()
+        _, _, response_url = task.partition(" ")
+        if response_url:
             status = text(document, "status")
-            if status in _UNDER_WAY:
+            if status in _UNFINISHED:
                 return StillGenerating(task)
             if status != "COMPLETED":
-                raise SourceError("fal answered with a status that is not known.")
-            return StillGenerating(response, after=0.0)
+                raise SourceError("fal responded with an unknown status.")
+            return StillGenerating(response_url, after=0.0)
         if any(flag is True for flag in items(document, "has_nsfw_concepts")):
             raise OutputRefused(self.sentence(OutputRefused))
         seed, prompt = number(document, "seed"), text(document, "prompt")
-        return [VendorImage(needed(image, "url"), seed, prompt) for image in items(document, "images")]
+        return [VendorImage(required_text(image, "url"), seed, prompt) for image in items(document, "images")]
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """An empty account is locked, with 403; what a checker flagged is where the error's `loc` points to."""
-        document = answer.document_or_none()
-        said = text(document, "detail") or ""
-        if "exhausted balance" in said.lower():
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """An empty account is a 403 with a message; `loc` in an error shows whether prompt or image was flagged."""
+        document = response.document_or_none()
+        message = text(document, "detail") or ""
+        if "exhausted balance" in message.lower():
             return QuotaExhausted(self.sentence(QuotaExhausted))
         for error in items(document, "detail"):
             if text(error, "type") == "content_policy_violation":

@@ -1,14 +1,14 @@
-"""Freepik's Mystic and the models it serves beside it. The API goes by two names: Freepik, and Magnific since 2026.
+"""Freepik's Mystic and the other models it serves. The API has two names: Freepik, and Magnific since 2026.
 
-Both names' headers are sent, so that `base_url = "https://api.magnific.com/v1"` with `key = "freepik"` is all that a
-file needs once the old address is gone. Of Mystic's options, `resolution`, `aspect_ratio`, `model` and `filter_nsfw`
-were found in use; the others are from memory. Why a task failed is not documented: a refused prompt looks like any
-other failure.
+The headers of both names are sent, so after the old address is gone a file only needs
+`base_url = "https://api.magnific.com/v1"` with `key = "freepik"`. Of Mystic's options, `resolution`, `aspect_ratio`,
+`model` and `filter_nsfw` were found in use; the others are not confirmed. The cause of a failed task is not documented:
+a refused prompt cannot be distinguished from other failures.
 """
 
 from attribution.errors import OutputRefused, SourceError
 from attribution.resynthesis.remote.keys import Headers
-from attribution.resynthesis.remote.response_fields import items, needed, text
+from attribution.resynthesis.remote.response_fields import items, required_text, text
 from attribution.resynthesis.remote.vendor import (
     ImageRequest,
     PollSchedule,
@@ -16,7 +16,7 @@ from attribution.resynthesis.remote.vendor import (
     StillGenerating,
     Vendor,
     VendorImage,
-    taking,
+    option_types,
 )
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
@@ -31,7 +31,7 @@ class Freepik(Vendor):
     hosts = ("api.freepik.com", "api.magnific.com")
     scheme = Headers("x-freepik-api-key", "x-magnific-api-key")
     key = "freepik"
-    options = taking(
+    options = option_types(
         resolution=str,
         aspect_ratio=str,
         model=str,
@@ -45,33 +45,33 @@ class Freepik(Vendor):
         send_seed=bool,
     )
     polling = PollSchedule(first=1.0, longest=5.0)
-    message_at = ("message", "invalid_params.0.reason")
-    pause_after_limit = 5.0  # what it says after too many requests is not documented
+    message_paths = ("message", "invalid_params.0.reason")
+    default_retry_after = 5.0  # its response to too many requests is not documented
 
     @property
     def seed_limit(self) -> int | None:
-        """Mystic takes none; models beside it do where `send_seed` says so."""
-        return _LARGEST_SEED if self.given.get("send_seed") else None
+        """Mystic takes none; other models do if `send_seed` is set."""
+        return _LARGEST_SEED if self.parameters.get("send_seed") else None
 
-    def order(self, wish: ImageRequest) -> Request:
-        """A task."""
-        options = {name: value for name, value in self.given.items() if name != "send_seed"}
-        return Request.json(self._path, {"prompt": wish.prompt, "seed": wish.seed, **options})
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """Starts a task."""
+        options = {name: value for name, value in self.parameters.items() if name != "send_seed"}
+        return Request.json(self._path, {"prompt": image_request.prompt, "seed": image_request.seed, **options})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """The first answer and the polls have one shape. A flag for each image says what the filter thought of it."""
-        document = answer.document()
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """The first response and the polls have the same form, with one flag of the safety filter per image."""
+        document = response.document()
         status = text(document, "data.status")
         if status == "COMPLETED":
             if any(flag is True for flag in items(document, "data.has_nsfw")):
                 raise OutputRefused(self.sentence(OutputRefused))
             return [VendorImage(address) for address in items(document, "data.generated") if isinstance(address, str)]
         if status == "FAILED":
-            raise SourceError("Freepik took the order, and could not generate it.")
-        return StillGenerating(needed(document, "data.task_id"))
+            raise SourceError("Freepik accepted the request, but could not generate the image.")
+        return StillGenerating(required_text(document, "data.task_id"))
 
-    def ask(self, task: str) -> Request:
-        """Tasks are names."""
+    def poll_request(self, task: str) -> Request:
+        """The task is an id."""
         return Request.get(f"{self._path}/{task}")
 
     @property

@@ -1,7 +1,7 @@
-"""Google's Gemini models that generate, by the Developer API: refusals have status 200 and say so where an image would be.
+"""Google's Gemini image models by the Developer API: refusals have status 200 and stand in the place of the image.
 
-The models think about a caption before they generate it; nothing switches that off, and they do not tell what they made
-of it. A seed is taken; that it repeats an image is not promised.
+The models reason about a caption before they generate; this cannot be disabled, and its result is not reported. A seed
+is accepted, but does not guarantee the same image.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from urllib.parse import quote
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaExhausted, RateLimited, SourceError
 from attribution.resynthesis.remote.keys import Header, Scheme
 from attribution.resynthesis.remote.response_fields import find, from_base64, items, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, meaning, taking
+from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, errors_by_code, option_types
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
-_ENDS: Mapping[str, type[SourceError]] = meaning(
+_FINISH_ERRORS: Mapping[str, type[SourceError]] = errors_by_code(
     {
         PromptRefused: ("PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "MODEL_ARMOR", "LANGUAGE"),
         OutputRefused: (
@@ -27,7 +27,7 @@ _ENDS: Mapping[str, type[SourceError]] = meaning(
         ),
     }
 )
-_WELL = (None, "STOP", "FINISH_REASON_UNSPECIFIED")
+_SUCCESSFUL = (None, "STOP", "FINISH_REASON_UNSPECIFIED")
 
 
 class Gemini(Vendor):
@@ -37,54 +37,54 @@ class Gemini(Vendor):
     base_url: str | None = "https://generativelanguage.googleapis.com/v1beta"
     scheme: Scheme = Header("x-goog-api-key")
     key = "gemini"
-    options = taking(aspectRatio=str, imageSize=str, temperature=float)
+    options = option_types(aspectRatio=str, imageSize=str, temperature=float)
     max_seed = 2**31 - 1
-    words_at = ("error.details.0.reason",)
-    words = meaning({KeyRefused: ("API_KEY_INVALID",)})
-    message_at = ("error.message",)
+    error_code_paths = ("error.details.0.reason",)
+    error_codes = errors_by_code({KeyRefused: ("API_KEY_INVALID",)})
+    message_paths = ("error.message",)
 
-    def order(self, wish: ImageRequest) -> Request:
-        """An image alone: asked for words as well, it may answer with words alone."""
-        image = {name: self.given.get(name) for name in ("aspectRatio", "imageSize")}
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """Only an image is requested: with text as well, the response may contain only text."""
+        image = {name: self.parameters.get(name) for name in ("aspectRatio", "imageSize")}
         settings = {
             "responseModalities": ["IMAGE"],
             "candidateCount": 1,
-            "seed": wish.seed,
-            "temperature": self.given.get("temperature"),
-            "imageConfig": _told(image) or None,
+            "seed": image_request.seed,
+            "temperature": self.parameters.get("temperature"),
+            "imageConfig": _without_none(image) or None,
         }
-        contents = [{"role": "user", "parts": [{"text": wish.prompt}]}]
-        return Request.json(self.path(), {"contents": contents, "generationConfig": _told(settings)})
+        contents = [{"role": "user", "parts": [{"text": image_request.prompt}]}]
+        return Request.json(self.path(), {"contents": contents, "generationConfig": _without_none(settings)})
 
     def path(self) -> str:
-        """What is called, below the base URL."""
+        """The path below the base URL."""
         return f"models/{quote(self.model, safe='')}:generateContent"
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """Both the prompt and the image may have been blocked, and an image beside a bad end is none."""
-        document = answer.document()
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """Prompt and image may be blocked; an image with an unsuccessful finish reason does not count."""
+        document = response.document()
         if text(document, "promptFeedback.blockReason") is not None:
             raise PromptRefused(self.sentence(PromptRefused))
         candidates = items(document, "candidates")
         for candidate in candidates:
             end = text(candidate, "finishReason")
-            if refused := _ENDS.get(end or ""):
+            if refused := _FINISH_ERRORS.get(end or ""):
                 raise refused(self.sentence(refused))
-            if end not in _WELL:
+            if end not in _SUCCESSFUL:
                 raise SourceError(f"{self.name} did not finish the generated image.")
         return [
             VendorImage(from_base64(data))
             for candidate in candidates
             for part in items(candidate, "content.parts")
-            if find(part, "thought") is not True  # sketches that it makes on the way
+            if find(part, "thought") is not True  # intermediate drafts
             and (data := text(part, "inlineData.data"))
         ]
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """Limits by the minute say when they end, in the body; one by the day is a quota."""
-        document = answer.document_or_none()
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """A limit per minute states its end in the body; a limit per day is a quota."""
+        document = response.document_or_none()
         if text(document, "error.status") != "RESOURCE_EXHAUSTED":
-            return super().failure(answer)
+            return super().failure(response)
         details = items(document, "error.details")
         violations = [each for detail in details for each in items(detail, "violations")]
         if any("PerDay" in (text(each, "quotaId") or "") for each in violations):
@@ -93,12 +93,12 @@ class Gemini(Vendor):
         return RateLimited(self.sentence(RateLimited), max(pauses, default=None))
 
 
-def _told(values: Mapping[str, object]) -> dict[str, object]:
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _seconds(duration: str | None) -> float | None:
-    """Of a duration such as 7s or 2.5s."""
+    """The seconds of a duration such as 7s or 2.5s."""
     try:
         return max(0.0, float((duration or "").removesuffix("s")))
     except ValueError:

@@ -1,8 +1,8 @@
 """Ideogram 3.0 and 4.0. Its "magic prompt" rewrites captions, and is off here unless `magic_prompt` is true.
 
-3.0 has a switch for it. 4.0 has none: it rewrites every prompt that is text and none that is structured, so the caption
-is sent as a structured prompt that has nothing but the caption in it; of its members the documents that we have show
-use, not which are needed. 4.0 takes no seed; that it tells one promises nothing. Images' addresses soon expire.
+3.0 has a switch for it. 4.0 has none: it rewrites every plain prompt and no structured one, so the caption is sent as a
+structured prompt that contains only the caption; the documents show the use of its members, not which are required. 4.0
+takes no seed, and the seed it reports does not repeat an image. Image addresses expire soon.
 """
 
 import json
@@ -10,7 +10,7 @@ import json
 from attribution.errors import OutputRefused, PromptRefused, SourceError
 from attribution.resynthesis.remote.keys import Header
 from attribution.resynthesis.remote.response_fields import find, items, number, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, taking
+from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, option_types
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 _V4 = "ideogram-v4"
@@ -18,13 +18,13 @@ _SUMMARY = "high_level_description"
 
 
 class Ideogram(Vendor):
-    """`POST /{model}/generate`, a form, answered at once."""
+    """`POST /{model}/generate`, a form, a synchronous request."""
 
     name = "Ideogram"
     base_url = "https://api.ideogram.ai/v1"
     scheme = Header("Api-Key")
     key = "ideogram"
-    options = taking(
+    options = option_types(
         magic_prompt=bool,
         resolution=str,
         aspect_ratio=str,
@@ -33,37 +33,44 @@ class Ideogram(Vendor):
         style_preset=str,
         negative_prompt=str,
     )
-    message_at = ("message", "error", "detail")
+    message_paths = ("message", "error", "detail")
 
     @property
     def seed_limit(self) -> int | None:
         """4.0 takes none."""
         return None if self.model == _V4 else 2**31 - 1
 
-    def order(self, wish: ImageRequest) -> Request:
+    def submit_request(self, image_request: ImageRequest) -> Request:
         """One image."""
-        options = {name: value for name, value in self.given.items() if name != "magic_prompt"}
-        magic = bool(self.given.get("magic_prompt"))
+        options = {name: value for name, value in self.parameters.items() if name != "magic_prompt"}
+        magic = bool(self.parameters.get("magic_prompt"))
         if self.model == _V4:
-            prompt = {"text_prompt": wish.prompt} if magic else {"json_prompt": _structured(wish.prompt)}
+            prompt = (
+                {"text_prompt": image_request.prompt} if magic else {"json_prompt": _structured(image_request.prompt)}
+            )
             return Request.form(f"{self.model}/generate", {**prompt, **options})
-        fields = {"prompt": wish.prompt, "magic_prompt": "ON" if magic else "OFF", "num_images": 1, "seed": wish.seed}
+        fields = {
+            "prompt": image_request.prompt,
+            "magic_prompt": "ON" if magic else "OFF",
+            "num_images": 1,
+            "seed": image_request.seed,
+        }
         return Request.form(f"{self.model}/generate", {**fields, **options})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """An image that is not safe is listed without an address."""
-        pictures = []
-        for each in items(answer.document(), "data"):
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """An unsafe image is listed without an address."""
+        images = []
+        for each in items(response.document(), "data"):
             address = text(each, "url")
             if find(each, "is_image_safe") is False or address is None:
                 raise OutputRefused(self.sentence(OutputRefused))
             seed = None if self.seed_limit is None else number(each, "seed")
-            pictures.append(VendorImage(address, seed, _plain(text(each, "prompt"))))
-        return pictures
+            images.append(VendorImage(address, seed, _plain(text(each, "prompt"))))
+        return images
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """Of all statuses this one alone is about safety, whatever the body says; a bad form has 400."""
-        return PromptRefused(self.sentence(PromptRefused)) if answer.status == 422 else super().failure(answer)
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """Status 422 means a safety refusal, whatever the body contains; an invalid form has 400."""
+        return PromptRefused(self.sentence(PromptRefused)) if response.status == 422 else super().failure(response)
 
 
 def _structured(caption: str) -> str:
@@ -72,7 +79,7 @@ def _structured(caption: str) -> str:
 
 
 def _plain(prompt: str | None) -> str | None:
-    """What was generated, which is the caption itself where it is told in the structure that we sent."""
+    """The generated prompt: the caption itself if the response repeats the structure that was sent."""
     try:
         document = json.loads(prompt or "")
     except ValueError:

@@ -1,14 +1,14 @@
-"""Leonardo: an order, polls, and images with a flag of their own. It serves others' models too, so `model` is an id.
+"""Leonardo: a submission, polls, and images with a flag of their own. It also serves other vendors' models by id.
 
-Its expansion of prompts is switched off, and images are kept out of the community's feed. How it tells that a prompt
-is refused or that tokens are used up is not documented: both are read from its sentences.
+Prompt expansion is disabled, and images are kept out of the community feed. How a refused prompt or an empty account is
+reported is not documented: both are recognized by the error message.
 """
 
 import re
 from urllib.parse import quote
 
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaExhausted, SourceError
-from attribution.resynthesis.remote.response_fields import find, items, needed, number, text
+from attribution.resynthesis.remote.response_fields import find, items, number, required_text, text
 from attribution.resynthesis.remote.vendor import (
     ImageRequest,
     PollSchedule,
@@ -16,13 +16,13 @@ from attribution.resynthesis.remote.vendor import (
     StillGenerating,
     Vendor,
     VendorImage,
-    meaning,
-    taking,
+    errors_by_code,
+    option_types,
 )
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 _REFUSED = re.compile(r"moderat|nsfw|inappropriate|flagged|content policy", re.IGNORECASE)
-_USED_UP = re.compile(r"not enough .*(token|credit)|insufficient .*(token|credit)", re.IGNORECASE)
+_EXHAUSTED = re.compile(r"not enough .*(token|credit)|insufficient .*(token|credit)", re.IGNORECASE)
 
 
 class Leonardo(Vendor):
@@ -31,7 +31,7 @@ class Leonardo(Vendor):
     name = "Leonardo"
     base_url = "https://cloud.leonardo.ai/api/rest/v1"
     key = "leonardo"
-    options = taking(
+    options = option_types(
         width=int,
         height=int,
         alchemy=bool,
@@ -47,55 +47,55 @@ class Leonardo(Vendor):
         scheduler=str,
     )
     max_prompt = 1_500
-    max_seed = 2_147_483_637  # Flux takes no more; others would
+    max_seed = 2_147_483_637  # the limit of Flux; other models have a higher one
     polling = PollSchedule(first=2.0, longest=5.0)
-    words_at = ("code",)
-    words = meaning({KeyRefused: ("access-denied",)})
-    message_at = ("error",)
+    error_code_paths = ("code",)
+    error_codes = errors_by_code({KeyRefused: ("access-denied",)})
+    message_paths = ("error",)
 
-    def order(self, wish: ImageRequest) -> Request:
+    def submit_request(self, image_request: ImageRequest) -> Request:
         """One image."""
         body = {
-            "prompt": wish.prompt,
+            "prompt": image_request.prompt,
             "modelId": self.model,
             "num_images": 1,
-            "seed": wish.seed,
+            "seed": image_request.seed,
             "enhancePrompt": False,
             "public": False,
         }
-        return Request.json("generations", {**body, **self.given})
+        return Request.json("generations", {**body, **self.parameters})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """The order's id."""
-        return StillGenerating(needed(answer.document(), "sdGenerationJob.generationId"))
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """The generation's id."""
+        return StillGenerating(required_text(response.document(), "sdGenerationJob.generationId"))
 
-    def ask(self, task: str) -> Request:
-        """By its id."""
+    def poll_request(self, task: str) -> Request:
+        """By the generation's id."""
         return Request.get(f"generations/{quote(task, safe='')}")
 
-    def read_task(self, answer: HttpResponse, task: str) -> Reply:
-        """An order that it does not know yet is pending; an image that it flags is not safe to take for a generated image."""
-        generation = find(answer.document(), "generations_by_pk")
+    def parse_poll(self, response: HttpResponse, task: str) -> Reply:
+        """An unknown generation is pending; a flagged image counts as a refused output."""
+        generation = find(response.document(), "generations_by_pk")
         status = text(generation, "status")
         if status == "FAILED":
-            raise SourceError("Leonardo took the order, and could not generate it.")
+            raise SourceError("Leonardo accepted the request, but could not generate the image.")
         if status != "COMPLETE":
             return StillGenerating(task)
         images = items(generation, "generated_images")
         if any(find(image, "nsfw") is True for image in images):
             raise OutputRefused(self.sentence(OutputRefused))
         seed, prompt = number(generation, "seed"), text(generation, "prompt")
-        return [VendorImage(needed(image, "url"), seed, prompt) for image in images]
+        return [VendorImage(required_text(image, "url"), seed, prompt) for image in images]
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """Refusals and empty accounts come with the statuses of bad requests."""
-        said = text(answer.document_or_none(), "error") or ""
-        if answer.status in (400, 402, 403, 422):
-            if _USED_UP.search(said):
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """Refusals and empty accounts have the statuses of bad requests."""
+        message = text(response.document_or_none(), "error") or ""
+        if response.status in (400, 402, 403, 422):
+            if _EXHAUSTED.search(message):
                 return QuotaExhausted(self.sentence(QuotaExhausted))
-            if _REFUSED.search(said):
+            if _REFUSED.search(message):
                 return PromptRefused(self.sentence(PromptRefused))
-        return super().failure(answer)
+        return super().failure(response)
 
 
 VENDOR = Leonardo

@@ -1,15 +1,22 @@
-"""Replicate: a prediction, the address to poll that it names, outputs at addresses that expire within the hour.
+"""Replicate: a prediction, its polling address, and outputs at addresses that expire within the hour.
 
-It serves others' models. `model` is `owner/name` for those that Replicate keeps up itself, and `owner/name:version` for
-all others, which pins the weights, too. What is said when a filter balks is the model's own sentence and differs from
-model to model; which of prompt and image it was can not be told from it, so it counts as generated.
+It serves third-party models. `model` is `owner/name` for models that Replicate maintains, and `owner/name:version` for
+all others, which also pins the weights. The error of a safety filter is the model's own sentence and does not show
+whether the prompt or the image was rejected, so it counts as generated.
 """
 
 import re
 
 from attribution.errors import OutputRefused, RateLimited, SourceError
-from attribution.resynthesis.remote.response_fields import find, items, needed, number, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, StillGenerating, Vendor, VendorImage, taking
+from attribution.resynthesis.remote.response_fields import find, items, number, required_text, text
+from attribution.resynthesis.remote.vendor import (
+    ImageRequest,
+    Reply,
+    StillGenerating,
+    Vendor,
+    VendorImage,
+    option_types,
+)
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 _FILTERED = re.compile(r"nsfw|flagged|sensitive|safety|moderat|content polic|\bE005\b", re.IGNORECASE)
@@ -23,8 +30,8 @@ class Replicate(Vendor):
     base_url = "https://api.replicate.com/v1"
     hosts = ("api.replicate.com",)
     key = "replicate"
-    # Models take different ones, and name the unknown in their error.
-    options = taking(
+    # Models take different options, and name unknown ones in their error.
+    options = option_types(
         aspect_ratio=str,
         width=int,
         height=int,
@@ -44,21 +51,21 @@ class Replicate(Vendor):
         safety_tolerance=int,
         disable_safety_checker=bool,
     )
-    max_seed = 2**31 - 1  # models differ; this is what all take
-    message_at = ("detail", "title")
+    max_seed = 2**31 - 1  # models differ; all accept this
+    message_paths = ("detail", "title")
 
-    def order(self, wish: ImageRequest) -> Request:
-        """`Prefer: wait` stays unsaid: the prediction's name must be stored before its generated image is waited for."""
-        wanted = {"prompt": wish.prompt, "seed": wish.seed, **self.given}
-        generated = {"input": {name: value for name, value in wanted.items() if value is not None}}
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """Without `Prefer: wait`: the prediction's id must be stored before the wait for its image begins."""
+        options = {"prompt": image_request.prompt, "seed": image_request.seed, **self.parameters}
+        generated = {"input": {name: value for name, value in options.items() if value is not None}}
         model, _, version = self.model.partition(":")
         if version:
             return Request.json("predictions", {"version": version, **generated})
         return Request.json(f"models/{model}/predictions", generated)
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """One address or a list of them, by model; the input is repeated, and with it the seed."""
-        document = answer.document()
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """One address or a list of them, by model; the response repeats the input, including the seed."""
+        document = response.document()
         status = text(document, "status")
         if status == "succeeded":
             output = find(document, "output")
@@ -68,15 +75,15 @@ class Replicate(Vendor):
         if status == "failed":
             if _FILTERED.search(text(document, "error") or ""):
                 raise OutputRefused(self.sentence(OutputRefused))
-            raise SourceError("Replicate took the order, and the model failed.")
+            raise SourceError("Replicate accepted the request, but the model failed.")
         if status in ("canceled", "aborted"):
-            raise SourceError("Replicate took the order, and somebody canceled it.")
-        return StillGenerating(needed(document, "urls.get"))
+            raise SourceError("Replicate accepted the request, but it was canceled.")
+        return StillGenerating(required_text(document, "urls.get"))
 
-    def failure(self, answer: HttpResponse) -> SourceError | None:
-        """How long a limit lasts is said in a sentence."""
-        found = _RESETS.search(text(answer.document_or_none(), "detail") or "")
-        if answer.status == 429 and found is not None:
+    def failure(self, response: HttpResponse) -> SourceError | None:
+        """The duration of a rate limit is stated in the message."""
+        found = _RESETS.search(text(response.document_or_none(), "detail") or "")
+        if response.status == 429 and found is not None:
             return RateLimited(self.sentence(RateLimited), float(found[1]))
         return None
 

@@ -1,18 +1,18 @@
-"""Stability's v2beta: multipart in, base64 out. A filtered image comes with status 200 and looks like an image."""
+"""Stability's v2beta: multipart requests, base64 responses. A filtered image has status 200 and looks like an image."""
 
 from attribution.errors import OutputRefused, PromptRefused, QuotaExhausted, SourceError
-from attribution.resynthesis.remote.response_fields import from_base64, needed, number, text
-from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, meaning, taking
+from attribution.resynthesis.remote.response_fields import from_base64, number, required_text, text
+from attribution.resynthesis.remote.vendor import ImageRequest, Reply, Vendor, VendorImage, errors_by_code, option_types
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
 
 class Stability(Vendor):
-    """`POST /v2beta/stable-image/generate/{route}`; of the routes, sd3 alone asks which model."""
+    """`POST /v2beta/stable-image/generate/{route}`; only the route sd3 takes a model."""
 
     name = "Stability AI"
     base_url = "https://api.stability.ai/v2beta"
     key = "stability"
-    options = taking(
+    options = option_types(
         aspect_ratio=str,
         negative_prompt=str,
         style_preset=str,
@@ -21,31 +21,31 @@ class Stability(Vendor):
     )
     max_prompt = 10_000
     max_seed = 2**32 - 2
-    words_at = ("name",)
-    words = meaning({PromptRefused: ("content_moderation",), QuotaExhausted: ("payment_required",)})
-    message_at = ("errors.0",)
-    pause_after_limit = 60.0  # beyond 150 requests in ten seconds it answers nothing for a minute
+    error_code_paths = ("name",)
+    error_codes = errors_by_code({PromptRefused: ("content_moderation",), QuotaExhausted: ("payment_required",)})
+    message_paths = ("errors.0",)
+    default_retry_after = 60.0  # over 150 requests in ten seconds it rejects all for a minute
 
-    def order(self, wish: ImageRequest) -> Request:
-        """`core` and `ultra` are routes of their own; what is called sd3.5-… is a model of the route sd3."""
+    def submit_request(self, image_request: ImageRequest) -> Request:
+        """`core` and `ultra` are routes; sd3.5-… are models of the route sd3."""
         route = self.model if self.model in ("core", "ultra") else "sd3"
         fields = {
-            "prompt": wish.prompt,
+            "prompt": image_request.prompt,
             "model": None if route == self.model else self.model,
-            "seed": wish.seed,
-            **self.given,
+            "seed": image_request.seed,
+            **self.parameters,
         }
         return Request.form(f"stable-image/generate/{route}", fields, {"accept": "application/json"})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """Only what finished with success is a generated image."""
-        document = answer.document()
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """Only a response with the finish reason SUCCESS has an image."""
+        document = response.document()
         finished = text(document, "finish_reason")
         if finished == "CONTENT_FILTERED":
             raise OutputRefused(self.sentence(OutputRefused))
         if finished != "SUCCESS":
             raise SourceError("Stability AI did not finish the generated image.")
-        return [VendorImage(from_base64(needed(document, "image")), seed=number(document, "seed"))]
+        return [VendorImage(from_base64(required_text(document, "image")), seed=number(document, "seed"))]
 
 
 VENDOR = Stability

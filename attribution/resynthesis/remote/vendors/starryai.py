@@ -1,7 +1,7 @@
-"""starryai, as clients' code has it: there is no specification, so try it with `sources probe` before relying on it.
+"""starryai, according to the code of its clients: there is no specification, so try it with `sources probe` first.
 
-An order has a number, and its polls a status and a list of images. How it refuses, and what an empty account is told,
-nobody says; an order that ends without an image counts as a refused output.
+A submission has a number; its polls have a status and a list of images. Refusals and empty accounts are not documented;
+a submission that ends without an image counts as a refused output.
 """
 
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from attribution.resynthesis.remote.vendor import (
     StillGenerating,
     Vendor,
     VendorImage,
-    taking,
+    option_types,
 )
 from attribution.resynthesis.remote.web import HttpResponse, Request
 
@@ -28,7 +28,7 @@ class Starryai(Vendor):
     base_url = "https://api.starryai.com"
     scheme = Header("X-API-Key")
     key = "starryai"
-    options = taking(
+    options = option_types(
         aspectRatio=str,
         highResolution=bool,
         steps=int,
@@ -37,32 +37,32 @@ class Starryai(Vendor):
     )
     max_seed = 2**31 - 1  # the range is not documented
     polling = PollSchedule(first=2.0, longest=5.0)
-    message_at = ("message", "detail", "error")
+    message_paths = ("message", "detail", "error")
 
-    def order(self, wish: ImageRequest) -> Request:
+    def submit_request(self, image_request: ImageRequest) -> Request:
         """One image."""
-        body = {"prompt": wish.prompt, "model": self.model, "images": 1, "seed": wish.seed}
-        return Request.json("creations/", {**body, **self.given})
+        body = {"prompt": image_request.prompt, "model": self.model, "images": 1, "seed": image_request.seed}
+        return Request.json("creations/", {**body, **self.parameters})
 
-    def read(self, answer: HttpResponse) -> Reply:
-        """The order's number."""
-        task = number(answer.document(), "id")
+    def parse_response(self, response: HttpResponse) -> Reply:
+        """The submission's number."""
+        task = number(response.document(), "id")
         if task is None:
-            raise SourceError("The source's answer lacks id.")
+            raise SourceError("The source's response lacks id.")
         return StillGenerating(str(task))
 
-    def ask(self, task: str) -> Request:
-        """By its number."""
+    def poll_request(self, task: str) -> Request:
+        """By the submission's number."""
         return Request.get(f"creations/{quote(task, safe='')}")
 
-    def read_task(self, answer: HttpResponse, task: str) -> Reply:
-        """Any status but these is one on the way."""
-        document = answer.document()
+    def parse_poll(self, response: HttpResponse, task: str) -> Reply:
+        """Any other status means that it is unfinished."""
+        document = response.document()
         status = text(document, "status")
         if status == "failed":
-            raise SourceError("starryai took the order, and could not generate it.")
+            raise SourceError("starryai accepted the request, but could not generate the image.")
         if status == "expired" or find(document, "expired") is True:
-            raise SourceError("starryai no longer holds the generated image.")
+            raise SourceError("starryai no longer has the generated image.")
         if status != "completed":
             return StillGenerating(task)
         addresses = [text(image, "url") for image in items(document, "images")]

@@ -1,4 +1,4 @@
-"""The same Gemini models through a project in Google Cloud: other addresses, and tokens instead of keys."""
+"""The Gemini models in a Google Cloud project: other addresses, and tokens instead of keys."""
 
 from urllib.parse import quote
 
@@ -7,13 +7,13 @@ from attribution.resynthesis.remote.vendors.gemini import Gemini
 
 
 class Vertex(Gemini):
-    """`POST /publishers/google/models/{model}:generateContent`, below the project and the place in the base URL."""
+    """`POST /publishers/google/models/{model}:generateContent`; the base URL contains project and location."""
 
     name = "Vertex AI"
     base_url = None
     scheme = ServiceAccount(name, "https://www.googleapis.com/auth/cloud-platform")
     key = "vertex"
-    key_holds = "a service account's JSON file, or an access token"
+    key_format = "a service account's JSON file, or an access token"
 
     def path(self) -> str:
         """See Gemini."""

@@ -17,29 +17,29 @@ def running_stub() -> Iterator[Stub]:
 
 @pytest.fixture
 def stub(running_stub: Stub) -> Stub:
-    """The server, behaving well and knowing nothing of earlier tests."""
-    running_stub.forget()
+    """The server with default behavior and cleared counts."""
+    running_stub.reset()
     running_stub.behave()
     return running_stub
 
 
 @pytest.fixture(scope="session")
-def running_stranger() -> Iterator[Stub]:
+def running_foreign() -> Iterator[Stub]:
     """Another server for all of these tests."""
     with serve() as stub:
         yield stub
 
 
 @pytest.fixture
-def stranger(running_stranger: Stub) -> Stub:
-    """A server that no answer may lead a key to."""
-    running_stranger.forget()
-    return running_stranger
+def foreign_host(running_foreign: Stub) -> Stub:
+    """A server to which no response may direct a key."""
+    running_foreign.reset()
+    return running_foreign
 
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[HttpClient]:
-    """The library's own."""
+    """The method's own HTTP client."""
     client = HttpClient()
     yield client
     client.close()

@@ -9,7 +9,7 @@ from attribution.ports import SourceState
 
 
 class Case(StrEnum):
-    """A column of the table. The values are what the document calls it."""
+    """A case of the contract tests; the value is its name in docs/vendors.md."""
 
     OK = "ok"
     SEED = "seed"
@@ -29,7 +29,7 @@ class Case(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The stub's scenario, the state that must come of it, and the images that are billed."""
+    """The stub's scenario, the expected state, and the billed images."""
 
     scenario: str
     state: SourceState
@@ -78,11 +78,11 @@ class Contract:
     trades_key: bool = False
 
     def expected(self, case: Case) -> Expected:
-        """What must come of a case with this vendor."""
+        """The expected result of a case with this vendor."""
         usual = EXPECTED[case]
         return Expected(usual.scenario, usual.state, 0) if case in self.unbilled else usual
 
     @property
     def cases(self) -> list[Case]:
-        """Those that can happen with this vendor."""
+        """The cases that are applicable to this vendor."""
         return [case for case in Case if case not in self.not_applicable]

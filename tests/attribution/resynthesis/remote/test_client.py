@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from attribution.errors import AnswerLost, NotReached, SourceError, SourceTimeout, SourceUnavailable
+from attribution.errors import ConnectionFailed, ResponseLost, SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.web import Request
@@ -16,7 +16,7 @@ MANY = 1_000_000
 
 
 def drip(channel: socket.socket) -> None:
-    """A header that never ends, a byte at a time."""
+    """An endless header, a byte at a time."""
     channel.sendall(b"HTTP/1.1 200 OK\r\nx-drip: ")
     while True:
         channel.sendall(b"x")
@@ -24,31 +24,31 @@ def drip(channel: socket.socket) -> None:
 
 
 def cut(channel: socket.socket) -> None:
-    """Half an answer."""
+    """A truncated response."""
     channel.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
 
 
 @pytest.fixture
 def site():
-    """A server whose answers are written byte by byte."""
+    """A server whose responses are defined byte by byte."""
     with serve() as site:
         yield site
 
 
 def test_an_answer_is_returned_whatever_its_status(site: Site, client: HttpClient) -> None:
-    """With its headers in lower case; and ours are sent beside the request's own."""
+    """Response headers are in lower case; additional headers are sent with those of the request."""
     site.answers["/v1/x"] = reply(b'{"a": 1}', 418, Retry_After="5")
     asked = Request.json("x", {"b": 2, "c": None}, {"x-more": "yes"})
-    answer = client.send(asked, site.url("/v1/x"), KEY, Deadline.after(9), MANY)
-    assert (answer.status, answer.document(), answer.headers["retry-after"]) == (418, {"a": 1}, "5")
+    response = client.send(asked, site.url("/v1/x"), KEY, Deadline.after(9), MANY)
+    assert (response.status, response.document(), response.headers["retry-after"]) == (418, {"a": 1}, "5")
     (request,) = site.requests
     assert (request.body, request.headers["x-key"], request.headers["x-more"]) == (b'{"b": 2}', "secret", "yes")
     assert request.headers["host"] == f"127.0.0.1:{site.port}"
-    assert "secret" not in repr(asked) + repr(answer)
+    assert "secret" not in repr(asked) + repr(response)
 
 
 def test_connections_are_kept(site: Site, client: HttpClient) -> None:
-    """One pool for the process."""
+    """Connections are kept between requests."""
     site.answers["/"] = reply(b"{}")
     for _ in range(3):
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), MANY)
@@ -56,21 +56,21 @@ def test_connections_are_kept(site: Site, client: HttpClient) -> None:
 
 
 def test_redirects_are_not_followed(site: Site, client: HttpClient) -> None:
-    """A key would go along."""
+    """A redirect is returned and not followed, because the key would be sent along."""
     site.answers["/"] = reply(b"", 302, Location=site.url("/elsewhere"))
     assert client.send(Request.get(""), site.url(), KEY, Deadline.after(9), MANY).status == 302
     assert len(site.requests) == 1
 
 
 def test_too_many_bytes(site: Site, client: HttpClient) -> None:
-    """No more is read than was asked for."""
+    """A response over the limit is an error."""
     site.answers["/"] = reply(b"x" * 2_000)
     with pytest.raises(SourceError, match="1,000 bytes"):
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), 1_000)
 
 
 def test_a_dripping_server_is_left_at_the_deadline(site: Site, client: HttpClient) -> None:
-    """Every byte is progress, and still the time is over."""
+    """A server that sends single bytes is disconnected at the deadline."""
     site.answers["/"] = drip
     started = time.monotonic()
     with pytest.raises(SourceTimeout):
@@ -79,20 +79,20 @@ def test_a_dripping_server_is_left_at_the_deadline(site: Site, client: HttpClien
 
 
 def test_half_an_answer_is_lost(site: Site, client: HttpClient) -> None:
-    """Sent, and nobody knows what became of it."""
+    """A truncated response raises ResponseLost, because its outcome is unknown."""
     site.answers["/"] = cut
-    with pytest.raises(AnswerLost):
+    with pytest.raises(ResponseLost):
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), MANY)
 
 
 def test_nobody_there(client: HttpClient) -> None:
-    """Nothing was sent."""
-    with pytest.raises(NotReached):
+    """Without a connection, ConnectionFailed is raised."""
+    with pytest.raises(ConnectionFailed):
         client.send(Request.get(""), "http://127.0.0.1:9/", {}, Deadline.after(9), MANY)
 
 
 def test_compressed_bodies_are_not_taken(site: Site, client: HttpClient) -> None:
-    """None was asked for, and a few kilobytes could become gigabytes."""
+    """A compressed response is an error, because it could expand to gigabytes."""
     site.answers["/"] = reply(b"x", Content_Encoding="gzip")
     with pytest.raises(SourceError, match="compressed"):
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), MANY)
@@ -100,8 +100,8 @@ def test_compressed_bodies_are_not_taken(site: Site, client: HttpClient) -> None
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/x.png", "file:///etc/passwd", "no address", "https://[::1"])
 def test_generated_images_are_fetched_over_https_alone(url: str, client: HttpClient) -> None:
-    """What a vendor's answer points to may be anything."""
-    with pytest.raises(SourceError, match="not https"):
+    """Only https addresses are downloaded."""
+    with pytest.raises(SourceError, match="not an https"):
         client.fetch(url, MANY, Deadline.after(9))
 
 
@@ -110,7 +110,7 @@ def test_generated_images_are_fetched_over_https_alone(url: str, client: HttpCli
     [(403, SourceError, "no longer"), (404, SourceError, "no longer"), (503, SourceUnavailable, "503")],
 )
 def test_what_an_address_says_instead(status: int, kind: type[SourceError], match: str) -> None:
-    """An address that has expired is not tried again; a store that is busy is."""
+    """An expired address is a permanent error; a busy server is not."""
     from attribution.resynthesis.remote.http_client import fetch_failure
 
     with pytest.raises(kind, match=match):

@@ -12,30 +12,30 @@ from stub_vendors import Stub
 from stub_vendors.application import NAMES as STUBS
 from tests.attribution.resynthesis.remote.contract import Case, Contract
 from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
-from tests.attribution.resynthesis.remote.drawing import SECONDS, RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.generation import SECONDS, RecordingGate, generate, generator_of
 
 HANG_SECONDS = 0.7
-WRONG = "a-key-of-somebody-else"
+WRONG = "another-key"
 ALL = [pytest.param(c, case, id=f"{c.adapter}-{case}") for c, case in product(contracts(), Case) if case in c.cases]
 
 
 def test_every_adapter_has_a_stub_and_a_contract() -> None:
-    """A vendor is three modules of one name, each of which is found by it."""
+    """Every adapter has a stub and a contract of the same name."""
     assert ADAPTERS == STUBS == NAMES == tuple(contract.adapter for contract in contracts())
 
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
 def test_what_is_not_tested_has_a_reason(contract: Contract) -> None:
-    """A reason is a sentence's worth of words, and no vendor can do without the cases that need no contract of it."""
+    """Every inapplicable case has a reason, and some cases apply to every vendor."""
     assert all(len(reason.split()) >= 3 for reason in contract.not_applicable.values())
     assert not set(contract.not_applicable) & {Case.OK, Case.TIMEOUT, Case.SLOW, Case.BROKEN_IMAGE, Case.HTML}
 
 
 @pytest.mark.parametrize(("contract", "case"), ALL)
-def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, client: HttpClient) -> None:
-    """The right state before anything could be embedded, what was billed, no second order, and the key with nobody."""
+def test_contract(contract: Contract, case: Case, stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
+    """The case has the right state and billing, one submission, and the key is not sent to another host."""
     expected = contract.expected(case)
-    elsewhere = stranger.url.replace("127.0.0.1", "localhost") + "/elsewhere"  # a path that no stub of a vendor has
+    elsewhere = foreign_host.url.replace("127.0.0.1", "localhost") + "/elsewhere"  # a path that no stub of a vendor has
     stub.behave(contract.adapter, scenario=expected.scenario, foreign=elsewhere)
     generator = generator_of(contract, stub, client, WRONG if case is Case.WRONG_KEY else None)
     gate = RecordingGate()
@@ -43,13 +43,13 @@ def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, cl
 
     state = result.state if isinstance(result, SourceError) else SourceState.DONE
     assert state == expected.state, result
-    seen = stub.seen(contract.adapter)
+    seen = stub.counts(contract.adapter)
     ordered = not (contract.trades_key and case is Case.WRONG_KEY)
     assert seen["orders"] == (1 if ordered else 0)
     assert gate.closed == ([(expected.state, expected.billed)] if ordered else [])
     assert seen["billed"] == expected.billed
     assert seen["keys_leaked"] == 0
-    assert not stranger.strangers()
+    assert not foreign_host.unknown_requests()
     if isinstance(result, SourceError):
         sentence = str(result)
         assert sentence.endswith(".")
@@ -61,7 +61,7 @@ def test_contract(contract: Contract, case: Case, stub: Stub, stranger: Stub, cl
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
 def test_seeds(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """The same seed is the same generated image and is recorded; without seeds nothing is recorded that would promise that."""
+    """The same seed gives the same image and is recorded; without seeds none is recorded."""
     generator = generator_of(contract, stub, client)
     one, again, other = (generate(generator, RecordingGate(), seed) for seed in (5, 5, 2**32 - 1))
     assert isinstance(one, GeneratedImage)
@@ -76,7 +76,7 @@ def test_seeds(contract: Contract, stub: Stub, client: HttpClient) -> None:
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
 def test_an_unmarked_black_image_is_a_refused_output(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Whatever a vendor's answer says: a blank is never handed on."""
+    """A blank image is a refused output, whatever the response says."""
     stub.behave(contract.adapter, scenario="black")
     result = generate(generator_of(contract, stub, client), RecordingGate())
     assert isinstance(result, SourceError)
@@ -85,7 +85,7 @@ def test_an_unmarked_black_image_is_a_refused_output(contract: Contract, stub: S
 
 @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.adapter)
 def test_the_caption_goes_out_unchanged(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """A caption that fits is generated as it is, so no other prompt is recorded."""
+    """A caption within the limit is sent unchanged, so no other prompt is recorded."""
     result = generate(generator_of(contract, stub, client), RecordingGate())
     assert isinstance(result, GeneratedImage)
     assert result.prompt is None

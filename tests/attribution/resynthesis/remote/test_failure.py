@@ -38,7 +38,7 @@ NOW = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds, a date; nothing that is none of them."""
+    """Seconds, milliseconds and dates are read; other values are ignored."""
     assert retry_after(headers, NOW) == seconds
 
 
@@ -59,7 +59,7 @@ def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
     ],
 )
 def test_statuses(status: int, kind: type[SourceError], permanent: bool) -> None:
-    """Each becomes a state, whatever page comes with it."""
+    """Each status becomes a state, whatever the body is."""
     for body in (b"", b"<html>", b"[1]", b'{"error": "text"}', b'{"error": {"code": 7}}'):
         error = failure(OpenAi("m"), HttpResponse(status, {}, body))
         assert type(error) is kind
@@ -73,7 +73,7 @@ def test_words_go_before_statuses() -> None:
 
 
 def test_a_request_that_is_not_taken_is_told_in_the_vendors_words() -> None:
-    """Whoever wrote the source's file needs them; on one line, and not endlessly."""
+    """The vendor's message is in the error, on one line and shortened."""
     said = "Invalid size\\n" + "x" * 500
     error = failure(OpenAi("m"), HttpResponse(400, {}, f'{{"error": {{"message": "{said}"}}}}'.encode()))
     assert "Invalid size x" in str(error)

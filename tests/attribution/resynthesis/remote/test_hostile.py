@@ -19,21 +19,21 @@ from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
 from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI
 from tests.attribution.resynthesis.remote.contracts.stability import CONTRACT as STABILITY
-from tests.attribution.resynthesis.remote.drawing import outside, source_of
+from tests.attribution.resynthesis.remote.generation import connections, source_of
 
 
-def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpClient) -> None:
-    """The ranking holds the two that generated; each other has its state and sentence; no key came to the other host."""
+def test_the_answer_stands_on_the_rest(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
+    """The two working sources are ranked, the others have state and sentence, no key is sent to another host."""
     keys = {name: f"stub-key-of-{name}" for name in ("openai", "bfl", "stability")}
 
     def generator(name: str, contract: Contract, at: Stub) -> RemoteGenerator:
-        return build_remote(replace(source_of(contract, at), id=name), outside(client, keys))
+        return build_remote(replace(source_of(contract, at), id=name), connections(client, keys))
 
     with serve() as other:
         other.behave("openai", scenario="html")
         stub.behave("openai", scenario="refused_prompt")
         stub.behave("stability", scenario="hang")
-        stub.behave("bfl", scenario="foreign", foreign=f"{stranger.url}/elsewhere")
+        stub.behave("bfl", scenario="foreign", foreign=f"{foreign_host.url}/elsewhere")
         generators = [
             generator("refuses", OPENAI, stub),
             generator("hangs", STABILITY, stub),
@@ -43,7 +43,7 @@ def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpC
             generator("generates-too", STABILITY, other),
         ]
         query = Image.open(BytesIO(generate("bfl", "a hat", 1, 64))).convert("RGB")
-        answer = attribute(
+        response = attribute(
             query,
             captioner=FakeCaptioner(),
             generators=generators,
@@ -53,7 +53,7 @@ def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpC
             prompt="a hat",
             timeouts={generator.source: 0.5 if generator.source == "hangs" else 20.0 for generator in generators},
         )
-    states = {each.source: each.state for each in answer.resyntheses}
+    states = {each.source: each.state for each in response.resyntheses}
     assert states == {
         "refuses": SourceState.REFUSED_PROMPT,
         "hangs": SourceState.TIMEOUT,
@@ -62,12 +62,12 @@ def test_the_answer_stands_on_the_rest(stub: Stub, stranger: Stub, client: HttpC
         "generates": SourceState.DONE,
         "generates-too": SourceState.DONE,
     }
-    sentences = {each.source: each.reason for each in answer.resyntheses if each.reason}
+    sentences = {each.source: each.reason for each in response.resyntheses if each.reason}
     assert sentences == {
         "refuses": "OpenAI will not generate this caption.",
-        "hangs": "The source had not answered when its time was over.",
-        "page": "The source answered with something that is not JSON (text/html).",
-        "elsewhere": "Black Forest Labs answered with an address that is not its own; it was not called.",
+        "hangs": "The source had not responded when its time was over.",
+        "page": "The source responded with something that is not JSON (text/html).",
+        "elsewhere": "Black Forest Labs responded with an address that is not its own; it was not called.",
     }
-    assert {entry.source for entry in answer.ranking.entries} == {"generates", "generates-too"}
-    assert stranger.strangers() == []
+    assert {entry.source for entry in response.ranking.entries} == {"generates", "generates-too"}
+    assert foreign_host.unknown_requests() == []

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from attribution.__main__ import main
-from attribution.resynthesis.remote.connections import default_connections
+from attribution.resynthesis.remote.http_client import default_connections
 from stub_vendors import Stub
+from tests.attribution.command_line import main
 
 ENTRY = """
 schema = 1
@@ -44,7 +44,7 @@ def place(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def test_a_source_without_its_key_is_not_asked(place: Path, stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
-    """The line names the setting; the other one generates, and is paid for."""
+    """The line of the source without a key names the setting; the other source generates."""
     assert main(["sources", "probe", "--catalog", str(place)]) == 1
     bfl, stability, spent = capsys.readouterr().out.splitlines()
     assert bfl.split()[1] == "unavailable"
@@ -68,7 +68,7 @@ def test_a_source_without_its_key_is_not_asked(place: Path, stub: Stub, capsys: 
 def test_a_probe_says_what_a_failure_cost(
     place: Path, capsys: pytest.CaptureFixture[str], scenario: str, state: str, cost: str
 ) -> None:
-    """A vendor bills what it generated and withheld; what nobody can know is counted as billed."""
+    """A withheld image is billed; an unknown outcome counts as billed."""
     code = main(["sources", "probe", "stability", "--catalog", str(place), "--prompt", f"a hat [{scenario}]"])
     line = capsys.readouterr().out.splitlines()[0]
     assert (code, line.split()[1]) == (1, state)
@@ -77,7 +77,7 @@ def test_a_probe_says_what_a_failure_cost(
 
 
 def test_a_check_names_the_key_that_is_missing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An error where the source is enabled, a note where it is not yet; nobody is called."""
+    """A missing key is an error for an enabled source, a note for a disabled one; nothing is sent."""
     assert main(["sources", "check", "--catalog", str(place)]) == 1
     errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
     assert len(errors) == 1
@@ -92,7 +92,7 @@ def test_a_check_names_the_key_that_is_missing(place: Path, capsys: pytest.Captu
 def test_a_check_names_a_parameter_that_its_vendor_does_not_have(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a disabled file, too: it would be a mistake on the day that it is enabled."""
+    """An unknown parameter is an error in a disabled file, too."""
     file = place / "bfl.toml"
     file.write_text(file.read_text().replace("enabled = true", "enabled = false") + "color = 3\n")
     assert main(["sources", "check", "--catalog", str(place)]) == 1

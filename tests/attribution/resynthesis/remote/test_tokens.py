@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from attribution.errors import (
-    AnswerLost,
+    ConnectionFailed,
     KeyRefused,
-    NotReached,
     RateLimited,
+    ResponseLost,
     SourceError,
     SourceTimeout,
 )
@@ -24,7 +24,7 @@ REQUEST = Request("POST", "https://ims.example/token")
 def service(
     status: int = 200, document: object = None, seen: list[Request] | None = None
 ) -> Callable[[Request], HttpResponse]:
-    """A token service, whose tokens are numbered."""
+    """A token service with numbered tokens."""
     asked: list[Request] = [] if seen is None else seen
 
     def call(request: Request) -> HttpResponse:
@@ -36,7 +36,7 @@ def service(
 
 
 def test_a_token_is_kept_until_shortly_before_its_end() -> None:
-    """And each key has its own."""
+    """A token is reused until shortly before it expires, and each key has its own."""
     now = [0.0]
     tokens, call = Tokens("Vendor", lambda: now[0]), service()
     assert [tokens.token(key, lambda: REQUEST, call) for key in ("one", "one", "two")] == [
@@ -51,7 +51,7 @@ def test_a_token_is_kept_until_shortly_before_its_end() -> None:
 
 
 def test_a_token_that_does_not_tell_its_end_is_not_kept_for_long() -> None:
-    """A few minutes are safe with everybody."""
+    """A token without a stated lifetime is kept for a few minutes."""
     now = [0.0]
     tokens = Tokens("Vendor", lambda: now[0])
     call = service(document={"access_token": "t"})
@@ -63,7 +63,7 @@ def test_a_token_that_does_not_tell_its_end_is_not_kept_for_long() -> None:
 
 
 def test_threads_trade_once() -> None:
-    """Eight that begin together share what the first one got."""
+    """Eight threads share the token that the first one requested."""
     seen: list[Request] = []
     tokens, call = Tokens("Vendor"), service(seen=seen)
     threads = [threading.Thread(target=tokens.token, args=("key", lambda: REQUEST, call)) for _ in range(8)]
@@ -80,22 +80,22 @@ def test_threads_trade_once() -> None:
         (400, {"error": "invalid_client"}, KeyRefused),
         (401, {"error": "secret=hunter2"}, KeyRefused),
         (429, {}, RateLimited),
-        (503, {}, NotReached),
+        (503, {}, ConnectionFailed),
         (200, {"token": "t"}, SourceError),
         (200, ["t"], SourceError),
     ],
 )
 def test_no_token(status: int, document: object, kind: type[SourceError]) -> None:
-    """Each becomes a state, and no word of the service's that we do not know is repeated."""
+    """Each failure becomes a state, and unknown texts of the service are not repeated."""
     with pytest.raises(kind) as raised:
         Tokens("Vendor").token("key", lambda: REQUEST, service(status, document))
     assert type(raised.value) is kind
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("lost", "kind"), [(AnswerLost("x"), NotReached), (SourceTimeout("x"), SourceTimeout)])
+@pytest.mark.parametrize(("lost", "kind"), [(ResponseLost("x"), ConnectionFailed), (SourceTimeout("x"), SourceTimeout)])
 def test_a_lost_answer_of_the_token_service_orders_nothing(lost: SourceError, kind: type[SourceError]) -> None:
-    """What is lost is a token, which costs nothing: not an order of which nobody knows what became."""
+    """A lost response of the token service costs nothing: it is not an unknown submission."""
 
     def call(request: Request) -> HttpResponse:
         raise lost
@@ -105,7 +105,7 @@ def test_a_lost_answer_of_the_token_service_orders_nothing(lost: SourceError, ki
 
 
 def test_client_credentials() -> None:
-    """The id and the secret go to the token service alone, the id and the token to the vendor."""
+    """Id and secret are sent only to the token service, id and token to the vendor."""
     seen: list[Request] = []
     scheme = ClientCredentials("Vendor", "https://ims.example/token", "generate,look", "x-api-key")
     assert scheme.headers("id:se:cret", service(seen=seen)) == {"authorization": "Bearer token-1", "x-api-key": "id"}
@@ -122,7 +122,7 @@ def test_client_credentials() -> None:
 
 @pytest.mark.parametrize("key", ["id", ":secret", "id:"])
 def test_half_a_key(key: str) -> None:
-    """It is told what is missing, and nobody is called."""
+    """The error names the missing part, and nothing is sent."""
     seen: list[Request] = []
     with pytest.raises(KeyRefused, match="colon"):
         ClientCredentials("Vendor", "https://x", "s", "x-api-key").headers(key, service(seen=seen))

@@ -10,10 +10,10 @@ CONTRACT = Contract(
     parameters={"steps": 30, "cfg_scale": 7.5, "width": 512, "height": 512, "sampler_name": "DDIM"},
     not_applicable={
         Case.REFUSED_PROMPT: "it generates every prompt",
-        Case.REFUSED_OUTPUT: "it has no filter of its own",
-        Case.RATE_LIMITED: "it keeps all waiting and limits nobody",
-        Case.QUOTA: "a server of one's own has no account",
-        Case.EXPIRED_URL: "the image is in the answer itself",
-        Case.FOREIGN_URL: "the answer names no address",
+        Case.REFUSED_OUTPUT: "it has no safety filter",
+        Case.RATE_LIMITED: "it queues all requests and has no limit",
+        Case.QUOTA: "a self-hosted server has no account",
+        Case.EXPIRED_URL: "the image is in the response itself",
+        Case.FOREIGN_URL: "the response contains no address",
     },
 )

@@ -10,9 +10,9 @@ CONTRACT = Contract(
     parameters={"steps": 30, "cfg": 5.0, "width": 1024, "height": 1024},
     not_applicable={
         Case.REFUSED_PROMPT: "it generates every prompt",
-        Case.REFUSED_OUTPUT: "it has no filter of its own",
-        Case.RATE_LIMITED: "it queues everything and limits nobody",
-        Case.QUOTA: "a server of one's own has no account",
-        Case.FOREIGN_URL: "its answers name files of its own, and no addresses",
+        Case.REFUSED_OUTPUT: "it has no safety filter",
+        Case.RATE_LIMITED: "it queues all requests and has no limit",
+        Case.QUOTA: "a self-hosted server has no account",
+        Case.FOREIGN_URL: "its responses contain file names, not addresses",
     },
 )

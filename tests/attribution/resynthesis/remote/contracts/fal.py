@@ -8,5 +8,5 @@ CONTRACT = Contract(
     path="",
     model="fal-ai/flux/dev",
     parameters={"image_size": "square_hd", "num_inference_steps": 28, "guidance_scale": 3.5},
-    retry_after=5.0,  # its answer does not say
+    retry_after=5.0,  # its response does not say
 )

@@ -9,9 +9,9 @@ CONTRACT = Contract(
     model="mystic",
     parameters={"resolution": "1k", "aspect_ratio": "square_1_1"},
     not_applicable={
-        Case.SEED: "no seed is documented for Mystic; models beside it take one with `send_seed`",
-        Case.REFUSED_PROMPT: "why a task failed is not documented; it counts as an error",
-        Case.QUOTA: "what an empty account is told is not documented; status 402 would count as quota",
+        Case.SEED: "no seed is documented for Mystic; other models take one with `send_seed`",
+        Case.REFUSED_PROMPT: "the cause of a failed task is not documented; it counts as an error",
+        Case.QUOTA: "the response to an empty account is not documented; status 402 would count as quota",
     },
-    retry_after=5.0,  # its answer does not say
+    retry_after=5.0,  # its response does not say
 )

@@ -9,7 +9,7 @@ CONTRACT = Contract(
     model="gemini-3.1-flash-image",
     parameters={"aspectRatio": "1:1", "imageSize": "1K"},
     not_applicable={
-        Case.EXPIRED_URL: "the image is in the answer itself",
-        Case.FOREIGN_URL: "the answer names no address",
+        Case.EXPIRED_URL: "the image is in the response itself",
+        Case.FOREIGN_URL: "the response contains no address",
     },
 )

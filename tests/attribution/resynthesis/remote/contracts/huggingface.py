@@ -9,8 +9,8 @@ CONTRACT = Contract(
     model="stabilityai/stable-diffusion-xl-base-1.0",
     parameters={"provider": "hf-inference", "width": 1024, "height": 1024, "num_inference_steps": 30},
     not_applicable={
-        Case.REFUSED_PROMPT: "it looks at no prompts; a provider's filter blackens the image",
-        Case.EXPIRED_URL: "hf-inference answers with the image's bytes",
-        Case.FOREIGN_URL: "hf-inference answers with the image's bytes",
+        Case.REFUSED_PROMPT: "it does not check prompts; a provider's filter blackens the image",
+        Case.EXPIRED_URL: "the response of hf-inference is the image itself",
+        Case.FOREIGN_URL: "the response of hf-inference is the image itself",
     },
 )

@@ -10,8 +10,8 @@ CONTRACT = Contract(
     parameters={"size": "1024x1024", "quality": "medium", "moderation": "low"},
     not_applicable={
         Case.SEED: "GPT image models take no seed",
-        Case.EXPIRED_URL: "the image is in the answer itself",
-        Case.FOREIGN_URL: "the answer names no address",
+        Case.EXPIRED_URL: "the image is in the response itself",
+        Case.FOREIGN_URL: "the response contains no address",
     },
     unbilled=frozenset({Case.REFUSED_OUTPUT}),
 )

@@ -9,6 +9,6 @@ CONTRACT = Contract(
     model="black-forest-labs/flux-dev",
     parameters={"aspect_ratio": "1:1", "num_inference_steps": 28, "guidance": 3.5, "output_format": "png"},
     not_applicable={
-        Case.REFUSED_PROMPT: "models say that something was flagged, not whether the prompt; a refused output",
+        Case.REFUSED_PROMPT: "models do not report whether prompt or image was flagged; a refused output",
     },
 )

@@ -9,8 +9,8 @@ CONTRACT = Contract(
     model="sd3.5-large",
     parameters={"aspect_ratio": "1:1", "output_format": "png"},
     not_applicable={
-        Case.EXPIRED_URL: "the image is in the answer itself",
-        Case.FOREIGN_URL: "the answer names no address",
+        Case.EXPIRED_URL: "the image is in the response itself",
+        Case.FOREIGN_URL: "the response contains no address",
     },
-    retry_after=60.0,  # its answer does not say; its documents do
+    retry_after=60.0,  # its response does not say; its documents do
 )

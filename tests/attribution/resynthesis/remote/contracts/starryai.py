@@ -9,8 +9,8 @@ CONTRACT = Contract(
     model="lyra",
     parameters={"aspectRatio": "square"},
     not_applicable={
-        Case.REFUSED_PROMPT: "how it refuses a prompt is not documented; an error that says so counts as an error",
-        Case.REFUSED_OUTPUT: "how it withholds an image is not documented; a blank or no image counts as refused",
-        Case.QUOTA: "what an empty account is told is not documented; status 402 would count as quota",
+        Case.REFUSED_PROMPT: "the refusal of a prompt is not documented; such a response counts as an error",
+        Case.REFUSED_OUTPUT: "a withheld image is not documented; a blank or missing image counts as refused",
+        Case.QUOTA: "the response to an empty account is not documented; status 402 would count as quota",
     },
 )

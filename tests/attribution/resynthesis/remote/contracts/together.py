@@ -9,7 +9,7 @@ CONTRACT = Contract(
     model="black-forest-labs/FLUX.2-dev",
     parameters={"width": 1024, "height": 1024, "steps": 28},
     not_applicable={
-        Case.EXPIRED_URL: "base64 is asked for: the image is in the answer itself",
-        Case.FOREIGN_URL: "base64 is asked for: the answer names no address",
+        Case.EXPIRED_URL: "base64 is requested: the image is in the response itself",
+        Case.FOREIGN_URL: "base64 is requested: the response contains no address",
     },
 )

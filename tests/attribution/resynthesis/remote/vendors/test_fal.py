@@ -12,19 +12,19 @@ from attribution.resynthesis.remote.vendors.fal import Fal
 from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.fal import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, generator_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, generate, generator_of
 
 VENDOR = Fal("fal-ai/flux/dev")
 TASK = "https://queue.fal.run/a/b/requests/1/status https://queue.fal.run/a/b/requests/1"
 
 
-def answer(http: int = 200, /, **members: object) -> HttpResponse:
-    """One in JSON."""
+def response(http: int = 200, /, **members: object) -> HttpResponse:
+    """A response with this JSON."""
     return HttpResponse(http, {}, json.dumps(members).encode())
 
 
 def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, client: HttpClient) -> None:
-    """Both are in the task, so that nobody builds them later, and nothing is ordered twice."""
+    """The task contains both addresses, and a resumed poll submits nothing."""
     stub.behave("fal", latency=0.8)
     gate = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), gate, seconds=0.4), SourceTimeout)
@@ -32,32 +32,32 @@ def test_an_interrupted_order_is_taken_up_by_its_two_addresses(stub: Stub, clien
     status, response = task.split(" ")
     assert status == f"{response}/status"
     assert isinstance(generate(generator_of(CONTRACT, stub, client), RecordingGate(task)), GeneratedImage)
-    assert stub.seen("fal")["orders"] == 1
+    assert stub.counts("fal")["orders"] == 1
 
 
-def test_the_response_address_is_followed_as_carefully(stub: Stub, stranger: Stub, client: HttpClient) -> None:
-    """An answer whose status address is fal's and whose response address is not gets no key either."""
+def test_the_response_address_is_followed_as_carefully(stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
+    """If only the response address is foreign, the key is not sent there either."""
     generated = RecordingGate()
     assert isinstance(generate(generator_of(CONTRACT, stub, client), generated), GeneratedImage)
     status, _, _ = generated.submitted_tasks[0].partition(" ")
-    result = generate(generator_of(CONTRACT, stub, client), RecordingGate(f"{status} {stranger.url}/elsewhere"))
+    result = generate(generator_of(CONTRACT, stub, client), RecordingGate(f"{status} {foreign_host.url}/elsewhere"))
     assert "not its own" in str(result)
-    assert not stranger.strangers()
+    assert not foreign_host.unknown_requests()
 
 
 def test_statuses() -> None:
-    """While it waits the task stays; done, the response alone is asked for, at once."""
+    """A queued task is polled again; a completed one is fetched from its response address immediately."""
     for status in ("IN_QUEUE", "IN_PROGRESS"):
-        assert VENDOR.read_task(answer(202, status=status), TASK) == StillGenerating(TASK)
-    assert VENDOR.read_task(answer(status="COMPLETED"), TASK) == StillGenerating(TASK.split(" ")[1], 0.0)
+        assert VENDOR.parse_poll(response(202, status=status), TASK) == StillGenerating(TASK)
+    assert VENDOR.parse_poll(response(status="COMPLETED"), TASK) == StillGenerating(TASK.split(" ")[1], 0.0)
     with pytest.raises(SourceError):
-        VENDOR.read_task(answer(status="LOST"), TASK)
+        VENDOR.parse_poll(response(status="LOST"), TASK)
 
 
 def test_an_expanded_prompt_is_recorded() -> None:
-    """The answer says what was generated."""
-    found = answer(images=[{"url": "https://x/1"}], seed=3, prompt="a hat, cinematic")
-    assert VENDOR.read_task(found, "https://x") == [VendorImage("https://x/1", 3, "a hat, cinematic")]
+    """The prompt and the seed of the response are recorded."""
+    found = response(images=[{"url": "https://x/1"}], seed=3, prompt="a hat, cinematic")
+    assert VENDOR.parse_poll(found, "https://x") == [VendorImage("https://x/1", 3, "a hat, cinematic")]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_an_expanded_prompt_is_recorded() -> None:
     ],
 )
 def test_what_errors_mean(detail: object, kind: type[SourceError] | None) -> None:
-    """What is left open here, the status decides."""
-    found = VENDOR.failure(answer(422, detail=detail))
+    """Without a known code, the status decides."""
+    found = VENDOR.failure(response(422, detail=detail))
     assert (None if found is None else type(found)) is kind

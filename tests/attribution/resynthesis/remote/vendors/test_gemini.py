@@ -15,8 +15,8 @@ from attribution.resynthesis.remote.web import HttpResponse
 GEMINI = Gemini("gemini-3.1-flash-image", {"aspectRatio": "1:1"})
 
 
-def answer(document: object, status: int = 200) -> HttpResponse:
-    """As it comes over the wire."""
+def response(document: object, status: int = 200) -> HttpResponse:
+    """A response with this document."""
     return HttpResponse(status, {}, json.dumps(document).encode())
 
 
@@ -41,35 +41,38 @@ def part(data: bytes, **more: object) -> dict[str, object]:
     ],
 )
 def test_ends_that_are_no_generated_image(end: str, state: SourceState) -> None:
-    """Even where there is an image beside them."""
+    """These finish reasons are refusals even if there is an image."""
     with pytest.raises(SourceError) as raised:
-        GEMINI.read(answer({"candidates": [{"finishReason": end, "content": {"parts": [part(b"x")]}}]}))
+        GEMINI.parse_response(response({"candidates": [{"finishReason": end, "content": {"parts": [part(b"x")]}}]}))
     assert raised.value.state is state
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "IMAGE_SAFETY"])
 def test_a_blocked_prompt(reason: str) -> None:
-    """Whatever the reason is called."""
+    """Any block reason is a refused prompt."""
     with pytest.raises(SourceError) as raised:
-        GEMINI.read(answer({"promptFeedback": {"blockReason": reason}}))
+        GEMINI.parse_response(response({"promptFeedback": {"blockReason": reason}}))
     assert raised.value.state is SourceState.REFUSED_PROMPT
 
 
 def test_words_and_sketches_are_no_generated_images() -> None:
-    """It may talk, and think in images; what is left is the generated image, or nothing, which counts as refused."""
+    """Text and drafts are ignored; without another image the output is refused."""
     parts = [{"text": "Here it is."}, part(b"sketch", thought=True), part(b"generated_image")]
-    pictures = GEMINI.read(answer({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
-    assert isinstance(pictures, list)
-    assert [picture.image for picture in pictures] == [b"generated_image"]
-    assert GEMINI.read(answer({"candidates": [{"finishReason": "STOP", "content": {"parts": parts[:2]}}]})) == []
-    assert GEMINI.read(answer({})) == []
+    images = GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
+    assert isinstance(images, list)
+    assert [each.image for each in images] == [b"generated_image"]
+    assert (
+        GEMINI.parse_response(response({"candidates": [{"finishReason": "STOP", "content": {"parts": parts[:2]}}]}))
+        == []
+    )
+    assert GEMINI.parse_response(response({})) == []
 
 
 def test_a_limit_by_the_minute_and_one_by_the_day() -> None:
-    """The one says how long it lasts, the other is not waited for."""
+    """A limit per minute has a waiting time, a limit per day is a quota."""
 
     def said(*details: object) -> SourceError:
-        return failure(GEMINI, answer({"error": {"status": "RESOURCE_EXHAUSTED", "details": details}}, 429))
+        return failure(GEMINI, response({"error": {"status": "RESOURCE_EXHAUSTED", "details": details}}, 429))
 
     by_minute = said({"retryDelay": "2.5s"}, {"violations": [{"quotaId": "RequestsPerMinute"}]})
     assert isinstance(by_minute, RateLimited)
@@ -81,18 +84,18 @@ def test_a_limit_by_the_minute_and_one_by_the_day() -> None:
 
 
 def test_a_wrong_key_is_a_bad_request_and_names_the_setting() -> None:
-    """Only its words tell it from any other bad request."""
+    """Only the error code distinguishes a wrong key from other bad requests."""
     error = {"status": "INVALID_ARGUMENT", "message": "Nothing.", "details": [{"reason": "API_KEY_INVALID"}]}
-    refused = failure(GEMINI, answer({"error": error}, 400), "VENDOR_KEYS__GEMINI")
+    refused = failure(GEMINI, response({"error": error}, 400), "VENDOR_KEYS__GEMINI")
     assert isinstance(refused, KeyRefused)
     assert "VENDOR_KEYS__GEMINI" in str(refused)
     error["details"] = []
-    assert "Nothing" in str(failure(GEMINI, answer({"error": error}, 400)))
+    assert "Nothing" in str(failure(GEMINI, response({"error": error}, 400)))
 
 
 def test_the_order() -> None:
-    """An image alone, with what the entry gives and nothing else."""
-    request = GEMINI.order(ImageRequest("a hat", 7, "tenant"))
+    """The request asks only for an image, with the parameters of the entry."""
+    request = GEMINI.submit_request(ImageRequest("a hat", 7, "tenant"))
     assert request.to == "models/gemini-3.1-flash-image:generateContent"
     assert json.loads(request.body) == {
         "contents": [{"role": "user", "parts": [{"text": "a hat"}]}],
@@ -103,4 +106,4 @@ def test_the_order() -> None:
             "imageConfig": {"aspectRatio": "1:1"},
         },
     }
-    assert "imageConfig" not in json.loads(Gemini("m").order(ImageRequest("a hat")).body)["generationConfig"]
+    assert "imageConfig" not in json.loads(Gemini("m").submit_request(ImageRequest("a hat")).body)["generationConfig"]

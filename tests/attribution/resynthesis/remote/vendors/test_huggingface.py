@@ -8,7 +8,7 @@ from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contracts.huggingface import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import RecordingGate, generate, outside, source_of
+from tests.attribution.resynthesis.remote.generation import RecordingGate, connections, generate, source_of
 
 SECRETS = {"huggingface": "stub-key-of-huggingface"}
 PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")
@@ -16,12 +16,12 @@ PROVIDERS = ("hf-inference", "fal-ai", "together", "nscale")
 
 def generated(stub: Stub, client: HttpClient, **parameters: str) -> GeneratedImage | SourceError:
     """One generated image of a source with these parameters."""
-    return generate(build_remote(source_of(CONTRACT, stub, parameters), outside(client, SECRETS)), RecordingGate())
+    return generate(build_remote(source_of(CONTRACT, stub, parameters), connections(client, SECRETS)), RecordingGate())
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_generates(provider: str, stub: Stub, client: HttpClient) -> None:
-    """Size, steps and seed reach each under the name that it knows: the stub takes no other."""
+    """Size, steps and seed are sent under each provider's names, which the stub checks."""
     result = generated(stub, client, provider=provider, provider_model="its/own-name")
     assert isinstance(result, GeneratedImage), result
     assert result.seed == 5
@@ -29,22 +29,22 @@ def test_every_provider_generates(provider: str, stub: Stub, client: HttpClient)
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_blackened_image_is_no_generated_image(provider: str, stub: Stub, client: HttpClient) -> None:
-    """Whether the provider says so or not."""
+    """A blackened image is refused, with or without a flag."""
     stub.behave("huggingface", scenario="refused_output")
     assert isinstance(generated(stub, client, provider=provider), OutputRefused)
 
 
 @pytest.mark.parametrize("scenario", ["expired", "foreign"])
-def test_a_provider_with_addresses(scenario: str, stub: Stub, stranger: Stub, client: HttpClient) -> None:
-    """They are fetched without the key, and not from everywhere."""
-    stub.behave("huggingface", scenario=scenario, foreign=f"{stranger.url}/elsewhere")
+def test_a_provider_with_addresses(scenario: str, stub: Stub, foreign_host: Stub, client: HttpClient) -> None:
+    """Image addresses are fetched without the key; expired and foreign ones are errors."""
+    stub.behave("huggingface", scenario=scenario, foreign=f"{foreign_host.url}/elsewhere")
     assert isinstance(generated(stub, client, provider="fal-ai"), SourceError)
-    assert not stranger.strangers()
-    assert stub.seen("huggingface")["keys_leaked"] == 0
+    assert not foreign_host.unknown_requests()
+    assert stub.counts("huggingface")["keys_leaked"] == 0
 
 
 def test_a_model_that_is_loading_says_for_how_long(stub: Stub, client: HttpClient) -> None:
-    """It is not there now, and may be later; nothing was ordered."""
+    """A model that is loading is unavailable, and nothing is billed."""
     result = generated(stub, client, provider_model="some/loading")
     assert isinstance(result, SourceUnavailable)
     assert str(result) == "Hugging Face is still loading the model, for another 20 seconds."
@@ -52,6 +52,6 @@ def test_a_model_that_is_loading_says_for_how_long(stub: Stub, client: HttpClien
 
 
 def test_an_unknown_provider_is_a_mistake_in_the_file(stub: Stub, client: HttpClient) -> None:
-    """And the sentence names those there are."""
+    """An unknown provider is an error that lists the known ones."""
     with pytest.raises(ConfigurationError, match="hf-inference, fal-ai, together, nscale"):
         generated(stub, client, provider="replicate")

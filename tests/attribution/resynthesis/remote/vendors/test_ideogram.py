@@ -14,12 +14,12 @@ from attribution.resynthesis.remote.web import HttpResponse
 from stub_vendors import Stub
 from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.ideogram import CONTRACT
-from tests.attribution.resynthesis.remote.drawing import (
+from tests.attribution.resynthesis.remote.generation import (
     CAPTION,
     RecordingGate,
+    connections,
     generate,
     key_of,
-    outside,
     source_of,
 )
 
@@ -31,25 +31,25 @@ def generated(
 ) -> GeneratedImage:
     """A generated image at the stub."""
     source = source_of(contract, stub, parameters)
-    result = generate(build_remote(source, outside(client, {"ideogram": key_of(contract)})), RecordingGate())
+    result = generate(build_remote(source, connections(client, {"ideogram": key_of(contract)})), RecordingGate())
     assert isinstance(result, GeneratedImage), result
     return result
 
 
 @pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
 def test_the_caption_is_generated_as_it_is(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Also where it travels in a structure, and comes back in it."""
+    """The caption is also unchanged in a structured prompt."""
     assert generated(contract, stub, client, {}).prompt is None
 
 
 @pytest.mark.parametrize("contract", [CONTRACT, FOUR], ids=["3.0", "4.0"])
 def test_magic_is_recorded(contract: Contract, stub: Stub, client: HttpClient) -> None:
-    """Whoever wants the caption rewritten is told what was generated."""
+    """With `magic_prompt`, the rewritten prompt is recorded."""
     assert generated(contract, stub, client, {"magic_prompt": True}).prompt == f"A magical {CAPTION}"
 
 
 def test_a_seed_that_was_not_asked_for_is_not_recorded(stub: Stub, client: HttpClient) -> None:
-    """4.0 tells one, but takes none: nobody could repeat the generated image with it."""
+    """4.0 reports a seed but takes none, so none is recorded."""
     assert generated(FOUR, stub, client, {}).seed is None
     assert generated(CONTRACT, stub, client, {}).seed == 5
 
@@ -59,13 +59,13 @@ def test_a_seed_that_was_not_asked_for_is_not_recorded(stub: Stub, client: HttpC
     ['{"is_image_safe": false, "url": ""}', '{"is_image_safe": false, "url": "https://x/y.png"}', '{"url": null}'],
 )
 def test_an_unsafe_image_is_none(image: str) -> None:
-    """With whatever address."""
+    """A response may contain an address instead of base64."""
     with pytest.raises(OutputRefused):
-        Ideogram("ideogram-v3").read(HttpResponse(200, {}, f'{{"data": [{image}]}}'.encode()))
+        Ideogram("ideogram-v3").parse_response(HttpResponse(200, {}, f'{{"data": [{image}]}}'.encode()))
 
 
 def test_another_structure_is_another_prompt() -> None:
-    """What it made of our caption is recorded as it says it."""
-    told = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
-    (picture,) = Ideogram("ideogram-v4").read(HttpResponse(200, {}, f'{{"data": [{told}]}}'.encode()))  # type: ignore[misc]
-    assert picture.prompt == '{"high_level_description": "a hat"}'
+    """The prompt of the response is recorded."""
+    document = '{"prompt": "{\\"high_level_description\\": \\"a hat\\"}", "url": "https://x/y.png"}'
+    (image,) = Ideogram("ideogram-v4").parse_response(HttpResponse(200, {}, f'{{"data": [{document}]}}'.encode()))  # type: ignore[misc]
+    assert image.prompt == '{"high_level_description": "a hat"}'

@@ -13,8 +13,8 @@ from attribution.resynthesis.remote.web import HttpResponse
 LEONARDO = Leonardo("model-id", {"alchemy": True})
 
 
-def answer(generation: object) -> HttpResponse:
-    """A poll's."""
+def response(generation: object) -> HttpResponse:
+    """The response to a poll."""
     return HttpResponse(200, {}, json.dumps({"generations_by_pk": generation}).encode())
 
 
@@ -31,14 +31,14 @@ def answer(generation: object) -> HttpResponse:
     ],
 )
 def test_what_its_sentences_mean(status: int, said: str, state: str) -> None:
-    """None of them has a code of its own."""
+    """The message distinguishes refusals and empty accounts."""
     body = json.dumps({"error": said, "path": "$", "code": "unexpected"}).encode()
     assert failure(LEONARDO, HttpResponse(status, {}, body)).state == state
 
 
 def test_rewriting_is_off_and_the_feed_is_not_fed() -> None:
-    """Whatever an account's defaults are."""
-    body = json.loads(LEONARDO.order(ImageRequest("a hat", 7)).body)
+    """Prompt expansion and publication are always disabled."""
+    body = json.loads(LEONARDO.submit_request(ImageRequest("a hat", 7)).body)
     assert body == {
         "prompt": "a hat",
         "modelId": "model-id",
@@ -51,16 +51,16 @@ def test_rewriting_is_off_and_the_feed_is_not_fed() -> None:
 
 
 def test_a_flagged_image_is_refused_and_a_failed_order_an_error() -> None:
-    """And what it does not know yet is waited for."""
+    """A flagged image is refused, a failure is an error, and an unknown generation is pending."""
     images = [{"url": "https://x/y.png", "nsfw": True}]
     with pytest.raises(OutputRefused):
-        LEONARDO.read_task(answer({"status": "COMPLETE", "generated_images": images}), "t")
+        LEONARDO.parse_poll(response({"status": "COMPLETE", "generated_images": images}), "t")
     with pytest.raises(SourceError, match="could not generate"):
-        LEONARDO.read_task(answer({"status": "FAILED", "generated_images": []}), "t")
-    assert LEONARDO.read_task(answer(None), "t") == StillGenerating("t")
-    assert LEONARDO.read_task(answer({"status": "COMPLETE", "generated_images": []}), "t") == []
+        LEONARDO.parse_poll(response({"status": "FAILED", "generated_images": []}), "t")
+    assert LEONARDO.parse_poll(response(None), "t") == StillGenerating("t")
+    assert LEONARDO.parse_poll(response({"status": "COMPLETE", "generated_images": []}), "t") == []
 
 
 def test_an_id_is_no_path() -> None:
-    """An answer does not choose what is asked with the key."""
-    assert LEONARDO.ask("../me?x=1").to == "generations/..%2Fme%3Fx%3D1"
+    """A response cannot direct the key to another path."""
+    assert LEONARDO.poll_request("../me?x=1").to == "generations/..%2Fme%3Fx%3D1"

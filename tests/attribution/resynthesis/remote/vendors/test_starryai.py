@@ -12,29 +12,29 @@ from attribution.resynthesis.remote.web import HttpResponse
 STARRYAI = Starryai("lyra")
 
 
-def answer(**document: object) -> HttpResponse:
-    """As it comes over the wire."""
+def response(**document: object) -> HttpResponse:
+    """A response with this document."""
     return HttpResponse(200, {}, json.dumps(document).encode())
 
 
 def test_an_order_has_a_number() -> None:
-    """Which is asked for by it; without one there is nothing to ask for."""
-    assert STARRYAI.read(answer(id=41, status="submitted")) == StillGenerating("41")
-    assert STARRYAI.ask("41").to == "creations/41"
+    """A task is polled by its number; without a number the response is an error."""
+    assert STARRYAI.parse_response(response(id=41, status="submitted")) == StillGenerating("41")
+    assert STARRYAI.poll_request("41").to == "creations/41"
     with pytest.raises(SourceError, match="lacks id"):
-        STARRYAI.read(answer(status="submitted"))
+        STARRYAI.parse_response(response(status="submitted"))
 
 
 @pytest.mark.parametrize("document", [{"status": "failed"}, {"status": "expired"}, {"status": "x", "expired": True}])
 def test_bad_ends(document: dict[str, object]) -> None:
-    """None of them is waited for."""
+    """Errors that a retry cannot fix are raised immediately."""
     with pytest.raises(SourceError):
-        STARRYAI.read_task(answer(**document), "41")
+        STARRYAI.parse_poll(response(**document), "41")
 
 
 def test_completed() -> None:
-    """With an image, or with none, which counts as refused."""
-    assert STARRYAI.read_task(answer(status="in progress", images=[]), "41") == StillGenerating("41")
+    """A completed task has images; none counts as refused."""
+    assert STARRYAI.parse_poll(response(status="in progress", images=[]), "41") == StillGenerating("41")
     images = [{"url": "https://x/y.png"}, {"url": None}]
-    assert STARRYAI.read_task(answer(status="completed", images=images), "41") == [VendorImage("https://x/y.png")]
-    assert STARRYAI.read_task(answer(status="completed", images=[]), "41") == []
+    assert STARRYAI.parse_poll(response(status="completed", images=images), "41") == [VendorImage("https://x/y.png")]
+    assert STARRYAI.parse_poll(response(status="completed", images=[]), "41") == []

@@ -22,13 +22,13 @@ VENDOR = Together("black-forest-labs/FLUX.2-dev")
     ],
 )
 def test_what_sounds_like_a_refusal(status: int, message: str, refused: bool) -> None:
-    """And what does not: a failing server refuses nobody."""
+    """An error of the server is not a refusal."""
     body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode()
     found = VENDOR.failure(HttpResponse(status, {}, body))
     assert isinstance(found, PromptRefused) if refused else found is None
 
 
 def test_an_address_is_taken_too() -> None:
-    """From a model that cannot do what was asked for."""
+    """Exporting an unsupported model is an error."""
     body = json.dumps({"data": [{"index": 0, "type": "url", "url": "https://x/1"}]}).encode()
-    assert VENDOR.read(HttpResponse(200, {}, body)) == [VendorImage("https://x/1")]
+    assert VENDOR.parse_response(HttpResponse(200, {}, body)) == [VendorImage("https://x/1")]

@@ -1,0 +1,108 @@
+"""Values that rows keep as JSON: what is read and written is a frozen dataclass, not a dictionary."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+
+from app.settings import ModelSettings
+from attribution.ports import Aggregate, DistanceName
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """The options of the method for one job. Later changes of the settings do not reach a job that was accepted."""
+
+    distance: DistanceName
+    aggregate: Aggregate
+    captioner: str | None = None  # null: the default one
+    embedder: str | None = None  # null: the default one
+
+    @classmethod
+    def chosen(
+        cls,
+        settings: ModelSettings,
+        distance: DistanceName | None = None,
+        aggregate: Aggregate | None = None,
+        captioner: str | None = None,
+        embedder: str | None = None,
+    ) -> "MethodOptions":
+        """What a caller chose; where it chose no distance or aggregate, those of the settings."""
+        return cls(distance or settings.distance, aggregate or settings.aggregate, captioner, embedder)
+
+    def document(self) -> dict[str, str]:
+        """As the row keeps it: without what is null."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_document(cls, document: dict[str, str]) -> "MethodOptions":
+        """The inverse of `document`."""
+        return cls(
+            DistanceName(document["distance"]),
+            Aggregate(document["aggregate"]),
+            document.get("captioner"),
+            document.get("embedder"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """A generated image of a source in a job.
+
+    Attributes:
+        k: Its place among the images of its source, from 0.
+        seed: Null where the source takes none, or the image was uploaded.
+        blob: The SHA-256 of its bytes.
+        prompt: Null unless a vendor generated another text than the caption.
+        generated_at: ISO 8601; null unless the image came from the cache.
+    """
+
+    k: int
+    seed: int | None
+    blob: str
+    prompt: str | None = None
+    generated_at: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As the row keeps it: `prompt` and `generated_at` only where there is one."""
+        optional = {"prompt": self.prompt, "generated_at": self.generated_at}
+        known = {name: value for name, value in optional.items() if value is not None}
+        return {"k": self.k, "seed": self.seed, "blob": self.blob} | known
+
+
+def image_documents(images: Iterable[ImageRecord]) -> list[dict[str, Any]]:
+    """The images as a row keeps them, for statements that are given JSON."""
+    return [image.document() for image in images]
+
+
+class MethodOptionsType(TypeDecorator[MethodOptions]):
+    """A JSON object."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: MethodOptions | None, dialect: Dialect) -> dict[str, str] | None:
+        """To the row."""
+        return None if value is None else value.document()
+
+    def process_result_value(self, value: dict[str, str] | None, dialect: Dialect) -> MethodOptions | None:
+        """From the row."""
+        return None if value is None else MethodOptions.from_document(value)
+
+
+class ImageRecordsType(TypeDecorator[Sequence[ImageRecord]]):
+    """A JSON array, in the order of k."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[ImageRecord] | None, dialect: Dialect) -> list[dict[str, Any]] | None:
+        """To the row."""
+        return None if value is None else image_documents(value)
+
+    def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[ImageRecord, ...]:
+        """From the row."""
+        return tuple(ImageRecord(**each) for each in value or ())

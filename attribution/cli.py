@@ -1,0 +1,198 @@
+"""The command line of the method, without service, queue or database: `attribute`, `sources …`, `export-onnx`
+and `known-answers`.
+
+`python -m attribution` runs it, and the command `whodrew` includes it. Errors are one sentence on stderr. The exit code
+is 2 if the image, an option or the configuration is wrong.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from attribution.build import Placement, build_captioner, build_embedder, build_generator
+from attribution.caption import describe
+from attribution.caption.spec import SHIPPED, parse
+from attribution.catalog import Catalog, Source, load_catalog
+from attribution.distance import distance_named
+from attribution.errors import ConfigurationError, UnknownSource
+from attribution.evidence.finding import documents
+from attribution.evidence.read import read
+from attribution.evidence.watermark import watermark
+from attribution.image import load
+from attribution.method import attribute
+from attribution.output import as_document, as_table, evidence_line, exit_on_error
+from attribution.ports import FUSION_WEIGHT, Aggregate, Attribution, DistanceName, Generator, Resynthesis
+from attribution.resynthesis import References, load_references
+from attribution.resynthesis.pool import GeneratorPool
+from attribution.sources.command import app as sources_app
+from attribution.verdict import Calibration
+
+app = typer.Typer(
+    help=__doc__.split("\n")[0], no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.add_typer(sources_app, name="sources")
+
+_CALIBRATION = Path("zoo/models/calibration.json")
+_Option = typer.Option
+
+
+@app.command("attribute")
+@exit_on_error
+def attribute_image(
+    image: Annotated[Path, typer.Argument(help="The query image.")],
+    sources: Annotated[str | None, _Option(help="Source ids, separated by commas; default: all enabled ones.")] = None,
+    exclude: Annotated[str, _Option(help="Source ids to leave out, separated by commas.")] = "",
+    images_per_source: Annotated[int, _Option(min=1, help="Generated images per source (γ).")] = 4,
+    aggregate: Annotated[Aggregate, _Option(help="How a source's γ distances become one.")] = Aggregate.MEAN,
+    external_scores: Annotated[
+        Path | None, _Option(metavar="FILE", help="Another method's scores to fuse with: a JSON object by source.")
+    ] = None,
+    fusion_weight: Annotated[float, _Option(min=0, max=1, help="The weight of these scores.")] = FUSION_WEIGHT,
+    prompt: Annotated[str | None, _Option(help="Use this text instead of a caption.")] = None,
+    caption_only: Annotated[bool, _Option("--caption-only", help="Print the caption and stop.")] = False,
+    reference: Annotated[
+        list[str] | None,
+        _Option(metavar="ID=FOLDER", help="1 to 16 reference images of a source; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, _Option(help="Select another, equally repeatable stream of images.")] = None,
+    as_json: Annotated[bool, _Option("--json", help="Print JSON instead of a table.")] = False,
+    catalog: Annotated[Path, _Option(help="Directory of *.toml.")] = Path("sources"),
+    calibration: Annotated[
+        Path | None, _Option(help=f"Measured thresholds; default: {_CALIBRATION}, if it exists.")
+    ] = None,
+    captioner: Annotated[str, _Option(help="blip, pez, blip+pez or vlm, with options: docs/captions.md.")] = "blip",
+    embedder: Annotated[str, _Option(help="See docs/embedders.md.")] = "open_clip:local-dir:zoo/models/clip",
+    distance: Annotated[DistanceName, _Option(help="The distance to rank by.")] = DistanceName.COSINE,
+    trust_list: Annotated[Path | None, _Option(help="PEM certificates of trusted issuers of credentials.")] = None,
+    quorum: Annotated[int, _Option(min=1, help="Tested sources that a verdict needs.")] = 2,
+    timeout: Annotated[float | None, _Option(help="Seconds per source, instead of the catalog's.")] = None,
+    device: Annotated[str, _Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, _Option(help="Of generators.")] = None,
+    offload: Annotated[Literal["none", "model", "sequential"], _Option(help="Of generators.")] = "none",
+    batch_size: Annotated[int, _Option(min=1, help="Images generated at once.")] = 4,
+    memory_mb: Annotated[int, _Option(min=1, help="For loaded generators.")] = Placement().memory_mb,
+    threads: Annotated[int | None, _Option(min=1, help="Of torch; default: one per core.")] = None,
+) -> None:
+    """Rank the sources that may have generated an image."""
+    placement = Placement(device, dtype, offload, batch_size, memory_mb, threads)
+    query = load(image).image
+    built_captioner = build_captioner(captioner if prompt is None else "fake:", placement)
+    if caption_only:
+        print(describe(built_captioner, query).text)
+        return
+    evidence = [*read(image.read_bytes(), trust_list.read_text() if trust_list else None), *watermark(query)]
+    today = datetime.now(UTC).date()
+    known = load_catalog([catalog])
+    excluded = _ids(exclude)
+    references = _references(reference or [], excluded)
+    selected = known.select(None if sources is None else _ids(sources), excluded, references)
+    available = [source for source in selected if source.id in references or source.obstacle(today) is None]
+    pool = GeneratorPool(partial(build_generator, placement=placement), memory_mb)
+    generators: list[Generator] = [references.get(source.id) or pool.handle(source) for source in available]
+    answer = attribute(
+        query,
+        captioner=built_captioner,
+        generators=generators,
+        embedder=build_embedder(embedder, placement),
+        distance=distance_named(distance),
+        images_per_source=images_per_source,
+        aggregate=aggregate,
+        external_scores=_scores(external_scores, known),
+        fusion_weight=fusion_weight,
+        prompt=prompt,
+        seed=seed,
+        quorum=quorum,
+        calibration=_calibration(calibration, captioner),
+        timeouts={source.id: timeout or source.limits.timeout_seconds for source in available},
+        on_error=lambda source, error: typer.echo(f"error: {source}: {error!r}", err=True),
+    )
+    answer = _with_untested(answer, selected)
+    if as_json:
+        print(json.dumps(as_document(answer) | {"evidence": documents(evidence)}, indent=2, default=str))
+    else:
+        print("\n".join([as_table(answer), *map(evidence_line, evidence)]))
+
+
+@app.command(
+    "export-onnx",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def export_onnx(context: typer.Context) -> None:
+    """Write an embedder that needs no torch; see docs/embedders.md."""
+    try:
+        from attribution.embed.export import main as export
+    except ImportError as error:
+        typer.echo(
+            f"error: {error.name} is not installed: install the package with its [ml,onnx,onnx-export] extras.",
+            err=True,
+        )
+        raise typer.Exit(2) from None
+    raise typer.Exit(export(context.args))
+
+
+@app.command(
+    "known-answers",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def known_answers(context: typer.Context) -> None:
+    """Record or check what a model must reproduce: `known-answers record|check DIRECTORY`; see docs/embedders.md."""
+    from attribution.known_answers.command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+def _ids(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _references(given: Sequence[str], excluded: Sequence[str]) -> dict[str, References]:
+    """The reference images by source, from ID=FOLDER each."""
+    references: dict[str, References] = {}
+    for text in given:
+        source, _, folder = text.partition("=")
+        if not (source and folder):
+            raise typer.BadParameter("must be ID=FOLDER, such as midjourney=images", param_hint="--reference")
+        if source in references or source in excluded:
+            raise ConfigurationError(f"Put the reference images of {source} in one folder, and do not exclude it.")
+        references[source] = References(source, load_references(Path(folder)))
+    return references
+
+
+def _scores(file: Path | None, catalog: Catalog) -> Mapping[str, float] | None:
+    """Another method's scores. Raises ConfigurationError if they are not numbers, UnknownSource for other names."""
+    if file is None:
+        return None
+    try:
+        scores = json.loads(file.read_text())
+    except ValueError as error:
+        raise ConfigurationError(f"{file} is not JSON: {error}") from error
+    if not isinstance(scores, dict) or not all(type(score) in (int, float) for score in scores.values()):
+        raise ConfigurationError(f"{file} must contain an object of numbers by source.")
+    unknown = [source for source in scores if source not in catalog]
+    if unknown:
+        raise UnknownSource(unknown)
+    return {source: float(score) for source, score in scores.items()}
+
+
+def _calibration(file: Path | None, captioner: str) -> Calibration:
+    """The thresholds of a file, or else those of the demo models, which were measured with the shipped BLIP."""
+    if file is None and _CALIBRATION.is_file() and parse(captioner).text in ("blip", f"blip:{SHIPPED['blip']}"):
+        file = _CALIBRATION
+    return Calibration.load([file] if file else [])
+
+
+def _with_untested(answer: Attribution, selected: Sequence[Source]) -> Attribution:
+    """The answer with a row for each selected source that is not available, in catalog order."""
+    today = datetime.now(UTC).date()
+    rows = {result.source: result for result in answer.resyntheses}
+    for source in selected:
+        obstacle = source.obstacle(today)
+        if source.id not in rows and obstacle is not None:
+            rows[source.id] = Resynthesis(source.id, source.revision, obstacle[0], reason=obstacle[1])
+    return replace(answer, resyntheses=tuple(rows[source.id] for source in selected))

@@ -1,0 +1,94 @@
+"""What the command line prints: an answer as a table for people or as JSON for programs, and errors as a sentence."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import Any, ParamSpec
+
+import typer
+
+from attribution.errors import AttributionError
+from attribution.evidence.finding import Finding
+from attribution.ports import Attribution, Origin, Resynthesis
+
+P = ParamSpec("P")
+
+
+def exit_on_error(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose expected errors become one sentence on stderr and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (AttributionError, OSError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def as_table(answer: Attribution) -> str:
+    """The ranking, the sources that were not tested, margin and verdict, as lines."""
+    ranking, verdict = answer.ranking, answer.verdict
+    width = max([6, *(len(result.source) for result in answer.resyntheses)])
+    fused = f"  {'external':>9}  {'fused':>7}" if ranking.fusion else ""
+    lines = [f"caption   {answer.caption.text}", ""]
+    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{fused}")
+    references = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
+    for place, entry in enumerate(ranking.entries, 1):
+        line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
+        if entry.fused is not None:
+            external = "none" if entry.external_scores is None else format(entry.external_scores, ".4g")
+            line += f"  {external:>9}  {entry.fused:>7.3f}"
+        lines.append(f"{line}  (your reference images)" if entry.source in references else line)
+    ranked = {entry.source for entry in ranking.entries}
+    lines += [
+        f"{'–':>4}  {result.source:<{width}}  {result.state}: {result.reason}"
+        for result in answer.resyntheses
+        if result.source not in ranked
+    ]
+    margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
+    text = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
+    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over the generated images of a source"]
+    if ranking.fusion:
+        lines.append(
+            f"order     by the score fused with the external scores, whose weight is {ranking.fusion.weight:g}"
+        )
+    lines += [f"margin    {margin}", f"verdict   {text}", "Scores compare sources; they are not probabilities."]
+    return "\n".join(lines)
+
+
+def as_document(answer: Attribution) -> dict[str, Any]:
+    """The answer as plain data, without pixels."""
+    return {
+        "caption": {"text": answer.caption.text, "captioner": str(answer.caption.captioner)},
+        "sources": [
+            {
+                "source": result.source,
+                "revision": result.revision,
+                "state": result.state,
+                "reason": result.reason,
+                "origin": result.origin,
+                "seeds": [generated_image.seed for generated_image in result.generated_images],
+                "prompts": _prompts(result),
+                "seconds": round(result.seconds, 3),
+            }
+            for result in answer.resyntheses
+        ],
+        "embedder": str(answer.embedder),
+        "ranking": asdict(answer.ranking),
+        "verdict": asdict(answer.verdict),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
+    }
+
+
+def evidence_line(finding: Finding) -> str:
+    """A statement of the file, with its limits."""
+    return f"evidence  {finding.where}: {finding.claim} ({finding.trust}: {finding.caveat})"
+
+
+def _prompts(result: Resynthesis) -> list[str | None]:
+    """The generated prompts; empty if all of them are the caption."""
+    prompts = [generated_image.prompt for generated_image in result.generated_images]
+    return prompts if any(prompts) else []
