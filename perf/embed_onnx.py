@@ -137,7 +137,10 @@ def _requirements(found: dict[str, Any], clip: dict[str, Any], instructions: lis
         for model, ways in {**found, "zoo CLIP": clip}.items()
         for precision, least in {**dict.fromkeys(PRECISIONS, 1 - MOST_OFF), "float32": 0.9999}.items()
     ]
-    return [*requirements, Requirement("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0)]
+    return [
+        *requirements,
+        Requirement("zoo CLIP, float32, same answer as torch", clip["float32"]["same_answer"], at_least=1.0),
+    ]
 
 
 if __name__ == "__main__":

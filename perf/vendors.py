@@ -111,7 +111,9 @@ class StubVendors:
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """The counters of each source's vendor."""
-        vendors = {group: client.get("/_stub/counts").raise_for_status().json() for group, client in self.clients.items()}
+        vendors = {
+            group: client.get("/_stub/counts").raise_for_status().json() for group, client in self.clients.items()
+        }
         return {each.id: vendors[each.group][each.vendor] for each in self.sources}
 
 

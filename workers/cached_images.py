@@ -1,7 +1,7 @@
-"""Finds generated images that were made before for the very questions that a job is about to ask, and has the job use them.
+"""Has a job use images that were generated for earlier jobs under the same cache keys.
 
-What is found is written into the source's row as if it had been generated just now, so that whoever generates only generates what
-is missing. Sources whose generated images are all there are done at fan-out, without a message.
+A cached image is written to the source's row as if it had just been generated, so that only missing images are
+generated. Sources whose images are all cached are done at fan-out, without a message.
 """
 
 import uuid
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.cache import images
 from app.cache.cache_keys import generated_image_key
-from app.cache.images import Kept
+from app.cache.images import CachedImage
 from app.db import blob_repository
 from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
@@ -27,171 +27,181 @@ from app.jobs.source_repository import ExistingImages, PendingSource, SourceClai
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.errors import UnknownSource
 from attribution.resynthesis import derive_seeds
-from workers.discard import discard
-from workers.images import PNG
-from workers.process import Process
+from workers.artifacts import PNG
+from workers.models import Models
+from workers.storage import Storage, discard
 
 log = structlog.get_logger(__name__)
 
-# A leaf that is claimed this soon after fan-out has looked does not look again: it costs a statement.
-LOOK_AGAIN_AFTER = timedelta(milliseconds=100)
+# A source that is claimed this soon after fan-out is not looked up again: that would cost a statement.
+LOOKUP_AGAIN_AFTER = timedelta(milliseconds=100)
 
 
-class Gone(Exception):
-    """What was to be used again has been deleted since it was found. The transaction must not commit."""
+class CachedImageDeleted(Exception):
+    """A cached image was deleted after it was found. The transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A generated image that can be used again; of another tenant it is a copy, stored among the job's own."""
+class UsableImage:
+    """A cached image that a job can use. Another tenant's was copied to the job's own tenant, as `copy`."""
 
-    kept: Kept
+    cached: CachedImage
     copy: StoredBlob | None = None
 
 
 # By source, and by k.
-Questions = Mapping[str, Mapping[int, str]]
-AllFound = Mapping[str, Mapping[int, Found]]
+_Usable = Mapping[str, Mapping[int, UsableImage]]
 
 
-def questions(process: Process, of: PendingSource | SourceClaim) -> dict[int, str]:
-    """The questions to be asked of a source, by k; none where nothing is to be used again."""
-    if not (process.settings.cache.enabled and of.cache):
+def image_keys(storage: Storage, models: Models, requested: PendingSource | SourceClaim) -> dict[int, str]:
+    """The cache keys of the images that a job wants of a source, by k; none where the cache is not used."""
+    if not (storage.cache_settings.enabled and requested.cache):
         return {}
     try:
-        entry = process.catalog.get(of.source)
+        entry = models.catalog.get(requested.source)
     except UnknownSource:
         return {}
-    if entry.revision != of.revision:
+    if entry.revision != requested.revision:
         return {}
-    seeds = derive_seeds(of.caption, of.source, of.revision, of.images_per_source, of.seed)
-    dtype = process.settings.models.dtype
-    return {k: generated_image_key(of.caption, entry, dtype, seed, k) for k, seed in enumerate(seeds)}
+    seeds = derive_seeds(
+        requested.caption, requested.source, requested.revision, requested.images_per_source, requested.seed
+    )
+    dtype = models.settings.dtype
+    return {k: generated_image_key(requested.caption, entry, dtype, seed, k) for k, seed in enumerate(seeds)}
 
 
-def roles(process: Process, claim: SourceClaim) -> dict[str, str]:
-    """The questions by the roles in which a job refers to what answers them. Counts what was not in the cache."""
-    missing = _missing(process, claim)
+def missing_keys_by_role(storage: Storage, models: Models, claim: SourceClaim) -> dict[str, str]:
+    """The cache keys of the images that a claimed source has to generate, by their roles as blobs of the job.
+
+    Counts them as cache misses.
+    """
+    missing = _missing_keys(storage, models, claim)
     if missing:
         CACHE_REQUESTS.labels("generated_image", "miss").inc(len(missing))
     return {image_role(claim.source, k): key for k, key in missing.items()}
 
 
-def at_fan_out(
-    process: Process, job_id: uuid.UUID, waiting: Sequence[PendingSource]
+def use_at_fan_out(
+    storage: Storage, models: Models, job_id: uuid.UUID, pending: Sequence[PendingSource]
 ) -> tuple[set[str], Stage | None, bool]:
-    """Ends the sources whose generated images are all there; which, the stage the job entered, and whether somebody is told.
+    """Gives pending sources their cached images, and ends those that have all.
 
-    Those that have a part of theirs keep waiting, with that part in their rows.
+    Returns:
+        The ended sources, the stage that the job entered, if any, and whether receivers are to be notified. Sources
+        with some of their images stay pending, with those in their rows.
     """
-    found = _find(process, waiting[0].tenant_id, {each.source: questions(process, each) for each in waiting})
-    if not found:
+    keys = {each.source: image_keys(storage, models, each) for each in pending}
+    usable = _find(storage, pending[0].tenant_id, keys)
+    if not usable:
         return set(), None, False
-    taken = [
-        ExistingImages(source, _records(each), each[min(each)].kept.reason, len(each) == waiting[0].images_per_source)
-        for source, each in found.items()
+    existing = [
+        ExistingImages(source, _records(each), each[min(each)].cached.reason, len(each) == pending[0].images_per_source)
+        for source, each in usable.items()
     ]
     try:
-        with process.database.transaction(durable=False) as session:
-            ended = service.insert_existing_images(session, job_id, taken)
-            used = {source: found[source] for source in ended.sources}
+        with storage.database.transaction(durable=False) as session:
+            ended = service.insert_existing_images(session, job_id, existing)
+            used = {source: usable[source] for source in ended.sources}
             lost = _record(session, job_id, used)
-    except Gone:
+    except CachedImageDeleted:
         ended, used, lost = EndedSources(), {}, []
-    _settle(process, lost, found, used)
-    return {each.source for each in taken if each.whole and each.source in used}, ended.entered, ended.notify
+    _finish(storage, lost, usable, used)
+    return {each.source for each in existing if each.whole and each.source in used}, ended.entered, ended.notify
 
 
-def at_leaf(process: Process, claims: Sequence[SourceClaim]) -> None:
-    """Has claimed sources use what was generated since fan-out looked; their rows say so."""
-    wanted = {claim.source: _missing(process, claim) for claim in claims if _waited(claim) > LOOK_AGAIN_AFTER}
-    found = _find(process, claims[0].row.tenant_id, wanted)
+def use_for_claims(storage: Storage, models: Models, claims: Sequence[SourceClaim]) -> None:
+    """Gives claimed sources the images that were cached since fan-out; their rows then have them."""
+    keys = {
+        claim.source: _missing_keys(storage, models, claim)
+        for claim in claims
+        if _since_fan_out(claim) > LOOKUP_AGAIN_AFTER
+    }
+    usable = _find(storage, claims[0].row.tenant_id, keys)
     for claim in claims:
-        if claim.source in found:
-            _use(process, claim, found[claim.source])
+        if claim.source in usable:
+            _use(storage, claim, usable[claim.source])
 
 
-def _use(process: Process, claim: SourceClaim, found: Mapping[int, Found]) -> None:
+def _use(storage: Storage, claim: SourceClaim, usable: Mapping[int, UsableImage]) -> None:
     job_id, row = claim.row.job_id, claim.row
-    generated_images = sorted([*row.generated_images, *_records(found)], key=lambda image: image.k)
+    generated_images = sorted([*row.generated_images, *_records(usable)], key=lambda image: image.k)
     try:
-        with process.database.transaction(durable=False) as session:
+        with storage.database.transaction(durable=False) as session:
             # The job's lock comes first everywhere: a deletion takes it, and then those of everything else.
-            ours = repository.lock_resynthesizing(
+            claimed = repository.lock_resynthesizing(
                 session, job_id
             ) is not None and source_repository.save_generated_images(session, row, generated_images)
-            used = {row.source: found} if ours else {}
+            used = {row.source: usable} if claimed else {}
             lost = _record(session, job_id, used)
-    except Gone:
+    except CachedImageDeleted:
         used, lost = {}, []
-    _settle(process, lost, {row.source: found}, used)
+    _finish(storage, lost, {row.source: usable}, used)
     if used:
         row.generated_images = generated_images
 
 
-def _missing(process: Process, claim: SourceClaim) -> dict[int, str]:
-    generated = {image.k for image in claim.row.generated_images}
-    return {k: key for k, key in questions(process, claim).items() if k not in generated}
+def _missing_keys(storage: Storage, models: Models, claim: SourceClaim) -> dict[int, str]:
+    existing = {image.k for image in claim.row.generated_images}
+    return {k: key for k, key in image_keys(storage, models, claim).items() if k not in existing}
 
 
-def _waited(claim: SourceClaim) -> timedelta:
+def _since_fan_out(claim: SourceClaim) -> timedelta:
     assert claim.row.started_at is not None
     return claim.row.started_at - claim.row.requeued_at
 
 
-def _find(process: Process, tenant_id: uuid.UUID, wanted: Questions) -> AllFound:
-    """What answers the questions, ready to be used by this tenant. One statement, and none where nothing is asked."""
-    keys = [key for each in wanted.values() for key in each.values()]
-    if not keys:
+def _find(storage: Storage, tenant_id: uuid.UUID, keys: Mapping[str, Mapping[int, str]]) -> _Usable:
+    """The cached images under these keys, usable by this tenant. One statement; none where there are no keys."""
+    wanted = [key for each in keys.values() for key in each.values()]
+    if not wanted:
         return {}
-    settings = process.settings.cache
-    with process.database.statement() as session:
-        kept = images.look(session, tenant_id, keys, settings.ttl, settings.shared)
-    found = {key: own for key, each in kept.items() if (own := _own(process, tenant_id, each)) is not None}
+    settings = storage.cache_settings
+    with storage.database.statement() as session:
+        cached = images.find_by_keys(session, tenant_id, wanted, settings.ttl, settings.shared)
+    usable = {key: image for key, each in cached.items() if (image := _usable(storage, tenant_id, each)) is not None}
     return {
-        source: {k: found[key] for k, key in each.items() if key in found}
-        for source, each in wanted.items()
-        if any(key in found for key in each.values())
+        source: {k: usable[key] for k, key in each.items() if key in usable}
+        for source, each in keys.items()
+        if any(key in usable for key in each.values())
     }
 
 
-def _own(process: Process, tenant_id: uuid.UUID, kept: Kept) -> Found | None:
-    """Another tenant's generating is copied; None where it has gone."""
-    if kept.tenant_id == tenant_id:
-        return Found(kept)
+def _usable(storage: Storage, tenant_id: uuid.UUID, cached: CachedImage) -> UsableImage | None:
+    """Another tenant's image is copied; None where it has been deleted."""
+    if cached.tenant_id == tenant_id:
+        return UsableImage(cached)
     try:
-        data = process.blobs.get(kept.tenant_id, kept.sha256)
+        data = storage.blobs.get(cached.tenant_id, cached.sha256)
     except StorageUnavailable:
         return None
-    return Found(kept, process.blobs.put(tenant_id, data, PNG))
+    return UsableImage(cached, storage.blobs.put(tenant_id, data, PNG))
 
 
-def _records(found: Mapping[int, Found]) -> list[ImageRecord]:
-    """The generated images as a source's row has them."""
-    return [ImageRecord(**{**found[k].kept.generated_image, "k": k}) for k in sorted(found)]
+def _records(usable: Mapping[int, UsableImage]) -> list[ImageRecord]:
+    """The images as a source's row has them."""
+    return [ImageRecord(**{**usable[k].cached.generated_image, "k": k}) for k in sorted(usable)]
 
 
-def _record(session: Session, job_id: uuid.UUID, used: AllFound) -> list[StoredBlob]:
-    """Refers to what is used. Returns what is to be put again. Raises Gone."""
-    found = {image_role(source, k): each for source in used for k, each in used[source].items()}
-    copies = {role: each.copy for role, each in found.items() if each.copy is not None}
-    own = {role: each.kept for role, each in found.items() if each.copy is None}
+def _record(session: Session, job_id: uuid.UUID, used: _Usable) -> list[StoredBlob]:
+    """Refers to the images. Returns the blobs that are to be stored again. Raises CachedImageDeleted."""
+    by_role = {image_role(source, k): each for source in used for k, each in used[source].items()}
+    copies = {role: each.copy for role, each in by_role.items() if each.copy is not None}
+    own = {role: each.cached for role, each in by_role.items() if each.copy is None}
     if copies and own:
         copied = {(blob.tenant_id, blob.sha256) for blob in copies.values()}
-        images.lock(session, copied | {(kept.tenant_id, kept.sha256) for kept in own.values()})
-    if images.adopt(session, job_id, own) != own.keys():
-        raise Gone
-    asked = {role: found[role].kept.key for role in copies}
-    return blob_repository.insert_references(
-        session, job_id, copies, asked, {role: found[role].kept.generated_image["generated_at"] for role in copies}
-    )
+        images.lock_blobs(session, copied | {(cached.tenant_id, cached.sha256) for cached in own.values()})
+    if images.insert_uses(session, job_id, own) != own.keys():
+        raise CachedImageDeleted
+    keys = {role: by_role[role].cached.key for role in copies}
+    times = {role: by_role[role].cached.generated_image["generated_at"] for role in copies}
+    return blob_repository.insert_references(session, job_id, copies, keys, times)
 
 
-def _settle(process: Process, lost: Sequence[StoredBlob], found: AllFound, used: AllFound) -> None:
-    """After the commit: what a deletion took along is put again, copies that nobody uses are deleted, hits counted."""
-    process.blobs.put_all(lost)
-    unused = [each.copy for source in found if source not in used for each in found[source].values()]
-    discard(process, filter(None, unused))
+def _finish(storage: Storage, lost: Sequence[StoredBlob], usable: _Usable, used: _Usable) -> None:
+    """After the commit: stores again what a deletion removed, deletes copies that are not used, counts cache hits."""
+    storage.blobs.put_all(lost)
+    unused = [each.copy for source in usable if source not in used for each in usable[source].values()]
+    discard(storage, filter(None, unused))
     if used:
         CACHE_REQUESTS.labels("generated_image", "hit").inc(sum(map(len, used.values())))
         log.info("generated_images_cached", sources=sorted(used))

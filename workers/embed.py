@@ -1,7 +1,6 @@
-"""Stage `embedding`: the query and every resynthesis become feature vectors, in one batch; pixels are compared here.
+"""Stage `embedding`: the query image and every resynthesis become feature vectors, in one batch; pixels are compared.
 
-Generated images that were made for an earlier job have been embedded with it: their vectors are taken from where that job
-keeps them, as long as it does.
+Cached images have been embedded for an earlier job: their vectors are read from that job's feature file, if it exists.
 """
 
 from collections import defaultdict
@@ -10,76 +9,80 @@ from dataclasses import replace
 from functools import partial
 
 from app.cache import images
-from app.cache.images import KeptVector
+from app.cache.images import CachedVector
 from app.db.blob_repository import FEATURES
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
+from app.settings import Settings
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import embed_all
 from attribution.ports import ModelRef, SourceState, Vectors
-from workers.images import NPZ, pack, read_image, read_query, unpack
-from workers.process import Process
+from workers.artifacts import NPZ, pack, read_image, read_query, unpack
+from workers.models import Models
+from workers.outcomes import Advance
 from workers.rank import rank_embedded
-from workers.stage import Advance
+from workers.storage import Storage
 
 
-def embed(process: Process, job: Job) -> Advance:
-    """Embeds what was generated; the vectors lie in the blob store, so that ranking can be repeated from them."""
-    with process.database.statement() as session:
+def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Advance:
+    """Embeds what was generated. The vectors are stored, so that ranking can be repeated from them."""
+    with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
-    embedder = process.models.embedder(job.method_options.embedder)
-    known = _known(process, job, done, embedder.ref)
+    embedder = models.embedder(job.method_options.embedder)
+    known = _cached_vectors(storage, job, done, embedder.ref)
     distance = distance_named(job.method_options.distance)
-    generated = {row.source: [image.blob for image in row.generated_images] for row in done}
-    wanted = {sha256 for hashes in generated.values() for sha256 in hashes if distance.on_pixels or sha256 not in known}
-    query = read_query(process.blobs, job)
-    images = {sha256: read_image(process.blobs, job.tenant_id, sha256) for sha256 in wanted}
+    hashes = {row.source: [image.blob for image in row.generated_images] for row in done}
+    read = {sha256 for each in hashes.values() for sha256 in each if distance.on_pixels or sha256 not in known}
+    query = read_query(storage.blobs, job)
+    pixels = {sha256: read_image(storage.blobs, job.tenant_id, sha256) for sha256 in read}
     embedded = embed_all(
         embedder,
         query,
         {
-            source: [known[sha256] if sha256 in known else images[sha256] for sha256 in hashes]
-            for source, hashes in generated.items()
+            source: [known[sha256] if sha256 in known else pixels[sha256] for sha256 in each]
+            for source, each in hashes.items()
         },
     )
     if distance.on_pixels:
-        pictures = {source: [images[sha256] for sha256 in hashes] for source, hashes in generated.items()}
-        embedded = replace(embedded, pixels=compare_pixels(distance, query, pictures))
-    EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for hashes in generated.values() for sha256 in hashes))
-    features = process.blobs.put(job.tenant_id, pack(embedded), NPZ)
+        by_source = {source: [pixels[sha256] for sha256 in each] for source, each in hashes.items()}
+        embedded = replace(embedded, pixels=compare_pixels(distance, query, by_source))
+    EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for each in hashes.values() for sha256 in each))
+    features = storage.blobs.put(job.tenant_id, pack(embedded), NPZ)
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
         blobs={FEATURES: features},
-        then=partial(rank_embedded, rows=rows, embedded=embedded),
+        then=partial(rank_embedded, settings, models, rows=rows, embedded=embedded),
     )
 
 
-def _known(process: Process, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
-    """What this embedder made of the job's generated images for earlier jobs, by the generated images' hashes."""
+def _cached_vectors(storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
+    """This embedder's vectors of the job's cached images, by the images' hashes."""
     if all(image.generated_at is None for row in rows for image in row.generated_images):
         return {}
-    with process.database.statement() as session:
-        kept = images.vectors(session, job.id, str(embedder))
-    by_file: dict[str, list[KeptVector]] = defaultdict(list)
-    for each in kept:
+    with storage.database.statement() as session:
+        cached = images.list_vectors(session, job.id, str(embedder))
+    by_file: dict[str, list[CachedVector]] = defaultdict(list)
+    for each in cached:
         by_file[each.features_blob].append(each)
-    known: dict[str, Vectors] = {}
+    vectors: dict[str, Vectors] = {}
     for file in by_file:
-        known |= _read(process, job, file, by_file[file], embedder)
-    return known
+        vectors |= _read_vectors(storage, job, file, by_file[file], embedder)
+    return vectors
 
 
-def _read(process: Process, job: Job, file: str, kept: Sequence[KeptVector], embedder: ModelRef) -> dict[str, Vectors]:
+def _read_vectors(
+    storage: Storage, job: Job, file: str, cached: Sequence[CachedVector], embedder: ModelRef
+) -> dict[str, Vectors]:
     try:
-        vectors = unpack(process.blobs.get(job.tenant_id, file), embedder).generated_images
-    except StorageUnavailable:  # its job was deleted just now
+        vectors = unpack(storage.blobs.get(job.tenant_id, file), embedder).generated_images
+    except StorageUnavailable:  # the other job has just been deleted
         return {}
     return {
         each.sha256: vectors[each.source][each.place]
-        for each in kept
+        for each in cached
         if each.source in vectors and each.place < len(vectors[each.source])
     }

@@ -1,8 +1,8 @@
-"""Keeps the leases of what this process works on, and ends the process when a step hangs.
+"""Renews the leases of the claims that this process holds, and ends the process when a step hangs.
 
-A lease is short, so that a killed worker's steps are handed on within seconds; it is renewed here while the worker
+A lease is short, so that a killed worker's steps are requeued within seconds; it is renewed here while the worker
 lives, so that a step may take longer than its lease. A step that hangs past its limit in native code cannot be stopped
-from inside: the process ends itself, its supervisor starts another, and the sweep hands its steps on.
+from inside: the process ends itself, its supervisor starts another, and the sweep requeues its steps.
 """
 
 import os
@@ -24,7 +24,7 @@ from app.jobs.source_repository import source_claim_fence
 
 log = structlog.get_logger(__name__)
 EXIT_CODE = 75  # "try again later" in sysexits.h
-# How long after its limit a step may still come back by itself, e.g. from a last denoising step.
+# How long after its limit a step may still end by itself, e.g. after a last denoising step.
 GRACE_SECONDS = 30.0
 
 
@@ -43,7 +43,7 @@ class Leases:
         self._held: dict[int, _HeldLease] = {}
         self._lock = Lock()
         self._stopped = Event()
-        self.ending = False  # set when the process was told to stop: what it holds is the last
+        self.ending = False  # set when the process stops: it claims nothing more
 
     def start(self) -> None:
         """Starts renewing, in a daemon thread."""
@@ -77,10 +77,10 @@ class Leases:
                 session.execute(update(table).where(which).values(lease_until=func.now() + self._lease))
 
     def release_steps(self) -> list[Job | JobSource]:
-        """Gives every held claim back, unfinished; returns those that were still ours to give."""
+        """Releases every held claim without counting the attempt; returns those that had not been fenced off."""
         with self._lock:
             claims = [entry.claim for entry in self._held.values()]
-        given = []
+        released = []
         for claim in claims:
             with self._database.statement() as session:
                 if isinstance(claim, Job):
@@ -88,12 +88,12 @@ class Leases:
                 else:
                     ours = source_repository.release_claim_uncounted(session, claim)
             if ours:
-                given.append(claim)
-        return given
+                released.append(claim)
+        return released
 
     def _run(self) -> None:
         while not self._stopped.wait(self._lease.total_seconds() / 3):
             try:
                 self.renew()
-            except Exception as error:  # this thread must go on: nobody else would notice a step that hangs
+            except Exception as error:  # this thread must go on: nothing else notices a step that hangs
                 log.warning("lease_not_renewed", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""The models this process has loaded: captioner, embedder, generators under a memory bound. Lazily."""
+"""The catalog, and the models that this process has loaded: captioners, embedders, generators within a memory limit."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from attribution.verdict import Calibration
 
 
 class Models:
-    """Builds what the settings name, at first use, once per process."""
+    """Builds what the settings name, at first use, once per process. For all threads."""
 
-    def __init__(self, settings: ModelSettings, catalog: Catalog, outside: Connections) -> None:
-        self._settings = settings
-        self._catalog = catalog
-        self._outside = outside
+    def __init__(self, settings: ModelSettings, catalog: Catalog, connections: Connections) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self._connections = connections
         self._lock = Lock()
         self._captioners: dict[str, Captioner] = {}
         self._embedders: dict[str, Embedder] = {}
@@ -33,32 +33,32 @@ class Models:
             batch_size=settings.batch_size,
         )
         self._generators = GeneratorPool(
-            lambda source: build_generator(source, self._placement, outside), settings.memory_mb
+            lambda source: build_generator(source, self._placement, connections), settings.memory_mb
         )
 
     def captioning(self, name: str | None = None) -> tuple[str, CaptionerSpec]:
-        """Who describes the image of a job that wants this, by name. Raises ConfigurationError."""
-        offered = self._settings.offered
+        """The name and spec of the captioner of that name, or of the default. Raises ConfigurationError."""
+        offered = self.settings.offered
         name = next(iter(offered)) if name is None else name
         if name not in offered:
             raise ConfigurationError(f"This worker has no captioner called {name}; it has {', '.join(offered)}.")
         return name, offered[name]
 
     def captioner(self, name: str | None = None) -> Captioner:
-        """The one of that name, or the default. Loads on first use. Raises ConfigurationError."""
+        """The captioner of that name, or the default. Loads at first use. Raises ConfigurationError."""
         name, spec = self.captioning(name)
         with self._lock:
             if name not in self._captioners:
                 loaded = self._captioners.values()
-                self._captioners[name] = build_captioner(spec.text, self._placement, self._outside, loaded)
+                self._captioners[name] = build_captioner(spec.text, self._placement, self._connections, loaded)
             return self._captioners[name]
 
     def embedder(self, name: str | None = None) -> Embedder:
-        """The one of that name, or the default. Loads on first use.
+        """The embedder of that name, or the default. Loads at first use.
 
         Raises ConfigurationError where it cannot be built, or where this worker's settings do not have it.
         """
-        offered = self._settings.offered_embedders
+        offered = self.settings.offered_embedders
         name = next(iter(offered)) if name is None else name
         if name not in offered:
             raise ConfigurationError(f"This worker has no embedder called {name}; it has {', '.join(offered)}.")
@@ -70,7 +70,7 @@ class Models:
     @cached_property
     def calibration(self) -> Calibration:
         """The measured thresholds that ship with the models or were made for this installation."""
-        return Calibration.load(self._settings.calibrations)
+        return Calibration.load(self.settings.calibrations)
 
     def generator(self, source: Source) -> Generator:
         """The loaded generator of a source; least recently used ones make room. One thread loads at a time."""
@@ -78,6 +78,6 @@ class Models:
             return self._generators.get(source)
 
     def local_sources(self) -> Sequence[Source]:
-        """The enabled sources that this machine generates itself, and that can be generated with today."""
+        """The enabled sources that run on this host and can be used today."""
         today = datetime.now(UTC).date()
-        return [source for source in self._catalog.available(today) if source.is_local]
+        return [source for source in self.catalog.available(today) if source.is_local]

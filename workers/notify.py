@@ -1,7 +1,7 @@
-"""Sends what is due to receivers, each delivery in a thread of its own, so that one that hangs keeps nobody waiting.
+"""Sends webhook deliveries that are due, each in a thread of its own, so that a slow receiver delays no other.
 
 A message only wakes this up. Rows say what is due; a lease on each lets another process send what this one, killed,
-has not written down. So an event arrives at least once, and maybe twice, with the same id.
+has not recorded. So an event arrives at least once, and maybe twice, with the same id.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from threading import Condition, Lock
 
 import structlog
 
@@ -27,7 +27,7 @@ from app.webhooks.signing import signed_headers
 
 log = structlog.get_logger(__name__)
 
-# For what follows an attempt: waiting for a lock takes ten seconds at most.
+# For recording an attempt: waiting for a lock takes ten seconds at most.
 _RECORDING = timedelta(seconds=15)
 
 
@@ -36,8 +36,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Couriers:
-    """The threads of one process that deliver, and what it knows of receivers that asked for a pause."""
+class WebhookSender:
+    """The threads of one process that deliver, and the receivers that asked it for a pause."""
 
     def __init__(
         self,
@@ -52,48 +52,48 @@ class Couriers:
         self._clock = clock
         self._uniform = uniform
         self._lock = Lock()
+        self._idle = Condition(self._lock)
         self._claiming = Lock()
-        self._under_way: Counter[str] = Counter()  # attempts, by host
+        self._running: Counter[str] = Counter()  # attempts, by host
         self._busy = 0
         self._paused: dict[str, datetime] = {}
-        self._threads = ThreadPoolExecutor(self._settings.concurrency, "courier")
+        self._threads = ThreadPoolExecutor(self._settings.concurrency, "webhook")
         self._closed = False
 
-    @property
-    def idle(self) -> bool:
-        """Whether no thread is delivering or looking for more."""
-        with self._lock:
-            return self._busy == 0
-
     def send_due(self) -> None:
-        """Starts attempts at what is due, as many as there are threads for; each looks for more when it is over."""
-        while self._take():
+        """Starts due attempts, as many as there are threads for; each starts further ones when it is over."""
+        while self._claim():
             pass
 
+    def wait_until_idle(self) -> None:
+        """Returns when no thread is delivering or claiming any more."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._busy == 0)
+
     def any_due(self) -> bool:
-        """Whether anything waits to be sent, by whichever process."""
+        """Whether any delivery is due, for whichever process."""
         with self._database.statement() as session:
             return deliveries.exists_due(session, self._clock())
 
     def close(self) -> None:
-        """Starts no more attempts, waits for those under way and closes their connections."""
+        """Starts no more attempts, waits for those that are running and closes their connections."""
         with self._claiming:
             self._closed = True
         self._threads.shutdown()
         self._outbound.close()
 
-    def _take(self) -> bool:
+    def _claim(self) -> bool:
         # One at a time, so that what several threads have room for is claimed in one statement.
         with self._claiming:
             now = self._clock()
             with self._lock:
-                under_way = Counter(self._under_way)
+                running = Counter(self._running)
                 self._paused = {url: until for url, until in self._paused.items() if until > now}
                 paused = list(self._paused)
-            room = self._settings.concurrency - under_way.total()
+            room = self._settings.concurrency - running.total()
             if room <= 0 or self._closed:
                 return False
-            # Durable, and with it everything that was committed before: nothing is told that a crash could undo.
+            # Durable, and with it everything that was committed before: no event reports what a crash could undo.
             with self._database.transaction() as session:
                 claims = deliveries.claim_due(
                     session,
@@ -101,11 +101,11 @@ class Couriers:
                     self._settings.timeout + _RECORDING,
                     most=room,
                     at_once=self._settings.per_host,
-                    under_way=under_way,
+                    under_way=running,
                     paused=paused,
                 )
             with self._lock:
-                self._under_way.update(claim.host for claim in claims)
+                self._running.update(claim.host for claim in claims)
                 self._busy += len(claims)
             for claim in claims:
                 self._threads.submit(self._deliver, claim)
@@ -115,40 +115,40 @@ class Couriers:
         with structlog.contextvars.bound_contextvars(delivery_id=str(claim.id), attempt=claim.attempt):
             try:
                 self._attempt(claim)
-            except Exception as error:  # Postgres is unavailable: when the lease is over, somebody sends it again
+            except Exception as error:  # Postgres is unavailable: when the lease is over, it is sent again
                 log.error("delivery_not_recorded", exc_info=error)
             finally:
                 with self._lock:
-                    self._under_way -= Counter([claim.host])
+                    self._running -= Counter([claim.host])
         try:
             self.send_due()
-        except Exception as error:  # the sweep wakes us again
+        except Exception as error:  # the sweep enqueues a message again
             log.warning("deliveries_not_claimed", error=type(error).__name__)
         finally:
-            with self._lock:
+            with self._idle:
                 self._busy -= 1
+                self._idle.notify_all()
 
     def _attempt(self, claim: DeliveryClaim) -> None:
         started_at, began = self._clock(), time.monotonic()
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
-            answer = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
+            reply = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
         except ServiceError as failure:
             outcome, error = AttemptOutcome(None, {}, failure.permanent), failure.detail
         except Exception as bug:  # counted like any other failure, so that the schedule bounds it
             log.error("delivery_error", exc_info=bug)
             outcome, error = AttemptOutcome(None, {}), "The request could not be made; the operator's log says why."
         else:
-            outcome = AttemptOutcome(answer.status, answer.headers)
-            response = answer.body.decode(errors="replace").replace("\x00", "\ufffd")
+            outcome = AttemptOutcome(reply.status, reply.headers)
+            response = reply.body.decode(errors="replace").replace("\x00", "\ufffd")
         attempt = Attempt(started_at, time.monotonic() - began, outcome.status, response, error)
         decision = decide(claim.attempt, outcome, self._clock(), self._uniform)
         if decision.pause_until is not None:
             with self._lock:
                 self._paused[claim.url] = decision.pause_until
-        door = self._database.transaction(durable=False) if decision.gone else self._database.statement()
-        with door as session:
+        with self._database.transaction(durable=False) if decision.gone else self._database.statement() as session:
             deliveries.record_attempt(session, claim, attempt, decision)
         WEBHOOK_ATTEMPTS.labels(decision.state.value).inc()
         WEBHOOK_DURATION.observe(attempt.seconds)

@@ -1,61 +1,32 @@
-"""What one worker process holds: settings, stores, broker, catalog and the loaded models. Made once, at first use."""
+"""The resources of one worker process, in three groups: storage, models, vendors. Built once, at first use."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
-from redis import Redis
-
-from app.db.blobs import Blobs
-from app.db.database import Database, connect
-from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker, make_celery
-from app.queue.heartbeats import Heartbeats
 from app.settings import Settings, load_settings
-from app.vendors.circuit import Circuits
-from app.vendors.limits import SourceLimits
-from attribution.catalog import Catalog, load_catalog
-from workers.children import Children
-from workers.fetcher import Fetcher
-from workers.leases import Leases
+from attribution.catalog import load_catalog
+from workers.decoder_processes import DecoderProcesses
+from workers.fetch import Fetcher
 from workers.models import Models
-from workers.notify import Couriers
+from workers.notify import WebhookSender
 from workers.screening import Screening, build_screening
-from workers.vendor_connections import VendorConnections
-from workers.wait_threads import WaitThreads
-from workers.wakeups import Wakeups
-
-# Remote sources asked at once by one process, and further generated images of them. A thread exists only once it is needed.
-REMOTE_CALLS = 256
-# Images that are described elsewhere at once, for one process.
-CAPTIONS_AT_ONCE = 16
+from workers.storage import Storage, build_storage
+from workers.vendors import Vendors, build_vendors
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The resources that every step of this process shares."""
+    """Everything that the steps of this process share; a step takes the parts that it needs."""
 
     settings: Settings
-    database: Database
-    redis: Redis
-    blobs: Blobs
-    snapshots: Snapshots
-    heartbeats: Heartbeats
-    broker: Broker
-    catalog: Catalog
+    storage: Storage
     models: Models
-    leases: Leases
+    vendors: Vendors
     screening: Screening
-    threads: ThreadPoolExecutor
-    calls: ThreadPoolExecutor
-    limits: SourceLimits
-    circuits: Circuits
-    waiting: Wakeups
-    couriers: Couriers
-    children: Children
+    decoders: DecoderProcesses
     fetcher: Fetcher
-    asking: WaitThreads
-    outside: VendorConnections
+    webhooks: WebhookSender
 
 
 @lru_cache(maxsize=1)
@@ -63,38 +34,22 @@ def this_process() -> Process:
     """The process's resources. Only the first call builds them; models load later, when a step needs them."""
     settings = load_settings()
     process = build_process(settings, Broker(make_celery(settings)))
-    process.leases.start()
+    process.storage.leases.start()
     return process
 
 
 def build_process(settings: Settings, broker: Broker) -> Process:
     """The resources that the settings name; nothing connects, loads or runs yet."""
-    redis = connect_redis(settings.redis)
-    database = Database(connect(settings.database))
-    catalog = load_catalog(settings.catalog.directories)
-    threads = ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="source")
-    children = Children(settings.intake)
-    outside = VendorConnections(settings)
+    storage = build_storage(settings, broker)
+    vendors = build_vendors(settings, storage.redis)
+    decoders = DecoderProcesses(settings.intake)
     return Process(
         settings=settings,
-        database=database,
-        redis=redis,
-        blobs=Blobs(settings.blobs.url),
-        snapshots=Snapshots(redis, settings.redis),
-        heartbeats=Heartbeats(redis),
-        broker=broker,
-        catalog=catalog,
-        models=Models(settings.models, catalog, outside.ports),
-        leases=Leases(database, settings.job.lease),
-        screening=build_screening(settings, database),
-        threads=threads,
-        calls=ThreadPoolExecutor(REMOTE_CALLS, thread_name_prefix="call"),
-        limits=SourceLimits(redis),
-        circuits=Circuits(redis, settings.remote),
-        waiting=Wakeups(threads),
-        couriers=Couriers(database, settings),
-        children=children,
+        storage=storage,
+        models=Models(settings.models, load_catalog(settings.catalog.directories), vendors.connections.ports),
+        vendors=vendors,
+        screening=build_screening(settings, storage.database),
+        decoders=decoders,
         fetcher=Fetcher(settings),
-        asking=WaitThreads("asking", CAPTIONS_AT_ONCE),
-        outside=outside,
+        webhooks=WebhookSender(storage.database, settings),
     )

@@ -1,7 +1,7 @@
-"""What a worker process may be there for: which queues a role drains, and with which pool.
+"""The roles of worker processes: which queues a role consumes, and with which pool.
 
 Stages that hold a model run in Celery's `solo` pool, one task at a time in the process's main thread; those that wait
-for others run in threads. Roles that share a pool can share a process.
+for other services run in threads. Roles that share a pool can share a process.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,13 +27,13 @@ POOLS = {
     Role.CAPTION: SOLO,
     Role.EMBED: SOLO,
     Role.LOCAL: SOLO,
-    # A thread per job whose sources are being asked; while they wait for a limit, they need none.
+    # A thread per job whose sources are being called; while they wait for a limit, they need none.
     Role.REMOTE: Pool("threads", 64),
 }
 
 
 def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: ScreeningSettings) -> list[str]:
-    """The queues that these roles drain, given the catalog."""
+    """The queues that these roles consume, given the catalog."""
     sources = tuple(sources)
     screens = Role.LIGHT if screening.waits else Role.CAPTION
     screened = ["screen", REFERENCE_QUEUE]
@@ -47,10 +47,10 @@ def queues_of(roles: Iterable[Role], sources: Iterable[Source], screening: Scree
     return [queue for role in roles for queue in of_role[role]]
 
 
-def goes_on(stage: Stage, screening: ScreeningSettings) -> bool:
-    """Whether the worker that was started for this stage continues with the next one, which saves a message.
+def continues_with_next(stage: Stage, screening: ScreeningSettings) -> bool:
+    """Whether the worker that was started for this stage runs the next one, too, which saves a message.
 
-    One that fetched a file screens it, too: it has the canonical image, which others would have to decode again.
+    One that fetched a file also screens it: it has the canonical image, for which others would decode the file again.
     """
     return stage in (Stage.FETCHING, Stage.EMBEDDING) or (stage == Stage.SCREENING and not screening.waits)
 

@@ -1,8 +1,8 @@
-"""Stage `screening`: lists, rules and hooks check the query image, and what was uploaded with it, before other work.
+"""Stage `screening`: lists, rules and hooks check the query image, and the references uploaded with it, first of all.
 
-It also makes the canonical image, which all later stages use. An image that passes may have a cached result. It is
-looked up here where acceptance could not use it, because the file was still to be fetched, or because the screening
-that the earlier job passed is not the current one.
+The stage also makes the canonical image of the uploaded file, which all later stages read. A job that passes may use a
+cached result. Acceptance could not use one where the file was still to be fetched, or where the cached job had passed
+other lists and rules than those that are active now.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ from app.jobs import source_repository
 from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
-from workers.images import BMP
-from workers.process import Process
+from workers.artifacts import BMP
+from workers.decoder_processes import DecoderProcesses
+from workers.outcomes import Advance, UseCachedJob
 from workers.references import screen_references
-from workers.screening import QueryImage, ScreenedCaption
-from workers.stage import Advance, Reuse
+from workers.screening import QueryImage, ScreenedCaption, Screening
+from workers.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,66 +33,69 @@ class QueryFile:
     evidence: list[dict[str, Any]]
 
 
-def screen(process: Process, job: Job, file: QueryFile | None = None) -> Advance | Reuse:
-    """Raises ScreeningRefused on a hit. The caller's prompt is checked like a caption.
+def screen(
+    storage: Storage, screening: Screening, decoders: DecoderProcesses, job: Job, file: QueryFile | None = None
+) -> Advance | UseCachedJob:
+    """Lets the job advance, or raises ScreeningRefused. A prompt that the caller gave is screened like a caption.
 
-    `file` is given by a process that has just decoded it. The canonical image is stored only after it has passed.
+    `file` is given by a process that has just decoded it. The canonical image is stored only once it has passed.
     """
-    state = process.screening.state(job.tenant_id)
+    fingerprint = screening.fingerprint(job.tenant_id)
     if job.prompt is not None:
-        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, job.prompt))
-    if job.query_blob is not None:  # accepted by an older version, which made it at acceptance
-        read = partial(process.blobs.get, job.tenant_id, job.query_blob)
-        process.screening.check_image(QueryImage(job.tenant_id, job.id, read))
-        return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": state})
-    file = file or _derive(process, job)
-    process.screening.check_image(QueryImage(job.tenant_id, job.id, lambda: file.canonical))
-    _screen_uploaded_references(process, job)
-    cached = _cached_job(process, job)
+        screening.check_caption(ScreenedCaption(job.tenant_id, job.id, job.prompt))
+    if job.query_blob is not None:  # accepted by a version that made the canonical image itself
+        read = partial(storage.blobs.get, job.tenant_id, job.query_blob)
+        screening.check_image(QueryImage(job.tenant_id, job.id, read))
+        return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": fingerprint})
+    file = file or _derive(storage, decoders, job)
+    screening.check_image(QueryImage(job.tenant_id, job.id, lambda: file.canonical))
+    _screen_uploaded_references(storage, screening, job)
+    cached = _find_cached_job(storage, job)
     if cached is not None and job.prompt is None:
-        process.screening.check_caption(ScreenedCaption(job.tenant_id, job.id, cached.caption))
-    query = process.blobs.put(job.tenant_id, file.canonical, BMP)
-    passed = Advance(
+        screening.check_caption(ScreenedCaption(job.tenant_id, job.id, cached.caption))
+    query = storage.blobs.put(job.tenant_id, file.canonical, BMP)
+    advance = Advance(
         to=Stage.CAPTIONING,
         values={
             "query_blob": query.sha256,
             "evidence": {"findings": file.evidence},
-            "screening_fingerprint": state,
+            "screening_fingerprint": fingerprint,
             "cached_from": None,
         },
         blobs={QUERY: query},
     )
-    return passed if cached is None else Reuse(cached.id, PassedScreening(state, file.evidence), passed)
+    return advance if cached is None else UseCachedJob(cached.id, PassedScreening(fingerprint, file.evidence), advance)
 
 
-def _screen_uploaded_references(process: Process, job: Job) -> None:
-    """Reference images are uploaded with the prompt that they were generated from: without one there are none."""
+def _screen_uploaded_references(storage: Storage, screening: Screening, job: Job) -> None:
+    """Only a job with a prompt can have references: they were generated from it."""
     if job.prompt is None:
         return
-    with process.database.statement() as session:
+    with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     for row in rows:
         if row.origin == Origin.REFERENCE:
-            screen_references(process, row)
+            screen_references(storage.blobs, screening, row)
 
 
-def _derive(process: Process, job: Job) -> QueryFile:
+def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> QueryFile:
     """Decodes the stored file. Raises what `Decoders.derive` raises."""
     assert job.image is not None
     with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
-        upload.write_bytes(process.blobs.get(job.tenant_id, job.image["sha256"]))
-        _, evidence = process.children.derive(upload, canonical)
+        upload.write_bytes(storage.blobs.get(job.tenant_id, job.image["sha256"]))
+        _, evidence = decoders.derive(upload, canonical)
         return QueryFile(canonical.read_bytes(), evidence)
 
 
-def _cached_job(process: Process, job: Job) -> results.CachedJob | None:
-    """The job whose result may be used. An upload for which acceptance found none is not looked up again."""
-    if job.result_key is None or not process.settings.cache.enabled:
+def _find_cached_job(storage: Storage, job: Job) -> results.CachedJob | None:
+    """The job whose result may be used. Acceptance has looked for an upload's already, a few milliseconds ago."""
+    settings = storage.cache_settings
+    if job.result_key is None or not settings.enabled:
         return None
     if job.cached_from is not None or job.image_url is not None:
-        with process.database.statement() as session:
-            if (cached := results.find(session, job, process.settings.cache.ttl)) is not None:
+        with storage.database.statement() as session:
+            if (cached := results.get_newest(session, job, settings.ttl)) is not None:
                 return cached
     CACHE_REQUESTS.labels("answer", "miss").inc()
     return None

@@ -1,8 +1,11 @@
-"""The Celery app with its tasks: names and ids, nothing else. Each calls a plain function with this process."""
+"""The Celery tasks of workers: names and ids, nothing else. Each calls a plain function with parts of this process."""
 
 import uuid
 from collections.abc import Callable
 from functools import partial
+
+from celery import Celery, Task
+from opentelemetry.trace import SpanKind
 
 from app.db.models import Job, Stage
 from app.queue.broker import make_celery
@@ -17,51 +20,65 @@ from app.queue.steps import (
     SWEEP_TASK,
     stage_task_name,
 )
-from app.settings import load_settings
+from app.settings import Settings
+from app.telemetry import tracing
 from workers.process import Process, this_process
-from workers.references import take_in
+from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
-from workers.retain import evict, retain
-from workers.stage import captions_remotely, run_stage
-from workers.stages import STAGES
+from workers.retention import delete_expired, evict
+from workers.stages import captions_remotely, run_stage, stage_works
 from workers.sweep import sweep
-from workers.task_tracing import TracingTask
-
-settings = load_settings()
-celery = make_celery(settings)
-celery.conf.beat_schedule = {
-    "sweep": {
-        "task": SWEEP_TASK,
-        "schedule": settings.job.sweep_every,
-        # A sweep that waited this long is not worth running: the next one is queued already.
-        "options": {"queue": SWEEP_QUEUE, "expires": 5},
-    },
-    "retain": {
-        "task": RETAIN_TASK,
-        "schedule": settings.retention.every,
-        "options": {"queue": SWEEP_QUEUE, "expires": settings.retention.every.total_seconds()},
-    },
-    "evict": {
-        "task": EVICT_TASK,
-        "schedule": settings.cache.every,
-        "options": {"queue": SWEEP_QUEUE, "expires": settings.cache.every.total_seconds()},
-    },
-}
 
 
-celery.Task = TracingTask
+class TracingTask(Task):  # type: ignore[misc]
+    """A task that continues the trace of its message's sender."""
+
+    def __call__(self, *arguments: str) -> None:
+        """Runs the task's function."""
+        with tracing.continued(self.request.headers or {}), tracing.span(self.name, SpanKind.CONSUMER):
+            super().__call__(*arguments)
 
 
-def stage_task(stage: Stage) -> Callable[[str], None]:
+def make_worker_celery(settings: Settings) -> Celery:
+    """The Celery app with every task and with beat's schedule."""
+    celery = make_celery(settings)
+    celery.Task = TracingTask
+    celery.conf.beat_schedule = {
+        # A sweep that waited for 5 seconds is not worth running: the next ones are queued already.
+        "sweep": _scheduled(SWEEP_TASK, settings.job.sweep_every.total_seconds(), 5),
+        "retain": _scheduled(RETAIN_TASK, settings.retention.every.total_seconds()),
+        "evict": _scheduled(EVICT_TASK, settings.cache.every.total_seconds()),
+    }
+    tasks: dict[str, Callable[..., None]] = {
+        **{stage_task_name(stage): _stage_task(stage) for stage in Stage if stage != Stage.RESYNTHESIZING},
+        RESYNTHESIZE_TASK: _resynthesize,
+        REFERENCES_TASK: _accept_references,
+        RESUME_TASK: _resume,
+        NOTIFY_TASK: _notify,
+        SWEEP_TASK: _sweep,
+        RETAIN_TASK: _retain,
+        EVICT_TASK: _evict,
+    }
+    for name, function in tasks.items():
+        celery.task(function, name=name, shared=False)
+    return celery
+
+
+def _scheduled(task: str, every: float, expires: float | None = None) -> dict[str, object]:
+    options = {"queue": SWEEP_QUEUE, "expires": every if expires is None else expires}
+    return {"task": task, "schedule": every, "options": options}
+
+
+def _stage_task(stage: Stage) -> Callable[[str], None]:
     """The task of one stage of one job."""
 
     def task(job_id: str) -> None:
         process = this_process()
-        run = partial(run_stage, process, STAGES, stage, uuid.UUID(job_id))
+        run = partial(run_stage, process, stage_works(process), stage, uuid.UUID(job_id))
         if stage == Stage.FETCHING:
-            process.fetcher.soon(run)  # an address may take its time
+            process.fetcher.threads.submit(run)  # an address may be slow
         elif stage == Stage.CAPTIONING and _captions_remotely(process, uuid.UUID(job_id)):
-            process.asking(run)
+            process.vendors.caption_threads.submit(run)
         else:
             run()
 
@@ -69,55 +86,49 @@ def stage_task(stage: Stage) -> Callable[[str], None]:
 
 
 def _captions_remotely(process: Process, job_id: uuid.UUID) -> bool:
-    """Whether describing a job's image will be waiting; asks Postgres only where that can be."""
-    if not any(spec.waits for spec in process.settings.models.offered.values()):
+    """Whether a remote service captions the job's image; reads the job only where that is possible."""
+    if not any(spec.waits for spec in process.models.settings.offered.values()):
         return False
-    with process.database.statement() as session:
+    with process.storage.database.statement() as session:
         job = session.get(Job, job_id)
-    return job is not None and captions_remotely(process, job)
+    return job is not None and captions_remotely(process.models, job)
 
 
-def resynthesize_task(job_id: str, queue: str) -> None:
-    """The task of a job's sources in one queue."""
-    resynthesize(this_process(), uuid.UUID(job_id), queue)
+def _resynthesize(job_id: str, queue: str) -> None:
+    """The sources of a job in one queue."""
+    process = this_process()
+    resynthesize(process.storage, process.models, process.vendors, uuid.UUID(job_id), queue)
 
 
-def references_task(job_id: str) -> None:
-    """The task of what was brought of a job's sources."""
-    take_in(this_process(), uuid.UUID(job_id))
+def _accept_references(job_id: str) -> None:
+    """The references that were uploaded for a job's sources."""
+    process = this_process()
+    accept_references(process.storage, process.models, process.screening, uuid.UUID(job_id))
 
 
-def resume_task(source: str) -> None:
-    """Looks whether there is room for those who wait for a source."""
-    resume(this_process(), source)
+def _resume(source: str) -> None:
+    """The jobs that wait for room at a source."""
+    process = this_process()
+    resume(process.storage, process.models, process.vendors, source)
 
 
-def notify_task() -> None:
-    """Sends what is due to receivers; returns at once, for they may take their time."""
-    this_process().couriers.send_due()
+def _notify() -> None:
+    """The webhook deliveries that are due; returns at once, as receivers may be slow."""
+    this_process().webhooks.send_due()
 
 
-def sweep_task() -> None:
+def _sweep() -> None:
     """One round of the sweep."""
-    sweep(this_process())
+    process = this_process()
+    sweep(process.storage, process.models, process.webhooks)
 
 
-def retain_task() -> None:
-    """One round of forgetting."""
-    retain(this_process())
+def _retain() -> None:
+    """One round of retention."""
+    process = this_process()
+    delete_expired(process.storage, process.settings.retention)
 
 
-def evict_task() -> None:
-    """Keeps the cache within its bounds."""
-    evict(this_process())
-
-
-for _stage in STAGES:
-    celery.task(stage_task(_stage), name=stage_task_name(_stage))
-celery.task(resynthesize_task, name=RESYNTHESIZE_TASK)
-celery.task(references_task, name=REFERENCES_TASK)
-celery.task(resume_task, name=RESUME_TASK)
-celery.task(notify_task, name=NOTIFY_TASK)
-celery.task(sweep_task, name=SWEEP_TASK)
-celery.task(retain_task, name=RETAIN_TASK)
-celery.task(evict_task, name=EVICT_TASK)
+def _evict() -> None:
+    """One round of cache eviction."""
+    evict(this_process().storage)

@@ -1,18 +1,52 @@
-"""Wakes those who wait for a source, when there may be room for them: one thread, and one time per source.
-
-What is due twice is done once. A process that dies takes its times along; the sweep finds who waits.
-"""
+"""Threads for steps that wait for a remote service, and wakeups of steps that wait for room at a source."""
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Condition, Thread
+
+import structlog
+
+log = structlog.get_logger(__name__)
 
 Work = Callable[[], None]
 
 
+class WaitThreads:
+    """Threads of their own for steps that mostly wait, so that Celery's pool is free for others.
+
+    A thread starts only when it is needed.
+    """
+
+    def __init__(self, name: str, max_threads: int) -> None:
+        self._name = name
+        self._threads = ThreadPoolExecutor(max_threads, name)
+        self.closed = False
+
+    def submit(self, work: Work) -> None:
+        """Runs the work in a thread, in this thread's context; drops it if the process stops before it begins."""
+        self._threads.submit(copy_context().run, self._run, work)
+
+    def close(self) -> None:
+        """Starts no more work, and waits for what is running."""
+        self.closed = True
+        self._threads.shutdown()
+
+    def _run(self, work: Work) -> None:
+        if self.closed:
+            return
+        try:
+            work()
+        except Exception:  # Postgres is unavailable, and the sweep requeues the step; only this line shows the error
+            log.exception(f"{self._name}_failed")
+
+
 class Wakeups:
-    """Has work done in the executor's threads when its time has come; per source the soonest time counts."""
+    """Runs work for a source at a given time: one thread, and one time per source, of which the soonest counts.
+
+    A process that dies loses its wakeups; the sweep finds the steps that wait.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -22,19 +56,19 @@ class Wakeups:
         self._closed = False
 
     def wake(self, source: str, seconds: float, work: Work) -> None:
-        """Has the work done after so many seconds, unless some for the source is due before."""
+        """Runs the work after so many seconds, unless some is due for the source earlier."""
         at = time.monotonic() + seconds
         with self._changed:
             if self._closed or (source in self._due and self._due[source][0] <= at):
                 return
             self._due[source] = (at, work)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="waiting", daemon=True)
+                self._thread = Thread(target=self._run, name="wakeups", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
     def close(self) -> None:
-        """Forgets what is due, and everything to come."""
+        """Drops what is due, and everything that is added later."""
         with self._changed:
             self._closed = True
             self._due.clear()

@@ -1,1 +1,1 @@
-"""What is computed once: keys, results, generated images, decoded files, and the pipeline that made them."""
+"""What is computed once and used by later jobs: cache keys, results, generated images, decoded files, pipelines."""

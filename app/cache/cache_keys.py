@@ -1,7 +1,7 @@
-"""Names questions by hashes: what must be the same for a generated image, or a whole answer, to be used again.
+"""Cache keys: hashes of everything that a generated image, or a whole result, depends on.
 
-A hash changes with everything that could change the outcome, and with nothing else. What it is made of is forgotten
-with the job: whoever holds only the hash cannot read the question off it.
+A key changes with everything that could change the outcome, and with nothing else. A key does not reveal what it was
+computed from, so it may be kept when a job's texts are deleted.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from attribution.catalog import Catalog, Source
 from attribution.ports import SourceState
 
 
-class CachedRequest(Protocol):
-    """A source as a job asks it, whether its row is still to be inserted or was read."""
+class RequestedSource(Protocol):
+    """A source as a job requests it, whether its row was read or is still to be inserted."""
 
     @property
     def source(self) -> str:
@@ -23,63 +23,67 @@ class CachedRequest(Protocol):
 
     @property
     def model(self) -> str:
-        """What it generated with when the job was accepted."""
+        """The source's model at acceptance."""
         ...
 
     @property
     def revision(self) -> str:
-        """Of the model."""
+        """The model's revision at acceptance."""
         ...
 
     @property
     def state(self) -> str:
-        """`pending`, or why it is not asked."""
+        """`pending`, or why the source is not tested."""
         ...
 
 
-# What a job leaves out because it is local only follows from that, and is known for a row alone.
+# A source that a job skips because it is local only is keyed as pending: `local_only` is compared by itself.
 _PENDING, _SKIPPED = SourceState.PENDING, SourceState.SKIPPED
 
 
 def generated_image_key(caption: str, source: Source, dtype: str | None, seed: int, k: int) -> str:
-    """Of the k-th generating. `seed` is the one it is asked with, also where the source takes none; `dtype` overrides
-    the source's own."""
-    return _digest(["generated_image/1", caption, *_generated_by(source), dtype, seed, k])
+    """The key of the k-th image of a source.
+
+    Args:
+        seed: The derived seed, also where the source takes none.
+        dtype: The installation's setting, which overrides the source's own; None where it is not set.
+    """
+    return _digest(["generated_image/1", caption, *_generation_of(source), dtype, seed, k])
 
 
 def result_key(
     image_sha256: str,
-    asked: Iterable[CachedRequest],
+    requested: Iterable[RequestedSource],
     catalog: Catalog,
     images_per_source: int,
     seed: int | None,
     prompt: str | None,
-    *how: Mapping[str, Any] | None,
+    *options: Mapping[str, Any] | None,
 ) -> str:
-    """Of a file and everything that was asked about it, `how` it is to be answered included.
+    """The key of a whole result: the uploaded file, and everything that the caller requested about it.
 
-    Which models describe and compare is not part of it, but the name of one that was asked for is.
+    The models that caption and embed are not part of it (see `app.cache.pipeline`), but a name that the caller gave is.
     """
     entries = {source.id: source for source in catalog.sources}
     sources = [
         [each.source, each.model, each.revision, _PENDING if each.state == _SKIPPED else each.state]
-        + (_generated_by(entries[each.source]) if each.source in entries else [])
-        for each in asked
+        + (_generation_of(entries[each.source]) if each.source in entries else [])
+        for each in requested
     ]
-    return _digest(["answer/2", image_sha256, sources, images_per_source, seed, prompt, *how])
+    return _digest(["answer/2", image_sha256, sources, images_per_source, seed, prompt, *options])
 
 
 def pipeline_key(*parts: object) -> str:
-    """Of what turns generated images into an answer: models, distance, thresholds."""
+    """The fingerprint of what turns generated images into a result: models, distance, thresholds."""
     return _digest(["method/1", *parts])
 
 
-def _generated_by(source: Source) -> list[object]:
+def _generation_of(source: Source) -> list[object]:
     parameters = sorted(source.parameters.items())
     limit = source.limits.max_prompt_chars
     return [source.id, source.model, source.revision, source.adapter, parameters, limit]
 
 
-def _digest(question: list[Any]) -> str:
-    # JSON, because joining with a separator would let ("a|b", "c") and ("a", "b|c") be the same question.
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode("ascii")).hexdigest()
+def _digest(parts: list[Any]) -> str:
+    # JSON, because joining with a separator would give ("a|b", "c") and ("a", "b|c") the same key.
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

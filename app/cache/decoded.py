@@ -1,45 +1,46 @@
-"""What files turned out to be that were decoded a while ago, by tenant: the same bytes need not be decoded again.
+"""Remembers the facts of files that were decoded a while ago, by tenant: the same bytes need not be decoded again.
 
-Of another tenant's files nothing is known here: how quickly an upload is taken must not tell who else has the file.
+Files of other tenants are not looked at: the time that an upload takes must not reveal who else has the file.
 """
 
 import hashlib
 import uuid
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from anyio import to_thread
 from cachetools import LRUCache
 
-from app.intake.decoding import Decoded
-
-# Sizes, and files of one size; half a kilobyte each.
-_KEPT, _ALIKE = 4_096, 16
+# Pairs of tenant and file size, and files of one size; half a kilobyte each.
+_SIZES, _FILES_OF_ONE_SIZE = 4_096, 16
 
 
-class DecodedFiles:
-    """The last few thousand files that were decoded without complaint.
+Facts = TypeVar("Facts")
 
-    They are looked for by their size first: of files that were never sent, hardly one has that of another, and none
-    of these is read in vain.
+
+class DecodedFiles(Generic[Facts]):
+    """The last few thousand files that were decoded without an error.
+
+    They are looked up by size first. Most new files have a size that no known file has, and are not hashed in vain.
     """
 
     def __init__(self) -> None:
-        self._decoded: LRUCache[tuple[uuid.UUID, int], dict[str, Decoded]] = LRUCache(_KEPT)
+        self._by_size: LRUCache[tuple[uuid.UUID, int], dict[str, Facts]] = LRUCache(_SIZES)
 
-    async def look(self, tenant_id: uuid.UUID, upload: Path) -> Decoded | None:
-        """What a file is, if this tenant sent it before. None also where it cannot be read: who decodes it says so."""
+    async def get(self, tenant_id: uuid.UUID, upload: Path) -> Facts | None:
+        """The facts of a file that this tenant sent before; None also where the file cannot be read."""
         try:
-            alike = self._decoded.get((tenant_id, upload.stat().st_size))
-            return None if alike is None else alike.get(await to_thread.run_sync(_hash, upload))
+            same_size = self._by_size.get((tenant_id, upload.stat().st_size))
+            return None if same_size is None else same_size.get(await to_thread.run_sync(_hash, upload))
         except OSError:
             return None
 
-    def add(self, tenant_id: uuid.UUID, decoded: Decoded) -> None:
-        """Keeps what a file is that was decoded whole; of many with one size the newest few."""
-        alike = self._decoded.setdefault((tenant_id, decoded.size), {})
-        alike[decoded.sha256] = decoded
-        if len(alike) > _ALIKE:
-            del alike[next(iter(alike))]
+    def insert(self, tenant_id: uuid.UUID, sha256: str, size: int, facts: Facts) -> None:
+        """Remembers a file that was decoded completely; of files with one size, only the newest few."""
+        same_size = self._by_size.setdefault((tenant_id, size), {})
+        same_size[sha256] = facts
+        if len(same_size) > _FILES_OF_ONE_SIZE:
+            del same_size[next(iter(same_size))]
 
 
 def _hash(file: Path) -> str:

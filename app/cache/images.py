@@ -1,7 +1,8 @@
-"""The repository of generated images that are used again. An entry is a job's own reference to the generated image's bytes.
+"""The repository of cached images: generated images of earlier jobs, found by cache key.
 
-So an entry lasts as long as some job that used it, and no longer: whatever deletes the reference deletes the entry.
-Whoever uses one refers to it under the same question, with the time at which it was first generated.
+An entry is a job's own reference to the image's bytes, with the key. It lasts as long as some job that used the image:
+whatever deletes the reference deletes the entry. A job that uses a cached image refers to it under the same key, with
+the time at which it was first generated.
 """
 
 import json
@@ -16,12 +17,15 @@ from sqlalchemy.orm import Session
 
 from app.db.blob_repository import source_of_role
 
-EVICTED_AT_ONCE = 10_000
+EVICTION_BATCH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A generated image that answers a question. `generated_image` is as in its job's row, with `generated_at`; `reason` its source's."""
+class CachedImage:
+    """A generated image of an earlier job.
+
+    `generated_image` is as in that job's row, with `generated_at`; `reason` is the remark on its source, if any.
+    """
 
     key: str
     tenant_id: uuid.UUID
@@ -31,8 +35,8 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptVector:
-    """Where the feature vector of a generated image lies: in the file of vectors of another job, at a place of a source."""
+class CachedVector:
+    """Where an image's feature vector is stored: in another job's feature file, at a place of a source."""
 
     sha256: str
     features_blob: str
@@ -40,62 +44,63 @@ class KeptVector:
     place: int
 
 
-def look(
+def find_by_keys(
     session: Session, tenant_id: uuid.UUID, keys: Collection[str], ttl: timedelta, shared: bool = False
-) -> dict[str, Kept]:
-    """What answers these questions, by key, of the tenant's own where there is both. One statement."""
+) -> dict[str, CachedImage]:
+    """The cached images of a tenant by key, in one statement; with `shared` those of all tenants, its own preferred."""
     given = {"tenant_id": tenant_id, "keys": list(keys), "ttl": ttl}
-    rows = session.execute(_LOOK_EVERYWHERE if shared else _LOOK, given)
-    return {row.key: Kept(row.key, row.tenant_id, row.sha256, row.generated_image, row.reason) for row in rows}
+    rows = session.execute(_FIND_SHARED if shared else _FIND, given)
+    return {row.key: CachedImage(row.key, row.tenant_id, row.sha256, row.generated_image, row.reason) for row in rows}
 
 
-# The row of the source whose generating a reference is. OFFSET 0 keeps the planner from turning the join around: with
-# statistics of an empty table it read all rows of all jobs, once for each question.
+# The row of the source that generated the referenced image. OFFSET 0 keeps the planner from reversing the join: with
+# statistics of an empty table it read all rows of all jobs, once for each key.
 _ROW = f"""
     LATERAL (SELECT * FROM job_sources WHERE job_id = r.job_id AND source = {source_of_role("r.role")} OFFSET 0) AS s
 """  # noqa: S608 - our own words
 
 
-def _looking(whose: str, order: str) -> str:
+def _finding(tenants: str, order: str) -> str:
     return f"""
         SELECT wanted.key, found.*
         FROM unnest(CAST(:keys AS text[])) AS wanted (key) CROSS JOIN LATERAL (
-            SELECT r.tenant_id, r.sha256, s.reason, d.generated_image || jsonb_build_object('generated_at', r.generated_at) AS generated_image
+            SELECT r.tenant_id, r.sha256, s.reason,
+                   d.generated_image || jsonb_build_object('generated_at', r.generated_at) AS generated_image
             FROM blob_references r, {_ROW}, jsonb_array_elements(s.generated_images) AS d (generated_image)
-            WHERE r.cache_key = wanted.key AND {whose} AND r.generated_at > now() - :ttl AND s.state = 'done'
+            WHERE r.cache_key = wanted.key AND {tenants} AND r.generated_at > now() - :ttl AND s.state = 'done'
                   AND d.generated_image ->> 'blob' = r.sha256
             {order} LIMIT 1
         ) AS found
         """  # noqa: S608 - our own words
 
 
-_LOOK = text(_looking("r.tenant_id = :tenant_id", ""))
-_LOOK_EVERYWHERE = text(_looking("true", "ORDER BY r.tenant_id <> :tenant_id"))
+_FIND = text(_finding("r.tenant_id = :tenant_id", ""))
+_FIND_SHARED = text(_finding("true", "ORDER BY r.tenant_id <> :tenant_id"))
 
 
-def adopt(session: Session, job_id: uuid.UUID, uses: Mapping[str, Kept]) -> set[str]:
-    """Records that a job uses these generated images of its own tenant, by role. Returns the roles for which that is true.
+def insert_uses(session: Session, job_id: uuid.UUID, uses: Mapping[str, CachedImage]) -> set[str]:
+    """Records that a job uses cached images of its own tenant, by role; returns the roles that were recorded.
 
-    The others were deleted meanwhile. The generated images' rows are locked: a deletion waits, and then sees another user; or
-    it came first, and what it deleted is not used.
+    The images of the others have been deleted meanwhile. The blobs' rows are locked: a deletion either waits and then
+    sees another user, or it came first, and what it deleted is not used.
     """
     if not uses:
         return set()
     records = [
         {
             "role": role,
-            "tenant_id": str(kept.tenant_id),
-            "sha256": kept.sha256,
-            "cache_key": kept.key,
-            "generated_at": kept.generated_image["generated_at"],
+            "tenant_id": str(cached.tenant_id),
+            "sha256": cached.sha256,
+            "cache_key": cached.key,
+            "generated_at": cached.generated_image["generated_at"],
         }
-        for role, kept in uses.items()
+        for role, cached in uses.items()
     ]
-    return set(session.scalars(_ADOPT, {"job_id": job_id, "records": json.dumps(records)}))
+    return set(session.scalars(_INSERT_USES, {"job_id": job_id, "records": json.dumps(records)}))
 
 
-# In the order in which `blob_repository.insert_references` and `blob_repository.mark_unreferenced_deleted` take their locks.
-_ADOPT = text(
+# `insert_references` and `mark_unreferenced_deleted` of `app.db.blob_repository` take their locks in the same order.
+_INSERT_USES = text(
     """
     WITH uses AS (
         SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb))
@@ -114,10 +119,11 @@ _ADOPT = text(
 )
 
 
-def lock(session: Session, addresses: Collection[tuple[uuid.UUID, str]]) -> None:
-    """Takes the locks of blobs that a transaction both refers to and adopts, all in order, so that none waits in turn.
+def lock_blobs(session: Session, addresses: Collection[tuple[uuid.UUID, str]]) -> None:
+    """Locks, in order, the blobs of a transaction that both inserts references and uses cached images.
 
-    Bytes that are new have no row yet; nobody else waits for them.
+    Two such transactions then cannot wait for each other. New bytes have no row yet, and no other transaction waits
+    for them.
     """
     records = [{"tenant_id": str(tenant_id), "sha256": sha256} for tenant_id, sha256 in addresses]
     session.execute(_LOCK, {"records": json.dumps(records)})
@@ -133,13 +139,13 @@ _LOCK = text(
 )
 
 
-def vectors(session: Session, job_id: uuid.UUID, embedder: str) -> Sequence[KeptVector]:
-    """Where other jobs of the tenant keep what this embedder made of the generated images of a job; one place for each."""
-    rows = session.execute(_VECTORS, {"job_id": job_id, "embedder": embedder})
-    return [KeptVector(row.sha256, row.features_blob, row.source, row.place) for row in rows]
+def list_vectors(session: Session, job_id: uuid.UUID, embedder: str) -> Sequence[CachedVector]:
+    """Where other jobs of the tenant keep this embedder's vectors of a job's generated images; one place for each."""
+    rows = session.execute(_LIST_VECTORS, {"job_id": job_id, "embedder": embedder})
+    return [CachedVector(row.sha256, row.features_blob, row.source, row.place) for row in rows]
 
 
-_VECTORS = text(
+_LIST_VECTORS = text(
     f"""
     SELECT m.sha256, found.* FROM blob_references m CROSS JOIN LATERAL (
         SELECT j.features_blob, s.source, CAST(d.place - 1 AS int) AS place
@@ -156,11 +162,11 @@ _VECTORS = text(
 
 
 def evict(session: Session, ttl: timedelta, max_entries: int, max_bytes: int) -> int:
-    """Takes a portion of what is too old or too much out of the cache; how many references lost their question.
+    """Removes one batch of expired or excess entries from the cache; returns how many references lost their key.
 
-    What was used least recently goes first: ids of jobs are ordered by time.
+    The least recently used entries of a tenant are removed first: ids of jobs are ordered by time.
     """
-    given = {"ttl": ttl, "max_entries": max_entries, "max_bytes": max_bytes, "limit": EVICTED_AT_ONCE}
+    given = {"ttl": ttl, "max_entries": max_entries, "max_bytes": max_bytes, "limit": EVICTION_BATCH}
     return len(session.execute(_EVICT, given).all())
 
 

@@ -1,7 +1,6 @@
-"""The repository of answers that are used again: the same file, asked the same, by the same method, for one tenant.
+"""Cached results: which ended job of the tenant already has the result that a new job would get.
 
-An answer is a job's own. A job that is answered from another gets rows of its own and refers to the same bytes, so
-that each can be deleted without the other. The other is locked meanwhile: it is whole, or it is not used.
+A result belongs to a job. This module finds the job; `app.jobs.cached_result` gives its result to another one.
 """
 
 import uuid
@@ -13,11 +12,54 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.cache.reusable_jobs import NEWEST, caption_part, rank_part
+from app.cache.pipeline import part_parameters
 from app.db.models import Job, JobSource
 from attribution.ports import SourceState
 
-# A source that ended otherwise might generate if it were asked again, so its job's answer is not given again.
+# The SQL condition on `jobs d` for a cached job: same tenant, same key, active pipeline, young enough. :prompt is null
+# where the image is captioned.
+IS_CACHED_JOB = """
+    d.tenant_id = :tenant_id AND d.result_key = :result_key
+    AND d.pipeline_fingerprint = (SELECT fingerprint FROM active_pipelines WHERE part = :rank_part)
+    AND (CAST(:prompt AS text) IS NOT NULL
+         OR d.captioner = (SELECT fingerprint FROM active_pipelines WHERE part = :caption_part))
+    AND coalesce(d.result_computed_at, d.completed_at) > now() - CAST(:result_ttl AS interval)
+"""
+# The newest one has passed the newest screening.
+_NEWEST = f"SELECT d.id, d.caption FROM jobs d WHERE {IS_CACHED_JOB} ORDER BY d.completed_at DESC LIMIT 1"  # noqa: S608 - our own words
+# For the statement that inserts a job: looking costs acceptance no round trip.
+NEWEST_CACHED_JOB_ID = f"(SELECT newest.id FROM ({_NEWEST}) AS newest)"  # noqa: S608 - our own words
+
+
+@dataclass(frozen=True, slots=True)
+class CachedJob:
+    """A job that has the result."""
+
+    id: uuid.UUID
+    caption: str
+
+
+def get_newest(session: Session, job: Job, ttl: timedelta) -> CachedJob | None:
+    """The newest cached job that has a job's result. It may be deleted before it is used."""
+    row = session.execute(_GET_NEWEST, match_parameters(job, ttl)).one_or_none()
+    return None if row is None else CachedJob(row.id, row.caption)
+
+
+_GET_NEWEST = text(_NEWEST)
+
+
+def match_parameters(job: Job, ttl: timedelta) -> dict[str, Any]:
+    """The parameters of `IS_CACHED_JOB` for a job."""
+    return {
+        "tenant_id": job.tenant_id,
+        "result_key": job.result_key,
+        "prompt": job.prompt,
+        "result_ttl": ttl,
+        **part_parameters(job.method_options),
+    }
+
+
+# In any other state a source might generate when it is tried again, so that the result is not cached.
 _FINAL = frozenset(
     {
         SourceState.DONE,
@@ -30,7 +72,7 @@ _FINAL = frozenset(
 
 
 def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
-    """Whether asking again would give nothing else. What a job that is local only skips, the next one skips, too."""
+    """Whether the same request would give the same result. A local-only job skips the same sources next time."""
     final = _FINAL | {SourceState.SKIPPED} if job.local_only else _FINAL
     return all(
         row.state in final and (row.state != SourceState.DONE or len(row.generated_images) == job.images_per_source)
@@ -38,49 +80,9 @@ def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
     )
 
 
-def activate_pipeline(session: Session, part: str, fingerprint: str) -> None:
-    """Says what the workers of this installation describe, or rank, with from now on."""
-    session.execute(_UPSERT_PIPELINE, {"part": part, "fingerprint": fingerprint})
+def oldest_image_time(generated_at: Sequence[str]) -> datetime | None:
+    """When the oldest cached image of a result was generated, as its result's age counts from then; None without any.
 
-
-_UPSERT_PIPELINE = text(
+    `generated_at` are times in ISO 8601.
     """
-    INSERT INTO active_pipelines AS m (part, fingerprint) VALUES (:part, :fingerprint)
-    ON CONFLICT (part) DO UPDATE SET fingerprint = excluded.fingerprint, activated_at = now() WHERE m.fingerprint <> excluded.fingerprint
-    """
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CachedJob:
-    """A job that has the answer."""
-
-    id: uuid.UUID
-    caption: str
-
-
-def find(session: Session, job: Job, ttl: timedelta) -> CachedJob | None:
-    """Who has the answer to a job. It may be gone by the time it is used."""
-    row = session.execute(_FIND, lookup_parameters(job) | {"result_ttl": ttl}).one_or_none()
-    return None if row is None else CachedJob(row.id, row.caption)
-
-
-def oldest(generated_at: Sequence[str]) -> datetime | None:
-    """The time from which an answer counts as given: that of the oldest generating that it used again, if any."""
     return min(map(datetime.fromisoformat, generated_at), default=None)
-
-
-def lookup_parameters(job: Job) -> dict[str, Any]:
-    """What `reusable_jobs.USABLE` is given of a job, but for the time to live."""
-    return {
-        "id": job.id,
-        "tenant_id": job.tenant_id,
-        "result_key": job.result_key,
-        "prompt": job.prompt,
-        "local_only": job.local_only,
-        "caption_part": caption_part(job.method_options.captioner),
-        "rank_part": rank_part(job.method_options.embedder),
-    }
-
-
-_FIND = text(NEWEST)

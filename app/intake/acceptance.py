@@ -75,7 +75,7 @@ class Intake:
         self._outbound = settings.egress
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_CONCURRENT_PUTS)
-        self._decoded = DecodedFiles()
+        self._decoded = DecodedFiles[Decoded]()
 
     async def accept(
         self,
@@ -163,11 +163,11 @@ class Intake:
 
     async def _decode(self, tenant_id: uuid.UUID, upload: Path) -> Decoded:
         """Describes the file; one that this tenant sent before is not decoded again."""
-        decoded = await self._decoded.look(tenant_id, upload)
+        decoded = await self._decoded.get(tenant_id, upload)
         if decoded is None:
             with DECODE_DURATION.time():
                 decoded = await self._decoders.inspect(upload)
-            self._decoded.add(tenant_id, decoded)
+            self._decoded.insert(tenant_id, decoded.sha256, decoded.size, decoded)
         return decoded
 
     async def _store(self, tenant_id: uuid.UUID, decoded: Decoded, upload: Path) -> StoredBlob:
@@ -247,9 +247,7 @@ class Intake:
 
 
 def _with_references(source: NewSource, images: Sequence[StoredBlob]) -> NewSource:
-    return replace(
-        source, generated_images=tuple(ImageRecord(k, None, blob.sha256) for k, blob in enumerate(images))
-    )
+    return replace(source, generated_images=tuple(ImageRecord(k, None, blob.sha256) for k, blob in enumerate(images)))
 
 
 def _check_address(url: str | None, member: str, rules: EgressSettings) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.cache.reusable_jobs import NEWEST_ID, caption_part, rank_part
+from app.cache.pipeline import part_parameters
+from app.cache.results import NEWEST_CACHED_JOB_ID
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
@@ -114,11 +115,7 @@ def accept(
         "records": blob_repository.reference_records(used),
         "concurrent_jobs": concurrent_jobs,
     }
-    given |= {
-        "method_options": json.dumps(new.method_options.document()),
-        "caption_part": caption_part(new.method_options.captioner),
-        "rank_part": rank_part(new.method_options.embedder),
-    }
+    given |= {"method_options": json.dumps(new.method_options.document())} | part_parameters(new.method_options)
     given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(ACCEPT, given).one_or_none()
     if made is None:
@@ -209,7 +206,7 @@ ACCEPT = text(
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :default_local_only),
                coalesce(r.budget, least(coalesce(t.budget_usd, :default_budget_usd), r.most)),
-               :cache, :result_key, {NEWEST_ID}, CAST(:external_scores AS jsonb)
+               :cache, :result_key, {NEWEST_CACHED_JOB_ID}, CAST(:external_scores AS jsonb)
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most

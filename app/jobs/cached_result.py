@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.cache.results import lookup_parameters
-from app.cache.reusable_jobs import USABLE
+from app.cache.results import IS_CACHED_JOB, match_parameters
 from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, JobSource
 from app.jobs.repository import ENDING, OF_JOBS, returning_jobs, set_clause
@@ -37,7 +36,7 @@ def mark_succeeded_from_cached_job(
     None where the other may not be used any more, or the job is not at the stage that its row says. A job that has
     not `passed` screening itself only takes the result of one that passed exactly the present lists and rules.
     """
-    given = lookup_parameters(job) | {"result_ttl": ttl, "cached_job_id": cached_job_id}
+    given = match_parameters(job, ttl) | {"id": job.id, "local_only": job.local_only, "cached_job_id": cached_job_id}
     given |= {"passed": passed is not None, "screening_fingerprint": passed and passed.fingerprint}
     given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
     given |= {"stage": job.stage, "attempt": job.attempt or 0}
@@ -75,7 +74,7 @@ _END = returning_jobs(
         WITH cached AS (
             SELECT {", ".join(f"d.{column.name} AS cached_{column.name}" for column in Job.__table__.columns)}
             FROM jobs d
-            WHERE d.id = :cached_job_id AND d.local_only = :local_only AND {USABLE}
+            WHERE d.id = :cached_job_id AND d.local_only = :local_only AND {IS_CACHED_JOB}
                   AND (:passed OR d.screening_fingerprint = {SCREENING_FINGERPRINT})
             FOR SHARE OF d SKIP LOCKED
         ), ended AS (

@@ -11,7 +11,8 @@ import devstack
 from app.settings import IntakeSettings, Settings
 from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
-from workers.children import Children
+from workers.decoder_processes import DecoderProcesses
+from workers.fetch import Fetcher
 from workers.process import Process, build_process
 
 SOURCE = """
@@ -36,15 +37,15 @@ timeout_seconds = 20
 
 
 @pytest.fixture(scope="session")
-def children() -> Iterator[Children]:
-    """The decoding children of all benches: starting one takes longer than most tests."""
-    shared = Children(IntakeSettings())
+def decoders() -> Iterator[DecoderProcesses]:
+    """The decoder processes of all benches: starting one takes longer than most tests."""
+    shared = DecoderProcesses(IntakeSettings())
     yield shared
     shared.close()
 
 
 @pytest.fixture
-def bench(migrated: devstack.Servers, tmp_path: Path, children: Children) -> Iterator[Callable[..., Bench]]:
+def bench(migrated: devstack.Servers, tmp_path: Path, decoders: DecoderProcesses) -> Iterator[Callable[..., Bench]]:
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
@@ -75,16 +76,15 @@ def bench(migrated: devstack.Servers, tmp_path: Path, children: Children) -> Ite
             | groups
         )
         broker = HeldBroker()
-        process = replace(build_process(settings, broker), children=children)
+        process = build_process(settings, broker)
+        process = replace(process, decoders=decoders, fetcher=Fetcher(settings, decoders))
         made.append(process)
         return Bench(process, broker)
 
     yield make
     for process in made:
         process.fetcher.close()
-        process.asking.close()
-        process.waiting.close()
-        process.outside.close()
-        clear(process.database)
-        process.database.close()
-        process.redis.close()
+        process.vendors.close()
+        clear(process.storage.database)
+        process.storage.database.close()
+        process.storage.redis.close()

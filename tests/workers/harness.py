@@ -29,10 +29,9 @@ from app.telemetry import tracing
 from app.vendors import budget
 from attribution.image import encode_png
 from workers.process import Process
-from workers.references import take_in
+from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
-from workers.stage import run_stage
-from workers.stages import STAGES
+from workers.stages import run_stage, stage_works
 from workers.sweep import sweep
 
 
@@ -41,13 +40,13 @@ class HeldBroker(Broker):
 
     def __init__(self) -> None:
         self.steps: deque[QueuedStep] = deque()
-        self.away = False
+        self.unavailable = False
 
     def enqueue(self, steps: Iterable[QueuedStep]) -> bool:
         """Remembers the messages, unless it is unavailable."""
-        if not self.away:
+        if not self.unavailable:
             self.steps.extend(steps)
-        return not self.away
+        return not self.unavailable
 
 
 class Bench:
@@ -66,7 +65,7 @@ class Bench:
     ) -> uuid.UUID:
         """Accepts a job on every source of the catalog, and enqueues its first stage."""
         data = file or encode_png(image or Image.new("RGB", (64, 48), color))
-        stored = self.process.blobs.put(DEFAULT_TENANT, data, "image/png")
+        stored = self.process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
         new = NewJob(
             tenant_id=DEFAULT_TENANT,
             image={
@@ -81,7 +80,7 @@ class Bench:
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
-        with self.process.database.transaction() as session:
+        with self.process.storage.database.transaction() as session:
             job_id = accept(session, new, {"original": stored}).job.id
         self.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
         return job_id
@@ -97,7 +96,7 @@ class Bench:
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
             **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
         )
-        with self.process.database.transaction() as session:
+        with self.process.storage.database.transaction() as session:
             job_id = accept(session, new).job.id
         self.broker.enqueue([stage_step(Stage.FETCHING, job_id)])
         return job_id
@@ -114,7 +113,7 @@ class Bench:
                 timeout=timedelta(seconds=source.limits.timeout_seconds),
                 external=source.external,
             )
-            for source in self.process.catalog.sources
+            for source in self.process.models.catalog.sources
         ]
 
     def deliver(self, step: QueuedStep) -> None:
@@ -123,29 +122,33 @@ class Bench:
             self._deliver(step)
 
     def _deliver(self, step: QueuedStep) -> None:
+        here = self.process
         if step.task == NOTIFY_TASK:
-            return self.process.couriers.send_due()
+            return here.webhooks.send_due()
         if step.task == RESUME_TASK:
-            return resume(self.process, step.arguments[0])
+            return resume(here.storage, here.models, here.vendors, step.arguments[0])
         if step.task == RESYNTHESIZE_TASK:
-            return resynthesize(self.process, uuid.UUID(step.arguments[0]), step.arguments[1])
+            return resynthesize(
+                here.storage, here.models, here.vendors, uuid.UUID(step.arguments[0]), step.arguments[1]
+            )
         if step.task == REFERENCES_TASK:
-            return take_in(self.process, uuid.UUID(step.arguments[0]))
-        stage = next(stage for stage in STAGES if stage_task_name(stage) == step.task)
-        return run_stage(self.process, STAGES, stage, uuid.UUID(step.arguments[0]))
+            return accept_references(here.storage, here.models, here.screening, uuid.UUID(step.arguments[0]))
+        works = stage_works(here)
+        stage = next(stage for stage in works if stage_task_name(stage) == step.task)
+        return run_stage(here, works, stage, uuid.UUID(step.arguments[0]))
 
     def run(self, until: Callable[[QueuedStep], bool] = lambda step: False) -> None:
-        """Delivers messages, oldest first, until none is left or the next one is as asked."""
+        """Delivers messages, oldest first, until none is left or `until` holds for the next one."""
         while self.broker.steps and not until(self.broker.steps[0]):
             self.deliver(self.broker.steps.popleft())
 
     def sweep(self) -> None:
         """One round of the sweep."""
-        sweep(self.process)
+        sweep(self.process.storage, self.process.models, self.process.webhooks)
 
     def pass_time(self, seconds: float) -> None:
         """Moves everything that is written in the rows into the past."""
-        with self.process.database.transaction() as session:
+        with self.process.storage.database.transaction() as session:
             for table, columns in (
                 ("jobs", ("requeued_at", "lease_until", "deadline_at", "stage_entered_at")),
                 ("job_sources", ("requeued_at", "lease_until", "timeout_at", "next_attempt_at")),
@@ -155,7 +158,7 @@ class Bench:
 
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""
-        with self.process.database.transaction() as session:
+        with self.process.storage.database.transaction() as session:
             found = repository.get_by_id(session, DEFAULT_TENANT, job_id)
         assert found is not None
         return found
@@ -168,13 +171,12 @@ class Bench:
 
     def sources(self, job_id: uuid.UUID) -> dict[str, JobSource]:
         """The rows of its sources, by id."""
-        with self.process.database.transaction() as session:
+        with self.process.storage.database.transaction() as session:
             return {row.source: row for row in source_repository.list_for_job(session, job_id)}
 
     def document(self, job_id: uuid.UUID) -> JobDocument:
         """What a caller would read."""
         job = self.job(job_id)
-        with self.process.database.transaction() as session:
-            return job_document(
-                job, source_repository.list_for_job(session, job_id), budget.sum_by_source(session, job)
-            )
+        with self.process.storage.database.transaction() as session:
+            rows = source_repository.list_for_job(session, job_id)
+            return job_document(job, rows, budget.sum_by_source(session, job))

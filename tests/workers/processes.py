@@ -59,7 +59,7 @@ class Processes:
         command = ["uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
         process = self._start("api", [*command, "--timeout-graceful-shutdown", "20"], {})
         url = f"http://127.0.0.1:{port}"
-        until(lambda: _answers(url))
+        until(lambda: answers(url))
         return url, process
 
     def _start(self, name: str, module: list[str], changes: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -76,13 +76,15 @@ class Processes:
         return process
 
 
-def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
+def stop(process: subprocess.Popen[bytes], seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
     """SIGTERM, after which the process must end by itself in time; uvicorn ends by the signal, having cleaned up."""
     process.send_signal(signal.SIGTERM)
+    meanwhile()
     assert process.wait(seconds) in (0, -signal.SIGTERM)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether an API accepts connections and is alive."""
     try:
         return httpx.get(f"{url}/livez").status_code == 200
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it verifies everything that arrives, and behaves as a test tells it to."""
+"""A receiver of webhooks on loopback: it verifies every request, and responds as a test defines."""
 
 import json
 import socket
@@ -62,12 +62,12 @@ Behavior = Callable[["Receiver", Message, socket.socket], Answer | None]
 
 
 def accept(receiver: "Receiver", message: Message, connection: socket.socket) -> Answer | None:
-    """Takes everything."""
+    """Accepts everything."""
     return 204, {}
 
 
 def reset(connection: socket.socket) -> None:
-    """Ends a connection rudely."""
+    """Resets a connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -90,14 +90,26 @@ class Receiver(ThreadingHTTPServer):
         self.leaving = threading.Event()
         self._here: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._took = threading.Condition(self._lock)
 
     def url(self, path: str = "/") -> str:
         """The address of a path."""
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
+    def take(self, message: Message) -> None:
+        """Remembers a message that is answered with 2xx."""
+        with self._took:
+            self.taken.append(message)
+            self._took.notify_all()
+
+    def wait_for_taken(self, count: int, seconds: float) -> None:
+        """Waits until so many messages were answered with 2xx."""
+        with self._took:
+            assert self._took.wait_for(lambda: len(self.taken) >= count, seconds)
+
     @contextmanager
     def visit(self, path: str) -> Iterator[None]:
-        """Counts who is there."""
+        """Counts the requests that are running."""
         with self._lock:
             self._here[path] += 1
             self.at_once[path] = max(self.at_once[path], self._here[path])
@@ -133,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, named = answer
         if 200 <= status < 300:
-            self.server.taken.append(message)
+            self.server.take(message)
         self.send_response(status)
         for name, value in named.items():
             self.send_header(name, value)

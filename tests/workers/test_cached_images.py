@@ -1,4 +1,4 @@
-"""Generated images that are used again: by whom, for how long, and what is left of them when a job is deleted."""
+"""Cached images: which jobs use them, for how long, and what remains when a job is deleted."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQ
 from app.webhooks import endpoints
 from app.webhooks.events import EventType
 from tests.workers.harness import Bench
-from workers.retain import evict, retain
+from workers.retention import delete_expired, evict
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
@@ -35,15 +35,15 @@ RED, REDDER, REDDEST = (200, 40, 40), (210, 40, 40), (220, 40, 40)
 
 
 def grainy() -> Image.Image:
-    """And this one, in which the fake embedder sees other colors, too."""
+    """An image that gets the same caption, and other features."""
     image = Image.new("RGB", (64, 48), RED)
     noise = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     image.paste(Image.fromarray(noise))
     return image
 
 
-def asked() -> float:
-    """How often sources have been asked to draw."""
+def calls() -> float:
+    """How often sources have been called."""
     return sum(each.value for metric in GENERATOR_REQUESTS.collect() for each in metric.samples)
 
 
@@ -65,31 +65,38 @@ def stored(here: Bench) -> list[Path]:
 
 def drop(here: Bench, job_id: uuid.UUID) -> None:
     """Deletes a job as its caller does."""
-    assert delete_job(here.process.database, here.process.blobs, here.process.snapshots, DEFAULT_TENANT, job_id, "test")
+    assert delete_job(
+        here.process.storage.database,
+        here.process.storage.blobs,
+        here.process.storage.snapshots,
+        DEFAULT_TENANT,
+        job_id,
+        "test",
+    )
 
 
 def generated(here: Bench, **options: Any) -> tuple[uuid.UUID, float]:
-    """A job that has succeeded, and how often sources were asked for it."""
-    before = asked()
+    """A job that has succeeded, and how often sources were called for it."""
+    before = calls()
     job_id = here.submit(**options)
     here.run()
     assert here.job(job_id).status == JobStatus.SUCCEEDED
-    return job_id, asked() - before
+    return job_id, calls() - before
 
 
-def is_leaf(step: QueuedStep) -> bool:
-    """A message that has sources generated."""
+def is_resynthesis(step: QueuedStep) -> bool:
+    """Whether a message has sources generated."""
     return step.task == RESYNTHESIZE_TASK
 
 
-def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
-    """Another image of the same caption: no source has a message, the generated images are the same, the distances its own."""
+def test_cached_images_are_not_generated_again(bench: Make) -> None:
+    """Another image of the same caption: no source has a message, the images are the same, the distances its own."""
     here = bench(TWO)
     first, times = generated(here, color=RED)
     assert times == 2
     found, looked_at = hits(), embedded()
     second = here.submit(image=grainy())
-    here.run(until=is_leaf)
+    here.run(until=is_resynthesis)
     assert not here.broker.steps
     assert hits() - found == 4
     assert embedded() - looked_at == 1  # the query
@@ -113,8 +120,8 @@ def test_the_same_question_is_not_asked_twice(bench: Make) -> None:
         assert each.distances == pytest.approx(apart[each.source], abs=1e-6)
 
 
-def test_what_is_missing_is_generated(bench: Make) -> None:
-    """More generated images of each source: those that are there are kept, in their places; only then it is not `cached`."""
+def test_missing_images_are_generated(bench: Make) -> None:
+    """With more images per source the cached ones keep their k; the source is not `cached` then."""
     here = bench(TWO)
     few, _ = generated(here, images_per_source=2)
     many, times = generated(here, images_per_source=4)
@@ -133,16 +140,16 @@ def test_what_is_missing_is_generated(bench: Make) -> None:
 
 
 @pytest.mark.parametrize("differs", [{"seed": 1}, {"prompt": "something else"}, {"cache": False}])
-def test_another_question_is_asked(bench: Make, differs: dict[str, Any]) -> None:
-    """And a job that wants nothing from the cache gives nothing to it."""
+def test_another_key_is_generated(bench: Make, differs: dict[str, Any]) -> None:
+    """A job that uses nothing from the cache adds nothing to it."""
     here = bench(TWO)
     generated(here)
     assert generated(here, **differs)[1] == 2
     assert generated(here, **differs)[1] == (2 if differs == {"cache": False} else 0)
 
 
-def test_another_revision_or_parameter_is_another_question(bench: Make, tmp_path: Path) -> None:
-    """What the catalog says of the source counts, as the job was accepted with it."""
+def test_another_revision_or_parameter_is_another_key(bench: Make, tmp_path: Path) -> None:
+    """The key has the catalog's entry with which the job was accepted."""
     here = bench(TWO)
     generated(here)
     changed = bench({"a": "size = 32", "b": ""})
@@ -152,32 +159,32 @@ def test_another_revision_or_parameter_is_another_question(bench: Make, tmp_path
     assert changed.document(job_id).sources[1].cached
 
 
-def test_without_a_cache_nothing_is_used_again(bench: Make) -> None:
-    """The setting switches all of it off."""
+def test_without_a_cache_every_image_is_generated(bench: Make) -> None:
+    """The setting disables all of it."""
     here = bench(TWO, cache={"enabled": False})
     generated(here)
     assert generated(here)[1] == 2
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert set(session.scalars(select(BlobReference.cache_key))) == {None}
 
 
-def test_a_leaf_that_waited_looks_again(bench: Make) -> None:
-    """Two jobs of one caption wait for the same device: the second uses what the first has generated meanwhile."""
+def test_a_source_that_waited_is_looked_up_again(bench: Make) -> None:
+    """Two jobs of one caption wait for the same device: the second uses the images that the first generated."""
     here = bench(TWO, platform="local")
     first, second = here.submit(color=RED), here.submit(color=REDDER)
-    here.run(until=is_leaf)
-    while not is_leaf(here.broker.steps[-1]):
+    here.run(until=is_resynthesis)
+    while not is_resynthesis(here.broker.steps[-1]):
         here.broker.steps.rotate(-1)
-        here.run(until=is_leaf)
-    before = asked()
+        here.run(until=is_resynthesis)
+    before = calls()
     here.pass_time(1)
     here.run()
-    assert asked() - before == 2
+    assert calls() - before == 2
     assert {here.document(first).cached, here.document(second).cached} == {None, "generated_images"}
 
 
-def test_a_refusal_is_not_kept(bench: Make) -> None:
-    """A source that refused is asked again by the next job, beside those whose generated images are there."""
+def test_a_refusal_is_not_cached(bench: Make) -> None:
+    """The next job calls a source that refused, and uses the cached images of the others."""
     here = bench({"a": "", "b": 'fail = "refused_prompt"'})
     generated(here)
     job_id, times = generated(here)
@@ -187,7 +194,7 @@ def test_a_refusal_is_not_kept(bench: Make) -> None:
 
 
 def test_an_entry_lasts_as_long_as_a_job_that_used_it(bench: Make) -> None:
-    """Whoever generated it may be deleted before; with the last one nothing is left, neither of bytes nor of the question."""
+    """The job that generated an image may be deleted first; with the last job its bytes and its key are deleted."""
     here = bench(TWO)
     first, _ = generated(here, color=RED)
     second, _ = generated(here, color=REDDER)
@@ -199,13 +206,13 @@ def test_an_entry_lasts_as_long_as_a_job_that_used_it(bench: Make) -> None:
     drop(here, second)
     drop(here, third)
     assert stored(here) == []
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert session.scalars(select(BlobReference)).all() == []
     assert generated(here)[1] == 2
 
 
-def test_the_same_bytes_under_another_question_do_not_keep_an_entry(bench: Make) -> None:
-    """A deleted job's question is forgotten, whoever else happens to use the same bytes."""
+def test_the_same_bytes_under_another_key_do_not_keep_an_entry(bench: Make) -> None:
+    """A deleted job's key is deleted even if another job uses the same bytes."""
     here = bench(TWO)
     first, _ = generated(here)
     other, _ = generated(here, cache=False)
@@ -216,11 +223,11 @@ def test_the_same_bytes_under_another_question_do_not_keep_an_entry(bench: Make)
     assert generated(here)[1] == 2
 
 
-def test_features_that_went_with_their_job_are_computed_again(bench: Make) -> None:
-    """The generated images are there, the vectors are not: they are embedded beside the query."""
+def test_features_that_were_deleted_with_their_job_are_computed_again(bench: Make) -> None:
+    """The images are cached, their vectors are not: they are embedded with the query image."""
     here = bench(TWO)
     first, _ = generated(here)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(update(Job).where(Job.id == first).values(features_blob=None))
     looked_at = embedded()
     second, times = generated(here, color=REDDER)
@@ -228,28 +235,28 @@ def test_features_that_went_with_their_job_are_computed_again(bench: Make) -> No
     assert here.document(second).cached == "generated_images"
 
 
-@pytest.mark.parametrize("forgotten", ["images", "captions"])
-def test_retention_ends_it(bench: Make, forgotten: str) -> None:
-    """Neither pixels nor the question, which was made of a caption, outlast what the tenant wants."""
+@pytest.mark.parametrize("deleted", ["images", "captions"])
+def test_retention_removes_images_from_the_cache(bench: Make, deleted: str) -> None:
+    """Neither pixels nor the key, which was made of a caption, outlast the tenant's retention."""
     never = timedelta(days=10_000)
-    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {forgotten: timedelta(minutes=1)}
+    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {deleted: timedelta(minutes=1)}
     here = bench(TWO, retention=spans)
     first, _ = generated(here)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(update(Job).where(Job.id == first).values(completed_at=Job.completed_at - timedelta(minutes=2)))
-    retain(here.process)
+    delete_expired(here.process.storage, here.process.settings.retention)
     assert generated(here)[1] == 2
 
 
-def test_after_its_time_a_generated_image_is_made_anew(bench: Make) -> None:
-    """Counted from when it was generated, however often it was used; eviction forgets the question."""
+def test_an_expired_image_is_generated_again(bench: Make) -> None:
+    """Its age counts from when it was generated, however often it was used; eviction deletes its key."""
     here = bench(TWO, cache={"ttl": timedelta(hours=1)})
     generated(here)
     age(here, timedelta(minutes=40))
     assert generated(here)[1] == 0
     age(here, timedelta(minutes=40))
-    evict(here.process)
-    with here.process.database.transaction() as session:
+    evict(here.process.storage)
+    with here.process.storage.database.transaction() as session:
         assert set(session.scalars(select(BlobReference.cache_key))) == {None}
     assert generated(here)[1] == 2
     age(here, timedelta(minutes=70))
@@ -257,85 +264,81 @@ def test_after_its_time_a_generated_image_is_made_anew(bench: Make) -> None:
 
 
 def age(here: Bench, by: timedelta) -> None:
-    """Lets all generated images be older."""
-    with here.process.database.transaction() as session:
+    """Makes all generated images older."""
+    with here.process.storage.database.transaction() as session:
         session.execute(update(BlobReference).values(generated_at=BlobReference.generated_at - by))
 
 
 @pytest.mark.parametrize("bound", ["max_entries", "max_bytes"])
-def test_the_least_recently_used_leave_first(bench: Make, bound: str) -> None:
-    """With room for two jobs' generated images the one that was not used again goes; its job keeps its images."""
+def test_the_least_recently_used_are_evicted_first(bench: Make, bound: str) -> None:
+    """With room for two jobs' images those that were not used again are evicted; their job keeps them."""
     here = bench({"a": ""})
     green, blue = (30, 160, 60), (30, 60, 220)
     kept = [generated(here, color=color)[0] for color in (RED, green, blue)]
     generated(here, color=REDDER)
     room = 4
     if bound == "max_bytes":
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             sizes = (
                 "SELECT sum(size) FROM blobs WHERE sha256 IN (SELECT sha256 FROM blob_references WHERE role LIKE 'a/%'"
             )
             ids = {"red": kept[0], "blue": kept[2]}
             room = session.execute(text(f"{sizes} AND job_id IN (:red, :blue))"), ids).scalar_one()
     object.__setattr__(
-        here.process,
-        "settings",
-        here.process.settings.model_copy(
-            update={"cache": here.process.settings.cache.model_copy(update={bound: room})}
-        ),
+        here.process.storage, "cache_settings", here.process.settings.cache.model_copy(update={bound: room})
     )
-    evict(here.process)
+    evict(here.process.storage)
     assert [generated(here, color=color)[1] for color in (blue, REDDEST)] == [0, 0]
     assert generated(here, color=green)[1] == 1
     row = here.sources(kept[1])["a"]
-    assert all(here.process.blobs.exists(DEFAULT_TENANT, each.blob) for each in row.generated_images)
+    assert all(here.process.storage.blobs.exists(DEFAULT_TENANT, each.blob) for each in row.generated_images)
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_tenants_share_only_where_that_is_switched_on(bench: Make, shared: bool) -> None:
-    """Then each has a copy of its own: deleting one tenant's job leaves the other's generated images, and tells nothing."""
+def test_tenants_share_only_where_that_is_enabled(bench: Make, shared: bool) -> None:
+    """Each tenant has a copy: deleting one's job keeps the other's images, and the result names no foreign job."""
     here = bench(TWO, cache={"shared": shared})
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(insert(Tenant).values(id=OTHER, name="other"))
     first, _ = generated(here)
-    before = asked()
+    before = calls()
     theirs = submit_for(here, OTHER)
     here.run()
-    assert asked() - before == (0 if shared else 2)
+    assert calls() - before == (0 if shared else 2)
     drop(here, first)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         job = session.get_one(Job, theirs)
         rows = source_repository.list_for_job(session, theirs)
         assert job.status == JobStatus.SUCCEEDED
         assert str(first) not in repr([job.result, [row.generated_images for row in rows]])
         for row in rows:
             assert [(each.generated_at is not None) for each in row.generated_images] == [shared, shared]
-            assert all(here.process.blobs.exists(OTHER, each.blob) for each in row.generated_images)
+            assert all(here.process.storage.blobs.exists(OTHER, each.blob) for each in row.generated_images)
         assert {path.parts[-3] for path in stored(here)} == {str(OTHER)}
 
 
 def submit_for(here: Bench, tenant_id: uuid.UUID) -> uuid.UUID:
     """A job of another tenant, over the same image."""
     job_id = here.submit()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         moved = update(Job).where(Job.id == job_id).values(tenant_id=tenant_id).returning(Job.image)
-        data = here.process.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
+        data = here.process.storage.blobs.get(DEFAULT_TENANT, (session.scalars(moved).one() or {})["sha256"])
         session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": job_id})
         blob_repository.insert_references(
-            session, job_id, {"original": here.process.blobs.put(tenant_id, data, "image/png")}
+            session, job_id, {"original": here.process.storage.blobs.put(tenant_id, data, "image/png")}
         )
     return job_id
 
 
-def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> None:
+def test_cached_images_are_notified_like_generated_ones(bench: Make) -> None:
     """Each source has ended, and so has the job, in the order and count of any other job."""
     here = bench(TWO)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         endpoints.insert_endpoint(session, DEFAULT_TENANT, "https://receiver.example/", list(EventType), None)
 
-    def told(job_id: uuid.UUID) -> list[tuple[str, int]]:
-        with here.process.database.transaction() as session:
+    def delivered(job_id: uuid.UUID) -> list[tuple[str, int]]:
+        with here.process.storage.database.transaction() as session:
             rows = session.scalars(
                 select(WebhookDelivery).where(WebhookDelivery.job_id == job_id).order_by(WebhookDelivery.sequence)
             )
@@ -349,13 +352,13 @@ def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> N
     for _ in range(60):
         here.run(until=until)
         if here.broker.steps:
-            here.broker.steps.popleft()  # nobody listens there
+            here.broker.steps.popleft()  # nothing listens there
         elif second is None:
             second = here.submit(color=REDDER)
     assert second is not None
     assert here.document(second).cached == "generated_images"
-    assert told(second) == told(first)
-    assert [name for name, _ in told(second)] == [
+    assert delivered(second) == delivered(first)
+    assert [name for name, _ in delivered(second)] == [
         "attribution.started",
         "attribution.source_finished",
         "attribution.source_finished",
@@ -363,8 +366,8 @@ def test_receivers_are_told_of_generated_images_from_the_cache(bench: Make) -> N
     ]
 
 
-def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(bench: Make) -> None:
-    """A hundred times: the job that generated is deleted while another is about to use its generated images. Both sides win some."""
+def test_deleting_and_using_at_once_never_loses_a_used_image(bench: Make) -> None:
+    """In a hundred races a job is deleted while another is about to use its images; whichever wins, none is lost."""
     here = bench(TWO)
     won = set()
     with ThreadPoolExecutor(2) as threads:
@@ -389,20 +392,20 @@ def test_erasing_and_using_again_at_once_never_loses_a_used_generated_image(benc
             for row in here.sources(second).values():
                 assert len(row.generated_images) == 2
                 for each in row.generated_images:
-                    assert here.process.blobs.exists(DEFAULT_TENANT, each.blob)
+                    assert here.process.storage.blobs.exists(DEFAULT_TENANT, each.blob)
             drop(here, second)
             assert stored(here) == []
     assert won >= {"generated_images"}
 
 
 class Deleting(Database):
-    """A database whose first transaction after generated images of a job were found comes too late: they are deleted before."""
+    """A database that deletes a job just before another job's first transaction after the look-up of cached images."""
 
     def __init__(self, here: Bench, finding: uuid.UUID, generated: uuid.UUID) -> None:
-        super().__init__(here.process.database.engine)
+        super().__init__(here.process.storage.database.engine)
         self.done = False
         self._here, self._finding, self._generated = here, finding, generated
-        self._real = here.process.database
+        self._real = here.process.storage.database
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Session]:
@@ -419,28 +422,28 @@ class Deleting(Database):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_was_deleted_between_finding_and_using_is_generated(bench: Make, late: bool) -> None:
-    """The commit that would use it does not happen, at fan-out or at a leaf, and the sources are asked."""
+def test_an_image_deleted_between_look_up_and_use_is_generated(bench: Make, late: bool) -> None:
+    """The transaction that would use it is rolled back, at fan-out or at the claim, and the sources are called."""
     here = bench(TWO, platform="local")
     first, _ = generated(here)
     second = here.submit(color=REDDER)
-    real = here.process.database
+    real = here.process.storage.database
     if late:  # at fan-out there was nothing to be found yet
         with real.transaction() as session:
             keys = dict(session.execute(select(BlobReference.role, BlobReference.cache_key)).all())
             session.execute(update(BlobReference).values(cache_key=None))
-        here.run(until=is_leaf)
+        here.run(until=is_resynthesis)
         with real.transaction() as session:
             for role, key in keys.items():
                 session.execute(update(BlobReference).where(BlobReference.role == role).values(cache_key=key))
         here.pass_time(1)
     deleting = Deleting(here, second, first)
-    object.__setattr__(here.process, "database", deleting)
-    before = asked()
+    object.__setattr__(here.process.storage, "database", deleting)
+    before = calls()
     here.run()
-    object.__setattr__(here.process, "database", real)
+    object.__setattr__(here.process.storage, "database", real)
     assert deleting.done
-    assert asked() - before == 2
+    assert calls() - before == 2
     document = here.document(second)
     assert (document.status, document.cached) == (JobStatus.SUCCEEDED, None)
     drop(here, second)

@@ -1,4 +1,4 @@
-"""What an image says of itself, as callers see it once it was screened: with its caveat, from Postgres."""
+"""An image's evidence as callers see it after screening: with its caveat, from Postgres."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,30 +12,30 @@ from tests.attribution.evidence.signing import Authority
 from tests.attribution.evidence.test_parameters import A1111
 from tests.workers.harness import Bench
 
-Say = Callable[[bytes], list[dict[str, Any]]]
+ReadEvidence = Callable[[bytes], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def evidence(bench: Callable[..., Bench]) -> Say:
+def evidence(bench: Callable[..., Bench]) -> ReadEvidence:
     """What the job of a file ends with."""
     here = bench({"a": ""})
 
-    def say(data: bytes) -> list[dict[str, Any]]:
+    def read(data: bytes) -> list[dict[str, Any]]:
         job_id = here.submit(file=data)
         here.run()
         document = here.document(job_id).model_dump(mode="json")
         assert document["status"] == JobStatus.SUCCEEDED
         return document["evidence"]
 
-    return say
+    return read
 
 
-def test_a_plain_image_has_no_evidence(evidence: Say):
+def test_a_plain_image_has_no_evidence(evidence: ReadEvidence):
     """An empty list: nothing was said."""
     assert evidence(encoded()) == []
 
 
-def test_a_generators_text_is_shown_with_its_caveat(evidence: Say):
+def test_a_generators_text_is_shown_with_its_caveat(evidence: ReadEvidence):
     """Model and numbers, not the prompt, and that nothing protects them."""
     assert evidence(png_texts({"parameters": A1111})) == [
         {
@@ -62,20 +62,20 @@ def test_a_generators_text_is_shown_with_its_caveat(evidence: Say):
     ]
 
 
-def test_credentials_are_shown_with_their_trust(evidence: Say):
+def test_credentials_are_shown_with_their_trust(evidence: ReadEvidence):
     """Without a list of issuers nothing is verified."""
     (finding,) = evidence(Authority().sign(encoded(noise(), "JPEG"), "image/jpeg"))
     assert (finding["kind"], finding["trust"]) == ("c2pa", "untrusted_issuer")
 
 
-def test_broken_evidence_does_not_cost_the_job(evidence: Say):
-    """The job comes to its end, and says that something could not be read."""
+def test_broken_evidence_does_not_cost_the_job(evidence: ReadEvidence):
+    """The job ends, and its evidence says that something could not be read."""
     broken = png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<broken"))
     (finding,) = evidence(broken)
     assert (finding["kind"], finding["trust"]) == ("xmp", "unreadable")
 
 
-def test_what_postgres_does_not_take_is_not_in_it(evidence: Say):
+def test_what_postgres_does_not_take_is_not_in_it(evidence: ReadEvidence):
     """NUL and lone surrogates, which JSONB refuses."""
     text = '{"model": {"name": "a\\u0000b\\ud800"}, "positive_prompt": "x"}'
     (finding,) = evidence(png_texts({"invokeai_metadata": text}))

@@ -89,7 +89,7 @@ def decodings() -> float:
 
 def stored(here: Bench) -> int:
     """The number of files in the blob store."""
-    return sum(len(portion) for portion in here.process.blobs.listed(timedelta(0)))
+    return sum(len(portion) for portion in here.process.storage.blobs.listed(timedelta(0)))
 
 
 def test_an_image_is_fetched_and_then_processed_like_an_upload(here: Bench, site: Site) -> None:
@@ -103,11 +103,11 @@ def test_an_image_is_fetched_and_then_processed_like_an_upload(here: Bench, site
     assert document.image is not None
     assert (document.image.format, document.image.width, document.image.height) == ("JPEG", 80, 60)
     assert document.image.size == len(IMAGE)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         roles = session.execute(
             select(BlobReference.role, BlobReference.sha256).where(BlobReference.job_id == job_id)
         ).all()
-    kept = {role: here.process.blobs.get(here.job(job_id).tenant_id, sha256) for role, sha256 in roles}
+    kept = {role: here.process.storage.blobs.get(here.job(job_id).tenant_id, sha256) for role, sha256 in roles}
     assert kept["original"] == IMAGE
     assert kept["query"].startswith(b"BM")
 
@@ -125,7 +125,7 @@ def test_a_fetched_image_is_decoded_once(here: Bench, site: Site) -> None:
 def test_a_fetched_image_that_could_not_be_screened_is_decoded_again_later(bench: Make, site: Site) -> None:
     """Screening is a step of its own: tried again, it reads the stored file, whichever process has it then."""
     hooks = {"hooks": [f"{__name__}:UNAVAILABLE_ONCE"]}
-    here = bench(THREE, outbound={"allow": ["127.0.0.1"]}, screening=hooks)
+    here = bench(THREE, egress={"allow": ["127.0.0.1"]}, screening=hooks)
     before = decodings()
     job_id = here.submit_url(site.url("/image"))
     here.run()
@@ -140,7 +140,7 @@ def test_a_fetched_image_that_could_not_be_screened_is_decoded_again_later(bench
 
 def test_a_fetched_image_that_screening_refuses_is_not_kept(bench: Make, site: Site) -> None:
     """Neither the file nor the canonical image stays in the store."""
-    here = bench(THREE, outbound={"allow": ["127.0.0.1"]}, screening={"hooks": [f"{__name__}:REFUSES_ALL"]})
+    here = bench(THREE, egress={"allow": ["127.0.0.1"]}, screening={"hooks": [f"{__name__}:REFUSES_ALL"]})
     job_id = here.submit_url(site.url("/image"))
     here.run()
     assert problem(here, job_id)["type"] == "/problems/screening-refused"
@@ -257,7 +257,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_canceled(here: Bench, s
     job_id = here.submit_url(site.url("/slow"))
 
     def cancel_meanwhile(channel: socket.socket) -> None:
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             assert service.cancel(session, here.job(job_id).tenant_id, job_id) is not None
         channel.sendall(reply(IMAGE))
 
@@ -271,7 +271,7 @@ def test_a_job_canceled_while_its_image_is_fetched_stays_canceled(here: Bench, s
 def refuses(here: Bench) -> bool:
     """Whether the process accepts no more fetches."""
     try:
-        here.process.fetcher.soon(lambda: None)
+        here.process.fetcher.threads.submit(lambda: None)
     except RuntimeError:
         return True
     return False
@@ -287,10 +287,10 @@ def test_one_slow_address_does_not_occupy_the_pool(here: Bench, site: Site) -> N
         go_on.wait(10)
         done.append("first")
 
-    here.process.fetcher.soon(work)
+    here.process.fetcher.threads.submit(work)
     assert begun.wait(5)
     for _ in range(40):
-        here.process.fetcher.soon(lambda: done.append("late") if go_on.wait(10) else None)
+        here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
     until(lambda: refuses(here))

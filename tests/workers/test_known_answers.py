@@ -13,7 +13,7 @@ from attribution.errors import ConfigurationError
 from tests.attribution.test_known_answers import MODELS, copied, rewritten
 from tests.workers.harness import Bench
 from tests.workers.test_main import run
-from workers.warm import warm_up
+from workers.startup import warm_up
 
 CLIP = f"open_clip:local-dir:{MODELS / 'clip'}"
 
@@ -25,7 +25,7 @@ def squashed(directory: Path) -> Path:
     return exported
 
 
-def test_a_worker_whose_export_prepares_images_otherwise_does_not_start(
+def test_a_worker_whose_export_prepares_images_differently_does_not_start(
     servers: devstack.Servers, tmp_path: Path
 ) -> None:
     """The process ends before it is warm, and its last line names model, image, cosine and where to look."""
@@ -49,7 +49,7 @@ def test_a_worker_whose_clip_has_another_activation_does_not_start(servers: devs
 
 
 @pytest.mark.parametrize("kind", ["blip", "pez"])
-def test_captioners_are_asked_too(bench: Callable[..., Bench], tmp_path: Path, kind: str) -> None:
+def test_captioners_are_checked_too(bench: Callable[..., Bench], tmp_path: Path, kind: str) -> None:
     """BLIP by its words, the search for hard prompts by its CLIP's features."""
     spoiled = {
         "pez": ("clip", "open_clip_config.json", "preprocess_cfg", {"mean": [0.4] * 3}, "pez:local-dir:"),
@@ -61,7 +61,7 @@ def test_captioners_are_asked_too(bench: Callable[..., Bench], tmp_path: Path, k
     models = {"captioner": "fake:", "captioners": {"other": f"{prefix}{directory}"}, "embedder": "fake:"}
     process = bench({"here": ""}, models=models).process
     with pytest.raises(ConfigurationError, match=f"{name}@.* does not reproduce its known answers in {directory}"):
-        warm_up(process, [Role.CAPTION])
+        warm_up(process.models, [Role.CAPTION])
 
 
 def test_models_without_a_file_are_recorded_at_first_use(bench: Callable[..., Bench], tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_models_without_a_file_are_recorded_at_first_use(bench: Callable[..., Be
     events = []
     for _ in range(2):
         with capture_logs() as lines:
-            warm_up(bench({"here": ""}, models=models).process, [Role.EMBED, Role.CAPTION])
+            warm_up(bench({"here": ""}, models=models).process.models, [Role.EMBED, Role.CAPTION])
         events.append([line["event"] for line in lines if "known_answers" in line["event"]])
     assert events == [["known_answers_reproduced", "known_answers_recorded"], ["known_answers_reproduced"] * 2]
     assert len(list((tmp_path / "known").iterdir())) == 1
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(bench: Callable[..., Bench
     exported = shutil.copytree(MODELS / "clip-onnx", tmp_path / "graph", ignore=shutil.ignore_patterns("known_*"))
     models = {"captioner": "fake:", "embedder": f"onnx:local-dir:{exported}", "known_answers": tmp_path / "file/known"}
     with capture_logs() as lines:
-        warm_up(bench({"here": ""}, models=models).process, [Role.EMBED])
+        warm_up(bench({"here": ""}, models=models).process.models, [Role.EMBED])
     (warning,) = [line for line in lines if line["log_level"] == "warning"]
     assert warning["model"].startswith("graph@sha256:")
     assert "MODELS__KNOWN_ANSWERS" in warning["reason"]

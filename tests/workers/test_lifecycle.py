@@ -18,7 +18,7 @@ from app.db.models import DEFAULT_TENANT, Stage
 from app.queue.steps import Role, stage_step
 from tests.app.images import encoded
 from tests.workers.harness import Bench
-from workers.warm import warm_up
+from workers.startup import warm_up
 
 SOON = (datetime.now(UTC) + timedelta(days=3)).date()
 LIFE = {
@@ -41,7 +41,7 @@ def here(bench: Callable[..., Bench]) -> Bench:
 def api(here: Bench) -> Iterator[TestClient]:
     """The API over the worker's stores and catalog."""
     new = make_key()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         key_repository.insert(session, DEFAULT_TENANT, new, "test", Scope, None, None)
     with TestClient(create_app(here.process.settings), headers={"Authorization": f"Bearer {new.text}"}) as client:
         yield client
@@ -58,12 +58,12 @@ def answered(here: Bench, **options: Any) -> dict[str, Any]:
     return document
 
 
-def test_who_names_a_source_that_is_gone_hears_why_it_was_not_tested(here: Bench):
+def test_a_named_source_that_is_retired_has_a_reason(here: Bench):
     """Disabled or not; it has no generated images and no place in the ranking, and the others are ranked."""
     job = answered(here, sources="here,gone,shut,going", images_per_source="1")
     assert job["status"] == "succeeded"
-    told = {source["source"]: (source["state"], source["reason"], source["warning"]) for source in job["sources"]}
-    assert told == {
+    sources = {source["source"]: (source["state"], source["reason"], source["warning"]) for source in job["sources"]}
+    assert sources == {
         "going": ("done", None, WARNING),
         "gone": ("retired", "gone was switched off on 2026-05-12. Its successor is here.", None),
         "here": ("done", None, None),
@@ -74,14 +74,14 @@ def test_who_names_a_source_that_is_gone_hears_why_it_was_not_tested(here: Bench
 
 
 def test_a_disabled_source_that_is_gone_is_in_no_job_that_does_not_name_it(here: Bench):
-    """It would take its part of the quorum, and say the same in every answer."""
+    """It would count for the quorum, and be reported in every result."""
     job = answered(here, images_per_source="1")
     assert [source["source"] for source in job["sources"]] == ["going", "here"]
     assert job["result"]["quorum"] == 2
 
 
 def test_a_job_on_nothing_but_sources_that_are_gone_ends_without_a_ranking(here: Bench):
-    """Nobody waits for what no worker will ever take."""
+    """A job does not wait for a queue that no worker consumes."""
     job = answered(here, sources="gone,shut")
     assert (job["status"], job["result"]["ranking"]) == ("succeeded", [])
     assert (job["result"]["verdict"]["kind"], job["result"]["verdict"]["reason"]) == ("inconclusive", "no_quorum")
@@ -92,13 +92,13 @@ def test_a_worker_that_starts_warns_of_its_sources(bench: Callable[..., Bench]):
     lives = {name: f"[lifecycle]\n{life}" for name, life in LIFE.items()}
     process = bench({"here": "", **lives}, disabled=("shut",)).process
     with capture_logs() as lines:
-        warm_up(process, [Role.REMOTE])
+        warm_up(process.models, [Role.REMOTE])
     said = {line["source"]: line for line in lines if line["log_level"] == "warning"}
     assert said.keys() == {"going", "gone"}
     assert (said["going"]["event"], said["going"]["warning"]) == ("source_deprecated", WARNING)
     assert (said["gone"]["event"], said["gone"]["state"]) == ("source_not_tested", "retired")
     with capture_logs() as lines:
-        warm_up(process, [Role.CAPTION])
+        warm_up(process.models, [Role.CAPTION])
     assert not [line for line in lines if line["log_level"] == "warning"]
 
 
@@ -107,10 +107,10 @@ def test_nothing_is_loaded_for_a_local_source_that_is_gone(bench: Callable[..., 
     gone = '[lifecycle]\nstate = "retired"\nsince = 2026-05-12'
     process = bench({"here": "", "gone": gone}, platform="local").process
     assert [source.id for source in process.models.local_sources()] == ["here"]
-    warm_up(process, [Role.LOCAL])
+    warm_up(process.models, [Role.LOCAL])
 
 
-def test_only_sources_that_can_be_asked_need_workers(bench: Callable[..., Bench]):
+def test_only_sources_that_can_be_tested_need_workers(bench: Callable[..., Bench]):
     """An enabled source without an API does not make a service wait for a worker that generates remotely."""
     here = bench({"shut": f"[lifecycle]\n{LIFE['shut']}"})
     with api(here) as client:

@@ -1,4 +1,4 @@
-"""The worker's command: it says what is wrong and does not start, rather than taking tasks it cannot do."""
+"""The worker's command: with a configuration that cannot work it does not start, and says why."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def run(servers: devstack.Servers, *arguments: str, **environment: str) -> subpr
 
 
 def test_a_worker_that_cannot_load_its_models_does_not_start(servers: devstack.Servers, tmp_path: Path) -> None:
-    """A captioner that is not there ends the process, so that nobody counts it as warm."""
+    """A captioner that cannot be loaded ends the process, so that it is never counted as warm."""
     ended = run(servers, "caption", MODELS__CAPTIONER=f"blip:{tmp_path}/nowhere")
     assert ended.returncode != 0
     assert "nowhere" in ended.stderr
@@ -39,5 +39,5 @@ def test_roles_of_different_pools_cannot_share_a_process(servers: devstack.Serve
 
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_has_a_pool(role: Role) -> None:
-    """No role is forgotten."""
+    """Every role has a pool."""
     assert pool_of([role]).concurrency >= 1

@@ -26,45 +26,47 @@ from app.webhooks.schedule import JITTER, SCHEDULE, DeliveryState
 from tests.workers.harness import Bench
 from tests.workers.receiver import Answer, Clock, Message, Receiver, accept, receive, reset
 from tests.workers.test_story import THREE, Make
-from workers.notify import Couriers
+from workers.notify import WebhookSender
 
 SECOND = timedelta(seconds=1)
 NAMES = tuple(kind.value for kind in EventType)
 
 
+MakeSender = Callable[..., WebhookSender]
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the couriers and the receivers go by."""
+    """What the sender and the receivers go by."""
     return Clock(monkeypatch)
 
 
 @pytest.fixture
-def hire(clock: Clock) -> Iterator[Callable[..., Couriers]]:
-    """Makes couriers over a bench's database: `hire(here, concurrency=4)`. They are dismissed at the end."""
+def make_sender(clock: Clock) -> Iterator[MakeSender]:
+    """Makes senders over a bench's database, `make_sender(here, concurrency=4)`, and closes them at the end."""
     with ExitStack() as closing:
 
-        def make(here: Bench, **webhooks: Any) -> Couriers:
+        def make(here: Bench, **webhooks: Any) -> WebhookSender:
             groups = {
                 "webhooks": here.process.settings.webhooks.model_copy(update={"allow_http": True} | webhooks),
                 "egress": here.process.settings.egress.model_copy(update={"allow": ("127.0.0.1",)}),
             }
             settings = here.process.settings.model_copy(update=groups)
-            couriers = Couriers(here.process.database, settings, clock, random.Random(7).uniform)
-            closing.callback(couriers.close)
-            return couriers
+            sender = WebhookSender(here.process.storage.database, settings, clock, random.Random(7).uniform)
+            closing.callback(sender.close)
+            return sender
 
         yield make
 
 
-def settle(couriers: Couriers) -> None:
-    """Sends what is due and waits until nothing is under way."""
-    couriers.send_due()
-    while not couriers.idle:
-        time.sleep(0.005)
+def settle(sender: WebhookSender) -> None:
+    """Sends what is due and waits until nothing is running."""
+    sender.send_due()
+    sender.wait_until_idle()
 
 
 def run_silently(here: Bench) -> None:
-    """Delivers all messages except those that wake the couriers."""
+    """Delivers all messages except those that start deliveries."""
     while here.broker.steps:
         step = here.broker.steps.popleft()
         if step.task != NOTIFY_TASK:
@@ -73,7 +75,7 @@ def run_silently(here: Bench) -> None:
 
 def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", events: tuple[str, ...] = NAMES) -> Any:
     """An endpoint of the default tenant, whose secret the receiver knows; its id."""
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         row = endpoints.insert_endpoint(
             session, DEFAULT_TENANT, receiver.url(path), [EventType(name) for name in events], None
         )
@@ -83,57 +85,57 @@ def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", event
 
 def own_url(here: Bench, receiver: Receiver, path: str = "/own") -> str:
     """An address for a job's `webhook_url`; the receiver knows the tenant's default secret."""
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         receiver.secrets[path] = endpoints.get_or_create_default_secret(session, DEFAULT_TENANT)
     return receiver.url(path)
 
 
 def rows(here: Bench) -> list[WebhookDelivery]:
     """All deliveries, oldest first."""
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         return list(session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id)))
 
 
 def states(here: Bench) -> Counter[str]:
     """How many deliveries are in which state."""
-    with here.process.database.statement() as session:
+    with here.process.storage.database.statement() as session:
         return Counter(session.scalars(select(WebhookDelivery.state)))
 
 
 def ping(here: Bench, endpoint_id: Any, times: int = 1) -> None:
     """Deliveries without a job."""
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         endpoint = session.get_one(WebhookEndpoint, endpoint_id)
         for _ in range(times):
             deliveries.insert_ping(session, endpoint, endpoint.created_at)
 
 
-def test_a_job_is_told_from_its_start_to_its_end(bench: Make, hire: Callable[..., Couriers]) -> None:
+def test_receivers_are_notified_from_start_to_end(bench: Make, make_sender: MakeSender) -> None:
     """Started, one event per source, completed: to the job's own address and to the tenant's endpoint."""
     here = bench({"a": "", "b": 'fail = "error"', "c": ""})
     with receive() as receiver:
         add_endpoint(here, receiver)
         job_id = here.submit(webhook_url=own_url(here, receiver), external_id="post-7", labels={"queue": "new"})
         run_silently(here)
-        settle(hire(here))
+        settle(make_sender(here))
     assert states(here) == {"delivered": 10}
     assert not receiver.unverified
     for path in ("/own", "/endpoint"):
-        told = sorted((each for each in receiver.taken if each.path == path), key=lambda each: each.data["sequence"])
-        assert [each.data["sequence"] for each in told] == [1, 2, 3, 4, 5]
-        assert [each.body["type"] for each in told] == [
+        events = sorted((each for each in receiver.taken if each.path == path), key=lambda each: each.data["sequence"])
+        assert [each.data["sequence"] for each in events] == [1, 2, 3, 4, 5]
+        assert [each.body["type"] for each in events] == [
             "attribution.started",
             *["attribution.source_finished"] * 3,
             "attribution.completed",
         ]
-        assert {each.data["source"]["source"]: each.data["source"]["state"] for each in told[1:4]} == {
+        assert {each.data["source"]["source"]: each.data["source"]["state"] for each in events[1:4]} == {
             "a": "done",
             "b": "error",
             "c": "done",
         }
-        assert all(each.data["id"] == str(job_id) for each in told)
-        assert all((each.data["external_id"], each.data["metadata"]) == ("post-7", {"queue": "new"}) for each in told)
-        assert len(told[-1].data["ranking"]) == told[-1].data["tested"] == 2
+        assert all(each.data["id"] == str(job_id) for each in events)
+        assert all((each.data["external_id"], each.data["metadata"]) == ("post-7", {"queue": "new"}) for each in events)
+        assert len(events[-1].data["ranking"]) == events[-1].data["tested"] == 2
 
 
 def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
@@ -141,11 +143,11 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         written = session.execute(
             text(
                 """
-                SELECT d.type, d.xmin::text AS told, j.xmin::text AS ended, s.xmin::text AS generated
+                SELECT d.type, d.xmin::text AS events, j.xmin::text AS ended, s.xmin::text AS generated
                 FROM webhook_deliveries d JOIN jobs j ON j.id = d.job_id
                 LEFT JOIN job_sources s ON s.job_id = d.job_id
                      AND s.source = d.payload::jsonb #>> '{data,source,source}'
@@ -155,17 +157,17 @@ def test_an_end_and_its_delivery_are_one_transaction(bench: Make) -> None:
             {"id": job_id},
         ).all()
     assert len(written) == 5
-    assert all(row.told == row.ended for row in written if row.type == EventType.COMPLETED)
-    assert all(row.told == row.generated for row in written if row.type == EventType.SOURCE_FINISHED)
+    assert all(row.events == row.ended for row in written if row.type == EventType.COMPLETED)
+    assert all(row.events == row.generated for row in written if row.type == EventType.SOURCE_FINISHED)
 
 
 @pytest.mark.parametrize("end", ["refused", "sweep", "canceled"])
-def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
-    """A stage that fails, the sweep after the deadline, the caller who cancels: the last event says it."""
+def test_every_way_to_end_is_notified(bench: Make, end: str) -> None:
+    """A failed stage, a deadline, a cancelation: the last event reports it."""
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     if end == "refused":
-        here.process.blobs.delete(DEFAULT_TENANT, here.original(job_id))
+        here.process.storage.blobs.delete(DEFAULT_TENANT, here.original(job_id))
         for _ in range(6):
             run_silently(here)
             here.pass_time(120)
@@ -174,7 +176,7 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
         here.pass_time(3_600)
         here.sweep()
     else:
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             assert service.cancel(session, DEFAULT_TENANT, job_id) is not None
             assert service.cancel(session, DEFAULT_TENANT, job_id) is None
     last = rows(here)[-1]
@@ -183,42 +185,42 @@ def test_every_way_to_end_is_told(bench: Make, end: str) -> None:
     assert [row.type for row in rows(here)].count(wanted) == 1
 
 
-def test_sources_that_the_sweep_ends_are_told(bench: Make) -> None:
+def test_sources_that_the_sweep_ends_are_notified(bench: Make) -> None:
     """Those that were never generated in time finish, too."""
     here = bench(THREE)
     here.submit(webhook_url="https://receiver.example/", webhook_events=["attribution.source_finished"])
     here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
     here.pass_time(400)
     here.sweep()
-    told = rows(here)
-    assert [row.sequence for row in told] == [1, 2, 3]
-    assert all('"state":"timeout"' in row.payload for row in told)
+    events = rows(here)
+    assert [row.sequence for row in events] == [1, 2, 3]
+    assert all('"state":"timeout"' in row.payload for row in events)
 
 
-def test_the_start_is_told_once_and_before_the_end(bench: Make) -> None:
+def test_the_start_is_notified_once_and_before_the_end(bench: Make) -> None:
     """However often the first stage is claimed; and never after the job has ended."""
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     step = here.broker.steps[0]
     for _ in range(2):
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             assert deliveries.insert_started(session, job_id) is False  # still queued
     here.deliver(step)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert deliveries.insert_started(session, job_id) is False
     run_silently(here)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert deliveries.insert_started(session, job_id) is False
     assert [row.type for row in rows(here)].count(EventType.STARTED) == 1
 
 
-def test_each_receiver_is_told_what_it_asked_for_and_counts_that(bench: Make) -> None:
-    """Filters leave no gaps; an endpoint that is switched off, or somebody else's, is told nothing."""
+def test_each_receiver_gets_the_events_it_subscribed_to_with_its_own_sequence(bench: Make) -> None:
+    """Filters leave no gaps in sequences; a disabled endpoint and another tenant's get nothing."""
     here = bench(THREE)
     with receive() as receiver:
         ends = add_endpoint(here, receiver, "/ends", ("attribution.completed",))
         off = add_endpoint(here, receiver, "/off")
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             endpoints.disable(session, off, "Not wanted.")
         here.submit(
             webhook_url=own_url(here, receiver), webhook_events=["attribution.started", "attribution.completed"]
@@ -236,34 +238,34 @@ def test_sources_that_end_at_the_same_time_are_counted_one_by_one(bench: Make) -
     here = bench({f"s{n:02}": "" for n in range(12)}, platform="local")
     here.submit(webhook_url="https://receiver.example/", images_per_source=1)
     here.run(until=lambda step: step.task == RESYNTHESIZE_TASK)
-    leaves = [step for step in here.broker.steps if step.task == RESYNTHESIZE_TASK]
+    sources = [step for step in here.broker.steps if step.task == RESYNTHESIZE_TASK]
     here.broker.steps.clear()
-    with ThreadPoolExecutor(len(leaves)) as workers:
-        list(workers.map(here.deliver, leaves))
+    with ThreadPoolExecutor(len(sources)) as workers:
+        list(workers.map(here.deliver, sources))
     run_silently(here)
     assert [row.sequence for row in rows(here)] == list(range(1, 15))
 
 
-def test_where_nobody_is_told_nothing_is_asked(bench: Make) -> None:
+def test_a_job_without_receivers_costs_no_statement(bench: Make) -> None:
     """Without an address and without endpoints no statement on webhooks is run while the job is worked on."""
     here = bench(THREE)
     job_id = here.submit()
-    asked: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
+        statements.append(statement)
 
-    event.listen(here.process.database.engine, "before_cursor_execute", note)
+    event.listen(here.process.storage.database.engine, "before_cursor_execute", note)
     here.run()
-    event.remove(here.process.database.engine, "before_cursor_execute", note)
+    event.remove(here.process.storage.database.engine, "before_cursor_execute", note)
     assert here.job(job_id).status == JobStatus.SUCCEEDED
-    assert asked
-    assert not [statement for statement in asked if "webhook_deliver" in statement or "webhook_endp" in statement]
+    assert statements
+    assert not [statement for statement in statements if "webhook_deliver" in statement or "webhook_endp" in statement]
     assert not here.broker.steps
 
 
-def test_couriers_are_woken_after_the_commit_and_by_the_sweep(bench: Make, hire: Callable[..., Couriers]) -> None:
-    """Every transaction that told something is followed by a message; what becomes due later, the sweep finds."""
+def test_senders_are_woken_after_the_commit_and_by_the_sweep(bench: Make, make_sender: MakeSender) -> None:
+    """Every transaction with an event is followed by a message; the sweep finds what becomes due later."""
     here = bench(THREE)
     here.submit(webhook_url="https://receiver.example/")
     woken = 0
@@ -276,7 +278,7 @@ def test_couriers_are_woken_after_the_commit_and_by_the_sweep(bench: Make, hire:
     here.sweep()
     assert [step.task for step in here.broker.steps].count(NOTIFY_TASK) == 1
     here.broker.steps.clear()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(
             update(WebhookDelivery)
             .values(next_attempt_at=Job.created_at + timedelta(hours=1))
@@ -318,7 +320,7 @@ class Moody:
 
 
 def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
-    bench: Make, hire: Callable[..., Couriers], clock: Clock
+    bench: Make, make_sender: MakeSender, clock: Clock
 ) -> None:
     """Each event arrives at least once, under one id, in sequences without gaps, with signatures that verify."""
     here = bench({f"s{n:02}": "" for n in range(48)})
@@ -331,9 +333,9 @@ def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
         ]
         run_silently(here)
         assert states(here) == {"pending": 1_000}
-        couriers = hire(here, concurrency=32, per_host=32, timeout=0.5 * SECOND)
+        sender = make_sender(here, concurrency=32, per_host=32, timeout=0.5 * SECOND)
         for _ in range(200):
-            settle(couriers)
+            settle(sender)
             if states(here) == {"delivered": 1_000}:
                 break
             clock.forward(timedelta(hours=6))
@@ -354,8 +356,8 @@ def test_a_thousand_deliveries_to_a_receiver_that_fails_at_random(
     assert all(row.attempts >= tries[f"msg_{row.id}"] for row in rows(here))
 
 
-def test_three_days_of_failure_in_seconds(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
-    """Ten attempts, each when the schedule says and not a moment before; then the delivery has failed."""
+def test_three_days_of_failure_in_seconds(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
+    """Ten attempts, none before its scheduled time; then the delivery has failed."""
     here = bench(THREE)
 
     def fail(*_: object) -> Answer:
@@ -363,22 +365,22 @@ def test_three_days_of_failure_in_seconds(bench: Make, hire: Callable[..., Couri
 
     with receive(fail) as receiver:
         ping(here, add_endpoint(here, receiver))
-        couriers = hire(here)
+        sender = make_sender(here)
         for attempt in range(1, len(SCHEDULE) + 1):
-            settle(couriers)
+            settle(sender)
             (row,) = rows(here)
             assert len(receiver.seen) == row.attempts == attempt
             if row.state != DeliveryState.PENDING:
                 break
             clock.forward(row.next_attempt_at - clock() - SECOND)
-            settle(couriers)
+            settle(sender)
             assert len(receiver.seen) == attempt
             clock.forward(2 * SECOND)
         assert (row.state, attempt) == (DeliveryState.FAILED, len(SCHEDULE))
         clock.forward(timedelta(days=30))
-        settle(couriers)
+        settle(sender)
         assert len(receiver.seen) == len(SCHEDULE)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         attempts = session.scalars(select(WebhookAttempt).order_by(WebhookAttempt.number)).all()
     assert [each.number for each in attempts] == list(range(1, 11))
     assert {each.status for each in attempts} == {500}
@@ -388,8 +390,8 @@ def test_three_days_of_failure_in_seconds(bench: Make, hire: Callable[..., Couri
     assert len({message.id for message in receiver.seen}) == 1
 
 
-def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, hire: Callable[..., Couriers]) -> None:
-    """A host that hangs keeps as many threads as one host may have; everybody else is told meanwhile."""
+def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, make_sender: MakeSender) -> None:
+    """A host that hangs blocks only as many threads as one host may have; others get their events meanwhile."""
     here = bench(THREE)
 
     def hang(receiver: Receiver, *_: object) -> None:
@@ -398,33 +400,30 @@ def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, hire: Callabl
     with receive(hang) as stuck, receive() as fine:
         ping(here, add_endpoint(here, stuck), times=20)
         ping(here, add_endpoint(here, fine), times=20)
-        couriers = hire(here, concurrency=4, per_host=2, timeout=3 * SECOND)
+        sender = make_sender(here, concurrency=4, per_host=2, timeout=3 * SECOND)
         began = time.monotonic()
-        couriers.send_due()
-        while len(fine.taken) < 20:
-            assert time.monotonic() - began < 2.5
-            time.sleep(0.01)
+        sender.send_due()
+        fine.wait_for_taken(20, seconds=10)
+        assert time.monotonic() - began < 10
         assert stuck.at_once["/endpoint"] == 2
         assert fine.at_once["/endpoint"] <= 2
-        with here.process.database.transaction() as session:  # the rest need not be waited for
+        with here.process.storage.database.transaction() as session:  # the rest need not be waited for
             session.execute(text("UPDATE webhook_deliveries SET state = 'failed' WHERE state = 'pending'"))
 
 
 KILLED = """
-import time
+import signal
 from app.settings import load_settings
 from app.db.database import Database, connect
-from workers.notify import Couriers
+from workers.notify import WebhookSender
 settings = load_settings()
-Couriers(Database(connect(settings.database)), settings).send_due()
-time.sleep(60)
+WebhookSender(Database(connect(settings.database)), settings).send_due()
+signal.pause()
 """
 
 
-def test_a_worker_killed_between_sending_and_recording(
-    bench: Make, hire: Callable[..., Couriers], clock: Clock
-) -> None:
-    """The receiver has it, nobody wrote that down: when the lease is over it is sent again, with the same id."""
+def test_a_worker_killed_between_sending_and_recording(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
+    """The event arrived and this was not recorded: after the lease it is sent again, with the same id."""
     here = bench(THREE)
     killed: list[subprocess.Popen[bytes]] = []
 
@@ -445,12 +444,12 @@ def test_a_worker_killed_between_sending_and_recording(
         }
         killed.append(subprocess.Popen([sys.executable, "-c", KILLED], env=environment))
         killed[0].wait(60)
-        couriers = hire(here)
-        settle(couriers)
+        sender = make_sender(here)
+        settle(sender)
         assert len(receiver.seen) == 1  # the lease of the dead
         assert states(here) == {"pending": 1}
         clock.forward(timedelta(minutes=1))
-        settle(couriers)
+        settle(sender)
     assert [message.id for message in receiver.seen] == [f"msg_{rows(here)[0].id}"] * 2
     assert states(here) == {"delivered": 1}
 
@@ -461,33 +460,33 @@ def test_two_processes_claim_different_deliveries(bench: Make, clock: Clock) -> 
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver), times=60)
     given: dict[str, Any] = {"most": 10, "at_once": 10, "under_way": {}, "paused": ()}
-    with here.process.database.transaction() as one, here.process.database.transaction() as other:
+    with here.process.storage.database.transaction() as one, here.process.storage.database.transaction() as other:
         first = deliveries.claim_due(one, clock(), 30 * SECOND, **given)
         second = deliveries.claim_due(other, clock(), 30 * SECOND, **given)
     assert len({each.id for each in (*first, *second)}) == 20
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         third = deliveries.claim_due(session, clock(), 30 * SECOND, **given)
     assert not {each.id for each in third} & {each.id for each in (*first, *second)}
 
 
-def test_what_comes_back_late_changes_nothing(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
-    """An attempt whose lease is over is fenced off: the one after it says what became of the delivery."""
+def test_what_comes_back_late_changes_nothing(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
+    """An attempt whose lease is over is fenced off: the next one records the outcome."""
     here = bench(THREE)
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver))
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             (late,) = deliveries.claim_due(session, clock(), 30 * SECOND, most=1, at_once=1, under_way={}, paused=())
         clock.forward(31 * SECOND)
-        settle(hire(here))
+        settle(make_sender(here))
         attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
-        with here.process.database.transaction() as session:
+        with here.process.storage.database.transaction() as session:
             again = deliveries.Decision(DeliveryState.PENDING, clock())
             assert not deliveries.record_attempt(session, late, attempt, again)
     assert states(here) == {"delivered": 1}
 
 
-def test_gone_switches_an_endpoint_off(bench: Make, hire: Callable[..., Couriers]) -> None:
-    """410: nothing more is sent, what was pending is dropped, and later jobs do not tell it."""
+def test_gone_switches_an_endpoint_off(bench: Make, make_sender: MakeSender) -> None:
+    """410: nothing more is sent, pending deliveries are dropped, and later jobs have none for it."""
     here = bench(THREE)
 
     def gone(*_: object) -> Answer:
@@ -496,17 +495,17 @@ def test_gone_switches_an_endpoint_off(bench: Make, hire: Callable[..., Couriers
     with receive(gone) as receiver:
         endpoint_id = add_endpoint(here, receiver)
         ping(here, endpoint_id, times=30)
-        settle(hire(here, per_host=1))
+        settle(make_sender(here, per_host=1))
         assert len(receiver.seen) == 1
     assert states(here) == {"dropped": 30}
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         endpoint = session.get_one(WebhookEndpoint, endpoint_id)
         assert endpoint.disabled_at is not None
         assert "410" in str(endpoint.disabled_reason)
     assert here.job(here.submit()).notify is False
 
 
-def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, hire: Callable[..., Couriers]) -> None:
+def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, make_sender: MakeSender) -> None:
     """There is no endpoint to switch off."""
     here = bench(THREE)
 
@@ -516,13 +515,13 @@ def test_gone_ends_a_delivery_to_a_jobs_own_address(bench: Make, hire: Callable[
     with receive(gone) as receiver:
         here.submit(webhook_url=own_url(here, receiver), webhook_events=["attribution.completed"])
         run_silently(here)
-        settle(hire(here))
+        settle(make_sender(here))
         assert len(receiver.seen) == 1
     assert states(here) == {"dropped": 1}
 
 
-def test_a_receiver_that_asks_for_a_pause_gets_it(bench: Make, hire: Callable[..., Couriers], clock: Clock) -> None:
-    """429 with Retry-After: neither this event nor the next ones go there before; others are told meanwhile."""
+def test_retry_after_pauses_a_receiver(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
+    """429 with Retry-After: nothing is sent there before; other receivers get their events meanwhile."""
     here = bench(THREE)
 
     def busy(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
@@ -532,19 +531,19 @@ def test_a_receiver_that_asks_for_a_pause_gets_it(bench: Make, hire: Callable[..
 
     with receive(busy) as receiver:
         ping(here, add_endpoint(here, receiver, "/busy"), times=5)
-        couriers = hire(here, per_host=1)
-        settle(couriers)
+        sender = make_sender(here, per_host=1)
+        settle(sender)
         ping(here, add_endpoint(here, receiver, "/idle"))
-        settle(couriers)
+        settle(sender)
         clock.forward(timedelta(seconds=590))
-        settle(couriers)
+        settle(sender)
         assert [message.path for message in receiver.seen] == ["/busy", "/idle"]
         clock.forward(timedelta(seconds=20))
-        settle(couriers)
+        settle(sender)
     assert states(here) == {"delivered": 6}
 
 
-def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, hire: Callable[..., Couriers]) -> None:
+def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, make_sender: MakeSender) -> None:
     """Bytes that are no text, zero bytes among them, do not keep the attempt from being recorded."""
     here = bench(THREE)
 
@@ -553,8 +552,8 @@ def test_an_answer_is_kept_as_text_whatever_it_is(bench: Make, hire: Callable[..
 
     with receive(babble) as receiver:
         ping(here, add_endpoint(here, receiver))
-        settle(hire(here))
-    with here.process.database.transaction() as session:
+        settle(make_sender(here))
+    with here.process.storage.database.transaction() as session:
         attempt = session.scalars(select(WebhookAttempt)).one()
     assert (attempt.status, attempt.response) == (500, "\ufffd\ufffdab\ufffd")
 
@@ -564,32 +563,32 @@ def test_an_address_that_is_not_public_is_not_called(bench: Make, clock: Clock) 
     here = bench(THREE)
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver))
-        couriers = Couriers(here.process.database, here.process.settings, clock)
-        settle(couriers)
-        couriers.close()
+        sender = WebhookSender(here.process.storage.database, here.process.settings, clock)
+        settle(sender)
+        sender.close()
         assert not receiver.seen
     assert states(here) == {"failed": 1}
 
 
-def test_couriers_that_were_dismissed_take_nothing(bench: Make, hire: Callable[..., Couriers]) -> None:
-    """A process that is stopping leaves what is due to others."""
+def test_senders_that_were_dismissed_take_nothing(bench: Make, make_sender: MakeSender) -> None:
+    """A process that is stopping leaves due deliveries to other processes."""
     here = bench(THREE)
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver))
-        couriers = hire(here)
-        couriers.close()
-        settle(couriers)
+        sender = make_sender(here)
+        sender.close()
+        settle(sender)
         assert rows(here)[0].attempts == 0
-        settle(hire(here))
+        settle(make_sender(here))
     assert states(here) == {"delivered": 1}
 
 
-def test_what_is_deleted_is_not_told(bench: Make) -> None:
-    """Payloads repeat what a job says, so they go with it."""
+def test_deleted_jobs_are_not_notified(bench: Make) -> None:
+    """Payloads repeat a job's data, so they are deleted with it."""
     here = bench(THREE)
     job_id = here.submit(webhook_url="https://receiver.example/")
     other = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         personal_data.clear(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}

@@ -1,4 +1,4 @@
-"""Reference images that the caller uploads, on their way through a job: waited for, taken in, ranked beside the others."""
+"""Uploaded reference images in a job: awaited, screened, ranked beside the others."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from attribution.ports import Deadline, ModelRef, Origin, Reason, SourceState, V
 from attribution.resynthesis import References
 from attribution.resynthesis.fake import FakeGenerator
 from tests.workers.harness import Bench
-from workers.retain import retain
+from workers.retention import delete_expired
 from workers.screening import QueryImage, ScreenedCaption, Screening
 
 THREE = {"a": "", "b": "", "c": ""}
@@ -64,7 +64,7 @@ class Story:
         self.api = TestClient(create_app(settings))
 
     def submit(self, *files: tuple[str, bytes], **options: Any) -> uuid.UUID:
-        """Hands an image in, and the message that the API sends to the broker of the test."""
+        """Submits an image, and sends the API's message to the broker of the test."""
         answer = self.api.post("/attribute", files=[("image", QUERY), *files], data=options)
         assert answer.status_code == 202, answer.text
         job_id = uuid.UUID(answer.json()["id"])
@@ -72,15 +72,15 @@ class Story:
         return job_id
 
     def run(self) -> None:
-        """Lets the workers work, but for those who would call receivers that are not there."""
+        """Runs the workers without webhook deliveries, as no receiver listens."""
         steps = self.here.broker.steps
         while steps:
             step = steps.popleft()
             if step.task != NOTIFY_TASK:
                 self.here.deliver(step)
 
-    def bring(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
-        """Brings generated images, and the API's message likewise; the status of the answer."""
+    def upload(self, job_id: uuid.UUID, source: str, *files: bytes) -> int:
+        """Uploads references, and sends the API's message; returns the status of the response."""
         sent = [("reference", file) for file in files]
         status = self.api.post(f"/attribute/{job_id}/references/{source}", files=sent).status_code
         if status == 200:
@@ -102,15 +102,15 @@ def story(bench: Callable[..., Bench]) -> Iterator[Callable[..., Story]]:
     made: list[Story] = []
 
     def make(catalog: dict[str, str] = THREE, **groups: Any) -> Story:
-        told = Story(bench(catalog, **groups))
-        told.api.__enter__()
-        made.append(told)
-        return told
+        flow = Story(bench(catalog, **groups))
+        flow.api.__enter__()
+        made.append(flow)
+        return flow
 
     yield make
-    for told in made:
-        told.api.__exit__(None, None, None)
-        told.here.process.redis.flushall()
+    for flow in made:
+        flow.api.__exit__(None, None, None)
+        flow.here.process.storage.redis.flushall()
 
 
 def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
@@ -118,12 +118,12 @@ def given(source: str, *seeds: int) -> list[tuple[str, bytes]]:
     return [(f"reference[{source}]", generated(source, seed)) for seed in seeds]
 
 
-def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> None:
+def test_a_job_of_references_only_calls_no_source(story: Callable[..., Story]) -> None:
     """It is ranked at once, without the stage in which sources generate; the sources that are there would crash."""
-    told = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
-    job_id = told.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
-    told.run()
-    document = told.document(job_id)
+    flow = story({"a": "crash = true", "b": "crash = true", "c": "crash = true"})
+    job_id = flow.submit(*given("a", 1, 2), *given("b", 3), sources="", prompt="a red square")
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     assert set(document.timings) == {"screening", "captioning", "embedding", "ranking"}
     assert document.result is not None
@@ -132,22 +132,22 @@ def test_a_job_of_references_only_asks_nobody(story: Callable[..., Story]) -> No
         ("a", Origin.REFERENCE, 2),
     ]
     assert document.result.verdict.reason is Reason.UNCALIBRATED
-    assert told.states(job_id) == {"a": "done", "b": "done"}
+    assert flow.states(job_id) == {"a": "done", "b": "done"}
 
 
 def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Story]) -> None:
     """Beside generators, with the very distances that `attribute` gives in one go."""
-    told = story()
-    job_id = told.submit(*given("b", 3, 4, 5), prompt="a red square", images_per_source="2")
-    told.run()
-    document = told.document(job_id)
-    models = told.here.process.models
-    generators = {source.id: models.generator(source) for source in told.here.process.catalog.sources}
-    brought = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
+    flow = story()
+    job_id = flow.submit(*given("b", 3, 4, 5), prompt="a red square", images_per_source="2")
+    flow.run()
+    document = flow.document(job_id)
+    models = flow.here.process.models
+    generators = {source.id: models.generator(source) for source in flow.here.process.models.catalog.sources}
+    uploaded = [load(io.BytesIO(file)).image for _, file in given("b", 3, 4, 5)]
     whole = attribute(
         load(io.BytesIO(QUERY)).image,
         captioner=FakeCaptioner(),
-        generators=[generators["a"], References("b", brought), generators["c"]],
+        generators=[generators["a"], References("b", uploaded), generators["c"]],
         embedder=FakeEmbedder(),
         distance=distance_named("cosine"),
         images_per_source=2,
@@ -163,11 +163,11 @@ def test_references_are_ranked_as_the_method_ranks_them(story: Callable[..., Sto
     assert document.result.verdict.reason is whole.verdict.reason is Reason.UNCALIBRATED
 
 
-@pytest.mark.parametrize(("brought", "kind"), [(False, VerdictKind.ATTRIBUTED), (True, VerdictKind.INCONCLUSIVE)])
+@pytest.mark.parametrize(("uploaded", "kind"), [(False, VerdictKind.ATTRIBUTED), (True, VerdictKind.INCONCLUSIVE)])
 def test_nothing_is_calibrated_for_references(
-    story: Callable[..., Story], tmp_path: Path, brought: bool, kind: VerdictKind
+    story: Callable[..., Story], tmp_path: Path, uploaded: bool, kind: VerdictKind
 ) -> None:
-    """Even where a calibration seems to fit: how the caller picked them, nobody has measured."""
+    """Even where a calibration seems to fit: it is unknown how the caller selected them."""
     entry = {
         "embedder": "fake-embedder@1",
         "distance": "cosine",
@@ -178,37 +178,37 @@ def test_nothing_is_calibrated_for_references(
     entries = [entry | {"sources": {"a": "1", "b": revision, "c": "1"}} for revision in ("1", "by-caller")]
     (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
     models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
-    told = story(models=models)
-    job_id = told.submit(*(given("b", 3) if brought else []), prompt="a red square", images_per_source="1")
-    told.run()
-    result = told.document(job_id).result
+    flow = story(models=models)
+    job_id = flow.submit(*(given("b", 3) if uploaded else []), prompt="a red square", images_per_source="1")
+    flow.run()
+    result = flow.document(job_id).result
     assert result is not None
     assert (result.verdict.kind, result.ranking[0].source) == (kind, "b")
 
 
 def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[..., Story]) -> None:
-    """It shows its caption; no sweep hands the source on or counts an attempt; when it is there, the job goes on."""
-    told = story()
-    job_id = told.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
-    told.run()
-    waiting = told.document(job_id)
-    assert (waiting.stage, told.states(job_id)) == (
+    """Its document has the caption; no sweep requeues the source or counts an attempt; the upload lets it continue."""
+    flow = story()
+    job_id = flow.submit(await_references="a,b", images_per_source="2", webhook_url=RECEIVER)
+    flow.run()
+    waiting = flow.document(job_id)
+    assert (waiting.stage, flow.states(job_id)) == (
         Stage.RESYNTHESIZING,
         {"a": "awaiting_reference", "b": "awaiting_reference", "c": "done"},
     )
     assert waiting.caption is not None
     for _ in range(3):
-        told.here.pass_time(3_600)
-        told.here.sweep()
-        assert [step for step in told.here.broker.steps if step.arguments] == []
-    assert told.here.sources(job_id)["a"].attempt == 0
-    assert told.bring(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
-    told.run()
-    assert told.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
-    assert told.document(job_id).stage == Stage.RESYNTHESIZING
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    told.run()
-    document = told.document(job_id)
+        flow.here.pass_time(3_600)
+        flow.here.sweep()
+        assert [step for step in flow.here.broker.steps if step.arguments] == []
+    assert flow.here.sources(job_id)["a"].attempt == 0
+    assert flow.upload(job_id, "a", generated("a", 1), generated("a", 2), generated("a", 3)) == 200
+    flow.run()
+    assert flow.states(job_id) == {"a": "done", "b": "awaiting_reference", "c": "done"}
+    assert flow.document(job_id).stage == Stage.RESYNTHESIZING
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     assert document.result is not None
     assert document.result.caption == waiting.caption
@@ -218,7 +218,7 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
         "c": (Origin.GENERATOR, 2),
     }
     assert document.result.ranking[0].source == "b"
-    with told.here.process.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.sequence)).all()
     payloads = [json.loads(row.payload)["data"] for row in rows if row.type == EventType.SOURCE_FINISHED]
     assert [(each["source"]["source"], each["source"]["origin"]) for each in payloads] == [
@@ -228,33 +228,33 @@ def test_a_job_waits_for_awaited_generated_images_and_no_longer(story: Callable[
     ]
 
 
-def past_deadline(told: Story, seconds: float) -> None:
+def past_deadline(flow: Story, seconds: float) -> None:
     """Lets the deadline have passed so long ago."""
-    with told.here.process.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         session.execute(
             text("UPDATE jobs SET deadline_at = now() - make_interval(secs => :seconds)"), {"seconds": seconds}
         )
 
 
 def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) -> None:
-    """What nobody brought is a `timeout` with a sentence of its own, and told as finished."""
-    told = story()
-    job_id = told.submit(await_references="b", webhook_url=RECEIVER)
-    told.run()
-    past_deadline(told, 0.001)
-    told.here.sweep()
-    told.run()
-    document = told.document(job_id)
+    """A reference that was not uploaded is a `timeout` with a sentence of its own, and notified as finished."""
+    flow = story()
+    job_id = flow.submit(await_references="b", webhook_url=RECEIVER)
+    flow.run()
+    past_deadline(flow, 0.001)
+    flow.here.sweep()
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
     late = next(source for source in document.sources if source.source == "b")
     assert (late.state, late.references) == (SourceState.TIMEOUT, None)
     assert late.reason == "Nobody reference images of this source before the job's deadline."
     assert document.result is not None
     assert {entry.source for entry in document.result.ranking} == {"a", "c"}
-    with told.here.process.database.transaction() as session:
+    with flow.here.process.storage.database.transaction() as session:
         rows = session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == EventType.SOURCE_FINISHED)).all()
     assert "b" in [json.loads(row.payload)["data"]["source"]["source"] for row in rows]
-    assert told.bring(job_id, "b", generated("b", 1)) == 409
+    assert flow.upload(job_id, "b", generated("b", 1)) == 409
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(1, SourceState.DONE), (25, SourceState.TIMEOUT)])
@@ -262,59 +262,59 @@ def test_what_came_in_time_may_still_be_screened(
     story: Callable[..., Story], seconds: float, state: SourceState
 ) -> None:
     """For some seconds after the deadline; then the job goes on without."""
-    told = story()
-    job_id = told.submit(await_references="b,c")
-    told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    past_deadline(told, seconds)
-    told.here.sweep()
-    assert told.states(job_id)["c"] == SourceState.TIMEOUT
-    told.run()
-    document = told.document(job_id)
+    flow = story()
+    job_id = flow.submit(await_references="b,c")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    past_deadline(flow, seconds)
+    flow.here.sweep()
+    assert flow.states(job_id)["c"] == SourceState.TIMEOUT
+    flow.run()
+    document = flow.document(job_id)
     assert document.status is JobStatus.SUCCEEDED, document.error
-    assert told.states(job_id)["b"] == state
+    assert flow.states(job_id)["b"] == state
 
 
-def test_what_is_brought_survives_its_worker(story: Callable[..., Story]) -> None:
-    """A lost message and a worker that died in the middle are handed on, to the queue where screening is done."""
-    told = story()
-    job_id = told.submit(await_references="b")
-    told.run()
-    told.here.broker.steps.clear()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    told.here.broker.steps.clear()
-    told.here.pass_time(60)
-    told.here.sweep()
-    settings = told.here.process.settings.job
-    with told.here.process.database.statement() as session:
+def test_uploaded_references_survive_a_worker(story: Callable[..., Story]) -> None:
+    """After a lost message or a worker's death the source is requeued, to the queue of screening."""
+    flow = story()
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    flow.here.broker.steps.clear()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.here.broker.steps.clear()
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    settings = flow.here.process.settings.job
+    with flow.here.process.storage.database.statement() as session:
         assert source_repository.claim_in_queue(session, job_id, REFERENCE_QUEUE, settings.lease, settings.attempts)
-    told.run()
-    assert told.states(job_id)["b"] == SourceState.RUNNING
-    told.here.pass_time(60)
-    told.here.sweep()
-    assert [step.queue for step in told.here.broker.steps if step.task == REFERENCES_TASK] == [REFERENCE_QUEUE]
-    told.run()
-    assert told.document(job_id).status is JobStatus.SUCCEEDED
-    assert told.here.sources(job_id)["b"].attempt == 2
+    flow.run()
+    assert flow.states(job_id)["b"] == SourceState.RUNNING
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    assert [step.queue for step in flow.here.broker.steps if step.task == REFERENCES_TASK] == [REFERENCE_QUEUE]
+    flow.run()
+    assert flow.document(job_id).status is JobStatus.SUCCEEDED
+    assert flow.here.sources(job_id)["b"].attempt == 2
 
 
-def test_what_kills_those_who_screen_it_is_not_counted(story: Callable[..., Story]) -> None:
-    """Unlike generated images of a vendor that were made before its source ended badly: nobody has looked at these."""
-    told = story(job={"attempts": 1})
-    job_id = told.submit(await_references="b")
-    told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    told.here.broker.steps.clear()
-    with told.here.process.database.statement() as session:  # by a worker that dies over it
+def test_references_that_crash_screening_are_not_ranked(story: Callable[..., Story]) -> None:
+    """Unlike a failed vendor's earlier images these were not screened."""
+    flow = story(job={"attempts": 1})
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.here.broker.steps.clear()
+    with flow.here.process.storage.database.statement() as session:  # by a worker that dies
         assert source_repository.claim_in_queue(
-            session, job_id, REFERENCE_QUEUE, told.here.process.settings.job.lease, 1
+            session, job_id, REFERENCE_QUEUE, flow.here.process.settings.job.lease, 1
         )
-    told.here.pass_time(60)
-    told.here.sweep()
-    told.run()
-    row = told.here.sources(job_id)["b"]
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    flow.run()
+    row = flow.here.sources(job_id)["b"]
     assert (row.state, row.reason) == (SourceState.ERROR, "Taking in its generated images ended abnormally 1 times.")
-    assert told.document(job_id).status is JobStatus.SUCCEEDED
+    assert flow.document(job_id).status is JobStatus.SUCCEEDED
 
 
 class Failing:
@@ -322,7 +322,7 @@ class Failing:
 
     def check_image(self, query: QueryImage) -> None:
         """Fails."""
-        raise RuntimeError("away")
+        raise RuntimeError("unavailable")
 
     def check_caption(self, caption: ScreenedCaption) -> None:
         """Has no opinion."""
@@ -330,17 +330,17 @@ class Failing:
 
 def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> None:
     """After the last attempt the source ends as an error with a sentence, and the job goes on without it."""
-    told = story(job={"attempts": 2})
-    job_id = told.submit(await_references="b")
-    told.run()
-    object.__setattr__(told.here.process, "screening", Screening([Failing()]))
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    told.run()
-    assert told.states(job_id)["b"] == SourceState.PENDING
-    told.here.pass_time(60)
-    told.here.sweep()
-    told.run()
-    document = told.document(job_id)
+    flow = story(job={"attempts": 2})
+    job_id = flow.submit(await_references="b")
+    flow.run()
+    object.__setattr__(flow.here.process, "screening", Screening([Failing()]))
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    flow.run()
+    assert flow.states(job_id)["b"] == SourceState.PENDING
+    flow.here.pass_time(60)
+    flow.here.sweep()
+    flow.run()
+    document = flow.document(job_id)
     row = next(source for source in document.sources if source.source == "b")
     assert (row.state, row.reason) == (
         SourceState.ERROR,
@@ -352,93 +352,93 @@ def test_what_cannot_be_screened_is_not_ranked(story: Callable[..., Story]) -> N
 
 
 def test_a_canceled_job_takes_nothing_in(story: Callable[..., Story]) -> None:
-    """What was brought before stays with the job until it is deleted, and its message finds nothing to do."""
-    told = story()
-    job_id = told.submit(await_references="b,c")
-    told.run()
-    assert told.bring(job_id, "b", generated("b", 1)) == 200
-    assert told.api.post(f"/attribute/{job_id}/cancel").status_code == 200
-    told.run()
-    assert told.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
-    assert told.document(job_id).status is JobStatus.CANCELED
+    """References uploaded before stay with the job until it is deleted, and their message has no effect."""
+    flow = story()
+    job_id = flow.submit(await_references="b,c")
+    flow.run()
+    assert flow.upload(job_id, "b", generated("b", 1)) == 200
+    assert flow.api.post(f"/attribute/{job_id}/cancel").status_code == 200
+    flow.run()
+    assert flow.states(job_id) == {"a": "done", "b": "skipped", "c": "skipped"}
+    assert flow.document(job_id).status is JobStatus.CANCELED
 
 
-def files(told: Story) -> list[Path]:
+def files(flow: Story) -> list[Path]:
     """Everything in the blob store."""
-    folder = Path(told.here.process.settings.blobs.url.removeprefix("file://"))
+    folder = Path(flow.here.process.settings.blobs.url.removeprefix("file://"))
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-def test_erasing_takes_references_along_and_leaves_other_jobs_theirs(story: Callable[..., Story]) -> None:
+def test_deleting_a_job_deletes_its_references_alone(story: Callable[..., Story]) -> None:
     """By the count of uses, whether they came with the image or later."""
-    told = story()
-    first = told.submit(*given("b", 1), prompt="a red square", await_references="c")
-    second = told.submit(*given("b", 1), prompt="a red square", sources="")
-    told.run()
-    assert told.bring(first, "c", generated("c", 1)) == 200
-    told.run()
-    assert told.api.delete(f"/attribute/{first}").status_code == 204
-    shared = told.here.sources(second)["b"].generated_images[0].blob
-    assert told.here.process.blobs.exists(DEFAULT_TENANT, shared)
-    with told.here.process.database.transaction() as session:
+    flow = story()
+    first = flow.submit(*given("b", 1), prompt="a red square", await_references="c")
+    second = flow.submit(*given("b", 1), prompt="a red square", sources="")
+    flow.run()
+    assert flow.upload(first, "c", generated("c", 1)) == 200
+    flow.run()
+    assert flow.api.delete(f"/attribute/{first}").status_code == 204
+    shared = flow.here.sources(second)["b"].generated_images[0].blob
+    assert flow.here.process.storage.blobs.exists(DEFAULT_TENANT, shared)
+    with flow.here.process.storage.database.transaction() as session:
         kept = set(session.scalars(select(BlobReference.sha256)))
-    assert {file.name for file in files(told)} == kept
-    assert told.api.delete(f"/attribute/{second}").status_code == 204
-    assert files(told) == []
+    assert {file.name for file in files(flow)} == kept
+    assert flow.api.delete(f"/attribute/{second}").status_code == 204
+    assert files(flow) == []
 
 
-def test_references_are_forgotten_with_the_other_images(story: Callable[..., Story]) -> None:
+def test_references_are_deleted_with_the_other_images(story: Callable[..., Story]) -> None:
     """Retention knows them by the job that used them; what was answered stays, vectors included."""
-    told = story(retention={"images": 1})
-    job_id = told.submit(*given("b", 1), prompt="a red square")
-    told.run()
-    with told.here.process.database.transaction() as session:
+    flow = story(retention={"images": 1})
+    job_id = flow.submit(*given("b", 1), prompt="a red square")
+    flow.run()
+    with flow.here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 hour'"))
-    retain(told.here.process)
-    with told.here.process.database.transaction() as session:
+    delete_expired(flow.here.process.storage, flow.here.process.settings.retention)
+    with flow.here.process.storage.database.transaction() as session:
         assert session.scalars(select(BlobReference.role)).all() == ["features"]
-    document = told.document(job_id)
+    document = flow.document(job_id)
     assert [source.generated_images for source in document.sources] == [[], [], []]
     assert document.result is not None
     assert [entry.origin for entry in document.result.ranking if entry.source == "b"] == [Origin.REFERENCE]
 
 
 def test_a_caller_and_the_deadline_do_not_both_win(story: Callable[..., Story]) -> None:
-    """Whoever comes first: what was taken is ranked, what was refused is not, and every job ends."""
-    told = story(job={"requeue_after": 3_600})
+    """In every race an accepted upload is ranked, a refused one is not, and the job ends."""
+    flow = story(job={"requeue_after": 3_600})
     for number in range(20):
-        job_id = told.submit(await_references="b", prompt=f"square {number}")
-        told.run()
-        with told.here.process.database.transaction() as session:  # about when it is brought
+        job_id = flow.submit(await_references="b", prompt=f"square {number}")
+        flow.run()
+        with flow.here.process.storage.database.transaction() as session:  # about when it is uploaded
             session.execute(
                 text("UPDATE jobs SET deadline_at = clock_timestamp() + interval '25 ms' WHERE id = :id"),
                 {"id": job_id},
             )
         start = Barrier(2)
 
-        def bring(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
+        def upload(job_id: uuid.UUID = job_id, start: Barrier = start) -> int:
             start.wait()
-            return told.bring(job_id, "b", generated("b", 1))
+            return flow.upload(job_id, "b", generated("b", 1))
 
         def pass_deadline(job_id: uuid.UUID = job_id, start: Barrier = start) -> None:
             start.wait()
-            while told.states(job_id)["b"] == SourceState.AWAITING_REFERENCE:
-                told.here.sweep()
+            while flow.states(job_id)["b"] == SourceState.AWAITING_REFERENCE:
+                flow.here.sweep()
 
         with ThreadPoolExecutor(2) as racing:
-            status = racing.submit(bring)
+            status = racing.submit(upload)
             racing.submit(pass_deadline).result()
-        told.run()
-        document = told.document(job_id)
+        flow.run()
+        document = flow.document(job_id)
         assert document.status is JobStatus.SUCCEEDED, document.error
-        assert told.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
+        assert flow.states(job_id)["b"] == (SourceState.DONE if status.result() == 200 else SourceState.TIMEOUT)
 
 
 def test_a_job_without_anything_to_wait_for_does_not_wait(bench: Callable[..., Bench]) -> None:
-    """Of sources that no program can ask: it says so at once, and not at its deadline."""
+    """Sources without an API are reported at once, and not at the deadline."""
     here = bench(THREE)
     job_id = here.submit()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE job_sources SET state = 'no_api', reason = 'It has none.'"))
     here.run()
     document = here.document(job_id)

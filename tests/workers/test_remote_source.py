@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text
@@ -22,7 +23,7 @@ from attribution.resynthesis.remote.gate import Reservation
 from tests.workers.harness import Bench
 from tests.workers.processes import until
 from tests.workers.test_recovery import ATTEMPTS, LEASE
-from tests.workers.test_story import is_leaf
+from tests.workers.test_story import is_resynthesis
 from tests.workers.vendor import nothing, serve, spent
 
 Make = Callable[..., Bench]
@@ -45,9 +46,9 @@ def make(bench: Make) -> Iterator[Make]:
 
     yield build
     for here in made:
-        for source in here.process.catalog.sources:
-            for key in here.process.redis.scan_iter(f"*:{source.id}*"):
-                here.process.redis.delete(key)
+        for source in here.process.models.catalog.sources:
+            for key in here.process.storage.redis.scan_iter(f"*:{source.id}*"):
+                here.process.storage.redis.delete(key)
 
 
 def name() -> str:
@@ -56,7 +57,7 @@ def name() -> str:
 
 
 def run_until_ended(here: Bench, *jobs: uuid.UUID) -> None:
-    """Delivers messages and lets those who wait be woken until all jobs have ended."""
+    """Delivers messages, and lets waiting sources be resumed, until all jobs have ended."""
 
     def ended() -> bool:
         here.run()
@@ -66,29 +67,34 @@ def run_until_ended(here: Bench, *jobs: uuid.UUID) -> None:
 
 
 def test_every_generated_image_is_ordered_once_and_paid(make: Make) -> None:
-    """Four generated images are four calls, side by side; the job says what left the house and what that cost."""
+    """Four images are four calls, several at once; the job reports what was sent to third parties and its price."""
     source = name()
     here = make(source)
-    vendor = serve(here, (source, lambda k, permit: time.sleep(0.05)))[source]
+    together = Barrier(2)
+
+    def meet(k: int, reservation: Reservation) -> None:
+        together.wait(30)
+
+    vendor = serve(here, (source, meet))[source]
     job_id = here.submit(images_per_source=4)
     here.run()
     document = here.document(job_id)
     assert vendor.orders == {0: 1, 1: 1, 2: 1, 3: 1}
-    assert vendor.most_under_way > 1
+    assert vendor.max_running > 1
     assert vendor.identifiers == {safety_identifier(here.process.settings.remote, DEFAULT_TENANT)}
     (row,) = document.sources
     assert row.state is SourceState.DONE
     assert len(row.seeds) == 4
     assert row.generated_images == [f"/attribute/{job_id}/images/{source}/{k}" for k in range(4)]
-    (told,) = document.spend.calls
-    assert (told.source, told.sent, told.external, told.calls, told.images) == (source, "prompt", True, 4, 4)
-    assert document.spend.usd == told.usd == pytest.approx(0.16)
+    (call,) = document.spend.calls
+    assert (call.source, call.sent, call.external, call.calls, call.images) == (source, "prompt", True, 4, 4)
+    assert document.spend.usd == call.usd == pytest.approx(0.16)
     assert document.result is not None
     assert len(document.result.ranking[0].distances) == 4
 
 
 def test_the_same_generated_images_as_all_at_once(make: Make) -> None:
-    """Seeds are those that every source gets for its k-th generating, whichever way it is asked."""
+    """The seed of the k-th image is the same, whether images are generated one by one or all at once."""
     source, fake = name(), name()
     here = make(source, fake)
     serve(here, (source, nothing))
@@ -100,24 +106,24 @@ def test_the_same_generated_images_as_all_at_once(make: Make) -> None:
 
 
 def test_jobs_wait_for_the_limit_and_none_is_lost(make: Make) -> None:
-    """One call at a time, for all jobs and generated images; whoever waits is a row, and the attempt does not count."""
+    """One call at a time, for all jobs and images; a source that waits is a row, and its attempt does not count."""
     source = name()
     here = make(source, limits="concurrency = 1")
-    vendor = serve(here, (source, lambda k, permit: time.sleep(0.01)))[source]
+    vendor = serve(here, (source, lambda k, reservation: time.sleep(0.01)))[source]
     jobs = [here.submit((20 * k, 30, 40), images_per_source=2, cache=False) for k in range(6)]
     run_until_ended(here, *jobs)
-    assert vendor.most_under_way == 1
+    assert vendor.max_running == 1
     assert vendor.orders == {0: 6, 1: 6}
     assert all(here.sources(job_id)[source].attempt == 1 for job_id in jobs)
 
 
-def test_a_waiting_leaf_has_no_thread(make: Make) -> None:
-    """Without room the leaf returns at once, its row says that it waits, and the next one with room takes it."""
+def test_a_waiting_source_has_no_thread(make: Make) -> None:
+    """Without room the task returns at once; the row has its next attempt's time, and is claimed when there is room."""
     source = name()
     here = make(source, limits="concurrency = 1")
     vendor = serve(here, (source, nothing))[source]
-    entry = here.process.catalog.get(source)
-    taken = here.process.limits.acquire(source, entry.limits, 60)
+    entry = here.process.models.catalog.get(source)
+    taken = here.process.vendors.limits.acquire(source, entry.limits, 60)
     assert isinstance(taken, Slot)
     job_id = here.submit(images_per_source=1)
     here.run()
@@ -125,21 +131,21 @@ def test_a_waiting_leaf_has_no_thread(make: Make) -> None:
     assert (row.state, row.attempt) == (SourceState.PENDING, 0)
     assert row.next_attempt_at is not None
     assert not vendor.orders
-    until(lambda: bool(here.process.redis.exists(f"limit:{source}:waiting")))
-    assert here.process.limits.release(taken)  # somebody waits, and looks again by itself soon
+    until(lambda: bool(here.process.storage.redis.exists(f"limit:{source}:waiting")))
+    assert here.process.vendors.limits.release(taken)  # True: a job waits, and is resumed soon
     run_until_ended(here, job_id)
     assert vendor.orders == {0: 1}
 
 
-def test_the_sweep_finds_who_waits(make: Make) -> None:
-    """When the process that was to look for room is gone, a message makes another one look; not before its time."""
+def test_the_sweep_finds_waiting_sources(make: Make) -> None:
+    """When the process that would resume a source has died, the sweep's message does it; not before its time."""
     source = name()
     here = make(source, limits="concurrency = 1")
     serve(here, (source, nothing))
     job_id = here.submit(images_per_source=1)
-    here.run(until=is_leaf)
+    here.run(until=is_resynthesis)
     here.broker.steps.clear()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         (claim,) = source_repository.claim_in_queue(session, job_id, "remote", LEASE, ATTEMPTS)
         assert source_repository.delay_claim(session, claim.row, timedelta(seconds=10))
         assert not source_repository.delay_claim(session, claim.row, timedelta(seconds=10))
@@ -154,12 +160,12 @@ def test_the_sweep_finds_who_waits(make: Make) -> None:
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
-def test_a_vendor_that_asks_for_time_gets_it(make: Make) -> None:
-    """A 429 pauses the source for everybody; the leaf waits for that long and is then generated."""
+def test_a_rate_limit_error_pauses_the_source(make: Make) -> None:
+    """A 429 pauses the source for all jobs; the source waits for that long and is then generated."""
     source = name()
     here = make(source)
 
-    def busy_once(k: int, permit: Reservation) -> None:
+    def busy_once(k: int, reservation: Reservation) -> None:
         if vendor.orders.total() == 1:
             raise RateLimited("Too many requests.", 0.2)
 
@@ -178,7 +184,7 @@ def test_a_wait_beyond_the_deadline_ends_the_source(make: Make) -> None:
     source, other = name(), name()
     here = make(source, other)
 
-    def busy(k: int, permit: Reservation) -> None:
+    def busy(k: int, reservation: Reservation) -> None:
         raise RateLimited("The vendor wants to be left alone.", 3_600)
 
     serve(here, (source, busy))
@@ -190,15 +196,15 @@ def test_a_wait_beyond_the_deadline_ends_the_source(make: Make) -> None:
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
-def test_who_waited_until_the_deadline_is_told_so(make: Make) -> None:
-    """A row that still waits for room then is `rate_limited`, not `timeout`; with a part of its generated images it is done."""
+def test_a_source_that_waited_until_the_deadline_is_rate_limited(make: Make) -> None:
+    """A row that still waits for room is `rate_limited`, not `timeout`; with some of its images it is done."""
     source, half = name(), name()
     here = make(source, half)
     serve(here, (source, nothing), (half, nothing))
     job_id = here.submit(images_per_source=2)
-    here.run(until=is_leaf)
+    here.run(until=is_resynthesis)
     here.broker.steps.clear()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         for claim in source_repository.claim_in_queue(session, job_id, "remote", LEASE, ATTEMPTS):
             if claim.row.source == half:
                 blob = here.job(job_id).query_blob
@@ -217,11 +223,11 @@ def test_who_waited_until_the_deadline_is_told_so(make: Make) -> None:
 
 
 def test_what_was_generated_is_not_ordered_again(make: Make) -> None:
-    """A worker dies after two of three generated images: the next attempt orders the third, and polls what was ordered."""
+    """A worker dies after two of three images: the next attempt orders the third, and polls what was ordered."""
     source = name()
     here = make(source, limits="concurrency = 1")
 
-    def die(k: int, permit: Reservation) -> None:
+    def die(k: int, reservation: Reservation) -> None:
         if vendor.orders.total() == 3 and not vendor.resumed:
             raise Killed
 
@@ -244,14 +250,14 @@ def test_what_was_generated_is_not_ordered_again(make: Make) -> None:
 
 
 def test_an_order_without_a_handle_stays_counted(make: Make) -> None:
-    """Nobody can know what became of it: it is ordered again, and both are counted."""
+    """Its outcome is unknown: it is ordered again, and both calls are counted."""
     source = name()
     here = make(source)
 
-    def die(k: int, permit: Reservation) -> None:
+    def die(k: int, reservation: Reservation) -> None:
         if vendor.orders.total() == 1:
-            with here.process.database.transaction() as session:
-                session.execute(text("UPDATE source_calls SET task = NULL"))  # as if it had died before that
+            with here.process.storage.database.transaction() as session:
+                session.execute(text("UPDATE source_calls SET vendor_task = NULL"))  # as if it had died before that
             raise Killed
 
     vendor = serve(here, (source, die))[source]
@@ -267,7 +273,7 @@ def test_an_order_without_a_handle_stays_counted(make: Make) -> None:
 
 
 def test_the_budget_is_never_passed(make: Make) -> None:
-    """What it covers is generated; a source that it does not cover says so, and says that it is this job's budget."""
+    """What the budget covers is generated; a source that it does not cover has a sentence about the budget."""
     dear, cheap = name(), name()
     here = make(dear, cheap)
     vendors = serve(here, (dear, nothing), (cheap, nothing))
@@ -277,12 +283,12 @@ def test_the_budget_is_never_passed(make: Make) -> None:
     document = here.document(job_id)
     assert document.spend.usd == pytest.approx(0.24)
     assert document.spend.budget_usd == 0.25
-    told = [row.reason for row in document.sources if row.reason]
-    assert told
-    assert all("This job's budget of 0.25 US dollars has 0.0100 left" in reason for reason in told)
+    reasons = [row.reason for row in document.sources if row.reason]
+    assert reasons
+    assert all("This job's budget of 0.25 US dollars has 0.0100 left" in reason for reason in reasons)
 
 
-def test_a_job_without_money_asks_nobody_who_wants_some(make: Make) -> None:
+def test_a_job_without_budget_calls_no_source_with_a_price(make: Make) -> None:
     """With a budget of nothing every paid source is `quota`, and nothing is ordered."""
     source = name()
     here = make(source)
@@ -297,14 +303,14 @@ def test_a_job_without_money_asks_nobody_who_wants_some(make: Make) -> None:
 
 
 def test_a_refusal_is_not_repeated_and_costs_nothing(make: Make) -> None:
-    """A caption that is refused is not sent for generated images that were not begun; a withheld generating is one less."""
+    """A refused caption is not sent again for further images; a withheld image is one less."""
     prude, shy = name(), name()
     here = make(prude, shy, limits="concurrency = 1")
 
-    def refuse(k: int, permit: Reservation) -> None:
+    def refuse(k: int, reservation: Reservation) -> None:
         raise PromptRefused("Not this.")
 
-    def withhold(k: int, permit: Reservation) -> None:
+    def withhold(k: int, reservation: Reservation) -> None:
         if k == 1:
             raise OutputRefused("Not that one.")
 
@@ -319,12 +325,12 @@ def test_a_refusal_is_not_repeated_and_costs_nothing(make: Make) -> None:
     assert here.document(job_id).spend.usd == pytest.approx(0.08)
 
 
-def test_a_vendor_that_fails_again_and_again_is_left_alone(make: Make) -> None:
-    """After a few failures its circuit opens: later jobs do not ask, and say why."""
+def test_a_vendor_that_fails_repeatedly_is_not_called(make: Make) -> None:
+    """After a few failures its circuit opens: later jobs do not call it, and report that."""
     source = name()
     here = make(source, remote={"circuit_failures": 2})
 
-    def fail(k: int, permit: Reservation) -> None:
+    def fail(k: int, reservation: Reservation) -> None:
         raise SourceUnavailable("The vendor answered 500.")
 
     vendor = serve(here, (source, fail))[source]
@@ -341,22 +347,22 @@ def test_a_vendor_that_fails_again_and_again_is_left_alone(make: Make) -> None:
     assert here.document(job_id).spend.calls == []
 
 
-def test_a_store_that_is_away_is_nobodys_refusal(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_is_not_the_sources_failure(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generated image that could not be kept is paid, and the source is tried again instead of failing."""
     source = name()
     here = make(source)
     vendor = serve(here, (source, nothing))[source]
     job_id = here.submit(images_per_source=1)
-    here.run(until=is_leaf)
+    here.run(until=is_resynthesis)
     broken = [True]
-    put = type(here.process.blobs).put
+    put = type(here.process.storage.blobs).put
 
     def fail_once(*arguments: object) -> object:
         if broken and broken.pop():
             raise StorageUnavailable("The store is unavailable.")
         return put(*arguments)
 
-    monkeypatch.setattr(type(here.process.blobs), "put", fail_once)
+    monkeypatch.setattr(type(here.process.storage.blobs), "put", fail_once)
     here.run()
     row = here.sources(job_id)[source]
     assert (row.state, row.attempt) == (SourceState.PENDING, 1)
@@ -367,8 +373,8 @@ def test_a_store_that_is_away_is_nobodys_refusal(make: Make, monkeypatch: pytest
     assert here.document(job_id).spend.usd == pytest.approx(0.08)
 
 
-def test_a_job_that_stays_in_the_house_asks_no_vendor(make: Make) -> None:
-    """External sources are `skipped` with a sentence; with nobody left to ask the job still ends, at once."""
+def test_a_local_only_job_calls_no_vendor(make: Make) -> None:
+    """External sources are `skipped` with a sentence; with no source left the job still ends, at once."""
     source = name()
     here = make(source)
     vendor = serve(here, (source, nothing))[source]
@@ -384,7 +390,7 @@ def test_a_job_that_stays_in_the_house_asks_no_vendor(make: Make) -> None:
     assert not vendor.orders
 
 
-def test_what_a_vendor_made_of_the_caption_is_told_and_forgotten_with_it(make: Make) -> None:
+def test_a_vendors_rewritten_prompt_is_reported_and_deleted_with_the_caption(make: Make) -> None:
     """The text that was generated stands beside the generated image, until captions have been kept for long enough."""
     source = name()
     here = make(source)
@@ -393,7 +399,7 @@ def test_what_a_vendor_made_of_the_caption_is_told_and_forgotten_with_it(make: M
     here.run()
     (row,) = here.document(job_id).sources
     assert row.prompts == [None, "A red thing, in the style of a poster."]
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(text("UPDATE jobs SET completed_at = completed_at - interval '1 year'"))
         assert delete_expired_captions(session, timedelta(days=1)) == [(DEFAULT_TENANT, job_id)]
     (row,) = here.document(job_id).sources

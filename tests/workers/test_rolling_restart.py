@@ -12,7 +12,7 @@ import pytest
 
 from tests.app.images import encoded
 from tests.workers.harness import Bench
-from tests.workers.processes import Processes, environment_of, stop, until
+from tests.workers.processes import Processes, answers, environment_of, stop, until
 
 WORKERS = (("caption", "embed"), ("remote",))
 
@@ -44,7 +44,7 @@ class Callers:
             url = self.urls[turn % len(self.urls)]
             try:
                 answer = httpx.post(f"{url}/attribute", files={"image": image}, data={"cache": "false"}, timeout=30)
-            except httpx.ConnectError:  # it has just stopped listening: the next one is asked
+            except httpx.ConnectError:  # it has just stopped listening: the next one is called
                 continue
             self.statuses[answer.status_code] += 1
             if answer.status_code == 202:
@@ -55,13 +55,13 @@ class Callers:
 def processes(bench: Callable[..., Bench], tmp_path: Path) -> Iterator[Processes]:
     """Real processes over two sources that take their time. No beat: nothing is owed to the sweep."""
     here = bench({"a": "sleep_seconds = 0.3", "b": "sleep_seconds = 0.6"})
-    here.process.redis.flushall()
+    here.process.storage.redis.flushall()
     with ExitStack() as stack:
         yield Processes(stack, environment_of(here.process.settings), tmp_path)
 
 
 def test_no_request_and_no_job_is_lost(processes: Processes) -> None:
-    """While every process is replaced: accepted or asked to come back, and what was accepted succeeds."""
+    """While every process is replaced, requests are answered 202 or 503, and accepted jobs succeed."""
     workers = [processes.worker(*roles) for roles in WORKERS]
     url, api = processes.api()
     until(lambda: warm(url) == 3)
@@ -89,23 +89,26 @@ def warm(url: str) -> int:
 
 
 def test_an_api_that_stops_answers_those_it_has(processes: Processes) -> None:
-    """Who waits for a job is answered at once with the job as it stands; an upload that is under way is taken."""
+    """A client that waits for a job gets it as it is, at once; an upload that is running is accepted."""
     url, process = processes.api()
     job = httpx.post(f"{url}/attribute", files={"image": encoded()}, timeout=30).headers["Location"]
     waited: list[tuple[int, float]] = []
     uploaded: list[int] = []
-    half_sent = threading.Event()
+    wait_sent, half_sent, refusing = threading.Event(), threading.Event(), threading.Event()
 
     def wait() -> None:
         began = time.monotonic()
-        answer = httpx.get(f"{url}{job}", headers={"Prefer": "wait=60"}, timeout=90)
+        traced = {"trace": lambda name, _: wait_sent.set() if name == "http11.send_request_body.complete" else None}
+        with httpx.Client(timeout=90) as http:
+            request = http.build_request("GET", f"{url}{job}", headers={"Prefer": "wait=60"}, extensions=traced)
+            answer = http.send(request)
         waited.append((answer.status_code, time.monotonic() - began))
 
     def body() -> Iterator[bytes]:
         image = encoded()
         yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n' + image[:100]
         half_sent.set()
-        time.sleep(2)
+        refusing.wait(30)
         yield image[100:] + b"\r\n--b--\r\n"
 
     def upload() -> None:
@@ -115,9 +118,15 @@ def test_an_api_that_stops_answers_those_it_has(processes: Processes) -> None:
     threads = [threading.Thread(target=wait), threading.Thread(target=upload)]
     for thread in threads:
         thread.start()
-    half_sent.wait(10)
-    time.sleep(0.5)
-    stop(process, 10)
+    assert wait_sent.wait(10)
+    assert half_sent.wait(10)
+    assert answers(url)  # a later connection, so that the API has read what came before on the earlier two
+
+    def finish_upload() -> None:
+        until(lambda: not answers(url))
+        refusing.set()
+
+    stop(process, 10, meanwhile=finish_upload)
     for thread in threads:
         thread.join()
     assert uploaded == [202]

@@ -20,13 +20,13 @@ from tests.app.images import encoded
 from tests.attribution.evidence.marking import mark
 from tests.attribution.evidence.test_watermark import picture
 from tests.workers.harness import Bench
-from workers.images import read_image
+from workers.artifacts import read_image
 
 Make = Callable[..., Bench]
 THREE = {"a": "", "b": "", "c": ""}
 
 
-def is_leaf(step: QueuedStep) -> bool:
+def is_resynthesis(step: QueuedStep) -> bool:
     """Whether a message is for sources to be generated."""
     return step.task == RESYNTHESIZE_TASK
 
@@ -53,9 +53,9 @@ def test_the_stages_give_what_the_method_gives(
     assert document.status is JobStatus.SUCCEEDED, document.error
     job = here.job(job_id)
     whole = attribute(
-        read_image(here.process.blobs, job.tenant_id, job.query_blob),
+        read_image(here.process.storage.blobs, job.tenant_id, job.query_blob),
         captioner=FakeCaptioner(),
-        generators=[here.process.models.generator(source) for source in here.process.catalog.sources],
+        generators=[here.process.models.generator(source) for source in here.process.models.catalog.sources],
         embedder=FakeEmbedder(),
         distance=distance_named(distance),
         aggregate=Aggregate(aggregate),
@@ -87,12 +87,12 @@ def test_every_stage_is_timed_and_the_answer_is_polled_from_redis(bench: Make) -
     here.run()
     document = here.document(job_id)
     assert set(document.timings) == {stage.value for stage in Stage} - {Stage.FETCHING}
-    snapshot = here.process.snapshots.get(here.job(job_id).tenant_id, job_id)
+    snapshot = here.process.storage.snapshots.get(here.job(job_id).tenant_id, job_id)
     assert snapshot == document.model_dump_json().encode()
 
 
 def test_a_prompt_takes_the_captions_place(bench: Make) -> None:
-    """The caller's prompt is what sources are given, and the result says that it was given."""
+    """The caller's prompt is sent to sources, and the result's captioner shows that it was given."""
     here = bench(THREE)
     job_id = here.submit(prompt="a red square")
     here.run()
@@ -107,7 +107,7 @@ def test_failing_sources_are_recorded_and_do_not_sink_the_job(bench: Make) -> No
     here = bench(
         {
             "broken": 'fail = "error"',
-            "away": 'fail = "unavailable"',
+            "down": 'fail = "unavailable"',
             "black": 'fail = "black"',
             "prude": 'fail = "refused_prompt"',
             "x": "",
@@ -121,7 +121,7 @@ def test_failing_sources_are_recorded_and_do_not_sink_the_job(bench: Make) -> No
     rows = here.sources(job_id)
     assert {name: row.state for name, row in rows.items() if row.state != SourceState.DONE} == {
         "broken": SourceState.ERROR,
-        "away": SourceState.UNAVAILABLE,
+        "down": SourceState.UNAVAILABLE,
         "black": SourceState.REFUSED_OUTPUT,
         "prude": SourceState.REFUSED_PROMPT,
     }
@@ -144,7 +144,7 @@ def test_too_few_tested_sources_make_no_verdict(bench: Make) -> None:
 
 
 def test_nothing_generated_at_all_still_ends_with_an_answer(bench: Make) -> None:
-    """With every source failing there is nothing to embed, and the answer says so."""
+    """With every source failing there is nothing to embed, and the verdict says so."""
     here = bench({"broken": 'fail = "error"', "broken2": 'fail = "error"'})
     job_id = here.submit()
     here.run()
@@ -171,12 +171,12 @@ def test_every_message_may_come_twice(bench: Make) -> None:
     assert all(row.attempt == 1 for row in here.sources(job_id).values())
 
 
-def test_a_source_that_cannot_be_asked_is_reported_and_not_ranked(bench: Make) -> None:
+def test_a_source_that_cannot_be_tested_is_reported_and_not_ranked(bench: Make) -> None:
     """A source whose catalog entry has changed since acceptance is not generated with another revision."""
     here = bench(THREE)
     job_id = here.submit()
-    here.run(until=is_leaf)
-    with here.process.database.transaction() as session:
+    here.run(until=is_resynthesis)
+    with here.process.storage.database.transaction() as session:
         session.get_one(type(here.sources(job_id)["b"]), (job_id, "b")).revision = "2"
     here.run()
     rows = here.sources(job_id)
@@ -189,13 +189,13 @@ def test_jobs_of_one_local_source_are_drained_together(bench: Make) -> None:
     """One message of a local source generates the waiting jobs of that source before the worker looks elsewhere."""
     here = bench({"a": "", "b": ""}, platform="local")
     ids = [here.submit((50 * k, 10, 10)) for k in range(3)]
-    here.run(until=lambda step: all(is_leaf(each) for each in here.broker.steps))
+    here.run(until=lambda step: all(is_resynthesis(each) for each in here.broker.steps))
     here.deliver(here.broker.steps.popleft())
     assert all(here.sources(job_id)["a"].state == SourceState.DONE for job_id in ids)
     assert all(here.sources(job_id)["b"].state == SourceState.PENDING for job_id in ids)
 
 
-def test_an_unknown_job_is_nobodys_work(bench: Make) -> None:
+def test_an_unknown_job_is_not_claimed(bench: Make) -> None:
     """A message about a job that is gone does nothing."""
     here = bench(THREE)
     here.deliver(stage_step(Stage.CAPTIONING, uuid.uuid4()))
@@ -203,7 +203,7 @@ def test_an_unknown_job_is_nobodys_work(bench: Make) -> None:
 
 
 def test_a_watermark_joins_what_the_file_said_of_itself(bench: Make) -> None:
-    """It is found in the pixels by a worker; running the stage twice tells it once, and the ranking is not touched."""
+    """A worker finds it in the pixels; running the stage twice reports it once, and the ranking is not affected."""
     here = bench(THREE)
     known = MARKS[0]
     marked = mark(picture(), known.bits, known.offset)

@@ -1,12 +1,13 @@
-"""One job is one trace: every stage and source hangs below the message that asked for it, across processes."""
+"""One job is one trace, across processes: every stage and source is below the message that enqueued it."""
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 from celery.contrib.testing.worker import start_worker
+from celery.signals import task_postrun
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -15,7 +16,7 @@ from app.queue.broker import Broker, make_celery
 from app.queue.steps import stage_step
 from app.telemetry import tracing
 from tests.workers.harness import Bench
-from workers.task_tracing import TracingTask
+from workers.tasks import TracingTask
 
 REPOSITORY = Path(__file__).parents[2]
 TWO = {"a": "", "b": ""}
@@ -63,7 +64,7 @@ def test_a_job_is_one_trace(bench: Callable[..., Bench], spans: InMemorySpanExpo
     assert [job_of(span) for span in stages] == [str(job_id)] * 4
 
 
-def test_what_the_sweep_hands_on_is_found_by_its_job(bench: Callable[..., Bench], spans: InMemorySpanExporter) -> None:
+def test_a_requeued_step_is_found_by_its_job(bench: Callable[..., Bench], spans: InMemorySpanExporter) -> None:
     """The message that carried the trace is lost; the new one begins another, which names the job."""
     here = bench(TWO)
     with tracing.span("request"):
@@ -77,7 +78,7 @@ def test_what_the_sweep_hands_on_is_found_by_its_job(bench: Callable[..., Bench]
 
 
 def test_without_a_trace_nothing_is_carried(bench: Callable[..., Bench]) -> None:
-    """Off, which is the default: messages have no headers of ours and nothing is recorded."""
+    """Off, which is the default: messages have no trace headers and nothing is recorded."""
     assert not tracing.recording()
     assert stage_step(Stage.CAPTIONING, bench(TWO).submit()).trace == {}
 
@@ -85,7 +86,7 @@ def test_without_a_trace_nothing_is_carried(bench: Callable[..., Bench]) -> None
 def test_a_real_message_carries_the_trace(bench: Callable[..., Bench], spans: InMemorySpanExporter) -> None:
     """Through Celery and Valkey, from the sender's span to the task's."""
     here = bench(TWO)
-    here.process.redis.flushall()
+    here.process.storage.redis.flushall()
     celery = make_celery(here.process.settings)
     celery.Task = TracingTask
 
@@ -93,14 +94,14 @@ def test_a_real_message_carries_the_trace(bench: Callable[..., Bench], spans: In
         assert job_id
 
     celery.task(caption, name="workers.caption", shared=False)
+    ended = Event()
+    task_postrun.connect(lambda **_: ended.set(), weak=False, dispatch_uid="ended")
     celery.conf.task_default_queue = "caption"
     with start_worker(celery, perform_ping_check=False, pool="solo"):
         with tracing.span("request"):
             Broker(celery).enqueue([stage_step(Stage.CAPTIONING, here.submit())])
-        for _ in range(500):
-            if len(spans.get_finished_spans()) == 2:
-                break
-            time.sleep(0.01)
+        assert ended.wait(30)
+    task_postrun.disconnect(dispatch_uid="ended")
     celery.close()
     assert tree(spans) == {"request": None, "workers.caption": "request"}
     assert len(traces(spans)) == 1
@@ -108,5 +109,5 @@ def test_a_real_message_carries_the_trace(bench: Callable[..., Bench], spans: In
 
 def test_the_service_needs_no_sdk() -> None:
     """Without the extra everything can be imported."""
-    script = "import sys; sys.modules['opentelemetry.sdk'] = None; import app.api, workers.stage, workers.task_tracing"
+    script = "import sys; sys.modules['opentelemetry.sdk'] = None; import app.api, workers.tasks"
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY).returncode == 0

@@ -104,7 +104,7 @@ def test_jobs_survive_the_migration(url: str, migrate: Callable[..., None], benc
     finish(here)
     assert {here.job(job_id).status for job_id in (queued, half, late)} == {JobStatus.SUCCEEDED}
     assert here.sources(half)["a"].attempt == 2
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert (current(session) or "") > HEAD
 
 
@@ -116,7 +116,7 @@ def test_results_survive_the_way_back(url: str, migrate: Callable[..., None], be
     here.run()
     before = results(url)
     assert list(before) == [job_id]
-    here.process.database.close()
+    here.process.storage.database.close()
     migrate("downgrade", HEAD)
     assert results(url) == before
     migrate("upgrade", "head")

@@ -22,8 +22,8 @@ from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, 
 from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
-from workers.retain import retain
-from workers.stage import end_snapshot
+from workers.retention import delete_expired
+from workers.transitions import store_ended_snapshot
 
 Make = Callable[..., Bench]
 THREE = {"a": "", "b": "", "c": ""}
@@ -86,28 +86,28 @@ def test_a_job_is_canceled_after_the_time_its_caller_set(bench: Make) -> None:
     soon, late = here.submit(cancel_after=timedelta(seconds=30)), here.submit(cancel_after=timedelta(hours=1))
     here.sweep()
     assert here.job(soon).status == JobStatus.QUEUED
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(update(Job).values(cancel_at=Job.cancel_at - timedelta(minutes=1)))
     here.sweep()
     assert (here.job(soon).status, here.job(late).status) == (JobStatus.CANCELED, JobStatus.QUEUED)
-    snapshot = here.process.snapshots.get(DEFAULT_TENANT, soon)
+    snapshot = here.process.storage.snapshots.get(DEFAULT_TENANT, soon)
     assert snapshot == here.document(soon).model_dump_json().encode()
 
 
 def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
-    """A generated image that comes late leaves no bytes behind."""
+    """A late generated image is not stored."""
     here = bench({"a": ""})
     job_id = here.submit()
     here.run(until=lambda step: step.task == "workers.resynthesize")
-    put = type(here.process.blobs).put
+    put = type(here.process.storage.blobs).put
     before = stored(here)
 
-    class Late(type(here.process.blobs)):
+    class Late(type(here.process.storage.blobs)):
         """A store during whose writing the job is canceled."""
 
         def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
             blob = put(self, tenant_id, data, media_type)
-            with here.process.database.transaction() as session:
+            with here.process.storage.database.transaction() as session:
                 service.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
@@ -118,7 +118,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
 
 
 def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[[Bench], TestClient]) -> None:
-    """Bytes, texts and snapshot go; its own tenant is told that it is gone, and the log says who did it."""
+    """Bytes, texts and snapshot are deleted; its tenant gets 410, and the audit log has the actor."""
     here = bench(THREE)
     client = api(here)
     job_id = here.submit(prompt="a secret square", external_id="case 7", labels={"who": "me"})
@@ -130,7 +130,7 @@ def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable
     assert (gone.status_code, gone.json()["type"]) == (410, "/problems/deleted")
     assert client.post(f"/attribute/{job_id}/cancel").status_code == 410
     assert stored(here) == []
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         row = session.execute(text("SELECT jobs::text FROM jobs WHERE id = :id"), {"id": job_id}).scalar_one()
         assert "secret" not in row
         assert "case 7" not in row
@@ -154,25 +154,25 @@ def test_the_same_image_in_another_job_keeps_its_pixels(bench: Make, api: Callab
     here = bench(THREE)
     client = api(here)
     first, second = here.submit(), here.submit()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(insert(Tenant).values(id=OTHER, name="other"))
         session.execute(update(Job).where(Job.id == second).values(tenant_id=OTHER))
     theirs = here.original(first)
-    data = here.process.blobs.get(DEFAULT_TENANT, theirs)
-    copy = here.process.blobs.put(OTHER, data, "image/png")
-    with here.process.database.transaction() as session:
+    data = here.process.storage.blobs.get(DEFAULT_TENANT, theirs)
+    copy = here.process.storage.blobs.put(OTHER, data, "image/png")
+    with here.process.storage.database.transaction() as session:
         session.execute(text("DELETE FROM blob_references WHERE job_id = :id"), {"id": second})
         blob_repository.insert_references(session, second, {"original": copy})
     third = here.submit()
     assert client.delete(f"/attribute/{first}").status_code == 204
-    assert here.process.blobs.get(DEFAULT_TENANT, theirs) == data
+    assert here.process.storage.blobs.get(DEFAULT_TENANT, theirs) == data
     assert client.delete(f"/attribute/{third}").status_code == 204
-    assert not here.process.blobs.exists(DEFAULT_TENANT, theirs)
-    assert here.process.blobs.get(OTHER, theirs) == data
+    assert not here.process.storage.blobs.exists(DEFAULT_TENANT, theirs)
+    assert here.process.storage.blobs.get(OTHER, theirs) == data
 
 
-def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(bench: Make) -> None:
-    """Whoever is counted as a user after its commit finds the bytes, however the two interleave."""
+def test_deleting_and_storing_the_same_bytes_at_once_never_loses_a_used_image(bench: Make) -> None:
+    """A job that is counted as a user after its commit finds the bytes, however the two interleave."""
     here = bench(THREE)
     process = here.process
     data = b"the same pixels"
@@ -180,15 +180,15 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
     random.seed(7)
 
     def use(job_id: uuid.UUID) -> bool:
-        blob = process.blobs.put(DEFAULT_TENANT, data, "image/png")
-        with process.database.transaction(durable=False) as session:
+        blob = process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
+        with process.storage.database.transaction(durable=False) as session:
             lost = blob_repository.insert_references(session, job_id, {"source/0": blob})
-        process.blobs.put_all(lost)
-        return process.blobs.exists(DEFAULT_TENANT, blob.sha256)
+        process.storage.blobs.put_all(lost)
+        return process.storage.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:
-        with process.database.transaction(durable=False) as session:
-            process.blobs.delete_all(blob_repository.delete_references(session, job_id, except_for=["query"]))
+        with process.storage.database.transaction(durable=False) as session:
+            process.storage.blobs.delete_all(blob_repository.delete_references(session, job_id, except_for=["query"]))
         return True
 
     with ThreadPoolExecutor(8) as threads:
@@ -196,11 +196,11 @@ def test_erasing_and_storing_the_same_bytes_at_once_never_loses_a_used_image(ben
             keeper, *others = random.sample(users, 4)
             futures = [threads.submit(use, keeper), *(threads.submit(drop, other) for other in others)]
             assert all(future.result() for future in futures)
-            assert process.blobs.get(DEFAULT_TENANT, hashlib.sha256(data).hexdigest()) == data
+            assert process.storage.blobs.get(DEFAULT_TENANT, hashlib.sha256(data).hexdigest()) == data
 
 
 def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable[[Bench], TestClient]) -> None:
-    """200 times: whoever wins, rows, snapshot and store tell the same story."""
+    """In 200 races rows, snapshot and store agree, whichever wins."""
     here = bench({"a": ""})
     client = api(here)
     process = here.process
@@ -246,12 +246,12 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
                 assert (job.result is None) == (job.status == JobStatus.CANCELED)
                 assert {row.state for row in here.sources(job_id).values()} <= {"done", "skipped"}
     assert won == {JobStatus.SUCCEEDED, JobStatus.CANCELED}
-    with process.database.transaction() as session:
+    with process.storage.database.transaction() as session:
         used = set(session.execute(select(BlobReference.tenant_id, BlobReference.sha256)).all())
     assert len(stored(here)) == len(used)
 
 
-def test_a_late_end_does_not_bring_an_deleted_answer_back(bench: Make, api: Callable[[Bench], TestClient]) -> None:
+def test_a_late_end_does_not_restore_a_deleted_result(bench: Make, api: Callable[[Bench], TestClient]) -> None:
     """The worker's document comes after the tombstone and is not taken."""
     here = bench(THREE)
     client = api(here)
@@ -259,40 +259,40 @@ def test_a_late_end_does_not_bring_an_deleted_answer_back(bench: Make, api: Call
     here.run()
     document = here.document(job_id)
     assert client.delete(f"/attribute/{job_id}").status_code == 204
-    here.process.snapshots.store_ended(DEFAULT_TENANT, document)
-    here.process.snapshots.insert_if_absent(DEFAULT_TENANT, document)
+    here.process.storage.snapshots.store_ended(DEFAULT_TENANT, document)
+    here.process.storage.snapshots.insert_if_absent(DEFAULT_TENANT, document)
     assert client.get(f"/attribute/{job_id}").status_code == 410
 
 
 def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None:
-    """Images first, texts next, then everything; the installation's default where the tenant says nothing."""
+    """Images first, texts next, then everything; the installation's default where the tenant has no setting."""
     here = bench(THREE, retention={"images": 60, "captions": NEVER, "results": NEVER})
     job_id = here.submit(prompt="a red square")
     here.run()
     fresh = here.submit(color=(1, 2, 3))
     here.run()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         aged = update(Job).where(Job.id == job_id).values(completed_at=Job.completed_at - timedelta(hours=1))
         session.execute(aged)
     kept = here.job(fresh).query_blob
-    retain(here.process)
+    delete_expired(here.process.storage, here.process.settings.retention)
     assert here.job(job_id).images_deleted_at is not None
     assert here.job(fresh).query_blob == kept is not None
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         roles = session.scalars(select(BlobReference.role).where(BlobReference.job_id == job_id)).all()
         assert roles == ["features"]
         assert here.job(job_id).caption == "a red square"
         session.execute(update(Tenant).values(retain_captions=timedelta(minutes=1)))
-    retain(here.process)
+    delete_expired(here.process.storage, here.process.settings.retention)
     job = here.job(job_id)
     assert (job.caption, job.prompt, job.evidence) == (None, None, None)
     assert job.result is not None
     assert job.result["caption"] is None
     assert job.result["ranking"]
     assert here.document(job_id).result is not None
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         session.execute(update(Tenant).values(retain_results=timedelta(minutes=1)))
-    retain(here.process)
+    delete_expired(here.process.storage, here.process.settings.retention)
     assert here.job(job_id).deleted_at is not None
     assert here.job(fresh).deleted_at is None
     assert here.job(fresh).caption is not None
@@ -302,16 +302,16 @@ def test_bytes_that_no_row_knows_are_deleted(bench: Make) -> None:
     """What a process left that died between storing and committing; what is young or used stays."""
     here = bench(THREE)
     job_id = here.submit()
-    young = here.process.blobs.put(DEFAULT_TENANT, b"just stored", "image/png")
-    stray = here.process.blobs.put(DEFAULT_TENANT, b"left behind", "image/png")
+    young = here.process.storage.blobs.put(DEFAULT_TENANT, b"just stored", "image/png")
+    stray = here.process.storage.blobs.put(DEFAULT_TENANT, b"left behind", "image/png")
     used = here.original(job_id)
     for file in stored(here):
         if file.name != young.sha256:
             os.utime(file, (0, 0))
-    retain(here.process)
-    assert not here.process.blobs.exists(DEFAULT_TENANT, stray.sha256)
-    assert here.process.blobs.exists(DEFAULT_TENANT, young.sha256)
-    assert here.process.blobs.exists(DEFAULT_TENANT, used)
+    delete_expired(here.process.storage, here.process.settings.retention)
+    assert not here.process.storage.blobs.exists(DEFAULT_TENANT, stray.sha256)
+    assert here.process.storage.blobs.exists(DEFAULT_TENANT, young.sha256)
+    assert here.process.storage.blobs.exists(DEFAULT_TENANT, used)
 
 
 def test_a_claimed_stage_of_an_deleted_job_is_fenced_off(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -319,11 +319,11 @@ def test_a_claimed_stage_of_an_deleted_job_is_fenced_off(bench: Make, api: Calla
     here = bench(THREE)
     client = api(here)
     job_id = here.submit()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         claimed = repository.claim_stage(session, job_id, Stage.SCREENING, timedelta(seconds=10), 3)
     assert claimed is not None
     assert client.delete(f"/attribute/{job_id}").status_code == 204
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert repository.advance(session, claimed, Stage.CAPTIONING, values={"caption": "late"})[0] is None
-    end_snapshot(here.process, DEFAULT_TENANT, job_id)
+    store_ended_snapshot(here.process.storage, DEFAULT_TENANT, job_id)
     assert client.get(f"/attribute/{job_id}").status_code == 410

@@ -1,4 +1,4 @@
-"""A vendor that does as a test says, asked generating by generating through the gate, as a real one's adapter does it."""
+"""A vendor that behaves as a test defines, called image by image through the gate like a real vendor's adapter."""
 
 import uuid
 from collections import Counter
@@ -20,13 +20,13 @@ from workers.models import Models
 Act = Callable[[int, Reservation], None]
 
 
-def nothing(k: int, permit: Reservation) -> None:
+def nothing(k: int, reservation: Reservation) -> None:
     """Generates as it should."""
 
 
 @dataclass(slots=True)
 class Vendor:
-    """Counts what it was asked; `act` may raise, wait, or kill whoever asks, before the generated image is made."""
+    """Counts its calls; `act` may raise, wait, or kill the caller, before the image is generated."""
 
     id: str
     act: Act = nothing
@@ -35,7 +35,7 @@ class Vendor:
     resumed: list[str] = field(default_factory=list)
     billed: int = 0
     under_way: int = 0
-    most_under_way: int = 0
+    max_running: int = 0
     rewrites: dict[int, str] = field(default_factory=dict)  # what it generates instead of the caption, by k
     identifiers: set[str | None] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
@@ -51,56 +51,56 @@ class Vendor:
         return ModelRef("fake", self.revision)
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
-        """Vendors are asked for one generated image at a time."""
-        raise AssertionError("a leaf asks for all generated images at once")
+        """Vendors are called for one image at a time."""
+        raise AssertionError("a task requested all images at once")
 
     def generate_one(
         self, prompt: str, k: int, seed: int, deadline: Deadline, gate: Gate, safety_identifier: str | None = None
     ) -> GeneratedImage:
-        """The k-th generating: noise that its seed decides."""
-        permit = gate.open(k, 1)
+        """The k-th image: noise from its seed."""
+        reservation = gate.open(k, 1)
         with self.lock:
             self.identifiers.add(safety_identifier)
-            if permit.task is None:
+            if reservation.task is None:
                 self.orders[k] += 1
                 self.billed += 1
             else:
-                self.resumed.append(permit.task)
+                self.resumed.append(reservation.task)
             self.under_way += 1
-            self.most_under_way = max(self.most_under_way, self.under_way)
+            self.max_running = max(self.max_running, self.under_way)
         try:
-            if permit.task is None:
-                permit.submitted(f"{self.id}-{k}-{uuid.uuid4().hex}")
-            self.act(k, permit)
+            if reservation.task is None:
+                reservation.submitted(f"{self.id}-{k}-{uuid.uuid4().hex}")
+            self.act(k, reservation)
         except SourceError as error:
             with self.lock:
                 self.billed -= 1
-            permit.close(error.state, 0)
+            reservation.close(error.state, 0)
             raise
         finally:
             with self.lock:
                 self.under_way -= 1
-        permit.close(SourceState.DONE, 1)
+        reservation.close(SourceState.DONE, 1)
         pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         return GeneratedImage(Image.fromarray(pixels), seed, self.rewrites.get(k))
 
 
-class Vendors(Models):
-    """A process's models, but that these vendors draw."""
+class VendorModels(Models):
+    """A process's models in which these vendors generate."""
 
     def __init__(self, models: Models, vendors: dict[str, Vendor]) -> None:
         self.__dict__.update(models.__dict__)
         self._vendors = vendors
 
     def generator(self, source: Source) -> object:
-        """The vendor of that name, or what the catalog says."""
+        """The vendor of that name, or the catalog's generator."""
         return self._vendors.get(source.id) or super().generator(source)
 
 
 def serve(here: Bench, *acts: tuple[str, Act]) -> dict[str, Vendor]:
     """Puts vendors in the places of a process's sources; returns them by id."""
     vendors = {name: Vendor(name, act) for name, act in acts}
-    here.process = replace(here.process, models=Vendors(here.process.models, vendors))
+    here.process = replace(here.process, models=VendorModels(here.process.models, vendors))
     return vendors
 
 

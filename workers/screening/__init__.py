@@ -1,4 +1,4 @@
-"""What sees a query image and its caption before anything is generated: lists and rules in the database, and hooks."""
+"""Screening of a query image and its caption before anything is generated: lists, rules, hooks and a service."""
 
 from workers.screening.chain import Screening, build_screening
 from workers.screening.hooks import Hit, Hook, QueryImage, ScreenedCaption

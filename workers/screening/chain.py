@@ -1,4 +1,4 @@
-"""All of an installation's screening, asked in turn: what costs least first. It fails closed."""
+"""All screening of an installation, in order of cost, the cheapest first. It fails closed."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,34 +17,35 @@ log = structlog.get_logger(__name__)
 
 
 class Screening:
-    """The hooks of one process. An error of a hook is the stage's: it is tried again, and then ends the job."""
+    """The hooks of one process. An error of a hook is the stage's: the stage is retried, and then the job fails."""
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
 
-    def state(self, tenant_id: uuid.UUID) -> str | None:
-        """What passes here now, as a text that changes with it; None where others are asked, who may change their mind.
+    def fingerprint(self, tenant_id: uuid.UUID) -> str | None:
+        """The lists and rules that apply to a tenant now, as a text that changes with them.
 
-        To be asked before what it is the state of.
+        None with hooks or a service, whose decisions may change unnoticed. To be read before screening, so that a
+        change in between makes the fingerprint stale and not too new.
         """
-        states = [hook.state(tenant_id) for hook in self._hooks if isinstance(hook, HashLists | TextRules)]
-        return "/".join(states) if len(states) == len(self._hooks) else None
+        parts = [hook.fingerprint(tenant_id) for hook in self._hooks if isinstance(hook, HashLists | TextRules)]
+        return "/".join(parts) if len(parts) == len(self._hooks) else None
 
     def check_image(self, query: QueryImage) -> None:
-        """Raises ScreeningRefused at the first hook that says no."""
+        """Raises ScreeningRefused at the first hit."""
         for hook in self._hooks:
-            _stop_at(hook.check_image(query))
+            _refuse(hook.check_image(query))
 
     def check_caption(self, caption: ScreenedCaption) -> None:
-        """Raises ScreeningRefused at the first hook that says no."""
+        """Raises ScreeningRefused at the first hit."""
         for hook in self._hooks:
-            _stop_at(hook.check_caption(caption))
+            _refuse(hook.check_caption(caption))
 
 
 def build_screening(settings: Settings, database: Database) -> Screening:
-    """Lists and rules of the database, the operator's own hooks, the moderation endpoint; nothing connects yet.
+    """Lists and rules of the database, the operator's own hooks, the moderation service; nothing connects yet.
 
-    Raises ImportError or AttributeError for a hook that is not there.
+    Raises ImportError or AttributeError for a hook that does not exist.
     """
     hooks: list[Hook] = [
         HashLists(database, settings.screening.refresh),
@@ -56,7 +57,7 @@ def build_screening(settings: Settings, database: Database) -> Screening:
     return Screening(hooks)
 
 
-def _stop_at(hit: Hit | None) -> None:
+def _refuse(hit: Hit | None) -> None:
     if hit is not None:
         log.warning("screened", kind=hit.kind, name=hit.name)
         raise ScreeningRefused(hit.sentence, screening={"kind": hit.kind, "name": hit.name})

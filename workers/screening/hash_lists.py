@@ -1,4 +1,4 @@
-"""Compares the query image with perceptual hashes (PDQ) of images that are not to be generated after.
+"""Compares the query image with perceptual hashes (PDQ) of images that must not be processed.
 
 The image's eight rotations and reflections are compared, so that a list holds each image once.
 """
@@ -24,7 +24,7 @@ from workers.screening.pdq import dihedral_hashes
 _TENANTS = 1_000
 # Kept in memory over all lists, 32 bytes each.
 _HASHES = 10_000_000
-# Compared at once; what is in between then fits the processor's cache.
+# Compared at once; intermediate results then fit the processor's cache.
 _ROWS_AT_ONCE = 65_536
 
 # (4, n): the n hashes of a list, 64 bits per row.
@@ -43,7 +43,7 @@ class _Loaded:
 
 
 class HashLists:
-    """The lists that apply to a tenant, asked for every few seconds; a list's hashes are loaded once per change."""
+    """The lists that apply to a tenant, read again every few seconds; a list's hashes are loaded once per change."""
 
     def __init__(self, database: Database, refresh: timedelta) -> None:
         self._database = database
@@ -52,7 +52,7 @@ class HashLists:
         self._loading = Lock()
 
     def check_image(self, query: QueryImage) -> Hit | None:
-        """A hit where a list has a hash near enough. Without a list that applies the image is not even read."""
+        """A hit where a list has a hash that is near enough. Without a list that applies the image is not read."""
         _, lists = self._lists(query.tenant_id)
         if not lists:
             return None
@@ -63,10 +63,10 @@ class HashLists:
         return None
 
     def check_caption(self, caption: ScreenedCaption) -> Hit | None:
-        """Has no opinion."""
+        """Passes: hash lists are about images."""
         return None
 
-    def state(self, tenant_id: uuid.UUID) -> str:
+    def fingerprint(self, tenant_id: uuid.UUID) -> str:
         """Which lists a tenant's images are compared with, as a text that changes with them."""
         return self._lists(tenant_id)[0]
 

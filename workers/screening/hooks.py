@@ -1,4 +1,4 @@
-"""The protocol of screening hooks, what they are shown and what they answer. Lists and rules are hooks, too."""
+"""The protocol of screening hooks, with their input and output. Hash lists and text rules are hooks, too."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from attribution.image import decode_own, encode_png
 
 
 class QueryImage:
-    """A job's canonical image; its bytes are read, and its pixels decoded, once a hook looks at them."""
+    """A job's canonical image; its bytes are read, and its pixels decoded, when a hook first uses them."""
 
     def __init__(self, tenant_id: uuid.UUID, job_id: uuid.UUID, read: Callable[[], bytes]) -> None:
         self.tenant_id = tenant_id
@@ -42,7 +42,7 @@ class ScreenedCaption:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A no: what kind of screening said it, the name of the list or rule, and a sentence for the caller."""
+    """A refusal: the kind of screening, the name of the list or rule, and a sentence for the caller."""
 
     kind: str
     name: str
@@ -50,17 +50,17 @@ class Hit:
 
 
 class Hook(Protocol):
-    """Says no to an image or to a caption; None lets it pass. One that raises lets nothing pass.
+    """Refuses an image or a caption by returning a hit; None lets it pass. A hook that raises lets nothing pass.
 
     It is called from several threads at once.
     """
 
     def check_image(self, query: QueryImage) -> Hit | None:
-        """Judges the query image."""
+        """Checks the query image."""
         ...
 
     def check_caption(self, caption: ScreenedCaption) -> Hit | None:
-        """Judges the text."""
+        """Checks the text."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Asks the operator's moderation service about images and texts. Its contract is in docs/screening.md."""
+"""Sends images and texts to the operator's moderation service. Its contract is in docs/screening.md."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ _MAX_REASON = 200
 
 
 class ModerationFailed(Exception):
-    """The service did not answer as its contract says, so nobody knows: nothing passes."""
+    """The service did not answer as its contract requires: nothing passes."""
 
 
 class _Verdict(BaseModel):
@@ -47,25 +47,25 @@ class Moderation:
     def check_image(self, query: QueryImage) -> Hit | None:
         """Sends the canonical image as PNG. Raises ModerationFailed."""
         image = base64.b64encode(query.png).decode("ascii")
-        return self._ask({"image": image}, query)
+        return self._post({"image": image}, query)
 
     def check_caption(self, caption: ScreenedCaption) -> Hit | None:
         """Sends the text. Raises ModerationFailed."""
-        return self._ask({"caption": caption.text}, caption)
+        return self._post({"caption": caption.text}, caption)
 
-    def _ask(self, subject: dict[str, Any], of: QueryImage | ScreenedCaption) -> Hit | None:
-        question = {"tenant_id": str(of.tenant_id), "job_id": str(of.job_id)} | subject
+    def _post(self, subject: dict[str, Any], about: QueryImage | ScreenedCaption) -> Hit | None:
+        request = {"tenant_id": str(about.tenant_id), "job_id": str(about.job_id)} | subject
         try:
-            answer = self._outbound.post(self._url, json.dumps(question).encode(), self._headers, self._timeout)
+            response = self._outbound.post(self._url, json.dumps(request).encode(), self._headers, self._timeout)
         except (AddressRefused, AddressUnavailable) as error:
             raise ModerationFailed("the moderation service did not answer in time") from error
-        if answer.status != 200:
-            raise ModerationFailed(f"the moderation service answered with status {answer.status}")
+        if response.status != 200:
+            raise ModerationFailed(f"the moderation service answered with status {response.status}")
         try:
-            verdict = _Verdict.model_validate_json(answer.body)
+            verdict = _Verdict.model_validate_json(response.body)
         except ValidationError:
-            # Not `from` it: pydantic quotes the answer, which may say what is in the image, and this is logged.
-            raise ModerationFailed("the moderation service's answer is not as its contract says") from None
+            # Not `from` it: pydantic quotes the response, which may describe the image, and this is logged.
+            raise ModerationFailed("the moderation service's response does not follow its contract") from None
         if not verdict.flagged:
             return None
         reason = verdict.reason[:_MAX_REASON]

@@ -1,4 +1,4 @@
-"""Judges captions and prompts by the text rules in the database."""
+"""Checks captions and prompts against the text rules in the database."""
 
 import uuid
 from datetime import timedelta
@@ -19,34 +19,32 @@ Rules = tuple[tuple[str, Judge], ...]
 
 
 class TextRules:
-    """The rules that apply to a tenant, asked for and compiled every few seconds."""
+    """The rules that apply to a tenant, read and compiled again every few seconds."""
 
     def __init__(self, database: Database, refresh: timedelta) -> None:
         self._database = database
         self._rules = cached(TTLCache(_TENANTS, refresh.total_seconds()), lock=Lock())(self._load)
 
     def check_image(self, query: QueryImage) -> Hit | None:
-        """Has no opinion."""
+        """Passes: text rules are about texts."""
         return None
 
     def check_caption(self, caption: ScreenedCaption) -> Hit | None:
-        """A hit at the first rule that the text meets. Raises StepFailed for a rule that cannot be applied."""
-        for name, meets in self._rules(caption.tenant_id)[1]:
-            if meets(caption.text):
-                return Hit("text_rule", name, f"The text meets the rule `{name}`.")
+        """A hit at the first rule that the text matches. Raises StepFailed for a rule that cannot be applied."""
+        for name, matches in self._rules(caption.tenant_id)[1]:
+            if matches(caption.text):
+                return Hit("text_rule", name, f"The text matches the rule `{name}`.")
         return None
 
-    def state(self, tenant_id: uuid.UUID) -> str:
+    def fingerprint(self, tenant_id: uuid.UUID) -> str:
         """Which rules a tenant's texts must pass, as a text that changes with them."""
         return self._rules(tenant_id)[0]
 
     def _load(self, tenant_id: uuid.UUID) -> tuple[str, Rules]:
         with self._database.statement() as session:
-            state, rules = (
-                get_fingerprint(session, RULES_FINGERPRINT, tenant_id),
-                list_rules_applying_to(session, tenant_id),
-            )
-        return state, tuple((rule.name, _compiled(rule)) for rule in rules)
+            fingerprint = get_fingerprint(session, RULES_FINGERPRINT, tenant_id)
+            rules = list_rules_applying_to(session, tenant_id)
+        return fingerprint, tuple((rule.name, _compiled(rule)) for rule in rules)
 
 
 def _compiled(rule: TextRule) -> Judge:
@@ -54,5 +52,5 @@ def _compiled(rule: TextRule) -> Judge:
         return compile_rule(rule.kind, rule.pattern)
     except InvalidRequest as error:  # it was checked when it was added, perhaps by another release
         raise StepFailed(
-            f"The text rule `{rule.name}` cannot be applied; whoever set it up has to replace it."
+            f"The text rule `{rule.name}` cannot be applied. The person who added it has to replace it."
         ) from error

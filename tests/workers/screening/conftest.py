@@ -25,7 +25,7 @@ from tests.workers.harness import Bench
 from workers.screening.pdq import dihedral_hashes
 
 
-def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+def noise_image(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     """Colored shapes that no other seed has: enough features for a perceptual hash."""
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(1))
@@ -50,7 +50,7 @@ class Screened:
         process = self.bench.process
         original = io.BytesIO()
         image.save(original, "PNG")
-        uses = {"original": process.blobs.put(tenant_id, original.getvalue(), "image/png")}
+        uses = {"original": process.storage.blobs.put(tenant_id, original.getvalue(), "image/png")}
         document = {"format": "PNG", "width": image.width, "height": image.height, "frames": 1}
         new = NewJob(
             id=uuid.uuid4(),
@@ -66,12 +66,12 @@ class Screened:
                     queue=queue_of(source),
                     timeout=timedelta(seconds=20),
                 )
-                for source in process.catalog.sources
+                for source in process.models.catalog.sources
             ],
             method_options=MethodOptions.chosen(process.settings.models),
             **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
         )
-        with process.database.transaction() as session:
+        with process.storage.database.transaction() as session:
             job_id = accept(session, new, uses).job.id
         self.bench.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
         return job_id
@@ -84,7 +84,7 @@ class Screened:
 
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             return session.get_one(Job, job_id)
 
     def ban(
@@ -101,17 +101,17 @@ class Screened:
         self, hashes: Iterable[bytes], name: str, tenant_id: uuid.UUID | None = None, max_distance: int = 31
     ) -> uuid.UUID:
         """Makes a list of hashes."""
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             return store.upsert_list(session, tenant_id, name, max_distance, map(HashRow, hashes))[0]
 
     def rule(self, kind: str, pattern: str, name: str = "rule", tenant_id: uuid.UUID | None = None) -> None:
         """Sets a text rule up, unchecked."""
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             store.upsert_rule(session, tenant_id, name, kind, pattern)
 
     def tenant(self, name: str) -> uuid.UUID:
         """Another tenant."""
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             row = Tenant(id=uuid.uuid4(), name=name)
             session.add(row)
             return row.id
@@ -122,7 +122,7 @@ class Screened:
 
     def audited(self) -> list[AuditEntry]:
         """The audit log, oldest first."""
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             return session.query(AuditEntry).order_by(AuditEntry.id).all()
 
     def assert_refused(self, job: Job, kind: str, name: str) -> None:
@@ -135,15 +135,15 @@ class Screened:
         assert (job.prompt, job.caption, job.evidence) == (None, None, None)
         assert job.images_deleted_at is not None
         assert job.captions_deleted_at is not None
-        with self.bench.process.database.transaction() as session:
+        with self.bench.process.storage.database.transaction() as session:
             assert session.query(BlobReference).filter_by(job_id=job.id).count() == 0
         (entry,) = [entry for entry in self.audited() if entry.subject == str(job.id)]
         assert (entry.tenant_id, entry.actor, entry.action) == (job.tenant_id, "screening", "job.screened")
         assert entry.detail == {"kind": kind, "name": name}
 
     def assert_never_generated(self, job: Job) -> None:
-        """No source was ever asked."""
-        with self.bench.process.database.transaction() as session:
+        """No source was ever called."""
+        with self.bench.process.storage.database.transaction() as session:
             rows = source_repository.list_for_job(session, job.id)
         assert {(row.state, row.attempt) for row in rows} == {(SourceState.PENDING, 0)}
 

@@ -19,7 +19,7 @@ from app.db.models import DEFAULT_TENANT, JobStatus
 from app.errors import StorageUnavailable
 from app.screening import repository as store
 from app.settings import DatabaseSettings
-from tests.workers.screening.conftest import Screened, pdq, picture
+from tests.workers.screening.conftest import Screened, noise_image, pdq
 from workers.screening import QueryImage
 from workers.screening.hash_lists import HashLists, hash_variants, matches
 
@@ -51,34 +51,34 @@ def test_a_listed_image_and_its_edits_are_stopped(
     screened: Screened, edit: Callable[[Image.Image], Image.Image]
 ) -> None:
     """Whatever was done to it mildly, the job ends before any source hears of it, and nothing of it stays."""
-    screened.ban(picture(1), picture(2))
-    job = screened.ended(edit(picture(1)), prompt="a secret")
+    screened.ban(noise_image(1), noise_image(2))
+    job = screened.ended(edit(noise_image(1)), prompt="a secret")
     screened.assert_refused(job, "hash_list", "banned")
     assert screened.files() == []
 
 
 def test_an_unrelated_image_passes(screened: Screened) -> None:
     """A list stops what is on it, and nothing else."""
-    screened.ban(*map(picture, range(10)))
-    assert screened.ended(picture(77)).status == JobStatus.SUCCEEDED
+    screened.ban(*map(noise_image, range(10)))
+    assert screened.ended(noise_image(77)).status == JobStatus.SUCCEEDED
 
 
 def test_a_caption_is_kept_where_screening_passes(screened: Screened) -> None:
     """What a screened job loses, others keep: or the test above could not fail."""
-    job = screened.ended(picture(77), prompt="a secret")
+    job = screened.ended(noise_image(77), prompt="a secret")
     assert (job.prompt, job.evidence) == ("a secret", {"findings": []})
     assert len(screened.files()) > 2
 
 
 def test_the_distance_of_a_list_is_its_own(screened: Screened) -> None:
-    """A hash `max_distance` bits away is a hit; one more bit, and it is none."""
-    flipped = np.unpackbits(np.frombuffer(pdq(picture(1)), np.uint8))
+    """A hash at a distance of `max_distance` bits is a hit; one more bit, and it is none."""
+    flipped = np.unpackbits(np.frombuffer(pdq(noise_image(1)), np.uint8))
     flipped[:20] ^= 1
     distant = np.packbits(flipped).tobytes()
     screened.ban_hashes([distant], "near", max_distance=19)
-    assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
+    assert screened.ended(noise_image(1)).status == JobStatus.SUCCEEDED
     screened.ban_hashes([distant], "near", max_distance=20)
-    screened.assert_refused(screened.ended(picture(1)), "hash_list", "near")
+    screened.assert_refused(screened.ended(noise_image(1)), "hash_list", "near")
 
 
 def test_an_image_without_features_is_on_no_list(screened: Screened) -> None:
@@ -90,68 +90,68 @@ def test_an_image_without_features_is_on_no_list(screened: Screened) -> None:
 
 
 def test_a_tenants_list_is_for_its_own_images(screened: Screened) -> None:
-    """Another tenant's image passes; a global list is for everybody."""
+    """Another tenant's image passes; a global list applies to all tenants."""
     other = screened.tenant("other")
-    screened.ban(picture(1), name="ours", tenant_id=DEFAULT_TENANT)
-    screened.assert_refused(screened.ended(picture(1)), "hash_list", "ours")
-    assert screened.ended(picture(1), other).status == JobStatus.SUCCEEDED
-    screened.ban(picture(1), name="everybody's")
-    screened.assert_refused(screened.ended(picture(1), other), "hash_list", "everybody's")
+    screened.ban(noise_image(1), name="ours", tenant_id=DEFAULT_TENANT)
+    screened.assert_refused(screened.ended(noise_image(1)), "hash_list", "ours")
+    assert screened.ended(noise_image(1), other).status == JobStatus.SUCCEEDED
+    screened.ban(noise_image(1), name="all-tenants")
+    screened.assert_refused(screened.ended(noise_image(1), other), "hash_list", "all-tenants")
 
 
 def test_only_the_refused_jobs_pixels_go(screened: Screened) -> None:
     """The same image in a tenant whose list does not have it stays where it is."""
     other = screened.tenant("other")
-    kept = screened.ended(picture(1), other)
+    kept = screened.ended(noise_image(1), other)
     before = set(screened.files())
-    screened.ban(picture(1), tenant_id=DEFAULT_TENANT)
-    screened.assert_refused(screened.ended(picture(1)), "hash_list", "banned")
+    screened.ban(noise_image(1), tenant_id=DEFAULT_TENANT)
+    screened.assert_refused(screened.ended(noise_image(1)), "hash_list", "banned")
     assert set(screened.files()) == before
     assert kept.status == JobStatus.SUCCEEDED
 
 
 def test_a_changed_list_reaches_a_running_worker(screened: Screened) -> None:
     """Replaced, a list stops the new images and lets the old ones go; removed, it stops nothing."""
-    list_id = screened.ban(picture(1))
-    screened.assert_refused(screened.ended(picture(1)), "hash_list", "banned")
-    assert screened.ban(picture(2)) == list_id
-    assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
-    screened.assert_refused(screened.ended(picture(2)), "hash_list", "banned")
-    with screened.bench.process.database.transaction() as session:
+    list_id = screened.ban(noise_image(1))
+    screened.assert_refused(screened.ended(noise_image(1)), "hash_list", "banned")
+    assert screened.ban(noise_image(2)) == list_id
+    assert screened.ended(noise_image(1)).status == JobStatus.SUCCEEDED
+    screened.assert_refused(screened.ended(noise_image(2)), "hash_list", "banned")
+    with screened.bench.process.storage.database.transaction() as session:
         assert store.delete_hash_list(session, None, list_id) == "banned"
-    assert screened.ended(picture(2)).status == JobStatus.SUCCEEDED
+    assert screened.ended(noise_image(2)).status == JobStatus.SUCCEEDED
 
 
 def test_hashes_are_loaded_once_per_change(screened: Screened) -> None:
-    """Between changes a worker compares with what it has in memory, and asks for lists only so often."""
+    """Between changes a worker uses the lists in its memory, and reads them again only every few seconds."""
     statements: list[str] = []
-    database = screened.bench.process.database
+    database = screened.bench.process.storage.database
     event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
 
-    def asked(hook: HashLists, rounds: int) -> tuple[int, int]:
+    def reads(hook: HashLists, rounds: int) -> tuple[int, int]:
         statements.clear()
         for _ in range(rounds):
             assert hook.check_image(query(screened, 1)) is not None
         return sum("SELECT hash_lists." in each for each in statements), sum("_entries" in each for each in statements)
 
-    screened.ban(picture(1))
+    screened.ban(noise_image(1))
     hook = HashLists(database, timedelta(hours=1))
-    assert asked(hook, 3) == (1, 1)
-    assert asked(hook, 3) == (0, 0)
+    assert reads(hook, 3) == (1, 1)
+    assert reads(hook, 3) == (0, 0)
     hook = HashLists(database, timedelta(microseconds=1))
-    assert asked(hook, 3) == (3, 1)
-    screened.ban(picture(1), picture(2))
-    assert asked(hook, 3) == (3, 1)
+    assert reads(hook, 3) == (3, 1)
+    screened.ban(noise_image(1), noise_image(2))
+    assert reads(hook, 3) == (3, 1)
 
 
 def query(screened: Screened, seed: int) -> QueryImage:
     """An image as a hook sees it."""
     buffer = io.BytesIO()
-    picture(seed).save(buffer, "PNG")
+    noise_image(seed).save(buffer, "PNG")
     return QueryImage(DEFAULT_TENANT, DEFAULT_TENANT, buffer.getvalue)
 
 
-def test_without_lists_nobody_reads_the_image(screened: Screened) -> None:
+def test_without_lists_the_image_is_not_read(screened: Screened) -> None:
     """An installation that screens nothing pays nothing for it: no bytes are read, no pixels decoded."""
 
     def read() -> bytes:
@@ -159,7 +159,7 @@ def test_without_lists_nobody_reads_the_image(screened: Screened) -> None:
 
     unread = QueryImage(DEFAULT_TENANT, DEFAULT_TENANT, read)
     screened.bench.process.screening.check_image(unread)
-    screened.ban(picture(1), tenant_id=screened.tenant("other"))
+    screened.ban(noise_image(1), tenant_id=screened.tenant("other"))
     screened.bench.process.screening.check_image(unread)
 
 
@@ -190,16 +190,16 @@ def pack(bits: np.ndarray) -> np.ndarray:
 
 
 def test_a_refused_job_ends_only_once_its_pixels_are_gone(screened: Screened) -> None:
-    """With the image store away the end is not committed; the stage is tried again and ends it then."""
+    """With the blob store unavailable the end is not committed; the stage is retried and ends the job then."""
 
-    class Away(Blobs):
+    class Unavailable(Blobs):
         def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
             raise StorageUnavailable("The image store does not answer; try again in a minute.")
 
-    screened.ban(picture(1))
-    job_id = screened.submit(picture(1))
+    screened.ban(noise_image(1))
+    job_id = screened.submit(noise_image(1))
     here = screened.bench.process
-    screened.bench.process = replace(here, blobs=Away(here.settings.blobs.url))
+    screened.bench.process = replace(here, storage=replace(here.storage, blobs=Unavailable(here.settings.blobs.url)))
     with pytest.raises(StorageUnavailable):
         screened.bench.run()
     assert screened.job(job_id).status == JobStatus.PROCESSING

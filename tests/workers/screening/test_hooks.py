@@ -1,11 +1,11 @@
-"""An installation's own hooks, named in the settings, have the same say as lists and rules."""
+"""An installation's own hooks, named in the settings, refuse images and texts as lists and rules do."""
 
 from collections.abc import Callable
 
 import pytest
 
 from app.db.models import JobStatus
-from tests.workers.screening.conftest import Screened, picture
+from tests.workers.screening.conftest import Screened, noise_image
 from workers.screening import Hit, QueryImage, ScreenedCaption
 
 MakeScreened = Callable[..., Screened]
@@ -48,7 +48,7 @@ def test_a_hook_of_ones_own(
 ) -> None:
     """What it refuses, image or text, ends as a listed image does; what it lets pass goes on."""
     screened = make_screened(screening={"hooks": ["tests.workers.screening.test_hooks:NO_LANDSCAPES"]})
-    job = screened.ended(picture(1, size), prompt=prompt)
+    job = screened.ended(noise_image(1, size), prompt=prompt)
     if kind is None:
         assert job.status == JobStatus.SUCCEEDED
     else:
@@ -59,7 +59,7 @@ def test_a_hook_of_ones_own(
 def test_a_hook_that_breaks_lets_nothing_through(make_screened: MakeScreened) -> None:
     """Screening fails closed: with a hook that raises, the job ends without a generated image."""
     screened = make_screened(screening={"hooks": ["tests.workers.screening.test_hooks:BROKEN"]}, job={"attempts": 1})
-    job = screened.ended(picture(1))
+    job = screened.ended(noise_image(1))
     assert job.status == JobStatus.FAILED
     screened.assert_never_generated(job)
 

@@ -1,10 +1,9 @@
-"""The operator's moderation service is asked about everything, and nothing passes that it has not let pass."""
+"""The operator's moderation service gets every image and text, and nothing passes without its consent."""
 
 import base64
 import io
 import json
 import socket
-import time
 from collections.abc import Callable
 
 import pytest
@@ -15,21 +14,21 @@ from app.db.models import DEFAULT_TENANT, Job, JobStatus
 from app.errors import AddressRefused
 from app.settings import ScreeningSettings
 from tests.app.egress.site import Site, reply
-from tests.workers.screening.conftest import Screened, picture
+from tests.workers.screening.conftest import Screened, noise_image
 
 MakeScreened = Callable[..., Screened]
 FINE = reply(b'{"flagged": false}', connection="close")
 
 
 def moderated(make_screened: MakeScreened, site: Site, **screening: object) -> Screened:
-    """A worker that asks the site, and tries a stage twice."""
+    """A worker that calls the site, and attempts a stage twice."""
     endpoint = {"endpoint": site.url("/moderate"), "endpoint_token": "opensesame", "endpoint_timeout": 0.5}
     return make_screened(screening=endpoint | screening, job={"attempts": 2})
 
 
 def ended_in_the_end(screened: Screened, **options: object) -> Job:
-    """Submits, and lets the sweep hand on again what failed, until there is nothing left to try."""
-    job = screened.ended(picture(1), **options)
+    """Submits, and lets the sweep requeue failed stages until the attempts are used up."""
+    job = screened.ended(noise_image(1), **options)
     while job.status == JobStatus.PROCESSING:
         screened.bench.pass_time(60)
         screened.bench.sweep()
@@ -41,21 +40,21 @@ def ended_in_the_end(screened: Screened, **options: object) -> Job:
 def test_the_service_sees_the_image_and_the_caption(make_screened: MakeScreened, site: Site) -> None:
     """Whose job it is, the canonical image as PNG, then the caption, each with the token."""
     site.answers["/moderate"] = FINE
-    job = moderated(make_screened, site).ended(picture(1))
+    job = moderated(make_screened, site).ended(noise_image(1))
     assert job.status == JobStatus.SUCCEEDED
     first, second = (json.loads(request.body) for request in site.requests)
     whose = {"tenant_id": str(DEFAULT_TENANT), "job_id": str(job.id)}
     image = Image.open(io.BytesIO(base64.b64decode(first.pop("image"))))
-    assert (image.format, image.tobytes()) == ("PNG", picture(1).tobytes())
+    assert (image.format, image.tobytes()) == ("PNG", noise_image(1).tobytes())
     assert first == whose
     assert second == whose | {"caption": job.caption}
     assert {request.headers["authorization"] for request in site.requests} == {"Bearer opensesame"}
 
 
-def test_a_prompt_is_asked_about_once(make_screened: MakeScreened, site: Site) -> None:
+def test_a_prompt_is_screened_once(make_screened: MakeScreened, site: Site) -> None:
     """The caller's words go before the image, and not a second time in the captioner's place."""
     site.answers["/moderate"] = FINE
-    assert moderated(make_screened, site).ended(picture(1), prompt="a boat").status == JobStatus.SUCCEEDED
+    assert moderated(make_screened, site).ended(noise_image(1), prompt="a boat").status == JobStatus.SUCCEEDED
     assert ["caption" in json.loads(request.body) for request in site.requests] == [True, False]
 
 
@@ -64,7 +63,7 @@ def test_what_it_flags_is_refused(make_screened: MakeScreened, site: Site, reaso
     """A flagged image ends the job as one on a list does, with the service's reason."""
     site.answers["/moderate"] = reply(json.dumps({"flagged": True, "reason": reason}).encode(), connection="close")
     screened = moderated(make_screened, site)
-    job = screened.ended(picture(1))
+    job = screened.ended(noise_image(1))
     screened.assert_refused(job, "endpoint", "moderation")
     assert job.error is not None
     assert said in job.error["detail"]
@@ -87,11 +86,11 @@ def test_what_it_flags_is_refused(make_screened: MakeScreened, site: Site, reaso
         reply(b'{"flagged": false, "reason": "' + b"x" * 2_000 + b'"}', connection="close"),
         b"HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n",  # and then nothing
         lambda channel: None,  # hangs up
-        lambda channel: time.sleep(1),
+        lambda channel: channel.recv(1),  # silent until the worker hangs up
     ],
 )
 def test_anything_else_lets_nothing_pass(make_screened: MakeScreened, site: Site, answer: bytes) -> None:
-    """Whatever is not an answer is tried again, and then the job ends: failed, and never generated."""
+    """Any other response is retried, and then the job fails; nothing is generated."""
     site.answers["/moderate"] = answer
     site.answers["/elsewhere"] = FINE
     screened = moderated(make_screened, site)
@@ -104,7 +103,7 @@ def test_anything_else_lets_nothing_pass(make_screened: MakeScreened, site: Site
 
 
 def test_a_service_that_is_down_lets_nothing_pass(make_screened: MakeScreened) -> None:
-    """Nobody listens at the address: the same."""
+    """Nothing listens at the address: the same."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     screened = make_screened(screening={"endpoint": f"http://127.0.0.1:{port}/moderate"}, job={"attempts": 2})
@@ -113,11 +112,11 @@ def test_a_service_that_is_down_lets_nothing_pass(make_screened: MakeScreened) -
     screened.assert_never_generated(job)
 
 
-def test_a_service_that_comes_back_is_believed(make_screened: MakeScreened, site: Site) -> None:
+def test_a_service_that_recovers_is_used_again(make_screened: MakeScreened, site: Site) -> None:
     """An outage costs time, not the job."""
     site.answers["/moderate"] = reply(b"", status=503, connection="close")
     screened = moderated(make_screened, site)
-    job_id = screened.ended(picture(1)).id
+    job_id = screened.ended(noise_image(1)).id
     assert screened.job(job_id).status == JobStatus.PROCESSING
     site.answers["/moderate"] = FINE
     screened.bench.pass_time(60)
@@ -130,7 +129,7 @@ def test_a_host_is_moderated_by_its_name(make_screened: MakeScreened, site: Site
     """An operator's host may be inside: its name, here `localhost`, resolves to what no caller may name."""
     site.answers["/moderate"] = FINE
     screened = moderated(make_screened, site, endpoint=site.url("/moderate", host="localhost"))
-    assert screened.ended(picture(1)).status == JobStatus.SUCCEEDED
+    assert screened.ended(noise_image(1)).status == JobStatus.SUCCEEDED
     assert len(site.requests) == 2
 
 

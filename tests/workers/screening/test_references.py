@@ -1,4 +1,4 @@
-"""Reference images that the caller uploads are screened as the image is: a hit ends the job, and nothing of it is kept."""
+"""Uploaded reference images are screened like the query image: a hit ends the job and deletes its images."""
 
 import io
 import uuid
@@ -15,7 +15,7 @@ from app.errors import StorageUnavailable
 from app.queue.steps import REFERENCE_QUEUE, sources_step, stage_step
 from app.settings import AccessSettings
 from attribution.ports import SourceState
-from tests.workers.screening.conftest import Screened, picture
+from tests.workers.screening.conftest import Screened, noise_image
 
 
 def png(image: Image.Image) -> bytes:
@@ -32,12 +32,12 @@ def api(screened: Screened) -> Iterator[TestClient]:
     settings = process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
     with TestClient(create_app(settings)) as client:
         yield client
-    process.redis.flushall()
+    process.storage.redis.flushall()
 
 
 def submit(screened: Screened, api: TestClient, *files: tuple[str, bytes], **options: str) -> uuid.UUID:
-    """Hands an image in and lets the workers work."""
-    answer = api.post("/attribute", files=[("image", png(picture(1))), *files], data=options)
+    """Submits an image and runs the workers."""
+    answer = api.post("/attribute", files=[("image", png(noise_image(1))), *files], data=options)
     assert answer.status_code == 202, answer.text
     job_id = uuid.UUID(answer.json()["id"])
     screened.bench.broker.enqueue([stage_step(Stage.SCREENING, job_id)])
@@ -45,8 +45,8 @@ def submit(screened: Screened, api: TestClient, *files: tuple[str, bytes], **opt
     return job_id
 
 
-def bring(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *images: Image.Image) -> None:
-    """Brings generated images that the job waits for, and lets the workers work."""
+def upload(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *images: Image.Image) -> None:
+    """Uploads references that the job awaits, and runs the workers."""
     files = [("reference", png(image)) for image in images]
     assert api.post(f"/attribute/{job_id}/references/{source}", files=files).status_code == 200
     screened.bench.broker.enqueue([sources_step(job_id, REFERENCE_QUEUE)])
@@ -55,8 +55,8 @@ def bring(screened: Screened, api: TestClient, job_id: uuid.UUID, source: str, *
 
 def test_what_comes_with_the_image_is_screened_with_it(screened: Screened, api: TestClient) -> None:
     """Before anything is generated, whichever of the generated images it is."""
-    screened.ban(picture(3))
-    files = [("reference[b]", png(picture(2))), ("reference[b]", png(picture(3)))]
+    screened.ban(noise_image(3))
+    files = [("reference[b]", png(noise_image(2))), ("reference[b]", png(noise_image(3)))]
     job = screened.job(submit(screened, api, *files, prompt="a secret"))
     assert (job.status, job.error and job.error["screening"]) == (
         JobStatus.FAILED,
@@ -69,9 +69,9 @@ def test_what_comes_with_the_image_is_screened_with_it(screened: Screened, api: 
 
 def test_what_is_awaited_is_screened_when_it_comes(screened: Screened, api: TestClient) -> None:
     """The job ends over it, what else it waits for is skipped, nothing is kept, and it is written down."""
-    screened.ban(picture(3))
+    screened.ban(noise_image(3))
     job_id = submit(screened, api, await_references="a,b")
-    bring(screened, api, job_id, "a", picture(2), picture(3))
+    upload(screened, api, job_id, "a", noise_image(2), noise_image(3))
     job = screened.job(job_id)
     assert (job.status, job.error and job.error["screening"]) == (
         JobStatus.FAILED,
@@ -91,28 +91,28 @@ def test_what_is_awaited_is_screened_when_it_comes(screened: Screened, api: Test
 
 def test_what_passes_is_ranked(screened: Screened, api: TestClient) -> None:
     """Other lists and other images do not matter."""
-    screened.ban(picture(9))
+    screened.ban(noise_image(9))
     job_id = submit(screened, api, await_references="a,b")
-    bring(screened, api, job_id, "a", picture(2))
-    bring(screened, api, job_id, "b", picture(3))
+    upload(screened, api, job_id, "a", noise_image(2))
+    upload(screened, api, job_id, "b", noise_image(3))
     assert screened.job(job_id).status == JobStatus.SUCCEEDED
 
 
 def test_a_hit_is_repeated_until_nothing_is_kept(screened: Screened, api: TestClient) -> None:
-    """With the store away the job neither ends nor goes on, and no attempt is used up over it."""
-    screened.ban(picture(3))
+    """With the store unavailable the job neither ends nor advances, and no attempt is counted."""
+    screened.ban(noise_image(3))
     job_id = submit(screened, api, await_references="a,b")
     process = screened.bench.process
-    store = process.blobs
+    store = process.storage.blobs
 
     class Stuck(Blobs):
         """A store that deletes nothing."""
 
         def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
-            raise StorageUnavailable("away")
+            raise StorageUnavailable("unavailable")
 
     object.__setattr__(process, "blobs", Stuck(process.settings.blobs.url))
-    bring(screened, api, job_id, "a", picture(3))
+    upload(screened, api, job_id, "a", noise_image(3))
     assert screened.job(job_id).status == JobStatus.PROCESSING
     row = screened.bench.sources(job_id)["a"]
     assert (row.state, row.attempt) == (SourceState.PENDING, 0)

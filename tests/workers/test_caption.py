@@ -1,4 +1,4 @@
-"""Jobs whose images are described by somebody else: paid for from their budget, written down, nothing in secret."""
+"""Remote captioners: paid from the job's budget, recorded with the job, and reported."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ def test_without_a_description_the_job_ends(
     assert {source.state for source in job.sources} == {"pending"}
 
 
-def test_what_a_job_may_not_spend_is_not_asked(here: Bench, stub: Stub) -> None:
+def test_a_call_beyond_the_budget_is_not_made(here: Bench, stub: Stub) -> None:
     """Nor is anybody whom the image must not be sent to; the default captioner, and a prompt, cost nothing."""
     for options, says in (({"budget_usd": Decimal("0.005")}, "budget"), ({"local_only": True}, "local only")):
         job = ended(here, **options)
@@ -94,8 +94,8 @@ def test_what_a_job_may_not_spend_is_not_asked(here: Bench, stub: Stub) -> None:
     assert stub.counts("openai")["orders"] == 0
 
 
-def test_who_waits_for_it_gets_a_message_of_its_own(here: Bench) -> None:
-    """The worker that screens goes on with describing by itself, and hands on what waits for somebody else."""
+def test_a_remote_caption_has_a_message_of_its_own(here: Bench) -> None:
+    """The worker that screens also captions, and enqueues a message for a captioner that waits for a service."""
     captioning = stage_task_name(Stage.CAPTIONING)
     for method_options, seen in (({}, []), (VLM, [captioning])):
         here.submit(method_options=method_options)
@@ -103,8 +103,8 @@ def test_who_waits_for_it_gets_a_message_of_its_own(here: Bench) -> None:
         assert [step.task for step in here.broker.steps] == seen
 
 
-def test_the_api_knows_who_is_not_local(here: Bench) -> None:
-    """It is said beforehand which captioner sends images away, and a job that must stay is not accepted with it."""
+def test_the_api_knows_which_captioners_are_external(here: Bench) -> None:
+    """The API lists which captioners are external, and a local-only job is not accepted with one."""
     settings = here.process.settings
     access = settings.access.model_copy(update={"anonymous": True})
     with TestClient(create_app(settings.model_copy(update={"access": access}))) as http:
@@ -113,7 +113,7 @@ def test_the_api_knows_who_is_not_local(here: Bench) -> None:
             ("fake", False, 0.0),
             ("vlm", True, 0.01),
         ]
-        asked = {"captioner": "vlm", "local_only": "true"}
-        refused = http.post("/attribute", files={"image": encoded()}, data=asked)
+        options = {"captioner": "vlm", "local_only": "true"}
+        refused = http.post("/attribute", files={"image": encoded()}, data=options)
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/captioner")
         assert http.post("/attribute", files={"image": encoded()}, data={"local_only": "true"}).status_code == 202

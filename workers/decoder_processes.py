@@ -1,4 +1,4 @@
-"""The decoding children of a worker process, and the event loop that they belong to.
+"""The confined child processes in which a worker decodes uploaded files, and the event loop that they belong to.
 
 The worker process itself never decodes a caller's file: it has models, keys and connections.
 """
@@ -17,8 +17,8 @@ from app.settings import IntakeSettings
 from app.telemetry.metrics import DECODE_DURATION
 
 
-class Children:
-    """One per process; nothing starts before its first use. For all threads."""
+class DecoderProcesses:
+    """One per process, for all threads; nothing starts before its first use."""
 
     def __init__(self, settings: IntakeSettings) -> None:
         self._decoders = Decoders(settings)
@@ -32,7 +32,7 @@ class Children:
             return made
 
     def close(self) -> None:
-        """Ends the children when no call is running."""
+        """Ends the child processes. To be called when no thread decodes any more."""
         if self._portal is not None:
             self._portal.call(self._portal.stop)
             self._thread.join()

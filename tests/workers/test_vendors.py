@@ -1,6 +1,6 @@
-"""What a worker reaches of the world for remote sources: keys from its settings, generated images through the guarded door."""
+"""The connections of remote sources: keys come from settings, images through the guarded client."""
 
-import time
+from threading import Event
 
 import pytest
 
@@ -8,7 +8,7 @@ from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from tests.app.egress.site import Site, reply, serve
-from workers.vendor_connections import VendorConnections
+from workers.vendors import VendorConnections
 
 
 def world(**groups: object) -> VendorConnections:
@@ -19,7 +19,7 @@ def world(**groups: object) -> VendorConnections:
 
 @pytest.fixture
 def site():
-    """A server on loopback, which the guarded door does not go to unless it is told."""
+    """A server on loopback, which the guarded client does not call unless it is allowed."""
     with serve() as site:
         yield site
 
@@ -32,14 +32,14 @@ def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     monkeypatch.setenv("VENDOR_KEYS__OUR_RACK_7", "of-rack")
     settings = Settings(database={"url": "postgresql://x"}, redis={"url": "redis://x"})
     opened = VendorConnections(settings)
-    found = [opened.ports.secrets(name) for name in ("openai", "bfl", "our_rack_7", "nobody")]
+    found = [opened.ports.secrets(name) for name in ("openai", "bfl", "our_rack_7", "unknown")]
     opened.close()
     assert found == ["of-openai", "of-bfl", "of-rack", None]
     assert "of-" not in repr(settings)
 
 
-def test_a_generated_image_is_fetched_through_the_guarded_door(site: Site) -> None:
-    """A vendor's answer may point anywhere, so what is not public is not fetched, and no wiser for having asked."""
+def test_a_generated_image_is_fetched_by_the_guarded_client(site: Site) -> None:
+    """A vendor's response may contain any address; one that is not public is not called."""
     opened = world()
     with pytest.raises(SourceError, match="public"):
         opened.ports.fetch(site.url("/x.png"), 1_000, Deadline.after(9))
@@ -65,8 +65,10 @@ def test_what_is_allowed_is_fetched(site: Site) -> None:
 
 def test_fetching_ends_with_the_deadline(site: Site) -> None:
     """Not with the longer time that callers' images are given."""
-    site.answers["/x"] = lambda channel: time.sleep(1.5)
+    over = Event()
+    site.answers["/x"] = lambda channel: over.wait(60)
     opened = world(egress={"allow": ["127.0.0.1"]})
     with pytest.raises(SourceTimeout):
         opened.ports.fetch(site.url("/x"), 1_000, Deadline.after(0.3))
+    over.set()
     opened.close()

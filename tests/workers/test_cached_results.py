@@ -1,4 +1,4 @@
-"""Answers that are given again: to the same file, asked about in the same way, unless something has changed since."""
+"""Cached results: used for the same file and the same request, unless something has changed since."""
 
 import io
 import json
@@ -17,19 +17,19 @@ from PIL import Image
 from sqlalchemy import select, text, update
 
 from app.api import create_app
-from app.cache import results, reusable_jobs
+from app.cache import pipeline
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from app.queue.steps import Role, stage_step
 from tests.app.egress.site import reply, serve
 from tests.workers.harness import Bench
-from tests.workers.screening.conftest import Screened, picture
-from tests.workers.test_cached_images import asked, drop, stored
-from workers.active_pipeline import activate_pipeline
-from workers.retain import retain
+from tests.workers.screening.conftest import Screened, noise_image
+from tests.workers.test_cached_images import calls, drop, stored
+from workers.retention import delete_expired
+from workers.startup import record_pipeline
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
-PICTURE = picture(1)
+IMAGE = noise_image(1)
 FAKES = {"captioner": "fake:", "embedder": "fake:", "calibrations": []}
 Document = dict[str, Any]
 
@@ -42,10 +42,11 @@ class Service:
         settings = bench.process.settings
         access = settings.access.model_copy(update={"anonymous": True, "requests_per_minute": 1_000_000})
         self.http = TestClient(create_app(settings.model_copy(update={"access": access})))
-        activate_pipeline(bench.process, [Role.CAPTION, Role.EMBED])
+        here = bench.process
+        record_pipeline(here.settings, here.storage.database, here.models, [Role.CAPTION, Role.EMBED])
 
-    def post(self, image: Image.Image = PICTURE, headers: dict[str, str] | None = None, **options: str) -> Document:
-        """What acceptance answers."""
+    def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: str) -> Document:
+        """The document in the response of POST."""
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         files = {"image": ("a.png", buffer.getvalue())}
@@ -54,8 +55,8 @@ class Service:
         document: Document = answer.json()
         return document
 
-    def ended(self, image: Image.Image = PICTURE, **options: str) -> Document:
-        """The job as it is once the workers have done what there is to do."""
+    def ended(self, image: Image.Image = IMAGE, **options: str) -> Document:
+        """The job when the workers have run."""
         job = self.post(image, **options)
         if job["stage"] is not None:
             self.bench.broker.enqueue([stage_step(Stage(job["stage"]), uuid.UUID(job["id"]))])
@@ -71,7 +72,7 @@ def service(bench: Make) -> Iterator[Callable[..., Service]]:
 
     def make(sources: dict[str, str] = TWO, **groups: Any) -> Service:
         here = Service(bench(sources, **{"screening": {"refresh": 1e-6}} | groups))
-        here.bench.process.redis.flushall()
+        here.bench.process.storage.redis.flushall()
         here.http.__enter__()
         opened.append(here)
         return here
@@ -79,17 +80,17 @@ def service(bench: Make) -> Iterator[Callable[..., Service]]:
     yield make
     for each in opened:
         each.http.__exit__(None, None, None)
-        each.bench.process.redis.flushall()  # each API took a share of the minute's requests
+        each.bench.process.storage.redis.flushall()  # each API took a share of the minute's requests
 
 
-def test_the_same_file_has_its_answer_at_once(service: Callable[..., Service]) -> None:
+def test_the_same_file_has_its_result_at_once(service: Callable[..., Service]) -> None:
     """At acceptance, without a worker: its own document, marked, with the same result and images of its own."""
     here = service()
     first = here.ended()
     assert (first["status"], first["cached"]) == ("succeeded", None)
-    before = asked()
+    before = calls()
     second = here.post(external_id="again")
-    assert asked() == before
+    assert calls() == before
     assert (second["status"], second["stage"]) == ("succeeded", None)
     assert (second["cached"], second["cached_from"]) == ("answer", first["id"])
     assert second["result"] == first["result"]
@@ -98,20 +99,20 @@ def test_the_same_file_has_its_answer_at_once(service: Callable[..., Service]) -
     assert all(source["cached"] for source in second["sources"])
     assert [source["seeds"] for source in second["sources"]] == [source["seeds"] for source in first["sources"]]
     assert here.http.get(f"/attribute/{second['id']}").json() == second
-    here.bench.process.redis.flushall()
+    here.bench.process.storage.redis.flushall()
     assert here.http.get(f"/attribute/{second['id']}").json() == second
     for path in [second["query_image"], *(each for source in second["sources"] for each in source["generated_images"])]:
         assert here.http.get(path).status_code == 200
-    told = here.http.get(f"/attribute/{second['id']}/events").text
-    assert "event: completed" in told
+    events = here.http.get(f"/attribute/{second['id']}/events").text
+    assert "event: completed" in events
 
 
-def test_who_waits_is_told_that_it_has_ended(service: Callable[..., Service]) -> None:
-    """200 for `Prefer: wait`, at once; 202 for everybody else, as a client expects that does not know of the cache."""
+def test_a_waiting_client_gets_the_ended_job(service: Callable[..., Service]) -> None:
+    """200 for `Prefer: wait`, at once; 202 otherwise, as a client expects that does not know of the cache."""
     here = service()
     here.ended()
     buffer = io.BytesIO()
-    PICTURE.save(buffer, "PNG")
+    IMAGE.save(buffer, "PNG")
     files = {"image": ("a.png", buffer.getvalue())}
     waited = here.http.post("/attribute", files=files, headers={"Prefer": "wait=60"})
     assert (waited.status_code, waited.headers["Preference-Applied"]) == (200, "wait=60")
@@ -136,16 +137,16 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
     ],
     ids=str,
 )
-def test_asked_otherwise_it_is_another_question(service: Callable[..., Service], differs: dict[str, str]) -> None:
-    """Each option that can change the answer; asked the same way again, that is answered, unless nothing may be."""
+def test_another_request_is_another_key(service: Callable[..., Service], differs: dict[str, str]) -> None:
+    """Each option that can change the result is part of the key; the same request again uses the cached result."""
     here = service()
     here.ended()
     assert here.ended(**differs)["cached"] != "answer"
     assert (here.post(**differs)["cached"] == "answer") == (differs != {"cache": "false"})
 
 
-def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> None:
-    """A job is described by the one that it names, and answered by a job of that one, as long as it is the same."""
+def test_captioners_do_not_share_results(service: Callable[..., Service]) -> None:
+    """A job gets the cached result of a job with the captioner that it names, as long as that is the same model."""
     here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}})
     usual, other = here.ended(), here.ended(captioner="other")
     assert (usual["result"]["captioner"], other["result"]["captioner"]) == (
@@ -157,14 +158,14 @@ def test_captioners_do_not_share_answers(service: Callable[..., Service]) -> Non
     for options, first in (({}, usual), ({"captioner": "other"}, other)):
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
-    with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.caption_part("other"), "a new one")
+    with here.bench.process.storage.database.transaction() as session:
+        pipeline.upsert_fingerprint(session, pipeline.caption_part("other"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
 
-def test_what_is_sent_is_fitted_and_told(service: Callable[..., Service]) -> None:
-    """A source that takes few characters generates the first words, and the answer says which; also from the cache."""
+def test_the_prompt_as_sent_is_reported(service: Callable[..., Service]) -> None:
+    """A source that takes few characters is sent the first words, and the result shows them; also from the cache."""
     here = service(limits="max_prompt_chars = 12")
     for _ in range(2):
         job = here.ended()
@@ -172,8 +173,8 @@ def test_what_is_sent_is_fitted_and_told(service: Callable[..., Service]) -> Non
         assert [source["prompts"] for source in job["sources"]] == [["an image in"] * job["images_per_source"]] * 2
 
 
-def test_embedders_share_generated_images_and_not_answers(service: Callable[..., Service]) -> None:
-    """Each answers its own jobs, from generated images that were made once, with vectors of its own."""
+def test_embedders_share_generated_images_and_not_results(service: Callable[..., Service]) -> None:
+    """Images are generated once; each embedder has its own vectors and its own cached results."""
     here = service(models=FAKES | {"embedders": {"coarse": "fake:levels=2"}})
     usual, coarse = here.ended(), here.ended(embedder="coarse")
     assert (usual["result"]["embedder"], coarse["result"]["embedder"]) == (
@@ -186,14 +187,14 @@ def test_embedders_share_generated_images_and_not_answers(service: Callable[...,
     for options, first in (({}, usual), ({"embedder": "coarse"}, coarse)):
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
-    with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, reusable_jobs.rank_part("coarse"), "a new one")
+    with here.bench.process.storage.database.transaction() as session:
+        pipeline.upsert_fingerprint(session, pipeline.rank_part("coarse"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 
 
 def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
-    """The API has been told of one, and the worker has not: the sentence says so."""
+    """The API's settings have it, the worker's do not: the sentence says so."""
     here = service()
     job_id = here.bench.submit(method_options={"embedder": "other"})
     here.bench.run()
@@ -202,8 +203,8 @@ def test_an_embedder_that_a_worker_lacks_ends_the_job(service: Callable[..., Ser
     assert "no embedder called other" in error["detail"]
 
 
-def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], tmp_path: Path) -> None:
-    """With another one's captions nobody has measured how near is near enough; a prompt is what it was before."""
+def test_thresholds_hold_for_the_default_captioner(service: Callable[..., Service], tmp_path: Path) -> None:
+    """Another captioner's results are uncalibrated; with a prompt the captioner does not matter."""
     entry = {
         "embedder": "fake-embedder@1",
         "distance": "cosine",
@@ -222,7 +223,7 @@ def test_thresholds_are_of_the_usual_captioner(service: Callable[..., Service], 
 
 
 def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Service]) -> None:
-    """The API has been told of one, and the worker has not: the sentence says so."""
+    """The API's settings have it, the worker's do not: the sentence says so."""
     here = service()
     job_id = here.bench.submit(method_options={"captioner": "other"})
     here.bench.run()
@@ -231,30 +232,30 @@ def test_a_captioner_that_a_worker_lacks_ends_the_job(service: Callable[..., Ser
     assert "no captioner called other" in error["detail"]
 
 
-def test_another_file_is_another_question(service: Callable[..., Service]) -> None:
-    """Even with the same pixels: what the file says of itself is part of the answer."""
+def test_another_file_is_another_key(service: Callable[..., Service]) -> None:
+    """Even with the same pixels: the file's evidence is part of the result."""
     here = service()
     here.ended()
-    again = here.ended(PICTURE.resize((160, 120)))
+    again = here.ended(IMAGE.resize((160, 120)))
     assert again["cached"] == "generated_images"
     assert again["result"]["ranking"] != here.post()["result"]["ranking"]
 
 
-@pytest.mark.parametrize("part", [reusable_jobs.CAPTION, reusable_jobs.RANK])
-def test_after_another_model_nothing_is_given_again(service: Callable[..., Service], part: str) -> None:
-    """Whatever the workers say that they describe or rank with now must be what the answer came of."""
+@pytest.mark.parametrize("part", [pipeline.caption_part(), pipeline.rank_part()])
+def test_another_pipeline_uses_no_cached_result(service: Callable[..., Service], part: str) -> None:
+    """A cached result is used only if the active captioner and ranking are those that it was computed with."""
     here = service()
     here.ended()
-    with here.bench.process.database.transaction() as session:
-        results.activate_pipeline(session, part, "another")
+    with here.bench.process.storage.database.transaction() as session:
+        pipeline.upsert_fingerprint(session, part, "another")
     assert here.ended()["cached"] == "generated_images"
-    if part == reusable_jobs.CAPTION:
+    if part == pipeline.caption_part():
         here.ended(prompt="a goat")
         assert here.post(prompt="a goat")["cached"] == "answer"  # nothing was captioned
 
 
 def test_after_its_time_it_is_computed_anew(service: Callable[..., Service]) -> None:
-    """Counted from the first time, and from the oldest generating in it, not from when it was last given."""
+    """Its age counts from its computation and from its oldest image, not from its last use."""
     here = service(cache={"ttl": timedelta(hours=1)})
     here.ended()
     age(here, 40)
@@ -264,9 +265,9 @@ def test_after_its_time_it_is_computed_anew(service: Callable[..., Service]) -> 
 
 
 def age(here: Service, minutes: int) -> None:
-    """Lets everything be older."""
+    """Makes everything older."""
     by = timedelta(minutes=minutes)
-    with here.bench.process.database.transaction() as session:
+    with here.bench.process.storage.database.transaction() as session:
         session.execute(
             update(Job).values(completed_at=Job.completed_at - by, result_computed_at=Job.result_computed_at - by)
         )
@@ -274,18 +275,18 @@ def age(here: Service, minutes: int) -> None:
 
 
 def test_an_answer_of_old_generated_images_is_as_old_as_they_are(service: Callable[..., Service]) -> None:
-    """A copy that used them shortly before their time was over does not prolong it."""
+    """A result that uses old images does not prolong their time."""
     here = service(cache={"ttl": timedelta(hours=1)})
     here.ended()
     age(here, 40)
-    small = PICTURE.resize((160, 120))
+    small = IMAGE.resize((160, 120))
     assert here.ended(small)["cached"] == "generated_images"
     age(here, 40)
     assert here.ended(small)["cached"] is None
 
 
-def test_a_job_that_lacks_a_source_does_not_lend_its_answer(service: Callable[..., Service]) -> None:
-    """What was only away may be there now; the generated images of the others are used."""
+def test_a_result_that_lacks_a_source_is_not_cached(service: Callable[..., Service]) -> None:
+    """A source that was unavailable may be available now; the images of the others are used."""
     here = service({"a": "", "b": "flaky = 1"})
     assert [source["state"] for source in here.ended()["sources"]] == ["done", "unavailable"]
     again = here.ended()
@@ -294,8 +295,8 @@ def test_a_job_that_lacks_a_source_does_not_lend_its_answer(service: Callable[..
     assert here.post()["cached"] == "answer"
 
 
-def test_a_refusal_is_part_of_the_answer(service: Callable[..., Service]) -> None:
-    """Vendors are not asked a second time what they refused."""
+def test_a_refusal_is_part_of_a_cached_result(service: Callable[..., Service]) -> None:
+    """Vendors are not called a second time for what they refused."""
     here = service({"a": "", "b": 'fail = "refused_prompt"'})
     first = here.ended()
     again = here.post()
@@ -305,17 +306,17 @@ def test_a_refusal_is_part_of_the_answer(service: Callable[..., Service]) -> Non
 
 
 def test_an_image_that_is_on_a_list_by_now_is_refused(service: Callable[..., Service]) -> None:
-    """The list came after the answer: the image is screened before anything is given, and then refused."""
+    """The list is newer than the result: the image is screened before the result is used, and refused."""
     here = service()
     here.ended()
-    screened(here).ban(PICTURE)
+    screened(here).ban(IMAGE)
     job = here.ended()
     assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screening-refused")
     assert (job["result"], job["cached"], job["cached_from"]) == (None, None, None)
 
 
-def test_a_rule_that_the_caption_meets_by_now_refuses_it(service: Callable[..., Service]) -> None:
-    """The caption is the earlier job's, and is judged again."""
+def test_a_rule_that_the_caption_matches_by_now_refuses_it(service: Callable[..., Service]) -> None:
+    """The cached job's caption is screened again."""
     here = service()
     caption = here.ended()["result"]["caption"]
     screened(here).rule("words", caption.split()[-1])
@@ -323,18 +324,18 @@ def test_a_rule_that_the_caption_meets_by_now_refuses_it(service: Callable[..., 
     assert (job["status"], job["error"]["type"]) == ("failed", "/problems/screening-refused")
 
 
-def test_after_a_change_of_screening_a_worker_gives_the_answer(service: Callable[..., Service]) -> None:
-    """Not acceptance: the image has to pass first. The next one has then passed what is in force."""
+def test_after_a_change_of_screening_a_worker_uses_the_cached_result(service: Callable[..., Service]) -> None:
+    """Acceptance does not: the image has to pass first. The next job's has then passed the active screening."""
     here = service()
     first = here.ended()
-    for change in (lambda: screened(here).ban(picture(2)), lambda: screened(here).rule("words", "zebra")):
+    for change in (lambda: screened(here).ban(noise_image(2)), lambda: screened(here).rule("words", "zebra")):
         change()
         waiting = here.post()
         assert (waiting["status"], waiting["cached"], waiting["cached_from"]) == ("queued", None, None)
-        before = asked()
+        before = calls()
         here.bench.broker.enqueue([stage_step(Stage.SCREENING, uuid.UUID(waiting["id"]))])
         here.bench.run()
-        assert asked() == before
+        assert calls() == before
         ended = here.http.get(f"/attribute/{waiting['id']}").json()
         assert (ended["status"], ended["cached"]) == ("succeeded", "answer")
         assert ended["result"] == first["result"]
@@ -342,18 +343,18 @@ def test_after_a_change_of_screening_a_worker_gives_the_answer(service: Callable
 
 
 def screened(here: Service) -> Screened:
-    """What a test of screening does to a service."""
-    return Screened(here.bench, here.bench.process.catalog.sources[0].file)
+    """The screening helpers of a service's worker."""
+    return Screened(here.bench, here.bench.process.models.catalog.sources[0].file)
 
 
 class Passing:
-    """Somebody else's judge, who may change his mind."""
+    """A hook that counts the images that it checks."""
 
-    judged = 0
+    checked = 0
 
     def check_image(self, query: object) -> None:
         """Counts."""
-        Passing.judged += 1
+        Passing.checked += 1
 
     def check_caption(self, caption: object) -> None:
         """Lets it pass."""
@@ -362,42 +363,42 @@ class Passing:
 passing = Passing()
 
 
-def test_others_that_screen_are_asked_each_time(service: Callable[..., Service]) -> None:
-    """Where there is a hook, acceptance never answers; the worker does, once the hook has let the image pass."""
+def test_hooks_screen_every_job(service: Callable[..., Service]) -> None:
+    """With a hook, acceptance never uses a cached result; a worker does, after the hook has passed the image."""
     here = service(screening={"refresh": 1e-6, "hooks": [f"{__name__}:passing"]})
-    first, judged = here.ended(), Passing.judged
+    first, checked = here.ended(), Passing.checked
     assert here.post()["status"] == "queued"
     again = here.ended()
     assert (again["cached"], again["cached_from"]) == ("answer", first["id"])
-    assert Passing.judged == judged + 1
+    assert Passing.checked == checked + 1
 
 
-def test_a_file_that_is_fetched_has_its_answer_once_it_is_there(service: Callable[..., Service]) -> None:
-    """It is known only then; whether it came by address or was uploaded makes no difference."""
+def test_a_fetched_file_has_its_cached_result(service: Callable[..., Service]) -> None:
+    """The key is known when the file is fetched; it is that of the same file uploaded."""
     here = service(egress={"allow": ["127.0.0.1"]})
     first = here.ended()
     buffer = io.BytesIO()
-    PICTURE.save(buffer, "PNG")
+    IMAGE.save(buffer, "PNG")
     with serve() as site:
         site.answers["/a.png"] = reply(buffer.getvalue())
         job_id = here.bench.submit_url(site.url("/a.png"), images_per_source=4)
-        before = asked()
+        before = calls()
         here.bench.run()
     document = here.bench.document(job_id)
-    assert asked() == before
+    assert calls() == before
     assert (document.status, document.cached, str(document.cached_from)) == ("succeeded", "answer", first["id"])
     assert document.image is not None
     assert document.query_image is not None
 
 
-def test_receivers_are_told_of_an_answer_from_the_cache(service: Callable[..., Service]) -> None:
-    """A cached answer also delivers, with the ranking's head like any other."""
+def test_a_cached_result_is_notified(service: Callable[..., Service]) -> None:
+    """One event is delivered: `completed`."""
     here = service(webhooks={"allow_http": True}, egress={"allow": ["127.0.0.1"]})
     first = here.ended(webhook_url="http://127.0.0.1:9999/hook")
     second = here.post(webhook_url="http://127.0.0.1:9999/hook")
     assert second["cached"] == "answer"
     payloads = {}
-    with here.bench.process.database.transaction() as session:
+    with here.bench.process.storage.database.transaction() as session:
         for row in session.scalars(select(WebhookDelivery).where(WebhookDelivery.type == "attribution.completed")):
             payloads[str(row.job_id)] = row
         only = session.scalars(select(WebhookDelivery.sequence).where(WebhookDelivery.job_id == second["id"])).all()
@@ -406,12 +407,12 @@ def test_receivers_are_told_of_an_answer_from_the_cache(service: Callable[..., S
 
 
 def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Service]) -> None:
-    """The file is the same, so is its evidence; where it was read again, only what its pixels say is taken over."""
+    """The file's evidence is the same; where the file is read again, only findings in pixels are copied."""
     here = service()
     first = here.ended()
     said = {**FINDING, "kind": "exif"}
     mark = {**FINDING, "kind": "watermark", "where": "pixels"}
-    with here.bench.process.database.transaction() as session:
+    with here.bench.process.storage.database.transaction() as session:
         session.execute(update(Job).where(Job.id == first["id"]).values(evidence={"findings": [said, mark]}))
     assert here.post()["evidence"] == [said, mark]
     screened(here).rule("words", "zebra")
@@ -421,9 +422,9 @@ def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Serv
 
 FINDING = {
     "where": "file",
-    "claim": "Somebody says something.",
+    "claim": "A claim.",
     "trust": "weak",
-    "caveat": "Anybody may.",
+    "caveat": "A caveat.",
     "generator": None,
     "model": None,
     "source_type": None,
@@ -434,7 +435,7 @@ FINDING = {
 
 
 def test_each_job_is_deleted_by_itself(service: Callable[..., Service]) -> None:
-    """The answer outlives the job that computed it with one that has it, too, and no longer."""
+    """A result outlives the job that computed it as long as another job has it."""
     here = service()
     first = here.ended()
     second = here.post()
@@ -448,7 +449,7 @@ def test_each_job_is_deleted_by_itself(service: Callable[..., Service]) -> None:
     for job in (second, third):
         assert here.http.delete(f"/attribute/{job['id']}").status_code == 204
     assert stored(here.bench) == []
-    with here.bench.process.database.transaction() as session:
+    with here.bench.process.storage.database.transaction() as session:
         rows = session.execute(
             text("SELECT result_key, pipeline_fingerprint, screening_fingerprint, cached_from FROM jobs")
         ).all()
@@ -456,16 +457,16 @@ def test_each_job_is_deleted_by_itself(service: Callable[..., Service]) -> None:
     assert here.ended()["cached"] is None
 
 
-@pytest.mark.parametrize("forgotten", ["images", "captions"])
-def test_what_is_forgotten_is_not_given_again(service: Callable[..., Service], forgotten: str) -> None:
+@pytest.mark.parametrize("deleted", ["images", "captions"])
+def test_retention_removes_results_from_the_cache(service: Callable[..., Service], deleted: str) -> None:
     """Neither without its pixels nor without its caption."""
     never = timedelta(days=10_000)
-    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {forgotten: timedelta(minutes=1)}
+    spans: dict[str, Any] = {"images": never, "captions": never, "results": never} | {deleted: timedelta(minutes=1)}
     here = service(retention=spans)
     here.ended()
-    with here.bench.process.database.transaction() as session:
+    with here.bench.process.storage.database.transaction() as session:
         session.execute(update(Job).values(completed_at=Job.completed_at - timedelta(minutes=2)))
-    retain(here.bench.process)
+    delete_expired(here.bench.process.storage, here.bench.process.settings.retention)
     assert here.ended()["cached"] is None
 
 
@@ -477,8 +478,8 @@ def test_open_jobs_are_counted_without_it(service: Callable[..., Service]) -> No
         assert here.post()["cached"] == "answer"
 
 
-def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> None:
-    """A hundred times: the answer is given whole before its job is deleted, or not at all."""
+def test_using_and_deleting_a_cached_result_at_once_agree(service: Callable[..., Service]) -> None:
+    """In a hundred races the result is used whole before its job is deleted, or not at all."""
     here = service()
     noise = np.random.default_rng(1)
     with ThreadPoolExecutor(2) as threads:
@@ -504,11 +505,11 @@ def test_giving_and_erasing_at_once_agree(service: Callable[..., Service]) -> No
                 here.bench.run()
             job = here.bench.job(uuid.UUID(second["id"]))
             assert job.status == JobStatus.SUCCEEDED
-            with here.bench.process.database.transaction() as session:
+            with here.bench.process.storage.database.transaction() as session:
                 used = session.execute(
                     select(BlobReference.role, BlobReference.sha256).where(BlobReference.job_id == job.id)
                 ).all()
             assert {role for role, _ in used} >= {"query", "features", "a/0", "b/3"}
-            assert all(here.bench.process.blobs.exists(DEFAULT_TENANT, sha256) for _, sha256 in used)
+            assert all(here.bench.process.storage.blobs.exists(DEFAULT_TENANT, sha256) for _, sha256 in used)
             drop(here.bench, job.id)
     assert stored(here.bench) == []

@@ -1,4 +1,4 @@
-"""Reads and writes what stages pass to each other through the blob store: canonical images and feature arrays."""
+"""What stages pass to each other through the blob store: canonical images and feature arrays."""
 
 import io
 import uuid
@@ -21,7 +21,7 @@ _PIXELS = "pixels/"
 
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
-    """A stored canonical image, RGB. Only PNG and BMP that we wrote ourselves is ever decoded here."""
+    """A stored canonical image, RGB. Only PNG and BMP files that this service wrote are decoded here."""
     return decode_own(blobs.get(tenant_id, sha256))
 
 

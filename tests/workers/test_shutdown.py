@@ -1,8 +1,7 @@
-"""SIGTERM to real worker processes: they end what they hold, or others take it over at once and no attempt is lost."""
+"""SIGTERM to real worker processes: they end their steps, or release them at once without costing an attempt."""
 
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,11 +14,12 @@ import devstack
 from app.db.models import JobStatus, Stage
 from app.jobs import repository
 from app.queue.broker import Broker, make_celery
+from app.queue.heartbeats import Heartbeats
 from app.queue.steps import stage_step
 from attribution.ports import SourceState
 from tests.workers.harness import Bench
 from tests.workers.processes import Processes, environment_of, until
-from workers.stop import release_steps
+from workers.shutdown import release_steps
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -28,7 +28,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def here(bench: Callable[..., Bench], migrated: devstack.Servers) -> Iterator[Bench]:
     """Jobs over one slow local source, whose messages go to the real broker."""
     made = bench({"slow": "sleep_seconds = 3.0"}, platform="local", job={"quorum_min": 1})
-    made.process.redis.flushall()
+    made.process.storage.redis.flushall()
     celery = make_celery(made.process.settings)
     yield Bench(made.process, Broker(celery))
     celery.close()
@@ -37,7 +37,7 @@ def here(bench: Callable[..., Bench], migrated: devstack.Servers) -> Iterator[Be
 @pytest.fixture
 def start(here: Bench, tmp_path: Path) -> Iterator[Start]:
     """Starts worker processes: `start("local", JOB__LEASE="60")`."""
-    # Long, so that nothing is owed to a lease that ran out, or to the sweep.
+    # Long, so that neither an expired lease nor the sweep can be the reason.
     patient = {"JOB__QUORUM_MIN": "1", "JOB__LEASE": "60", "JOB__REQUEUE_AFTER": "60"}
     with ExitStack() as stack:
         yield Processes(stack, environment_of(here.process.settings) | patient, tmp_path).worker
@@ -49,7 +49,7 @@ def generated_image(here: Bench, job_id: uuid.UUID) -> bool:
 
 
 def test_a_generated_image_that_fits_into_the_grace_is_finished(here: Bench, start: Start) -> None:
-    """The worker takes nothing new, ends the generated image it is at, saves it, and goes."""
+    """The worker claims nothing new, ends and saves its current source, and exits."""
     start("caption", "embed")
     local = start("local")
     job_id = here.submit()
@@ -61,58 +61,60 @@ def test_a_generated_image_that_fits_into_the_grace_is_finished(here: Bench, sta
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["after the grace", "at a second signal"])
-def test_a_generated_image_that_does_not_is_another_workers_at_once(here: Bench, start: Start, again: bool) -> None:
-    """It is handed back without its lease running out and without costing an attempt, and the job ends."""
+def test_a_generated_image_that_does_not_is_released_at_once(
+    here: Bench, start: Start, tmp_path: Path, again: bool
+) -> None:
+    """It is released before its lease expires and without costing an attempt, and the job succeeds."""
     start("caption", "embed")
     leaving = start("local", JOB__RELEASE_AFTER="30" if again else "0.5")
     job_id = here.submit()
     until(lambda: generated_image(here, job_id))
     leaving.send_signal(signal.SIGTERM)
     if again:
-        time.sleep(0.2)
+        until(lambda: '"stopping"' in (tmp_path / "local.log").read_text())
         leaving.send_signal(signal.SIGTERM)
     assert leaving.wait(2) == 0
-    given_back = here.sources(job_id)["slow"]
-    assert (given_back.state, given_back.attempt, given_back.lease_until) == (SourceState.PENDING, 0, None)
+    released = here.sources(job_id)["slow"]
+    assert (released.state, released.attempt, released.lease_until) == (SourceState.PENDING, 0, None)
     start("local")
     until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED)
     assert here.sources(job_id)["slow"].attempt == 1
 
 
 def test_an_idle_worker_goes_at_once(here: Bench, start: Start) -> None:
-    """Nothing held, nothing to wait for: in either pool."""
+    """In either pool it has nothing to wait for."""
     running = {role: start(role) for role in ("local", "light")}
-    until(lambda: all(here.process.heartbeats.warm(list(running)).values()))
+    until(lambda: all(Heartbeats(here.process.storage.redis).warm(list(running)).values()))
     for process in running.values():
         process.send_signal(signal.SIGTERM)
     assert [process.wait(5) for process in running.values()] == [0, 0]
-    until(lambda: not any(here.process.heartbeats.warm(list(running)).values()), 5)
+    until(lambda: not any(Heartbeats(here.process.storage.redis).warm(list(running)).values()), 5)
 
 
-def test_a_stage_is_handed_back_like_a_generated_image(bench: Callable[..., Bench]) -> None:
-    """Its message is sent again, its attempt is not counted, and what its worker still brings is not taken."""
+def test_a_stage_is_released_like_a_source(bench: Callable[..., Bench]) -> None:
+    """Its message is sent again, its attempt is not counted, and its worker's late outcome is rejected."""
     here = bench({"a": ""})
     job_id = here.submit()
     here.broker.steps.clear()
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         job = repository.claim_stage(session, job_id, Stage.SCREENING, timedelta(seconds=10), 5)
     assert job is not None
-    with here.process.leases.hold(job, timedelta(minutes=1)):
-        release_steps(here.process)
-        release_steps(here.process)
+    with here.process.storage.leases.hold(job, timedelta(minutes=1)):
+        release_steps(here.process.storage)
+        release_steps(here.process.storage)
     assert list(here.broker.steps) == [stage_step(Stage.SCREENING, job_id)]
     assert (here.job(job_id).attempt, here.job(job_id).lease_until) == (0, None)
-    with here.process.database.transaction() as session:
+    with here.process.storage.database.transaction() as session:
         assert repository.advance(session, job, Stage.CAPTIONING)[0] is None
     here.run()
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
 def test_a_local_worker_that_stops_drains_no_further(bench: Callable[..., Bench]) -> None:
-    """It ends the job it is at; the others of the same source are left to who comes next."""
+    """It ends its current job; the others of the same source are left to other workers."""
     here = bench({"a": ""}, platform="local")
     ids = [here.submit() for _ in range(2)]
     here.run(until=lambda step: all(each.queue == "local.a" for each in here.broker.steps))
-    here.process.leases.ending = True
+    here.process.storage.leases.ending = True
     here.deliver(here.broker.steps.popleft())
     assert sorted(here.sources(job_id)["a"].state for job_id in ids) == [SourceState.DONE, SourceState.PENDING]
