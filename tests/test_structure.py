@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGES = ("app", "attribution", "devstack", "evaluation", "perf", "stub_vendors", "workers", "zoo")
 # Names that each feature has for the same part of it.
-FIXED_STEMS = {"__init__", "__main__", "service", "repository", "documents", "tasks", "stage", "command"}
+FIXED_STEMS = {"__init__", "__main__", "cli", "service", "repository", "documents", "tasks", "stage", "command"}
 
 
 def modules() -> list[Path]:
