@@ -77,7 +77,7 @@ def test_settings_do_not_change() -> None:
     [
         ('{"other": "unknown:"}', "no captioner 'unknown'"),
         ('{"blip": "fake:"}', "called blip already"),
-        ('{"An other": "fake:"}', "no name for a captioner"),
+        ('{"An other": "fake:"}', "cannot be the name of a captioner"),
         ('{"other": "blip:somewhere?beams=3"}', "beams"),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_misspelled_captioner_stops_the_process(monkeypatch: pytest.MonkeyPatc
     [
         ('{"other": "unknown:"}', "no embedder 'unknown:'"),
         ('{"open_clip": "fake:"}', "called open_clip already"),
-        ('{"An other": "fake:"}', "no name for an embedder"),
+        ('{"An other": "fake:"}', "cannot be the name of an embedder"),
     ],
 )
 def test_a_misspelled_embedder_stops_the_process(monkeypatch: pytest.MonkeyPatch, embedders: str, says: str) -> None:

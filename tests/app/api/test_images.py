@@ -6,12 +6,13 @@ import uuid
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from app.db.blob_repository import insert_references
 from app.db.blobs import Blobs
 from app.db.database import Database
-from app.db.models import DEFAULT_TENANT, AuditEntry
+from app.db.models import DEFAULT_TENANT, AuditEntry, JobSource
+from app.db.types import ImageRecord
 from app.settings import Settings
 from attribution.image import encode_bmp
 from tests.app.images import encoded, noise
@@ -32,8 +33,9 @@ def generated_image(client: TestClient, database: Database, settings: Settings) 
             text("UPDATE jobs SET query_blob = :query WHERE id = :id"), {"id": job_id, "query": query.sha256}
         )
         session.execute(
-            text("UPDATE job_sources SET generated_images = '[{\"seed\": 1}]' WHERE source = 'ant' AND job_id = :id"),
-            {"id": job_id},
+            update(JobSource)
+            .where(JobSource.job_id == job_id, JobSource.source == "ant")
+            .values(generated_images=(ImageRecord(0, 1, stored.sha256),))
         )
     (link,) = next(
         each["generated_images"] for each in client.get(location).json()["sources"] if each["source"] == "ant"
