@@ -18,7 +18,7 @@ from attribution.method import attribute
 from attribution.ports import Aggregate, Reason, SourceState
 from tests.app.images import encoded
 from tests.attribution.evidence.marking import mark
-from tests.attribution.evidence.test_watermark import picture
+from tests.attribution.evidence.test_watermark import query
 from tests.workers.harness import Bench
 from workers.artifacts import read_image
 
@@ -206,7 +206,7 @@ def test_a_watermark_joins_what_the_file_said_of_itself(bench: Make) -> None:
     """A worker finds it in the pixels; running the stage twice reports it once, and the ranking is not affected."""
     here = bench(THREE)
     known = MARKS[0]
-    marked = mark(picture(), known.bits, known.offset)
+    marked = mark(query(), known.bits, known.offset)
     text = PngInfo()
     text.add_text("parameters", "a hat\nSteps: 20, Sampler: Euler a, Seed: 7, Model: dreamshaper")
     job_id = here.submit(file=encoded(marked, "PNG", pnginfo=text))
