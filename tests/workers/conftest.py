@@ -12,7 +12,6 @@ from app.settings import IntakeSettings, Settings
 from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
 from workers.decoder_processes import DecoderProcesses
-from workers.fetch import Fetcher
 from workers.process import Process, build_process
 
 SOURCE = """
@@ -77,7 +76,7 @@ def bench(migrated: devstack.Servers, tmp_path: Path, decoders: DecoderProcesses
         )
         broker = HeldBroker()
         process = build_process(settings, broker)
-        process = replace(process, decoders=decoders, fetcher=Fetcher(settings, decoders))
+        process = replace(process, decoders=decoders)
         made.append(process)
         return Bench(process, broker)
 
