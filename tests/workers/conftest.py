@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import devstack
 from app.settings import IntakeSettings, Settings
 from tests.conftest import clear
 from tests.workers.harness import Bench, HeldBroker
+from workers import startup
 from workers.decoder_processes import DecoderProcesses
 from workers.process import Process, build_process
 
@@ -33,6 +35,12 @@ adapter = "fake"
 timeout_seconds = 20
 {limits}
 """
+
+
+@pytest.fixture
+def fresh_startup_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new logger for `workers.startup`: a used one keeps the processors of its time, and `capture_logs` misses it."""
+    monkeypatch.setattr(startup, "log", structlog.get_logger())
 
 
 @pytest.fixture(scope="session")

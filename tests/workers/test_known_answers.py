@@ -64,6 +64,7 @@ def test_captioners_are_checked_too(bench: Callable[..., Bench], tmp_path: Path,
         warm_up(process.models, [Role.CAPTION])
 
 
+@pytest.mark.usefixtures("fresh_startup_log")
 def test_models_without_a_file_are_recorded_at_first_use(bench: Callable[..., Bench], tmp_path: Path) -> None:
     """The first start writes into the operator's folder, the second compares; shipped models are compared at once."""
     embedders = {"layer-2": f"{CLIP}#layer=2"}
@@ -77,6 +78,7 @@ def test_models_without_a_file_are_recorded_at_first_use(bench: Callable[..., Be
     assert len(list((tmp_path / "known").iterdir())) == 1
 
 
+@pytest.mark.usefixtures("fresh_startup_log")
 def test_a_folder_that_cannot_be_written_is_a_warning(bench: Callable[..., Bench], tmp_path: Path) -> None:
     """The worker starts, and its log says what was not compared and which setting to change."""
     (tmp_path / "file").touch()

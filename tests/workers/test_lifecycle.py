@@ -87,6 +87,7 @@ def test_a_job_on_nothing_but_sources_that_are_gone_ends_without_a_ranking(here:
     assert (job["result"]["verdict"]["kind"], job["result"]["verdict"]["reason"]) == ("inconclusive", "no_quorum")
 
 
+@pytest.mark.usefixtures("fresh_startup_log")
 def test_a_worker_that_starts_warns_of_its_sources(bench: Callable[..., Bench]):
     """Of those it would ask: enabled ones, of its roles."""
     lives = {name: f"[lifecycle]\n{life}" for name, life in LIFE.items()}

@@ -111,7 +111,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
                 service.cancel(session, DEFAULT_TENANT, job_id)
             return blob
 
-    object.__setattr__(here.process, "blobs", Late(here.process.settings.blobs.url))
+    object.__setattr__(here.process.storage, "blobs", Late(here.process.settings.blobs.url))
     here.run()
     assert here.job(job_id).status == JobStatus.CANCELED
     assert stored(here) == before

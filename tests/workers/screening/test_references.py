@@ -111,12 +111,12 @@ def test_a_hit_is_repeated_until_nothing_is_kept(screened: Screened, api: TestCl
         def delete(self, tenant_id: uuid.UUID, sha256: str) -> None:
             raise StorageUnavailable("unavailable")
 
-    object.__setattr__(process, "blobs", Stuck(process.settings.blobs.url))
+    object.__setattr__(process.storage, "blobs", Stuck(process.settings.blobs.url))
     upload(screened, api, job_id, "a", noise_image(3))
     assert screened.job(job_id).status == JobStatus.PROCESSING
     row = screened.bench.sources(job_id)["a"]
     assert (row.state, row.attempt) == (SourceState.PENDING, 0)
-    object.__setattr__(process, "blobs", store)
+    object.__setattr__(process.storage, "blobs", store)
     screened.bench.pass_time(60)
     screened.bench.sweep()
     screened.bench.run()
