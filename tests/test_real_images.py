@@ -1,4 +1,4 @@
-"""Images by real generators, used in place where somebody has them: intake, features and ranking take them."""
+"""Images by real generators, used in place where they are at hand, in intake, features and ranking."""
 
 import csv
 from collections import defaultdict
@@ -21,7 +21,7 @@ LIMITS = ImageLimits(max_pixels=50_000_000, max_frames=1_000, canonical_side=1_0
 
 
 def test_real_generated_images_are_taken_embedded_and_ranked(real_data: Path) -> None:
-    """One image is the query, others of the same prompt are three sources' generated images: a ranking, and no verdict."""
+    """One image is the query, others of the same prompt are the images of three sources: a ranking, and no verdict."""
     folder = real_data / "real-generators"
     images: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in sorted(folder.glob("*/*.png")):

@@ -87,7 +87,7 @@ def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
 
 
 def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
-    """`kill -9` of the process that generates, in the middle of it: the same ranking, to the last digit that matters."""
+    """`kill -9` of the process that generates, in the middle of it: the same ranking."""
     calm = ended(http, attribute(http, images_per_source="2", cache="false"))
     location = attribute(http, images_per_source="2", cache="false")
     while not any(source["state"] == "running" for source in http.get(location).json()["sources"]):

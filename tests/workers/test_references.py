@@ -248,7 +248,7 @@ def test_at_the_deadline_the_job_ranks_what_it_has(story: Callable[..., Story]) 
     assert document.status is JobStatus.SUCCEEDED, document.error
     late = next(source for source in document.sources if source.source == "b")
     assert (late.state, late.references) == (SourceState.TIMEOUT, None)
-    assert late.reason == "Nobody reference images of this source before the job's deadline."
+    assert late.reason == "No reference images of this source were uploaded before the job's deadline."
     assert document.result is not None
     assert {entry.source for entry in document.result.ranking} == {"a", "c"}
     with flow.here.process.storage.database.transaction() as session:
