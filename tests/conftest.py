@@ -110,7 +110,7 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need real data when nobody has said where it is."""
+    """Leave out tests that need real data when its place is not set."""
     if os.environ.get(REAL_DATA):
         return
     without = [item for item in items if item.get_closest_marker("real_data")]

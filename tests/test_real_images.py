@@ -1,4 +1,4 @@
-"""Images by real generators, used in place where somebody has them: intake, features and ranking take them."""
+"""Images by real generators, used in place where they are at hand, in intake, features and ranking."""
 
 import csv
 from collections import defaultdict

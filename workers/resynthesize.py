@@ -103,7 +103,7 @@ def resume(storage: Storage, models: Models, vendors: Vendors, source: str) -> N
             _wake(storage, models, vendors, source, 0.0)
             _generate_all(storage, models, vendors, claims, spare)
         else:
-            vendors.limits.nobody_waits(source)
+            vendors.limits.clear_waiting(source)
     finally:
         for unused in spare:
             vendors.limits.release(unused, unused=True)

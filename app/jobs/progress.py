@@ -33,7 +33,7 @@ _LETTERS = {
     SourceState.ERROR: "e",
 }
 _UNSEEN = "-"
-_TOLD = {"source", "origin", "state", "reason", "generated_images", "references"}
+_REPORTED = {"source", "origin", "state", "reason", "generated_images", "references"}
 _ID = re.compile(r"([0-9]{1,2})([a-z-]*)(!?)")
 
 
@@ -95,7 +95,7 @@ def events(document: JobDocument, seen: ReaderPosition) -> Iterator[ProgressEven
         letter = _LETTERS[source.state]
         if seen.sources[position] != letter:
             seen = replace(seen, sources=seen.sources[:position] + letter + seen.sources[position + 1 :])
-            yield ProgressEvent(EventName.SOURCE, source.model_dump_json(include=_TOLD), seen)
+            yield ProgressEvent(EventName.SOURCE, source.model_dump_json(include=_REPORTED), seen)
     for index in entered:
         if max(seen.stages, generated_image + 1) <= index:
             seen = replace(seen, stages=index + 1)

@@ -2,7 +2,7 @@
 
 It opens when a vendor fails several times in a row, or refuses many times in a row: regenerating what it does not want
 endangers the operator's account. After a while one call is let through; its end closes the circuit or opens it for
-twice as long. With Redis away every circuit counts as closed: nobody would know better.
+twice as long. Without Redis every circuit counts as closed: its state is unknown.
 """
 
 import time

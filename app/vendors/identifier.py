@@ -10,7 +10,7 @@ _LENGTH = 32
 
 
 def safety_identifier(settings: RemoteSettings, tenant_id: uuid.UUID) -> str:
-    """The same for the same tenant, and nobody's id: keyed by the installation's secret where it has one."""
+    """Stable for a tenant, and not its id: keyed by the installation's secret where it has one."""
     secret = settings.identifier_secret
     key = b"" if secret is None else secret.get_secret_value().encode()
     return hmac.new(key, b"safety identifier " + tenant_id.bytes, hashlib.sha256).hexdigest()[:_LENGTH]

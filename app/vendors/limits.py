@@ -2,8 +2,8 @@
 
 Calls at once are leases in Redis that end by themselves when their holder dies. Calls begun are counted in a sliding
 minute, exactly, and at most a sixth of a minute's in any ten seconds: a token bucket would let twice the rate through
-in some minute, or waste a part of it. Whoever must wait is told for how long, and a place that becomes free goes to
-those who waited. With Redis away each process keeps a quarter of every limit by itself (at least one call at once):
+in some minute, or waste a part of it. A caller that must wait learns for how long, and a free place goes to
+those that waited. Without Redis each process keeps a quarter of every limit by itself (at least one call at once):
 never no limit, and never nothing for those whose limit is small.
 """
 
@@ -133,7 +133,7 @@ class SourceLimits:
 
         With a `slot_id` that has a place already it is kept. Not `ordering`: the call only asks after an order that
         was made. `queued`: it has waited, and need not stand back behind others who do. `announce`: where there is no
-        place, whoever gives one back is to hear that somebody waits.
+        place, the next release reports that a caller waits.
         """
         slot_id = slot_id or uuid.uuid4()
         per_minute = limits.per_minute or 0
@@ -156,7 +156,7 @@ class SourceLimits:
         return Wait(seconds) if seconds > 0 else Slot(source, slot_id, alone=True)
 
     def release(self, slot: Slot, *, unused: bool = False) -> bool:
-        """Gives a place back; `unused` where nothing was ordered. Whether somebody waits for it."""
+        """Releases a place; `unused` where nothing was ordered. Returns whether a caller waits for it."""
         if slot.alone:
             with self._lock:
                 self._alone[slot.source].slots.pop(slot.id, None)
@@ -181,8 +181,8 @@ class SourceLimits:
             return seconds
         return ms / 1000
 
-    def nobody_waits(self, source: str) -> None:
-        """Says that a place was free and nobody was there to take it."""
+    def clear_waiting(self, source: str) -> None:
+        """Records that a place was free and no caller waited for it."""
         try:
             self._redis.delete(_keys(source)[3])
         except RedisError as error:

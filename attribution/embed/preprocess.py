@@ -81,7 +81,7 @@ class Preprocessing:
         if self.resize_mode == "shortest":
             short, long = sorted(image.size)
             fitted = (height, int(height * long / short))
-            return np.asarray(_centred(self._to(image, fitted if image.width <= image.height else fitted[::-1]), width))
+            return np.asarray(_centered(self._to(image, fitted if image.width <= image.height else fitted[::-1]), width))
         ratio = max(image.height / height, image.width / width)
         image = self._to(image, (round(image.width / ratio), round(image.height / ratio)))
         left, top = (width - image.width) // 2, (height - image.height) // 2
@@ -92,7 +92,7 @@ class Preprocessing:
         return image if image.size == size else image.resize(size, _FILTERS[self.interpolation])
 
 
-def _centred(image: Image, side: int) -> Image:
+def _centered(image: Image, side: int) -> Image:
     """The square in the middle; halves are rounded to even, as Python and torchvision do."""
     left, top = round((image.width - side) / 2), round((image.height - side) / 2)
     return image.crop((left, top, left + side, top + side))

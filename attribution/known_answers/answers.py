@@ -88,7 +88,7 @@ class KnownAnswers:
         return cls(kind, str(document["model"]), str(document["setting"]), images, answers, least)
 
     def write(self, path: Path) -> None:
-        """Replaces the file in one step, so that nobody reads half of it. Raises OSError."""
+        """Replaces the file in one step, so that no reader sees half of it. Raises OSError."""
         document: dict[str, Any] = {"schema": SCHEMA, "kind": self.kind, "model": self.model, "setting": self.setting}
         if self.kind is SubjectKind.EMBEDDER:
             document["least_cosine"] = self.least_cosine

@@ -1,4 +1,4 @@
-"""docs/runbook.md: what it has somebody type at three in the morning works."""
+"""docs/runbook.md: the commands that it lists work."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def test_what_dies_is_started_again(state: StateDirectory, supervisor: Superviso
     assert supervisor.starts("sleeper") == 2
 
 
-def test_the_dead_leave_nobody_behind(state: StateDirectory, supervisor: Supervisor, eventually: Eventually) -> None:
+def test_a_dead_supervisor_leaves_no_process(
+    state: StateDirectory, supervisor: Supervisor, eventually: Eventually
+) -> None:
     """When a process is killed, the children it had end before it is started again."""
     note = state.directory / "child"
     supervisor.start([shell(state, "parent", f'sleep 1000 & echo $! > "{note}"; wait')])

@@ -53,7 +53,7 @@ def test_chosen_thresholds_keep_their_bounds(found: Rankings) -> None:
     assert pair.left_out_named <= FALSE_NAMES
 
 
-def test_chance_names_nobody() -> None:
+def test_chance_names_no_source() -> None:
     """For inseparable sources only thresholds that name nothing are within the bounds."""
     random = np.random.default_rng(3)
     noise = Rankings(NAMES, random.uniform(0.2, 0.21, (4, 200, 4)))
@@ -69,7 +69,7 @@ def test_bounds_are_wilsons() -> None:
     assert bound(1.0, 10, -0.8416) < bound(1.0, 100, -0.8416) < 1
 
 
-def test_what_is_told_was_measured_on_other_characters() -> None:
+def test_what_is_reported_was_measured_on_other_characters() -> None:
     """One character that is unlike the others in everything cannot vouch for the thresholds that it is judged by."""
     easy = np.full((4, 50, 4), 0.9)
     easy[np.arange(4), :, np.arange(4)] = 0.1

@@ -75,7 +75,7 @@ def test_the_cosine_of_texts() -> None:
     assert same > close > far
 
 
-def test_what_likeness_tells() -> None:
+def test_what_similarity_predicts() -> None:
     """All of it where the likest are right, nothing where it is by chance; none can be said where nothing varies."""
     alike = np.linspace(0, 1, 40).reshape(4, 10)
     statistics = predicts(alike, alike > 0.5)

@@ -11,8 +11,8 @@ from evaluation.store import digest
 def test_a_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     """Files of the repository are named from there, others by their last name alone."""
     found = command(["evaluate", str(ROOT / "evaluation" / ".work" / "a set"), "--store", str(tmp_path / "kept")])
-    told_of_model = command(["evaluate", "--embedder", f"onnx:local-dir:{tmp_path / 'clip'}#layer=2"])
-    assert told_of_model == "python -m evaluation evaluate --embedder 'onnx:local-dir:…/clip#layer=2'"
+    of_model = command(["evaluate", "--embedder", f"onnx:local-dir:{tmp_path / 'clip'}#layer=2"])
+    assert of_model == "python -m evaluation evaluate --embedder 'onnx:local-dir:…/clip#layer=2'"
     assert found == "python -m evaluation evaluate 'evaluation/.work/a set' --store '…/kept'"
 
 

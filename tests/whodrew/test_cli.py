@@ -46,5 +46,5 @@ def test_a_missing_wheel_is_a_sentence() -> None:
 
 def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture) -> None:
     """The exit code is 2, and the sentence says how to list the commands."""
-    assert main(["drawn"]) == 2
+    assert main(["nothing"]) == 2
     assert "whodrew --help" in capsys.readouterr().err

@@ -153,7 +153,7 @@ def test_the_default_secret_is_created_once(client: TestClient):
 
 
 def test_a_ping_is_enqueued_and_shown(client: TestClient, redis: Redis):
-    """A signed ping without a job; a message tells the workers that a delivery is due."""
+    """A signed ping without a job; a message wakes the workers because a delivery is due."""
     endpoint = create(client)
     made = ping(client, endpoint)
     assert (made["type"], made["job"], made["endpoint"], made["state"]) == (

@@ -33,7 +33,7 @@ def test_what_is_asked_often_stays_prepared(alone: Database):
 
 
 def test_a_connection_that_was_cut_is_replaced(alone: Database, database: Database):
-    """A restart of Postgres costs nobody an error who asks after it."""
+    """A restart of Postgres causes no error in later requests."""
     cut = ask(alone, "SELECT pg_backend_pid() WHERE :n = 1")
     ask(database, f"SELECT CASE WHEN pg_terminate_backend({cut}, 5000) THEN :n END")
     assert ask(alone, "SELECT pg_backend_pid() WHERE :n = 1") != cut

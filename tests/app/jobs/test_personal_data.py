@@ -19,7 +19,7 @@ from attribution.ports import Aggregate, DistanceName
 from tests.conftest import clear
 
 # Columns that hold no personal data of a job: who owns the row, when, how often, what state, what it cost, what the
-# installation and its tenants configured. Whoever adds a column puts it here, or marks it in the mapper.
+# installation and its tenants configured. A new column is put here, or marked in the mapper.
 NOT_PERSONAL = {
     "active_pipelines": "part fingerprint activated_at",
     "api_keys": "id tenant_id name prefix sha256 scopes requests_per_minute created_at expires_at revoked_at "

@@ -1,4 +1,4 @@
-"""Events: whatever happens to a job and to a reader's connection, what lasts is told once and in order."""
+"""Events: whatever happens to a job and to a reader's connection, what lasts is reported once and in order."""
 
 import uuid
 from datetime import UTC, datetime
@@ -83,31 +83,31 @@ def histories(draw: st.DrawFn) -> list[JobDocument]:
 
 
 @given(histories(), st.data())
-def test_every_final_state_is_told_once_whatever_is_missed(history: list[JobDocument], data: st.DataObject):
+def test_every_final_state_is_reported_once_whatever_is_missed(history: list[JobDocument], data: st.DataObject):
     """A reader that looks now and then, and loses its connection anywhere, misses and repeats nothing that lasts."""
     looks = data.draw(st.lists(st.sampled_from(range(len(history))), max_size=8).map(sorted))
-    told: list[ProgressEvent] = []
+    reported: list[ProgressEvent] = []
     seen = ReaderPosition()
     for index in [*looks, len(history) - 1, len(history) - 1]:
         new = list(events(history[index], seen))
         # The connection breaks after some of them; the reader comes back with the id of the last that arrived.
         arrived = new[: data.draw(st.integers(0, len(new)))] if index != len(history) - 1 else new
-        told += arrived
+        reported += arrived
         if arrived:
             seen = ReaderPosition.parse(str(arrived[-1].seen))
 
     final = history[-1]
-    stages = [event.data for event in told if event.name is EventName.STAGE]
+    stages = [event.data for event in reported if event.name is EventName.STAGE]
     assert stages == [f'{{"stage": "{stage}"}}' for stage in STAGES if stage in final.timings]
     for each in final.sources:
         of_it = [
-            event for event in told if f'"source":"{each.source}"' in event.data and event.name is EventName.SOURCE
+            event for event in reported if f'"source":"{each.source}"' in event.data and event.name is EventName.SOURCE
         ]
         lasting = [event for event in of_it if not any(f'"state":"{state}"' in event.data for state in OPEN)]
         assert len(lasting) == 1
         assert f'"state":"{each.state}"' in of_it[-1].data
-    ends = [event for event in told if event.name not in (EventName.STAGE, EventName.SOURCE)]
-    assert ends == [told[-1]]
+    ends = [event for event in reported if event.name not in (EventName.STAGE, EventName.SOURCE)]
+    assert ends == [reported[-1]]
     assert JobDocument.model_validate_json(ends[0].data) == final
     assert list(events(final, seen)) == []
 

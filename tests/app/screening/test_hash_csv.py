@@ -1,4 +1,4 @@
-"""Hash lists as the tools of ThreatExchange write them are read; a bad file is told line by line."""
+"""Hash lists as the tools of ThreatExchange write them are read; errors in a bad file are listed line by line."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_tags_are_kept(text: str) -> None:
 
 
 def test_lines_about_something_else_are_left_out_and_counted() -> None:
-    """Hashes of other kinds, and of images with too few features to be told apart."""
+    """Hashes of other kinds, and of images with too few features to be distinguished."""
     text = f"type,hash,quality\nvideo_md5,abc,\npdq,{A},49\npdq,{B},50\npdq,{C},\n"
     file = HashFile(text.encode().splitlines())
     assert [row.pdq.hex() for row in file.rows()] == [B, C]
@@ -75,13 +75,13 @@ def test_lines_about_something_else_are_left_out_and_counted() -> None:
         (f"{A}\n{'x' * 200_000}\n", ["line 2: field larger than field limit"]),
     ],
 )
-def test_mistakes_are_told_with_their_lines(text: str | bytes, said: list[str]) -> None:
+def test_errors_are_listed_with_their_lines(text: str | bytes, said: list[str]) -> None:
     """Every one of them, up to the point from which nothing can be understood."""
     found = mistakes(text)
     assert len(found) == len(said)
     assert all(start in line for start, line in zip(said, found, strict=True)), found
 
 
-def test_mistakes_are_not_told_for_ever() -> None:
+def test_the_list_of_errors_has_an_end() -> None:
     """The first twenty are enough to see what is wrong with the file."""
     assert len(mistakes(f"{A}\n" + "wrong\n" * 1_000)) == 20

@@ -1,4 +1,4 @@
-"""Calls and what they cost, in a real Postgres: a budget is never passed, and what nobody knows stays counted."""
+"""Calls and what they cost, in a real Postgres: a budget is never passed, and an unknown outcome stays counted."""
 
 import uuid
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def test_what_was_settled_can_be_spent_again(database: Database):
 
 
 def test_a_vendors_handle_outlives_a_worker(database: Database):
-    """Whoever comes next finds the order by its task; orders of one generated image are numbered."""
+    """The next attempt finds the order by its task; orders of one generated image are numbered."""
     job_id = generated_image(database, None)
     first = order(job_id)
     with database.transaction() as session:

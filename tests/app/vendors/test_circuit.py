@@ -109,7 +109,7 @@ def test_a_refusing_probe_shows_that_a_failing_vendor_is_back(circuits: Circuits
 
 
 def test_a_lost_or_useless_probe_makes_way_for_another(circuits: Circuits, source: str):
-    """A probe whose worker died is forgotten after its time; one that was told to wait says nothing."""
+    """A probe whose worker died is forgotten after its time; one that has to wait reports nothing."""
     for _ in range(2):
         circuits.report(source, Report.FAILURE)
     time.sleep(OPEN_FOR + 0.01)
@@ -133,9 +133,9 @@ def test_calls_from_before_do_not_count(circuits: Circuits, source: str):
 
 
 def test_without_redis_it_is_closed(source: str):
-    """Nobody knows better; reporting does nothing."""
-    nobody = connect_redis(RedisSettings(url="redis://127.0.0.1:9/0"))
-    circuits = Circuits(nobody, SETTINGS)
+    """Without Redis, reporting does nothing."""
+    unreachable = connect_redis(RedisSettings(url="redis://127.0.0.1:9/0"))
+    circuits = Circuits(unreachable, SETTINGS)
     for _ in range(5):
         circuits.report(source, Report.FAILURE)
     assert not is_open(circuits, source)

@@ -13,7 +13,7 @@ from app.settings import RedisSettings, Settings
 from app.vendors.limits import Slot, SourceLimits, Wait
 from attribution.catalog import Limits
 
-NOBODY = "redis://127.0.0.1:9/0"
+UNREACHABLE = "redis://127.0.0.1:9/0"
 Make = Callable[..., SourceLimits]
 
 
@@ -63,13 +63,13 @@ def test_calls_at_once_are_counted_over_all_processes(process: Make, source: str
         found = list(pool.map(lambda k: (here, there)[k % 2].acquire(source, given, 60), range(32)))
     slots = [each for each in found if isinstance(each, Slot)]
     assert len(slots) == 3
-    assert not here.release(slots[0])  # nobody said that it waits
+    assert not here.release(slots[0])  # no caller waits
     taken(there, source, given, queued=True)
     assert 59 < refused(there, source, given, queued=True) <= 60
 
 
 def test_who_waits_comes_before_who_comes(process: Make, source: str):
-    """A place that became free is not for newcomers while others wait, and is again once nobody does."""
+    """A place that became free is not for newcomers while others wait, and is again once none does."""
     limits, given = process(), Limits(concurrency=1)
     first = taken(limits, source, given)
     refused(limits, source, given, announce=True)
@@ -77,13 +77,13 @@ def test_who_waits_comes_before_who_comes(process: Make, source: str):
     assert refused(limits, source, given) == 0
     second = taken(limits, source, given, queued=True)
     limits.release(second, unused=True)
-    limits.nobody_waits(source)
+    limits.clear_waiting(source)
     third = taken(limits, source, given)
     assert not limits.release(third)
 
 
 def test_a_dead_holders_place_becomes_free(process: Make, source: str):
-    """A lease that nobody gives back ends by itself, and whoever waits is told when."""
+    """A lease that is not released expires, and a waiting caller learns when."""
     limits, given = process(), Limits(concurrency=1)
     assert isinstance(limits.acquire(source, given, 0.05), Slot)
     time.sleep(refused(limits, source, given) + 0.01)
@@ -101,7 +101,7 @@ def test_an_order_made_before_keeps_its_place(process: Make, source: str):
 
 
 def test_calls_begun_in_a_minute(process: Make, source: str, redis: Redis):
-    """At most a sixth of a minute's in ten seconds and all of them in a minute; who waits is told exactly how long."""
+    """At most a sixth of a minute's in ten seconds and all of them in a minute; a waiting caller learns exactly how long."""
     limits, given = process(), Limits(per_minute=12)
     for _ in range(2):
         taken(limits, source, given)
@@ -139,7 +139,7 @@ def test_a_pause_holds_for_everybody(process: Make, source: str):
     assert 29 < refused(there, source, Limits(), queued=True) <= 30
 
 
-def test_pauses_that_nobody_measured_grow(process: Make, source: str, redis: Redis):
+def test_pauses_that_were_not_measured_grow(process: Make, source: str, redis: Redis):
     """Without a Retry-After it is two seconds, then four; refusals that come together count once."""
     limits = process()
     assert limits.pause(source, None) == 2
@@ -151,7 +151,7 @@ def test_pauses_that_nobody_measured_grow(process: Make, source: str, redis: Red
 def test_without_redis_each_process_keeps_a_part(process: Make, source: str):
     """A quarter of the calls at once and of the rate, and at least one call: never everything, never nothing."""
     now = 1_000.0
-    limits = process(NOBODY, lambda: now)
+    limits = process(UNREACHABLE, lambda: now)
     given = Limits(concurrency=8)
     slots = [taken(limits, source, given) for _ in range(2)]
     assert 59 <= refused(limits, source, given) <= 60
@@ -166,9 +166,9 @@ def test_without_redis_each_process_keeps_a_part(process: Make, source: str):
 
 
 def test_a_redis_that_is_back_is_asked_again(process: Make, source: str, settings: Settings):
-    """It is left alone for a few seconds, in which nobody waits for it, and then counts for all again."""
+    """It is left alone for a few seconds, in which no caller waits for it, and then counts for all again."""
     now = 1_000.0
-    limits = process(NOBODY, lambda: now)
+    limits = process(UNREACHABLE, lambda: now)
     assert taken(limits, source, Limits(concurrency=1)).alone
     limits._redis.connection_pool = connect_redis(settings.redis).connection_pool
     assert refused(limits, source, Limits(concurrency=1)) > 0

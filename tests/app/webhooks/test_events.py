@@ -47,18 +47,18 @@ def make_job(status: JobStatus, **values: Any) -> Job:
     return Job(status=status, **given | values)
 
 
-def told(event: WebhookEvent[Any], sequence: int = 1) -> dict[str, Any]:
+def payload(event: WebhookEvent[Any], sequence: int = 1) -> dict[str, Any]:
     """The payload as a receiver parses it."""
     payload: dict[str, Any] = json.loads(event.payload(sequence))
     return payload
 
 
-def test_a_completed_job_is_told_with_its_verdict_and_the_rankings_head():
+def test_a_completed_job_has_its_verdict_and_the_rankings_head():
     """What a moderation pipeline decides on, and where to read the rest."""
     stored = result(sources=7)
     stored["ranking"][1]["origin"] = "reference"
     job = make_job(JobStatus.SUCCEEDED, result=stored, labels={"queue": "avatars"})
-    assert told(events.ended(job), 9) == {
+    assert payload(events.ended(job), 9) == {
         "type": "attribution.completed",
         "timestamp": "2026-03-01T12:00:00Z",
         "data": {
@@ -89,10 +89,10 @@ def test_a_completed_job_is_told_with_its_verdict_and_the_rankings_head():
     }
 
 
-def test_a_failed_job_is_told_with_its_problem():
+def test_a_failed_job_has_its_problem():
     """Type, title, status and the sentence; not what else the problem document may hold."""
     problem = StepFailed("It broke.", stack=["a", "b"]).document()
-    data = told(events.ended(make_job(JobStatus.FAILED, error=problem)))["data"]
+    data = payload(events.ended(make_job(JobStatus.FAILED, error=problem)))["data"]
     assert data["error"] == {
         "type": "/problems/step-failed",
         "title": "A stage failed",
@@ -101,12 +101,12 @@ def test_a_failed_job_is_told_with_its_problem():
     }
 
 
-def test_a_source_is_told_with_its_state_and_reason():
+def test_a_source_has_its_state_and_reason():
     """While the job is being worked on."""
     row = JobSource(
         source="a", family="f", origin=Origin.REFERENCE, state=SourceState.TIMEOUT, reason="Too slow.", completed_at=AT
     )
-    data = told(events.source_finished(make_job(JobStatus.PROCESSING, completed_at=None), row))["data"]
+    data = payload(events.source_finished(make_job(JobStatus.PROCESSING, completed_at=None), row))["data"]
     assert data["source"] == {
         "source": "a",
         "family": "f",
@@ -127,7 +127,7 @@ def test_a_source_is_told_with_its_state_and_reason():
 )
 def test_each_end_has_its_type(status: JobStatus, values: dict[str, Any], kind: EventType):
     """Succeeded is called completed, as others who send webhooks do."""
-    assert told(events.ended(make_job(status, **values)))["type"] == kind
+    assert payload(events.ended(make_job(status, **values)))["type"] == kind
 
 
 def test_types_are_of_the_characters_that_the_specification_allows():

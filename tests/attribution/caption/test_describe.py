@@ -37,7 +37,7 @@ def test_the_fake_names_the_color() -> None:
     assert describe(FakeCaptioner(), Image.new("RGB", (9, 9), (0, 0, 250))).text == "an image in blue"
 
 
-def test_the_fake_fails_when_told_to() -> None:
+def test_the_fake_fails_as_configured() -> None:
     """A job whose captioner fails can be tested."""
     with pytest.raises(AttributionError, match="as configured"):
         describe(FakeCaptioner(FakeCaptionerBehavior(fail=True)), RED)

@@ -148,7 +148,7 @@ def test_time_runs_out(made: Callable[..., Any], stub: Stub) -> None:
 
 
 @pytest.mark.parametrize("key", ["a-wrong-key-altogether", ""])
-def test_a_key_is_named_and_not_told(made: Callable[..., Any], key: str) -> None:
+def test_a_key_is_named_and_not_shown(made: Callable[..., Any], key: str) -> None:
     """The sentence says which setting holds it."""
     captioner, _ = made(key)
     with pytest.raises(CaptionerUnavailable, match="VENDOR_KEYS__VLM") as raised:

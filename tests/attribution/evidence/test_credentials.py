@@ -114,7 +114,7 @@ def test_an_expired_certificate_verifies_nothing():
     assert "signingCredential" in dict(finding.details)["failed"]
 
 
-def test_broken_credentials_are_told(signed: bytes):
+def test_broken_credentials_are_reported(signed: bytes):
     """There is something, and it cannot be read."""
     at = signed.index(MARKER)
     broken = signed[: at + 20] + bytes(60) + signed[at + 80 :]
@@ -126,7 +126,7 @@ def test_the_marker_alone_is_nothing():
     assert read(encoded(noise(), "JPEG") + MARKER) == ()
 
 
-def test_a_broken_trust_list_is_told_and_does_not_trust(signed: bytes):
+def test_a_broken_trust_list_is_reported_and_does_not_trust(signed: bytes):
     """The service reads the list at its start; here it must only not be mistaken for trust."""
     assert only(signed, "no certificate").trust is not Trust.VERIFIED
 

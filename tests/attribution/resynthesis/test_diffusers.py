@@ -95,7 +95,7 @@ def test_sizes_are_what_the_catalog_says(load: Callable[..., DiffusersGenerator]
     assert generated_image.image.size == (48, 32)
 
 
-def test_a_parameter_nobody_knows_is_an_error(load: Callable[..., DiffusersGenerator]) -> None:
+def test_an_unknown_parameter_is_an_error(load: Callable[..., DiffusersGenerator]) -> None:
     """An unknown parameter is an error."""
     with pytest.raises(ConfigurationError, match=r"parameters\.guidanse"):
         load("stable-diffusion", call=CALL | {"guidanse": 3.0})

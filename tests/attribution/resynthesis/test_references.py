@@ -20,7 +20,7 @@ def generated_images(count: int) -> list[Image.Image]:
 
 
 @pytest.mark.parametrize("count", [1, 3, 16])
-def test_all_are_brought_however_many_are_asked_for(count: int) -> None:
+def test_all_are_returned_for_any_number_of_seeds(count: int) -> None:
     """All reference images are returned for any γ, without seeds and revision, and with their origin."""
     images = generated_images(count)
     seeds = derive_seeds("a hat", "a", BY_CALLER, 4)

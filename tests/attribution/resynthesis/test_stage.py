@@ -70,7 +70,7 @@ def test_anything_else_is_an_error_without_internals() -> None:
     assert isinstance(seen[0], KeyError)
 
 
-def test_being_told_to_stop_is_not_swallowed() -> None:
+def test_an_interrupt_is_not_swallowed() -> None:
     """A worker that is shut down while generating stops."""
     with pytest.raises(KeyboardInterrupt):
         resynthesize(Scripted(KeyboardInterrupt()), CAPTION, (7,), _later())  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ PAPERS = {
     "Hunyuan": ["hunyuan-dit"],
 }
 # Of these there is nothing that could be asked in their place.
-TOLD_WHY_NOT = {"GLIDE", "Midjourney", "NightCafe"}
+EXPLAINED = {"GLIDE", "Midjourney", "NightCafe"}
 
 
 def test_no_file_has_a_mistake() -> None:
@@ -62,7 +62,7 @@ def test_every_source_of_the_papers_is_live_or_has_a_successor_or_a_reason(name:
         return
     successors = [source.lifecycle.successor for source in sources]
     assert all(source.obstacle(TODAY) is not None for source in sources)
-    if name in TOLD_WHY_NOT:
+    if name in EXPLAINED:
         assert sources[0].lifecycle.state is LifecycleState.NO_API
         assert sources[0].lifecycle.note
         assert successors == [None]

@@ -85,7 +85,7 @@ def test_half_an_answer_is_lost(site: Site, client: HttpClient) -> None:
         client.send(Request.get(""), site.url(), {}, Deadline.after(9), MANY)
 
 
-def test_nobody_there(client: HttpClient) -> None:
+def test_no_server(client: HttpClient) -> None:
     """Without a connection, ConnectionFailed is raised."""
     with pytest.raises(ConnectionFailed):
         client.send(Request.get(""), "http://127.0.0.1:9/", {}, Deadline.after(9), MANY)

@@ -52,7 +52,7 @@ def test_a_gate_that_says_no_sends_nothing(stub: Stub, client: HttpClient) -> No
     assert stub.counts("bfl")["orders"] == 0
 
 
-def test_the_task_is_told_before_the_first_poll_and_taken_up_again(stub: Stub, client: HttpClient) -> None:
+def test_the_task_is_reported_before_the_first_poll_and_taken_up_again(stub: Stub, client: HttpClient) -> None:
     """A task is stored before its first poll, and a later attempt polls it instead of submitting again."""
     generator = generator_of(BFL, stub, client)
     stub.behave("bfl", latency=0.8)
@@ -79,7 +79,7 @@ def test_a_stored_task_of_another_host_is_not_polled(stub: Stub, foreign_host: S
     assert gate.closed == [(SourceState.ERROR, 1)]
 
 
-def test_nobody_there_is_tried_twice_and_costs_nothing(stub: Stub, client: HttpClient) -> None:
+def test_a_missing_server_is_tried_twice_and_costs_nothing(stub: Stub, client: HttpClient) -> None:
     """Without a connection there is one retry, then `unavailable`, and nothing is billed."""
     source = replace(source_of(OPENAI, stub), parameters={"base_url": "http://127.0.0.1:9", "key": "openai"})
     pauses: list[float] = []
@@ -194,7 +194,7 @@ def test_the_safety_identifier_reaches_vendors_that_have_one(stub: Stub, client:
     assert isinstance(generate(generator_of(STABILITY, stub, client), RecordingGate()), GeneratedImage)
 
 
-def test_a_passed_deadline_asks_nobody(stub: Stub, client: HttpClient) -> None:
+def test_a_passed_deadline_sends_nothing(stub: Stub, client: HttpClient) -> None:
     """After the deadline nothing is sent, and the gate is not opened."""
     gate = RecordingGate()
     assert isinstance(generate(generator_of(OPENAI, stub, client), gate, seconds=0), SourceTimeout)

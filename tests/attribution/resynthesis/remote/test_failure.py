@@ -72,7 +72,7 @@ def test_words_go_before_statuses() -> None:
     assert isinstance(failure(OpenAi("m"), HttpResponse(403, {}, body)), PromptRefused)
 
 
-def test_a_request_that_is_not_taken_is_told_in_the_vendors_words() -> None:
+def test_a_refused_request_quotes_the_vendor() -> None:
     """The vendor's message is in the error, on one line and shortened."""
     said = "Invalid size\\n" + "x" * 500
     error = failure(OpenAi("m"), HttpResponse(400, {}, f'{{"error": {{"message": "{said}"}}}}'.encode()))

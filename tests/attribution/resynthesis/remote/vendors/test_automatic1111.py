@@ -36,7 +36,7 @@ def test_a_wrong_password_names_its_setting(stub: Stub, client: HttpClient) -> N
     assert "wrong" not in str(result)
 
 
-def test_another_checkpoints_generated_image_is_never_handed_on(stub: Stub, client: HttpClient) -> None:
+def test_another_checkpoints_generated_image_is_never_returned(stub: Stub, client: HttpClient) -> None:
     """If the server lacks the checkpoint, it generates with another one and reports that only in `info`."""
     source = replace(source_of(CONTRACT, stub), model="gone.safetensors")
     result = generate(
