@@ -33,6 +33,7 @@ class _EntryTable(FileTable):
 class _CalibrationTable(FileTable):
     schema_: Annotated[Literal[1], Field(alias="schema")]
     entries: list[_EntryTable]
+    dataset: dict[str, object] = Field({})  # what the thresholds were measured on, for readers of the file
 
 
 @dataclass(frozen=True, slots=True)

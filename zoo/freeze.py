@@ -84,9 +84,9 @@ ENTRIES = (
         "pixel", "Zoo Pixel", "zoo-pixel", 12, 3.0, "Transformer on pixels, flow matching, no autoencoder.",
         alone=True, extra=UNBINNED,
     ),
-    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet trained on with other avatars.", core=False),
+    Entry("unet-tuned", "Zoo UNet tuned", "zoo-unet", 20, 3.0, "The UNet fine-tuned on other avatars.", core=False),
     Entry(
-        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux trained on with other avatars.",
+        "flux-tuned", "Zoo Flux tuned", "zoo-flux", 10, 1.0, "Flux fine-tuned on other avatars.",
         core=False, extra=SHORT | {"true_cfg_scale": 2.5, "negative_prompt": ""},
     ),
     Entry(
@@ -94,7 +94,7 @@ ENTRIES = (
         extra=SHORT | UNBINNED | UNCLEANED,
     ),
     Entry(
-        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT trained on with other avatars.", core=False,
+        "mmdit-tuned", "Zoo MMDiT tuned", "zoo-mmdit", 12, 3.0, "The MMDiT fine-tuned on other avatars.", core=False,
         extra=SHORT,
     ),
 )  # fmt: skip

@@ -97,5 +97,5 @@ def test_nothing_tested_is_nothing_fused() -> None:
 @pytest.mark.parametrize(("score", "weight"), [(math.nan, 0.5), (math.inf, 0.5), (1.0, -0.1), (1.0, math.nan)])
 def test_what_is_no_number_is_refused(score: float, weight: float) -> None:
     """With a sentence."""
-    with pytest.raises(AttributionError, match="other method's score"):
+    with pytest.raises(AttributionError, match="external score"):
         fuse(OURS, {"a": score}, "abc", weight)

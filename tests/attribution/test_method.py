@@ -154,7 +154,7 @@ def test_scores_that_are_none_are_refused_before_anything_is_generated(
         def generate(self, *_: object) -> list[object]:  # type: ignore[override]
             raise AssertionError
 
-    with pytest.raises(AttributionError, match="other method's score"):
+    with pytest.raises(AttributionError, match="external score"):
         _attribute(query, [Untouched("a", ModelRef("a", "1"))], external_scores=external_scores, fusion_weight=weight)
 
 

@@ -42,7 +42,7 @@ def test_a_seed_for_both_is_found(dataset: Dataset) -> None:
     assert seed is not None
     last = replace(dataset.items[-1], seed=seed + 2**32)
     (problem,) = replace(dataset, items=(*dataset.items[:-1], last)).problems()
-    assert problem.startswith("1 seeds serve")
+    assert problem.startswith("1 seeds are shared")
 
 
 def test_pictures_that_changed_or_went_are_found(dataset: Dataset) -> None:
