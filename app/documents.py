@@ -109,7 +109,7 @@ class RankedDocument(Document):
     distance: float = Field(description="over the source's candidates, as `aggregate` says")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     distances: list[float] = Field(description="of each candidate, in the order of k")
-    external_scores: float | None = Field(None, description="the caller's score; null where there is none")
+    external_score: float | None = Field(None, description="the caller's score; null where there is none")
     fused: float | None = Field(
         None, description="what the order follows where there is a `fusion`: weighted sum of z-scores"
     )

@@ -43,7 +43,7 @@ def fuse(
     return replace(
         ranking,
         entries=tuple(
-            replace(entries[i], external_scores=external_scores.get(entries[i].source), fused=float(fused[i]))
+            replace(entries[i], external_score=external_scores.get(entries[i].source), fused=float(fused[i]))
             for i in first
         ),
         fusion=Fusion(weight, float(fused[first[0]] - fused[first[1]]) if len(first) > 1 else None, tuple(unused)),

@@ -39,7 +39,7 @@ def as_table(answer: Attribution) -> str:
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
         if entry.fused is not None:
-            external = "none" if entry.external_scores is None else format(entry.external_scores, ".4g")
+            external = "none" if entry.external_score is None else format(entry.external_score, ".4g")
             line += f"  {external:>9}  {entry.fused:>7.3f}"
         lines.append(f"{line}  (your reference images)" if entry.source in references else line)
     ranked = {entry.source for entry in ranking.entries}

@@ -181,7 +181,7 @@ class Embedded:
 class Ranked:
     """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability.
 
-    In a fused ranking, `external_scores` is the other method's score, None if there is none, and `fused` is the score
+    In a fused ranking, `external_score` is the other method's score, None if there is none, and `fused` is the score
     that decides the order, the greatest first.
     """
 
@@ -189,7 +189,7 @@ class Ranked:
     distance: float
     score: float
     distances: tuple[float, ...]
-    external_scores: float | None = None
+    external_score: float | None = None
     fused: float | None = None
 
 

@@ -143,7 +143,7 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
                 distance=entry.distance,
                 score=entry.score,
                 distances=list(entry.distances),
-                external_scores=entry.external_scores,
+                external_score=entry.external_score,
                 fused=entry.fused,
             )
             for entry in ranking.entries

@@ -41,7 +41,7 @@ def test_what_every_fusion_promises(
     assert {e.source: (e.distance, e.distances, e.score) for e in fused.entries} == {
         e.source: (e.distance, e.distances, e.score) for e in ranking.entries
     }
-    assert {e.source: e.external_scores for e in fused.entries} == {
+    assert {e.source: e.external_score for e in fused.entries} == {
         source: external_scores.get(source) for source in distances
     }
     assert fused.margin == ranking.margin

@@ -66,8 +66,8 @@ def test_the_stages_give_what_the_method_gives(
     )
     assert document.result is not None
     assert document.result.caption == whole.caption.text
-    assert [(each.source, each.distances, each.external_scores, each.fused) for each in document.result.ranking] == [
-        (each.source, list(each.distances), each.external_scores, each.fused) for each in whole.ranking.entries
+    assert [(each.source, each.distances, each.external_score, each.fused) for each in document.result.ranking] == [
+        (each.source, list(each.distances), each.external_score, each.fused) for each in whole.ranking.entries
     ]
     assert document.result.margin == whole.ranking.margin
     assert (document.result.distance, document.result.aggregate) == (distance, aggregate)
