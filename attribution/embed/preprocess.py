@@ -81,7 +81,8 @@ class Preprocessing:
         if self.resize_mode == "shortest":
             short, long = sorted(image.size)
             fitted = (height, int(height * long / short))
-            return np.asarray(_centered(self._to(image, fitted if image.width <= image.height else fitted[::-1]), width))
+            size = fitted if image.width <= image.height else fitted[::-1]
+            return np.asarray(_centered(self._to(image, size), width))
         ratio = max(image.height / height, image.width / width)
         image = self._to(image, (round(image.width / ratio), round(image.height / ratio)))
         left, top = (width - image.width) // 2, (height - image.height) // 2

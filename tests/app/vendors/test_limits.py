@@ -101,7 +101,7 @@ def test_an_order_made_before_keeps_its_place(process: Make, source: str):
 
 
 def test_calls_begun_in_a_minute(process: Make, source: str, redis: Redis):
-    """At most a sixth of a minute's in ten seconds and all of them in a minute; a waiting caller learns exactly how long."""
+    """At most a sixth of a minute's in ten seconds, all of them in a minute; a waiting caller learns how long."""
     limits, given = process(), Limits(per_minute=12)
     for _ in range(2):
         taken(limits, source, given)
