@@ -54,10 +54,26 @@ class Origin(StrEnum):
 
 
 class VerdictKind(StrEnum):
-    """The two kinds of verdict."""
+    """The kinds of verdict: one source, several that are relatives, several of those that were tested, or none."""
 
     ATTRIBUTED = "attributed"
+    ATTRIBUTED_FAMILY = "attributed_family"
+    NARROWED = "narrowed"
     INCONCLUSIVE = "inconclusive"
+
+
+class Method(StrEnum):
+    """How sources are ranked: by residuals (docs/method.md), or by a distance between features as the papers do."""
+
+    RESIDUAL = "residual"
+    COSINE = "cosine"
+
+
+class Policy(StrEnum):
+    """What the caller knows: `OPEN`, the image may be by another source; `CLOSED`, one of those asked made it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 class DistanceName(StrEnum):
@@ -88,6 +104,7 @@ class Reason(StrEnum):
 
     BELOW_THRESHOLD = "below_threshold"
     NO_QUORUM = "no_quorum"
+    NONE_OF_THESE_LIKELY = "none_of_these_likely"
     TIE = "tie"
     UNCALIBRATED = "uncalibrated"
 
@@ -164,6 +181,19 @@ class Resynthesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Taps:
+    """Features of one job's images in canonical form, from which residuals are computed.
+
+    `layout` is the length of each tap in order; `query` is (D,), their sum, and `generated_images` is (γ, D) per tested
+    source.
+    """
+
+    layout: Mapping[str, int]
+    query: Vectors
+    generated_images: Mapping[str, Vectors]
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """The features of one job's images, and the distances between pixels, which are computed at the same time.
 
@@ -175,14 +205,17 @@ class Embedded:
     query: Vectors
     generated_images: Mapping[str, Vectors]
     pixels: Mapping[str, Mapping[str, Distances]] = field(default_factory=dict)
+    taps: Taps | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """One tested source in the ranking. `score` is softmax(−distance/τ): a score, not a probability.
 
-    In a fused ranking, `external_score` is the other method's score, None if there is none, and `fused` is the score
-    that decides the order, the greatest first.
+    `match`, None in a ranking by distance, is the score by residuals that decides the order, the greatest first; it
+    compares the sources of one job. `probability` is calibrated, given that one of the tested sources made the image;
+    None without a bank. In a fused ranking, `external_score` is the other method's score, None if there is none, and
+    `fused` is the score that decides the order, the greatest first.
     """
 
     source: str
@@ -191,6 +224,8 @@ class Ranked:
     distances: tuple[float, ...]
     external_score: float | None = None
     fused: float | None = None
+    match: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +241,51 @@ class Fusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What a kind of statement was worth in simulated queries, whose sources were known.
+
+    Attributes:
+        queries: How many there were.
+        named: The share about which it was made.
+        right: The share of those about which it was right; None where it was made about none.
+        strangers: How many queries by sources that were left out.
+        strangers_named: The share of those about which it was made.
+    """
+
+    queries: int
+    named: float
+    right: float | None
+    strangers: int = 0
+    strangers_named: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What past jobs say about a query, calibrated on past resyntheses.
+
+    Attributes:
+        bank: The bank's state that answered.
+        jobs: How many past jobs of each tested source it has.
+        prediction_set: The sources that the image is by with 90 % probability, if it is by a tested one; likeliest
+            first.
+        coverage: That share, as measured on simulated queries.
+        fit: How like the images of the likeliest source the query is, in standard deviations from the mean of that
+            source's own images: far below 0, it is probably by none of the sources.
+    """
+
+    bank: str
+    jobs: Mapping[str, int]
+    prediction_set: tuple[str, ...]
+    coverage: float
+    fit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """Tested sources, nearest first, ties in catalog order. `margin` is None for fewer than two sources.
 
-    With a `fusion`, the greatest fused score is first; `margin` is still that of the distances.
+    With the method `RESIDUAL`, the greatest match is first, and with a `fusion`, the greatest fused score; `margin` is
+    still that of the distances. `estimate` is None without a bank that knows the sources.
     """
 
     distance: str
@@ -219,6 +295,8 @@ class Ranking:
     calibrated: bool = False
     aggregate: Aggregate = Aggregate.MEAN
     fusion: Fusion | None = None
+    method: Method = Method.COSINE
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +314,25 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`attributed` to a source above a calibrated threshold, or `inconclusive` with the reason."""
+    """Which source made the image, or which of several, or why that cannot be said.
+
+    Attributes:
+        kind: What is said.
+        source: The named source, if one is named.
+        sources: The relatives of `attributed_family`, or the prediction set of `narrowed`; likeliest first.
+        reason: Why it is inconclusive.
+        threshold: The limits of a ranking by distance.
+        measured: What such verdicts were worth, in a ranking by residuals.
+        policy: What was assumed about other sources.
+    """
 
     kind: VerdictKind
     source: str | None = None
     reason: Reason | None = None
     threshold: Threshold | None = None
+    sources: tuple[str, ...] = ()
+    measured: Measured | None = None
+    policy: Policy = Policy.OPEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""The bank: past jobs' residuals in one feature space, and what they teach about the sources of a new job.
+
+A state of the bank is a value: it never changes, and `version` names it. What was learned of one revision of a source
+says nothing about the next, so sources are "id@revision" here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate
+from attribution.bank.model import BankModel, Floats, fit
+from attribution.bank.past_job import PastJob
+from attribution.bank.simulation import Simulated, simulate, simulate_strangers
+
+MOST_JOBS: Final = 300  # the window: older jobs leave
+_CONFUSED = 0.25  # of one source's simulated queries taken for another: the two are relatives
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What a bank knows about a list of sources: the model, and the calibration of its scores if that was possible."""
+
+    model: BankModel
+    calibration: SelfCalibration | None
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One state.
+
+    Attributes:
+        space: The embedder and the version of the features; residuals of other spaces cannot be compared.
+        past: The past jobs, oldest first.
+        basis: (D, d) orthonormal columns on which residuals are projected; None while they are whole.
+    """
+
+    space: str
+    past: tuple[PastJob, ...]
+    basis: Floats | None = None
+    _known: dict[tuple[tuple[str, ...], tuple[int, ...], int], Experience | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of everything in it."""
+        digest = sha256(self.space.encode())
+        for job in self.past:
+            for source in sorted(job.images):
+                digest.update(f"{job.job}|{source}".encode())
+                digest.update(job.images[source].tobytes())
+        return f"sha256:{digest.hexdigest()[:16]}"
+
+    @cached_property
+    def jobs(self) -> Mapping[str, int]:
+        """How many past jobs there are of each "id@revision"."""
+        counts: dict[str, int] = {}
+        for job in self.past:
+            for source in job.images:
+                counts[source] = counts.get(source, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def project(self, rows: Floats) -> Floats:
+        """(n, d): residuals (n, D) of a new job as those of past jobs are stored."""
+        return rows if self.basis is None else rows @ self.basis
+
+    def experience(self, sources: Sequence[str], families: Mapping[str, str], images: int) -> Experience | None:
+        """What is known about these sources; None where fewer than five past jobs had two of them.
+
+        The first call for a list of sources fits and calibrates, which takes from tenths of a second to some seconds.
+
+        Args:
+            sources: "id@revision", in the order of all scores.
+            families: The family of each source; relatives are left out together, and named together.
+            images: The fewest images that a source of the new job has.
+        """
+        names = {family: at for at, family in enumerate(dict.fromkeys(families[source] for source in sources))}
+        numbers = tuple(names[families[source]] for source in sources)
+        key = (tuple(sources), numbers, images)
+        with self._lock:  # fitted once, however many threads ask
+            if key not in self._known:
+                self._known[key] = self._learn(sources, numbers, images)
+            return self._known[key]
+
+    def _learn(self, sources: Sequence[str], families: Sequence[int], images: int) -> Experience | None:
+        model = fit(self.past, sources)
+        if model is None or model.count < FEWEST_JOBS:
+            return None
+        known = [source for source in sources if self.jobs.get(source, 0) >= FEWEST_JOBS]
+        if len(known) < len(sources):  # a new source has no past images that could play queries
+            return Experience(model, None)
+        siblings = max(1, min(images, round(model.images) - 1))
+        own = simulate(self.past, sources, siblings)
+        if len(own.truth) < FEWEST_JOBS * len(sources):
+            return Experience(model, None)
+        groups = dict(zip(sources, _with_confused(own, families), strict=True))
+        members: dict[int, list[str]] = {}
+        for source, group in groups.items():
+            members.setdefault(group, []).append(source)
+        strangers = simulate_strangers(self.past, sources, list(members.values()), siblings)
+        return Experience(model, calibrate(sources, own, strangers, groups))
+
+
+def _with_confused(own: Simulated, families: Sequence[int]) -> list[int]:
+    """The families, joined where a source's simulated queries are often taken for a member of another one."""
+    groups = list(families)
+    best = own.scores.argmax(axis=1)
+    for i in range(len(families)):
+        mine = best[own.truth == i]
+        for j in range(len(families)):
+            if i != j and len(mine) and float((mine == j).mean()) > _CONFUSED:
+                groups = [min(groups[i], groups[j]) if g in (groups[i], groups[j]) else g for g in groups]
+    return groups
