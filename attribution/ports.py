@@ -382,7 +382,7 @@ class Generator(Protocol):
 
 
 class Embedder(Protocol):
-    """E: maps images to features."""
+    """E: maps images to features: the final embedding, and taps, which are statistics of blocks before the end."""
 
     @property
     def ref(self) -> ModelRef:
@@ -394,8 +394,25 @@ class Embedder(Protocol):
         """d, the length of a feature vector."""
         ...
 
+    @property
+    def taps(self) -> Mapping[str, int]:
+        """Names and lengths of the tap features, in order; empty where the model has none."""
+        ...
+
     def embed(self, images: Sequence[Image]) -> Vectors:
         """(n, d) float32, rows of unit L2 norm, in the order given."""
+        ...
+
+    def features(self, images: Sequence[Image]) -> tuple[Vectors, Vectors]:
+        """(n, d), exactly what `embed` returns, and (n, D): the taps, from the same forward pass.
+
+        Taps are concatenated in the order of `taps`, and raw (not normalized). Raises ConfigurationError if there are
+        none.
+        """
+        ...
+
+    def tap_features(self, images: Sequence[Image]) -> Vectors:
+        """(n, D): only the taps, for less than `features` costs. Raises ConfigurationError if there are none."""
         ...
 
 

@@ -1,7 +1,7 @@
 """`python -m attribution export-onnx`: an open_clip image tower as a directory that `onnx:local-dir:…` embeds with.
 
-What was written is used at once: images must come out prepared exactly as open_clip prepares them, and features must
-be those of torch, or nothing is left behind.
+What was written is used at once: images must come out prepared exactly as open_clip prepares them, and features, taps
+included, must be those of torch, or nothing is left behind.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from attribution.errors import AttributionError, ConfigurationError
 from attribution.image import load
 from attribution.known_answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, subject_of_embedder
 from attribution.known_answers.known_images import known_images
+from attribution.ports import Vectors
 from attribution.weights import KNOWN_ANSWERS
 
 TOLERANCE = 1e-3  # between unit features of torch and of the exported graph, in any of their numbers
@@ -42,7 +43,7 @@ _WORTH_PACKING = 1024
 
 
 def export(name: str, directory: Path, precision: str = "float32", samples: Sequence[Image.Image] = ()) -> float:
-    """Writes the model `name` stands for. Returns the largest difference from torch, in unit features of the samples.
+    """Writes the model `name` stands for. Returns the largest difference from torch, in unit features and taps.
 
     Samples are images like those to come; a few of noise are compared besides.
     Raises ConfigurationError where the model or the precision cannot be had, or the result is another.
@@ -70,31 +71,34 @@ def export(name: str, directory: Path, precision: str = "float32", samples: Sequ
             "dimension": tower.dimension,
             # Ranges are of a whole batch: in company an image's features were off its own by 0.03 in the cosine.
             **({"batch": 1} if precision == "int8-dynamic" else {}),
+            **({"taps": {each: each for each in tower.tapped.blocks}, "prefix_tokens": 0} if tower.tapped else {}),
             "preprocessing": preprocessing.values(),
         }
         (beside / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-        difference, cosine = _compare(name, beside, precision, [*_noise(), *known_images().values(), *samples])
-        if not cosine >= 1 - MOST_OFF:
-            raise ConfigurationError(
-                f"In {precision}, features are too far from torch's: a cosine of {cosine:.4f}, and at least "
-                f"{1 - MOST_OFF} is needed." + (" Export in float32." if precision != "float32" else "")
-            )
-        if precision == "float32" and not difference <= TOLERANCE:
-            raise ConfigurationError(f"The exported graph's features are off torch's by {difference:.2g}.")
+        compared = _compare(name, beside, precision, [*_noise(), *known_images().values(), *samples])
+        for what, (difference, cosine) in compared.items():
+            if not cosine >= 1 - MOST_OFF:
+                raise ConfigurationError(
+                    f"In {precision}, {what} are too far from torch's: a cosine of {cosine:.4f}, and at least "
+                    f"{1 - MOST_OFF} is needed." + (" Export in float32." if precision != "float32" else "")
+                )
+            if precision == "float32" and not difference <= TOLERANCE:
+                raise ConfigurationError(f"The exported graph's {what} are off torch's by {difference:.2g}.")
         if directory.exists():
             directory.rmdir()
         shutil.move(beside, directory)
-    return difference
+    return max(difference for difference, _ in compared.values())
 
 
 def _graph(tower: Tower, path: Path, preprocessing: Preprocessing) -> None:
+    module, blocks = (tower.tapped, list(tower.tapped.blocks)) if tower.tapped else (tower.module, [])
     size = sum(parameter.numel() * parameter.element_size() for parameter in tower.module.parameters())
     torch.onnx.export(
-        tower.module,
+        module,
         (torch.zeros(2, 3, *preprocessing.size),),
         path,
         input_names=["pixels"],
-        output_names=["features"],
+        output_names=["features", *blocks],
         dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1)}},
         dynamo=True,
         external_data=size > _IN_ONE_FILE,
@@ -157,14 +161,33 @@ def _record(original: OpenClipEmbedder, name: str, directory: Path, precision: s
     KnownAnswers.record(subject, least).write(directory / KNOWN_ANSWERS)
 
 
-def _compare(name: str, directory: Path, precision: str, images: Sequence[Image.Image]) -> tuple[float, float]:
-    """The largest difference between two numbers, and the smallest cosine between two vectors, ours and torch's."""
+def _compare(
+    name: str, directory: Path, precision: str, images: Sequence[Image.Image]
+) -> dict[str, tuple[float, float]]:
+    """For features and each tap, the largest difference between two numbers and the smallest cosine, ours and torch's.
+
+    Numbers of a tap are compared as parts of its length in torch, as those of features are.
+    """
     ours, theirs = OnnxEmbedder(str(directory)), OpenClipEmbedder(name)
     _record(theirs, name, directory, precision)
     if not np.array_equal(ours.prepare(images), theirs.prepare(images).numpy()):
         raise ConfigurationError(f"{name} prepares its images in a way that cannot be done without torch here.")
-    left, right = ours.embed(images), theirs.embed(images)
-    return float(np.abs(left - right).max()), float((left * right).sum(axis=1).min())
+    pairs = {"features": (ours.embed(images), theirs.embed(images))}
+    if theirs.taps:
+        (_, left), (_, right) = ours.features(images), theirs.features(images)
+        cuts = np.cumsum(list(theirs.taps.values()))[:-1]
+        pairs |= zip(
+            (f"taps {tap}" for tap in theirs.taps),
+            zip(np.split(left, cuts, axis=1), np.split(right, cuts, axis=1), strict=True),
+            strict=True,
+        )
+    return {what: _difference(*pair) for what, pair in pairs.items()}
+
+
+def _difference(ours: Vectors, theirs: Vectors) -> tuple[float, float]:
+    lengths, own = np.linalg.norm(theirs, axis=1), np.linalg.norm(ours, axis=1)
+    cosines = (ours * theirs).sum(axis=1) / (lengths * own)
+    return float((np.abs(ours - theirs).max(axis=1) / lengths).max()), float(cosines.min())
 
 
 def _noise() -> list[Image.Image]:

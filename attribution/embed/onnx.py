@@ -5,12 +5,15 @@ other exported graph needs only such a file; it may name the `output` to use, if
 (n, 1 + patches, d) are pooled: `"pool": "cls"` takes the first, `"mean"` the mean of the others. With `"batch": 1`
 images are embedded one by one: with dynamic ranges, features depend on the other images of a batch.
 
+`"taps": {"block3": "OUTPUT", …}` names the graph's outputs of tokens (n, prefix tokens + patches, d) behind blocks, in
+their order. `"prefix_tokens": 1` says how many tokens stand before those of the patches; 1 if absent.
+
 Graphs whose 8-bit products may saturate are refused: features would depend on the processor (see saturation.py).
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from PIL.Image import Image
 
 from attribution.embed.preprocess import Preprocessing
 from attribution.embed.saturation import refuse_saturation
+from attribution.embed.taps import pooled, taps_of, without_taps
 from attribution.embed.unit import unit_rows
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef, Vectors
@@ -50,10 +54,13 @@ class OnnxEmbedder:
         self._input = self._session.get_inputs()[0].name
         self._output = about.get("output") or self._session.get_outputs()[0].name
         self._pool = about.get("pool")
+        self._prefix = int(about.get("prefix_tokens", 1))
         self._threads = ThreadPoolExecutor(count)
         self._batch_size = min(batch_size, int(about.get("batch") or batch_size))
         self._ref = ModelRef(directory.resolve().name, digest_of_directory(directory))
         self._dimension = int(about["dimension"])
+        self._tap_outputs = list(about.get("taps", {}).values())
+        self._taps = taps_of(dict(zip(about.get("taps", {}), self._widths(), strict=True)))
 
     @property
     def ref(self) -> ModelRef:
@@ -65,13 +72,32 @@ class OnnxEmbedder:
         """d, the length of a feature vector."""
         return self._dimension
 
+    @property
+    def taps(self) -> Mapping[str, int]:
+        """Mean and standard deviation of the patches behind the blocks that `embedder.json` names."""
+        return self._taps
+
     def embed(self, images: Sequence[Image]) -> Vectors:
         """(n, d) float32, rows of unit L2 norm, computed in batches of at most `batch_size`."""
-        parts = [
-            unit_rows(self.forward(self.prepare(images[start : start + self._batch_size])), self._ref.name)
-            for start in range(0, len(images), self._batch_size)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
+        parts = [unit_rows(self.forward(pixels), self._ref.name) for pixels in self._batches(images)]
+        return np.concatenate([np.zeros((0, self._dimension), np.float32), *parts])
+
+    def features(self, images: Sequence[Image]) -> tuple[Vectors, Vectors]:
+        """(n, d) as `embed`, and the taps (n, D), from one pass. Raises ConfigurationError if there are no taps."""
+        vectors, taps = [self.embed([])], [self._no_taps()]
+        for pixels in self._batches(images):
+            raw, *tokens = self._run([self._output, *self._tap_outputs], pixels)
+            vectors.append(unit_rows(self._pooled(raw), self._ref.name))
+            taps.append(pooled([each[:, self._prefix :] for each in tokens]))
+        return np.concatenate(vectors), np.concatenate(taps)
+
+    def tap_features(self, images: Sequence[Image]) -> Vectors:
+        """(n, D): the taps, without what comes behind them. Raises ConfigurationError if there are none."""
+        taps = [self._no_taps()]
+        for pixels in self._batches(images):
+            tokens = self._run(self._tap_outputs, pixels)
+            taps.append(pooled([each[:, self._prefix :] for each in tokens]))
+        return np.concatenate(taps)
 
     def prepare(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """(n, 3, h, w): resized and normalized as the model was trained."""
@@ -79,10 +105,44 @@ class OnnxEmbedder:
 
     def forward(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, d) raw features."""
-        raw: NDArray[np.float32] = self._session.run([self._output], {self._input: pixels})[0]
+        (raw,) = self._run([self._output], pixels)
+        return self._pooled(raw)
+
+    def _run(self, outputs: Sequence[str], pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        found: list[NDArray[np.float32]] = self._session.run(list(outputs), {self._input: pixels})
+        return found
+
+    def _pooled(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._pool is None:
             return raw
-        return raw[:, 0] if self._pool == "cls" else raw[:, 1:].mean(axis=1)
+        return raw[:, 0] if self._pool == "cls" else raw[:, self._prefix :].mean(axis=1)
+
+    def _batches(self, images: Sequence[Image]) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(images), self._batch_size):
+            yield self.prepare(images[start : start + self._batch_size])
+
+    def _no_taps(self) -> Vectors:
+        if not self._taps:
+            raise without_taps(self._ref)
+        return np.zeros((0, sum(self._taps.values())), np.float32)
+
+    def _widths(self) -> list[int]:
+        """The lengths of the taps' tokens, seen by running one image: graphs from elsewhere often do not state them.
+
+        Raises ConfigurationError where an output is missing, or is not of tokens.
+        """
+        if not self._tap_outputs:
+            return []
+        there = {output.name for output in self._session.get_outputs()}
+        black = np.zeros((1, 3, *self._preprocessing.size), np.float32)
+        if there.issuperset(self._tap_outputs):
+            tokens = self._run(self._tap_outputs, black)
+            if all(each.ndim == 3 and each.shape[1] > self._prefix for each in tokens):
+                return [each.shape[2] for each in tokens]
+        raise ConfigurationError(
+            f"{self._ref.name}: each of the taps in {ABOUT} must be an output (n, tokens, d) of the graph, with more "
+            f"than {self._prefix} tokens; they are {', '.join(self._tap_outputs)}."
+        )
 
 
 def _cores() -> int:

@@ -2,6 +2,9 @@
 
 With a layer, features are the pooled output of that block of the tower (counted from 1): `pool=cls`, the class token,
 which is the default, or `pool=mean`, the mean of the patches.
+
+A whole tower also has taps, the patches' tokens behind some of its blocks, if it is a ViT: open_clip's own or timm's.
+ResNets and ConvNeXts have none.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,21 +14,52 @@ from typing import Any
 import torch
 
 from attribution.embed.pretrained import load_clip
+from attribution.embed.taps import block_name, default_blocks
 from attribution.errors import ConfigurationError
 from attribution.ports import ModelRef
 
 _POOLS = ("cls", "mean")
+# Where the blocks of open_clip's own ViTs are, and those of timm's.
+_BLOCKS = ("transformer.resblocks", "trunk.blocks")
+# What towers raise that have no such layer, or no tokens.
+_NO_TOKENS = (AttributeError, AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+
+
+class TappedTower(torch.nn.Module):
+    """Pixels in; the tower's own features out and, for each tap block, its patches' tokens (n, patches, d).
+
+    `blocks` are the names of the blocks and the lengths of their tokens.
+    """
+
+    def __init__(self, visual: torch.nn.Module, blocks: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.visual = visual
+        self.at = [block - 1 for block in blocks]
+        self.blocks = {block_name(block): width for block in blocks}
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features, then tokens, from one pass."""
+        found = self.visual.forward_intermediates(pixels, indices=self.at, output_fmt="NLC")  # type: ignore[operator]
+        return found["image_features"], *found["image_intermediates"]
+
+    def tokens(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """The tokens alone; the pass ends behind the last tap block."""
+        return _tokens(self.visual, pixels, self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """An image tower in float32 on the CPU, how open_clip prepares its images, and the length of its features."""
+    """An image tower in float32 on the CPU, how open_clip prepares its images, and the length of its features.
+
+    `tapped` is the same tower with its taps, None where it has none.
+    """
 
     module: torch.nn.Module
     steps: Sequence[Callable[[Any], Any]]
     preprocessing: dict[str, Any]
     ref: ModelRef
     dimension: int
+    tapped: TappedTower | None = None
 
 
 def load_tower(name: str) -> Tower:
@@ -37,17 +71,39 @@ def load_tower(name: str) -> Tower:
     clip = load_clip(model_name)
     visual, steps, ref = clip.model.visual, clip.preprocess.transforms, clip.ref
     config = dict(visual.preprocess_cfg)
-    if not layer:
-        return Tower(_Whole(visual).eval(), steps, config, ref, int(visual.output_dim))
-    block = _Block(visual, *_layer(name, layer)).eval()
     size = config["size"]
-    height, width = (size, size) if isinstance(size, int) else size
+    black = torch.zeros(1, 3, *((size, size) if isinstance(size, int) else size))
+    if not layer:
+        return Tower(_Whole(visual).eval(), steps, config, ref, int(visual.output_dim), _tapped(visual, black))
+    block = _Block(visual, *_layer(name, layer)).eval()
     try:
         with torch.inference_mode():
-            dimension = block(torch.zeros(1, 3, height, width)).shape[1]
-    except (AttributeError, AssertionError, IndexError, TypeError, ValueError) as error:
+            dimension = block(black).shape[1]
+    except _NO_TOKENS as error:
         raise ConfigurationError(f"The embedder {name}: this model has no such layer to pool.") from error
     return Tower(block, steps, config, ModelRef(f"{ref.name}#{layer}", ref.revision), dimension)
+
+
+def _tapped(visual: torch.nn.Module, black: torch.Tensor) -> TappedTower | None:
+    """The tower with taps of its default blocks, or None; the first block is run to see what tokens it has."""
+    for path in _BLOCKS:
+        try:
+            blocks = visual.get_submodule(path)
+            with torch.inference_mode():
+                (first,) = _tokens(visual, black, [0])
+        except _NO_TOKENS:
+            continue
+        return TappedTower(visual, default_blocks(len(blocks)), first.shape[2]).eval()  # type: ignore[arg-type]
+    return None
+
+
+def _tokens(visual: torch.nn.Module, pixels: torch.Tensor, at: Sequence[int]) -> list[torch.Tensor]:
+    """(n, patches, d) behind each of the blocks `at`, counted from 0; blocks after the last of them do not run."""
+    found = visual.forward_intermediates(  # type: ignore[operator]
+        pixels, indices=at, stop_early=True, intermediates_only=True, output_fmt="NLC"
+    )
+    tokens: list[torch.Tensor] = found["image_intermediates"]
+    return tokens
 
 
 class _Whole(torch.nn.Module):
