@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.models import Job, JobSource, JobStatus, SourceSpend, Stage
 from attribution.evidence.finding import Kind, Trust
-from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceState, VerdictKind
+from attribution.ports import Aggregate, DistanceName, Method, Origin, Policy, Reason, SourceState, VerdictKind
 
 
 class Document(BaseModel):
@@ -101,14 +101,24 @@ class Cached(StrEnum):
 
 
 class RankedDocument(Document):
-    """A tested source's place in the ranking: nearest first, or greatest `fused` first where there is a `fusion`."""
+    """A tested source's place in the ranking: greatest `match` first, or nearest first with the method `cosine`.
+
+    With a `fusion`, greatest `fused` first.
+    """
 
     source: str
     family: str
     origin: Origin = Field(Origin.GENERATOR, description="`reference` where the caller uploaded the images")
-    distance: float = Field(description="over the source's candidates, as `aggregate` says")
+    distance: float = Field(description="over the source's generated images, as `aggregate` says")
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
-    distances: list[float] = Field(description="of each candidate, in the order of k")
+    match: float | None = Field(
+        None,
+        description="how like its images the query is once the content is subtracted; compares the sources of one job",
+    )
+    probability: float | None = Field(
+        None, description="calibrated on past jobs, given that one of the tested sources made the image"
+    )
+    distances: list[float] = Field(description="of each generated image, in the order of k")
     external_score: float | None = Field(None, description="the caller's score; null where there is none")
     fused: float | None = Field(
         None, description="what the order follows where there is a `fusion`: weighted sum of z-scores"
@@ -132,13 +142,46 @@ class ThresholdDocument(Document):
     calibration: str | None = Field(None, description="the calibration file it came from, and a hash of its content")
 
 
-class VerdictDocument(Document):
-    """The answer: a source, or why none is named."""
+class MeasuredDocument(Document):
+    """What such a statement was worth in simulated queries: past resyntheses, whose sources are known."""
 
-    kind: VerdictKind
+    queries: int = Field(description="how many there were")
+    named: float = Field(description="the share about which it was made")
+    right: float | None = Field(description="the share of those about which it was right; null with none")
+    strangers: int = Field(description="how many queries by sources that were left out")
+    strangers_named: float = Field(description="the share of those about which it was made, and wrong")
+
+
+class EstimateDocument(Document):
+    """What past jobs say: calibrated on their resyntheses, never on query images."""
+
+    bank: str = Field(description="the state of the bank that answered")
+    jobs: dict[str, int] = Field(description="past jobs of each tested source")
+    prediction_set: list[str] = Field(
+        description="the sources that the image is by with 90 % probability, if a tested one made it; likeliest first"
+    )
+    coverage: float = Field(description="how often such sets had the right source, in simulated queries")
+    fit: float = Field(
+        description="how like the likeliest source's images the query is, in standard deviations from the mean of that "
+        "source's own images; far below 0, probably none of the tested sources made it"
+    )
+
+
+class VerdictDocument(Document):
+    """The answer: a source, several, or why none is named. A source that derives from a named one counts as that one."""
+
+    kind: VerdictKind = Field(
+        description="`attributed` to one source; `attributed_family`: to one of several relatives; `narrowed`: to a set "
+        "smaller than the tested sources, if one of them made the image; `inconclusive`"
+    )
     source: str | None
+    sources: list[str] = Field(
+        [], description="the relatives of `attributed_family`, or the set of `narrowed`; likeliest first"
+    )
     reason: Reason | None
-    threshold: ThresholdDocument | None
+    threshold: ThresholdDocument | None = Field(description="only with the method `cosine`")
+    measured: MeasuredDocument | None = Field(None, description="what such verdicts were worth when measured")
+    policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that was not tested")
 
 
 class ResultDocument(Document):
@@ -148,7 +191,10 @@ class ResultDocument(Document):
     caption: str | None = Field(description="null once its retention has passed")
     captioner: str = Field(description="model@revision, or `given` where the caller gave the prompt")
     embedder: str | None = Field(description="model@revision; null where nothing was generated")
-    distance: str = Field(examples=["cosine"])
+    method: Method = Field(
+        Method.COSINE, description="by what the ranking was made; with one tested source always `cosine`"
+    )
+    distance: str = Field(examples=["cosine"], description="of the distances, whatever the method")
     images_per_source: int = Field(description="γ, images to be generated by each source")
     aggregate: Aggregate = Field(
         Aggregate.MEAN, description="which similarity stands for a source; `max` is that of its nearest generated image"
@@ -158,6 +204,7 @@ class ResultDocument(Document):
     calibrated: bool = Field(description="whether the scores are calibrated")
     ranking: list[RankedDocument]
     margin: float | None = Field(description="second-best minus best distance; null with fewer than two tested")
+    estimate: EstimateDocument | None = Field(None, description="null without a bank that knows the tested sources")
     fusion: FusionDocument | None = Field(None, description="null where the caller sent no `external_scores`")
     verdict: VerdictDocument
 
@@ -195,7 +242,9 @@ class JobDocument(Document):
     query_image: str | None = Field(None, description="the path of the image; null if not fetched yet, or deleted")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
     images_per_source: int
-    distance: DistanceName = Field(description="by which the ranking is made")
+    method: Method = Field(Method.COSINE, description="by what the ranking is made")
+    policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that is not tested")
+    distance: DistanceName = Field(description="by which the ranking is made with the method `cosine`")
     aggregate: Aggregate = Field(description="which similarity stands for a source")
     external_scores: dict[str, float] | None = Field(
         None, description="another method's scores, as the caller gave them"
@@ -253,6 +302,8 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_deleted_at else None,
         image=ImageDocument.model_validate(job.image) if job.image else None,
         images_per_source=job.images_per_source,
+        method=job.method_options.method,
+        policy=job.method_options.policy,
         distance=job.method_options.distance,
         aggregate=job.method_options.aggregate,
         external_scores=(job.external_scores or {}).get("scores"),

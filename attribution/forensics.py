@@ -30,15 +30,15 @@ _Plane = NDArray[np.float32]
 
 def forensic_features(image: Image) -> Vectors:
     """(63,) float32: the features of one image in canonical form, in the order of `FORENSIC_TAPS`."""
-    pixels = np.asarray(image.convert("RGB"), np.float32)  # (h, w, 3)
-    planes = _ycbcr(pixels)
+    colors = np.ascontiguousarray(np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)).astype(np.float32)  # (3, h, w)
+    planes = _ycbcr(colors)
     patterns = np.concatenate([_local_binary_patterns(planes[0], radius) for radius in _RADII])
-    return np.concatenate([patterns, _statistics(pixels, planes)]).astype(np.float32)
+    return np.concatenate([patterns, _statistics(colors, planes)]).astype(np.float32)
 
 
-def _ycbcr(pixels: NDArray[np.float32]) -> tuple[_Plane, _Plane, _Plane]:
+def _ycbcr(colors: NDArray[np.float32]) -> tuple[_Plane, _Plane, _Plane]:
     """Luminance and the two color differences, each (h, w); the latter around 0."""
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    red, green, blue = colors
     luminance = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
     return luminance, (blue - luminance) * np.float32(0.564), (red - luminance) * np.float32(0.713)
 
@@ -84,16 +84,19 @@ def _shifted(plane: _Plane, margin: int, y: float, x: float) -> _Plane:
     return upper * (1 - down) + lower * down
 
 
-def _statistics(pixels: NDArray[np.float32], planes: tuple[_Plane, _Plane, _Plane]) -> Vectors:
+def _statistics(colors: NDArray[np.float32], planes: tuple[_Plane, _Plane, _Plane]) -> Vectors:
     """(33,): moments per plane (9), saturation (8), local contrast (5), gradients (6), clipping (2), residuals (3)."""
     luminance = planes[0]
     found: list[float] = []
     for plane in planes:
-        mean, deviation = float(plane.mean()), float(plane.std()) + 1e-6
-        skew = float(((plane - mean) ** 3).mean()) / deviation**3
-        found += [mean / 64, float(np.log(deviation + 1)), skew / 2]
-    saturation = pixels.max(-1) - pixels.min(-1)
-    bins = np.minimum((saturation * (_SATURATION_BINS / 256)).astype(np.intp), _SATURATION_BINS - 1)
+        apart = plane - plane.mean()
+        squares = apart * apart
+        deviation = float(np.sqrt(squares.mean())) + 1e-6
+        skew = float((squares * apart).mean()) / deviation**3
+        found += [float(plane.mean()) / 64, float(np.log(deviation + 1)), skew / 2]
+    red, green, blue = colors
+    saturation = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    bins = (saturation * np.float32(_SATURATION_BINS / 256)).astype(np.intp)
     found += list(np.sqrt(np.bincount(bins.ravel(), minlength=_SATURATION_BINS) / bins.size))
     block = max(4, luminance.shape[0] // 32)
     rows, columns = luminance.shape[0] // block, luminance.shape[1] // block
@@ -101,7 +104,7 @@ def _statistics(pixels: NDArray[np.float32], planes: tuple[_Plane, _Plane, _Plan
     found += list(np.quantile(np.log(blocks.std((1, 3)) + 0.5), _CONTRAST_QUANTILES))
     gradient = np.hypot(*np.gradient(luminance))
     found += list(np.log(np.quantile(gradient, _GRADIENT_QUANTILES) + 0.5))
-    found += [float(np.sqrt((pixels > 250).mean())), float(np.sqrt((pixels < 5).mean()))]
+    found += [float(np.sqrt((colors > 250).mean())), float(np.sqrt((colors < 5).mean()))]
     found += [float(np.log(np.abs(plane - _smooth(plane)).mean() + 0.1)) for plane in planes]
     return np.array(found, np.float32)
 

@@ -1,6 +1,6 @@
 """Late fusion: the ranking fused with another method's scores, which arXiv 2403.01489 proposes without a formula.
 
-    fused = (1 − w) · z(−distance) + w · z(score)
+    fused = (1 − w) · z(−distance or match) + w · z(score)
 
 Both are z-scored over the sources of the job that have them, because they have no common scale.
 """
@@ -33,7 +33,7 @@ def fuse(
     check_external_scores(external_scores, weight)
     place = {source: at for at, source in enumerate(order)}
     entries = sorted(ranking.entries, key=lambda entry: place[entry.source])
-    own = z_scores(np.array([-entry.distance for entry in entries]))
+    own = z_scores(np.array([-entry.distance if entry.match is None else entry.match for entry in entries]))
     theirs = z_scores(np.array([external_scores.get(entry.source, math.nan) for entry in entries]))
     fused = fused_scores(own, theirs, weight)
     first = np.argsort(-fused, kind="stable")

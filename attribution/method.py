@@ -2,7 +2,9 @@
 
     j* = argmin_j  mean_k  d( E(s_j(p(I), k)), E(I) )
 
-arXiv 2510.24278 (one generated image per source), with the γ images of arXiv 2403.01489 and its late fusion.
+arXiv 2510.24278 (one generated image per source), with the γ images of arXiv 2403.01489 and its late fusion: this is the
+method `COSINE`. The default, `RESIDUAL`, compares the same images by what is left of their features when the content
+is subtracted, and uses what past jobs taught (docs/method.md).
 """
 
 import time
@@ -13,10 +15,13 @@ from functools import partial
 
 from PIL.Image import Image
 
+from attribution.bank import Bank
 from attribution.caption import GivenCaptioner, describe
 from attribution.distance import compare_pixels
 from attribution.embed.stage import embed_all
 from attribution.fuse import check_external_scores, fuse
+from attribution.match import match
+from attribution.match_verdict import judge_match
 from attribution.ports import (
     FUSION_WEIGHT,
     Aggregate,
@@ -26,7 +31,9 @@ from attribution.ports import (
     Distance,
     Embedder,
     Generator,
+    Method,
     Origin,
+    Policy,
     SourceState,
 )
 from attribution.rank import rank
@@ -41,6 +48,10 @@ def attribute(
     generators: Sequence[Generator],
     embedder: Embedder,
     distance: Distance,
+    method: Method = Method.RESIDUAL,
+    bank: Bank | None = None,
+    families: Mapping[str, str] | None = None,
+    policy: Policy = Policy.OPEN,
     images_per_source: int = 4,
     aggregate: Aggregate = Aggregate.MEAN,
     external_scores: Mapping[str, float] | None = None,
@@ -62,7 +73,11 @@ def attribute(
         captioner: Writes the caption.
         generators: One per source, in catalog order, which decides ties; `References` for the caller's own images.
         embedder: Maps images to features.
-        distance: Between the generated images and the query.
+        distance: Between the generated images and the query; it makes the ranking if the method is `COSINE`.
+        method: How sources are ranked.
+        bank: Past jobs in the embedder's feature space; without one, residuals give no probabilities.
+        families: The family of each source, for verdicts about relatives; by default each is alone.
+        policy: Whether the image may be by a source that is not asked.
         images_per_source: γ, the generated images per source.
         aggregate: How a source's γ distances become one.
         external_scores: Another method's scores by source, with which the ranking is fused.
@@ -100,21 +115,34 @@ def attribute(
     with _timed(seconds, "embedding"):
         generated_images = {result.source: [each.image for each in result.generated_images] for result in tested}
         embedded = replace(
-            embed_all(embedder, image, generated_images), pixels=compare_pixels(distance, image, generated_images)
+            embed_all(embedder, image, generated_images, method),
+            pixels=compare_pixels(distance, image, generated_images),
         )
 
     with _timed(seconds, "ranking"):
         order = [generator.source for generator in generators]
-        ranking = rank(embedded, distance, order, temperature, aggregate)
+        ranking, known = rank(embedded, distance, order, temperature, aggregate), None
+        revisions = {result.source: result.revision for result in tested if result.origin is Origin.GENERATOR}
+        if method is Method.RESIDUAL:
+            ranking, known = match(
+                ranking, embedded, order, revisions, families or {source: source for source in order}, bank
+            )
         if external_scores is not None:
             ranking = fuse(ranking, external_scores, order, fusion_weight)
-        threshold = None
-        if calibration is not None and all(
-            result.origin is Origin.GENERATOR and len(result.generated_images) == images_per_source for result in tested
-        ):
-            revisions = {result.source: result.revision for result in tested}
-            threshold = calibration.find(embedder.ref, distance.name, images_per_source, revisions, aggregate)
-        verdict = judge(ranking, quorum=quorum, threshold=threshold)
+        if ranking.method is Method.RESIDUAL:
+            verdict = judge_match(ranking, known, order, quorum=quorum, policy=policy)
+        else:
+            threshold = None
+            if (
+                calibration is not None
+                and method is Method.COSINE
+                and all(
+                    result.origin is Origin.GENERATOR and len(result.generated_images) == images_per_source
+                    for result in tested
+                )
+            ):
+                threshold = calibration.find(embedder.ref, distance.name, images_per_source, revisions, aggregate)
+            verdict = judge(ranking, quorum=quorum, threshold=threshold)
 
     return Attribution(caption, resyntheses, embedder.ref, ranking, verdict, seconds)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.forensics import FORENSIC_TAPS
 from attribution.ports import Taps, Vectors
 
 _SHARE = 0.5  # how much of a source's mean residual is expected in the query; without past jobs there is nothing better
@@ -19,31 +20,37 @@ _SHARE = 0.5  # how much of a source's mean residual is expected in the query; w
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """One job's residuals: `query` (D,), and (γ, D) of each source's images. The sources' mean residuals sum to 0."""
+    """One job's residuals: `query` (D,), and (γ, D) of each source's images, with the lengths of the taps."""
 
+    layout: Mapping[str, int]
     query: Vectors
     generated_images: Mapping[str, Vectors]
 
     def means(self, sources: Sequence[str]) -> Vectors:
-        """(S, D) mean residuals e_j."""
+        """(S, D) mean residuals e_j; over all sources they sum to 0."""
         return np.stack([self.generated_images[source].mean(axis=0) for source in sources])
 
 
 def residuals(taps: Taps) -> Residuals:
-    """The scaled residuals of one job with at least two sources."""
+    """The scaled residuals of one job."""
     images = {source: rows.astype(np.float32) for source, rows in taps.generated_images.items()}
     content = np.mean([rows.mean(axis=0) for rows in images.values()], axis=0)  # (D,)
     scale = _scale(np.concatenate([rows - content for rows in images.values()]), taps.layout)
     return Residuals(
+        taps.layout,
         ((taps.query - content) * scale).astype(np.float32),
         {source: ((rows - content) * scale).astype(np.float32) for source, rows in images.items()},
     )
 
 
 def scores_without_bank(found: Residuals, sources: Sequence[str]) -> NDArray[np.float64]:
-    """(S,) scores −‖a − e_j/2‖², from this job alone; the greatest is the nearest."""
-    means = found.means(sources).astype(np.float64)
-    scores: NDArray[np.float64] = -((found.query - _SHARE * means) ** 2).sum(axis=1)
+    """(S,) scores −‖a − e_j/2‖², from this job alone; the greatest is the likeliest.
+
+    Forensic features are left out: without past jobs to weigh them they cost more than they add (docs/method.md).
+    """
+    used = np.repeat([name not in FORENSIC_TAPS for name in found.layout], list(found.layout.values()))
+    means = found.means(sources)[:, used].astype(np.float64)
+    scores: NDArray[np.float64] = -((found.query[used] - _SHARE * means) ** 2).sum(axis=1)
     return scores
 
 

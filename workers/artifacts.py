@@ -1,6 +1,7 @@
 """What stages pass to each other through the blob store: canonical images and feature arrays."""
 
 import io
+import json
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 from app.db.blobs import Blobs
 from app.db.models import Job
 from attribution.image import decode_own
-from attribution.ports import Distances, Embedded, ModelRef
+from attribution.ports import Distances, Embedded, ModelRef, Taps
 
 PNG = "image/png"
 BMP = "image/bmp"
@@ -18,6 +19,9 @@ NPZ = "application/x-npz"
 _QUERY = "query"
 _SOURCE = "source/"
 _PIXELS = "pixels/"
+_LAYOUT = "taps/layout"  # names and lengths, as JSON
+_QUERY_TAPS = "taps/query"
+_SOURCE_TAPS = "taps/source/"
 
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
@@ -32,11 +36,17 @@ def read_query(blobs: Blobs, job: Job) -> Image.Image:
 
 
 def pack(embedded: Embedded) -> bytes:
-    """As npz: features `query` (d,) and `source/<id>` (γ, d), float32; distances `pixels/<name>/<id>` (γ,), float64."""
+    """As npz: features `query` (d,) and `source/<id>` (γ, d), float32; distances `pixels/<name>/<id>` (γ,), float64.
+
+    Taps, where there are some, as `taps/query` (D,) and `taps/source/<id>` (γ, D), float32, with `taps/layout`.
+    """
     arrays: dict[str, Any] = {_QUERY: embedded.query}
     arrays |= {_SOURCE + source: vectors for source, vectors in embedded.generated_images.items()}
     for name, by_source in embedded.pixels.items():
         arrays |= {f"{_PIXELS}{name}/{source}": distances for source, distances in by_source.items()}
+    if embedded.taps is not None:
+        arrays |= {_LAYOUT: np.array(json.dumps(dict(embedded.taps.layout))), _QUERY_TAPS: embedded.taps.query}
+        arrays |= {_SOURCE_TAPS + source: rows for source, rows in embedded.taps.generated_images.items()}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -57,4 +67,13 @@ def unpack(data: bytes, embedder: ModelRef) -> Embedded:
                 name.removeprefix(_SOURCE): arrays[name] for name in arrays.files if name.startswith(_SOURCE)
             },
             pixels=pixels,
+            taps=_taps(arrays) if _LAYOUT in arrays.files else None,
         )
+
+
+def _taps(arrays: Any) -> Taps:
+    return Taps(
+        json.loads(str(arrays[_LAYOUT])),
+        arrays[_QUERY_TAPS],
+        {name.removeprefix(_SOURCE_TAPS): arrays[name] for name in arrays.files if name.startswith(_SOURCE_TAPS)},
+    )

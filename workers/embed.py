@@ -17,8 +17,8 @@ from app.jobs import source_repository
 from app.settings import Settings
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
-from attribution.embed.stage import embed_all
-from attribution.ports import ModelRef, SourceState, Vectors
+from attribution.embed.stage import ImageFeatures, embed_all
+from attribution.ports import Method, ModelRef, SourceState
 from workers.artifacts import NPZ, pack, read_image, read_query, unpack
 from workers.models import Models
 from workers.outcomes import Advance
@@ -31,7 +31,7 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
     with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
-    embedder = models.embedder(job.method_options.embedder)
+    embedder, method = models.embedder(job.method_options.embedder), job.method_options.method
     known = _cached_vectors(storage, job, done, embedder.ref)
     distance = distance_named(job.method_options.distance)
     hashes = {row.source: [image.blob for image in row.generated_images] for row in done}
@@ -45,6 +45,7 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
             source: [known[sha256] if sha256 in known else pixels[sha256] for sha256 in each]
             for source, each in hashes.items()
         },
+        method,
     )
     if distance.on_pixels:
         by_source = {source: [pixels[sha256] for sha256 in each] for source, each in hashes.items()}
@@ -55,12 +56,14 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
         blobs={FEATURES: features},
-        then=partial(rank_embedded, settings, models, rows=rows, embedded=embedded),
+        then=partial(rank_embedded, settings, storage, models, rows=rows, embedded=embedded),
     )
 
 
-def _cached_vectors(storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef) -> dict[str, Vectors]:
-    """This embedder's vectors of the job's cached images, by the images' hashes."""
+def _cached_vectors(
+    storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef
+) -> dict[str, ImageFeatures]:
+    """This embedder's features of the job's cached images, by the images' hashes; only those of the job's method."""
     if all(image.generated_at is None for row in rows for image in row.generated_images):
         return {}
     with storage.database.statement() as session:
@@ -68,7 +71,7 @@ def _cached_vectors(storage: Storage, job: Job, rows: Sequence[JobSource], embed
     by_file: dict[str, list[CachedVector]] = defaultdict(list)
     for each in cached:
         by_file[each.features_blob].append(each)
-    vectors: dict[str, Vectors] = {}
+    vectors: dict[str, ImageFeatures] = {}
     for file in by_file:
         vectors |= _read_vectors(storage, job, file, by_file[file], embedder)
     return vectors
@@ -76,13 +79,18 @@ def _cached_vectors(storage: Storage, job: Job, rows: Sequence[JobSource], embed
 
 def _read_vectors(
     storage: Storage, job: Job, file: str, cached: Sequence[CachedVector], embedder: ModelRef
-) -> dict[str, Vectors]:
+) -> dict[str, ImageFeatures]:
     try:
-        vectors = unpack(storage.blobs.get(job.tenant_id, file), embedder).generated_images
+        found = unpack(storage.blobs.get(job.tenant_id, file), embedder)
     except StorageUnavailable:  # the other job has just been deleted
         return {}
+    if (found.taps is not None) != (job.method_options.method is Method.RESIDUAL):
+        return {}  # of images in another form
+    vectors, taps = found.generated_images, found.taps
     return {
-        each.sha256: vectors[each.source][each.place]
+        each.sha256: ImageFeatures(
+            vectors[each.source][each.place], taps and taps.generated_images[each.source][each.place]
+        )
         for each in cached
         if each.source in vectors and each.place < len(vectors[each.source])
     }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,28 @@ from typing import Any
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
+from app.documents import (
+    EstimateDocument,
+    FusionDocument,
+    MeasuredDocument,
+    RankedDocument,
+    ResultDocument,
+    ThresholdDocument,
+    VerdictDocument,
+)
 from app.jobs import source_repository
 from app.settings import JobSettings, Settings
 from attribution.distance import distance_named
+from attribution.embed.stage import feature_space
 from attribution.fuse import fuse
-from attribution.ports import Aggregate, Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from attribution.match import match
+from attribution.match_verdict import judge_match
+from attribution.ports import Aggregate, Embedded, Method, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_file
 from workers.artifacts import unpack
+from workers.banks import newest_bank
 from workers.models import Models
 from workers.outcomes import Succeed
 from workers.storage import Storage
@@ -29,27 +42,40 @@ def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succ
     with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
-        return rank_embedded(settings, models, job, rows, None)
+        return rank_embedded(settings, storage, models, job, rows, None)
     features = storage.blobs.get(job.tenant_id, job.features_blob)
-    return rank_embedded(settings, models, job, rows, unpack(features, ModelRef.parse(job.embedder)))
+    return rank_embedded(settings, storage, models, job, rows, unpack(features, ModelRef.parse(job.embedder)))
 
 
 def rank_embedded(
-    settings: Settings, models: Models, job: Job, rows: Sequence[JobSource], embedded: Embedded | None
+    settings: Settings,
+    storage: Storage,
+    models: Models,
+    job: Job,
+    rows: Sequence[JobSource],
+    embedded: Embedded | None,
 ) -> Succeed:
     """`rank` for a job whose sources and features have been read already; `embedded` is None with nothing generated."""
     options = job.method_options
     order = [row.source for row in rows]
     quorum = quorum_of(settings.job, len(rows))
-    threshold = None
+    threshold, known = None, None
     if embedded is None:
         ranking = Ranking(options.distance, (), None, aggregate=options.aggregate)
     else:
         ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
-        threshold = _threshold(models, job, embedded.embedder, rows)
+        if options.method is Method.RESIDUAL:
+            bank = newest_bank(storage, feature_space(embedded.embedder))
+            revisions = {row.source: row.revision for row in rows if row.origin == Origin.GENERATOR}
+            ranking, known = match(ranking, embedded, order, revisions, {row.source: row.family for row in rows}, bank)
+        else:
+            threshold = _threshold(models, job, embedded.embedder, rows)
     if job.external_scores is not None:
         ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
-    verdict = judge(ranking, quorum=quorum, threshold=threshold)
+    if ranking.method is Method.RESIDUAL:
+        verdict = judge_match(ranking, known, order, quorum=quorum, policy=options.policy)
+    else:
+        verdict = judge(ranking, quorum=quorum, threshold=threshold)
     excluded = _defaults_of_new_members(ranking, rows)
     result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=excluded)
     return Succeed(result, rows, _cache_values(settings, models, job, rows))
@@ -67,6 +93,9 @@ def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource]) -> dic
         excluded["fusion"] = True
     if ranking.aggregate is Aggregate.MEAN:
         excluded["aggregate"] = True
+    if ranking.method is Method.COSINE:
+        of_each |= {"match", "probability"}
+        excluded |= {"method": True, "estimate": True, "verdict": {"sources", "measured", "policy"}}
     return excluded | {"ranking": {"__all__": of_each}}
 
 
@@ -135,6 +164,16 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         quorum=quorum,
         temperature=ranking.temperature,
         calibrated=ranking.calibrated,
+        method=ranking.method,
+        estimate=None
+        if ranking.estimate is None
+        else EstimateDocument(
+            bank=ranking.estimate.bank,
+            jobs=dict(ranking.estimate.jobs),
+            prediction_set=list(ranking.estimate.prediction_set),
+            coverage=ranking.estimate.coverage,
+            fit=ranking.estimate.fit,
+        ),
         ranking=[
             RankedDocument(
                 source=entry.source,
@@ -145,6 +184,8 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
                 distances=list(entry.distances),
                 external_score=entry.external_score,
                 fused=entry.fused,
+                match=entry.match,
+                probability=entry.probability,
             )
             for entry in ranking.entries
         ],
@@ -159,6 +200,9 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
             source=verdict.source,
             reason=verdict.reason,
             threshold=_threshold_document(verdict.threshold),
+            sources=list(verdict.sources),
+            measured=None if verdict.measured is None else MeasuredDocument(**asdict(verdict.measured)),
+            policy=verdict.policy,
         ),
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
 from app.settings import ModelSettings
-from attribution.ports import Aggregate, DistanceName
+from attribution.ports import Aggregate, DistanceName, Method, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class MethodOptions:
     aggregate: Aggregate
     captioner: str | None = None  # null: the default one
     embedder: str | None = None  # null: the default one
+    method: Method = Method.COSINE
+    policy: Policy = Policy.OPEN
 
     @classmethod
     def chosen(
@@ -29,9 +31,23 @@ class MethodOptions:
         aggregate: Aggregate | None = None,
         captioner: str | None = None,
         embedder: str | None = None,
+        method: Method | None = None,
+        policy: Policy | None = None,
     ) -> "MethodOptions":
-        """What a caller chose; where it chose no distance or aggregate, those of the settings."""
-        return cls(distance or settings.distance, aggregate or settings.aggregate, captioner, embedder)
+        """What a caller chose, and the settings' for the rest. A chosen distance or aggregate means the papers' method.
+
+        A policy belongs to residuals: with the papers' method it has no effect.
+        """
+        if method is None:
+            method = settings.method if distance is None and aggregate is None else Method.COSINE
+        return cls(
+            distance or settings.distance,
+            aggregate or settings.aggregate,
+            captioner,
+            embedder,
+            method,
+            policy or settings.policy,
+        )
 
     def document(self) -> dict[str, str]:
         """As the row keeps it: without what is null."""
@@ -45,6 +61,8 @@ class MethodOptions:
             Aggregate(document["aggregate"]),
             document.get("captioner"),
             document.get("embedder"),
+            Method(document.get("method", Method.COSINE)),
+            Policy(document.get("policy", Policy.OPEN)),
         )
 
 

@@ -189,7 +189,7 @@ class Intake:
 
         Raises UnknownCaptioner or UnknownEmbedder.
         """
-        chosen: dict[str, str] = {}
+        named: dict[str, str] = {}
         for kind, name, offered, problem in (
             ("captioner", options.captioner, self._captioners, UnknownCaptioner),
             ("embedder", options.embedder, self._embedders, UnknownEmbedder),
@@ -199,8 +199,10 @@ class Intake:
             if name not in offered:
                 detail = f"There is no {kind} called {name}; there are {', '.join(offered)}."
                 raise problem(detail, errors=[mistake(kind, detail)], known=list(offered))
-            chosen[kind] = name
-        return MethodOptions.chosen(self._models, options.distance, options.aggregate, **chosen)
+            named[kind] = name
+        return MethodOptions.chosen(
+            self._models, options.distance, options.aggregate, method=options.method, policy=options.policy, **named
+        )
 
     def _deadline(self, options: Options) -> timedelta:
         """A job that awaits reference images has a longer one: a person takes longer than a generator."""

@@ -28,7 +28,7 @@ from app.intake.json_body import parse
 from app.settings import MAX_AWAITED
 from app.webhooks.events import EventType
 from attribution.offer import NAME_PATTERN
-from attribution.ports import Aggregate, DistanceName
+from attribution.ports import Aggregate, DistanceName, Method, Policy
 
 MAX_METADATA_BYTES = 4_096
 _MAX_SCORES = 1_000
@@ -81,6 +81,17 @@ class Options(BaseModel):
     exclude: tuple[str, ...] = Field((), description="sources to leave out, written like `sources`")
     images_per_source: Annotated[int, Field(ge=1, le=16, strict=True)] | None = Field(
         None, description="γ, the images generated with each source; by default as the installation is set"
+    )
+    method: Method | None = Field(
+        None,
+        description="how sources are ranked: `residual`, by what remains of features when the content is subtracted, "
+        "with probabilities from past jobs; `cosine`, by `distance` as in the papers. By default as the installation "
+        "is set, or `cosine` if a `distance` or an `aggregate` is given",
+    )
+    policy: Policy | None = Field(
+        None,
+        description="`open`: the image may be by a source that is not tested; `closed`: the caller knows that one of "
+        "the tested sources made it. By default as the installation is set; only for the method `residual`",
     )
     distance: DistanceName | None = Field(
         None,

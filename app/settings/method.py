@@ -11,7 +11,7 @@ from attribution.caption.spec import CaptionerSpec, offered
 from attribution.embed.spec import EmbedderSpec
 from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
-from attribution.ports import FUSION_WEIGHT, Aggregate, DistanceName
+from attribution.ports import FUSION_WEIGHT, Aggregate, DistanceName, Method, Policy
 
 
 class CatalogSettings(Group):
@@ -40,6 +40,12 @@ class ModelSettings(Group):
         {},
         description="others that a job may name as `embedder`, as JSON, e.g. "
         '{"layer-8": "open_clip:ViT-L-14-336/openai#layer=8"}; docs/embedders.md',
+    )
+    method: Method = Field(
+        Method.RESIDUAL, description="how sources are ranked by default; `cosine` is the papers' method: docs/method.md"
+    )
+    policy: Policy = Field(
+        Policy.OPEN, description="whether images may be by other sources than those asked; the default"
     )
     distance: DistanceName = Field(DistanceName.COSINE, description="the default")
     aggregate: Aggregate = Field(

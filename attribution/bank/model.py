@@ -1,10 +1,9 @@
 """What past jobs teach about sources: a two-covariance model of residuals, in few dimensions.
 
-The residual of a source's image is the source's own mean μ_j, what the content changes about it (covariance A − W/γ),
-and what differs from image to image (covariance W). Given the job's own mean residual e_j, the query by source j is
-expected at t_j = μ_j + k (e_j − μ_j) with covariance C = W + (1 − k)(A − W/γ); its log-likelihood is the score of the
-source.
-PLDA, the field's model for speakers, is a relative.
+The residual of an image has three parts: the mean μ_j of its source, what the content changes about that (covariance
+A − W/γ), and what differs from image to image (covariance W). Given the job's own mean residual e_j, a query by source
+j is expected at t_j = μ_j + k (e_j − μ_j), with covariance C = W + (1 − k)(A − W/γ). Its log-likelihood is the score of
+the source. PLDA, the field's model for speakers, is a relative.
 """
 
 from collections.abc import Sequence

@@ -1,32 +1,84 @@
-"""The embedding stage: embeds the query together with all generated images, so that all use the same numerics."""
+"""The embedding stage: embeds the query together with all generated images, so that all use the same numerics.
+
+For a ranking by distance, features are the papers': the final embedding of every image as it is. For one by residuals,
+every image is brought into canonical form first, and taps and forensic features are computed besides.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from PIL.Image import Image
+from PIL import Image
 
+from attribution.canonical import canonical
 from attribution.errors import AttributionError
-from attribution.ports import Embedded, Embedder, Vectors
+from attribution.forensics import FORENSIC_TAPS, forensic_features
+from attribution.ports import Embedded, Embedder, Method, ModelRef, Taps, Vectors
+
+_VERSION = 1  # of everything that `taps` are computed by, but for the embedder
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """One image's features as an earlier job computed them: embedding (d,), and taps (D,) for residuals."""
+
+    embedding: Vectors
+    taps: Vectors | None = None
 
 
 def embed_all(
-    embedder: Embedder, query: Image, generated_images: Mapping[str, Sequence["Image | Vectors"]]
+    embedder: Embedder,
+    query: Image.Image,
+    generated_images: Mapping[str, Sequence["Image.Image | ImageFeatures"]],
+    method: Method = Method.COSINE,
 ) -> Embedded:
     """Features of the query (d,) and of each source's generated images (γ, d), unit norm; sources keep their order.
 
-    Sources without generated images are omitted: they have no distance. An image that was embedded before may be given
-    as its features (d,). Raises AttributionError if the features are not usable.
+    Sources without generated images are omitted: they have no distance. An image that was embedded before, for the same
+    method, may be given as its features. Raises AttributionError if the features are not usable.
     """
     generated = {source: list(images) for source, images in generated_images.items() if images}
-    batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image))]
-    vectors = embedder.embed(batch)  # (1 + n_sources · γ, d)
-    if vectors.shape != (len(batch), embedder.dimension):
-        raise AttributionError(f"The embedder {embedder.ref.name} returned {vectors.shape} for {len(batch)} images.")
-    if not np.isfinite(vectors).all():
-        raise AttributionError(f"The embedder {embedder.ref.name} returned features that are not numbers.")
-    new = iter(vectors[1:])
+    batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image.Image))]
+    rows = _features(embedder, batch, method)
+    known = iter(rows[1:])
     by_source = {
-        source: np.stack([next(new) if isinstance(each, Image) else each for each in images])
+        source: [next(known) if isinstance(each, Image.Image) else each for each in images]
         for source, images in generated.items()
     }
-    return Embedded(embedder.ref, vectors[0], by_source)
+    taps = None
+    if rows[0].taps is not None:
+        of_images = {
+            source: [each.taps for each in images if each.taps is not None] for source, images in by_source.items()
+        }
+        taps = Taps(layout(embedder), rows[0].taps, {source: np.stack(each) for source, each in of_images.items()})
+    embeddings = {source: np.stack([each.embedding for each in images]) for source, images in by_source.items()}
+    return Embedded(embedder.ref, rows[0].embedding, embeddings, taps=taps)
+
+
+def layout(embedder: Embedder) -> Mapping[str, int]:
+    """Names and lengths of all taps: the embedder's, then the forensic ones."""
+    return {**embedder.taps, **FORENSIC_TAPS}
+
+
+def feature_space(embedder: ModelRef) -> str:
+    """What residuals must share to be comparable: the embedder and the version of the features."""
+    return f"{embedder}/features-{_VERSION}"
+
+
+def _features(embedder: Embedder, images: Sequence[Image.Image], method: Method) -> list[ImageFeatures]:
+    if method is Method.RESIDUAL:
+        images = [canonical(image) for image in images]
+        embeddings, taps = embedder.features(images)
+        taps = np.concatenate([taps, np.stack([forensic_features(image) for image in images])], axis=1)
+        _check(embedder, taps, (len(images), sum(layout(embedder).values())))
+    else:
+        embeddings, taps = embedder.embed(images), None
+    _check(embedder, embeddings, (len(images), embedder.dimension))
+    return [ImageFeatures(row, None if taps is None else taps[at]) for at, row in enumerate(embeddings)]
+
+
+def _check(embedder: Embedder, features: Vectors, shape: tuple[int, int]) -> None:
+    if features.shape != shape:
+        raise AttributionError(f"The embedder {embedder.ref.name} returned {features.shape} for {shape[0]} images.")
+    if not np.isfinite(features).all():
+        raise AttributionError(f"The embedder {embedder.ref.name} returned features that are not numbers.")

@@ -1,0 +1,93 @@
+"""Ranking by residuals: which source's images the query is most like once the content is subtracted.
+
+Without past jobs the order comes from this job alone. With a bank it is the likelihood under what past jobs taught, and
+it comes with probabilities, a prediction set and a fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from attribution.bank import Bank, Experience
+from attribution.bank.model import Floats
+from attribution.errors import AttributionError
+from attribution.ports import Embedded, Estimate, Method, Ranking
+from attribution.residual import Residuals, residuals, scores_without_bank
+
+NO_REVISION = "?"  # of a source whose revision is not known: no past job has it
+
+
+def match(
+    ranking: Ranking,
+    embedded: Embedded,
+    order: Sequence[str],
+    revisions: Mapping[str, str],
+    families: Mapping[str, str],
+    bank: Bank | None = None,
+) -> tuple[Ranking, Experience | None]:
+    """The tested sources by residuals, likeliest first, and what the bank knows about them.
+
+    Fewer than two sources have no residuals: then the ranking stays by distance, and its method says so.
+
+    Args:
+        ranking: The ranking by distance, whose distances stay in the result.
+        embedded: Features, with taps.
+        order: Decides ties.
+        revisions: Of the tested sources whose images were generated; uploaded references have none.
+        families: The family of each source.
+        bank: Past jobs in the same feature space.
+
+    Raises:
+        AttributionError: The features have no taps.
+    """
+    if len(ranking.entries) < 2:
+        return ranking, None
+    if embedded.taps is None:
+        raise AttributionError("There are no taps to compute residuals of: embed the images for this method.")
+    tested = [source for source in order if source in embedded.taps.generated_images]
+    found = residuals(embedded.taps)
+    keyed = [f"{source}@{revisions.get(source, NO_REVISION)}" for source in tested]
+    images = min(len(found.generated_images[source]) for source in tested)
+    known = None
+    if bank is not None:
+        known = bank.experience(
+            keyed, {key: families[source] for key, source in zip(keyed, tested, strict=True)}, images
+        )
+    if bank is None or known is None:
+        return _ordered(ranking, tested, scores_without_bank(found, tested)), None
+    scores = _scores(found, tested, bank, known, images)
+    calibration = known.calibration
+    if calibration is None:
+        return _ordered(ranking, tested, scores), known
+    probabilities = calibration.probabilities(scores)
+    inside = calibration.in_set(probabilities)
+    likeliest = np.argsort(-scores, kind="stable")
+    estimate = Estimate(
+        bank=bank.version,
+        jobs={source: bank.jobs.get(key, 0) for source, key in zip(tested, keyed, strict=True)},
+        prediction_set=tuple(tested[at] for at in likeliest if inside[at]),
+        coverage=calibration.coverage,
+        fit=float((scores.max() - calibration.fit_center) / calibration.fit_spread),
+    )
+    return replace(_ordered(ranking, tested, scores, probabilities), estimate=estimate), known
+
+
+def _scores(found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int) -> Floats:
+    queries = bank.project(found.query[None].astype(np.float64))
+    means = bank.project(found.means(tested).astype(np.float64))
+    scores: Floats = known.model.scores(queries, means, images)[0]
+    return scores
+
+
+def _ordered(ranking: Ranking, tested: Sequence[str], scores: Floats, probabilities: Floats | None = None) -> Ranking:
+    by_source = {entry.source: entry for entry in ranking.entries}
+    entries = tuple(
+        replace(
+            by_source[tested[at]],
+            match=float(scores[at]),
+            probability=None if probabilities is None else float(probabilities[at]),
+        )
+        for at in np.argsort(-scores, kind="stable")
+    )
+    return replace(ranking, entries=entries, method=Method.RESIDUAL, calibrated=probabilities is not None)
