@@ -113,7 +113,7 @@ class RankedDocument(Document):
     score: float = Field(description="softmax(−distance/τ); a score, not a probability")
     match: float | None = Field(
         None,
-        description="how like its images the query is once the content is subtracted; compares the sources of one job",
+        description="how like its images the query is once content is subtracted; compares the sources of a job",
     )
     probability: float | None = Field(
         None, description="calibrated on past jobs, given that one of the tested sources made the image"
@@ -168,11 +168,11 @@ class EstimateDocument(Document):
 
 
 class VerdictDocument(Document):
-    """The answer: a source, several, or why none is named. A source that derives from a named one counts as that one."""
+    """The answer: a source, several, or why none is named. What derives from a named source counts as that one."""
 
     kind: VerdictKind = Field(
-        description="`attributed` to one source; `attributed_family`: to one of several relatives; `narrowed`: to a set "
-        "smaller than the tested sources, if one of them made the image; `inconclusive`"
+        description="`attributed` to one source; `attributed_family`: to one of several relatives; `narrowed`: to a "
+        "set smaller than the tested sources, if one of them made the image; `inconclusive`"
     )
     source: str | None
     sources: list[str] = Field(

@@ -2,9 +2,9 @@
 
     j* = argmin_j  mean_k  d( E(s_j(p(I), k)), E(I) )
 
-arXiv 2510.24278 (one generated image per source), with the γ images of arXiv 2403.01489 and its late fusion: this is the
-method `COSINE`. The default, `RESIDUAL`, compares the same images by what is left of their features when the content
-is subtracted, and uses what past jobs taught (docs/method.md).
+This is the method `COSINE`: arXiv 2510.24278 (one generated image per source), with the γ images of arXiv 2403.01489
+and its late fusion. The default, `RESIDUAL`, compares the same images by what is left of their features when the
+content is subtracted, and uses what past jobs taught (docs/method.md).
 """
 
 import time
