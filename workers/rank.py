@@ -31,7 +31,6 @@ from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_file
 from workers.artifacts import unpack
-from workers.banks import newest_bank
 from workers.models import Models
 from workers.outcomes import Succeed
 from workers.storage import Storage
@@ -65,7 +64,7 @@ def rank_embedded(
     else:
         ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
         if options.method is Method.RESIDUAL:
-            bank = newest_bank(storage, feature_space(embedded.embedder))
+            bank = storage.banks.newest(feature_space(embedded.embedder))
             revisions = {row.source: row.revision for row in rows if row.origin == Origin.GENERATOR}
             ranking, known = match(ranking, embedded, order, revisions, {row.source: row.family for row in rows}, bank)
         else:

@@ -11,6 +11,7 @@ from app.db.database import Database, connect
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker
 from app.settings import CacheSettings, JobSettings, Settings
+from workers.banks import Banks
 from workers.leases import Leases
 
 
@@ -26,6 +27,7 @@ class Storage:
     leases: Leases
     job_settings: JobSettings
     cache_settings: CacheSettings
+    banks: Banks
 
 
 def build_storage(settings: Settings, broker: Broker) -> Storage:
@@ -41,6 +43,7 @@ def build_storage(settings: Settings, broker: Broker) -> Storage:
         leases=Leases(database, settings.job.lease),
         job_settings=settings.job,
         cache_settings=settings.cache,
+        banks=Banks(database, settings.bank),
     )
 
 

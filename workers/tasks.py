@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 from app.db.models import Job, Stage
 from app.queue.broker import make_celery
 from app.queue.steps import (
+    BANK_TASK,
     EVICT_TASK,
     NOTIFY_TASK,
     REFERENCES_TASK,
@@ -22,6 +23,8 @@ from app.queue.steps import (
 )
 from app.settings import Settings
 from app.telemetry import tracing
+from workers.bank_snapshots import compile_due
+from workers.contribute import contribute
 from workers.process import Process, this_process
 from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
@@ -48,6 +51,7 @@ def make_worker_celery(settings: Settings) -> Celery:
         "sweep": _scheduled(SWEEP_TASK, settings.job.sweep_every.total_seconds(), 5),
         "retain": _scheduled(RETAIN_TASK, settings.retention.every.total_seconds()),
         "evict": _scheduled(EVICT_TASK, settings.cache.every.total_seconds()),
+        "bank": _scheduled(BANK_TASK, settings.bank.contribute_every.total_seconds()),
     }
     tasks: dict[str, Callable[..., None]] = {
         **{stage_task_name(stage): _stage_task(stage) for stage in Stage if stage != Stage.RESYNTHESIZING},
@@ -58,6 +62,7 @@ def make_worker_celery(settings: Settings) -> Celery:
         SWEEP_TASK: _sweep,
         RETAIN_TASK: _retain,
         EVICT_TASK: _evict,
+        BANK_TASK: _update_bank,
     }
     for name, function in tasks.items():
         celery.task(function, name=name, shared=False)
@@ -132,3 +137,12 @@ def _retain() -> None:
 def _evict() -> None:
     """One round of cache eviction."""
     evict(this_process().storage)
+
+
+def _update_bank() -> None:
+    """Adds what jobs contribute to the bank, and compiles what is due of it."""
+    process = this_process()
+    settings = process.settings.bank
+    if settings.enabled:
+        contribute(process.storage, settings.contribute_every.total_seconds() / 2)
+        compile_due(process.storage)

@@ -19,6 +19,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("part", name=op.f("pk_active_pipelines")),
     )
     op.create_table(
+        "bank_bases",
+        sa.Column("space", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("length", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("space", name=op.f("pk_bank_bases")),
+    )
+    op.create_table(
+        "bank_snapshots",
+        sa.Column("space", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("jobs", postgresql.JSONB(none_as_null=True), nullable=False),
+        sa.Column("drift", postgresql.JSONB(none_as_null=True), nullable=False),
+        sa.Column("compiled_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("space", name=op.f("pk_bank_snapshots")),
+    )
+    op.create_table(
         "tenants",
         sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -32,6 +51,7 @@ def upgrade() -> None:
         sa.Column("budget_usd", sa.Numeric(precision=12, scale=6), nullable=True),
         sa.Column("max_budget_usd", sa.Numeric(precision=12, scale=6), nullable=True),
         sa.Column("local_only", sa.Boolean(), nullable=True),
+        sa.Column("contribute", sa.Boolean(), nullable=True),
         sa.Column("webhook_secret", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("name", name=op.f("uq_tenants_name")),
@@ -69,6 +89,27 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_log_subject"), "audit_log", ["subject"])
     op.create_index(op.f("ix_audit_log_tenant_id_id"), "audit_log", ["tenant_id", "id"])
+    op.create_table(
+        "bank_contributions",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(), nullable=True),
+        sa.Column("space", sa.Text(), nullable=False),
+        sa.Column("caption_hash", sa.Text(), nullable=True),
+        sa.Column("sources", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("counts", sa.ARRAY(sa.SmallInteger()), nullable=False),
+        sa.Column("features", sa.LargeBinary(), nullable=False),
+        sa.Column("length", sa.Integer(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=True),
+        sa.Column("job_created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "contributed_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_bank_contributions_tenant_id_tenants")),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_bank_contributions")),
+    )
+    op.create_index("ix_bank_contributions_caption", "bank_contributions", ["space", "caption_hash"], unique=True)
+    op.create_index("ix_bank_contributions_window", "bank_contributions", ["space", "job_created_at"])
+    op.create_index(op.f("ix_bank_contributions_tenant_id"), "bank_contributions", ["tenant_id"])
     op.create_table(
         "blobs",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -145,6 +186,7 @@ def upgrade() -> None:
         sa.Column("screening_fingerprint", sa.Text(), nullable=True),
         sa.Column("result_computed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cached_from", sa.Uuid(), nullable=True),
+        sa.Column("contributes", sa.Boolean(), nullable=True),
         sa.Column("images_deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("captions_deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
@@ -219,6 +261,12 @@ def upgrade() -> None:
         "jobs",
         ["tenant_id", "result_key", sa.literal_column("completed_at DESC")],
         postgresql_where=sa.text("result_key IS NOT NULL AND pipeline_fingerprint IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_contributing",
+        "jobs",
+        ["completed_at"],
+        postgresql_where=sa.text("contributes AND status = 'succeeded' AND deleted_at IS NULL"),
     )
     op.create_index(
         "ix_jobs_sweep", "jobs", ["requeued_at"], postgresql_where=sa.text("status IN ('queued', 'processing')")
@@ -473,9 +521,12 @@ def downgrade() -> None:
         "jobs",
         "hash_lists",
         "blobs",
+        "bank_contributions",
         "audit_log",
         "api_keys",
         "tenants",
+        "bank_snapshots",
+        "bank_bases",
         "active_pipelines",
     ):
         op.drop_table(table)

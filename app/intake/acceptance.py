@@ -72,6 +72,7 @@ class Intake:
         self._embedders = settings.models.offered_embedders
         self._concurrent_jobs = settings.access.concurrent_jobs
         self._spend = settings.spend
+        self._contributes = settings.bank.enabled
         self._outbound = settings.egress
         self._receivers = receiver_rules(settings)
         self._puts = CapacityLimiter(_CONCURRENT_PUTS)
@@ -129,6 +130,7 @@ class Intake:
             webhook_url=_check_address(options.webhook_url, "webhook_url", self._receivers),
             webhook_events=options.webhook_events,
             cache=options.cache,
+            contributes=options.contribute and self._contributes,
             external_scores=self._external_scores(options),
         )
         references = await self._reference_images.store(tenant_id, submission.references)

@@ -165,6 +165,11 @@ class Options(BaseModel):
         description="whether the result or generated images may be those of earlier jobs, and later jobs may use those "
         "of this one",
     )
+    contribute: Annotated[bool, Field(strict=True)] = Field(
+        True,
+        description="whether residuals of the images generated for this job may be added to the bank of past jobs: no "
+        "images, no text, nothing of the query image. A tenant may have that switched off for all its jobs",
+    )
     external_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] | None = Field(
         None,
         description="your own name for the job, echoed; need not be unique. Without control characters",
@@ -273,7 +278,7 @@ def _decimal(text: str, detail: str) -> float:
 _READERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("images_per_source", "seed", "await_seconds"), _integer),
     **dict.fromkeys(_OBJECTS, parse),
-    **dict.fromkeys(("local_only", "cache"), _boolean),
+    **dict.fromkeys(("local_only", "cache", "contribute"), _boolean),
     "budget_usd": partial(_decimal, detail="must be an amount such as 2 or 0.50"),
     "fusion_weight": partial(_decimal, detail="must be a number from 0 to 1, such as 0.5"),
 }

@@ -71,6 +71,7 @@ class NewJob:
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
     cache: bool = True
+    contributes: bool = True  # to the bank, if its tenant's jobs do
     external_scores: dict[str, Any] | None = None
     result_key: str | None = None
     result_ttl: timedelta | None = None  # an answer that is younger may be used
@@ -116,7 +117,7 @@ def accept(
         "concurrent_jobs": concurrent_jobs,
     }
     given |= {"method_options": json.dumps(new.method_options.document())} | part_parameters(new.method_options)
-    given["local_only_reason"] = _LOCAL_ONLY
+    given |= {"contributes": new.contributes or None, "why": _LOCAL_ONLY}
     made = session.execute(ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -198,7 +199,7 @@ ACCEPT = text(
     ), job AS (
         INSERT INTO jobs (id, tenant_id, stage, images_per_source, prompt, seed, method_options, image_url, image,
                           external_id, metadata, webhook_url, webhook_events, notify, deadline_at, cancel_at,
-                          local_only, budget_usd, cache, result_key, cached_from, external_scores)
+                          local_only, budget_usd, cache, result_key, cached_from, external_scores, contributes)
         SELECT coalesce(CAST(:id AS uuid), uuidv7()), t.id, :stage, :images_per_source, :prompt, :seed,
                CAST(:method_options AS jsonb), :image_url, CAST(:image AS jsonb), :external_id, CAST(:labels AS jsonb),
                :webhook_url, CAST(:webhook_events AS jsonb),
@@ -206,7 +207,7 @@ ACCEPT = text(
                now() + :deadline, now() + CAST(:cancel_after AS interval),
                :local_only OR coalesce(t.local_only, :default_local_only),
                coalesce(r.budget, least(coalesce(t.budget_usd, :default_budget_usd), r.most)),
-               :cache, :result_key, {NEWEST_CACHED_JOB_ID}, CAST(:external_scores AS jsonb)
+               :cache, :result_key, {NEWEST_CACHED_JOB_ID}, CAST(:external_scores AS jsonb), :contributes
         FROM tenants t, LATERAL (
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
@@ -218,13 +219,13 @@ ACCEPT = text(
                                  timeout_seconds, warning, origin, generated_images, completed_at, state, reason)
         SELECT job.id, job.tenant_id, position, source, family, platform, model, revision, queue, timeout, warning,
                origin, generated_images, CASE WHEN state = 'done' THEN now() END,
-               CASE WHEN kept_in THEN 'skipped' ELSE state END,
-               CASE WHEN kept_in THEN :local_only_reason ELSE reason END
+               CASE WHEN kept THEN 'skipped' ELSE state END,
+               CASE WHEN kept THEN :why ELSE reason END
         FROM job, jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
             position smallint, source text, family text, platform text, model text, revision text, queue text,
             timeout float, state text, reason text, warning text, external boolean,
             origin text, generated_images jsonb),
-            LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept_in) AS judged
+            LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept)
     ), {blob_repository.references_cte("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
     FROM job, durable, ({admission.TENANT_SHARE}) AS share

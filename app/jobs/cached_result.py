@@ -64,6 +64,7 @@ _ANSWER = {
     " ELSE cached_screening_fingerprint END",
     "result_computed_at": "coalesce(cached_result_computed_at, cached_completed_at)",
     "cached_from": "cached_id",
+    "contributes": "NULL",
     "started_at": "coalesce(started_at, clock_timestamp())",
 }
 # Deletion locks a job first and its blobs then: a transaction that has locked a blob must not wait for the job, so

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.access import audit
-from app.db import blob_repository
+from app.db import bank_repository, blob_repository
 from app.db.blobs import Address, Blobs
 from app.db.database import Database
 from app.db.models import Clearing, Job
@@ -31,16 +31,20 @@ def delete_job(
     job_id: uuid.UUID,
     actor: str,
     request_id: str | None = None,
+    *,
+    keep_contribution: bool = False,
 ) -> bool:
     """Deletes all that a job holds, canceling it if it is open; False when the tenant has no such job.
 
-    A tombstone with id, times and costs stays. Deleting again is fine. Raises StorageUnavailable when bytes or
-    snapshot could not be deleted: do it again then.
+    A tombstone with id, times and costs stays, and with `keep_contribution` what it contributed to the bank. Deleting
+    again is fine. Raises StorageUnavailable when bytes or snapshot could not be deleted: do it again then.
     """
     with database.transaction() as session:
         job = repository.lock_by_id(session, tenant_id, job_id)
         if job is None:
             return False
+        if not keep_contribution:
+            bank_repository.delete_contribution(session, job_id)
         if job.deleted_at is None:
             repository.mark_canceled(session, tenant_id, job_id)
             addresses = blob_repository.delete_references(session, job_id)

@@ -19,6 +19,7 @@ RESUME_TASK = "workers.resume"
 SWEEP_TASK = "workers.sweep"
 RETAIN_TASK = "workers.retain"
 EVICT_TASK = "workers.evict"
+BANK_TASK = "workers.bank"
 NOTIFY_QUEUE = "notify"
 NOTIFY_TASK = "workers.notify"
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.settings.bank import BankSettings
 from app.settings.external import (
     EgressSettings,
     RemoteSettings,
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_AWAITED",
     "AccessSettings",
     "ApiSettings",
+    "BankSettings",
     "BlobSettings",
     "CacheSettings",
     "CatalogSettings",
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     intake: IntakeSettings = IntakeSettings()
     job: JobSettings = JobSettings()
+    bank: BankSettings = BankSettings()
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
     screening: ScreeningSettings = ScreeningSettings()

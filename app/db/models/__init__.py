@@ -1,10 +1,12 @@
 """The tables. Every row belongs to a tenant."""
 
 from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
+from app.db.models.bank import BankBasis, BankContribution, BankSnapshot
 from app.db.models.base import Base, Clearing
 from app.db.models.calls import IMAGE, PROMPT, SourceCall, SourceSpend
 from app.db.models.feedback import Feedback
 from app.db.models.jobs import (
+    CONTRIBUTING,
     ENDED,
     OPEN_JOB,
     RESULT_SCHEMA_VERSION,
@@ -22,6 +24,7 @@ from app.db.models.screening import HashList, HashListEntry, TextRule
 from app.db.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
+    "CONTRIBUTING",
     "DEFAULT_TENANT",
     "ENDED",
     "IMAGE",
@@ -32,6 +35,9 @@ __all__ = [
     "ActivePipeline",
     "ApiKey",
     "AuditEntry",
+    "BankBasis",
+    "BankContribution",
+    "BankSnapshot",
     "Base",
     "Blob",
     "BlobReference",

@@ -31,6 +31,7 @@ class Tenant(Base):
     budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     max_budget_usd: Mapped[Decimal | None] = mapped_column(USD)
     local_only: Mapped[bool | None]
+    contribute: Mapped[bool | None]  # whether its jobs contribute to the bank
     webhook_secret: Mapped[str | None]  # whsec_…, signs what goes to a job's own webhook_url
 
 

@@ -52,6 +52,7 @@ ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 OPEN_JOB = text("status IN ('queued', 'processing')")
 NEWEST_FIRST = (text("created_at DESC"), text("id DESC"))
 WAITING = text("state = 'pending' AND next_attempt_at IS NOT NULL")
+CONTRIBUTING = text("contributes AND status = 'succeeded' AND deleted_at IS NULL")
 _ENDED_AND_KEPT = text("status IN ('succeeded', 'failed', 'canceled') AND deleted_at IS NULL")
 
 
@@ -102,6 +103,7 @@ class Job(ClaimableStep, Base):
         ),
         Index("ix_jobs_sweep", "requeued_at", postgresql_where=OPEN_JOB),
         Index("ix_jobs_deadline", "deadline_at", postgresql_where=OPEN_JOB),
+        Index("ix_jobs_contributing", "completed_at", postgresql_where=CONTRIBUTING),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
@@ -157,6 +159,8 @@ class Job(ClaimableStep, Base):
     screening_fingerprint: Mapped[str | None] = personal()
     result_computed_at: Mapped[datetime | None] = personal()  # where older than `completed_at`
     cached_from: Mapped[uuid.UUID | None] = personal()
+    # Whether its generated images are still to be added to the bank, once it has succeeded; null where they may not be.
+    contributes: Mapped[bool | None]
     # What was deleted of it. A tombstone keeps the id, the times and the costs, nothing of request and result.
     images_deleted_at: Mapped[datetime | None]
     captions_deleted_at: Mapped[datetime | None]

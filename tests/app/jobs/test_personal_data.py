@@ -25,6 +25,9 @@ NOT_PERSONAL = {
     "api_keys": "id tenant_id name prefix sha256 scopes requests_per_minute created_at expires_at revoked_at "
     "last_used_at",
     "audit_log": "id tenant_id at actor action subject request_id detail",
+    "bank_bases": "space version length data created_at",
+    "bank_contributions": "job_id tenant_id space sources counts features length basis job_created_at contributed_at",
+    "bank_snapshots": "space version data jobs drift compiled_at",
     "blobs": "tenant_id sha256 size media_type created_at deleted_at",
     "blob_references": "job_id role tenant_id sha256 generated_at",
     "feedback": "job_id tenant_id created_at",
@@ -34,12 +37,12 @@ NOT_PERSONAL = {
     "job_sources": "job_id source tenant_id position family platform model revision queue timeout_seconds origin state "
     "reason warning timeout_at started_at completed_at next_attempt_at attempt lease_until requeued_at requeues",
     "jobs": "id tenant_id status stage stage_entered_at images_per_source cancel_at local_only budget_usd spent_usd "
-    "calls notify timings schema_version created_at started_at completed_at deadline_at cache images_deleted_at "
-    "captions_deleted_at deleted_at attempt lease_until requeued_at requeues",
+    "calls notify timings schema_version created_at started_at completed_at deadline_at cache contributes "
+    "images_deleted_at captions_deleted_at deleted_at attempt lease_until requeued_at requeues",
     "source_calls": "id tenant_id job_id source k number images external sent reserved_usd settled_usd outcome "
     "created_at settled_at",
     "tenants": "id name created_at disabled_at requests_per_minute concurrent_jobs retain_images retain_captions "
-    "retain_results budget_usd max_budget_usd local_only webhook_secret",
+    "retain_results budget_usd max_budget_usd local_only contribute webhook_secret",
     "text_rules": "id tenant_id name kind pattern created_at",
     "webhook_attempts": "delivery_id number started_at seconds status error response",
     "webhook_deliveries": "id tenant_id job_id endpoint_id type sequence state attempts next_attempt_at lease_until "
