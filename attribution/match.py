@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from attribution.bank import Bank, Experience
-from attribution.bank.model import Floats
+from attribution.bank.stack import Floats
 from attribution.errors import AttributionError
 from attribution.ports import Embedded, Estimate, Method, Ranking
 from attribution.residual import Residuals, residuals, scores_without_bank
@@ -74,8 +74,8 @@ def match(
 
 
 def _scores(found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int) -> Floats:
-    queries = bank.project(found.query[None].astype(np.float64))
-    means = bank.project(found.means(tested).astype(np.float64))
+    queries = bank.project(found.query[None].astype(np.float64)) @ known.directions
+    means = bank.project(found.means(tested).astype(np.float64)) @ known.directions
     scores: Floats = known.model.scores(queries, means, images)[0]
     return scores
 

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.bank.model import Floats
 from attribution.bank.simulation import Simulated, Strangers
+from attribution.bank.stack import Floats
 from attribution.ports import Measured
 
 FEWEST_JOBS: Final = 5  # a bank of fewer may make the answer worse
