@@ -59,4 +59,5 @@ def whole(job: PastJob, basis: Floats) -> PastJob:
 def _signed(directions: Floats) -> Floats:
     """(D, d): each with its greatest number positive, as a decomposition finds a direction or its opposite."""
     greatest = np.abs(directions).argmax(axis=0)
-    return directions * np.sign(directions[greatest, np.arange(directions.shape[1])])
+    signed: Floats = directions * np.sign(directions[greatest, np.arange(directions.shape[1])])
+    return signed
