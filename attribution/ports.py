@@ -412,7 +412,7 @@ class Embedder(Protocol):
         ...
 
     def tap_features(self, images: Sequence[Image]) -> Vectors:
-        """(n, D): only the taps, for less than `features` costs. Raises ConfigurationError if there are none."""
+        """(n, D): only the taps; torch computes nothing behind them. Raises ConfigurationError if there are none."""
         ...
 
 

@@ -89,7 +89,8 @@ def _read_vectors(
     vectors, taps = found.generated_images, found.taps
     return {
         each.sha256: ImageFeatures(
-            vectors[each.source][each.place], taps and taps.generated_images[each.source][each.place]
+            vectors[each.source][each.place],
+            None if taps is None else taps.generated_images[each.source][each.place],
         )
         for each in cached
         if each.source in vectors and each.place < len(vectors[each.source])

@@ -17,7 +17,7 @@ from attribution.caption.spec import PezOptions
 from attribution.embed.pretrained import load_clip
 from attribution.embed.unit import unit_rows
 from attribution.errors import AttributionError, ConfigurationError
-from attribution.ports import Captioner, Deadline, Embedder, ModelRef, Vectors
+from attribution.ports import Captioner, Deadline, ModelRef, Vectors
 from attribution.quiet import quiet
 
 _BATCH = 4096
@@ -43,8 +43,8 @@ class PezCaptioner:
         return self._ref
 
     @property
-    def clip(self) -> Embedder:
-        """The CLIP's image tower: what it says of images can be compared, which a search's words cannot."""
+    def clip(self) -> "_Clip":
+        """The CLIP: what it says of images can be compared, which a search's words cannot."""
         return self._clip
 
     @property
@@ -210,11 +210,6 @@ class _Clip:
             yield
         finally:
             torch.set_num_threads(before)
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of the image tower's features."""
-        return int(self._model.visual.output_dim)
 
     def embed(self, images: Sequence[Image]) -> Vectors:
         """(n, d) float32, rows of unit L2 norm."""

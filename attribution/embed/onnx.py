@@ -92,7 +92,11 @@ class OnnxEmbedder:
         return np.concatenate(vectors), np.concatenate(taps)
 
     def tap_features(self, images: Sequence[Image]) -> Vectors:
-        """(n, D): the taps, without what comes behind them. Raises ConfigurationError if there are none."""
+        """(n, D): the taps. Raises ConfigurationError if there are none.
+
+        It costs what `features` costs: ONNX Runtime computes a whole graph, whichever outputs are asked for (1.32, with
+        `only_execute_path_to_fetches` too).
+        """
         taps = [self._no_taps()]
         for pixels in self._batches(images):
             tokens = self._run(self._tap_outputs, pixels)

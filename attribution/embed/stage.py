@@ -39,7 +39,7 @@ def embed_all(
     """
     generated = {source: list(images) for source, images in generated_images.items() if images}
     batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image.Image))]
-    rows = _features(embedder, batch, method)
+    rows = image_features(embedder, batch, method)
     known = iter(rows[1:])
     by_source = {
         source: [next(known) if isinstance(each, Image.Image) else each for each in images]
@@ -65,7 +65,8 @@ def feature_space(embedder: ModelRef) -> str:
     return f"{embedder}/features-{_VERSION}"
 
 
-def _features(embedder: Embedder, images: Sequence[Image.Image], method: Method) -> list[ImageFeatures]:
+def image_features(embedder: Embedder, images: Sequence[Image.Image], method: Method) -> list[ImageFeatures]:
+    """The features of images for a method, in order."""
     if method is Method.RESIDUAL:
         images = [canonical(image) for image in images]
         embeddings, taps = embedder.features(images)

@@ -74,7 +74,10 @@ def load_tower(name: str) -> Tower:
     size = config["size"]
     black = torch.zeros(1, 3, *((size, size) if isinstance(size, int) else size))
     if not layer:
-        return Tower(_Whole(visual).eval(), steps, config, ref, int(visual.output_dim), _tapped(visual, black))
+        whole = _Whole(visual).eval()
+        with torch.inference_mode():  # timm's towers do not state the length
+            dimension = int(getattr(visual, "output_dim", 0)) or whole(black).shape[1]
+        return Tower(whole, steps, config, ref, dimension, _tapped(visual, black))
     block = _Block(visual, *_layer(name, layer)).eval()
     try:
         with torch.inference_mode():

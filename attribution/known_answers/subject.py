@@ -43,7 +43,9 @@ def subject_of_embedder(embedder: Embedder, spec: EmbedderSpec, device: str) -> 
     """The embedder that was built from `spec`; None for a fake, which has no weights."""
     if spec.kind == "fake":
         return None
-    return _embedder(embedder, spec.which, "ONNX Runtime" if spec.kind == "onnx" else "float32", device)
+    return _features(
+        embedder.ref, embedder.embed, spec.which, "ONNX Runtime" if spec.kind == "onnx" else "float32", device
+    )
 
 
 def subjects_of_captioner(captioner: Captioner, spec: CaptionerSpec, dtype: str, device: str) -> list[AnswerSubject]:
@@ -60,20 +62,22 @@ def subjects_of_captioner(captioner: Captioner, spec: CaptionerSpec, dtype: str,
 
     assert isinstance(captioner, PezCaptioner)
     clip = spec.options.clip if isinstance(spec.options, RefineOptions) else spec.which
-    found = [_embedder(captioner.clip, clip, "float32", device)]
+    found = [_features(captioner.clip.ref, captioner.clip.embed, clip, "float32", device)]
     if captioner.start is not None:
         found.append(_captioner(captioner.start, spec.which, dtype, device))
     return found
 
 
-def _embedder(embedder: Embedder, which: str, arithmetic: str, device: str) -> AnswerSubject:
+def _features(
+    ref: ModelRef, embed: Callable[[Sequence[Image]], Vectors], which: str, arithmetic: str, device: str
+) -> AnswerSubject:
     directory = Path(which.removeprefix(_LOCAL))
     whole = "#" not in which and directory.is_dir()
     setting = f"{arithmetic} on {device}"
     return AnswerSubject(
         SubjectKind.EMBEDDER,
-        embedder.ref,
-        lambda images: list(embedder.embed(images)),
+        ref,
+        lambda images: list(embed(images)),
         directory if whole else None,
         setting,
     )

@@ -1,8 +1,8 @@
 """Taps: open_clip's and the fake's, against what the blocks themselves return."""
 
 import json
+from math import fsum, sqrt
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,10 @@ TIMM = {"timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear", 
 # Towers, and how many tokens stand before those of their patches.
 VITS = {
     "own": ({**CONFIG["vision_cfg"], "layers": 5}, 1),
-    "own, pooled by attention": ({**CONFIG["vision_cfg"], "layers": 5, "attentional_pool": True}, 1),
+    "own, pooled by attention": (
+        {**CONFIG["vision_cfg"], "layers": 5, "attentional_pool": True, "attn_pooler_heads": 4},
+        1,
+    ),
     "timm": ({**TIMM, "timm_model_name": "test_vit", "timm_pool": "token", "image_size": 160}, 1),
     "timm, a register token": ({**TIMM, "timm_model_name": "test_vit2", "timm_pool": "avg", "image_size": 160}, 1),
     "timm, patches only": (
@@ -73,8 +76,12 @@ def slow_taps(embedder: OpenClipEmbedder, images: list[Image.Image], at: list[in
         row: list[float] = []
         for tokens in tokens_of(embedder, image, at):
             columns = list(zip(*tokens[before:].tolist(), strict=True))
-            row += [fmean(column) for column in columns]
-            row += [pstdev(column) for column in columns]
+            means = [fsum(column) / len(column) for column in columns]
+            row += means
+            row += [
+                sqrt(fsum((each - mean) ** 2 for each in column) / len(column))
+                for mean, column in zip(means, columns, strict=True)
+            ]
         rows.append(row)
     return np.array(rows, np.float32)
 

@@ -1,0 +1,149 @@
+"""Attribution jobs whose answers are known, made of a dataset or of a folder of real images, as features.
+
+Features are computed once per image and embedder, and kept in the store.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.embed.stage import image_features, layout
+from attribution.image import load
+from attribution.ports import Embedder, Method, Taps, Vectors
+from evaluation.dataset import Dataset
+from evaluation.progress import progress
+from evaluation.real import Gallery
+from evaluation.store import Store, key_of, write
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """One job.
+
+    Attributes:
+        group: What shares its difficulty: a character, or a prompt.
+        truth: The source of the query; of a stranger, a source that is not among the generated images.
+        taps: The features of the method `residual`.
+        query: (d,) the embedding of the query as it is, for the papers' method.
+        generated_images: (γ, d) those of the generated images, per source.
+    """
+
+    group: str
+    truth: str
+    taps: Taps
+    query: Vectors
+    generated_images: Mapping[str, Vectors]
+
+    def only(self, sources: Sequence[str], images: int | None = None) -> "KnownJob":
+        """The job with these sources, in this order, and the first so many images of each."""
+        taps = {source: self.taps.generated_images[source][:images] for source in sources}
+        return replace(
+            self,
+            taps=replace(self.taps, generated_images=taps),
+            generated_images={source: self.generated_images[source][:images] for source in sources},
+        )
+
+
+@dataclass(frozen=True)
+class _Computed:
+    embeddings: Mapping[str, Vectors]
+    taps: Mapping[str, Vectors]
+
+
+def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[KnownJob]:
+    """A job for each original of a dataset, resynthesized by the sources that did so."""
+    files = {item.sha256: dataset.directory / item.file for item in dataset.items}
+    found = _compute(files, embedder, store)
+    generated: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for item in sorted(dataset.items, key=lambda item: item.k or 0):
+        if item.source is not None:
+            generated[item.of, item.character][item.source].append(item.sha256)
+    return [
+        _job(str(item.character), item.of, item.sha256, generated[item.of, item.character], found, embedder)
+        for item in dataset.items
+        if item.source is None
+    ]
+
+
+def gallery_jobs(
+    gallery: Gallery, embedder: Embedder, store: Store, images: int, repeats: int = 2, seed: int = 0
+) -> list[KnownJob]:
+    """Jobs in the natural-prompt setting: other images of the same prompt, drawn at random, are the resyntheses."""
+    files = {each.sha256: each.path for of_model in gallery.pictures for row in of_model for each in row}
+    found = _compute(files, embedder, store)
+    random = np.random.default_rng(seed)
+    return [
+        _job(
+            gallery.prompts[p],
+            gallery.models[m],
+            query.sha256,
+            {
+                model: [
+                    gallery.pictures[other][p][at].sha256
+                    for at in random.choice(_others(gallery, other, p, query.sha256), images, replace=False)
+                ]
+                for other, model in enumerate(gallery.models)
+            },
+            found,
+            embedder,
+        )
+        for p in range(len(gallery.prompts))
+        for m in range(len(gallery.models))
+        for query in gallery.pictures[m][p]
+        for _ in range(repeats)
+    ]
+
+
+def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np.intp]:
+    images = gallery.pictures[model][prompt]
+    return np.array([at for at, each in enumerate(images) if each.sha256 != query])
+
+
+def _job(
+    group: str,
+    truth: str,
+    query: str,
+    generated: Mapping[str, Sequence[str]],
+    found: _Computed,
+    embedder: Embedder,
+) -> KnownJob:
+    return KnownJob(
+        group,
+        truth,
+        Taps(
+            layout(embedder),
+            found.taps[query],
+            {source: np.stack([found.taps[each] for each in images]) for source, images in generated.items()},
+        ),
+        found.embeddings[query],
+        {source: np.stack([found.embeddings[each] for each in images]) for source, images in generated.items()},
+    )
+
+
+def _compute(files: Mapping[str, Path], embedder: Embedder, store: Store) -> _Computed:
+    embeddings: dict[str, Vectors] = {}
+    taps: dict[str, Vectors] = {}
+    chunks = list(_chunks(sorted(files)))
+    width = embedder.dimension
+    with progress(f"features and taps by {embedder.ref.name}", len(chunks)) as done:
+        for chunk in chunks:
+            path = store.path(key_of("answer/1", str(embedder.ref), chunk), ".npy")
+            if not path.exists():
+                images = [load(files[each]).image for each in chunk]
+                rows = np.stack([each.taps for each in image_features(embedder, images, Method.RESIDUAL)])
+                write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
+            both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
+            embeddings.update(zip(chunk, both[:, :width], strict=True))
+            taps.update(zip(chunk, both[:, width:], strict=True))
+            done(1)
+    return _Computed(embeddings, taps)
+
+
+def _chunks(names: Sequence[str]) -> Iterator[list[str]]:
+    yield from (list(names[at : at + _CHUNK]) for at in range(0, len(names), _CHUNK))
