@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, Mounted]] = {
     "serve": Mounted("devstack.cli", ("serve",), "Start everything and keep it up until Ctrl-C."),
     "keys": Mounted("app.cli", ("keys",), "API keys of the service."),
     "tenants": Mounted("app.cli", ("tenants",), "Tenants, their limits and their retention."),
+    "bank": Mounted("workers.bank_cli", (), "What past jobs taught: show, rebuild, export, import, warm."),
     "screening": Mounted("app.cli", ("screening",), "Hash lists and text rules."),
     "audit": Mounted("app.cli", ("audit",), "The audit log."),
     "feedback": Mounted("app.cli", ("feedback",), "Reported true sources, beside the results."),

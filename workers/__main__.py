@@ -3,6 +3,11 @@
 if __name__ == "__main__":
     import sys
 
-    from workers.command import main
+    if sys.argv[1:2] == ["bank"]:
+        from workers.bank_cli import app
 
-    main(sys.argv[1:])
+        app(sys.argv[2:], prog_name="python -m workers bank")
+    else:
+        from workers.command import main
+
+        main(sys.argv[1:])

@@ -55,7 +55,7 @@ class Banks:
     def _read(self, space: str, before: Bank | None) -> Bank | None:
         try:
             with self._database.statement() as session:
-                found = bank_repository.get_snapshot_unless(session, space, before and before.version)
+                found = bank_repository.get_snapshot_unless(session, space, None if before is None else before.version)
         except SQLAlchemyError as error:
             log.warning("bank_not_read", error=type(error).__name__)
             return before

@@ -47,6 +47,11 @@ DELIVERIES_SQL = """
         WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT :counted
     ) due
 """
+# One row per feature space. A source counts by its revision that drifted most.
+BANK_SQL = """
+    SELECT split_part(key, '@', 1) AS source, max(value::float)
+    FROM bank_snapshots, jsonb_each_text(drift) GROUP BY 1
+"""
 
 
 class StoreGauges:
@@ -107,6 +112,8 @@ class StoreGauges:
             session.execute(text("SET LOCAL statement_timeout = '2s'"))
             rows = session.execute(text(JOBS_SQL), {"counted": COUNTED}).all()
             due, longest_due = session.execute(text(DELIVERIES_SQL), {"counted": COUNTED}).one()
+            for source, change in session.execute(text(BANK_SQL)):
+                families["bank_drift"].add_metric([source], change)
         open_jobs = dict.fromkeys(_STAGES, 0)
         waiting = dict.fromkeys(self._queues, (0, 0.0)) | {NOTIFY_QUEUE: (due, longest_due or 0.0)}
         for kind, name, total, unheld, oldest in rows:
@@ -135,6 +142,11 @@ def _families() -> dict[str, GaugeMetricFamily]:
         GaugeMetricFamily(
             "circuit_open",
             "Whether a source's circuit breaker is open after too many failures or refusals",
+            labels=["source"],
+        ),
+        GaugeMetricFamily(
+            "bank_drift",
+            "How far a source's last 10 jobs are from its earlier ones; about 1 is chance",
             labels=["source"],
         ),
         GaugeMetricFamily("dependency_up", "Whether a store responds", labels=["dependency"]),

@@ -12,12 +12,14 @@ import typer
 from app.access import tenant_repository
 from app.access.audit import record
 from app.commands.session import ACTOR, DEFAULT, amount, count, duration, or_default, transaction, true_or_false
+from app.db import bank_repository
+from app.jobs import contribution_repository
 
 commands = typer.Typer(name="tenants", help="Tenants: the owners of jobs and keys.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 _SHOWN = (
-    *("requests_per_minute", "concurrent_jobs", "budget_usd", "max_budget_usd", "local_only"),
+    *("requests_per_minute", "concurrent_jobs", "budget_usd", "max_budget_usd", "local_only", "contribute"),
     *("retain_images", "retain_captions", "retain_results"),
 )
 
@@ -75,6 +77,26 @@ def spend(
     """Set what a tenant's jobs may spend on vendors, or that they use none; what is omitted stays."""
     values = {"budget_usd": budget_usd, "max_budget_usd": max_budget_usd, "local_only": local_only}
     _change(name, "tenant.spending_changed", **values)
+
+
+@commands.command()
+def bank(
+    name: Name,
+    contribute: Annotated[
+        Any, _option(true_or_false, "true|false", "false: no job contributes, and what jobs contributed is deleted")
+    ],
+) -> None:
+    """Set whether a tenant's jobs contribute to the bank of past jobs; by default they do."""
+    with transaction() as session:
+        tenant = tenant_repository.get_by_name(session, name)
+        tenant_repository.update_limits(session, tenant.id, {"contribute": False if contribute is False else None})
+        deleted = 0
+        if contribute is False:
+            contribution_repository.exclude_tenant(session, tenant.id)
+            deleted = bank_repository.delete_contributions_of_tenant(session, tenant.id)
+        detail = {"contribute": contribute is not False, "deleted": deleted}
+        record(session, tenant.id, ACTOR, "tenant.bank_changed", str(tenant.id), **detail)
+    typer.echo(f"{deleted} contributions deleted")
 
 
 @commands.command()

@@ -28,12 +28,14 @@ def delete_contributions_of_tenant(session: Session, tenant_id: uuid.UUID) -> in
     return len(deleted.all())
 
 
-def delete_space(session: Session, space: str, *, basis: bool) -> None:
-    """Deletes the jobs' contributions to a feature space, and its basis; imported contributions stay with the basis."""
-    of_jobs = BankContribution.tenant_id.is_not(None)
-    session.execute(delete(BankContribution).where(BankContribution.space == space, of_jobs | basis))
-    if basis:
-        session.execute(delete(BankBasis).where(BankBasis.space == space))
+def delete_contributions_of_jobs(session: Session) -> None:
+    """Deletes what this installation's jobs contributed; what was imported or generated for the bank itself stays."""
+    session.execute(delete(BankContribution).where(BankContribution.tenant_id.is_not(None)))
+
+
+def delete_bases(session: Session) -> Sequence[BankBasis]:
+    """Deletes the basis of every feature space, and returns them."""
+    return session.scalars(delete(BankBasis).returning(BankBasis)).all()
 
 
 def list_contributions(session: Session, space: str, limit: int | None = None) -> Sequence[BankContribution]:
@@ -57,12 +59,10 @@ def insert_contributions(session: Session, rows: Sequence[dict[str, Any]]) -> in
     return len(made.all())
 
 
-def update_features(session: Session, job_id: uuid.UUID, features: bytes, basis: str) -> None:
-    """Replaces a whole contribution by its projection on the basis of that version."""
+def update_features(session: Session, job_id: uuid.UUID, features: bytes, basis: str | None) -> None:
+    """Replaces a contribution by its projection on the basis of that version, or by a whole one."""
     session.execute(
-        update(BankContribution)
-        .where(BankContribution.job_id == job_id, BankContribution.basis.is_(None))
-        .values(features=features, basis=basis)
+        update(BankContribution).where(BankContribution.job_id == job_id).values(features=features, basis=basis)
     )
 
 
@@ -150,3 +150,9 @@ def list_snapshots(session: Session) -> Sequence[BankSnapshot]:
         BankSnapshot.compiled_at,
     )
     return [BankSnapshot(**row._asdict()) for row in session.execute(select(*columns).order_by(BankSnapshot.space))]
+
+
+def has_caption(session: Session, space: str, caption_hash: str) -> bool:
+    """Whether a caption contributed to a feature space."""
+    which = (BankContribution.space == space, BankContribution.caption_hash == caption_hash)
+    return session.scalar(select(BankContribution.job_id).where(*which)) is not None

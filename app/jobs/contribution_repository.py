@@ -107,16 +107,15 @@ def exclude_tenant(session: Session, tenant_id: uuid.UUID) -> None:
 _EXCLUDE_TENANT = text("UPDATE jobs SET contributes = NULL WHERE tenant_id = :tenant_id AND contributes IS NOT NULL")
 
 
-def list_contributed(session: Session, after: uuid.UUID | None, limit: int) -> Sequence[Job]:
-    """Jobs that were added to the bank and still have their features, in the order of their acceptance."""
-    return session.scalars(_LIST, {"after": after, "limit": limit}).all()
+def reset(session: Session) -> int:
+    """Lets all jobs contribute again that did before and still have their features; returns how many."""
+    return len(session.execute(_RESET).all())
 
 
-_LIST = returning_jobs(
-    f"""
-    SELECT {OF_JOBS} FROM jobs
+_RESET = text(
+    """
+    UPDATE jobs SET contributes = true, attempt = 0, lease_until = NULL
     WHERE status = 'succeeded' AND deleted_at IS NULL AND NOT contributes
-          AND (CAST(:after AS uuid) IS NULL OR id > :after)
-    ORDER BY id LIMIT :limit
-    """  # noqa: S608 - our own words
+    RETURNING id
+    """
 )

@@ -16,7 +16,7 @@ from attribution.bank.stack import Floats
 
 FEWEST_JOBS_OF_BASIS: Final = 30  # whole ones, of which a basis is made
 DIMENSIONS: Final = 160  # at most; a model of a job's sources uses 150 of them
-_MOST_ROWS = 2_000  # evenly chosen: more rows take minutes and move the directions little
+_MOST_ROWS = 1_000  # chosen at random, always the same; more take half a minute and move the directions little
 
 
 def make_basis(past: Sequence[PastJob]) -> Floats:
@@ -25,7 +25,7 @@ def make_basis(past: Sequence[PastJob]) -> Floats:
     Its numbers are rounded to float16, as it is stored: queries and past jobs are then projected alike everywhere.
     """
     rows = np.concatenate([images for job in past for images in job.images.values()])
-    rows = rows[:: -(-len(rows) // _MOST_ROWS)].astype(np.float64)
+    rows = rows[np.random.default_rng(0).permutation(len(rows))[:_MOST_ROWS]].astype(np.float64)
     powers, mixes = np.linalg.eigh(rows @ rows.T)
     kept = powers[-DIMENSIONS:] > 1e-9 * powers[-1]
     directions = rows.T @ mixes[:, -DIMENSIONS:][:, kept][:, ::-1]
@@ -39,8 +39,9 @@ def basis_version(basis: Floats) -> str:
 
 def projected(job: PastJob, basis: Floats) -> PastJob:
     """A whole past job on a basis."""
-    images = {source: (rows.astype(np.float64) @ basis).astype(np.float16) for source, rows in job.images.items()}
-    return replace(job, images=images)
+    rows = np.concatenate(list(job.images.values())).astype(np.float32) @ basis.astype(np.float32)
+    parts = np.split(rows.astype(np.float16), np.cumsum([len(each) for each in job.images.values()])[:-1])
+    return replace(job, images=dict(zip(job.images, parts, strict=True)))
 
 
 def moved(job: PastJob, basis: Floats | None, to: Floats) -> PastJob:
@@ -52,11 +53,11 @@ def moved(job: PastJob, basis: Floats | None, to: Floats) -> PastJob:
 
 def whole(job: PastJob, basis: Floats) -> PastJob:
     """A past job as if it had not been projected; what the basis does not contain is lost."""
-    images = {source: (rows.astype(np.float64) @ basis.T).astype(np.float16) for source, rows in job.images.items()}
-    return replace(job, images=images)
+    return projected(job, basis.T)
 
 
 def _signed(directions: Floats) -> Floats:
     """(D, d): each with its greatest number positive, as a decomposition finds a direction or its opposite."""
     greatest = np.abs(directions).argmax(axis=0)
-    return directions * np.sign(directions[greatest, np.arange(directions.shape[1])])
+    signed: Floats = directions * np.sign(directions[greatest, np.arange(directions.shape[1])])
+    return signed

@@ -14,7 +14,10 @@ def newest_window(own: Sequence[PastJob], shipped: Sequence[PastJob], most: int)
     Of a source only the newest revision is left once enough jobs have it, and of a job only what can be compared: at
     least two sources. The same job counts once.
     """
-    jobs = list({job.job: job for job in (*shipped, *own)}.values())
+    by_name: dict[str, PastJob] = {}
+    for job in (*reversed(own), *reversed(shipped)):
+        by_name.setdefault(job.job, job)
+    jobs = list(by_name.values())[::-1]
     replaced = replaced_revisions(jobs)
     current = [
         replace(job, images={key: rows for key, rows in job.images.items() if key not in replaced}) for job in jobs
