@@ -160,7 +160,7 @@ class EstimateDocument(Document):
     prediction_set: list[str] = Field(
         description="the sources that the image is by with 90 % probability, if a tested one made it; likeliest first"
     )
-    coverage: float = Field(description="how often such sets had the right source, in simulated queries")
+    coverage: float = Field(description="that probability, as a share")
     fit: float = Field(
         description="how like the likeliest source's images the query is, in standard deviations from the mean of that "
         "source's own images; far below 0, probably none of the tested sources made it"

@@ -268,7 +268,7 @@ class Estimate:
         jobs: How many past jobs of each tested source it has.
         prediction_set: The sources that the image is by with 90 % probability, if it is by a tested one; likeliest
             first.
-        coverage: That share, as measured on simulated queries.
+        coverage: That probability.
         fit: How like the images of the likeliest source the query is, in standard deviations from the mean of that
             source's own images: far below 0, it is probably by none of the sources.
     """
