@@ -21,6 +21,7 @@ from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate
 from evaluation import examples, options, publication, tables
+from evaluation.answer import command as answers
 from evaluation.baselines import command as baselines
 from evaluation.calibrate import all_candidates, entry, judged, leave_one_out, left_out, with_intervals
 from evaluation.captions import command as captions
@@ -289,3 +290,5 @@ app.command("t1")(baselines.t1)
 app.command("examples")(examples.command)
 plan.add(app, main)
 app.command("report")(report.command)
+app.command("answer")(answers.answer_command)
+app.command("bank")(answers.make_bank)
