@@ -88,6 +88,9 @@ evaluate-variants: installed-all ## Compare distances, γ, aggregates and extern
 evaluate-captions: installed-all ## Compare captioners on the test characters, and relate their similarity to the truth to accuracy
 	@$(PY) -m evaluation all --steps zoo-captions $(ARGS)
 
+bench-answer: installed-all ## Accuracy, verdicts and sets of the default method (half an hour the first time, then minutes)
+	@$(PY) -m evaluation answer $(ARGS)
+
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
 	@$(PY) -m perf.distance $(ARGS)
 

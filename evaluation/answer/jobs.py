@@ -129,6 +129,7 @@ def _job(
 
 
 def compute_features(files: Mapping[str, Path], embedder: Embedder, store: Store) -> ComputedFeatures:
+    """The features of image files by name; those that were computed before come from the store."""
     embeddings: dict[str, Vectors] = {}
     taps: dict[str, Vectors] = {}
     chunks = list(_chunks(sorted(files)))
