@@ -59,6 +59,7 @@ def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) 
     serve_metrics(settings.metrics, process.storage.database)
     # Before Celery starts: it only logs what a signal's handler raises, and a worker without models would take tasks.
     warm_up(process.models, roles)
+    process.storage.banks.check()
     worker_ready.connect(ready, weak=False)
     for resource in (process.fetcher, process.vendors, process.decoders, process.webhooks):
         worker_shutdown.connect(lambda close=resource.close, **_: close(), weak=False)

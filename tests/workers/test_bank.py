@@ -116,14 +116,16 @@ def test_a_late_contribution_is_fenced_off(bench: Make) -> None:
     deleted, again = run(here, "a hare", "a fox")
     storage = here.process.storage
     with storage.database.statement() as session:
-        claimed = {job.id: job for job in repository.claim_contributing(session, timedelta(seconds=1), 5, 10)}
+        claims = [repository.claim_contributing(session, timedelta(seconds=1), 5) for _ in range(2)]
     delete(here, deleted)
     here.pass_time(60)
     with storage.database.statement() as session:
-        (anew,) = repository.claim_contributing(session, timedelta(seconds=1), 5, 10)
+        anew = repository.claim_contributing(session, timedelta(seconds=1), 5)
+    assert anew is not None
     rows = {"a@1": np.ones((2, 4), np.float16), "b@1": -np.ones((2, 4), np.float16)}
     values = columns_of(PastJob("", rows, 4)) | {"space": "fake", "caption_hash": None}
-    for late in (claimed[deleted], claimed[again]):
+    for late in claims:
+        assert late is not None
         with storage.database.statement() as session:
             assert not repository.contribute(session, late, values)
     with storage.database.statement() as session:

@@ -13,6 +13,7 @@ from app.db.models import DEFAULT_TENANT, BankContribution
 from app.settings import load_settings
 from attribution.bank.files import pack_bank, unpack_bank
 from attribution.embed.stage import feature_space
+from attribution.errors import ConfigurationError
 from tests.workers.harness import Bench
 from tests.workers.processes import environment_of
 from tests.workers.test_bank import THREE, contributions, delete, run, space_of
@@ -159,6 +160,15 @@ def test_a_shipped_bank_is_there_at_once(bench: Make, tmp_path: Path) -> None:
     assert both is not None
     assert len(both.past) == 3
     assert [job.job for job in both.past[:2]] == [job.job for job in bank.past]
+
+
+def test_a_worker_does_not_start_with_a_broken_bank(bench: Make, tmp_path: Path) -> None:
+    """The error names the file; with banks switched off it is not read."""
+    (tmp_path / "bank.npz").write_bytes(b"PK")
+    here = bench(THREE, bank={"shipped": [tmp_path / "bank.npz"]})
+    with pytest.raises(ConfigurationError, match=r"bank\.npz"):
+        here.process.storage.banks.check()
+    bench(THREE, bank={"shipped": [tmp_path / "bank.npz"], "enabled": False}).process.storage.banks.check()
 
 
 def test_warming(bench: Make, command: Callable[[Bench], Command], tmp_path: Path) -> None:
