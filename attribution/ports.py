@@ -87,6 +87,7 @@ class Reason(StrEnum):
     """Why a verdict is inconclusive."""
 
     BELOW_THRESHOLD = "below_threshold"
+    BLANK_QUERY = "blank_query"
     NO_QUORUM = "no_quorum"
     TIE = "tie"
     UNCALIBRATED = "uncalibrated"

@@ -17,7 +17,7 @@ from attribution.fuse import fuse
 from attribution.ports import Aggregate, Embedded, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
-from attribution.weights import digest_of_file
+from attribution.weights import digest_of_directory, digest_of_file
 from workers.artifacts import unpack
 from workers.models import Models
 from workers.outcomes import Succeed
@@ -85,7 +85,9 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
 @lru_cache
 def _trust_list_digest(trust_list: Path | None) -> str | None:
     """The trust list for signatures in files belongs to the pipeline: evidence is part of a result."""
-    return None if trust_list is None else digest_of_file(trust_list)
+    if trust_list is None:
+        return None
+    return digest_of_directory(trust_list) if trust_list.is_dir() else digest_of_file(trust_list)
 
 
 def _cache_values(settings: Settings, models: Models, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
