@@ -1,7 +1,8 @@
 """Borders of one color around an image, as letterboxes, frames and screenshots have them.
 
-A border ends in a straight edge: most of the line after it has other colors. So the plain background of an object is
-none, because the object touches the first line that is not plain in a few places only.
+A border is even, has a counterpart on the opposite side, and ends in a straight edge: most of the line after it has
+other colors. So the plain background of an object is none, because the object touches the first line that is not plain
+in a few places only. Borders that a generator has made itself are less even, and must not be cut off.
 """
 
 import math
@@ -14,10 +15,13 @@ from PIL import Image
 # In levels of a channel: JPEG adds some near an edge.
 _TOLERANCE = 12
 # Of a line of the border may have another color, and of the first line after it must have one.
-_STRAY, _EDGE = 0.02, 0.6
+_STRAY, _EDGE = 0.05, 0.6
 # A border is at least this part of the side, and what is left at least that part.
 _THINNEST, _LEAST_LEFT = 0.01, 0.2
 _FEWEST_PIXELS = 2
+# Mean deviation from the color: a program's border has next to none, one that a generator has made has more.
+_UNEVEN = 1.5
+_BLURRED = 12
 # By EXIF orientation: which of left, top, right and bottom becomes the left side, the top, the right side, the bottom.
 _TRANSPOSED = {
     2: (2, 1, 0, 3),
@@ -73,9 +77,15 @@ def find_border(image: Image.Image) -> Border | None:
     top, bottom = _widths(plain[:, left : width - right])  # without the sides, whose lines are plain, too
     left, right = (_edged(plain[top : height - bottom].T, each) for each in ((left, False), (right, True)))
     top, bottom = (_edged(plain[:, left : width - right], each) for each in ((top, False), (bottom, True)))
+    if not (left and right):  # letterboxes and frames come in pairs; one side alone is often sky or floor
+        left = right = 0
+    if not (top and bottom):
+        top = bottom = 0
     if width - left - right < _LEAST_LEFT * width or height - top - bottom < _LEAST_LEFT * height:
         return None
-    if not any((left, top, right, bottom)):
+    inside = np.zeros((height, width), dtype=bool)
+    inside[top : height - bottom, left : width - right] = True
+    if inside.all() or np.abs(pixels - color)[~inside].mean() > _UNEVEN:
         return None
     return Border(left, top, right, bottom, "#" + bytes(color.astype(np.uint8)).hex())
 
@@ -105,5 +115,6 @@ def _edged(plain: npt.NDArray[np.bool_], given: tuple[int, bool]) -> int:
     if width < max(_FEWEST_PIXELS, _THINNEST * plain.shape[0]):
         return 0
     lines = plain[::-1] if at_end else plain
-    # The edge may be blurred over two lines by scaling or compression.
-    return width if 1 - lines[width : width + 3].mean(axis=1).min() >= _EDGE else 0
+    # Compression lets an edge shine into the lines before it, and scaling blurs it.
+    sharp = 1 - lines[width : width + _BLURRED].mean(axis=1) >= _EDGE
+    return width + int(sharp.argmax()) if sharp.any() else 0
