@@ -78,6 +78,7 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
         settings.job.quorum_min,
         settings.job.quorum_share,
         _trust_list_digest(settings.intake.trust_list),
+        settings.intake.crop_borders,
         RESULT_SCHEMA_VERSION,
     )
 

@@ -19,7 +19,8 @@ def noise(width: int = 64, height: int = 48, mode: str = "RGB", seed: int = 0) -
 def marked(color: tuple[int, int, int], width: int = 64, height: int = 48) -> Image.Image:
     """A sheet of a color with a small mark: it shows something, and its mean color is nearly that of the sheet."""
     image = Image.new("RGB", (width, height), color)
-    image.paste(tuple(value + 60 if value < 128 else value - 60 for value in color), (width // 2, height // 2, width // 2 + 6, height // 2 + 6))
+    mark = tuple(value + 60 if value < 128 else value - 60 for value in color)
+    image.paste(mark, (width // 2, height // 2, width // 2 + 6, height // 2 + 6))
     return image
 
 
