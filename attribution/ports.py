@@ -103,6 +103,7 @@ class Reason(StrEnum):
     """Why a verdict is inconclusive."""
 
     BELOW_THRESHOLD = "below_threshold"
+    BLANK_QUERY = "blank_query"
     NO_QUORUM = "no_quorum"
     NONE_OF_THESE_LIKELY = "none_of_these_likely"
     TIE = "tie"

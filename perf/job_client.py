@@ -14,9 +14,12 @@ Job = dict[str, Any]
 
 
 def solid_image(color: tuple[int, int, int] = (200, 40, 40), side: int = 64) -> bytes:
-    """A PNG of one color."""
+    """A PNG of one color with a small mark: a blank one would end before anything is generated."""
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), color).save(buffer, "PNG")
+    image = Image.new("RGB", (side, side), color)
+    mark = "white" if sum(color) < 384 else "black"
+    image.paste(mark, (side // 2, side // 2, side // 2 + side // 8, side // 2 + side // 8))
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -57,7 +57,7 @@ def fetch(
         decoded, evidence = decoders.derive(upload, canonical)
         # As bytes: they can be stored again until they are recorded, unlike this file.
         original = storage.blobs.put(job.tenant_id, upload.read_bytes(), decoded.media_type)
-        query = QueryFile(canonical.read_bytes(), evidence)
+        query = QueryFile(canonical.read_bytes(), evidence, asdict(decoded))
     return Advance(
         to=Stage.SCREENING,
         values={"image": asdict(decoded), "result_key": _result_key(storage, models, job, decoded.sha256)},

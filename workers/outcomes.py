@@ -25,11 +25,15 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """The job is done: its result document, and its sources, which do not change any more."""
+    """The job is done: its result document, and its sources, which do not change any more.
+
+    With `skipped`, a sentence, sources are still open and end as skipped for that reason.
+    """
 
     result: dict[str, Any]
     sources: Sequence[JobSource]
     values: Mapping[str, Any] = field(default_factory=dict)
+    skipped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from attribution.match_verdict import judge_match
 from attribution.ports import Aggregate, Embedded, Method, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
-from attribution.weights import digest_of_file
+from attribution.weights import digest_of_directory, digest_of_file
 from workers.artifacts import unpack
 from workers.models import Models
 from workers.outcomes import Succeed
@@ -106,6 +106,7 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
         settings.job.quorum_min,
         settings.job.quorum_share,
         _trust_list_digest(settings.intake.trust_list),
+        settings.intake.crop_borders,
         RESULT_SCHEMA_VERSION,
     )
 
@@ -113,7 +114,9 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
 @lru_cache
 def _trust_list_digest(trust_list: Path | None) -> str | None:
     """The trust list for signatures in files belongs to the pipeline: evidence is part of a result."""
-    return None if trust_list is None else digest_of_file(trust_list)
+    if trust_list is None:
+        return None
+    return digest_of_directory(trust_list) if trust_list.is_dir() else digest_of_file(trust_list)
 
 
 def _cache_values(settings: Settings, models: Models, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:

@@ -144,6 +144,14 @@ def _use_cached_job(
 
 def _succeed(storage: Storage, job: Job, outcome: Succeed) -> None:
     database = storage.database
+    if outcome.skipped is not None:
+        with database.transaction() as session:
+            left_open = service.succeed_without_sources(session, job, outcome.result, outcome.values, outcome.skipped)
+        if left_open is not None:
+            store_ended_snapshot(storage, job.tenant_id, job.id)
+            if job.notify:
+                storage.broker.enqueue([notify_step()])
+        return
     # The end and its events are one transaction; an end without events is one statement: three round trips less.
     with database.transaction(durable=False) if job.notify else database.statement() as session:
         ended = service.succeed(session, job, outcome.result, outcome.values)

@@ -25,7 +25,8 @@ _FIRST_HIGH_PORT = 1_024
 
 
 def check_url(url: str, settings: EgressSettings) -> str:
-    """The URL in its normal form, without its fragment. Nothing is resolved. Raises AddressRefused."""
+    """The URL in its normal form, without blanks around it and fragment. Resolves nothing. Raises AddressRefused."""
+    url = url.strip()  # copying an address takes a blank or a line break with it
     # Spaces, line breaks, backslashes and invisible characters: parsers disagree about all of them.
     if not url.isprintable() or " " in url or "\\" in url:
         raise AddressRefused("The address contains a space, a backslash or an invisible character; encode it as %XX.")

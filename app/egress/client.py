@@ -18,10 +18,11 @@ from opentelemetry.trace import SpanKind
 
 from app.egress.address import check_url, join_url
 from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_resolver
+from app.egress.content import HEAD_BYTES, check_status, decode, header_text, refuse_page
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
-from attribution.time_limit import time_limit
+from attribution.time_limit import time_left, time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 # A connection is not shared between fetches: bytes beyond an announced length would be read as the response to the next
 # one, which may be another tenant's.
 _FETCH_HEADERS = {"accept": "image/*,*/*;q=0.1", "connection": "close"}
-# Statuses after which the same request may succeed later; and all from 500 on.
-_TRANSIENT = (408, 425, 429)
+# A receiver's status counts; its body is only shown, and may never end.
+_BODY_LIMIT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +88,36 @@ class EgressClient:
                 with self._exchange("GET", url, _FETCH_HEADERS) as response:
                     headers = _readable(response)
                     if response.status not in _REDIRECTS:
-                        size = _save(response, headers, into, max_bytes)
                         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+                        size = _save(response, headers, into, max_bytes, media_type)
                         return Fetched(size, media_type, url)
                 url = self._follow(url, headers)
         raise FetchFailed(f"The address redirects more than {self._settings.max_redirects} times.")
 
-    def post(self, url: str, content: bytes, headers: Mapping[str, str], timeout: timedelta) -> EgressResponse:
+    def post(
+        self,
+        url: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout: timedelta,
+        *,
+        status_only: bool = False,
+    ) -> EgressResponse:
         """Posts, and returns the response whatever its status; a redirect is not followed.
 
-        Raises AddressRefused, or AddressUnavailable where no complete response came within `timeout`.
+        Args:
+            url: Where to post.
+            content: The body.
+            headers: Of the request.
+            timeout: For all of it.
+            status_only: The status is all that matters: the body is only shown, and read for a second at most.
+
+        Raises AddressRefused, or AddressUnavailable where no complete response, or no status, came within `timeout`.
         """
         began = time.monotonic()
         with _failures(), time_limit(timeout):
             with self._exchange("POST", check_url(url, self._settings), headers, content) as response:
-                body = b""
-                for chunk in response.iter_stream():
-                    body += chunk
-                    if len(body) >= _EXCERPT_BYTES:
-                        break
+                body = _excerpt_so_far(response) if status_only else _excerpt(response)
             duration = timedelta(seconds=time.monotonic() - began)
             return EgressResponse(response.status, _readable(response), body[:_EXCERPT_BYTES], duration)
 
@@ -129,7 +141,8 @@ class EgressClient:
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> str:
         try:
-            return check_url(join_url(url, headers.get("location", "")), self._settings)
+            location = headers.get("location", "").strip().replace(" ", "%20")
+            return check_url(join_url(url, location), self._settings)
         except AddressRefused as error:
             raise FetchFailed(f"The address redirects to another one. {error.detail}") from error
 
@@ -145,23 +158,45 @@ def _failures() -> Iterator[None]:
 
 
 def _readable(response: httpcore.Response) -> dict[str, str]:
-    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
+    return {name.decode("ascii").lower(): header_text(name, value) for name, value in response.headers}
 
 
-def _save(response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int) -> int:
-    if response.status in _TRANSIENT or response.status >= 500:
-        raise AddressUnavailable(f"The address responded with status {response.status}.")
-    if response.status != 200:
-        raise FetchFailed(f"The address responded with status {response.status} instead of an image.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise FetchFailed("The address responded with a compressed body although none was requested.")
+def _excerpt(response: httpcore.Response) -> bytes:
+    body = b""
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) >= _EXCERPT_BYTES:
+            break
+    return body
+
+
+def _excerpt_so_far(response: httpcore.Response) -> bytes:
+    """As much as comes within a second: a receiver may leave the body open."""
+    body = b""
+    try:
+        with time_limit(min(_BODY_LIMIT, timedelta(seconds=time_left()))):
+            for chunk in response.iter_stream():
+                body += chunk
+                if len(body) >= _EXCERPT_BYTES:
+                    break
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
+        log.info("response_body_cut_off", error=type(error).__name__)
+    return body
+
+
+def _save(
+    response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int, media_type: str
+) -> int:
+    check_status(response.status, headers)
     too_large = FetchTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
     if int(headers.get("content-length", 0)) > max_bytes:
         raise too_large
-    size = 0
-    for chunk in response.iter_stream():
+    size, head = 0, b""
+    for chunk in decode(response.iter_stream(), headers):
         size += len(chunk)
         if size > max_bytes:
             raise too_large
+        head += chunk[: HEAD_BYTES - len(head)] if len(head) < HEAD_BYTES else b""
         into.write(chunk)
+    refuse_page(head, media_type)
     return size

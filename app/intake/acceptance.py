@@ -23,10 +23,11 @@ from app.egress import check_url
 from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decoders import Decoders
 from app.intake.decoding import Decoded
+from app.intake.json_body import IMAGE_URL
 from app.intake.options import Options, mistake
 from app.intake.reference_images import ReferenceImages, discard, roles
 from app.intake.selection import check_external_scores, select_sources
-from app.intake.submission import IMAGE_URL, Submission
+from app.intake.submission import Submission
 from app.jobs import idempotency
 from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit

@@ -28,6 +28,7 @@ from app.queue.steps import (
 from app.telemetry import tracing
 from app.vendors import budget
 from attribution.image import encode_png
+from tests.app.images import marked
 from workers.process import Process
 from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
@@ -64,7 +65,7 @@ class Bench:
         **options: Any,
     ) -> uuid.UUID:
         """Accepts a job on every source of the catalog, and enqueues its first stage."""
-        data = file or encode_png(image or Image.new("RGB", (64, 48), color))
+        data = file or encode_png(image or marked(color))
         stored = self.process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
         new = NewJob(
             tenant_id=DEFAULT_TENANT,

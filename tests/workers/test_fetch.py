@@ -164,7 +164,8 @@ def test_the_evidence_in_a_fetched_file_is_found(here: Bench, site: Site) -> Non
     [
         (reply(b"gone", 404), "fetch-failed"),
         (reply(b"", 302, location="http://169.254.169.254/latest"), "fetch-failed"),
-        (reply(b"<html>please log in</html>"), "unsupported-image"),
+        (reply(b"<html>please log in</html>"), "fetch-failed"),
+        (reply(b"plain text"), "unsupported-image"),
         (reply(IMAGE[:200]), "undecodable-image"),
         (reply(b""), "undecodable-image"),
         (reply(content_length="99999999999"), "fetch-too-large"),

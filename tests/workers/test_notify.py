@@ -592,3 +592,33 @@ def test_deleted_jobs_are_not_notified(bench: Make) -> None:
     with here.process.storage.database.transaction() as session:
         personal_data.clear(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}
+
+
+def test_the_target_of_a_redirect_is_recorded(bench: Make, make_sender: MakeSender) -> None:
+    """It is not followed; the attempt says where the receiver sent it, so that its address can be corrected."""
+    here = bench(THREE)
+    with receive(lambda receiver, message, connection: (308, {"location": "/hooks/new"})) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settle(make_sender(here))
+    with here.process.storage.database.transaction() as session:
+        attempt = session.scalars(select(WebhookAttempt)).one()
+    assert attempt.status == 308
+    assert attempt.error == "The receiver redirects to /hooks/new. Redirects are not followed: register that address."
+
+
+def test_a_receiver_that_leaves_the_body_open_has_answered(bench: Make, make_sender: MakeSender) -> None:
+    """Its status is what matters: the delivery is done, and is not repeated."""
+    here = bench(THREE)
+
+    def open_ended(receiver: Receiver, message: Message, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nthanks")
+        receiver.leaving.wait(5)
+
+    with receive(open_ended) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settle(make_sender(here))
+        assert states(here) == {"delivered": 1}
+        with here.process.storage.database.transaction() as session:
+            attempt = session.scalars(select(WebhookAttempt)).one()
+        assert (attempt.status, attempt.error) == (200, None)
+        assert len(receiver.seen) == 1

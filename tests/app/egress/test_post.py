@@ -107,6 +107,21 @@ def test_no_response_is_a_transient_error(client: EgressClient, site: Site, scri
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("rest", [b"", b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_status_is_enough_where_only_that_matters(client: EgressClient, site: Site, rest: bytes) -> None:
+    """A receiver that leaves the body open has answered: a second is waited for the body, not the whole time."""
+
+    def open_ended(channel: socket.socket) -> None:
+        channel.sendall(b"HTTP/1.1 200 OK\r\n" + rest + b"\r\n")
+        channel.recv(1)
+
+    site.answers["/"] = open_ended
+    began = time.monotonic()
+    answer = client.post(site.url(), b"{}", {}, timedelta(seconds=30), status_only=True)
+    assert (answer.status, answer.body) == (200, b"")
+    assert time.monotonic() - began < 10
+
+
 def test_a_receiver_that_does_not_read(client: EgressClient) -> None:
     """A body larger than the buffers, to a server that never reads: the timeout ends that, too."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
