@@ -1,9 +1,10 @@
 """`python -m workers ROLE [ROLE …]` runs one worker process; `python -m workers beat` runs the clock of the sweep."""
 
-import argparse
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from prometheus_client import REGISTRY, start_http_server
@@ -20,29 +21,31 @@ from workers.shutdown import Shutdown
 from workers.startup import start_heartbeat, warm_up
 from workers.tasks import make_worker_celery
 
-BEAT = "beat"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Parses the roles and starts Celery."""
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    parser.add_argument("roles", nargs="+", choices=[*(role.value for role in Role), BEAT], metavar="ROLE")
-    parser.add_argument("--concurrency", type=int, help="tasks at once, for roles that run in threads")
-    options = parser.parse_args(arguments)
+@app.command()
+def main(
+    roles: Annotated[list[str], typer.Argument(metavar="ROLE", help=f"{', '.join(Role)}, or beat")],
+    concurrency: Annotated[int | None, typer.Option(min=1, help="tasks at once, for roles that run in threads")] = None,
+) -> None:
+    """Run one worker process for these roles, or `beat`, the clock of the sweep."""
+    beat = roles == ["beat"]
+    try:
+        selected = [] if beat else [Role(role) for role in roles]
+        pool = None if beat else pool_of(selected)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     settings = load_settings()
     celery = make_worker_celery(settings)
     configure_logging(settings.log)
     logging.captureWarnings(True)  # into the log's own format
-    if BEAT in options.roles:
+    if pool is None:
         # In memory: a schedule of intervals needs no file, and a file torn by kill -9 kept beat from starting.
         celery.start(["--quiet", "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "warning"])
         return
-    roles = [Role(role) for role in options.roles]
-    try:
-        pool = pool_of(roles)
-    except ValueError as error:
-        parser.error(str(error))
-    work(settings, celery, roles, Pool(pool.kind, options.concurrency or pool.concurrency))
+    work(settings, celery, selected, Pool(pool.kind, concurrency or pool.concurrency))
 
 
 def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) -> None:

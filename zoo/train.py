@@ -4,13 +4,13 @@ Every stage has a number of gradient steps, so that a machine's speed and what e
 what it learns. Progress lives in zoo/.work; remove that folder to start afresh.
 """
 
-from __future__ import annotations
-
-import argparse
 import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from zoo import loop
 from zoo.data import Avatars, training_avatars
@@ -91,20 +91,19 @@ STAGES = (
 )
 
 
-def main() -> None:
+def main(
+    stages: Annotated[list[str] | None, typer.Argument(help="only these; default: all that are not finished")] = None,
+    speed: Annotated[float, typer.Option(help="divide every number of steps by this, to try it out")] = 1.0,
+) -> None:
     """Runs what is not finished."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stages", nargs="*", help="only these (default: all that are not finished)")
-    parser.add_argument("--speed", type=float, default=1.0, help="divide every number of steps by this, to try it out")
-    options = parser.parse_args()
     loop.configure()
     avatars = training_avatars()
     for stage in STAGES:
         finished = WORK / f"{stage.name}.done"
-        if finished.exists() or (options.stages and stage.name not in options.stages):
+        if finished.exists() or (stages and stage.name not in stages):
             continue
         begun = time.monotonic()
-        steps = round(stage.steps / options.speed)
+        steps = round(stage.steps / speed)
         print(f"== {stage.name}: {steps} steps", flush=True)
         stage.run(avatars, steps)
         finished.touch()
@@ -112,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
