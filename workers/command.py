@@ -21,8 +21,7 @@ from workers.shutdown import Shutdown
 from workers.startup import start_heartbeat, warm_up
 from workers.tasks import make_worker_celery
 
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)  # output is a log
 
 
 @app.command()
