@@ -1,8 +1,4 @@
-"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, without retries.
-
-On httpcore, one layer below httpx.Client: it has no cookies, redirects, proxies from the environment and content
-decoding, which would all have to be turned off.
-"""
+"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, no retries."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,12 +17,11 @@ from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_re
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
-from attribution.time_limit import time_limit
+from attribution.http_pool import HttpPool, is_compressed, response_headers, time_limit
 
 log = structlog.get_logger(__name__)
 
 _IDLE_CONNECTIONS = 16
-_IDLE_SECONDS = 15.0
 _EXCERPT_BYTES = 1_024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A connection is not shared between fetches: bytes beyond an announced length would be read as the response to the next
@@ -60,19 +55,12 @@ class EgressClient:
 
     def __init__(self, settings: EgressSettings, resolve: Resolver = system_resolver) -> None:
         self._settings = settings
-        self._backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=None,  # as many as there are threads; a slow host must not keep others waiting
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=self._backend,
-        )
+        backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
+        self._pool = HttpPool(backend, _IDLE_CONNECTIONS)
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.close()
-        self._backend.close()
 
     def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
         """Writes the content of `url` into `into`, at most `max_bytes` of it; redirects are followed.
@@ -85,7 +73,7 @@ class EgressClient:
             url = check_url(url, self._settings)
             for _ in range(self._settings.max_redirects + 1):
                 with self._exchange("GET", url, _FETCH_HEADERS) as response:
-                    headers = _readable(response)
+                    headers = response_headers(response)
                     if response.status not in _REDIRECTS:
                         size = _save(response, headers, into, max_bytes)
                         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -107,24 +95,15 @@ class EgressClient:
                     if len(body) >= _EXCERPT_BYTES:
                         break
             duration = timedelta(seconds=time.monotonic() - began)
-            return EgressResponse(response.status, _readable(response), body[:_EXCERPT_BYTES], duration)
+            return EgressResponse(response.status, response_headers(response), body[:_EXCERPT_BYTES], duration)
 
     @contextmanager
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> Iterator[httpcore.Response]:
-        parsed = httpx.URL(url)
-        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
-        sent = {
-            "user-agent": self._settings.user_agent,
-            # A few compressed kilobytes can be gigabytes; images are compressed already.
-            "accept-encoding": "identity",
-            **{name.lower(): value for name, value in headers.items()},
-            "host": parsed.netloc.decode("ascii"),
-        }
-        with tracing.span(f"{method} {parsed.host}", SpanKind.CLIENT):
-            sent |= tracing.carrier()
-            with self._pool.stream(method, target, headers=list(sent.items()), content=content) as response:
+        with tracing.span(f"{method} {httpx.URL(url).host}", SpanKind.CLIENT):
+            sent = {"user-agent": self._settings.user_agent, **headers, **tracing.carrier()}
+            with self._pool.stream(method, url, sent, content) as response:
                 yield response
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> str:
@@ -144,16 +123,12 @@ def _failures() -> Iterator[None]:
         raise AddressUnavailable("The address did not respond properly in time; check that it is public.") from error
 
 
-def _readable(response: httpcore.Response) -> dict[str, str]:
-    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
-
-
 def _save(response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int) -> int:
     if response.status in _TRANSIENT or response.status >= 500:
         raise AddressUnavailable(f"The address responded with status {response.status}.")
     if response.status != 200:
         raise FetchFailed(f"The address responded with status {response.status} instead of an image.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if is_compressed(headers):
         raise FetchFailed("The address responded with a compressed body although none was requested.")
     too_large = FetchTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
     if int(headers.get("content-length", 0)) > max_bytes:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import httpcore
 import structlog
 
-from attribution.time_limit import TimedStream, time_left
+from attribution.http_pool import TimedBackend, time_left
 
 log = structlog.get_logger(__name__)
 
@@ -80,14 +80,13 @@ def is_public(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
-class PolicyBackend(httpcore.NetworkBackend):
+class PolicyBackend(TimedBackend):
     """Connects to addresses that the policy allows."""
 
     def __init__(self, policy: AddressPolicy, resolve: Resolver, connect_timeout: timedelta) -> None:
+        super().__init__(connect_timeout.total_seconds())
         self._policy = policy
         self._resolve = resolve
-        self._connect_timeout = connect_timeout.total_seconds()
-        self._network = httpcore.SyncBackend()
         # In threads, because getaddrinfo takes no timeout.
         self._lookups = ThreadPoolExecutor(_LOOKUPS, "lookup")
 
@@ -103,14 +102,12 @@ class PolicyBackend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError("the name has no address")
         for address in self._resolve_allowed(host, port):
             try:
-                stream = self._network.connect_tcp(
-                    address, port, timeout=min(self._connect_timeout, time_left()), socket_options=socket_options
-                )
+                stream = super().connect_tcp(address, port, socket_options=socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
             _check_peer(stream, host, address)
-            return TimedStream(stream)
+            return stream
         raise failure
 
     def close(self) -> None:
