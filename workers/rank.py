@@ -48,7 +48,7 @@ def rank_embedded(
         ranking = rank_features(embedded, distance_named(options.distance), order, aggregate=options.aggregate)
         threshold = _threshold(models, job, embedded.embedder, rows)
     if job.external_scores is not None:
-        ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
+        ranking = fuse(ranking, job.external_scores.scores, order, job.external_scores.weight)
     verdict = judge(ranking, quorum=quorum, threshold=threshold)
     excluded = _defaults_of_new_members(ranking, rows)
     result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=excluded)
@@ -63,7 +63,7 @@ def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource]) -> dic
     of_each = set() if any(row.origin == Origin.REFERENCE for row in rows) else {"origin"}
     excluded: dict[str, Any] = {}
     if ranking.fusion is None:
-        of_each |= {"external_scores", "fused"}
+        of_each |= {"external_score", "fused"}
         excluded["fusion"] = True
     if ranking.aggregate is Aggregate.MEAN:
         excluded["aggregate"] = True

@@ -19,7 +19,7 @@ from app.cache.results import NEWEST_CACHED_JOB_ID
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.db.types import ImageRecord, MethodOptions, image_documents
+from app.db.types import ExternalScores, ImageRecord, MethodOptions, image_documents
 from app.errors import InvalidRequest
 from app.jobs import admission
 from app.jobs.repository import JSON_COLUMNS
@@ -71,7 +71,7 @@ class NewJob:
     webhook_url: str | None = None
     webhook_events: Sequence[str] | None = None
     cache: bool = True
-    external_scores: dict[str, Any] | None = None
+    external_scores: ExternalScores | None = None
     result_key: str | None = None
     result_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
@@ -116,6 +116,7 @@ def accept(
         "concurrent_jobs": concurrent_jobs,
     }
     given |= {"method_options": json.dumps(new.method_options.document())} | part_parameters(new.method_options)
+    given["external_scores"] = None if new.external_scores is None else json.dumps(new.external_scores.document())
     given["local_only_reason"] = _LOCAL_ONLY
     made = session.execute(ACCEPT, given).one_or_none()
     if made is None:

@@ -8,8 +8,8 @@ from PIL.Image import Image
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from attribution.errors import ConfigurationError
+from attribution.library_output import suppress_library_output
 from attribution.ports import ModelRef
-from attribution.quiet import quiet
 
 _AutoProcessor: Any = AutoProcessor  # its from_pretrained is not typed
 
@@ -43,7 +43,7 @@ class BlipCaptioner:
         if directory is not None:
             where = {"local_files_only": True, "use_safetensors": True}
         try:
-            with quiet():
+            with suppress_library_output():
                 self._processor = _AutoProcessor.from_pretrained(place, **where)
                 model: Any = BlipForConditionalGeneration.from_pretrained(place, dtype=dtype, **where)
         except (OSError, ValueError) as error:
@@ -71,7 +71,7 @@ class BlipCaptioner:
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Token ids; the only step that uses the device."""
-        with quiet(), torch.inference_mode():
+        with suppress_library_output(), torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 pixel_values=pixels.to(self._device, self._dtype),
                 num_beams=self._beams,

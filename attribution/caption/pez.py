@@ -17,8 +17,8 @@ from attribution.caption.spec import PezOptions
 from attribution.embed.pretrained import load_clip
 from attribution.embed.unit import unit_rows
 from attribution.errors import AttributionError, ConfigurationError
+from attribution.library_output import suppress_library_output
 from attribution.ports import Captioner, Deadline, Embedder, ModelRef, Vectors
-from attribution.quiet import quiet
 
 _BATCH = 4096
 _NARROW = 256
@@ -179,7 +179,7 @@ class _Tokens:
         return self._rows([""])[0][2] == self.end
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        with quiet():
+        with suppress_library_output():
             rows: list[list[int]] = self._tokenizer(list(texts)).tolist()
         return rows
 

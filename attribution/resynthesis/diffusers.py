@@ -21,8 +21,8 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
+from attribution.library_output import suppress_library_output
 from attribution.ports import Deadline, GeneratedImage, ModelRef
-from attribution.quiet import quiet
 from attribution.resynthesis.inputs import fit_prompt
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -93,7 +93,7 @@ class DiffusersGenerator:
         if settings.dtype not in _DTYPES:
             raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
         location: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
-        with quiet(), _loading(source):
+        with suppress_library_output(), _loading(source):
             absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
             pipeline = _class(source, settings.pipeline).from_pretrained(
                 str(directory or ref.name),
@@ -162,7 +162,7 @@ class DiffusersGenerator:
         """Run the pipeline; the only step that uses the device."""
         self._deadline = deadline
         try:
-            with quiet(), torch.inference_mode():
+            with suppress_library_output(), torch.inference_mode():
                 return self._pipeline(**arguments)
         except BaseException as error:
             self._pipeline.maybe_free_model_hooks()  # an interrupted pipeline has not moved its models back to the host
@@ -207,7 +207,7 @@ class DiffusersGenerator:
             if "tokenizer" not in name or tokenizer is None:
                 continue
             limit = min(int(tokenizer.model_max_length), self._max_tokens)
-            with quiet():
+            with suppress_library_output():
                 lost.append(max(0, len(tokenizer(prompt).input_ids) - limit))
         return min(lost, default=0)
 

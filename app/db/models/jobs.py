@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
-from app.db.types import ImageRecord, ImageRecordsType, MethodOptions, MethodOptionsType
+from app.db.types import DocumentType, ExternalScores, ImageRecord, ImageRecordsType, MethodOptions
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -114,9 +114,8 @@ class Job(ClaimableStep, Base):
     prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     seed: Mapped[int | None] = personal(kind=BigInteger)
     # Null only in a deleted job.
-    method_options: Mapped[MethodOptions] = personal(kind=MethodOptionsType(), nullable=True)
-    # {"scores": {source: number}, "weight": number}: another method's, with which the ranking is fused.
-    external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
+    method_options: Mapped[MethodOptions] = personal(kind=DocumentType(MethodOptions), nullable=True)
+    external_scores: Mapped[ExternalScores | None] = personal(Clearing.SCREENING, kind=DocumentType(ExternalScores))
     image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
     image: Mapped[dict[str, Any] | None] = personal()
     query_blob: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)

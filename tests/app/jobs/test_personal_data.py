@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT, Base, Clearing, Job, JobSource
-from app.db.types import ImageRecord, MethodOptions
+from app.db.types import ExternalScores, ImageRecord, MethodOptions
 from app.jobs import personal_data
 from app.settings import Settings
 from attribution.ports import Aggregate, DistanceName
@@ -78,6 +78,8 @@ def sample(column: Any) -> Any:
     """A value that the column takes."""
     if column.name == "method_options":
         return MethodOptions(DistanceName.COSINE, Aggregate.MEAN)
+    if column.name == "external_scores":
+        return ExternalScores({"hare": 1.0}, 0.5)
     if column.name == "result":
         return {"caption": "a hare", "margin": 1.0}
     if isinstance(column.type, Uuid):
