@@ -15,6 +15,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from attribution.image import load
+from attribution.library_output import suppress_library_output
 
 
 @dataclass(frozen=True)
