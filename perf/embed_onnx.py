@@ -24,8 +24,7 @@ from evaluation.dataset import Dataset
 from evaluation.evaluate import rankings
 from evaluation.features import embed
 from evaluation.metrics import interval
-from evaluation.paths import WORK
-from evaluation.store import Store
+from evaluation.store import WORK, Store
 from perf.embed import SIDE, Case, random_embedder
 from perf.machine import cpu, fastest
 from perf.report import Requirement, finish

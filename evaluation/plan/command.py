@@ -11,11 +11,10 @@ import typer
 from attribution.errors import ConfigurationError
 from evaluation import options
 from evaluation.options import Names
-from evaluation.paths import STORE
 from evaluation.plan.run import Run
-from evaluation.plan.sizes import SIZES, Real
-from evaluation.plan.steps import PlanStep, steps
+from evaluation.plan.steps import SIZES, PlanStep, Real, steps
 from evaluation.provenance import command
+from evaluation.store import STORE
 
 Main = Callable[[Sequence[str]], int]
 _SEVERAL = ("dataset", "captions", "t1")  # commands with the option --processes

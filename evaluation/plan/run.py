@@ -14,10 +14,9 @@ from typing import Any
 
 from attribution.errors import ConfigurationError
 from evaluation.dataset import ITEMS, MANIFEST
-from evaluation.paths import MODELS, ROOT
 from evaluation.plan.steps import PlanStep
 from evaluation.provenance import command, weights
-from evaluation.store import digest, key_of, write
+from evaluation.store import MODELS, ROOT, digest, key_of, write
 
 Main = Callable[[Sequence[str]], int]
 

@@ -8,12 +8,12 @@ import typer
 
 from attribution.build import Placement, build_embedder
 from evaluation import options, tables
+from evaluation.characters import Side
 from evaluation.metrics import interval
 from evaluation.options import Counts
 from evaluation.provenance import save
 from evaluation.queries import QuerySelection, answers, open_queries
 from evaluation.real import form
-from evaluation.split import Side
 from evaluation.store import Store, write
 
 

@@ -17,11 +17,10 @@ from attribution.build import Placement
 from attribution.catalog import load_catalog
 from attribution.resynthesis import derive_seeds
 from evaluation import make as making
-from evaluation.characters import select_characters
+from evaluation.characters import Side, select_characters
 from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, IncompleteDataset, make
-from evaluation.split import Side
 from tests.evaluation.conftest import write_fakes
 from zoo.captions import Split
 from zoo.paths import MODELS, SOURCES

@@ -16,10 +16,10 @@ from evaluation.baselines.cells import CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import CLASSIFIERS, METHODS, Method
 from evaluation.baselines.crossing import crossing, crossing_text, next_to_measure
 from evaluation.baselines.t1 import t1
+from evaluation.characters import SEED, Side, sides
 from evaluation.evaluate import rankings
 from evaluation.features import Features
 from evaluation.metrics import WEIGHTS
-from evaluation.split import SEED, Side, sides
 from evaluation.store import Store
 
 NAMES = ("a", "b", "c")

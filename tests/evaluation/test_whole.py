@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from evaluation.cli import main
-from evaluation.paths import ROOT
 from evaluation.plan import SMALL, steps
+from evaluation.store import ROOT
 from tests.evaluation.report.reading import Reading
 
 _PATIENCE = 120

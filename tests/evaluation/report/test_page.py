@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from evaluation.cli import main
-from evaluation.paths import ROOT
 from evaluation.report.gather import Results
 from evaluation.report.html import code, table, text
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
+from evaluation.store import ROOT
 from tests.evaluation.report.reading import Reading
 
 COMMITTED = ROOT / "docs" / "benchmark"
