@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from attribution.embed.open_clip import OpenClipEmbedder
-from evaluation.distort import DISTORTIONS, SAME_IMAGE, attack, distort
+from evaluation.distort import DISTORTIONS, SAME_IMAGE, distort
 from evaluation.distort.distortions import center_crop, gradient_noise, jpeg, median, resize, white
 from evaluation.robustness import EPSILON
 
