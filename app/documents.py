@@ -17,7 +17,7 @@ from attribution.ports import Aggregate, DistanceName, Origin, Reason, SourceSta
 class Document(BaseModel):
     """Frozen, and without members that the schema does not name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 class ImageDocument(Document):
