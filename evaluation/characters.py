@@ -1,4 +1,4 @@
-"""The characters of a dataset: combinations of attributes that no model has seen in training.
+"""The characters of a dataset, combinations of attributes that no model has seen in training, and their sides.
 
 Names are for readers. The prompt is the description alone: the demo models know thirty words and no names.
 """

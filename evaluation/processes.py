@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them, however it ends."""
+"""Worker processes that end with the process that started them, however it ends; and progress bars."""
 
 import multiprocessing
 import os

@@ -17,8 +17,7 @@ from PIL import Image
 
 from perf.chaos import zoo_service
 from perf.fakes import fake_service
-from perf.job_client import attribute, connect
-from perf.query_images import face
+from perf.job_client import attribute, connect, face
 from perf.report import Requirement, finish
 
 ROUNDS = 5

@@ -23,8 +23,7 @@ import typer
 from devstack.stack import Stack, stack
 from devstack.state import remove
 from perf.fakes import fake_service
-from perf.job_client import Job, connect, solid_image, states, submit, wait
-from perf.query_images import face
+from perf.job_client import Job, connect, face, solid_image, states, submit, wait
 from perf.report import Requirement, finish
 
 Answer = list[tuple[str, list[float]]]

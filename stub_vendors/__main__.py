@@ -3,7 +3,7 @@
 import typer
 import uvicorn
 
-from stub_vendors.application import make_application
+from stub_vendors.server import make_application
 
 
 def main(host: str = "127.0.0.1", port: int = 9900) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
-from stub_vendors.request_fields import document
 from stub_vendors.scenario import Scenario
-from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub, document
 
 _BODY = {"contents", "generationConfig", "safetySettings", "systemInstruction"}
 _SETTINGS: dict[str, Any] = {

@@ -18,10 +18,10 @@ from app.settings import Settings
 from attribution.ports import Origin
 from workers.decoder_processes import DecoderProcesses
 from workers.models import Models
-from workers.outcomes import Advance
 from workers.screen import QueryFile, screen
 from workers.screening import Screening
 from workers.storage import Storage
+from workers.transitions import Advance
 from workers.wakeups import WaitThreads
 
 _CONCURRENT_FETCHES = 32

@@ -20,8 +20,8 @@ from attribution.verdict import judge
 from attribution.weights import digest_of_file
 from workers.artifacts import unpack
 from workers.models import Models
-from workers.outcomes import Succeed
 from workers.storage import Storage
+from workers.transitions import Succeed
 
 
 def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succeed:

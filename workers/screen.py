@@ -19,10 +19,10 @@ from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.artifacts import BMP
 from workers.decoder_processes import DecoderProcesses
-from workers.outcomes import Advance, UseCachedJob
 from workers.references import screen_references
 from workers.screening import QueryImage, ScreenedCaption, Screening
 from workers.storage import Storage
+from workers.transitions import Advance, UseCachedJob
 
 
 @dataclass(frozen=True, slots=True)

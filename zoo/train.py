@@ -86,7 +86,7 @@ STAGES = (
     TrainingStage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
     TrainingStage("pixel-more", 500, _more("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24)),
     TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "MMDiTTunedRecipe", 5e-4)),
-    TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart", "PixArtLCMRecipe", 3e-4, 48)),
     TrainingStage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
 

@@ -24,8 +24,8 @@ from app.errors import (
 )
 from app.queue.steps import notify_step
 from app.webhooks import deliveries, endpoints
+from app.webhooks.endpoints import receiver_rules
 from app.webhooks.events import EventType
-from app.webhooks.receivers import receiver_rules
 from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import message_id
 

@@ -12,8 +12,7 @@ import httpx
 import structlog
 from opentelemetry.trace import SpanKind
 
-from app.egress.address import check_url, join_url
-from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_resolver
+from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, check_url, join_url, system_resolver
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing

@@ -35,7 +35,7 @@ from app.queue.broker import Messenger
 from app.queue.steps import notify_step, stage_step
 from app.settings import EgressSettings, Settings
 from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
-from app.webhooks.receivers import receiver_rules
+from app.webhooks.endpoints import receiver_rules
 from attribution.catalog import Catalog
 
 # Each upload to the blob store holds a part of an image in memory.

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.cache.pipeline import part_parameters
-from app.cache.results import NEWEST_CACHED_JOB_ID
+from app.cache.results import NEWEST_CACHED_JOB_ID, part_parameters
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant

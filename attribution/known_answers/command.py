@@ -10,8 +10,7 @@ from attribution.build import Placement, build_captioner, build_embedder
 from attribution.caption.spec import parse as parse_captioner
 from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError
-from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers
-from attribution.known_answers.store import check_beside
+from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, check_beside
 from attribution.known_answers.subject import AnswerSubject, subject_of_embedder, subjects_of_captioner
 from attribution.output import exit_on_error
 from attribution.weights import KNOWN_ANSWERS

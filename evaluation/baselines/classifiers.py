@@ -1,4 +1,4 @@
-"""The CLIP classifier: four standard ones on frozen image features, three of them scikit-learn's."""
+"""The CLIP classifier: four standard ones on frozen image features, three of them scikit-learn's; and De-Fake's."""
 
 import warnings
 from collections.abc import Callable, Mapping

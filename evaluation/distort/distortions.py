@@ -1,4 +1,4 @@
-"""All distortions by name. Ranges are the published scripts', and ours where those give none."""
+"""Distortions by name, and their transforms. Ranges are the published scripts', and ours where those give none."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""The steps of a plan: each a command of `python -m evaluation`, the datasets it reads, and the name of its JSON."""
+"""The steps of a plan, by how much is measured.
+
+Each is a command of `python -m evaluation`, the datasets it reads, and the name of its JSON.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What has been measured: the JSON files of one or several directories, by name."""
+"""What has been measured: JSON files by name, of the demo models, and of real images by folder."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

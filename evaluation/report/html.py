@@ -1,4 +1,4 @@
-"""HTML by the Jinja2 templates beside this module, which escape everything that is not markup already."""
+"""The parts of a page: sections, figures, and HTML by the Jinja2 templates beside this module, which escape it."""
 
 import base64
 from collections.abc import Iterable, Sequence

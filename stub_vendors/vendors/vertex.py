@@ -15,8 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from stub_vendors.google import error, errors_with, generate
-from stub_vendors.request_fields import bearer
-from stub_vendors.vendor_stub import ErrorReply, StubResponse, VendorStub
+from stub_vendors.vendor_stub import ErrorReply, StubResponse, VendorStub, bearer
 
 PROJECT = "our-project"
 _EMAIL = f"whodrew@{PROJECT}.iam.gserviceaccount.com"

@@ -14,7 +14,7 @@ from redis import Redis
 import devstack
 from app.access import key_repository
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.api import create_app
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT

@@ -19,8 +19,8 @@ from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError
 from attribution.image import decode_own
 from attribution.known_answers import KnownAnswers, reproduce, subject_of_embedder, subjects_of_captioner
+from attribution.known_answers.answers import check_beside, file_name
 from attribution.known_answers.known_images import known_images
-from attribution.known_answers.store import check_beside, file_name
 from attribution.known_answers.subject import AnswerSubject, SubjectKind
 from attribution.ports import ModelRef
 from attribution.weights import KNOWN_ANSWERS, digest_of_directory

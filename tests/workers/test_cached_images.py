@@ -25,7 +25,7 @@ from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQ
 from app.webhooks import endpoints
 from app.webhooks.events import EventType
 from tests.workers.harness import Bench
-from workers.retention import delete_expired, evict
+from workers.sweep import delete_expired, evict
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}

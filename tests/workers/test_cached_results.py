@@ -17,15 +17,15 @@ from PIL import Image
 from sqlalchemy import select, text, update
 
 from app.api import create_app
-from app.cache import pipeline
+from app.cache import results
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from app.queue.steps import Role, stage_step
 from tests.app.egress.site import reply, serve
 from tests.workers.harness import Bench
 from tests.workers.screening.conftest import Screened, noise_image
 from tests.workers.test_cached_images import calls, drop, stored
-from workers.retention import delete_expired
 from workers.startup import record_pipeline
+from workers.sweep import delete_expired
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
@@ -159,7 +159,7 @@ def test_captioners_do_not_share_results(service: Callable[..., Service]) -> Non
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, pipeline.caption_part("other"), "a new one")
+        results.upsert_fingerprint(session, results.caption_part("other"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
@@ -188,7 +188,7 @@ def test_embedders_share_generated_images_and_not_results(service: Callable[...,
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, pipeline.rank_part("coarse"), "a new one")
+        results.upsert_fingerprint(session, results.rank_part("coarse"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 
@@ -241,15 +241,15 @@ def test_another_file_is_another_key(service: Callable[..., Service]) -> None:
     assert again["result"]["ranking"] != here.post()["result"]["ranking"]
 
 
-@pytest.mark.parametrize("part", [pipeline.caption_part(), pipeline.rank_part()])
+@pytest.mark.parametrize("part", [results.caption_part(), results.rank_part()])
 def test_another_pipeline_uses_no_cached_result(service: Callable[..., Service], part: str) -> None:
     """A cached result is used only if the active captioner and ranking are those that it was computed with."""
     here = service()
     here.ended()
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, part, "another")
+        results.upsert_fingerprint(session, part, "another")
     assert here.ended()["cached"] == "generated_images"
-    if part == pipeline.caption_part():
+    if part == results.caption_part():
         here.ended(prompt="a goat")
         assert here.post(prompt="a goat")["cached"] == "answer"  # nothing was captioned
 

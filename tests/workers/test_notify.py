@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import event, select, text, update
 
 from app.db.models import DEFAULT_TENANT, Clearing, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.jobs import personal_data, service
+from app.jobs import retention_repository, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
 from app.webhooks.events import EventType
@@ -590,5 +590,5 @@ def test_deleted_jobs_are_not_notified(bench: Make) -> None:
     other = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
     with here.process.storage.database.transaction() as session:
-        personal_data.clear(session, Clearing.DELETION, [job_id])
+        retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}

@@ -15,7 +15,6 @@ from app.db.types import ImageRecord
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
 from app.jobs.deletion import delete_expired_captions
-from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
 from attribution.ports import SourceState
@@ -25,6 +24,7 @@ from tests.workers.processes import until
 from tests.workers.test_recovery import ATTEMPTS, LEASE
 from tests.workers.test_story import is_resynthesis
 from tests.workers.vendor import nothing, serve, spent
+from workers.vendors import safety_identifier
 
 Make = Callable[..., Bench]
 PRICE = "price_usd = 0.04\nexternal = true\n"

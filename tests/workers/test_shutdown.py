@@ -19,7 +19,7 @@ from app.queue.steps import stage_step
 from attribution.ports import SourceState
 from tests.workers.harness import Bench
 from tests.workers.processes import Processes, environment_of, until
-from workers.shutdown import release_steps
+from workers.command import release_steps
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 import devstack
-from app.db.migrations import HEAD, current
+from app.db.database import HEAD, current
 from app.db.models import JobStatus
 from app.queue.steps import RESYNTHESIZE_TASK
 from tests.conftest import REPOSITORY, alembic

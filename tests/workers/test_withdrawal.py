@@ -22,7 +22,7 @@ from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, 
 from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
-from workers.retention import delete_expired
+from workers.sweep import delete_expired
 from workers.transitions import store_ended_snapshot
 
 Make = Callable[..., Bench]

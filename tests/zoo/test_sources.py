@@ -10,7 +10,7 @@ from attribution.ports import Deadline
 from attribution.weights import digest_of_directory
 from zoo import freeze, probe
 from zoo.captions import Split, sample, words
-from zoo.mixes import MIXES
+from zoo.diffuse import MIXES
 from zoo.paths import MODELS
 
 KEYS = [entry.key for entry in freeze.ENTRIES]

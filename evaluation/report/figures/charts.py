@@ -1,4 +1,4 @@
-"""Accuracy along something: shots per class, images generated, seconds, a caption's similarity."""
+"""Charts: curves of accuracy, values with intervals one below another (dots or bars), and confusion matrices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from app.access import key_repository
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.api import create_app
 from app.api.attribution import PollRoute
 from app.api.authentication import is_open

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import event, select, update
 
-from app.access.key_format import digest_of
+from app.access.key_repository import digest_of
 from app.access.keyring import Keyring
 from app.db.database import Database
 from app.db.models import ApiKey, AuditEntry, Tenant

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT, Base, Clearing, Job, JobSource
 from app.db.types import ExternalScores, ImageRecord, MethodOptions
-from app.jobs import personal_data
+from app.jobs import retention_repository
 from app.settings import Settings
 from attribution.ports import Aggregate, DistanceName
 from tests.conftest import clear
@@ -118,7 +118,7 @@ def job_id(session: Session) -> uuid.UUID:
 @pytest.mark.parametrize("clearing", Clearing)
 def test_what_is_marked_is_cleared_and_nothing_else(session: Session, job_id: uuid.UUID, clearing: Clearing) -> None:
     """Of a row with a value in every personal column exactly the marked ones are null afterwards."""
-    personal_data.clear(session, clearing, [job_id])
+    retention_repository.clear_personal_data(session, clearing, [job_id])
     row = session.execute(select(Job.__table__).where(Job.__table__.c.id == job_id)).mappings().one()
     for column in Job.__table__.columns:
         mark = column.info.get("personal", {}).get(clearing)
@@ -130,7 +130,7 @@ def test_what_is_marked_is_cleared_and_nothing_else(session: Session, job_id: uu
 
 def test_a_deleted_caption_is_in_no_result_and_no_prompt(session: Session, job_id: uuid.UUID) -> None:
     """Where only a part of a column is personal the rest of it stays."""
-    personal_data.clear(session, Clearing.CAPTIONS, [job_id])
+    retention_repository.clear_personal_data(session, Clearing.CAPTIONS, [job_id])
     session.expire_all()
     assert session.get_one(Job, job_id).result == {"caption": None, "margin": 1.0}
     source = session.scalars(select(JobSource).where(JobSource.job_id == job_id)).one()
@@ -139,5 +139,5 @@ def test_a_deleted_caption_is_in_no_result_and_no_prompt(session: Session, job_i
 
 def test_a_deleted_job_has_no_sources(session: Session, job_id: uuid.UUID) -> None:
     """Rows of tables that are marked so are deleted with their job."""
-    personal_data.clear(session, Clearing.DELETION, [job_id])
+    retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
     assert session.execute(text("SELECT count(*) FROM job_sources")).scalar_one() == 0

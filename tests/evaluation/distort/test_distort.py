@@ -10,7 +10,7 @@ from PIL import Image
 from attribution.embed.open_clip import OpenClipEmbedder
 from evaluation.distort import DISTORTIONS, SAME_IMAGE, distort
 from evaluation.distort.distortions import center_crop, gradient_noise, jpeg, median, resize, white
-from evaluation.robustness import EPSILON
+from evaluation.robustness import EPSILON, attack
 
 CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 DICE = np.random.default_rng(0)
