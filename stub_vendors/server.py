@@ -1,8 +1,8 @@
-"""The application with all vendors, and a server that runs it in a thread, for tests and measurements."""
+"""The application with all vendors, its own endpoints below /_stub, and a server that runs it in a thread."""
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,13 +11,67 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 
 from stub_vendors import vendors
-from stub_vendors.control import control
+from stub_vendors.scenario import Behavior
 from stub_vendors.vendor_stub import StubResponse, VendorStub
+
+WINDOW_SECONDS = 60.0
+
+
+def control(stubs: Mapping[str, VendorStub]) -> APIRouter:
+    """The routes, and a last one for all other paths."""
+    router = APIRouter()
+    unknown: list[dict[str, str]] = []
+
+    def stub_of(vendor: str) -> VendorStub:
+        if vendor not in stubs:
+            raise HTTPException(404, f"There are {', '.join(stubs)}.")
+        return stubs[vendor]
+
+    @router.get("/_stub/billed")
+    def billed() -> dict[str, Any]:
+        each = {name: stub.ledger.billed for name, stub in stubs.items()}
+        return {"total": sum(each.values()), "vendors": each}
+
+    @router.get("/_stub/counts")
+    def counts(window: float = WINDOW_SECONDS) -> dict[str, Any]:
+        return {name: stub.ledger.document(window) for name, stub in stubs.items()}
+
+    @router.post("/_stub/reset", status_code=204)
+    def reset() -> None:
+        for stub in stubs.values():
+            stub.reset()
+        unknown.clear()
+
+    @router.get("/_stub/unknown-requests")
+    def unknown_requests() -> list[dict[str, str]]:
+        return unknown
+
+    @router.put("/_stub/vendors")
+    def behave_all(behavior: Behavior) -> Behavior:
+        for stub in stubs.values():
+            stub.behave(behavior)
+        return behavior
+
+    @router.put("/_stub/vendors/{vendor}")
+    def behave(vendor: str, behavior: Behavior) -> Behavior:
+        stub_of(vendor).behave(behavior)
+        return behavior
+
+    @router.get("/_stub/vendors/{vendor}")
+    def behavior_of(vendor: str) -> Behavior:
+        return stub_of(vendor).behavior
+
+    @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    def other(request: Request, path: str) -> Response:
+        """A path of no vendor: the request is recorded with its headers."""
+        unknown.append({"path": f"/{path}", **request.headers})
+        return Response("There is nothing here.", 404)
+
+    return router
+
 
 NAMES = tuple(sorted(module.name for module in iter_modules(vendors.__path__)))
 

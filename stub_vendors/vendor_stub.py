@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from attribution.ports import Deadline, ModelRef
 from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
-from stub_vendors.control import Ledger
+from stub_vendors.ledger import Ledger
 from stub_vendors.scenario import Behavior, Scenario, named_in
 
 
