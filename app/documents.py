@@ -285,18 +285,7 @@ def _spend_document(job: Job, spent: Sequence[SourceSpend]) -> SpendDocument:
     return SpendDocument(
         budget_usd=None if job.budget_usd is None else float(job.budget_usd),
         usd=float(job.spent_usd),
-        calls=[
-            CallsDocument(
-                source=each.source,
-                sent=each.sent,
-                external=each.external,
-                calls=each.calls,
-                images=each.images,
-                usd=float(each.usd),
-                unsettled=each.unsettled,
-            )
-            for each in spent
-        ],
+        calls=[CallsDocument.model_validate(each) for each in spent],
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from app.documents import FusionDocument, RankedDocument, ResultDocument, ThresholdDocument, VerdictDocument
+from app.documents import FusionDocument, RankedDocument, ResultDocument, VerdictDocument
 from app.jobs import source_repository
 from app.settings import JobSettings, Settings
 from attribution.distance import distance_named
@@ -137,38 +138,13 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         calibrated=ranking.calibrated,
         ranking=[
             RankedDocument(
-                source=entry.source,
+                **asdict(entry),
                 family=by_source[entry.source].family,
                 origin=Origin(by_source[entry.source].origin),
-                distance=entry.distance,
-                score=entry.score,
-                distances=list(entry.distances),
-                external_score=entry.external_score,
-                fused=entry.fused,
             )
             for entry in ranking.entries
         ],
         margin=ranking.margin,
-        fusion=None
-        if ranking.fusion is None
-        else FusionDocument(
-            weight=ranking.fusion.weight, margin=ranking.fusion.margin, unused=list(ranking.fusion.unused)
-        ),
-        verdict=VerdictDocument(
-            kind=verdict.kind,
-            source=verdict.source,
-            reason=verdict.reason,
-            threshold=_threshold_document(verdict.threshold),
-        ),
-    )
-
-
-def _threshold_document(threshold: Threshold | None) -> ThresholdDocument | None:
-    if threshold is None:
-        return None
-    return ThresholdDocument(
-        max_distance=threshold.max_distance,
-        min_margin=threshold.min_margin,
-        measured=dict(threshold.measured),
-        calibration=threshold.calibration,
+        fusion=ranking.fusion and FusionDocument.model_validate(ranking.fusion),
+        verdict=VerdictDocument.model_validate(verdict),
     )

@@ -118,19 +118,7 @@ class RemoteGenerator:
         gate: Gate,
         safety_identifier: str | None = None,
     ) -> GeneratedImage:
-        """Generate the k-th image of a job. A task that an earlier attempt submitted is polled, not submitted again.
-
-        Args:
-            prompt: The caption.
-            k: The index of the image among the γ images of the source.
-            seed: Its seed, reduced to the vendor's range.
-            deadline: When to give up.
-            gate: Reserves the call before anything is sent.
-            safety_identifier: An opaque name of the tenant, for vendors that distinguish their customers' users.
-
-        Raises:
-            SourceError: Of which RateLimited immediately: waiting is the caller's task.
-        """
+        """See `GatedGenerator`. A task that an earlier attempt submitted is polled, not submitted again."""
         if deadline.passed():
             raise SourceTimeout("The time for this source was over before the request was sent.")
         self._transport.prepare_key(deadline)
