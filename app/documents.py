@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -231,8 +232,9 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-# `id` and `status` are the first members of `JobDocument`: Pydantic writes them in the order of the class.
-_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+# Pydantic writes members in the order of the class; those before `status` are plain texts.
+_BEFORE = "".join(f'"{name}":"[^"]*",' for name in takewhile("status".__ne__, JobDocument.model_fields))
+_UNFINISHED = re.compile(f'{{{_BEFORE}"status":"(?:{JobStatus.QUEUED}|{JobStatus.PROCESSING})"'.encode())
 
 
 def is_unfinished(document: bytes) -> bool:
