@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, IncompleteDataset, make
 from tests.evaluation.conftest import write_fakes
+from tests.waiting import wait_until
 from zoo.captions import Split
 from zoo.paths import MODELS, SOURCES
 
@@ -134,9 +134,8 @@ def test_killed_at_any_point_it_goes_on(recipe: Recipes, tmp_path: Path) -> None
         running = subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        while len(_answers(tmp_path / "store")) < moment:
-            assert running.poll() is None, "it ended before it was killed"
-            time.sleep(0.005)
+        wait_until(lambda moment=moment: len(_answers(tmp_path / "store")) >= moment, every=0.005)
+        assert running.poll() is None, "it ended before it was killed"
         running.send_signal(signal.SIGKILL)
         running.communicate()  # ends when its generation processes, which share the output, have ended, too
         assert not (tmp_path / "out" / "manifest.json").exists()

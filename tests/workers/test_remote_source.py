@@ -19,8 +19,8 @@ from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
 from attribution.ports import SourceState
 from attribution.resynthesis.remote.gate import Reservation
+from tests.waiting import wait_until
 from tests.workers.harness import Bench
-from tests.workers.processes import until
 from tests.workers.test_recovery import ATTEMPTS, LEASE
 from tests.workers.test_story import is_resynthesis
 from tests.workers.vendor import nothing, serve, spent
@@ -63,7 +63,7 @@ def run_until_ended(here: Bench, *jobs: uuid.UUID) -> None:
         here.run()
         return all(here.job(job_id).status == JobStatus.SUCCEEDED for job_id in jobs)
 
-    until(ended)
+    wait_until(ended)
 
 
 def test_every_generated_image_is_ordered_once_and_paid(make: Make) -> None:
@@ -131,7 +131,7 @@ def test_a_waiting_source_has_no_thread(make: Make) -> None:
     assert (row.state, row.attempt) == (SourceState.PENDING, 0)
     assert row.next_attempt_at is not None
     assert not vendor.orders
-    until(lambda: bool(here.process.storage.redis.exists(f"limit:{source}:waiting")))
+    wait_until(lambda: bool(here.process.storage.redis.exists(f"limit:{source}:waiting")))
     assert here.process.vendors.limits.release(taken)  # True: a job waits, and is resumed soon
     run_until_ended(here, job_id)
     assert vendor.orders == {0: 1}
