@@ -19,7 +19,6 @@ from devstack import Servers, servers
 from devstack.state import fallbacks
 from tests.waiting import wait_until
 
-Eventually = Callable[..., None]
 Register = Callable[[], dict[str, dict[str, int]]]
 
 # Starts servers and a process with a child that ignores its stop signal, says so, and waits to be killed.

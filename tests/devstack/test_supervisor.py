@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,6 @@ from devstack.servers import supervised
 from devstack.state import StateDirectory
 from devstack.supervisor import Supervisor
 from tests.waiting import wait_until
-
-Eventually = Callable[..., None]
 
 
 def shell(state: StateDirectory, name: str, script: str, **more: object) -> ProcessSpec:
