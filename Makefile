@@ -40,7 +40,7 @@ lint: installed-all ## Check style and formatting
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-types: installed-all ## Check types, strictly
+types: installed-all ## Check types, strictly; of tests, too
 	@$(PY) -m mypy
 
 imports: installed-all ## Check the import contracts

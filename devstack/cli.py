@@ -99,8 +99,6 @@ def _demo_remote(image: Image = SAMPLE) -> None:
 @app.command("serve")
 def _serve() -> None:
     """Keeps the whole service up until Ctrl-C."""
-    from devstack.cli import serve
-
     try:
         serve(default_directory())
     except KeyboardInterrupt as error:

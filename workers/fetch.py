@@ -74,6 +74,6 @@ def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str 
         rows = source_repository.list_for_job(session, job.id)
     if any(row.origin == Origin.REFERENCE for row in rows):  # its result depends on more than its file
         return None
-    scores = job.external_scores and job.external_scores.document()
+    scores = None if job.external_scores is None else job.external_scores.document()
     given = (job.images_per_source, job.seed, job.prompt, job.method_options.document(), scores)
     return result_key(sha256, rows, models.catalog, *given)

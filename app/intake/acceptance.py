@@ -240,7 +240,7 @@ class Intake:
         """The cache key of the whole result; None where the file is still to be fetched."""
         if new.image is None:
             return None
-        scores = new.external_scores and new.external_scores.document()
+        scores = None if new.external_scores is None else new.external_scores.document()
         options = (new.images_per_source, new.seed, new.prompt, new.method_options.document(), scores)
         return result_key(new.image["sha256"], new.sources, self._catalog, *options)
 

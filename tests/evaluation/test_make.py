@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from attribution.build import Placement
 from attribution.catalog import load_catalog
+from attribution.errors import AttributionError
 from attribution.resynthesis import derive_seeds
 from evaluation import make as making
 from evaluation.characters import Side, select_characters
@@ -21,7 +23,6 @@ from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, IncompleteDataset, make
 from tests.evaluation.conftest import write_fakes
-from tests.waiting import wait_until
 from zoo.captions import Split
 from zoo.paths import MODELS, SOURCES
 
@@ -72,7 +73,7 @@ def test_seeds_that_meet_are_an_error(
     source, character = planned.core[0], planned.characters[0]
     (taken,) = derive_seeds(character.description, source.id, source.revision, 1)
     monkeypatch.setattr(making, "original_seed", lambda *_: taken + 2**32)
-    with pytest.raises(making.AttributionError, match="another --seed"):
+    with pytest.raises(AttributionError, match="another --seed"):
         make(planned, pool, tmp_path / "out")
 
 
@@ -134,8 +135,9 @@ def test_killed_at_any_point_it_goes_on(recipe: Recipes, tmp_path: Path) -> None
         running = subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        wait_until(lambda moment=moment: len(_answers(tmp_path / "store")) >= moment, every=0.005)
-        assert running.poll() is None, "it ended before it was killed"
+        while len(_answers(tmp_path / "store")) < moment:
+            assert running.poll() is None, "it ended before it was killed"
+            time.sleep(0.005)
         running.send_signal(signal.SIGKILL)
         running.communicate()  # ends when its generation processes, which share the output, have ended, too
         assert not (tmp_path / "out" / "manifest.json").exists()

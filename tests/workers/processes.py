@@ -59,7 +59,7 @@ class Processes:
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             cwd=REPOSITORY,
-            env=self._environment | changes,
+            env={**self._environment, **changes},
             stdout=log,
             stderr=log,
         )

@@ -45,7 +45,7 @@ class Service:
         here = bench.process
         record_pipeline(here.settings, here.storage.database, here.models, [Role.CAPTION, Role.EMBED])
 
-    def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: str) -> Document:
+    def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: Any) -> Document:
         """The document in the response of POST."""
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
@@ -55,7 +55,7 @@ class Service:
         document: Document = answer.json()
         return document
 
-    def ended(self, image: Image.Image = IMAGE, **options: str) -> Document:
+    def ended(self, image: Image.Image = IMAGE, **options: Any) -> Document:
         """The job when the workers have run."""
         job = self.post(image, **options)
         if job["stage"] is not None:
@@ -137,7 +137,7 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
     ],
     ids=str,
 )
-def test_another_request_is_another_key(service: Callable[..., Service], differs: dict[str, str]) -> None:
+def test_another_request_is_another_key(service: Callable[..., Service], differs: dict[str, Any]) -> None:
     """Each option that can change the result is part of the key; the same request again uses the cached result."""
     here = service()
     here.ended()
@@ -155,7 +155,8 @@ def test_captioners_do_not_share_results(service: Callable[..., Service]) -> Non
     )
     assert usual["caption"] != other["caption"]
     assert other["cached"] is None
-    for options, first in (({}, usual), ({"captioner": "other"}, other)):
+    requests: tuple[tuple[dict[str, Any], Document], ...] = (({}, usual), ({"captioner": "other"}, other))
+    for options, first in requests:
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
@@ -184,7 +185,8 @@ def test_embedders_share_generated_images_and_not_results(service: Callable[...,
     assert coarse["cached"] == "generated_images"
     assert [len(each["result"]["ranking"]) for each in (usual, coarse)] == [2, 2]
     assert usual["result"]["ranking"] != coarse["result"]["ranking"]
-    for options, first in (({}, usual), ({"embedder": "coarse"}, coarse)):
+    requests: tuple[tuple[dict[str, Any], Document], ...] = (({}, usual), ({"embedder": "coarse"}, coarse))
+    for options, first in requests:
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
@@ -216,7 +218,7 @@ def test_thresholds_hold_for_the_default_captioner(service: Callable[..., Servic
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
     here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
-        here.ended(images_per_source="1", **options)["result"]["verdict"]
+        here.ended(**dict[str, Any](images_per_source="1") | options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
     ]
     assert [verdict["reason"] for verdict in said] == [None, None, "uncalibrated", None]
@@ -420,7 +422,7 @@ def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Serv
     assert (again["cached"], again["evidence"]) == ("answer", [mark])
 
 
-FINDING = {
+FINDING: dict[str, Any] = {
     "where": "file",
     "claim": "A claim.",
     "trust": "weak",

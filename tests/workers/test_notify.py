@@ -22,7 +22,7 @@ from app.jobs import retention_repository, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
 from app.webhooks.events import EventType
-from app.webhooks.schedule import JITTER, SCHEDULE, DeliveryState
+from app.webhooks.schedule import JITTER, SCHEDULE, Decision, DeliveryState
 from tests.workers.harness import Bench
 from tests.workers.receiver import Answer, Clock, Message, Receiver, accept, receive, reset
 from tests.workers.test_story import THREE, Make
@@ -480,7 +480,7 @@ def test_what_comes_back_late_changes_nothing(bench: Make, make_sender: MakeSend
         settle(make_sender(here))
         attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
         with here.process.storage.database.transaction() as session:
-            again = deliveries.Decision(DeliveryState.PENDING, clock())
+            again = Decision(DeliveryState.PENDING, clock())
             assert not deliveries.record_attempt(session, late, attempt, again)
     assert states(here) == {"delivered": 1}
 

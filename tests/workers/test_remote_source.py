@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -207,7 +208,7 @@ def test_a_source_that_waited_until_the_deadline_is_rate_limited(make: Make) -> 
     with here.process.storage.database.transaction() as session:
         for claim in source_repository.claim_in_queue(session, job_id, "remote", LEASE, ATTEMPTS):
             if claim.row.source == half:
-                blob = here.job(job_id).query_blob
+                blob = here.job(job_id).query_blob or ""
                 assert source_repository.save_generated_images(session, claim.row, [ImageRecord(1, 7, blob)])
             assert source_repository.delay_claim(session, claim.row, timedelta(0))
     here.pass_time(301)
@@ -357,7 +358,7 @@ def test_an_unavailable_store_is_not_the_sources_failure(make: Make, monkeypatch
     broken = [True]
     put = type(here.process.storage.blobs).put
 
-    def fail_once(*arguments: object) -> object:
+    def fail_once(*arguments: Any) -> Any:
         if broken and broken.pop():
             raise StorageUnavailable("The store is unavailable.")
         return put(*arguments)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from app.queue.heartbeats import Heartbeats
 from app.queue.steps import stage_step
 from attribution.ports import SourceState
 from tests.waiting import wait_until
-from tests.workers.harness import Bench
+from tests.workers.harness import Bench, HeldBroker
 from tests.workers.processes import Processes, environment_of
 from workers.command import release_steps
 
@@ -31,7 +32,7 @@ def here(bench: Callable[..., Bench], migrated: devstack.Servers) -> Iterator[Be
     made = bench({"slow": "sleep_seconds = 3.0"}, platform="local", job={"quorum_min": 1})
     made.process.storage.redis.flushall()
     celery = make_celery(made.process.settings)
-    yield Bench(made.process, Broker(celery))
+    yield Bench(made.process, cast(HeldBroker, Broker(celery)))
     celery.close()
 
 

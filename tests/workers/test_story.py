@@ -53,13 +53,13 @@ def test_the_stages_give_what_the_method_gives(
     assert document.status is JobStatus.SUCCEEDED, document.error
     job = here.job(job_id)
     whole = attribute(
-        read_image(here.process.storage.blobs, job.tenant_id, job.query_blob),
+        read_image(here.process.storage.blobs, job.tenant_id, job.query_blob or ""),
         captioner=FakeCaptioner(),
         generators=[here.process.models.generator(source) for source in here.process.models.catalog.sources],
         embedder=FakeEmbedder(),
         distance=distance_named(distance),
         aggregate=Aggregate(aggregate),
-        external_scores=external_scores and external_scores.scores,
+        external_scores=None if external_scores is None else external_scores.scores,
         fusion_weight=external_scores.weight if external_scores else 0.5,
         images_per_source=3,
         seed=7,

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
@@ -71,6 +72,9 @@ def test_a_job_is_followed_from_its_start_to_its_end(
     served, job_id = serve(long_polling=FAST), accept(database)
     found: list[dict[str, str]] = []
 
+    def is_seen(word: str) -> bool:
+        return word in brief(found)
+
     def work() -> None:
         for seen, stage, states in (
             (PENDING[-1], "captioning", {}),
@@ -78,9 +82,9 @@ def test_a_job_is_followed_from_its_start_to_its_end(
             ("ant=running", "resynthesizing", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
             ("cat=timeout", "embedding", {}),
         ):
-            wait_until(lambda seen=seen: seen in brief(found))
+            wait_until(partial(is_seen, seen))
             move(database, job_id, stage, **states)
-        wait_until(lambda: "embedding" in brief(found))
+        wait_until(partial(is_seen, "embedding"))
         end(database, snapshots, job_id)
 
     worker = threading.Thread(target=work)

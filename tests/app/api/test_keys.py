@@ -5,12 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from redis import Redis
-from sqlalchemy import event, select, update
+from sqlalchemy import delete, event, select, update
 
 from app.access.key_repository import digest_of
 from app.access.keyring import Keyring
@@ -52,23 +51,24 @@ def test_a_key_grants_only_what_it_has(client: TestClient):
     refused = client.post("/keys", json=NEW, headers=bearer(admin))
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/insufficient-scope")
     assert client.post("/keys", json=NEW | {"scopes": ["admin"]}, headers=bearer(admin)).status_code == 201
-    for wrong in (
+    mistakes: tuple[dict[str, object], ...] = (
         {"requests_per_minute": 3_001},
         {"expires_at": "2020-01-01T00:00:00Z"},
         {"expires_at": "2999-01-01T00:00:00"},
         {"scopes": []},
         {"scopes": ["root"]},
         {"name": ""},
-    ):
+    )
+    for wrong in mistakes:
         assert client.post("/keys", json=NEW | wrong).status_code == 422, wrong
     assert client.post("/keys", json=NEW | {"requests_per_minute": 3_000}).status_code == 201
 
 
-def refusal(client: TestClient, key: str) -> httpx.Response:
+def refusal(client: TestClient, key: str) -> Any:
     """The first response to this key that is not a success."""
 
-    def refused() -> httpx.Response | None:
-        answer: httpx.Response = client.get("/attribute", headers=bearer(key))
+    def refused() -> Any:
+        answer = client.get("/attribute", headers=bearer(key))
         return answer if answer.is_error else None
 
     return wait_until(refused)
@@ -114,7 +114,7 @@ def test_looking_up_is_cheap(client: TestClient, database: Database, redis: Redi
     statements.clear()
     unknown = client.post("/keys", json=NEW).json()["key"]
     with database.transaction() as session:
-        session.execute(ApiKey.__table__.delete().where(ApiKey.sha256 == digest_of(unknown)))
+        session.execute(delete(ApiKey).where(ApiKey.sha256 == digest_of(unknown)))
     statements.clear()
     for _ in range(5):
         assert client.get("/sources", headers=bearer(unknown)).status_code == 401

@@ -98,7 +98,9 @@ def job_id(session: Session) -> uuid.UUID:
     values = {column.name: value for column, value in columns.items()}
     required = {"tenant_id": DEFAULT_TENANT, "images_per_source": 1, "deadline_at": datetime.now(UTC)}
     made: uuid.UUID = session.execute(
-        insert(Job.__table__).values(values | required).returning(Job.__table__.c.id)
+        insert(Job)
+        .values({Job.__table__.c[name]: value for name, value in (values | required).items()})
+        .returning(Job.id)
     ).scalar_one()
     image = ImageRecord(0, 7, "f" * 64, "a hare, rewritten")
     session.add(
