@@ -17,8 +17,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 from zoo import autoencoder, loop, text, vq
-from zoo.captions import Split, sample
-from zoo.data import Avatars, sheet, to_tensor
+from zoo.data import Avatars, to_tensor
 from zoo.paths import MODELS, WORK
 from zoo.render import STYLES
 
@@ -171,21 +170,3 @@ def forget_origin(folder: Path) -> None:
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
-def generate_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
-    """Eight calibration captions by four images each, with the pipeline loaded as any user loads it."""
-    pipeline = DiffusionPipeline.from_pretrained(MODELS / name, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    faces = [face for face in sample(Split.CALIBRATION, 8, seed=5) for _ in range(4)]
-    images = pipeline(
-        prompt=[face.caption for face in faces],
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        height=64,
-        width=64,
-        generator=[torch.Generator().manual_seed(number) for number in range(len(faces))],
-    ).images
-    for face in faces[::4]:
-        print(f"{name}: {face.caption}")
-    sheet([np.asarray(image) for image in images], 8).save(path)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from zoo import shared_parts, text
 from zoo.diffuse import WIDTH, Batch
+from zoo.lcm import consistent, levels
 from zoo.paths import MODELS
 
 NOISE = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -63,8 +64,7 @@ class PixArtRecipe:
         """The mean squared error of the velocity."""
         noise = torch.randn_like(batch.latents)
         steps = torch.randint(0, 1000, (len(noise),))
-        kept = self.alphas[steps][:, None, None, None]
-        signal, spread = kept.sqrt(), (1 - kept).sqrt()
+        signal, spread = levels(self.alphas, steps)
         states, mask = self.encode(batch)
         output = predict(self.transformer, signal * batch.latents + spread * noise, steps, states, mask)
         return F.mse_loss(output, signal * noise - spread * batch.latents)
@@ -133,7 +133,7 @@ class PixArtLCMRecipe:
             (states, mask), (empty, blank) = self.base.encode(with_captions), self.base.encode(without_captions)
             later = torch.randint(1, GRID + 1, (count,)) * (1000 // GRID) - 1
             earlier = (later - 1000 // GRID).clamp(min=0)
-            signal, spread = self._levels(later)
+            signal, spread = levels(self.alphas, later)
             noisy = signal * batch.latents + spread * torch.randn_like(batch.latents)
             both = torch.cat([noisy, noisy]), torch.cat([later, later])
             with_text, without = predict(
@@ -142,16 +142,11 @@ class PixArtLCMRecipe:
             velocity = without + GUIDANCE * (with_text - without)
             clean = (signal * noisy - spread * velocity).clamp(-LIMIT, LIMIT)
             noise = spread * noisy + signal * velocity
-            before = self._levels(earlier)[0] * clean + self._levels(earlier)[1] * noise
+            before = levels(self.alphas, earlier)[0] * clean + levels(self.alphas, earlier)[1] * noise
             torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 0.05)
             aim = self._answer(self.target, before, earlier, states, mask).clamp(-LIMIT, LIMIT)
         answer = self._answer(self.student, noisy, later, states, mask)
         return ((answer - aim).square() + 1e-6).sqrt().mean()  # pseudo-Huber, as in the paper
-
-    def _levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Signal and noise at given times, shaped for latents."""
-        kept = self.alphas[times][:, None, None, None]
-        return kept.sqrt(), (1 - kept).sqrt()
 
     def _answer(
         self,
@@ -162,11 +157,8 @@ class PixArtLCMRecipe:
         mask: torch.Tensor,
     ) -> torch.Tensor:
         """The consistency function: the clean latents a model sees from here; at time 0 what it is given."""
-        signal, spread = self._levels(times)
-        clean = signal * noisy - spread * predict(model, noisy, times, states, mask)
-        scaled = (10.0 * times.float())[:, None, None, None]
-        skip = 0.25 / (scaled.square() + 0.25)
-        return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean
+        signal, spread = levels(self.alphas, times)
+        return consistent(noisy, signal * noisy - spread * predict(model, noisy, times, states, mask), times)
 
     def pipeline(self, vae: AutoencoderDC) -> PixArtSigmaPipeline:
         """The stock pipeline around the trained parts."""

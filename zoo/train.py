@@ -35,26 +35,19 @@ def _module(name: str) -> Callable[[Avatars, int], None]:
     return run
 
 
-def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
-    """A source trained by what all have in common, from the recipe of that name."""
+def _source(
+    name: str, module: str, recipe: str, peak: float, size: int = 64, stage: str | None = None
+) -> Callable[[Avatars, int], None]:
+    """A source trained by what all have in common, from the recipe of that name.
+
+    `stage` names the checkpoint of a source that is trained on from the weights it has.
+    """
 
     def run(avatars: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size)
-
-    return run
-
-
-def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
-    """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
-
-    def run(avatars: Avatars, steps: int) -> None:
-        from zoo import diffuse
-
-        built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size, stage=f"{name}-more")
+        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size, stage=stage)
 
     return run
 
@@ -82,9 +75,9 @@ STAGES = (
     TrainingStage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
     TrainingStage("vq", 600, _module("vq")),
     TrainingStage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
-    TrainingStage("amused-more", 1000, _more("amused", "amused", "AmusedMoreRecipe", 1e-3, 32)),
+    TrainingStage("amused-more", 1000, _source("amused", "amused", "AmusedMoreRecipe", 1e-3, 32, "amused-more")),
     TrainingStage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    TrainingStage("pixel-more", 500, _more("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24)),
+    TrainingStage("pixel-more", 500, _source("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24, "pixel-more")),
     TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "MMDiTTunedRecipe", 5e-4)),
     TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart", "PixArtLCMRecipe", 3e-4, 48)),
     TrainingStage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
