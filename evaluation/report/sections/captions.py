@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from evaluation.formatting import number, percent, points
 from evaluation.report.figures.charts import CurvePanel, ForestPanel, Point, Value, curves, dots
 from evaluation.report.gather import Document, Results
 from evaluation.report.html import Missing, Part, Plate, Section, table, text
+from evaluation.tables import number, percent, points
 
 _NAME = "zoo-captions"
 _MEASURES = {"clip_cosine": "cosine of CLIP's text features", "token_f1": "words in common, F1"}

@@ -5,11 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evaluation.baselines.crossing import crossing_text
-from evaluation.formatting import listed, percent, points
+from evaluation.metrics import crossing_text
 from evaluation.report.figures.charts import CurvePanel, Flat, ForestPanel, Point, Value, curves, dots
 from evaluation.report.gather import Document, Measurement, Results, in_figures, measurements, missing
 from evaluation.report.html import Missing, Part, Plate, Section, table, text
+from evaluation.tables import listed, percent, points
 
 BEST = "best"
 LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from evaluation.formatting import percent, points
 from evaluation.report.figures.charts import CurvePanel, ForestPanel, Point, Value, curves, dots
 from evaluation.report.gather import Document, Measurement, Results, in_figures, measurements, missing
 from evaluation.report.html import Part, Plate, Section, table, text
+from evaluation.tables import percent, points
 
 
 def _chance(document: Document) -> float:
