@@ -1,4 +1,7 @@
-"""The tables of the job itself: a job, its sources, its bytes, feedback on it, and the pipelines of results. Everything true about an attribution is here."""
+"""The tables of the job itself: a job, its sources, its bytes, feedback, and the pipelines of results.
+
+Everything true about an attribution is here.
+"""
 
 import uuid
 from collections.abc import Sequence
