@@ -49,16 +49,11 @@ class BlipCaptioner:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"The captioner {place} cannot be loaded; is the directory complete?") from error
         self._model = model.to(device).eval()
-        self._ref = ref
+        self.ref = ref
         self._device = device
         self._dtype = dtype
         self._beams = beams
         self._max_new_tokens = max_new_tokens
-
-    @property
-    def ref(self) -> ModelRef:
-        """Which model, which weights."""
-        return self._ref
 
     def describe(self, image: Image) -> str:
         """The caption of one RGB image."""

@@ -35,12 +35,8 @@ class PezCaptioner:
         self._words = torch.tensor(self._clip.tokens.whole_words(), device=device)
         if not len(self._words):
             raise ConfigurationError(f"The tokenizer of {name} has no whole words to make prompts of.")
-        self._ref = self._named(start)
-
-    @property
-    def ref(self) -> ModelRef:
-        """The CLIP, the captioner whose words were refined, and the search's own numbers."""
-        return self._ref
+        # The CLIP, the captioner whose words were refined, and the search's own numbers.
+        self.ref = self._named(start)
 
     @property
     def clip(self) -> Embedder:

@@ -59,8 +59,8 @@ class DiffusersGenerator:
     """One loaded pipeline."""
 
     def __init__(self, source: str, ref: ModelRef, pipeline: Any, settings: DiffusersSettings) -> None:
-        self._source = source
-        self._ref = ref
+        self.source = source
+        self.ref = ref
         self._pipeline = pipeline
         self._settings = settings
         self._deadline: Deadline | None = None
@@ -106,16 +106,6 @@ class DiffusersGenerator:
             )
             _place(source, pipeline, settings)
         return cls(source, ref, pipeline, settings)
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source
-
-    @property
-    def ref(self) -> ModelRef:
-        """Which model, which weights."""
-        return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, except those that a safety checker flagged.

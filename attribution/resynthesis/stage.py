@@ -30,18 +30,10 @@ class References:
     """Returns the same images for any number of seeds; their own seeds are unknown."""
 
     def __init__(self, source: str, images: Sequence[Image]) -> None:
-        self._source = source
+        self.source = source
+        # Not the catalog's revision: which revision generated the images is unknown.
+        self.ref = ModelRef("reference", BY_CALLER)
         self._generated_images = tuple(GeneratedImage(image, None) for image in images)
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source
-
-    @property
-    def ref(self) -> ModelRef:
-        """Not the catalog's revision: which revision generated the images is unknown."""
-        return ModelRef("reference", BY_CALLER)
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> tuple[GeneratedImage, ...]:
         """All of them."""
