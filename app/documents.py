@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +18,7 @@ from attribution.ports import Aggregate, DistanceName, Method, Origin, Policy, R
 class Document(BaseModel):
     """Frozen, and without members that the schema does not name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 class ImageDocument(Document):
@@ -316,8 +317,9 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-# `id` and `status` are the first members of `JobDocument`: Pydantic writes them in the order of the class.
-_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+# Pydantic writes members in the order of the class; those before `status` are plain texts.
+_BEFORE = "".join(f'"{name}":"[^"]*",' for name in takewhile("status".__ne__, JobDocument.model_fields))
+_UNFINISHED = re.compile(f'{{{_BEFORE}"status":"(?:{JobStatus.QUEUED}|{JobStatus.PROCESSING})"'.encode())
 
 
 def is_unfinished(document: bytes) -> bool:
@@ -343,8 +345,8 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         policy=job.method_options.policy,
         distance=job.method_options.distance,
         aggregate=job.method_options.aggregate,
-        external_scores=(job.external_scores or {}).get("scores"),
-        fusion_weight=(job.external_scores or {}).get("weight"),
+        external_scores=job.external_scores and dict(job.external_scores.scores),
+        fusion_weight=job.external_scores and job.external_scores.weight,
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
@@ -383,18 +385,7 @@ def _spend_document(job: Job, spent: Sequence[SourceSpend]) -> SpendDocument:
     return SpendDocument(
         budget_usd=None if job.budget_usd is None else float(job.budget_usd),
         usd=float(job.spent_usd),
-        calls=[
-            CallsDocument(
-                source=each.source,
-                sent=each.sent,
-                external=each.external,
-                calls=each.calls,
-                images=each.images,
-                usd=float(each.usd),
-                unsettled=each.unsettled,
-            )
-            for each in spent
-        ],
+        calls=[CallsDocument.model_validate(each) for each in spent],
     )
 
 

@@ -26,6 +26,7 @@ from attribution.evidence.finding import documents
 from attribution.evidence.read import read
 from attribution.evidence.watermark import watermark
 from attribution.image import ImageLimits, load
+from attribution.known_answers.command import app as known_answers_app
 from attribution.method import attribute
 from attribution.output import as_document, as_table, evidence_line, exit_on_error, quality_lines, verdict_line
 from attribution.ports import (
@@ -48,6 +49,7 @@ app = typer.Typer(
     help=__doc__.split("\n")[0], no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(sources_app, name="sources")
+app.add_typer(known_answers_app, name="known-answers")
 
 _CALIBRATION = Path("zoo/models/calibration.json")
 _Option = typer.Option
@@ -158,32 +160,28 @@ def read_evidence(
         print("\n".join(map(evidence_line, findings)) or "evidence  none")
 
 
-@app.command(
-    "export-onnx",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)
-def export_onnx(context: typer.Context) -> None:
+@app.command("export-onnx")
+@exit_on_error
+def export_onnx(
+    model: Annotated[str, typer.Argument(help="local-dir:zoo/models/clip, ViT-B-32/openai, …; also with #layer=8.")],
+    directory: Annotated[Path, typer.Argument(help="New, or empty; its name becomes the embedder's.")],
+    precision: Annotated[Literal["float32", "int8-dynamic"], _Option(help="Of its weights.")] = "float32",
+    images: Annotated[Path | None, _Option(help="Folder of images like those to come, to compare with.")] = None,
+) -> None:
     """Write an embedder that needs no torch; see docs/embedders.md."""
     try:
-        from attribution.embed.export import main as export
+        from attribution.embed.export import export
     except ImportError as error:
         typer.echo(
             f"error: {error.name} is not installed: install the package with its [ml,onnx,onnx-export] extras.",
             err=True,
         )
         raise typer.Exit(2) from None
-    raise typer.Exit(export(context.args))
-
-
-@app.command(
-    "known-answers",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)
-def known_answers(context: typer.Context) -> None:
-    """Record or check what a model must reproduce: `known-answers record|check DIRECTORY`; see docs/embedders.md."""
-    from attribution.known_answers.command import main as run
-
-    raise typer.Exit(run(context.args))
+    samples = [] if images is None else [load(path).image for path in sorted(images.iterdir()) if path.is_file()]
+    difference = export(model, directory, precision, samples)
+    size = sum(path.stat().st_size for path in directory.iterdir())
+    print(f"{directory}: {size / 1e6:.1f} MB, features off torch's by at most {difference:.2g}")
+    print(f"embed with onnx:local-dir:{directory}")
 
 
 def _ids(text: str) -> list[str]:

@@ -7,9 +7,9 @@ from app.db.models import RESULT_SCHEMA_VERSION, Job
 from app.documents import ResultDocument, VerdictDocument
 from app.jobs import source_repository
 from attribution.ports import Reason, VerdictKind
-from workers.outcomes import Succeed
 from workers.rank import quorum_of
 from workers.storage import Storage
+from workers.transitions import Succeed
 
 _SKIPPED = "The image shows nothing that could be compared, so nothing was generated."
 _TEMPERATURE = 1.0

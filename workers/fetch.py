@@ -18,10 +18,10 @@ from app.settings import Settings
 from attribution.ports import Origin
 from workers.decoder_processes import DecoderProcesses
 from workers.models import Models
-from workers.outcomes import Advance
 from workers.screen import QueryFile, screen
 from workers.screening import Screening
 from workers.storage import Storage
+from workers.transitions import Advance
 from workers.wakeups import WaitThreads
 
 _CONCURRENT_FETCHES = 32
@@ -74,6 +74,6 @@ def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str 
         rows = source_repository.list_for_job(session, job.id)
     if any(row.origin == Origin.REFERENCE for row in rows):  # its result depends on more than its file
         return None
-    options = job.method_options.document()
-    given = (job.images_per_source, job.seed, job.prompt, options, job.external_scores)
+    scores = None if job.external_scores is None else job.external_scores.document()
+    given = (job.images_per_source, job.seed, job.prompt, job.method_options.document(), scores)
     return result_key(sha256, rows, models.catalog, *given)

@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from app.webhooks import deliveries
 from app.webhooks.deliveries import Attempt, DeliveryClaim
-from app.webhooks.receivers import receiver_rules
+from app.webhooks.endpoints import receiver_rules
 from app.webhooks.schedule import AttemptOutcome, Uniform, decide
 from app.webhooks.signing import signed_headers
 

@@ -21,10 +21,10 @@ from attribution.ports import Origin
 from workers.artifacts import BMP
 from workers.blank import end_blank
 from workers.decoder_processes import DecoderProcesses
-from workers.outcomes import Advance, Succeed, UseCachedJob
 from workers.references import screen_references
 from workers.screening import QueryImage, ScreenedCaption, Screening
 from workers.storage import Storage
+from workers.transitions import Advance, Succeed, UseCachedJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,12 @@ from workers.caption import caption
 from workers.embed import embed
 from workers.fetch import fetch
 from workers.models import Models
-from workers.outcomes import Advance, Succeed, UseCachedJob, Work
 from workers.process import Process
 from workers.rank import rank
 from workers.roles import continues_with_next
 from workers.screen import screen
 from workers.storage import Storage, discard
-from workers.transitions import enqueue_stage, store_ended_snapshot
+from workers.transitions import Advance, Succeed, UseCachedJob, Work, enqueue_stage, store_ended_snapshot
 
 log = structlog.get_logger(__name__)
 

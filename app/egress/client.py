@@ -1,8 +1,4 @@
-"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, without retries.
-
-On httpcore, one layer below httpx.Client: it has no cookies, redirects, proxies from the environment and content
-decoding, which would all have to be turned off.
-"""
+"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, no retries."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,18 +12,16 @@ import httpx
 import structlog
 from opentelemetry.trace import SpanKind
 
-from app.egress.address import check_url, join_url
-from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_resolver
+from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, check_url, join_url, system_resolver
 from app.egress.content import HEAD_BYTES, check_status, decode, header_text, refuse_page
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
-from attribution.time_limit import time_left, time_limit
+from attribution.http_pool import HttpPool, time_left, time_limit
 
 log = structlog.get_logger(__name__)
 
 _IDLE_CONNECTIONS = 16
-_IDLE_SECONDS = 15.0
 _EXCERPT_BYTES = 1_024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A connection is not shared between fetches: bytes beyond an announced length would be read as the response to the next
@@ -61,19 +55,12 @@ class EgressClient:
 
     def __init__(self, settings: EgressSettings, resolve: Resolver = system_resolver) -> None:
         self._settings = settings
-        self._backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=None,  # as many as there are threads; a slow host must not keep others waiting
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=self._backend,
-        )
+        backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
+        self._pool = HttpPool(backend, _IDLE_CONNECTIONS)
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.close()
-        self._backend.close()
 
     def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
         """Writes the content of `url` into `into`, at most `max_bytes` of it; redirects are followed.
@@ -125,18 +112,9 @@ class EgressClient:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> Iterator[httpcore.Response]:
-        parsed = httpx.URL(url)
-        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
-        sent = {
-            "user-agent": self._settings.user_agent,
-            # A few compressed kilobytes can be gigabytes; images are compressed already.
-            "accept-encoding": "identity",
-            **{name.lower(): value for name, value in headers.items()},
-            "host": parsed.netloc.decode("ascii"),
-        }
-        with tracing.span(f"{method} {parsed.host}", SpanKind.CLIENT):
-            sent |= tracing.carrier()
-            with self._pool.stream(method, target, headers=list(sent.items()), content=content) as response:
+        with tracing.span(f"{method} {httpx.URL(url).host}", SpanKind.CLIENT):
+            sent = {"user-agent": self._settings.user_agent, **headers, **tracing.carrier()}
+            with self._pool.stream(method, url, sent, content) as response:
                 yield response
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> str:

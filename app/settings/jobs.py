@@ -72,7 +72,7 @@ class JobSettings(Group):
     requeue_after: Duration = Field(
         timedelta(seconds=5), description="a step that is unclaimed that long is enqueued again; doubles each time"
     )
-    sweep_every: Duration = Field(timedelta(seconds=1), description="how often the sweep looks for stalled steps")
+    sweep_every: Duration = Field(timedelta(seconds=1), description="how often the sweep requeues stalled steps")
     images_per_source: int = Field(4, ge=1, le=16, description="γ where the job has none")
     quorum_share: float = Field(
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"

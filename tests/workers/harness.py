@@ -79,7 +79,7 @@ class Bench:
             },
             sources=self._sources(),
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
-            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
+            **dict[str, Any](images_per_source=2, deadline=timedelta(minutes=5)) | options,
         )
         with self.process.storage.database.transaction() as session:
             job_id = accept(session, new, {"original": stored}).job.id
@@ -95,7 +95,7 @@ class Bench:
             stage=Stage.FETCHING,
             sources=self._sources(),
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
-            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
+            **dict[str, Any](images_per_source=2, deadline=timedelta(minutes=5)) | options,
         )
         with self.process.storage.database.transaction() as session:
             job_id = accept(session, new).job.id

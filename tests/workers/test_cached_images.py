@@ -26,7 +26,7 @@ from app.webhooks import endpoints
 from app.webhooks.events import EventType
 from tests.app.images import marked
 from tests.workers.harness import Bench
-from workers.retention import delete_expired, evict
+from workers.sweep import delete_expired, evict
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}

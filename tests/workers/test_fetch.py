@@ -19,8 +19,8 @@ from app.jobs import service
 from app.queue.steps import stage_step
 from tests.app.egress.site import Site, reply, serve
 from tests.app.images import encoded, noise
+from tests.waiting import wait_until
 from tests.workers.harness import Bench
-from tests.workers.processes import until
 from tests.workers.test_story import THREE, Make
 from workers.screening import Hit, QueryImage, ScreenedCaption
 
@@ -294,7 +294,7 @@ def test_one_slow_address_does_not_occupy_the_pool(here: Bench, site: Site) -> N
         here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
-    until(lambda: refuses(here))
+    wait_until(lambda: refuses(here))
     go_on.set()
     closing.join(10)
     assert not closing.is_alive()

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from app.egress import EgressClient
-from app.egress.address import check_url
+from app.egress.connect import check_url
 from app.errors import AddressRefused, FetchFailed
 from app.settings import EgressSettings
 from tests.app.egress.conftest import MakeClient

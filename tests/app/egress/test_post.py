@@ -10,7 +10,7 @@ import pytest
 from app.egress import EgressClient, EgressResponse
 from app.errors import AddressRefused, AddressUnavailable
 from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, reply
+from tests.app.egress.site import Script, Site, reply
 
 SECOND = timedelta(seconds=1)
 
@@ -97,7 +97,7 @@ def half(channel: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, hang, half])
-def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: object) -> None:
+def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: Script) -> None:
     """Reset, hung or half sent: the same class, within the time."""
     site.answers["/"] = script
     began = time.monotonic()

@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_library_output() -> Iterator[None]:
     """No progress bars, no log lines below errors, no warnings; the previous settings are restored afterwards."""
     libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
     before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
