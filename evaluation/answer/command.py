@@ -28,9 +28,8 @@ from evaluation.characters import select_characters
 from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, make
-from evaluation.paths import MODELS, STORE, WORK
 from evaluation.real import Gallery
-from evaluation.store import Store
+from evaluation.store import MODELS, STORE, WORK, Store
 from perf.report import Requirement, finish
 from zoo.captions import Split
 
@@ -59,7 +58,7 @@ def answer_command(
     wanted: list[Requirement] = []
     _real(work, Store(store), figures, wanted)
     _demo(characters, bank, work, store, processes, figures, wanted)
-    raise typer.Exit(finish("answer", figures, wanted))
+    finish("answer", figures, wanted)
 
 
 def make_bank(

@@ -15,7 +15,7 @@ from attribution.embed.stage import image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
-from evaluation.progress import progress
+from evaluation.processes import progress
 from evaluation.real import Gallery
 from evaluation.store import Store, key_of, write
 
@@ -139,7 +139,9 @@ def compute_features(files: Mapping[str, Path], embedder: Embedder, store: Store
             path = store.path(key_of("answer/1", str(embedder.ref), chunk), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
-                rows = np.stack([each.taps for each in image_features(embedder, images, Method.RESIDUAL)])
+                rows = np.stack(
+                    [each.taps for each in image_features(embedder, images, Method.RESIDUAL) if each.taps is not None]
+                )
                 write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
             both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
             embeddings.update(zip(chunk, both[:, :width], strict=True))

@@ -33,7 +33,7 @@ def _bytes(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _load(data: bytes, **limits: int) -> LoadedImage:
+def _load(data: bytes, **limits: Any) -> LoadedImage:
     return load(BytesIO(data), ImageLimits(**limits))
 
 

@@ -1,5 +1,6 @@
 """What an operator does with the bank: an opt-out, a rebuild, export and import, and filling it from captions."""
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench], Command]:
     return of
 
 
-def alike(one: dict[object, BankContribution], other: dict[object, BankContribution]) -> bool:
+def alike(one: dict[uuid.UUID, BankContribution], other: dict[uuid.UUID, BankContribution]) -> bool:
     """Whether contributions are the same to rounding."""
     return {job: (row.sources, row.counts) for job, row in one.items()} == {
         job: (row.sources, row.counts) for job, row in other.items()

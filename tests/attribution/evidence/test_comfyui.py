@@ -62,7 +62,7 @@ def test_models_and_samplers_beside_the_path_are_left_out() -> None:
 
 def test_a_second_pass_is_listed_after_the_last_one() -> None:
     """With partial denoising both samplers made the pixels; with full denoising only the last one did."""
-    first = {
+    first: dict[str, Any] = {
         "class_type": "KSampler",
         "inputs": {"seed": 1, "steps": 30, "sampler_name": "dpmpp_2m", "model": ["base", 0]},
     }
