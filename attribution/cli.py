@@ -15,11 +15,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from attribution.bank import Bank
+from attribution.bank.files import load_banks
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption import describe
 from attribution.caption.spec import SHIPPED, parse
 from attribution.catalog import Catalog, Source, load_catalog
 from attribution.distance import distance_named
+from attribution.embed.stage import feature_space
 from attribution.errors import ConfigurationError, ImageError, UnknownSource
 from attribution.evidence.credentials import read_trust_lists
 from attribution.evidence.finding import documents
@@ -35,6 +38,9 @@ from attribution.ports import (
     Attribution,
     DistanceName,
     Generator,
+    Method,
+    ModelRef,
+    Policy,
     Reason,
     Resynthesis,
     Verdict,
@@ -52,6 +58,7 @@ app.add_typer(sources_app, name="sources")
 app.add_typer(known_answers_app, name="known-answers")
 
 _CALIBRATION = Path("zoo/models/calibration.json")
+_BANK = Path("zoo/models/bank.npz")
 _Option = typer.Option
 _TRUST_LIST = "PEM certificates of trusted issuers of credentials: a file, or a folder of *.pem."
 
@@ -63,7 +70,15 @@ def attribute_image(
     sources: Annotated[str | None, _Option(help="Source ids, separated by commas; default: all enabled ones.")] = None,
     exclude: Annotated[str, _Option(help="Source ids to leave out, separated by commas.")] = "",
     images_per_source: Annotated[int, _Option(min=1, help="Generated images per source (γ).")] = 4,
-    aggregate: Annotated[Aggregate, _Option(help="How a source's γ distances become one.")] = Aggregate.MEAN,
+    method: Annotated[
+        Method | None,
+        _Option(help="residual or cosine; default: residual, or cosine with a --distance or --aggregate."),
+    ] = None,
+    policy: Annotated[Policy, _Option(help="Whether the image may be by a source that is not tested.")] = Policy.OPEN,
+    bank: Annotated[Path | None, _Option(help=f"What past jobs taught; default: {_BANK}, if it exists.")] = None,
+    aggregate: Annotated[
+        Aggregate | None, _Option(help="How a source's γ distances become one; default: mean.")
+    ] = None,
     external_scores: Annotated[
         Path | None, _Option(metavar="FILE", help="Another method's scores to fuse with: a JSON object by source.")
     ] = None,
@@ -82,7 +97,7 @@ def attribute_image(
     ] = None,
     captioner: Annotated[str, _Option(help="blip, pez, blip+pez or vlm, with options: docs/captions.md.")] = "blip",
     embedder: Annotated[str, _Option(help="See docs/embedders.md.")] = "open_clip:local-dir:zoo/models/clip",
-    distance: Annotated[DistanceName, _Option(help="The distance to rank by.")] = DistanceName.COSINE,
+    distance: Annotated[DistanceName | None, _Option(help="Of the method cosine; default: cosine.")] = None,
     trust_list: Annotated[Path | None, _Option(help=_TRUST_LIST)] = None,
     crop_borders: Annotated[bool, _Option("--crop/--no-crop", help="Cut off borders of one color.")] = True,
     quorum: Annotated[int, _Option(min=1, help="Tested sources that a verdict needs.")] = 2,
@@ -116,14 +131,21 @@ def attribute_image(
     available = [source for source in selected if source.id in references or source.obstacle(today) is None]
     pool = GeneratorPool(partial(build_generator, placement=placement), memory_mb)
     generators: list[Generator] = [references.get(source.id) or pool.handle(source) for source in available]
+    built_embedder = build_embedder(embedder, placement)
+    if method is None:
+        method = Method.RESIDUAL if distance is None and aggregate is None else Method.COSINE
     answer = attribute(
         query,
         captioner=built_captioner,
         generators=generators,
-        embedder=build_embedder(embedder, placement),
-        distance=distance_named(distance),
+        embedder=built_embedder,
+        distance=distance_named(distance or DistanceName.COSINE),
+        method=method,
+        bank=_bank(bank, built_embedder.ref),
+        families={source.id: source.family for source in available},
+        policy=policy,
         images_per_source=images_per_source,
-        aggregate=aggregate,
+        aggregate=aggregate or Aggregate.MEAN,
         external_scores=_scores(external_scores, known),
         fusion_weight=fusion_weight,
         prompt=prompt,
@@ -222,6 +244,12 @@ def _calibration(file: Path | None, captioner: str) -> Calibration:
     if file is None and _CALIBRATION.is_file() and parse(captioner).text in ("blip", f"blip:{SHIPPED['blip']}"):
         file = _CALIBRATION
     return Calibration.load([file] if file else [])
+
+
+def _bank(file: Path | None, embedder: ModelRef) -> Bank | None:
+    """The past jobs of a file, or else those that ship with the demo models, if they are of this embedder."""
+    files = [file] if file else [_BANK] if _BANK.is_file() else []
+    return load_banks(files).get(feature_space(embedder))
 
 
 def _with_untested(answer: Attribution, selected: Sequence[Source]) -> Attribution:

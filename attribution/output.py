@@ -9,7 +9,7 @@ import typer
 
 from attribution.errors import AttributionError
 from attribution.evidence.finding import Finding
-from attribution.ports import Attribution, Origin, Resynthesis, Verdict
+from attribution.ports import Attribution, Method, Origin, Resynthesis, Verdict, VerdictKind
 from attribution.quality import InputQuality
 
 P = ParamSpec("P")
@@ -48,11 +48,16 @@ def as_table(answer: Attribution) -> str:
     ranking, verdict = answer.ranking, answer.verdict
     width = max([6, *(len(result.source) for result in answer.resyntheses)])
     fused = f"  {'external':>9}  {'fused':>7}" if ranking.fusion else ""
+    matched = ranking.method is Method.RESIDUAL
     lines = [f"caption   {answer.caption.text}", ""]
-    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{fused}")
+    lines.append(
+        f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{'  probability' if matched else ''}{fused}"
+    )
     references = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
+        if matched:
+            line += f"  {'none' if entry.probability is None else format(entry.probability, '.3f'):>11}"
         if entry.fused is not None:
             external = "none" if entry.external_score is None else format(entry.external_score, ".4g")
             line += f"  {external:>9}  {entry.fused:>7.3f}"
@@ -64,12 +69,23 @@ def as_table(answer: Attribution) -> str:
         if result.source not in ranked
     ]
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
-    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over the generated images of a source"]
+    lines += [
+        "",
+        f"method    {ranking.method}",
+        f"distance  {ranking.distance}, {ranking.aggregate} over a source's images",
+    ]
+    if ranking.estimate is not None:
+        lines.append(f"set       {', '.join(ranking.estimate.prediction_set)}, with {ranking.estimate.coverage:.0%}")
     if ranking.fusion:
         lines.append(
             f"order     by the score fused with the external scores, whose weight is {ranking.fusion.weight:g}"
         )
-    lines += [f"margin    {margin}", verdict_line(verdict), "Scores compare sources; they are not probabilities."]
+    lines += [f"margin    {margin}", verdict_line(verdict)]
+    lines.append(
+        "Probabilities assume that a tested source, or something derived from it, made the image."
+        if ranking.calibrated
+        else "Scores compare sources; they are not probabilities."
+    )
     return "\n".join(lines)
 
 
@@ -98,8 +114,17 @@ def as_document(answer: Attribution) -> dict[str, Any]:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """The source, or why none is named."""
-    return "verdict   " + (f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})")
+    """The source or sources, or why none is named; and what such a verdict is worth."""
+    text = {
+        VerdictKind.ATTRIBUTED: f"attributed to {verdict.source}",
+        VerdictKind.ATTRIBUTED_FAMILY: f"attributed to one of {', '.join(verdict.sources)}",
+        VerdictKind.NARROWED: f"narrowed to {', '.join(verdict.sources)}",
+        VerdictKind.INCONCLUSIVE: f"inconclusive ({verdict.reason})",
+    }[verdict.kind]
+    if (measured := verdict.measured) is not None and measured.right is not None:
+        count = round(measured.queries * measured.named)
+        text += f": {measured.right:.0%} of {count} such verdicts about past images were right"
+    return f"verdict   {text}"
 
 
 def quality_lines(quality: InputQuality | None) -> list[str]:
