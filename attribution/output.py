@@ -50,9 +50,9 @@ def as_table(answer: Attribution) -> str:
     fused = f"  {'external':>9}  {'fused':>7}" if ranking.fusion else ""
     matched = ranking.method is Method.RESIDUAL
     lines = [f"caption   {answer.caption.text}", ""]
-    lines.append(
-        f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{'  probability' if matched else ''}{fused}"
-    )
+    probability = "  probability" if matched else ""
+    distance = f"{ranking.distance} distance"
+    lines.append(f"{'':>4}  {'source':<{width}}  {distance:>16}  {'score':>6}{probability}{fused}")
     references = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
