@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from attribution.bank import Bank, Experience
-from attribution.bank.model import Floats
+from attribution.bank.calibration import COVERAGE
+from attribution.bank.stack import Floats
 from attribution.errors import AttributionError
 from attribution.ports import Embedded, Estimate, Method, Ranking
 from attribution.residual import Residuals, residuals, scores_without_bank
@@ -67,15 +68,15 @@ def match(
         bank=bank.version,
         jobs={source: bank.jobs.get(key, 0) for source, key in zip(tested, keyed, strict=True)},
         prediction_set=tuple(tested[at] for at in likeliest if inside[at]),
-        coverage=calibration.coverage,
+        coverage=COVERAGE,
         fit=float((scores.max() - calibration.fit_center) / calibration.fit_spread),
     )
     return replace(_ordered(ranking, tested, scores, probabilities), estimate=estimate), known
 
 
 def _scores(found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int) -> Floats:
-    queries = bank.project(found.query[None].astype(np.float64))
-    means = bank.project(found.means(tested).astype(np.float64))
+    queries = bank.project(found.query[None].astype(np.float64)) @ known.directions
+    means = bank.project(found.means(tested).astype(np.float64)) @ known.directions
     scores: Floats = known.model.scores(queries, means, images)[0]
     return scores
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from attribution.bank import Experience
 from attribution.bank.calibration import SelfCalibration, margin_and_fit
-from attribution.bank.model import Floats
+from attribution.bank.stack import Floats
 from attribution.ports import Measured, Policy, Ranking, Reason, Verdict, VerdictKind
 
 

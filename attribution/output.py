@@ -9,7 +9,8 @@ import typer
 
 from attribution.errors import AttributionError
 from attribution.evidence.finding import Finding
-from attribution.ports import Attribution, Origin, Resynthesis
+from attribution.ports import Attribution, Origin, Resynthesis, Verdict
+from attribution.quality import InputQuality
 
 P = ParamSpec("P")
 
@@ -22,10 +23,24 @@ def exit_on_error(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (AttributionError, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {_sentence(error)}", err=True)
             raise typer.Exit(2) from None
 
     return run
+
+
+def _sentence(error: Exception) -> str:
+    """What happened to which file, without the number of the system's error."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    file = str(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return f"There is no file {file}."
+    if isinstance(error, IsADirectoryError):
+        return f"{file} is a folder; name a file in it."
+    if isinstance(error, PermissionError):
+        return f"The file {file} may not be read or written by this user."
+    return f"{file}: {error.strerror}."
 
 
 def as_table(answer: Attribution) -> str:
@@ -49,13 +64,12 @@ def as_table(answer: Attribution) -> str:
         if result.source not in ranked
     ]
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
-    text = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
     lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over the generated images of a source"]
     if ranking.fusion:
         lines.append(
             f"order     by the score fused with the external scores, whose weight is {ranking.fusion.weight:g}"
         )
-    lines += [f"margin    {margin}", f"verdict   {text}", "Scores compare sources; they are not probabilities."]
+    lines += [f"margin    {margin}", verdict_line(verdict), "Scores compare sources; they are not probabilities."]
     return "\n".join(lines)
 
 
@@ -81,6 +95,16 @@ def as_document(answer: Attribution) -> dict[str, Any]:
         "verdict": asdict(answer.verdict),
         "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
     }
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """The source, or why none is named."""
+    return "verdict   " + (f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})")
+
+
+def quality_lines(quality: InputQuality | None) -> list[str]:
+    """What about the query image may cost accuracy."""
+    return [] if quality is None else [f"quality   {note}" for note in quality.notes]
 
 
 def evidence_line(finding: Finding) -> str:

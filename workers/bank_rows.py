@@ -11,7 +11,7 @@ from app.db.models import BankBasis, BankContribution
 from attribution.bank import PastJob
 from attribution.bank.basis import basis_version
 from attribution.bank.files import hashed
-from attribution.bank.model import Floats
+from attribution.bank.stack import Floats
 
 _OLD, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 

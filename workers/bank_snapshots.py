@@ -16,7 +16,7 @@ from attribution.bank import Bank, PastJob
 from attribution.bank.basis import FEWEST_JOBS_OF_BASIS, basis_version, make_basis, moved, projected
 from attribution.bank.drift import drift
 from attribution.bank.files import pack_bank
-from attribution.bank.model import Floats
+from attribution.bank.stack import Floats
 from attribution.bank.window import newest_window
 from workers.bank_rows import basis_of, bytes_of, columns_of, past_job_of
 from workers.storage import Storage

@@ -12,9 +12,10 @@ from threading import Lock
 from typing import Final
 
 from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate
-from attribution.bank.model import BankModel, Floats, fit
+from attribution.bank.model import BankModel, directions, fit
 from attribution.bank.past_job import PastJob
 from attribution.bank.simulation import Simulated, simulate, simulate_strangers
+from attribution.bank.stack import Floats, Stack
 
 MOST_JOBS: Final = 300  # the window: older jobs leave
 _CONFUSED = 0.25  # of one source's simulated queries taken for another: the two are relatives
@@ -22,9 +23,16 @@ _CONFUSED = 0.25  # of one source's simulated queries taken for another: the two
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What a bank knows about a list of sources: the model, and the calibration of its scores if that was possible."""
+    """What a bank knows about a list of sources.
+
+    Attributes:
+        model: Of their residuals.
+        directions: (d, r), on which residuals are projected for it.
+        calibration: Of its scores; None where there is too little to simulate queries with.
+    """
 
     model: BankModel
+    directions: Floats
     calibration: SelfCalibration | None
 
 
@@ -88,22 +96,27 @@ class Bank:
             return self._known[key]
 
     def _learn(self, sources: Sequence[str], families: Sequence[int], images: int) -> Experience | None:
-        model = fit(self.past, sources)
-        if model is None or model.count < FEWEST_JOBS:
+        stack = Stack.of(self.past, sources)
+        if len(stack) < FEWEST_JOBS:
             return None
-        known = [source for source in sources if self.jobs.get(source, 0) >= FEWEST_JOBS]
-        if len(known) < len(sources):  # a new source has no past images that could play queries
-            return Experience(model, None)
-        siblings = max(1, min(images, round(model.images) - 1))
-        own = simulate(self.past, sources, siblings)
+        length = self.past[0].length
+        columns = directions(stack)
+        stack = stack.projected(columns)
+        model = fit(stack, length)
+        assert model is not None
+        # A new source has no past images that could play queries.
+        if any(self.jobs.get(source, 0) < FEWEST_JOBS for source in sources):
+            return Experience(model, columns, None)
+        siblings = max(1, min(images, int(stack.counts.max()) - 1))
+        own, _ = simulate(stack, length, siblings)
         if len(own.truth) < FEWEST_JOBS * len(sources):
-            return Experience(model, None)
+            return Experience(model, columns, None)
         groups = dict(zip(sources, _with_confused(own, families), strict=True))
         members: dict[int, list[str]] = {}
         for source, group in groups.items():
             members.setdefault(group, []).append(source)
-        strangers = simulate_strangers(self.past, sources, list(members.values()), siblings)
-        return Experience(model, calibrate(sources, own, strangers, groups))
+        strangers = simulate_strangers(stack, length, list(members.values()), siblings)
+        return Experience(model, columns, calibrate(sources, own, strangers, groups))
 
 
 def _with_confused(own: Simulated, families: Sequence[int]) -> list[int]:

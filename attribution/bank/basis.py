@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from attribution.bank.model import Floats
 from attribution.bank.past_job import PastJob
+from attribution.bank.stack import Floats
 
 FEWEST_JOBS_OF_BASIS: Final = 30  # whole ones, of which a basis is made
 DIMENSIONS: Final = 160  # at most; a model of a job's sources uses 150 of them

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from attribution.bank.model import Floats
 from attribution.bank.past_job import PastJob
+from attribution.bank.stack import Floats
 
 RECENT_JOBS: Final = 10
 _FEWEST_EARLIER = 10

@@ -1,27 +1,23 @@
 """What past jobs teach about sources: a two-covariance model of residuals, in few dimensions.
 
 The residual of an image has three parts: the mean μ_j of its source, what the content changes about that (covariance
-A − W/γ), and what differs from image to image (covariance W). Given the job's own mean residual e_j, a query by source
+A − W/γ), and what differs from image to image (covariance W). Given the job's own mean residual e_j, an image by source
 j is expected at t_j = μ_j + k (e_j − μ_j), with covariance C = W + (1 − k)(A − W/γ). Its log-likelihood is the score of
 the source. PLDA, the field's model for speakers, is a relative.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
-from attribution.bank.past_job import PastJob
-
-Floats = NDArray[np.float64]
+from attribution.bank.stack import Floats, Stack
 
 DIRECTIONS = 150
 _PRIOR_JOBS = 2.0  # a source's mean counts as if so many jobs more had seen it at 0
 _YOUNG = 10  # jobs; below, covariances are shrunk more
 _SPHERE_YOUNG, _SPHERE = 1.0, 0.3  # how strongly, in units of the number of dimensions
+_MOST_ROWS = 3_000  # of which the directions are found; more take seconds and move them little
 
 
 @dataclass(frozen=True)
@@ -30,19 +26,15 @@ class BankModel:
 
     Attributes:
         sources: "id@revision", in the order of all arrays.
-        jobs: How many past jobs of each source there are, (S,).
-        directions: (D, r) orthonormal: residuals are projected on them.
         means: (S, r), μ_j.
         within: (r, r), W.
         between: (r, r), A.
-        images: The mean number of images per source in the past jobs.
+        images: γ, the mean number of images per source in the past jobs.
         count: How many past jobs were used.
         length: D of the residuals as they were computed, before any reduction.
     """
 
     sources: tuple[str, ...]
-    jobs: NDArray[np.intp]
-    directions: Floats
     means: Floats
     within: Floats
     between: Floats
@@ -51,27 +43,20 @@ class BankModel:
     length: int
 
     def scores(self, queries: Floats, means: Floats, images: float) -> Floats:
-        """(n, S) log-likelihoods of (n, D) residuals of queries, up to a constant.
+        """(…, A, S) log-likelihoods of the residuals a of queries, up to a constant.
 
         Args:
-            queries: a, one per row.
-            means: e_j, (n, S, D) or (S, D) where all queries are of one job.
+            queries: (…, A, r), A of each job.
+            means: (…, S, r), e_j of the same jobs.
             images: γ, of which e_j are the means.
         """
-        return self.reduced_scores(queries @ self.directions, means @ self.directions, images)
-
-    def reduced_scores(self, queries: Floats, means: Floats, images: float) -> Floats:
-        """The same for residuals that are projected already."""
-        share = self.share(images)
+        share = share_of_own_mean(self.count, images)
         whitening = self._whitening(share)
-        expected = (self.means + share * (means - self.means)) @ whitening
-        apart = (queries @ whitening)[..., None, :] - expected
-        scores: Floats = -0.5 * (apart**2).sum(axis=-1)
+        expected = (self.means + share * (means - self.means)) @ whitening  # (…, S, r)
+        asked = queries @ whitening  # (…, A, r)
+        lengths = (asked**2).sum(-1)[..., :, None] + (expected**2).sum(-1)[..., None, :]
+        scores: Floats = asked @ np.swapaxes(expected, -1, -2) - 0.5 * lengths
         return scores
-
-    def share(self, images: float) -> float:
-        """K: how much of what is new in the job's own mean residual is believed."""
-        return share_of_own_mean(self.count, images)
 
     def _whitening(self, share: float) -> Floats:
         """(r, r): its product with a residual has unit covariance."""
@@ -91,80 +76,73 @@ class BankModel:
 
 
 def share_of_own_mean(jobs: int, images: float) -> float:
-    """K for a bank of so many jobs and γ images: from 1/2 without experience towards 0."""
+    """k, how much of what is new in a job's own mean residual is believed: from 1/2 without experience towards 0.
+
+    Args:
+        jobs: How many past jobs there are.
+        images: γ of the job.
+    """
     variance = 0.03 + 2.5 / max(jobs, 1)
     return min(0.5, images * variance / (1 + images * variance))
 
 
-def fit(past: Sequence[PastJob], sources: Sequence[str]) -> BankModel | None:
-    """The model of these sources from the past jobs that had at least two of them; None where no job had."""
-    cells = [job.only(sources) for job in past]
-    cells = [job for job in cells if len(job.images) > 1]
-    if not cells:
-        return None
-    place = {source: at for at, source in enumerate(sources)}
-    rows = np.concatenate([images for job in cells for images in job.images.values()]).astype(np.float64)
-    directions = _directions(rows)
-    reduced = rows @ directions
-    # Where each (job, source) begins among the rows.
-    lengths = [len(images) for job in cells for images in job.images.values()]
-    starts = [0, *accumulate(lengths)][:-1]
-    counts = np.array(lengths, float)
-    means = np.add.reduceat(reduced, starts, axis=0) / counts[:, None]  # (cells, r)
-    of_job = np.repeat(np.arange(len(cells)), [len(job.images) for job in cells])
-    of_source = np.array([place[source] for job in cells for source in job.images])
-
-    spread = reduced - np.repeat(means, lengths, axis=0)
-    freedom = float((counts - 1).sum())
-    raw, shrunk = _source_means(means, of_job, of_source, len(sources))
-    apart = means - raw[of_source]
-    apart -= _by_job(apart, of_job)[of_job]
-    between = apart.T @ apart / max(len(means) - len(cells) - (len(set(of_source)) - 1), 1)
-    within = spread.T @ spread / freedom if freedom else 0.6 * between
-    return BankModel(
-        sources=tuple(sources),
-        jobs=np.bincount(of_source, minlength=len(sources)),
-        directions=directions,
-        means=shrunk,
-        within=within,
-        between=between,
-        images=float(counts.mean()),
-        count=len(cells),
-        length=cells[0].length,
-    )
-
-
-def _directions(rows: Floats) -> Floats:
-    """(D, r): the directions in which residuals vary most, at most 150."""
+def directions(stack: Stack) -> Floats:
+    """(r, r'): the directions in which the residuals of these sources vary most, at most 150."""
+    part = stack.comparing()
+    rows = part.images[part.valid]
+    rows = rows[:: -(-len(rows) // _MOST_ROWS)]
     count = min(DIRECTIONS, *rows.shape)
     if rows.shape[1] <= rows.shape[0]:
         return np.linalg.eigh(rows.T @ rows)[1][:, ::-1][:, :count]
-    values, vectors = np.linalg.eigh(rows @ rows.T)
-    kept = values[::-1][:count] > 1e-9 * values[-1]
-    found = rows.T @ vectors[:, ::-1][:, :count][:, kept]
-    directions: Floats = found / np.linalg.norm(found, axis=0)
-    return directions
+    powers, mixes = np.linalg.eigh(rows @ rows.T)
+    kept = powers[::-1][:count] > 1e-9 * powers[-1]
+    found = rows.T @ mixes[:, ::-1][:, :count][:, kept]
+    unit: Floats = found / np.linalg.norm(found, axis=0)
+    return unit
 
 
-def _by_job(values: Floats, of_job: NDArray[np.intp]) -> Floats:
-    """(jobs, r) means of (cells, r)."""
-    sums = np.zeros((of_job[-1] + 1, values.shape[1]))
-    np.add.at(sums, of_job, values)
-    means: Floats = sums / np.bincount(of_job)[:, None]
+def fit(stack: Stack, length: int) -> BankModel | None:
+    """The model of the stack's sources, from the jobs that have at least two; None where none has.
+
+    Args:
+        stack: Past jobs.
+        length: D of the residuals as they were computed.
+    """
+    part = stack.comparing()
+    if not len(part):
+        return None
+    there, means = part.there, part.means
+    raw, shrunk = _source_means(part)
+    spread = (part.images - means[:, :, None])[part.valid]
+    apart = means - raw
+    apart = (apart - _over_sources(apart, there)[:, None])[there]
+    freedom = float((part.counts - 1)[there].sum())
+    between = apart.T @ apart / max(there.sum() - len(part) - (there.any(axis=0).sum() - 1), 1)
+    return BankModel(
+        sources=part.sources,
+        means=shrunk,
+        within=spread.T @ spread / freedom if freedom else 0.6 * between,
+        between=between,
+        images=float(part.counts[there].mean()),
+        count=len(part),
+        length=length,
+    )
+
+
+def _over_sources(values: Floats, there: Floats) -> Floats:
+    """(n, r) means of (n, S, r) over the sources that a job has."""
+    means: Floats = (values * there[..., None]).sum(axis=1) / there.sum(axis=1)[:, None]
     return means
 
 
-def _source_means(
-    means: Floats, of_job: NDArray[np.intp], of_source: NDArray[np.intp], count: int
-) -> tuple[Floats, Floats]:
+def _source_means(part: Stack) -> tuple[Floats, Floats]:
     """(S, r) means of the sources by least squares with an effect of every job, plain and shrunk towards 0.
 
     Jobs need not have the same sources: a job compares only those that it has.
     """
-    there = np.zeros((of_job[-1] + 1, count))
-    there[of_job, of_source] = 1
+    there = part.there.astype(float)
     normal = np.diag(there.sum(axis=0)) - (there / there.sum(axis=1, keepdims=True)).T @ there
-    right = np.zeros((count, means.shape[1]))
-    np.add.at(right, of_source, means - _by_job(means, of_job)[of_job])
+    apart = part.means - _over_sources(part.means, there)[:, None]
+    right = (apart * there[..., None]).sum(axis=0)
     raw = np.linalg.pinv(normal, hermitian=True) @ right
-    return raw, np.linalg.solve(normal + _PRIOR_JOBS * np.eye(count), right)
+    return raw, np.linalg.solve(normal + _PRIOR_JOBS * np.eye(len(normal)), right)

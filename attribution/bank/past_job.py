@@ -3,8 +3,8 @@
 Never pixels, and nothing of the query.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,6 @@ class PastJob:
     job: str
     images: Mapping[str, NDArray[np.float16]]
     length: int
-
-    def only(self, sources: Sequence[str]) -> "PastJob":
-        """The part with these sources, as float32, with the mean over them subtracted."""
-        images = {source: self.images[source].astype(np.float32) for source in sources if source in self.images}
-        if not images:
-            return replace(self, images={})
-        content = np.mean([rows.mean(axis=0) for rows in images.values()], axis=0)
-        return replace(self, images={source: rows - content for source, rows in images.items()})
 
 
 def past_job(job: str, found: Residuals, revisions: Mapping[str, str]) -> PastJob:

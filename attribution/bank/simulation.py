@@ -4,18 +4,17 @@ The job of an image is never part of the model that scores it. For strangers, a 
 relatives) is left out of the model and of the job, and its images are asked about.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.bank.model import BankModel, Floats, fit
-from attribution.bank.past_job import PastJob
+from attribution.bank.model import BankModel, fit
+from attribution.bank.stack import Floats, Stack
 
 _FOLDS = 4
 _MOST_STRANGER_GROUPS = 8  # models are fitted for each
-_MOST_JOBS = 120  # that play queries; more make a calibration slower, not better
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,70 +39,63 @@ class Strangers:
     strangers: Simulated
 
 
-def simulate(past: Sequence[PastJob], sources: Sequence[str], siblings: int) -> Simulated:
-    """Images of the sources against `siblings` other images of every source in the same job."""
-    found = list(_folds(past, sources, sources, siblings))
-    return _joined(found, len(sources))
+def simulate(stack: Stack, length: int, siblings: int, strangers: Sequence[str] = ()) -> tuple[Simulated, Simulated]:
+    """Images of the stack's sources, and of strangers, against `siblings` other images of every source in the same job.
+
+    Only jobs that have all sources are asked about: with fewer, the model's answer is another one.
+
+    Args:
+        stack: Past jobs, with the strangers as sources besides.
+        length: D of the residuals as they were computed.
+        siblings: The images of the simulated job, per source.
+        strangers: The sources that are left out of the model and of the jobs.
+    """
+    sources = [source for source in stack.sources if source not in strangers]
+    part, foreign = stack.of_sources(sources), stack.of_sources(strangers)
+    whole = (part.counts > 1).all(axis=1)
+    fold = np.where(whole, np.cumsum(whole) % _FOLDS, -1)  # jobs that are not asked about always teach
+    parts: list[tuple[Simulated, Simulated]] = []
+    for number in range(_FOLDS):
+        asked = fold == number
+        model = fit(part.of_jobs(~asked), length)
+        if asked.any() and model is not None:
+            parts.append(_ask(model, part.of_jobs(asked), foreign.of_jobs(asked), siblings))
+    return _joined([own for own, _ in parts], len(sources)), _joined([other for _, other in parts], len(sources))
 
 
-def simulate_strangers(
-    past: Sequence[PastJob], sources: Sequence[str], groups: Sequence[Sequence[str]], siblings: int
-) -> list[Strangers]:
+def simulate_strangers(stack: Stack, length: int, groups: Sequence[Sequence[str]], siblings: int) -> list[Strangers]:
     """The same with each group left out in turn; groups that leave fewer than two sources are skipped."""
     found = []
-    for group in [tuple(each) for each in groups][:_MOST_STRANGER_GROUPS]:
-        rest = [source for source in sources if source not in group]
+    for group in groups[:_MOST_STRANGER_GROUPS]:
+        rest = tuple(source for source in stack.sources if source not in group)
         if len(rest) < 2:
             continue
-        own = _joined(list(_folds(past, rest, rest, siblings)), len(rest))
-        strangers = _joined(list(_folds(past, rest, group, siblings)), len(rest))
+        own, strangers = simulate(stack, length, siblings, group)
         if len(own.truth) and len(strangers.truth):
-            found.append(Strangers(tuple(rest), own, strangers))
+            found.append(Strangers(rest, own, strangers))
     return found
 
 
-def _folds(past: Sequence[PastJob], sources: Sequence[str], asked: Sequence[str], siblings: int) -> Iterator[Simulated]:
-    usable = [job for job in past if len(set(sources) & job.images.keys()) > 1][-_MOST_JOBS:]
-    folds = min(_FOLDS, len(usable))
-    for fold in range(folds if folds > 1 else 0):
-        model = fit([job for at, job in enumerate(usable) if at % folds != fold], sources)
-        if model is None:
-            continue
-        for job in usable[fold::folds]:
-            yield from _queries(model, job, sources, asked, siblings)
-
-
-def _queries(
-    model: BankModel, job: PastJob, sources: Sequence[str], asked: Sequence[str], siblings: int
-) -> Iterator[Simulated]:
-    """Every k-th image of the asked sources against other images of the sources."""
-    if any(source not in job.images for source in sources):
-        return  # the model's answer about a job with fewer sources is another one
-    place = {source: at for at, source in enumerate(sources)}
-    reduced: Mapping[str, Floats] = {
-        source: job.images[source].astype(np.float64) @ model.directions
-        for source in {*sources, *asked} & job.images.keys()
-    }
-    for k in range(max(len(images) for images in reduced.values())):
-        others = {source: _siblings(reduced[source], k, siblings) for source in sources}
-        if any(not len(rows) for rows in others.values()):
-            return
-        means = np.stack([others[source].mean(axis=0) for source in sources])  # (S, r)
-        content = means.mean(axis=0)
-        wanted = [source for source in asked if source in reduced and k < len(reduced[source])]
-        if not wanted:
-            continue
-        queries = np.stack([reduced[source][k] for source in wanted]) - content
-        yield Simulated(
-            model.reduced_scores(queries, means - content, min(map(len, others.values()))),
-            np.array([place.get(source, -1) for source in wanted]),
-        )
-
-
-def _siblings(images: Floats, k: int, count: int) -> Floats:
-    """At most `count` images but the k-th, beginning after it."""
-    order = [(k + 1 + step) % len(images) for step in range(len(images) - 1)]
-    return images[order[:count]]
+def _ask(model: BankModel, jobs: Stack, foreign: Stack, siblings: int) -> tuple[Simulated, Simulated]:
+    """Every k-th image against the others of every source."""
+    n, s, most, _ = jobs.images.shape
+    own_scores, own_truth, foreign_scores = [], [], []
+    for k in range(most):
+        places = (k + 1 + np.arange(siblings)) % jobs.counts[..., None]  # (n, S, siblings)
+        others = np.take_along_axis(jobs.images, places[..., None], axis=2).mean(axis=2)  # (n, S, r)
+        content = others.mean(axis=1, keepdims=True)
+        scores = model.scores(jobs.images[:, :, k] - content, others - content, siblings)  # (n, S, S)
+        there = k < jobs.counts
+        own_scores.append(scores[there])
+        own_truth.append(np.broadcast_to(np.arange(s), (n, s))[there])
+        if k < foreign.images.shape[2] and len(foreign.sources):
+            theirs = model.scores(foreign.images[:, :, k] - content, others - content, siblings)
+            foreign_scores.append(theirs[k < foreign.counts])
+    other = np.concatenate(foreign_scores) if foreign_scores else np.zeros((0, s))
+    return (
+        Simulated(np.concatenate(own_scores), np.concatenate(own_truth)),
+        Simulated(other, np.full(len(other), -1)),
+    )
 
 
 def _joined(parts: Sequence[Simulated], count: int) -> Simulated:

@@ -4,6 +4,8 @@ For a ranking by distance, features are the papers': the final embedding of ever
 every image is brought into canonical form first, and taps and forensic features are computed besides.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,13 +25,13 @@ class ImageFeatures:
     """One image's features as an earlier job computed them: embedding (d,), and taps (D,) for residuals."""
 
     embedding: Vectors
-    taps: "Vectors | None" = None
+    taps: Vectors | None = None
 
 
 def embed_all(
     embedder: Embedder,
     query: Image.Image,
-    generated_images: Mapping[str, Sequence["Image.Image | ImageFeatures"]],
+    generated_images: Mapping[str, Sequence[Image.Image | ImageFeatures]],
     method: Method = Method.COSINE,
 ) -> Embedded:
     """Features of the query (d,) and of each source's generated images (γ, d), unit norm; sources keep their order.
