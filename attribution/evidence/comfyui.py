@@ -21,6 +21,8 @@ _LATENTS = ("latent_image", "latent", "samples", "latents")
 _SETTINGS = ("noise", "sampler", "sigmas", "guider", "seed", "noise_seed", "steps", "cfg", "scheduler", "sampler_name")
 _TO_MODEL = ("model", "unet", "guider", "sigmas", "pipe", "basic_pipe", "context", "sdxl_tuple")
 _TO_PROMPT = ("positive", "conditioning", "guider", "pipe", "basic_pipe", "context", "sdxl_tuple", "prompt", "text")
+# Inputs of switches and the like, which pass on what they are given.
+_PASSED_ON = ("input", "any", "on_true", "on_false", "value", "string", "source")
 _PROMPTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positive", "positive_prompt", "value", "string")
 
 _SAMPLES_WITH = ("seed", "noise_seed", "noise", "steps", "sampler_name", "sigmas")
@@ -52,8 +54,8 @@ def _interpret(graph: Graph, keyword: str) -> Statement:
     samplers = [name for name in path if _is_sampler(graph[name])]
     start = samplers or path
     set_by = list(_reach(graph, start, lambda _, key: key in _SETTINGS)) if samplers else path
-    to_model = list(_reach(graph, start, lambda _, key: key.startswith(_TO_MODEL)))
-    to_prompt = _reach(graph, start, lambda _, key: key.startswith(_TO_PROMPT))
+    to_model = list(_reach(graph, start, lambda _, key: key.startswith((*_TO_MODEL, *_PASSED_ON))))
+    to_prompt = _reach(graph, start, lambda _, key: key.startswith((*_TO_PROMPT, *_PASSED_ON)))
     encoders = [name for name, node in graph.items() if "TextEncode" in str(node["class_type"])]
     return Statement(
         "ComfyUI",

@@ -66,7 +66,7 @@ def read_trust_lists(path: Path | None) -> dict[str, str]:
 def credential_findings(
     data: bytes, media_type: str, trust_lists: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:
-    """One finding for the active manifest, and one for each ingredient's manifest with a source type.
+    """One finding for the active manifest, and one for each ingredient's manifest that says how it was made.
 
     `trust_lists` contains PEM certificates of trusted issuers by the name of the list, in the order in which they are
     tried; without any no issuer is trusted. The finding names the list that matched.
@@ -116,7 +116,7 @@ def _findings(store: Mapping[str, Any], matched: str | None) -> Iterator[Finding
     trust = Trust.UNTRUSTED_ISSUER if trust is Trust.VERIFIED else trust
     for manifest in others[:_MAX_INGREDIENTS]:
         finding = _finding(manifest, "C2PA manifest of an ingredient", trust, "")
-        if finding.source_type:
+        if finding.source_type or finding.says_ai:
             yield replace(finding, caveat=_INGREDIENT if trust is Trust.UNTRUSTED_ISSUER else finding.caveat)
 
 

@@ -105,9 +105,11 @@ def _entries(data: bytes, order: ByteOrder, at: int, nested: set[int]) -> Iterat
 def _text(tag: int, kind: int, value: bytes, order: ByteOrder) -> str:
     if tag == _USER_COMMENT:
         code = value[:8]
-        if code == b"UNICODE\0":
-            return utf16(value[8:], order)
-        return decoded(value[8:] if code in _CODES else value, _CODES.get(code, "utf-8"))
+        text = value[8:] if code in _CODES else value
+        # Half of a Latin text in UTF-16 is zeros; some programs write it under another code, or under none.
+        if code == b"UNICODE\0" or 4 * text.rstrip(b"\0").count(0) > len(text):
+            return utf16(text, order)
+        return decoded(text, _CODES.get(code, "utf-8"))
     if kind == _BYTE and 0x9C9B <= tag <= 0x9C9F:
         return value.decode("utf-16-le", "replace")
     return decoded(value)

@@ -18,7 +18,7 @@ _GAP = r"[ ._·・-]{0,2}"
 _SIGNED = r"(?:made|created|generated|edited|designed|imagined|produced)\s{1,3}(?:with|by|using|in)\s{1,3}"
 _VERSION = (
     r"(?:[ /:._-]{0,3}(?:v?\d[\w.+-]{0,20}|\[\w{1,12}\]|\([^)]{0,40}\)|pro|dev|schnell|ultra|fast|turbo|max|mini|lite"
-    r"|kontext|image|images|ai|api|app|preview|standard|generator)){0,6}"
+    r"|kontext|flash|nano|large|medium|small|xl|instant|image|images|edit|ai|api|app|preview|standard|generator)){0,6}"
 )
 # Generators that sign a description in their own way.
 _SIGNATURES = {

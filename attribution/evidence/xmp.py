@@ -1,5 +1,6 @@
 """XMP: the digital source type, programs and credits that it names, and the texts that may be a tool's parameters."""
 
+import json
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -67,8 +68,10 @@ def parse_xmp(xmp: bytes) -> Packet:
             if name is not None and value.strip() and not tag.startswith(_RDF):
                 found.setdefault(name, value.strip())
         name = _PROPERTIES.get(_local(element.tag))
-        if name is not None and element.tag != _CONTAINER and name not in found and (text := _text(element)):
-            found[name] = text
+        if name is not None and element.tag != _CONTAINER and name not in found:
+            text = _members(element) if name == "AIGC" else _text(element)
+            if text:
+                found[name] = text
     return Packet(found)
 
 
@@ -114,6 +117,14 @@ def xmp_findings(packet: Packet) -> tuple[Finding, ...]:
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2].lower()
+
+
+def _members(element: Element) -> str:
+    """The text, or the members of a structure as a JSON object."""
+    inner = [part for part in element.iter() if part is not element]
+    members = {part.tag.rpartition("}")[2]: part.text for part in inner if part.text and part.text.strip()}
+    members |= {tag.rpartition("}")[2]: value for part in element.iter() for tag, value in part.items()}
+    return json.dumps(members) if "Label" in members else _text(element)
 
 
 def _text(element: Element) -> str:

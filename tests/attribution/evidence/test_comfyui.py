@@ -119,6 +119,16 @@ def test_a_wired_seed_is_followed(key: str) -> None:
     assert (details(finding)["seed"], finding.prompt_present) == ("123", True)
 
 
+def test_switches_are_passed() -> None:
+    """A model and a prompt that come through nodes that only pass them on."""
+    finding = found(
+        sampler=sampler(model=["switch", 0], positive=["other", 0]),
+        switch={"class_type": "Switch any", "inputs": {"on_true": ["model", 0], "select": True}},
+        other={"class_type": "Any Switch", "inputs": {"any_01": ["prompt", 0]}},
+    )
+    assert (finding.model, finding.prompt_present) == ("main.safetensors", True)
+
+
 def test_a_remote_node_is_its_own_model() -> None:
     """A node that calls a vendor has a model and a prompt, and no sampler."""
     finding = found(

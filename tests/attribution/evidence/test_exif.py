@@ -25,6 +25,8 @@ TEXT = "Café 雨の灯台"
         (b"UNICODE\0", TEXT.encode() + b"\0"),
         (b"JIS\0\0\0\0\0", "雨の灯台".encode("iso2022_jp")),
         (b"ASCII\0\0\0", "Café".encode("latin-1")),
+        (b"ASCII\0\0\0", "Café".encode("utf-16-le")),
+        (bytes(8), "Café".encode("utf-16-be")),
     ],
 )
 def test_a_user_comment_in_every_encoding(order: str, code: bytes, encoded: bytes) -> None:

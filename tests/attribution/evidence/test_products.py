@@ -44,7 +44,9 @@ def test_every_product_has_all_its_data() -> None:
     ("text", "name"),
     [
         ("Google Gemini", "Google Gemini"),
-        ("Gemini 2.5 Flash", None),
+        ("Gemini 2.5 Flash Image", "Google Gemini"),
+        ("OpenAI", "OpenAI"),
+        ("xAI", "Grok"),
         ("Imagen 4", "Imagen"),
         ("Google Imagen 4 Ultra", "Imagen"),
         ("FLUX.1 [dev]", "Flux"),
