@@ -15,11 +15,7 @@ RETIRED = re.compile(
 )
 # Identifiers are split at their underscores, so that `drawn_at` and `test_a_drawing` are found as well.
 IDENTIFIER = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
-<<<<<<< HEAD
 # Names of others: PIL, hypothesis, the account that servers run as, a domain, a vendor's status; and this list itself.
-=======
-# Names of others: products, PIL, hypothesis, the account that servers run as, a domain, a status; and this list itself.
->>>>>>> intake
 EXEMPT_FILES = ("CHANGELOG.md", "docs/glossary.md", "tests/test_words.py", "attribution/evidence/products.toml")
 EXEMPT_LINES = re.compile(r"ImageDraw|DrawFn|\"nobody\"|nobody@|nightcafe\.studio|\"cancelled\"")
 
