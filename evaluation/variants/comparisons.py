@@ -14,7 +14,7 @@ from attribution.distance import DISTANCES, distance_named
 from attribution.errors import AttributionError
 from attribution.image import load
 from attribution.method import attribute
-from attribution.ports import Aggregate, SourceState
+from attribution.ports import Aggregate, Method, SourceState
 from attribution.resynthesis.pool import GeneratorPool
 from evaluation.dataset import Dataset
 from evaluation.metrics import interval, macro_auroc, softmax
@@ -96,6 +96,7 @@ def seconds(
                 generators=generators,
                 embedder=loaded,
                 distance=distance_named("cosine"),
+                method=Method.COSINE,
                 images_per_source=images_per_source,
                 prompt=item.caption,
             )

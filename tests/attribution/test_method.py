@@ -1,4 +1,7 @@
-"""The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it."""
+"""The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it.
+
+By distance; `test_match.py` has the ranking by residuals.
+"""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -23,6 +26,7 @@ from attribution.ports import (
     Embedded,
     Fusion,
     GeneratedImage,
+    Method,
     ModelRef,
     Reason,
     SourceState,
@@ -56,7 +60,7 @@ def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **mo
         captioner=FakeCaptioner(),
         generators=generators,
         embedder=FakeEmbedder(),
-        **{"distance": COSINE} | more,  # type: ignore[arg-type]
+        **{"distance": COSINE, "method": Method.COSINE} | more,  # type: ignore[arg-type]
     )
 
 
