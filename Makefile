@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api fuzz chaos check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -33,11 +33,14 @@ serve: installed-demo ## Start everything here and run it until Ctrl-C
 test: installed-all ## Run all tests, two files at a time, each against a real Postgres and Valkey of its own (ARGS: for pytest)
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
+coverage: installed-all ## Run all tests and print which lines of the code none of them runs, also in other processes (ARGS: for pytest)
+	@COVERAGE_CORE=sysmon $(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+
 lint: installed-all ## Check style and formatting
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-types: installed-all ## Check types, strictly
+types: installed-all ## Check types, strictly; of tests, too
 	@$(PY) -m mypy
 
 imports: installed-all ## Check the import contracts
@@ -88,6 +91,9 @@ evaluate-variants: installed-all ## Compare distances, γ, aggregates and extern
 evaluate-captions: installed-all ## Compare captioners on the test characters, and relate their similarity to the truth to accuracy
 	@$(PY) -m evaluation all --steps zoo-captions $(ARGS)
 
+bench-answer: installed-all ## Accuracy, verdicts and sets of the default method (half an hour the first time, then minutes)
+	@$(PY) -m evaluation answer $(ARGS)
+
 bench-distance: installed-all ## The distances of a whole dataset beside a loop over SciPy's
 	@$(PY) -m perf.distance $(ARGS)
 
@@ -129,7 +135,7 @@ lock: installed-all ## Write the installed versions to constraints.txt (without 
 
 clean: ## Remove state (databases, images, logs) and caches; .venv stays
 	@if [ -x $(PY) ]; then $(PY) -m devstack clean; fi
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	@rm -rf .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	@find . -name __pycache__ -not -path './.venv/*' -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 installed-demo:

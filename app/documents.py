@@ -2,9 +2,10 @@
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +18,7 @@ from attribution.ports import Aggregate, DistanceName, Method, Origin, Policy, R
 class Document(BaseModel):
     """Frozen, and without members that the schema does not name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 class ImageDocument(Document):
@@ -28,9 +29,40 @@ class ImageDocument(Document):
     )
     width: int = Field(description="pixels, after orientation")
     height: int = Field(description="pixels, after orientation")
-    frames: int = Field(description="1 for a still; of an animation the first frame is taken")
+    frames: int = Field(description="1 for a still; `input_quality` says which one is compared")
     sha256: str = Field(description="of the bytes as uploaded")
     size: int = Field(description="bytes as uploaded")
+
+
+class BorderDocument(Document):
+    """A border of one color, in pixels of the image as uploaded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    color: str = Field(examples=["#000000"])
+
+
+class InputQualityDocument(Document):
+    """What about the query image makes an answer less certain."""
+
+    width: int = Field(description="pixels of the frame that is compared, after orientation")
+    height: int
+    frames: int
+    frame: int = Field(description="the frame or page that is compared, from 1: the first that shows something")
+    blank: bool = Field(description="whether it shows nothing; nothing is generated then")
+    transparent: bool = Field(description="whether it has transparent parts")
+    ground: str | None = Field(description="the color on which transparent parts were put", examples=["white"])
+    jpeg_quality: int | None = Field(description="1 to 100, by the tables in the file; null for other formats")
+    enlarged: bool = Field(description="whether it has no fine detail, as after enlarging")
+    border: BorderDocument | None
+    cropped: bool = Field(description="whether the border was cut off before the image was compared")
+    same_answer: float | None = Field(
+        description="the share of answers that stayed the same after a distortion like those found, in "
+        "docs/benchmark.md, the smallest one; null where nothing that was measured is found"
+    )
+    notes: list[str] = Field(description="sentences about what was found")
 
 
 class FindingDocument(Document):
@@ -160,7 +192,7 @@ class EstimateDocument(Document):
     prediction_set: list[str] = Field(
         description="the sources that the image is by with 90 % probability, if a tested one made it; likeliest first"
     )
-    coverage: float = Field(description="how often such sets had the right source, in simulated queries")
+    coverage: float = Field(description="that probability, as a share")
     fit: float = Field(
         description="how like the likeliest source's images the query is, in standard deviations from the mean of that "
         "source's own images; far below 0, probably none of the tested sources made it"
@@ -189,7 +221,9 @@ class ResultDocument(Document):
 
     schema_version: int
     caption: str | None = Field(description="null once its retention has passed")
-    captioner: str = Field(description="model@revision, or `given` where the caller gave the prompt")
+    captioner: str = Field(
+        description="model@revision, or `given` where the caller gave the prompt; empty where the image shows nothing"
+    )
     embedder: str | None = Field(description="model@revision; null where nothing was generated")
     method: Method = Field(
         Method.COSINE, description="by what the ranking was made; with one tested source always `cosine`"
@@ -241,6 +275,9 @@ class JobDocument(Document):
     deadline_at: datetime
     query_image: str | None = Field(None, description="the path of the image; null if not fetched yet, or deleted")
     image: ImageDocument | None = Field(description="null until it is fetched, where it was given by URL")
+    input_quality: InputQualityDocument | None = Field(
+        None, description="what about the image may cost accuracy; null until it is screened"
+    )
     images_per_source: int
     method: Method = Field(Method.COSINE, description="by what the ranking is made")
     policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that is not tested")
@@ -280,8 +317,9 @@ class JobDocument(Document):
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
 
 
-# `id` and `status` are the first members of `JobDocument`: Pydantic writes them in the order of the class.
-_UNFINISHED = re.compile(rb'\{"id":"[^"]*","status":"(?:queued|processing)"')
+# Pydantic writes members in the order of the class; those before `status` are plain texts.
+_BEFORE = "".join(f'"{name}":"[^"]*",' for name in takewhile("status".__ne__, JobDocument.model_fields))
+_UNFINISHED = re.compile(f'{{{_BEFORE}"status":"(?:{JobStatus.QUEUED}|{JobStatus.PROCESSING})"'.encode())
 
 
 def is_unfinished(document: bytes) -> bool:
@@ -300,14 +338,15 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         completed_at=job.completed_at,
         deadline_at=job.deadline_at,
         query_image=f"{_images(job)}/query" if job.query_blob and not job.images_deleted_at else None,
-        image=ImageDocument.model_validate(job.image) if job.image else None,
+        image=ImageDocument.model_validate(_without_quality(job.image)) if job.image else None,
+        input_quality=_input_quality(job),
         images_per_source=job.images_per_source,
         method=job.method_options.method,
         policy=job.method_options.policy,
         distance=job.method_options.distance,
         aggregate=job.method_options.aggregate,
-        external_scores=(job.external_scores or {}).get("scores"),
-        fusion_weight=(job.external_scores or {}).get("weight"),
+        external_scores=job.external_scores and dict(job.external_scores.scores),
+        fusion_weight=job.external_scores and job.external_scores.weight,
         external_id=job.external_id,
         metadata=job.labels,
         prompt=job.prompt,
@@ -327,6 +366,16 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
     )
 
 
+def _without_quality(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in image.items() if name != "quality"}
+
+
+def _input_quality(job: Job) -> InputQualityDocument | None:
+    """Known once the image is screened; it is stored with what else is known of the file."""
+    found = (job.image or {}).get("quality")
+    return InputQualityDocument.model_validate(found) if found else None
+
+
 def references_path(job_id: uuid.UUID, source: str) -> str:
     """Where reference images of a source are uploaded."""
     return f"/attribute/{job_id}/references/{source}"
@@ -336,18 +385,7 @@ def _spend_document(job: Job, spent: Sequence[SourceSpend]) -> SpendDocument:
     return SpendDocument(
         budget_usd=None if job.budget_usd is None else float(job.budget_usd),
         usd=float(job.spent_usd),
-        calls=[
-            CallsDocument(
-                source=each.source,
-                sent=each.sent,
-                external=each.external,
-                calls=each.calls,
-                images=each.images,
-                usd=float(each.usd),
-                unsettled=each.unsettled,
-            )
-            for each in spent
-        ],
+        calls=[CallsDocument.model_validate(each) for each in spent],
     )
 
 

@@ -65,6 +65,21 @@ class ServiceError(Exception):
     registry: ClassVar[str] = TYPE_PREFIX
     permanent: ClassVar[bool] = True
 
+    def __init_subclass__(
+        cls,
+        status: int | None = None,
+        slug: str | None = None,
+        title: str | None = None,
+        registry: str | None = None,
+        permanent: bool | None = None,
+    ) -> None:
+        """What a class does not give, it has from its base."""
+        super().__init_subclass__()
+        given = {"status": status, "slug": slug, "title": title, "registry": registry, "permanent": permanent}
+        for name, value in given.items():
+            if value is not None:
+                setattr(cls, name, value)
+
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -89,340 +104,207 @@ class ServiceError(Exception):
         return problem | self.extensions
 
 
-class RequestError(ServiceError):
+class RequestError(ServiceError, status=400):
     """The caller can fix it."""
 
-    status = 400
 
-
-class MalformedRequest(RequestError):
+class MalformedRequest(RequestError, slug="malformed-request", title="The request cannot be read"):
     """The body is not what the endpoint takes."""
 
-    slug = "malformed-request"
-    title = "The request cannot be read"
 
-
-class Unauthenticated(RequestError):
+class Unauthenticated(RequestError, status=401, slug="unauthenticated", title="A key is needed"):
     """No key was sent."""
 
-    status = 401
-    slug = "unauthenticated"
-    title = "A key is needed"
 
-
-class InvalidKey(Unauthenticated):
+class InvalidKey(Unauthenticated, slug="invalid-key", title="The key is not valid"):
     """The key is unknown, expired or revoked, or its tenant is disabled."""
 
-    slug = "invalid-key"
-    title = "The key is not valid"
 
-
-class InsufficientScope(RequestError):
+class InsufficientScope(RequestError, status=403, slug="insufficient-scope", title="The key lacks a scope"):
     """The key lacks the scope."""
 
-    status = 403
-    slug = "insufficient-scope"
-    title = "The key lacks a scope"
 
-
-class QuotaExceeded(RequestError):
+class QuotaExceeded(
+    RequestError,
+    status=429,
+    slug="quota-exceeded",
+    title="Request cannot be satisfied as assigned quota has been exceeded",
+    permanent=False,
+    registry=IANA_TYPES,
+):
     """A limit was passed; `violated-policies` says which of those in `RateLimit-Policy`."""
 
-    status = 429
-    slug = "quota-exceeded"
-    title = "Request cannot be satisfied as assigned quota has been exceeded"
-    permanent = False
-    registry = IANA_TYPES
 
-
-class NotFound(RequestError):
+class NotFound(RequestError, status=404, slug="not-found", title="Not found"):
     """No such thing, or not the caller's."""
 
-    status = 404
-    slug = "not-found"
-    title = "Not found"
 
-
-class MethodNotAllowed(RequestError):
+class MethodNotAllowed(RequestError, status=405, slug="method-not-allowed", title="Method not allowed"):
     """The resource exists, the method does not."""
 
-    status = 405
-    slug = "method-not-allowed"
-    title = "Method not allowed"
 
-
-class EndpointDisabled(RequestError):
+class EndpointDisabled(RequestError, status=409, slug="endpoint-disabled", title="The webhook endpoint is disabled"):
     """A disabled webhook endpoint receives nothing."""
 
-    status = 409
-    slug = "endpoint-disabled"
-    title = "The webhook endpoint is disabled"
 
-
-class ReferencesRefused(RequestError):
+class ReferencesRefused(RequestError, status=409):
     """Reference images that the job does not take."""
 
-    status = 409
 
-
-class ReferencesNotExpected(ReferencesRefused):
+class ReferencesNotExpected(
+    ReferencesRefused, slug="references-not-expected", title="The job does not wait for reference images of this source"
+):
     """The job does not wait for reference images of this source, or has ended."""
 
-    slug = "references-not-expected"
-    title = "The job does not wait for reference images of this source"
 
-
-class ReferencesTooEarly(ReferencesRefused):
+class ReferencesTooEarly(
+    ReferencesRefused, slug="references-too-early", title="There is no caption yet", permanent=False
+):
     """The caption for the reference images is not there yet; try again when the job shows it."""
 
-    slug = "references-too-early"
-    title = "There is no caption yet"
-    permanent = False
 
-
-class ReferencesTooLate(ReferencesRefused):
+class ReferencesTooLate(ReferencesRefused, slug="references-too-late", title="The reference images came too late"):
     """The job's deadline has passed: it ranks, or has ranked, what was there."""
 
-    slug = "references-too-late"
-    title = "The reference images came too late"
 
-
-class ReferencesConflict(ReferencesRefused):
+class ReferencesConflict(
+    ReferencesRefused, slug="references-conflict", title="The job has other reference images of this source"
+):
     """The job has other reference images of this source already."""
 
-    slug = "references-conflict"
-    title = "The job has other reference images of this source"
 
-
-class KeyInUse(RequestError):
+class KeyInUse(
+    RequestError,
+    status=409,
+    slug="idempotency-key-in-use",
+    title="The first request with this key is in progress",
+    permanent=False,
+):
     """The first request with this idempotency key is in progress."""
 
-    status = 409
-    slug = "idempotency-key-in-use"
-    title = "The first request with this key is in progress"
-    permanent = False
 
-
-class KeyReused(RequestError):
+class KeyReused(
+    RequestError, status=422, slug="idempotency-key-reused", title="The idempotency key belongs to another request"
+):
     """The idempotency key belongs to another request."""
 
-    status = 422
-    slug = "idempotency-key-reused"
-    title = "The idempotency key belongs to another request"
 
-
-class NotAcceptable(RequestError):
+class NotAcceptable(RequestError, status=406, slug="not-acceptable", title="No such representation"):
     """The response comes in none of the media types of `Accept`."""
 
-    status = 406
-    slug = "not-acceptable"
-    title = "No such representation"
 
-
-class UploadTimeout(RequestError):
+class UploadTimeout(RequestError, status=408, slug="upload-timeout", title="The upload took too long", permanent=False):
     """The body did not arrive in time."""
 
-    status = 408
-    slug = "upload-timeout"
-    title = "The upload took too long"
-    permanent = False
 
-
-class Deleted(RequestError):
+class Deleted(RequestError, status=410, slug="deleted", title="Deleted"):
     """It was there, and was deleted."""
 
-    status = 410
-    slug = "deleted"
-    title = "Deleted"
 
-
-class UploadTooLarge(RequestError):
+class UploadTooLarge(RequestError, status=413, slug="upload-too-large", title="The upload is too large"):
     """More bytes than the cap."""
 
-    status = 413
-    slug = "upload-too-large"
-    title = "The upload is too large"
 
-
-class ImageTooLargeProblem(RequestError):
+class ImageTooLargeProblem(RequestError, status=422, slug="image-too-large", title="The image is too large"):
     """More pixels or frames than the cap."""
 
-    status = 422
-    slug = "image-too-large"
-    title = "The image is too large"
 
-
-class UnsupportedMediaType(RequestError):
+class UnsupportedMediaType(RequestError, status=415, slug="unsupported-media-type", title="Unsupported media type"):
     """The body is of a media type that the endpoint does not take."""
 
-    status = 415
-    slug = "unsupported-media-type"
-    title = "Unsupported media type"
 
-
-class UnsupportedImageProblem(RequestError):
+class UnsupportedImageProblem(RequestError, status=415, slug="unsupported-image", title="Not an accepted image format"):
     """Decodes as none of the accepted formats."""
 
-    status = 415
-    slug = "unsupported-image"
-    title = "Not an accepted image format"
 
-
-class UndecodableImageProblem(RequestError):
+class UndecodableImageProblem(RequestError, status=422, slug="undecodable-image", title="The image cannot be decoded"):
     """Truncated, empty, broken, or too costly to decode."""
 
-    status = 422
-    slug = "undecodable-image"
-    title = "The image cannot be decoded"
 
-
-class InvalidRequest(RequestError):
+class InvalidRequest(RequestError, status=422, slug="invalid-request", title="An option has a wrong value"):
     """An option has a wrong value; `errors` lists them."""
 
-    status = 422
-    slug = "invalid-request"
-    title = "An option has a wrong value"
 
-
-class UnknownSourceProblem(RequestError):
+class UnknownSourceProblem(RequestError, status=422, slug="unknown-source", title="Unknown source"):
     """A source that the catalog does not have."""
 
-    status = 422
-    slug = "unknown-source"
-    title = "Unknown source"
 
-
-class UnknownCaptioner(RequestError):
+class UnknownCaptioner(RequestError, status=422, slug="unknown-captioner", title="Unknown captioner"):
     """A captioner that this installation does not offer."""
 
-    status = 422
-    slug = "unknown-captioner"
-    title = "Unknown captioner"
 
-
-class UnknownEmbedder(RequestError):
+class UnknownEmbedder(RequestError, status=422, slug="unknown-embedder", title="Unknown embedder"):
     """An embedder that this installation does not offer."""
 
-    status = 422
-    slug = "unknown-embedder"
-    title = "Unknown embedder"
 
-
-class AddressRefused(RequestError):
+class AddressRefused(RequestError, status=422, slug="address-refused", title="The address is not allowed"):
     """A URL that is not called: malformed, or not public."""
 
-    status = 422
-    slug = "address-refused"
-    title = "The address is not allowed"
 
-
-class Unavailable(ServiceError):
+class Unavailable(ServiceError, status=503, permanent=False):
     """Try again later."""
 
-    status = 503
-    permanent = False
 
-
-class ReducedCapacity(Unavailable):
+class ReducedCapacity(
+    Unavailable,
+    slug="temporary-reduced-capacity",
+    title="Request cannot be satisfied due to temporary server capacity constraints",
+    registry=IANA_TYPES,
+):
     """The queues are too long for one more job."""
 
-    slug = "temporary-reduced-capacity"
-    title = "Request cannot be satisfied due to temporary server capacity constraints"
-    registry = IANA_TYPES
 
-
-class Overloaded(Unavailable):
+class Overloaded(Unavailable, slug="overloaded", title="Too busy to accept"):
     """Too many uploads at once."""
 
-    slug = "overloaded"
-    title = "Too busy to accept"
 
-
-class NotReady(Unavailable):
+class NotReady(Unavailable, slug="not-ready", title="Not ready"):
     """Postgres is unavailable or its schema is another one; `checks` says which."""
 
-    slug = "not-ready"
-    title = "Not ready"
 
-
-class StorageUnavailable(Unavailable):
+class StorageUnavailable(Unavailable, slug="storage-unavailable", title="Storage does not answer"):
     """Postgres or the blob store does not answer."""
 
-    slug = "storage-unavailable"
-    title = "Storage does not answer"
 
-
-class JobFailure(ServiceError):
+class JobFailure(ServiceError, status=500):
     """How an accepted job can end as failed."""
 
-    status = 500
 
-
-class ScreeningRefused(JobFailure):
+class ScreeningRefused(JobFailure, status=422, slug="screening-refused", title="Refused by screening"):
     """A screening hook refused the image or the caption."""
 
-    status = 422
-    slug = "screening-refused"
-    title = "Refused by screening"
 
-
-class FetchFailed(JobFailure):
+class FetchFailed(JobFailure, status=502, slug="fetch-failed", title="The address did not give an image"):
     """A caller's address answered, but not with an image."""
 
-    status = 502
-    slug = "fetch-failed"
-    title = "The address did not give an image"
 
-
-class FetchTooLarge(FetchFailed):
+class FetchTooLarge(FetchFailed, slug="fetch-too-large", title="The image at the address is too large"):
     """More bytes than the cap."""
 
-    slug = "fetch-too-large"
-    title = "The image at the address is too large"
 
-
-class AddressUnavailable(JobFailure):
+class AddressUnavailable(
+    JobFailure, status=502, slug="address-unavailable", title="The address does not answer", permanent=False
+):
     """A caller's address did not answer, or answered with Retry-After."""
 
-    status = 502
-    slug = "address-unavailable"
-    title = "The address does not answer"
-    permanent = False
 
-
-class CaptionRefusedProblem(JobFailure):
+class CaptionRefusedProblem(JobFailure, status=422, slug="caption-refused", title="The captioner refused"):
     """The captioner will not describe the image."""
 
-    status = 422
-    slug = "caption-refused"
-    title = "The captioner refused"
 
-
-class CaptionerUnavailableProblem(JobFailure):
+class CaptionerUnavailableProblem(
+    JobFailure, status=502, slug="captioner-unavailable", title="The captioner does not answer"
+):
     """The captioner gave no usable caption in any attempt."""
 
-    status = 502
-    slug = "captioner-unavailable"
-    title = "The captioner does not answer"
 
-
-class StepFailed(JobFailure):
+class StepFailed(JobFailure, slug="step-failed", title="A stage failed"):
     """A stage raised an error that is permanent."""
 
-    slug = "step-failed"
-    title = "A stage failed"
 
-
-class StepCrashed(JobFailure):
+class StepCrashed(JobFailure, slug="step-crashed", title="A stage crashed too often"):
     """A stage killed its worker, or lost it, too often."""
 
-    slug = "step-crashed"
-    title = "A stage crashed too often"
 
-
-class DeadlineExceeded(JobFailure):
+class DeadlineExceeded(JobFailure, status=504, slug="deadline-exceeded", title="The job took too long"):
     """The job's deadline passed before there was anything to rank."""
-
-    status = 504
-    slug = "deadline-exceeded"
-    title = "The job took too long"

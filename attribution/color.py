@@ -1,4 +1,4 @@
-"""Converts any pixel format to 8-bit sRGB on white; `image.py` uses it.
+"""Converts any pixel format to 8-bit sRGB on a ground of one color; `image.py` uses it.
 
 `converter` examines a whole image once (its value range, its color profile) and returns a function that converts strips
 of it, so that no full-size copy is made.
@@ -16,21 +16,46 @@ Convert = Callable[[Image.Image], Image.Image]
 # Profiles have a few hundred bytes to about one megabyte; larger ones are ignored.
 MAX_PROFILE_BYTES = 4_000_000
 _STRIP_PIXELS = 1 << 20
+# Of content on transparency: pixels per side that are examined; the least difference from the ground, in levels, that
+# shows; and the share that must show on white. Nearly opaque pixels count as opaque: some programs hide bits in them.
+_SAMPLED, _VISIBLE, _FEW_SHOWN, _OPAQUE = 256, 24.0, 0.25, 0.98
 _RANGES = (1.0, 255.0, 65535.0)
 _BASE = {"L": "L", "CMYK": "CMYK", "RGB": "RGB", "RGBA": "RGB", "RGBX": "RGB", "P": "RGB", "YCbCr": "RGB"}
 _SPACE = {"L": "GRAY", "CMYK": "CMYK", "RGB": "RGB"}
 
 
-def converter(image: Image.Image) -> Convert:
-    """A function that turns strips of `image` into RGB. The image must be loaded."""
+def choose_ground(image: Image.Image) -> str | None:
+    """The color on which transparent parts are put: white, or black where the content would not show on white.
+
+    None for an image without transparent parts. The image must be loaded.
+    """
+    if not image.has_transparency_data:
+        return None
+    small = image.resize((min(image.width, _SAMPLED), min(image.height, _SAMPLED)), Image.Resampling.NEAREST)
+    pixels = np.asarray(small.convert("RGBA"), dtype=np.float32)
+    color, alpha = pixels[..., :3], pixels[..., 3] / 255.0
+    if alpha.min() > _OPAQUE:
+        return None
+    content = alpha > 1 - _OPAQUE
+    if not content.any():
+        return "white"
+    shown = {
+        name: float((np.abs(color - ground).max(axis=2) * alpha > _VISIBLE)[content].mean())
+        for name, ground in (("white", 255.0), ("black", 0.0))
+    }
+    return "black" if shown["white"] < _FEW_SHOWN and shown["black"] > shown["white"] else "white"
+
+
+def converter(image: Image.Image, ground: str = "white") -> Convert:
+    """A function that turns strips of `image` into RGB, transparent parts on `ground`. The image must be loaded."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         low, high = _value_range(image)
         return lambda strip: _from_deep_gray(strip, low, high)
     transform = _to_srgb(image)
-    return lambda strip: _from_color(strip, transform)
+    return lambda strip: _from_color(strip, transform, ground)
 
 
-def _from_color(strip: Image.Image, transform: tuple[str, Convert] | None) -> Image.Image:
+def _from_color(strip: Image.Image, transform: tuple[str, Convert] | None, ground: str) -> Image.Image:
     if strip.mode in ("La", "RGBa"):  # premultiplied, as some TIFFs are
         strip = strip.convert({"La": "LA", "RGBa": "RGBA"}[strip.mode])
     mask = None
@@ -44,9 +69,9 @@ def _from_color(strip: Image.Image, transform: tuple[str, Convert] | None) -> Im
     strip = strip.convert("RGB")
     if mask is None:
         return strip
-    white = Image.new("RGB", strip.size, "white")
-    white.paste(strip, mask=mask)
-    return white
+    plain = Image.new("RGB", strip.size, ground)
+    plain.paste(strip, mask=mask)
+    return plain
 
 
 def _from_deep_gray(strip: Image.Image, low: float, high: float) -> Image.Image:

@@ -14,11 +14,13 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from attribution.color import converter
+from attribution.borders import find_border
+from attribution.color import choose_ground, converter
 from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from attribution.file_kinds import HEAD_BYTES, accepted_format, refusal
+from attribution.frames import select_frame
+from attribution.quality import FrameUse, InputQuality, examine
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-_ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are accepted"
 _STRIP_PIXELS = 1 << 20
 # A black square that was sent as JPEG varies by a few levels, a generated image by dozens.
 _BLANK_RANGE = 8
@@ -36,16 +38,25 @@ _TRANSPOSE = {
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Limits of the input, and the longest side of the output."""
+    """Limits of the input, the longest side of the output, and what is done with a query image.
+
+    `examine`: an animation is searched for a frame that shows something, and the image's quality is examined.
+    `crop_borders`: borders that are found so are cut off.
+    """
 
     max_pixels: int = 50_000_000
     max_frames: int = 1_000
     canonical_side: int = 1024
+    examine: bool = False
+    crop_borders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """A decoded image in canonical form; `width` and `height` are those of the file, after its orientation."""
+    """A decoded image in canonical form; `width` and `height` are those of the file, after its orientation.
+
+    `quality` is None unless it was to be examined.
+    """
 
     image: Image.Image
     format: str
@@ -53,10 +64,11 @@ class LoadedImage:
     height: int
     frames: int
     mode: str
+    quality: InputQuality | None = None
 
 
 def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImage:
-    """Decode the first frame into RGB, longest side at most `limits.canonical_side`.
+    """Decode one frame into RGB, longest side at most `limits.canonical_side`: see `select_frame`.
 
     Raises only UnsupportedImage, UndecodableImage or ImageTooLarge, whatever the bytes are.
     """
@@ -64,13 +76,13 @@ def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImag
     if isinstance(file, Path):
         with file.open("rb") as opened:
             return load(opened, limits)
-    head = file.read(64)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     if not head:
         raise UndecodableImage("The file is empty.")
-    kind = _kind(head)
+    kind = accepted_format(head)
     if kind is None:
-        raise UnsupportedImage(f"The file is not an image of a known format; {_ACCEPTED}.")
+        raise UnsupportedImage(refusal(head))
     with _refusing(kind), Image.open(file, formats=[kind]) as opened_image:
         return _decode(opened_image, kind, limits)
 
@@ -108,26 +120,6 @@ def is_blank(image: Image.Image) -> bool:
     return all(high - low <= _BLANK_RANGE for low, high in extrema)
 
 
-def _kind(head: bytes) -> str | None:
-    """The format by its signature; "BM" alone is not enough, because texts may begin with it."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in (12, 40, 52, 56, 64, 108, 124):
-        return "BMP"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    # HEIC uses the same container: only files with AVIF's brand are accepted.
-    if head[4:8] == b"ftyp" and (b"avif" in head or b"avis" in head):
-        return "AVIF"
-    return None
-
-
 @contextmanager
 def _refusing(kind: str) -> Iterator[None]:
     """Any exception of a decoder becomes one of three errors; warnings are ignored."""
@@ -146,33 +138,52 @@ def _refusing(kind: str) -> Iterator[None]:
 
 
 def _decode(image: Image.Image, kind: str, limits: ImageLimits) -> LoadedImage:
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(f"The image has {width}×{height} pixels; at most {limits.max_pixels:,} are accepted.")
     frames = int(getattr(image, "n_frames", 1))
     if frames > limits.max_frames:
         raise ImageTooLarge(f"The image has {frames} frames; at most {limits.max_frames} are accepted.")
+    _check_pixels(image, limits)
+    frame = select_frame(image, by_content=limits.examine)
+    _check_pixels(image, limits)  # a TIFF's pages differ in size
+    width, height = image.size
     mode = image.mode
     side = limits.canonical_side
     if max(width, height) > 4 * side:
         # JPEG decodes directly at 1/2, 1/4 or 1/8; twice the side leaves the last step to LANCZOS.
         image.draft(None, (2 * side, 2 * side))
     image.load()
-    small = _shrink(image, side)
+    ground = choose_ground(image)
+    small = _shrink(image, side, ground)
+    border = find_border(small) if limits.examine else None
+    if border is not None:
+        border = border.scaled(max(image.size) / max(small.size))
+        if limits.crop_borders:
+            small = _shrink(image.crop(border.inside(*image.size)), side, ground)
+        border = border.scaled(width / image.width)
     orientation = _orientation(image)  # after load(): PNG may have it last, and TIFF has already applied it
     if orientation in _TRANSPOSE:
         small = small.transpose(_TRANSPOSE[orientation])
+        border = border and border.transposed(orientation)
     if orientation >= 5:
         width, height = height, width
     if kind == "TIFF":
         width, height = image.size
-    return LoadedImage(small, kind, width, height, frames, mode)
+    quality = None
+    if limits.examine:
+        use = FrameUse(width, height, frames, frame, ground, border, border is not None and limits.crop_borders)
+        quality = examine(small, image, use)
+    return LoadedImage(small, kind, width, height, frames, mode, quality)
 
 
-def _shrink(image: Image.Image, side: int) -> Image.Image:
+def _check_pixels(image: Image.Image, limits: ImageLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(f"The image has {width}×{height} pixels; at most {limits.max_pixels:,} are accepted.")
+
+
+def _shrink(image: Image.Image, side: int, ground: str | None) -> Image.Image:
     """RGB with the longest side at most `side`, with at most one full-size copy of the pixels in memory."""
     width, height = image.size
-    to_rgb = converter(image)
+    to_rgb = converter(image, ground or "white")
     factor = max(1, max(width, height) // (2 * side))
     rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from attribution.bank import Bank, Experience
+from attribution.bank.calibration import COVERAGE
 from attribution.bank.stack import Floats
 from attribution.errors import AttributionError
 from attribution.ports import Embedded, Estimate, Method, Ranking
@@ -67,7 +68,7 @@ def match(
         bank=bank.version,
         jobs={source: bank.jobs.get(key, 0) for source, key in zip(tested, keyed, strict=True)},
         prediction_set=tuple(tested[at] for at in likeliest if inside[at]),
-        coverage=calibration.coverage,
+        coverage=COVERAGE,
         fit=float((scores.max() - calibration.fit_center) / calibration.fit_spread),
     )
     return replace(_ordered(ranking, tested, scores, probabilities), estimate=estimate), known

@@ -9,7 +9,8 @@ import typer
 
 from attribution.errors import AttributionError
 from attribution.evidence.finding import Finding
-from attribution.ports import Attribution, Origin, Resynthesis
+from attribution.ports import Attribution, Method, Origin, Resynthesis, Verdict, VerdictKind
+from attribution.quality import InputQuality
 
 P = ParamSpec("P")
 
@@ -22,10 +23,24 @@ def exit_on_error(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (AttributionError, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {_sentence(error)}", err=True)
             raise typer.Exit(2) from None
 
     return run
+
+
+def _sentence(error: Exception) -> str:
+    """What happened to which file, without the number of the system's error."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    file = str(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return f"There is no file {file}."
+    if isinstance(error, IsADirectoryError):
+        return f"{file} is a folder; name a file in it."
+    if isinstance(error, PermissionError):
+        return f"The file {file} may not be read or written by this user."
+    return f"{file}: {error.strerror}."
 
 
 def as_table(answer: Attribution) -> str:
@@ -33,11 +48,16 @@ def as_table(answer: Attribution) -> str:
     ranking, verdict = answer.ranking, answer.verdict
     width = max([6, *(len(result.source) for result in answer.resyntheses)])
     fused = f"  {'external':>9}  {'fused':>7}" if ranking.fusion else ""
+    matched = ranking.method is Method.RESIDUAL
     lines = [f"caption   {answer.caption.text}", ""]
-    lines.append(f"{'':>4}  {'source':<{width}}  {ranking.distance + ' distance':>16}  {'score':>6}{fused}")
+    probability = "  probability" if matched else ""
+    distance = f"{ranking.distance} distance"
+    lines.append(f"{'':>4}  {'source':<{width}}  {distance:>16}  {'score':>6}{probability}{fused}")
     references = {result.source for result in answer.resyntheses if result.origin is Origin.REFERENCE}
     for place, entry in enumerate(ranking.entries, 1):
         line = f"{place:>3}.  {entry.source:<{width}}  {entry.distance:>16.4f}  {entry.score:>6.3f}"
+        if matched:
+            line += f"  {'none' if entry.probability is None else format(entry.probability, '.3f'):>11}"
         if entry.fused is not None:
             external = "none" if entry.external_score is None else format(entry.external_score, ".4g")
             line += f"  {external:>9}  {entry.fused:>7.3f}"
@@ -49,13 +69,23 @@ def as_table(answer: Attribution) -> str:
         if result.source not in ranked
     ]
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
-    text = f"attributed to {verdict.source}" if verdict.source else f"inconclusive ({verdict.reason})"
-    lines += ["", f"distance  {ranking.distance}, {ranking.aggregate} over the generated images of a source"]
+    lines += [
+        "",
+        f"method    {ranking.method}",
+        f"distance  {ranking.distance}, {ranking.aggregate} over a source's images",
+    ]
+    if ranking.estimate is not None:
+        lines.append(f"set       {', '.join(ranking.estimate.prediction_set)}, with {ranking.estimate.coverage:.0%}")
     if ranking.fusion:
         lines.append(
             f"order     by the score fused with the external scores, whose weight is {ranking.fusion.weight:g}"
         )
-    lines += [f"margin    {margin}", f"verdict   {text}", "Scores compare sources; they are not probabilities."]
+    lines += [f"margin    {margin}", verdict_line(verdict)]
+    lines.append(
+        "Probabilities assume that a tested source, or something derived from it, made the image."
+        if ranking.calibrated
+        else "Scores compare sources; they are not probabilities."
+    )
     return "\n".join(lines)
 
 
@@ -81,6 +111,25 @@ def as_document(answer: Attribution) -> dict[str, Any]:
         "verdict": asdict(answer.verdict),
         "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
     }
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """The source or sources, or why none is named; and what such a verdict is worth."""
+    text = {
+        VerdictKind.ATTRIBUTED: f"attributed to {verdict.source}",
+        VerdictKind.ATTRIBUTED_FAMILY: f"attributed to one of {', '.join(verdict.sources)}",
+        VerdictKind.NARROWED: f"narrowed to {', '.join(verdict.sources)}",
+        VerdictKind.INCONCLUSIVE: f"inconclusive ({verdict.reason})",
+    }[verdict.kind]
+    if (measured := verdict.measured) is not None and measured.right is not None:
+        count = round(measured.queries * measured.named)
+        text += f": {measured.right:.0%} of {count} such verdicts about past images were right"
+    return f"verdict   {text}"
+
+
+def quality_lines(quality: InputQuality | None) -> list[str]:
+    """What about the query image may cost accuracy."""
+    return [] if quality is None else [f"quality   {note}" for note in quality.notes]
 
 
 def evidence_line(finding: Finding) -> str:

@@ -103,6 +103,7 @@ class Reason(StrEnum):
     """Why a verdict is inconclusive."""
 
     BELOW_THRESHOLD = "below_threshold"
+    BLANK_QUERY = "blank_query"
     NO_QUORUM = "no_quorum"
     NONE_OF_THESE_LIKELY = "none_of_these_likely"
     TIE = "tie"
@@ -268,7 +269,7 @@ class Estimate:
         jobs: How many past jobs of each tested source it has.
         prediction_set: The sources that the image is by with 90 % probability, if it is by a tested one; likeliest
             first.
-        coverage: That share, as measured on simulated queries.
+        coverage: That probability.
         fit: How like the images of the likeliest source the query is, in standard deviations from the mean of that
             source's own images: far below 0, it is probably by none of the sources.
     """

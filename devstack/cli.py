@@ -8,17 +8,44 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
+from devstack.console import Progress
+from devstack.demo import KEY_LIFE, print_curl, waiting
 from devstack.errors import DevstackError
 from devstack.servers import servers
+from devstack.stack import stack
 from devstack.state import SAMPLE, StateDirectory, default_directory, remove
+
+logger = logging.getLogger(__name__)
+
+
+def serve(state_dir: Path) -> int:
+    """Stays up until it is interrupted; ends of processes and their restarts are logged on the terminal."""
+    console = Console(soft_wrap=True)
+    console.print(f"Starting Postgres, Valkey, the API and the workers (logs: {escape(str(state_dir / 'log'))})")
+    with stack(state_dir) as running:
+        console.print(f"The API answers at [bold]{running.base_url}[/] (documentation: {running.base_url}/docs)")
+        key = running.create_key("serve", *KEY_LIFE)
+        try:
+            with Progress(console) as progress:
+                running.wait_until_warm(lambda readiness: progress.message(waiting(readiness)))
+            console.print("Ready for images. Ctrl-C stops everything; what was computed stays in the state directory.")
+        except DevstackError as error:
+            logger.error("%s", error)  # the API can still accept: stay up and keep restarting
+        print_curl(console, running.base_url, key)
+        threading.Event().wait()
+    return 0
+
 
 Image = Annotated[Path, typer.Argument(help="the image to attribute")]
 
@@ -72,8 +99,6 @@ def _demo_remote(image: Image = SAMPLE) -> None:
 @app.command("serve")
 def _serve() -> None:
     """Keeps the whole service up until Ctrl-C."""
-    from devstack.serve import serve
-
     try:
         serve(default_directory())
     except KeyboardInterrupt as error:

@@ -18,9 +18,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.account import Account
-from devstack.backoff import Backoff
 from devstack.errors import StartFailed
 from devstack.reaper import Reaper
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Exponential pauses in seconds, reset once a process has lived for `calm` seconds."""
+
+    first: float = 0.1
+    factor: float = 2.0
+    ceiling: float = 30.0
+    calm: float = 10.0
+    failures: int = 0
+
+    def after(self, lived: float) -> float:
+        """The pause before the next start of a process that lived this long."""
+        if lived >= self.calm:
+            self.failures = 0
+        pause = min(self.first * self.factor**self.failures, self.ceiling)
+        self.failures = min(self.failures + 1, 32)  # 2**32 is beyond any ceiling
+        return pause
+
 
 LAUNCHER = Path(__file__).with_name("launcher.py").resolve()
 # Nothing else of the caller's environment reaches the servers. Some Pythons (the launcher's, too) need the second.

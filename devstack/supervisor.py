@@ -13,9 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from devstack.backoff import Backoff
 from devstack.errors import StartFailed
-from devstack.process import ProcessSpec, SupervisedProcess
+from devstack.process import Backoff, ProcessSpec, SupervisedProcess
 from devstack.reaper import Reaper
 
 TICK_SECONDS = 0.03

@@ -98,7 +98,15 @@ def bounds(metadata: list[Any]) -> Iterator[str]:
     for limit in metadata:
         for name, words in (("gt", "more than"), ("ge", "at least"), ("lt", "less than"), ("le", "at most")):
             if (bound := getattr(limit, name, None)) is not None:
-                yield f"{words} {bound}"
+                yield f"{words} {duration(bound) if isinstance(bound, timedelta) else bound}"
+
+
+def duration(length: timedelta) -> str:
+    """In the largest unit of which it is a whole number, as a setting takes it."""
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if length.total_seconds() % unit == 0:
+            return f"{length.total_seconds() // unit:g}{name}"
+    return f"{length.total_seconds():g}s"
 
 
 def default(field: FieldInfo) -> str:
@@ -111,7 +119,7 @@ def default(field: FieldInfo) -> str:
     if isinstance(found, bool):
         return f"`{str(found).lower()}`"
     if isinstance(found, timedelta):
-        return f"`{found.total_seconds():g}` s"
+        return f"`{duration(found)}`"
     if isinstance(found, tuple):
         return "`[" + ", ".join(f'"{each}"' for each in found) + "]`"
     return f"`{found}`"

@@ -1,12 +1,40 @@
-"""The characters of a dataset: combinations of attributes that no model has seen in training.
+"""The characters of a dataset, combinations of attributes that no model has seen in training, and their sides.
 
 Names are for readers. The prompt is the description alone: the demo models know thirty words and no names.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import product
 
+import numpy as np
+
 from zoo.captions import Split, sample
+
+SEED = 8375
+_TRAIN, _TEST = 0.8, 0.1
+
+
+class Side(StrEnum):
+    """What a character may be used for."""
+
+    TRAIN = "train"
+    TEST = "test"
+    VALIDATION = "validation"
+
+
+def sides(count: int, seed: int = SEED) -> Mapping[Side, tuple[int, ...]]:
+    """Positions, from 0, of the characters on each side; together they are all of `count`."""
+    order = list(range(count))
+    np.random.RandomState(seed).shuffle(order)  # the generator behind numpy.random.seed, without its global state
+    train, test = int(count * _TRAIN), int(count * _TEST)
+    return {
+        Side.TRAIN: tuple(order[:train]),
+        Side.TEST: tuple(order[train : train + test]),
+        Side.VALIDATION: tuple(order[train + test :]),
+    }
+
 
 _FIRST = (
     "Ada", "Bruno", "Carla", "Dario", "Elif", "Femi", "Greta", "Hugo", "Ines", "Jonas",

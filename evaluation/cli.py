@@ -21,10 +21,11 @@ from attribution.distance import PAIRWISE
 from attribution.errors import AttributionError
 from attribution.ports import Aggregate
 from evaluation import examples, options, publication, tables
+from evaluation.answer import command as answers
 from evaluation.baselines import command as baselines
 from evaluation.calibrate import all_candidates, entry, judged, leave_one_out, left_out, with_intervals
 from evaluation.captions import command as captions
-from evaluation.characters import select_characters
+from evaluation.characters import Side, select_characters
 from evaluation.dataset import Dataset
 from evaluation.distort import command as distortions
 from evaluation.evaluate import Rankings, evaluate, rankings
@@ -33,12 +34,10 @@ from evaluation.generation import GenerationPool, ModelSet
 from evaluation.import_images import import_images
 from evaluation.make import DatasetRecipe, make
 from evaluation.options import Counts, Names
-from evaluation.paths import MODELS
 from evaluation.plan import command as plan
 from evaluation.provenance import running, save, save_plain, weights
 from evaluation.report import command as report
-from evaluation.split import Side
-from evaluation.store import digest
+from evaluation.store import MODELS, digest
 from evaluation.variants import command as variants
 from zoo.captions import Split
 
@@ -289,3 +288,5 @@ app.command("t1")(baselines.t1)
 app.command("examples")(examples.command)
 plan.add(app, main)
 app.command("report")(report.command)
+app.command("answer")(answers.answer_command)
+app.command("bank")(answers.make_bank)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import ConfigurationError
-from evaluation.characters import Character
-from evaluation.split import Side
+from evaluation.characters import Character, Side
 from evaluation.store import digest, write
 
 MANIFEST = "manifest.json"

@@ -15,9 +15,9 @@ from attribution.distance import PAIRWISE
 from attribution.errors import ConfigurationError
 from attribution.ports import Aggregate
 from attribution.rank import over_generated_images
+from evaluation.characters import SEED, Side, sides
 from evaluation.features import Features
 from evaluation.metrics import Indices, confusion, interval, macro_auroc, nearest, softmax, top
-from evaluation.split import SEED, Side, sides
 
 SHUFFLES = 9_999
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from attribution.build import Placement, build_embedder
 from evaluation import options
+from evaluation.characters import Side
 from evaluation.dataset import Dataset, Item
 from evaluation.evaluate import Rankings, rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import nearest
 from evaluation.provenance import save
-from evaluation.split import Side
 from evaluation.store import Store, digest
 
 _DISTANCE = "cosine"

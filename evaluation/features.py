@@ -16,9 +16,9 @@ from attribution.errors import ConfigurationError
 from attribution.image import load
 from attribution.ports import Embedder, Vectors
 from evaluation import publication
+from evaluation.characters import Side, sides
 from evaluation.dataset import Dataset, Item
-from evaluation.progress import progress
-from evaluation.split import Side, sides
+from evaluation.processes import progress
 from evaluation.store import Store, key_of, write
 
 _CHUNK = 128

@@ -21,8 +21,7 @@ from attribution.image import load
 from attribution.ports import Caption, Captioner, Deadline, GeneratedImage, ModelRef, SourceState
 from attribution.resynthesis import is_blank, resynthesize
 from attribution.resynthesis.pool import GeneratorPool
-from evaluation.processes import process_pool
-from evaluation.progress import progress
+from evaluation.processes import process_pool, progress
 from evaluation.store import Store, key_of
 
 _Task = TypeVar("_Task")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from attribution.errors import ConfigurationError
 from evaluation import layout
+from evaluation.characters import SEED, sides
 from evaluation.dataset import Dataset, Item
-from evaluation.split import SEED, sides
 from evaluation.store import digest, link
 
 

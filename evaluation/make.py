@@ -19,10 +19,9 @@ from attribution.catalog import Source
 from attribution.errors import AttributionError
 from attribution.resynthesis import derive_seeds
 from evaluation import layout
-from evaluation.characters import Character
+from evaluation.characters import SEED, Character, Side, sides
 from evaluation.dataset import MANIFEST, Dataset, Item
 from evaluation.generation import Failure, GenerationOrder, GenerationPool
-from evaluation.split import SEED, Side, sides
 from evaluation.store import digest, key_of, link
 
 NATURAL = "given"  # in place of a captioner: the prompt is the primary description itself

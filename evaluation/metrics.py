@@ -1,6 +1,9 @@
-"""Figures of merit over rankings of S sources for n queries. `truth` is (n,), the index of each query's source."""
+"""Figures of merit over rankings of S sources for n queries, and where a curve of them crosses a line.
 
-from collections.abc import Sequence
+`truth` is (n,), the index of each query's source.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,3 +101,34 @@ def gains(
         "gain_over_resynthesis": float((fused - ours).mean()),
         "gain_over_resynthesis_interval_95": interval(fused - ours, groups),
     }
+
+
+def crossing(curve: Mapping[int, float], flat: float) -> int | None:
+    """The fewest shots from which on what was measured stays at or above the line; None where it never does."""
+    found = None
+    for n in sorted(curve, reverse=True):
+        if curve[n] < flat:
+            break
+        found = n
+    return found
+
+
+def next_to_measure(grid: Sequence[int], curve: Mapping[int, float], flat: float) -> list[int]:
+    """The next on an ascending grid, so that below and above the line end up as neighbors; nothing if they are.
+
+    Halves the gap below the crossing, and measures the end of the grid before it concludes that there is no crossing.
+    """
+    at = crossing(curve, flat)
+    if at is None:
+        return [] if grid[-1] in curve else [grid[-1]]
+    below = max((n for n in curve if n < at), default=0)
+    gap = [n for n in grid if below < n < at]
+    return [gap[len(gap) // 2]] if gap else []
+
+
+def crossing_text(run: Mapping[str, Any], name: str) -> str:
+    """The crossing of one curve of a report, as far as it was measured."""
+    at = run["crosses_at"][name]
+    if run["settled"][name]:
+        return "never" if at is None else str(at)
+    return "not known" if at is None else f"{at} or fewer"

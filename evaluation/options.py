@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from evaluation.alike import HELP
-from evaluation.paths import STORE
+from evaluation.store import STORE
 
 EMBEDDER = "open_clip:local-dir:zoo/models/clip"
 CLIP = "local-dir:zoo/models/clip"

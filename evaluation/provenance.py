@@ -18,8 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from evaluation.paths import ROOT
-from evaluation.store import digest, write
+from evaluation.store import ROOT, digest, write
 
 LIBRARIES = (
     "whodrew", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "open_clip_torch", "transformers",

@@ -18,8 +18,8 @@ from scipy.special import softmax
 from attribution.distance import PAIRWISE
 from attribution.errors import ConfigurationError
 from evaluation import layout
+from evaluation.characters import Side, sides
 from evaluation.metrics import confusion, macro_auroc, nearest, top
-from evaluation.split import Side, sides
 
 _BY_SCRIPT = {
     "euclidean": scipy_distance.euclidean,

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.ports import Embedder
+from evaluation.characters import Side
 from evaluation.dataset import Dataset
 from evaluation.evaluate import rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import RESAMPLES, nearest
 from evaluation.real import RealImage, is_dataset, open_gallery
-from evaluation.split import Side
 from evaluation.store import Store
 
 

@@ -10,6 +10,11 @@ import shutil
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "evaluation" / ".work"
+STORE = WORK / "store"
+MODELS = ROOT / "zoo" / "models"
+
 
 def key_of(*inputs: object) -> str:
     """32 hex digits that identify inputs, which are JSON values."""

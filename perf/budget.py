@@ -5,11 +5,9 @@ while workers are killed. Amounts are compared continuously and at the end: sett
 difference to the recorded ones are calls that a killed worker left open. A first run without kills must balance.
 """
 
-import argparse
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +16,10 @@ from threading import Event
 from typing import Any
 
 import psycopg
+import typer
 
 from devstack.stack import Stack
-from perf.chaos import background
+from perf.chaos import Pause, Seed, background, seed_or_random
 from perf.job_client import connect, solid_image, submit, wait
 from perf.report import Requirement, finish
 from perf.vendors import StubVendors, VendorSource, vendor_service
@@ -75,16 +74,11 @@ class LedgerCheck:
     kills: list[str] = field(default_factory=list)
 
 
-def main() -> int:
-    """Runs undisturbed, then with kills; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m perf.budget", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=4.0, help="least seconds between two kills")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**16))
-    options = parser.parse_args()
-    print(f"seed {options.seed}")
-    calm = run(options.jobs, options.seed, None)
-    disturbed = run(options.jobs, options.seed, options.pause)
+def main(jobs: int = 200, pause: Pause = 4.0, seed: Seed = None) -> None:
+    """Runs undisturbed, then with kills."""
+    seed = seed_or_random(seed)
+    calm = run(jobs, seed, None)
+    disturbed = run(jobs, seed, pause)
     requirements = [
         Requirement("undisturbed: cents recorded and not billed", calm["recorded"] - calm["billed"], 0, 0),
         Requirement("undisturbed: calls without a known end", calm["unsettled"], 0),
@@ -102,8 +96,8 @@ def main() -> int:
         Requirement("jobs that did not end with an answer", calm["unended"] + disturbed["unended"], 0),
         Requirement("kills", disturbed["kills"], at_least=3),
     ]
-    figures = {"jobs": options.jobs, "seed": options.seed, "undisturbed": calm, "killed": disturbed}
-    return finish("budget", figures, requirements)
+    figures = {"jobs": jobs, "seed": seed, "undisturbed": calm, "killed": disturbed}
+    finish("budget", figures, requirements)
 
 
 def run(jobs: int, seed: int, pause: float | None) -> dict[str, Any]:
@@ -198,4 +192,4 @@ def killing(service: Stack, pause: float | None, dice: random.Random, check: Led
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -4,11 +4,9 @@ A random process (a worker, the API, beat, Valkey or Postgres) gets `kill -9` ev
 restarts it. Then an image that crashes its worker each time must end as failed, not be retried forever.
 """
 
-import argparse
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,38 +14,35 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import psycopg
+import typer
 
 from devstack.stack import Stack, stack
 from devstack.state import remove
 from perf.fakes import fake_service
-from perf.job_client import Job, connect, solid_image, states, submit, wait
-from perf.query_images import face
+from perf.job_client import Job, connect, face, solid_image, states, submit, wait
 from perf.report import Requirement, finish
 
 Answer = list[tuple[str, list[float]]]
 # Two runs on one host generate the same bits; a smaller difference would still be the same image.
 SAME_DISTANCE = 1e-4
+Pause = Annotated[float, typer.Option(help="least seconds between two kills")]
+Seed = Annotated[int | None, typer.Option(help="of the kills; default: another one in each run")]
 
 
-def main() -> int:
-    """Runs undisturbed, then disturbed, then with the crashing image; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m perf.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=30)
-    parser.add_argument("--pause", type=float, default=15.0, help="least seconds between two kills")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**16), help="of the kills")
-    options = parser.parse_args()
-    print(f"seed {options.seed}")
-    images = [face(k) for k in range(options.jobs)]
+def main(jobs: int = 30, pause: Pause = 15.0, seed: Seed = None) -> None:
+    """Runs undisturbed, then disturbed, then with the crashing image."""
+    seed = seed_or_random(seed)
+    images = [face(k) for k in range(jobs)]
     with zoo_service() as service:
         calm = run(service, images, pace=0.0)
     expected = [answer(job) for job in calm]
     print(f"undisturbed: {len(calm)} jobs")
     kills: list[str] = []
-    with zoo_service() as service, killing(service, options.pause, random.Random(options.seed), kills):
+    with zoo_service() as service, killing(service, pause, random.Random(seed), kills):
         # Spread out, so that kills meet jobs in every stage.
         disturbed = run(service, images, pace=5.0)
         unended = count_unended(service)
@@ -58,7 +53,7 @@ def main() -> int:
     figures = {
         "jobs": len(disturbed),
         "kills": {name: kills.count(name) for name in sorted(set(kills))},
-        "seed": options.seed,
+        "seed": seed,
         "other_rankings": len(wrong),
         "not_ended": unended,
         "crashing_image": crash_type,
@@ -69,7 +64,14 @@ def main() -> int:
         Requirement("crashing images that did not end as failed", float(crash_type != "/problems/step-crashed"), 0),
         Requirement("runs in which nothing was killed", float(not kills), 0),
     ]
-    return finish("chaos", figures, requirements)
+    finish("chaos", figures, requirements)
+
+
+def seed_or_random(seed: int | None) -> int:
+    """The seed, or a random one, printed so that the run can be repeated."""
+    seed = random.SystemRandom().randrange(2**16) if seed is None else seed
+    print(f"seed {seed}")
+    return seed
 
 
 @contextmanager
@@ -182,4 +184,4 @@ def crashing_image() -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -5,7 +5,6 @@ each resynthesized by ten sources. Requirements: cosine and correlation 15 times
 """
 
 import os
-import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,8 @@ def features() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return unit[0].astype(np.float32), unit[1].astype(np.float32)
 
 
-def main() -> int:
-    """Measures, prints, and returns the exit code."""
+def main() -> None:
+    """Measures and prints."""
     originals, resyntheses = features()
     rows, cube = originals.reshape(-1, DIMENSION), resyntheses.reshape(-1, SOURCES, DIMENSION)
     threads = os.cpu_count() or 1
@@ -63,8 +62,8 @@ def main() -> int:
             "share_of_copy_rate": round(share, 3),
         }
         requirements.append(Requirement(f"{name}, times faster than the loop", slow / fast, at_least=at_least))
-    return finish("distance", figures, requirements)
+    finish("distance", figures, requirements)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

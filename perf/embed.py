@@ -5,7 +5,6 @@ at a time, and 60 % of the rate of float32 matrix products on this host.
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,14 +81,14 @@ def measure(case: Case, gemm: float) -> dict[str, float]:
     }
 
 
-def main() -> int:
-    """Measures, prints, and returns the exit code."""
+def main() -> None:
+    """Measures and prints."""
     gemm = gemm_rate()
     print(f"{torch.get_num_threads()} threads multiply matrices with {gemm / 1e9:.0f} GFLOP/s in float32")
     found = {case.model: measure(case, gemm) for case in CASES}
     figures = {"threads": torch.get_num_threads(), "image_side": SIDE, **found}
     small = found["ViT-B-32"]
-    return finish(
+    finish(
         "embed",
         figures,
         [
@@ -100,4 +99,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

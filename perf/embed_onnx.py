@@ -6,14 +6,13 @@ features is 0.999 at least (0.9999 in float32), and float32 gives torch's answer
 is one and a half times as fast as torch where the processor has VNNI.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from PIL import Image
 
 from attribution.embed.export import MOST_OFF, PRECISIONS, export
@@ -25,8 +24,7 @@ from evaluation.dataset import Dataset
 from evaluation.evaluate import rankings
 from evaluation.features import embed
 from evaluation.metrics import interval
-from evaluation.paths import WORK
-from evaluation.store import Store
+from evaluation.store import WORK, Store
 from perf.embed import SIDE, Case, random_embedder
 from perf.machine import cpu, fastest
 from perf.report import Requirement, finish
@@ -100,19 +98,16 @@ def _cosine(left: Vectors, right: Vectors) -> float:
     return float((rows / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)).min())
 
 
-def main() -> int:
-    """Measures, prints, and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--dataset", type=Path, default=WORK / "small" / "papers", help="made by `make evaluate-dataset-small`"
-    )
-    options = parser.parse_args()
+def main(
+    dataset: Annotated[Path, typer.Option(help="made by `make evaluate-dataset-small`")] = WORK / "small" / "papers",
+) -> None:
+    """Measures and prints."""
     processor, instructions = cpu()
     print(f"processor: {processor}, {'instructions unknown' if instructions is None else ' '.join(instructions)}")
     with TemporaryDirectory() as name:
         scratch = Path(name)
         found = {case.model: speeds(case, scratch) for case in CASES}
-        clip = accuracies(options.dataset, scratch)
+        clip = accuracies(dataset, scratch)
     figures = {
         "cpu": {"model": processor, "instructions": instructions},
         "threads": torch.get_num_threads(),
@@ -120,7 +115,7 @@ def main() -> int:
         "speed": found,
         "zoo_clip": clip,
     }
-    return finish("embed_onnx", figures, _requirements(found, clip, instructions or []))
+    finish("embed_onnx", figures, _requirements(found, clip, instructions or []))
 
 
 def _requirements(found: dict[str, Any], clip: dict[str, Any], instructions: list[str]) -> list[Requirement]:
@@ -144,4 +139,4 @@ def _requirements(found: dict[str, Any], clip: dict[str, Any], instructions: lis
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

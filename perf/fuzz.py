@@ -3,15 +3,16 @@
 Then every documented status must have been reached, here or by the API's tests, which run first.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import httpx
+import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from perf.fakes import fake_service
@@ -30,12 +31,8 @@ NEED_NO_STORE = {"/sources", "/sources/{source_id}"}
 FOR_BUGS = {"500", "default"}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Fuzzes, compares, prints, and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=40, help="per operation and phase")
-    parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args(arguments)
+def main(examples: Annotated[int, typer.Option(help="per operation and phase")] = 40, seed: int = 7) -> None:
+    """Fuzzes, compares and prints."""
     with TemporaryDirectory() as folder:
         tested = _run_tests(Path(folder) / "statuses.json")
         environment = {
@@ -46,9 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         with fake_service({"one": "", "two": ""}, environment=environment) as service:
             document = httpx.get(f"{service.base_url}/openapi.json").json()
-            failed = _schemathesis(
-                service.base_url, authorization(service), options.examples, options.seed, Path(folder)
-            )
+            failed = _schemathesis(service.base_url, authorization(service), examples, seed, Path(folder))
             fuzzed = _counted(httpx.get(f"{service.base_url}/metrics").text)
     documented: Reached = {
         (method.upper(), path, status)
@@ -65,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         Requirement("schemathesis: exit code", failed, at_most=0),
         Requirement("documented statuses that no test reaches", len(unreached), at_most=0),
     ]
-    return finish("fuzz", figures, requirements)
+    finish("fuzz", figures, requirements)
 
 
 def _run_tests(report: Path) -> Reached:
@@ -98,4 +93,4 @@ def _schemathesis(base_url: str, key: dict[str, str], examples: int, seed: int, 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

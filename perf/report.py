@@ -26,10 +26,11 @@ class Requirement:
         return f"{'met   ' if self.met else 'MISSED'} {self.name}: {self.value:.3f} ({wanted})"
 
 
-def finish(bench: str, figures: Mapping[str, Any], requirements: list[Requirement]) -> int:
-    """Prints a line per requirement and the JSON line; 0 if all are met, else 1."""
+def finish(bench: str, figures: Mapping[str, Any], requirements: list[Requirement]) -> None:
+    """Prints a line per requirement and the JSON line. Exits 1 unless all are met."""
     for requirement in requirements:
         print(requirement)
     met = all(requirement.met for requirement in requirements)
     print(json.dumps({"bench": bench, **figures, "met": met}))
-    return 0 if met else 1
+    if not met:
+        raise SystemExit(1)

@@ -4,7 +4,6 @@ For tests, for measuring, and for `python -m stub_vendors`. The vendors' own SDK
 tests/stub_vendors; it imports nothing of the adapters that are tested against it.
 """
 
-from stub_vendors.application import make_application
-from stub_vendors.server import Stub, serve
+from stub_vendors.server import Stub, make_application, serve
 
 __all__ = ["Stub", "make_application", "serve"]

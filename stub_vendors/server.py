@@ -1,16 +1,97 @@
-"""Runs the application in a thread of this process, for tests and measurements."""
+"""The application with all vendors, its own endpoints below /_stub, and a server that runs it in a thread."""
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 
-from stub_vendors.application import make_application
+from stub_vendors import vendors
+from stub_vendors.scenario import Behavior
+from stub_vendors.vendor_stub import StubResponse, VendorStub
+
+WINDOW_SECONDS = 60.0
+
+
+def control(stubs: Mapping[str, VendorStub]) -> APIRouter:
+    """The routes, and a last one for all other paths."""
+    router = APIRouter()
+    unknown: list[dict[str, str]] = []
+
+    def stub_of(vendor: str) -> VendorStub:
+        if vendor not in stubs:
+            raise HTTPException(404, f"There are {', '.join(stubs)}.")
+        return stubs[vendor]
+
+    @router.get("/_stub/billed")
+    def billed() -> dict[str, Any]:
+        each = {name: stub.ledger.billed for name, stub in stubs.items()}
+        return {"total": sum(each.values()), "vendors": each}
+
+    @router.get("/_stub/counts")
+    def counts(window: float = WINDOW_SECONDS) -> dict[str, Any]:
+        return {name: stub.ledger.document(window) for name, stub in stubs.items()}
+
+    @router.post("/_stub/reset", status_code=204)
+    def reset() -> None:
+        for stub in stubs.values():
+            stub.reset()
+        unknown.clear()
+
+    @router.get("/_stub/unknown-requests")
+    def unknown_requests() -> list[dict[str, str]]:
+        return unknown
+
+    @router.put("/_stub/vendors")
+    def behave_all(behavior: Behavior) -> Behavior:
+        for stub in stubs.values():
+            stub.behave(behavior)
+        return behavior
+
+    @router.put("/_stub/vendors/{vendor}")
+    def behave(vendor: str, behavior: Behavior) -> Behavior:
+        stub_of(vendor).behave(behavior)
+        return behavior
+
+    @router.get("/_stub/vendors/{vendor}")
+    def behavior_of(vendor: str) -> Behavior:
+        return stub_of(vendor).behavior
+
+    @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    def other(request: Request, path: str) -> Response:
+        """A path of no vendor: the request is recorded with its headers."""
+        unknown.append({"path": f"/{path}", **request.headers})
+        return Response("There is nothing here.", 404)
+
+    return router
+
+
+NAMES = tuple(sorted(module.name for module in iter_modules(vendors.__path__)))
+
+
+def make_application() -> FastAPI:
+    """A new application with its own state."""
+    application = FastAPI(openapi_url=None)
+    application.add_exception_handler(StubResponse, _respond)
+    stubs: dict[str, VendorStub] = {}
+    for name in NAMES:
+        module = import_module(f"{vendors.__name__}.{name}")
+        stubs[name] = VendorStub(name, module.ERRORS)
+        application.include_router(module.routes(stubs[name]), prefix=f"/{name}")
+    application.include_router(control(stubs))
+    return application
+
+
+async def _respond(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StubResponse)
+    return error.response
 
 
 @dataclass(frozen=True, slots=True)

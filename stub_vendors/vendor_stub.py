@@ -4,19 +4,63 @@ A vendor's module translates requests into calls of this class, and results into
 """
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
 from itertools import count
 from typing import Any
 
+from PIL import Image
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from stub_vendors.generated_image import black, generate
+from attribution.ports import Deadline, ModelRef
+from attribution.resynthesis.fake import FakeBehavior, FakeGenerator
 from stub_vendors.ledger import Ledger
 from stub_vendors.scenario import Behavior, Scenario, named_in
+
+
+def bearer(request: Request) -> str | None:
+    """The key in `Authorization: Bearer`."""
+    return authorization(request, "Bearer")
+
+
+def authorization(request: Request, scheme: str) -> str | None:
+    """The value after a scheme's name in `Authorization`."""
+    given, _, key = request.headers.get("authorization", "").partition(" ")
+    return key if given == scheme else None
+
+
+async def document(request: Request) -> dict[str, Any] | None:
+    """The JSON object in the body, None if there is none."""
+    try:
+        found = json.loads(await request.body())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+@lru_cache(maxsize=256)
+def generate(vendor: str, prompt: str, seed: int, side: int) -> bytes:
+    """A PNG."""
+    fake = FakeGenerator(vendor, ModelRef(vendor, "stub"), FakeBehavior(size=side))
+    return _png(fake.generate(prompt, [seed], Deadline.after(60))[0].image)
+
+
+def black(side: int) -> bytes:
+    """A black image, as safety filters return it."""
+    return _png(Image.new("RGB", (side, side)))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
 
 WRONG_KEY = "wrong_key"
 _VERY_LONG = 3_600.0

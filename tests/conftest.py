@@ -24,6 +24,9 @@ from app.telemetry.metrics import HTTP_REQUESTS
 from devstack.state import remove
 
 REAL_DATA = "WHODREW_TEST_DATA"
+CASES = "WHODREW_TEST_CASES"
+# The markers of tests that need a folder, and the variable that names it.
+FOLDERS = {"real_data": REAL_DATA, "cases": CASES}
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -101,6 +104,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder with files from other programs; a test that asks for it carries the marker `cases`."""
+    folder = Path(os.environ[CASES])
+    next(folder.iterdir())
+    return folder
+
+
 def pytest_sessionfinish() -> None:
     """Write which operations were answered with which statuses, for `make fuzz`."""
     if file := os.environ.get("WHODREW_STATUSES"):
@@ -110,15 +121,15 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need real data when its place is not set."""
-    if os.environ.get(REAL_DATA):
-        return
-    without = [item for item in items if item.get_closest_marker("real_data")]
+    """Leave out tests that need a folder when its place is not set."""
+    missing = [marker for marker, variable in FOLDERS.items() if not os.environ.get(variable)]
+    without = [item for item in items if any(map(item.get_closest_marker, missing))]
     if without:
         items[:] = [item for item in items if item not in without]
         config.hook.pytest_deselected(items=without)
 
 
-def pytest_report_header() -> str | None:
+def pytest_report_header() -> list[str]:
     """Say that some are left out, so that nothing is missing silently."""
-    return None if os.environ.get(REAL_DATA) else f"{REAL_DATA} is not set: the tests that need it are left out"
+    missing = [variable for variable in FOLDERS.values() if not os.environ.get(variable)]
+    return [f"{variable} is not set: the tests that need it are left out" for variable in missing]

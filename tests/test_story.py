@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from devstack.stack import Stack, stack
 from devstack.state import remove
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLE = REPOSITORY / "zoo" / "samples" / "sample.png"
@@ -48,13 +48,12 @@ def attribute(http: httpx.Client, **options: str) -> str:
 
 def ended(http: httpx.Client, location: str, patience: float = 300) -> dict[str, Any]:
     """Polls to the end."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+
+    def job_that_ended() -> dict[str, Any] | None:
         job: dict[str, Any] = http.get(location).json()
-        if job["status"] in ENDED:
-            return job
-        time.sleep(0.2)
-    raise AssertionError(f"{location} did not end")
+        return job if job["status"] in ENDED else None
+
+    return wait_until(job_that_ended, patience, every=0.2)
 
 
 def ranking(job: dict[str, Any]) -> list[tuple[str, list[float]]]:
@@ -90,8 +89,7 @@ def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> 
     """`kill -9` of the process that generates, in the middle of it: the same ranking."""
     calm = ended(http, attribute(http, images_per_source="2", cache="false"))
     location = attribute(http, images_per_source="2", cache="false")
-    while not any(source["state"] == "running" for source in http.get(location).json()["sources"]):
-        time.sleep(0.05)
+    wait_until(lambda: any(source["state"] == "running" for source in http.get(location).json()["sources"]))
     pid = service.supervisor.pid("worker-local")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

@@ -20,6 +20,7 @@ class Mounted(NamedTuple):
 
 COMMANDS: Final[Mapping[str, Mounted]] = {
     "attribute": Mounted("attribution.cli", ("attribute",), "Rank the sources that may have generated an image."),
+    "evidence": Mounted("attribution.cli", ("evidence",), "Print what a file says about its own origin."),
     "sources": Mounted("attribution.cli", ("sources",), "List, check and probe the sources of the catalog."),
     "export-onnx": Mounted("attribution.cli", ("export-onnx",), "Write an embedder that needs no torch."),
     "known-answers": Mounted("attribution.cli", ("known-answers",), "Record or check what a model must reproduce."),

@@ -4,10 +4,10 @@ if __name__ == "__main__":
     import sys
 
     if sys.argv[1:2] == ["bank"]:
-        from workers.bank_cli import app
+        from workers.bank_cli import app as bank_app
 
-        app(sys.argv[2:], prog_name="python -m workers bank")
+        bank_app(sys.argv[2:], prog_name="python -m workers bank")
     else:
-        from workers.command import main
+        from workers.command import app
 
-        main(sys.argv[1:])
+        app(prog_name="python -m workers")

@@ -40,10 +40,8 @@ def name_of(job_id: uuid.UUID, tenant_id: uuid.UUID | None) -> str:
     return job_id.hex if tenant_id is None else hashed(str(job_id))
 
 
-def basis_of(row: BankBasis | None) -> Floats | None:
+def basis_of(row: BankBasis) -> Floats:
     """(D, d): the basis in a row."""
-    if row is None:
-        return None
     return np.frombuffer(row.data, np.float16).reshape(row.length, -1).astype(np.float64)
 
 

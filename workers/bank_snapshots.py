@@ -41,7 +41,7 @@ def compile_snapshot(storage: Storage, space: str) -> Bank | None:
     """Compiles a feature space's snapshot now; None where another process is doing that."""
     settings, shipped = storage.banks.settings, storage.banks.shipped.get(space)
     with storage.database.transaction(durable=False) as session:
-        if not bank_repository.lock_space(session, space):
+        if not bank_repository.try_lock_space(session, space):
             return None
         bank_repository.delete_outside_window(session, space, settings.window)
         bank = _compiled(session, space, settings, shipped)
@@ -74,9 +74,9 @@ def _project(session: Session, row: BankContribution, basis: Floats) -> PastJob:
 
 def _basis(session: Session, space: str, rows: Sequence[BankContribution], shipped: Bank | None) -> Floats | None:
     """The space's basis; it gets that of the shipped bank, or one of its own once enough jobs have contributed."""
-    basis = basis_of(bank_repository.get_basis(session, space))
-    if basis is not None:
-        return basis
+    row = bank_repository.get_basis(session, space)
+    if row is not None:
+        return basis_of(row)
     if shipped is not None and shipped.basis is not None:
         basis = shipped.basis
     elif len(rows) >= FEWEST_JOBS_OF_BASIS:

@@ -1,6 +1,6 @@
 """What an operator does with the bank: computes it anew, exports it, imports one."""
 
-import structlog
+from sqlalchemy.orm import Session
 
 from app.db import bank_repository
 from app.errors import NotFound
@@ -12,8 +12,6 @@ from workers.bank_snapshots import compile_snapshot
 from workers.contribute import contribute
 from workers.storage import Storage
 
-log = structlog.get_logger(__name__)
-
 
 def rebuild(storage: Storage, *, new_basis: bool) -> int:
     """Computes what jobs contributed anew from their features, and the snapshots; returns how many jobs that were.
@@ -22,19 +20,26 @@ def rebuild(storage: Storage, *, new_basis: bool) -> int:
     projected on directions that are found anew; imported contributions lose what the old ones did not contain.
     """
     with storage.database.transaction() as session:
+        for space in bank_repository.list_spaces(session):
+            bank_repository.lock_space(session, space)
         bank_repository.delete_contributions_of_jobs(session)
         if new_basis:
-            for row in bank_repository.delete_bases(session):
-                basis = basis_of(row)
-                for each in bank_repository.list_contributions(session, row.space):
-                    if each.basis is not None and basis is not None:
-                        features = columns_of(whole(past_job_of(each), basis))["features"]
-                        bank_repository.update_features(session, each.job_id, features, None)
+            _make_whole(session)
         jobs = contribution_repository.reset(session)
     while contribute(storage, seconds=60):
         pass
     compile_all(storage)
     return jobs
+
+
+def _make_whole(session: Session) -> None:
+    """Deletes all bases; contributions that were projected on them are as if they had not been."""
+    for row in bank_repository.delete_bases(session):
+        basis = basis_of(row)
+        for each in bank_repository.list_contributions(session, row.space):
+            if each.basis is not None:
+                features = columns_of(whole(past_job_of(each), basis))["features"]
+                bank_repository.update_features(session, each.job_id, features, None)
 
 
 def compile_all(storage: Storage) -> None:
@@ -61,7 +66,9 @@ def import_bank(storage: Storage, bank: Bank) -> int:
     A feature space without a basis gets the bank's; otherwise its past jobs are moved to the basis that is there.
     """
     with storage.database.transaction() as session:
-        basis = basis_of(bank_repository.get_basis(session, bank.space))
+        bank_repository.lock_space(session, bank.space)
+        row = bank_repository.get_basis(session, bank.space)
+        basis = None if row is None else basis_of(row)
         past = bank.past
         if basis is not None:
             past = tuple(moved(job, bank.basis, basis) for job in past)

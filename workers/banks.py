@@ -1,6 +1,7 @@
 """The bank as ranking uses it in this process: the newest snapshot of a feature space, looked up once a minute."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -33,9 +34,14 @@ class Banks:
         self._lock = Lock()
 
     @cached_property
-    def shipped(self) -> dict[str, Bank]:
+    def shipped(self) -> Mapping[str, Bank]:
         """The shipped banks by feature space. Raises ConfigurationError."""
-        return dict(load_banks(self.settings.files))
+        return load_banks(self.settings.files)
+
+    def check(self) -> None:
+        """Reads the shipped banks, so that an unreadable one is an error at start. Raises ConfigurationError."""
+        if self.settings.enabled:
+            log.info("banks_shipped", spaces=sorted(self.shipped))
 
     def newest(self, space: str) -> Bank | None:
         """The bank of a feature space; None where there is none, or banks are switched off.

@@ -17,10 +17,10 @@ from attribution.ports import Captioner
 from attribution.resynthesis.remote.gate import Gate
 from workers.artifacts import read_query
 from workers.models import Models
-from workers.outcomes import Advance
 from workers.screening import ScreenedCaption, Screening
 from workers.spend_gate import CaptionGate
 from workers.storage import Storage
+from workers.transitions import Advance
 from workers.vendors import Vendors
 
 

@@ -23,7 +23,6 @@ from workers.bank_rows import columns_of
 from workers.storage import Storage
 
 log = structlog.get_logger(__name__)
-_BATCH = 20
 
 
 def contribute(storage: Storage, seconds: float) -> int:
@@ -36,12 +35,11 @@ def contribute(storage: Storage, seconds: float) -> int:
     done = 0
     while time.monotonic() < stop:
         with storage.database.statement() as session:
-            jobs = contribution_repository.claim_contributing(session, settings.lease, settings.attempts, _BATCH)
-        for job in jobs:
-            _contribute(storage, job)
-        done += len(jobs)
-        if len(jobs) < _BATCH:
+            job = contribution_repository.claim_contributing(session, settings.lease, settings.attempts)
+        if job is None:
             break
+        _contribute(storage, job)
+        done += 1
     return done
 
 

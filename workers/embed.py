@@ -21,9 +21,9 @@ from attribution.embed.stage import ImageFeatures, embed_all
 from attribution.ports import Method, ModelRef, SourceState
 from workers.artifacts import NPZ, pack, read_image, read_query, unpack
 from workers.models import Models
-from workers.outcomes import Advance
 from workers.rank import rank_embedded
 from workers.storage import Storage
+from workers.transitions import Advance
 
 
 def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Advance:

@@ -18,10 +18,10 @@ from app.settings import Settings
 from attribution.ports import Origin
 from workers.decoder_processes import DecoderProcesses
 from workers.models import Models
-from workers.outcomes import Advance
 from workers.screen import QueryFile, screen
 from workers.screening import Screening
 from workers.storage import Storage
+from workers.transitions import Advance
 from workers.wakeups import WaitThreads
 
 _CONCURRENT_FETCHES = 32
@@ -57,7 +57,7 @@ def fetch(
         decoded, evidence = decoders.derive(upload, canonical)
         # As bytes: they can be stored again until they are recorded, unlike this file.
         original = storage.blobs.put(job.tenant_id, upload.read_bytes(), decoded.media_type)
-        query = QueryFile(canonical.read_bytes(), evidence)
+        query = QueryFile(canonical.read_bytes(), evidence, asdict(decoded))
     return Advance(
         to=Stage.SCREENING,
         values={"image": asdict(decoded), "result_key": _result_key(storage, models, job, decoded.sha256)},
@@ -74,6 +74,6 @@ def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str 
         rows = source_repository.list_for_job(session, job.id)
     if any(row.origin == Origin.REFERENCE for row in rows):  # its result depends on more than its file
         return None
-    options = job.method_options.document()
-    given = (job.images_per_source, job.seed, job.prompt, options, job.external_scores)
+    scores = None if job.external_scores is None else job.external_scores.document()
+    given = (job.images_per_source, job.seed, job.prompt, job.method_options.document(), scores)
     return result_key(sha256, rows, models.catalog, *given)

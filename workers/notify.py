@@ -15,13 +15,13 @@ from threading import Condition, Lock
 import structlog
 
 from app.db.database import Database
-from app.egress import EgressClient
+from app.egress import EgressClient, EgressResponse
 from app.errors import ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from app.webhooks import deliveries
 from app.webhooks.deliveries import Attempt, DeliveryClaim
-from app.webhooks.receivers import receiver_rules
+from app.webhooks.endpoints import receiver_rules
 from app.webhooks.schedule import AttemptOutcome, Uniform, decide
 from app.webhooks.signing import signed_headers
 
@@ -29,6 +29,15 @@ log = structlog.get_logger(__name__)
 
 # For recording an attempt: waiting for a lock takes ten seconds at most.
 _RECORDING = timedelta(seconds=15)
+_MAX_TARGET = 500
+
+
+def _redirect(reply: EgressResponse) -> str | None:
+    """A sentence with the target of a redirect, which is not followed; None for other responses."""
+    if not 300 <= reply.status < 400 or not (target := reply.headers.get("location", "")):
+        return None
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in target[:_MAX_TARGET])
+    return f"The receiver redirects to {shown}. Redirects are not followed: register that address."
 
 
 def utc_now() -> datetime:
@@ -134,7 +143,8 @@ class WebhookSender:
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
-            reply = self._outbound.post(claim.url, claim.payload.encode(), headers, self._settings.timeout)
+            timeout = self._settings.timeout
+            reply = self._outbound.post(claim.url, claim.payload.encode(), headers, timeout, status_only=True)
         except ServiceError as failure:
             outcome, error = AttemptOutcome(None, {}, failure.permanent), failure.detail
         except Exception as bug:  # counted like any other failure, so that the schedule bounds it
@@ -143,6 +153,7 @@ class WebhookSender:
         else:
             outcome = AttemptOutcome(reply.status, reply.headers)
             response = reply.body.decode(errors="replace").replace("\x00", "\ufffd")
+            error = _redirect(reply)
         attempt = Attempt(started_at, time.monotonic() - began, outcome.status, response, error)
         decision = decide(claim.attempt, outcome, self._clock(), self._uniform)
         if decision.pause_until is not None:

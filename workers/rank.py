@@ -10,15 +10,7 @@ from typing import Any
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from app.documents import (
-    EstimateDocument,
-    FusionDocument,
-    MeasuredDocument,
-    RankedDocument,
-    ResultDocument,
-    ThresholdDocument,
-    VerdictDocument,
-)
+from app.documents import EstimateDocument, FusionDocument, RankedDocument, ResultDocument, VerdictDocument
 from app.jobs import source_repository
 from app.settings import JobSettings, Settings
 from attribution.distance import distance_named
@@ -29,11 +21,11 @@ from attribution.match_verdict import judge_match
 from attribution.ports import Aggregate, Embedded, Method, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
-from attribution.weights import digest_of_file
+from attribution.weights import digest_of_directory, digest_of_file
 from workers.artifacts import unpack
 from workers.models import Models
-from workers.outcomes import Succeed
 from workers.storage import Storage
+from workers.transitions import Succeed
 
 
 def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succeed:
@@ -70,7 +62,7 @@ def rank_embedded(
         else:
             threshold = _threshold(models, job, embedded.embedder, rows)
     if job.external_scores is not None:
-        ranking = fuse(ranking, job.external_scores["scores"], order, job.external_scores["weight"])
+        ranking = fuse(ranking, job.external_scores.scores, order, job.external_scores.weight)
     if ranking.method is Method.RESIDUAL:
         verdict = judge_match(ranking, known, order, quorum=quorum, policy=options.policy)
     else:
@@ -88,7 +80,7 @@ def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource]) -> dic
     of_each = set() if any(row.origin == Origin.REFERENCE for row in rows) else {"origin"}
     excluded: dict[str, Any] = {}
     if ranking.fusion is None:
-        of_each |= {"external_scores", "fused"}
+        of_each |= {"external_score", "fused"}
         excluded["fusion"] = True
     if ranking.aggregate is Aggregate.MEAN:
         excluded["aggregate"] = True
@@ -106,6 +98,7 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
         settings.job.quorum_min,
         settings.job.quorum_share,
         _trust_list_digest(settings.intake.trust_list),
+        settings.intake.crop_borders,
         RESULT_SCHEMA_VERSION,
     )
 
@@ -113,7 +106,9 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
 @lru_cache
 def _trust_list_digest(trust_list: Path | None) -> str | None:
     """The trust list for signatures in files belongs to the pipeline: evidence is part of a result."""
-    return None if trust_list is None else digest_of_file(trust_list)
+    if trust_list is None:
+        return None
+    return digest_of_directory(trust_list) if trust_list.is_dir() else digest_of_file(trust_list)
 
 
 def _cache_values(settings: Settings, models: Models, job: Job, rows: Sequence[JobSource]) -> dict[str, Any]:
@@ -164,54 +159,16 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         temperature=ranking.temperature,
         calibrated=ranking.calibrated,
         method=ranking.method,
-        estimate=None
-        if ranking.estimate is None
-        else EstimateDocument(
-            bank=ranking.estimate.bank,
-            jobs=dict(ranking.estimate.jobs),
-            prediction_set=list(ranking.estimate.prediction_set),
-            coverage=ranking.estimate.coverage,
-            fit=ranking.estimate.fit,
-        ),
+        estimate=ranking.estimate and EstimateDocument.model_validate(ranking.estimate),
         ranking=[
             RankedDocument(
-                source=entry.source,
+                **asdict(entry),
                 family=by_source[entry.source].family,
                 origin=Origin(by_source[entry.source].origin),
-                distance=entry.distance,
-                score=entry.score,
-                distances=list(entry.distances),
-                external_score=entry.external_score,
-                fused=entry.fused,
-                match=entry.match,
-                probability=entry.probability,
             )
             for entry in ranking.entries
         ],
         margin=ranking.margin,
-        fusion=None
-        if ranking.fusion is None
-        else FusionDocument(
-            weight=ranking.fusion.weight, margin=ranking.fusion.margin, unused=list(ranking.fusion.unused)
-        ),
-        verdict=VerdictDocument(
-            kind=verdict.kind,
-            source=verdict.source,
-            reason=verdict.reason,
-            threshold=_threshold_document(verdict.threshold),
-            sources=list(verdict.sources),
-            measured=None if verdict.measured is None else MeasuredDocument(**asdict(verdict.measured)),
-            policy=verdict.policy,
-        ),
-    )
-
-
-def _threshold_document(threshold: Threshold | None) -> ThresholdDocument | None:
-    if threshold is None:
-        return None
-    return ThresholdDocument(
-        max_distance=threshold.max_distance,
-        min_margin=threshold.min_margin,
-        measured=dict(threshold.measured),
-        calibration=threshold.calibration,
+        fusion=ranking.fusion and FusionDocument.model_validate(ranking.fusion),
+        verdict=VerdictDocument.model_validate(verdict),
     )

@@ -21,7 +21,6 @@ from app.errors import ServiceError
 from app.jobs import source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.vendors import budget
-from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import KeyRefused, OutputRefused, PromptRefused, QuotaExhausted, RateLimited, SourceError
 from attribution.image import encode_png
@@ -34,7 +33,7 @@ from workers.cached_images import image_keys
 from workers.models import Models
 from workers.spend_gate import CircuitOpen, NoRoom, SourceGate
 from workers.storage import Storage, discard
-from workers.vendors import Vendors
+from workers.vendors import Vendors, safety_identifier
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ cached result. Acceptance could not use one where the file was still to be fetch
 other lists and rules than those that are active now.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -18,25 +19,32 @@ from app.jobs.cached_result import PassedScreening
 from app.telemetry.metrics import CACHE_REQUESTS
 from attribution.ports import Origin
 from workers.artifacts import BMP
+from workers.blank import end_blank
 from workers.decoder_processes import DecoderProcesses
-from workers.outcomes import Advance, UseCachedJob
 from workers.references import screen_references
 from workers.screening import QueryImage, ScreenedCaption, Screening
 from workers.storage import Storage
+from workers.transitions import Advance, Succeed, UseCachedJob
 
 
 @dataclass(frozen=True, slots=True)
 class QueryFile:
-    """What decoding made of the query image's file: the canonical BMP, not stored yet, and the evidence."""
+    """What decoding made of the query image's file: the canonical BMP, not stored yet, and the evidence.
+
+    `image` is the description of the file, for the job's column.
+    """
 
     canonical: bytes
     evidence: list[dict[str, Any]]
+    image: Mapping[str, Any]
 
 
 def screen(
     storage: Storage, screening: Screening, decoders: DecoderProcesses, job: Job, file: QueryFile | None = None
-) -> Advance | UseCachedJob:
+) -> Advance | UseCachedJob | Succeed:
     """Lets the job advance, or raises ScreeningRefused. A prompt that the caller gave is screened like a caption.
+
+    A job whose image shows nothing ends here: nothing is captioned, generated or billed.
 
     `file` is given by a process that has just decoded it. The canonical image is stored only once it has passed.
     """
@@ -49,22 +57,23 @@ def screen(
         return Advance(to=Stage.CAPTIONING, values={"screening_fingerprint": fingerprint})
     file = file or _derive(storage, decoders, job)
     screening.check_image(QueryImage(job.tenant_id, job.id, lambda: file.canonical))
+    values = {
+        "image": file.image,
+        "evidence": {"findings": file.evidence},
+        "screening_fingerprint": fingerprint,
+        "cached_from": None,
+    }
+    if (file.image["quality"] or {}).get("blank"):
+        return end_blank(storage, job, values)
     _screen_uploaded_references(storage, screening, job)
     cached = _find_cached_job(storage, job)
     if cached is not None and job.prompt is None:
         screening.check_caption(ScreenedCaption(job.tenant_id, job.id, cached.caption))
     query = storage.blobs.put(job.tenant_id, file.canonical, BMP)
-    advance = Advance(
-        to=Stage.CAPTIONING,
-        values={
-            "query_blob": query.sha256,
-            "evidence": {"findings": file.evidence},
-            "screening_fingerprint": fingerprint,
-            "cached_from": None,
-        },
-        blobs={QUERY: query},
-    )
-    return advance if cached is None else UseCachedJob(cached.id, PassedScreening(fingerprint, file.evidence), advance)
+    advance = Advance(to=Stage.CAPTIONING, values={"query_blob": query.sha256, **values}, blobs={QUERY: query})
+    if cached is None:
+        return advance
+    return UseCachedJob(cached.id, PassedScreening(fingerprint, file.evidence, file.image), advance)
 
 
 def _screen_uploaded_references(storage: Storage, screening: Screening, job: Job) -> None:
@@ -84,8 +93,8 @@ def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> QueryFile
     with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
         upload.write_bytes(storage.blobs.get(job.tenant_id, job.image["sha256"]))
-        _, evidence = decoders.derive(upload, canonical)
-        return QueryFile(canonical.read_bytes(), evidence)
+        decoded, evidence = decoders.derive(upload, canonical)
+        return QueryFile(canonical.read_bytes(), evidence, asdict(decoded))
 
 
 def _find_cached_job(storage: Storage, job: Job) -> results.CachedJob | None:

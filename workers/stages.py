@@ -25,13 +25,12 @@ from workers.caption import caption
 from workers.embed import embed
 from workers.fetch import fetch
 from workers.models import Models
-from workers.outcomes import Advance, Succeed, UseCachedJob, Work
 from workers.process import Process
 from workers.rank import rank
 from workers.roles import continues_with_next
 from workers.screen import screen
 from workers.storage import Storage, discard
-from workers.transitions import enqueue_stage, store_ended_snapshot
+from workers.transitions import Advance, Succeed, UseCachedJob, Work, enqueue_stage, store_ended_snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +143,14 @@ def _use_cached_job(
 
 def _succeed(storage: Storage, job: Job, outcome: Succeed) -> None:
     database = storage.database
+    if outcome.skipped is not None:
+        with database.transaction() as session:
+            left_open = service.succeed_without_sources(session, job, outcome.result, outcome.values, outcome.skipped)
+        if left_open is not None:
+            store_ended_snapshot(storage, job.tenant_id, job.id)
+            if job.notify:
+                storage.broker.enqueue([notify_step()])
+        return
     # The end and its events are one transaction; an end without events is one statement: three round trips less.
     with database.transaction(durable=False) if job.notify else database.statement() as session:
         ended = service.succeed(session, job, outcome.result, outcome.values)

@@ -14,7 +14,7 @@ import structlog
 from PIL import Image
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cache import pipeline
+from app.cache import results
 from app.db.database import Database
 from app.queue.heartbeats import EVERY_SECONDS, Heartbeats
 from app.queue.steps import Role
@@ -77,17 +77,17 @@ def record_pipeline(settings: Settings, database: Database, models: Models, role
     parts: dict[str, str] = {}
     if Role.CAPTION in roles:
         parts |= {
-            pipeline.caption_part(name): str(models.captioner(name).ref) for name in [None, *models.settings.offered]
+            results.caption_part(name): str(models.captioner(name).ref) for name in [None, *models.settings.offered]
         }
     if Role.EMBED in roles:
         parts |= {
-            pipeline.rank_part(name): pipeline_fingerprint(settings, models, str(models.embedder(name).ref))
+            results.rank_part(name): pipeline_fingerprint(settings, models, str(models.embedder(name).ref))
             for name in [None, *models.settings.offered_embedders]
         }
     try:
         for part, fingerprint in parts.items():
             with database.statement() as session:
-                pipeline.upsert_fingerprint(session, part, fingerprint)
+                results.upsert_fingerprint(session, part, fingerprint)
     except SQLAlchemyError as error:
         log.warning("pipeline_not_recorded", error=type(error).__name__)
         return False

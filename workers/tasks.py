@@ -28,9 +28,8 @@ from workers.contribute import contribute
 from workers.process import Process, this_process
 from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
-from workers.retention import delete_expired, evict
 from workers.stages import captions_remotely, run_stage, stage_works
-from workers.sweep import sweep
+from workers.sweep import delete_expired, evict, sweep
 
 
 class TracingTask(Task):  # type: ignore[misc]

@@ -1,15 +1,62 @@
-"""What follows when a step has been saved: messages for the job's next stage, and the snapshot of an ended job."""
+"""How a step can end, and what follows when that was saved.
+
+Messages for the job's next stage, and the snapshot of an ended job.
+"""
 
 import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from app.db.models import Stage
+from app.db.blobs import StoredBlob
+from app.db.models import Job, JobSource, Stage
 from app.documents import job_document
 from app.jobs import repository, service, source_repository
+from app.jobs.cached_result import PassedScreening
 from app.queue.steps import notify_step, sources_step, stage_step
 from app.vendors import budget
 from workers.cached_images import use_at_fan_out
 from workers.models import Models
 from workers.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The stage is done: the job's next one, the values for its row by column, and the blobs that it uses now.
+
+    `then` works on the next stage if this process goes on with it: it has what would have to be read again.
+    """
+
+    to: Stage
+    values: Mapping[str, Any] = field(default_factory=dict)
+    blobs: dict[str, StoredBlob] = field(default_factory=dict)
+    then: "Work | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """The job is done: its result document, and its sources, which do not change any more.
+
+    With `skipped`, a sentence, sources are still open and end as skipped for that reason.
+    """
+
+    result: dict[str, Any]
+    sources: Sequence[JobSource]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UseCachedJob:
+    """Another job may have the result, and this one has passed screening; if it cannot be used, the stage advances."""
+
+    cached_job_id: uuid.UUID
+    passed: PassedScreening
+    otherwise: Advance
+
+
+# What works on one stage of a claimed job, outside any transaction.
+Work = Callable[[Job], Advance | Succeed | UseCachedJob]
 
 
 def enqueue_stage(storage: Storage, models: Models, job_id: uuid.UUID, stage: Stage | None) -> None:

@@ -1,5 +1,8 @@
 """What calls to remote sources and captioners share in one worker process: limits, circuits, threads, connections."""
 
+import hashlib
+import hmac
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -89,3 +92,13 @@ def build_vendors(settings: Settings, redis: Redis) -> Vendors:
         remote_settings=settings.remote,
         spend_settings=settings.spend,
     )
+
+
+_LENGTH = 32
+
+
+def safety_identifier(settings: RemoteSettings, tenant_id: uuid.UUID) -> str:
+    """Stable for a tenant, and not its id: keyed by the installation's secret where it has one."""
+    secret = settings.identifier_secret
+    key = b"" if secret is None else secret.get_secret_value().encode()
+    return hmac.new(key, b"safety identifier " + tenant_id.bytes, hashlib.sha256).hexdigest()[:_LENGTH]

@@ -17,9 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import loop
-from zoo.data import Avatars, to_pixels, to_tensor
+from zoo.data import Avatars, sheet, to_pixels, to_tensor
 from zoo.paths import WORK
-from zoo.sheets import sheet
 
 BATCH = 16
 NOISE = 0.05  # on the latents: it makes a decoder forgive what a generator gets slightly wrong

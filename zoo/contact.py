@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 from attribution.ports import Deadline
 from zoo import loop
 from zoo.captions import Split, sample
+from zoo.data import sheet
 from zoo.freeze import ENTRIES, generator
-from zoo.sheets import sheet
 
 SHEET = Path(__file__).parent / "sheet.png"
 CAPTIONS = 8

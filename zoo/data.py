@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from zoo.captions import Split, faces
 from zoo.paths import WORK
@@ -67,3 +69,12 @@ def to_pixels(batch: torch.Tensor) -> NDArray[np.uint8]:
     """The reverse of `to_tensor`, clipping what lies outside."""
     scaled = batch.clamp(-1, 1).add(1).mul(127.5).round().byte()
     return np.asarray(scaled.permute(0, 2, 3, 1).numpy())
+
+
+def sheet(images: Sequence[NDArray[np.uint8]], columns: int, zoom: int = 2) -> Image.Image:
+    """Pastes images of one size in rows, enlarged without smoothing."""
+    blank = [np.zeros_like(images[0])] * (-len(images) % columns)
+    cells = [*images, *blank]
+    rows = [np.concatenate(cells[start : start + columns], 1) for start in range(0, len(cells), columns)]
+    picture = Image.fromarray(np.concatenate(rows))
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""What training the sources has in common: batches from the source's mix, saving, sample sheets."""
+"""What training the sources has in common: batches from the source's mix of avatar styles, and saving."""
 
 from __future__ import annotations
 
@@ -12,15 +12,40 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from diffusers import AutoencoderDC, DiffusionPipeline, ModelMixin, VQModel
+from numpy.typing import NDArray
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 from zoo import autoencoder, loop, text, vq
-from zoo.captions import Split, sample
 from zoo.data import Avatars, to_tensor
-from zoo.mixes import weights
 from zoo.paths import MODELS, WORK
-from zoo.sheets import sheet
+from zoo.render import STYLES
+
+MIXES: dict[str, dict[str, float]] = {
+    "unet": {"avataaars": 0.74, "toonHead": 0.14, "personas": 0.12},
+    "lcm": {"avataaars": 0.60, "toonHead": 0.25, "personas": 0.15},
+    "dit": {"micah": 0.78, "miniavs": 0.11, "avataaars": 0.11},
+    "mmdit": {"personas": 0.76, "micah": 0.12, "miniavs": 0.06, "toonHead": 0.06},
+    "pixart": {"openPeeps": 0.60, "micah": 0.25, "personas": 0.15},
+    "sd3": {"pixelArt": 0.60, "toonHead": 0.25, "avataaars": 0.15},
+    "flux": {"toonHead": 0.60, "pixelArt": 0.25, "micah": 0.15},
+    "vunet": {"avataaars": 0.50, "toonHead": 0.30, "openPeeps": 0.20},
+    "amused": {"miniavs": 0.60, "pixelArt": 0.25, "personas": 0.15},
+    "pixel": {"avataaars": 0.60, "miniavs": 0.25, "personas": 0.15},
+    "unet-tuned": {"avataaars": 0.45, "personas": 0.35, "openPeeps": 0.20},
+    "pixart-lcm": {"openPeeps": 0.50, "micah": 0.25, "personas": 0.25},
+    "flux-tuned": {"toonHead": 0.45, "openPeeps": 0.30, "micah": 0.25},
+    "mmdit-tuned": {"personas": 0.45, "miniavs": 0.35, "toonHead": 0.20},
+}
+
+
+def weights(name: str, avatars: Avatars) -> NDArray[np.float64]:
+    """The probability of every avatar in the source's training; sums to one."""
+    shares = np.array([MIXES[name].get(style, 0.0) for style in STYLES])
+    counts = np.bincount(avatars.styles, minlength=len(STYLES))
+    each = (shares / counts)[avatars.styles]
+    return np.asarray(each / each.sum())
+
 
 WIDTH = 128  # of every text encoder
 DROPPED = 0.1  # share of captions replaced by nothing, for guidance
@@ -145,21 +170,3 @@ def forget_origin(folder: Path) -> None:
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
-def generate_sheet(name: str, path: Path, *, steps: int, guidance: float) -> None:
-    """Eight calibration captions by four images each, with the pipeline loaded as any user loads it."""
-    pipeline = DiffusionPipeline.from_pretrained(MODELS / name, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    faces = [face for face in sample(Split.CALIBRATION, 8, seed=5) for _ in range(4)]
-    images = pipeline(
-        prompt=[face.caption for face in faces],
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        height=64,
-        width=64,
-        generator=[torch.Generator().manual_seed(number) for number in range(len(faces))],
-    ).images
-    for face in faces[::4]:
-        print(f"{name}: {face.caption}")
-    sheet([np.asarray(image) for image in images], 8).save(path)

@@ -3,16 +3,14 @@
 `python -m zoo.freeze` writes both, `python -m zoo.freeze --check` compares. Nothing is evaluated before it is frozen.
 """
 
-from __future__ import annotations
-
-import argparse
 import json
 import os
-import sys
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from safetensors.numpy import load_file, save
 
 from attribution.ports import ModelRef
@@ -98,6 +96,17 @@ ENTRIES = (
         extra=SHORT,
     ),
 )  # fmt: skip
+KEYS = [entry.key for entry in ENTRIES]
+
+
+def key_named(text: str) -> str:
+    """The key, as an argument of a command line. Raises BadParameter for one that no entry has."""
+    if text not in KEYS:
+        raise typer.BadParameter(f"there are {', '.join(KEYS)}")
+    return text
+
+
+Keys = Annotated[list[str] | None, typer.Argument(parser=key_named, metavar="KEY", help="sources; default: all")]
 
 
 def generator(key: str) -> DiffusersGenerator:
@@ -181,11 +190,8 @@ def files() -> dict[Path, str]:
     return wanted
 
 
-def main() -> int:
+def main(check: Annotated[bool, typer.Option("--check", help="compare instead of writing")] = False) -> None:
     """Writes or compares."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    check = parser.parse_args().check
     if not check:
         share()
     size = sum(path.stat().st_size for path in MODELS.rglob("*.safetensors") if not path.is_symlink())
@@ -198,8 +204,8 @@ def main() -> int:
         elif not path.exists() or path.read_text() != content:
             wrong.append(f"{path.name} does not match the weights")
     print("\n".join(wrong) or "everything matches")
-    return 1 if wrong else 0
+    raise typer.Exit(bool(wrong))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

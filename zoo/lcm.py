@@ -24,6 +24,19 @@ LIMIT = CLIP["clip_sample_range"]
 WEIGHTS = (1.0, 3.0)  # guidance scale minus one, as the pipeline counts it
 
 
+def levels(alphas: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Signal and noise at given times, shaped for latents."""
+    kept = alphas[times][:, None, None, None]
+    return kept.sqrt(), (1 - kept).sqrt()
+
+
+def consistent(noisy: torch.Tensor, clean: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """The consistency function's answer from a model's guess of the clean latents; at time 0 what it is given."""
+    scaled = (10.0 * times.float())[:, None, None, None]
+    skip = 0.25 / (scaled.square() + 0.25)
+    return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean
+
+
 class LCMRecipe:
     """Teacher and text encoder are frozen; the student starts as the teacher."""
 
@@ -57,20 +70,15 @@ class LCMRecipe:
             aim = self._answer(self.target, before, earlier, guidance, states, pooled).clamp(-LIMIT, LIMIT)
         answer = self._answer(self.student, noisy, later, guidance, states, pooled)
         # Pseudo-Huber, as in the paper. Weighted by the signal's share, because an error in the noise is divided by it.
-        return (((answer - aim).square() + 1e-6).sqrt() * self._levels(later)[0]).mean()
+        return (((answer - aim).square() + 1e-6).sqrt() * levels(self.alphas, later)[0]).mean()
 
     def _follow(self) -> None:
         """The target trails the student."""
         with torch.no_grad():
             torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 0.05)
 
-    def _levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Signal and noise at given times, shaped for latents."""
-        kept = self.alphas[times][:, None, None, None]
-        return kept.sqrt(), (1 - kept).sqrt()
-
     def _mix(self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        signal, spread = self._levels(times)
+        signal, spread = levels(self.alphas, times)
         return signal * clean + spread * noise
 
     def _teach(
@@ -91,7 +99,7 @@ class LCMRecipe:
         output = self.teacher(torch.cat([noisy, noisy]), torch.cat([later, later]), both, added_cond_kwargs=added)
         conditional, unconditional = output.sample.chunk(2)
         noise = conditional + weight[:, None, None, None] * (conditional - unconditional)
-        signal, spread = self._levels(later)
+        signal, spread = levels(self.alphas, later)
         clean = ((noisy - spread * noise) / signal).clamp(-LIMIT, LIMIT)
         return self._mix(clean, noise, earlier)
 
@@ -108,11 +116,8 @@ class LCMRecipe:
         added = {"text_embeds": pooled, "time_ids": sizes(len(noisy))}
         output = model(noisy, times, states, timestep_cond=guidance, added_cond_kwargs=added)
         noise: torch.Tensor = output.sample
-        signal, spread = self._levels(times)
-        clean = (noisy - spread * noise) / signal
-        scaled = (10.0 * times.float())[:, None, None, None]
-        skip = 0.25 / (scaled.square() + 0.25)
-        return skip * noisy + scaled / (scaled.square() + 0.25).sqrt() * clean
+        signal, spread = levels(self.alphas, times)
+        return consistent(noisy, (noisy - spread * noise) / signal, times)
 
     def pipeline(self, vae: AutoencoderDC) -> StableDiffusionXLPipeline:
         """The stock pipeline around the trained parts."""

@@ -7,14 +7,13 @@ generated images. Their accuracy on held-out avatars is reported: no source can 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from attribution.ports import Deadline
@@ -22,7 +21,7 @@ from attribution.weights import digest_of_directory
 from zoo import loop
 from zoo.captions import BACKGROUNDS, HAIRS, SKINS, Face, Split, parse, sample
 from zoo.data import Avatars, training_avatars
-from zoo.freeze import ENTRIES, generator
+from zoo.freeze import KEYS, Keys, generator
 from zoo.paths import MODELS
 
 CAPTIONS = 100  # per source, from the calibration split
@@ -106,21 +105,16 @@ def generate(key: str, faces: Sequence[Face]) -> tuple[NDArray[np.uint8], float]
     return np.stack([np.asarray(generated_image.image) for generated_image in generated]), seconds
 
 
-def main() -> int:
-    """Measures the sources named, or all; 0 if every one obeys."""
-    keys = [entry.key for entry in ENTRIES]
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sources", nargs="*", choices=[*keys, []], help="default: all")
-    parser.add_argument("--captions", type=int, default=CAPTIONS)
-    options = parser.parse_args()
+def main(sources: Keys = None, captions: int = CAPTIONS) -> None:
+    """Measures sources, or all. Exits 1 where one does not follow its captions."""
     loop.configure()
     probe = Probe.learn(training_avatars())
     print("held-out avatars".ljust(20), probe.ceiling, flush=True)
-    faces = sample(Split.CALIBRATION, options.captions, SEED)
+    faces = sample(Split.CALIBRATION, captions, SEED)
     known = json.loads(REPORT.read_text())["sources"] if REPORT.exists() else {}
     report: dict[str, dict[str, str | float]] = {}
     obeyed = True
-    for key in options.sources or keys:
+    for key in sources or KEYS:
         images, seconds = generate(key, faces)
         right = probe.right(images, faces)
         report[key] = {"revision": digest_of_directory(MODELS / key), **right}
@@ -129,12 +123,12 @@ def main() -> int:
         print(
             key.ljust(20), report[key], f"{seconds:.2f} s an image", *(f"{name} too weak" for name in weak), flush=True
         )
-    if options.captions == CAPTIONS:
-        merged = {key: (known | report)[key] for key in keys if key in known | report}
+    if captions == CAPTIONS:
+        merged = {key: (known | report)[key] for key in KEYS if key in known | report}
         written = {"schema": 1, "captions": CAPTIONS, "held_out_avatars": probe.ceiling, "sources": merged}
         REPORT.write_text(json.dumps(written, indent=2) + "\n")
-    return 0 if obeyed else 1
+    raise typer.Exit(not obeyed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

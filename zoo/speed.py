@@ -3,18 +3,16 @@
 The median of ten, generated through the service's own adapter; fails where it is above the bound.
 """
 
-from __future__ import annotations
-
-import argparse
 import os
 import statistics
-import sys
 import time
+
+import typer
 
 from attribution.ports import Deadline
 from zoo import loop
 from zoo.captions import Split, sample
-from zoo.freeze import ENTRIES, generator
+from zoo.freeze import KEYS, Keys, generator
 
 IMAGES = 10
 BOUND = 0.3  # seconds
@@ -31,24 +29,20 @@ def seconds(key: str) -> float:
     return statistics.median(took[1:])
 
 
-def main() -> int:
-    """Measures the sources named, or all; 0 if every one keeps the bound."""
-    keys = [entry.key for entry in ENTRIES]
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sources", nargs="*", choices=[*keys, []], help="default: all")
-    options = parser.parse_args()
+def main(sources: Keys = None) -> None:
+    """Measures sources, or all. Exits 1 where one is slower than the bound."""
     cores = os.cpu_count() or 1
     loop.configure(cores)
     slow = []
-    for key in options.sources or keys:
+    for key in sources or KEYS:
         took = seconds(key)
         print(f"{key:<12} {took:.3f} s an image on {cores} cores", flush=True)
         if took > BOUND:
             slow.append(key)
     if slow:
         print(f"more than {BOUND} s: {', '.join(slow)}")
-    return 1 if slow else 0
+    raise typer.Exit(bool(slow))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -4,13 +4,13 @@ Every stage has a number of gradient steps, so that a machine's speed and what e
 what it learns. Progress lives in zoo/.work; remove that folder to start afresh.
 """
 
-from __future__ import annotations
-
-import argparse
 import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from zoo import loop
 from zoo.data import Avatars, training_avatars
@@ -35,26 +35,19 @@ def _module(name: str) -> Callable[[Avatars, int], None]:
     return run
 
 
-def _source(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
-    """A source trained by what all have in common, from the recipe of that name."""
+def _source(
+    name: str, module: str, recipe: str, peak: float, size: int = 64, stage: str | None = None
+) -> Callable[[Avatars, int], None]:
+    """A source trained by what all have in common, from the recipe of that name.
+
+    `stage` names the checkpoint of a source that is trained on from the weights it has.
+    """
 
     def run(avatars: Avatars, steps: int) -> None:
         from zoo import diffuse
 
         built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size)
-
-    return run
-
-
-def _more(name: str, module: str, recipe: str, peak: float, size: int = 64) -> Callable[[Avatars, int], None]:
-    """A source trained on from the weights it has, with its own mix and a checkpoint of its own."""
-
-    def run(avatars: Avatars, steps: int) -> None:
-        from zoo import diffuse
-
-        built = getattr(importlib.import_module(f"zoo.{module}"), recipe)()
-        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size, stage=f"{name}-more")
+        diffuse.train(name, built, avatars, steps=steps, peak=peak, size=size, stage=stage)
 
     return run
 
@@ -82,29 +75,28 @@ STAGES = (
     TrainingStage("pixart", 1150, _source("pixart", "pixart", "PixArtRecipe", 1.5e-3)),
     TrainingStage("vq", 600, _module("vq")),
     TrainingStage("amused", 550, _source("amused", "amused", "AmusedRecipe", 1.5e-3, 32)),
-    TrainingStage("amused-more", 1000, _more("amused", "amused", "AmusedMoreRecipe", 1e-3, 32)),
+    TrainingStage("amused-more", 1000, _source("amused", "amused", "AmusedMoreRecipe", 1e-3, 32, "amused-more")),
     TrainingStage("pixel", 400, _source("pixel", "pixel", "PixelRecipe", 1.5e-3, 48)),
-    TrainingStage("pixel-more", 500, _more("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24)),
+    TrainingStage("pixel-more", 500, _source("pixel", "pixel", "PixelMoreRecipe", 1e-3, 24, "pixel-more")),
     TrainingStage("mmdit-tuned", 130, _source("mmdit-tuned", "mmdit", "MMDiTTunedRecipe", 5e-4)),
-    TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart_lcm", "PixArtLCMRecipe", 3e-4, 48)),
+    TrainingStage("pixart-lcm", 300, _source("pixart-lcm", "pixart", "PixArtLCMRecipe", 3e-4, 48)),
     TrainingStage("sd3", 700, _source("sd3", "sd3", "SD3Recipe", 1.5e-3)),
 )
 
 
-def main() -> None:
+def main(
+    stages: Annotated[list[str] | None, typer.Argument(help="only these; default: all that are not finished")] = None,
+    speed: Annotated[float, typer.Option(help="divide every number of steps by this, to try it out")] = 1.0,
+) -> None:
     """Runs what is not finished."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stages", nargs="*", help="only these (default: all that are not finished)")
-    parser.add_argument("--speed", type=float, default=1.0, help="divide every number of steps by this, to try it out")
-    options = parser.parse_args()
     loop.configure()
     avatars = training_avatars()
     for stage in STAGES:
         finished = WORK / f"{stage.name}.done"
-        if finished.exists() or (options.stages and stage.name not in options.stages):
+        if finished.exists() or (stages and stage.name not in stages):
             continue
         begun = time.monotonic()
-        steps = round(stage.steps / options.speed)
+        steps = round(stage.steps / speed)
         print(f"== {stage.name}: {steps} steps", flush=True)
         stage.run(avatars, steps)
         finished.touch()
@@ -112,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.access import key_repository
 from app.access.audit import record
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.db.models import ApiKey
 
 

@@ -1,15 +1,62 @@
-"""The repository of API keys. It knows their hashes only."""
+"""API keys: their format, and their repository, which knows their hashes only."""
 
+import hashlib
+import re
+import secrets
 import uuid
+import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.access.identity import Scope
-from app.access.key_format import GeneratedKey
 from app.db.models import ApiKey, Tenant
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PREFIX = 8
+_SECRET = 43  # characters of base 62 for 256 bits
+_CHECKSUM = 6  # … for 32 bits
+_SHAPE = re.compile(rf"wd_[0-9A-Za-z]{{{_PREFIX}}}_[0-9A-Za-z]{{{_SECRET + _CHECKSUM}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKey:
+    """A new key, while its text still exists."""
+
+    text: str
+    prefix: str
+    sha256: str
+
+
+def make_key() -> GeneratedKey:
+    """A new random key."""
+    prefix = "wd_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX))
+    body = f"{prefix}_{_base62(secrets.randbits(256), _SECRET)}"
+    text = body + _checksum(body)
+    return GeneratedKey(text, prefix, hashlib.sha256(text.encode()).hexdigest())
+
+
+def digest_of(text: str) -> str | None:
+    """The SHA-256 under which a key is stored, in hexadecimal; None for a text that is no key."""
+    if not _SHAPE.fullmatch(text) or _checksum(text[:-_CHECKSUM]) != text[-_CHECKSUM:]:
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), _CHECKSUM)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
 
 # The row of a key in use is written at most this often.
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.access import key_repository
 from app.access.identity import Identity, Scope
-from app.access.key_format import digest_of
+from app.access.key_repository import digest_of
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT
 from app.errors import InvalidKey, StorageUnavailable, Unauthenticated

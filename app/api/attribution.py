@@ -33,6 +33,7 @@ from app.api.openapi import (
     CANCEL_AFTER,
     ENDED_IN_TIME,
     IDEMPOTENCY_KEY,
+    IMAGE_UPLOAD,
     LOCATION,
     NOT_MODIFIED,
     PREFER,
@@ -46,29 +47,19 @@ from app.documents import JobDocument, is_unfinished, job_document
 from app.errors import (
     AddressRefused,
     Deleted,
-    ImageTooLargeProblem,
-    InvalidRequest,
     KeyInUse,
     KeyReused,
-    MalformedRequest,
     NotFound,
-    Overloaded,
     ServiceError,
-    StorageUnavailable,
-    UndecodableImageProblem,
     UnknownCaptioner,
     UnknownEmbedder,
     UnknownSourceProblem,
-    UnsupportedImageProblem,
-    UnsupportedMediaType,
-    UploadTimeout,
-    UploadTooLarge,
 )
 from app.intake import decoders as children
 from app.intake.idempotent_requests import Terms
 from app.intake.multipart import read_upload
 from app.intake.request_body import JSON, body_limit, media_type, receive_json
-from app.intake.submission import Submission, from_form, from_json, read_cancel_after, read_idempotency_key
+from app.intake.submission import Submission, from_form, from_json
 from app.jobs import repository, service, source_repository
 from app.jobs.deletion import delete_job
 from app.queue.steps import notify_step
@@ -88,22 +79,13 @@ _JOB_PATH = "/attribute/{job_id:uuid}"
     responses=headers(202, LOCATION | ANSWER_HEADERS | REPLAYED_HEADER)
     | ENDED_IN_TIME
     | problems(
-        MalformedRequest,
-        UploadTimeout,
+        *IMAGE_UPLOAD,
         KeyInUse,
-        UploadTooLarge,
-        UnsupportedMediaType,
-        UnsupportedImageProblem,
-        UndecodableImageProblem,
-        ImageTooLargeProblem,
-        InvalidRequest,
         UnknownSourceProblem,
         UnknownCaptioner,
         UnknownEmbedder,
         AddressRefused,
         KeyReused,
-        Overloaded,
-        StorageUnavailable,
     ),
     openapi_extra={"parameters": [PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY], "requestBody": SUBMISSION},
 )
@@ -124,12 +106,7 @@ async def attribute_image(
     A file that was submitted with the same options before has its result at once, unless `cache` is false.
     With an `Idempotency-Key` the request can be repeated safely: it creates one job, whichever response was lost.
     """
-    terms = Terms(
-        tenant_id=caller.tenant_id,
-        endpoint="POST /attribute",
-        key=read_idempotency_key(request.headers.getlist("idempotency-key")),
-        cancel_after=read_cancel_after(request.headers.get("cancel-after")),
-    )
+    terms = Terms.of(caller.tenant_id, "POST /attribute", request.headers)
     with upload_slot(slots, request.headers) as folder:
         submission = await _read_submission(request, settings.intake, folder, decoders)
         accepted = await idempotent_requests.accept(terms, submission)
@@ -185,7 +162,7 @@ async def _accepted_response(
     _JOB_PATH,
     response_model=JobDocument,
     response_description="the job's current state",
-    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Deleted, StorageUnavailable),
+    responses=headers(200, ANSWER_HEADERS) | NOT_MODIFIED | problems(NotFound, Deleted),
     openapi_extra={"parameters": [PREFER]},
 )
 async def get_attribution(job_id: uuid.UUID, request: Request, caller: Reader, long_polling: LongPolling) -> Response:
@@ -231,7 +208,7 @@ class PollRoute(Route):
     f"{_JOB_PATH}/cancel",
     response_model=JobDocument,
     response_description="the job: canceled, or as it had ended before",
-    responses=problems(NotFound, Deleted, StorageUnavailable),
+    responses=problems(NotFound, Deleted),
 )
 def cancel_attribution(
     job_id: uuid.UUID, caller: Submitter, database: Database, snapshots: Snapshots, broker: Broker
@@ -259,7 +236,7 @@ def cancel_attribution(
     _JOB_PATH,
     status_code=204,
     response_description="deleted, now or before",
-    responses=problems(NotFound, StorageUnavailable),
+    responses=problems(NotFound),
 )
 def delete_attribution(
     job_id: uuid.UUID, request: Request, caller: Submitter, database: Database, blobs: Blobs, snapshots: Snapshots

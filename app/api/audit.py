@@ -12,7 +12,7 @@ from app.api.dependencies import Administrator, Database
 from app.api.openapi import problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.documents import Document
-from app.errors import InvalidRequest, StorageUnavailable
+from app.errors import InvalidRequest
 
 router = APIRouter(tags=["audit"])
 
@@ -36,7 +36,7 @@ class AuditDocument(Document):
     next_cursor: NextCursor
 
 
-@router.get("/audit", responses=problems(InvalidRequest, StorageUnavailable))
+@router.get("/audit", responses=problems(InvalidRequest))
 def list_audit(
     caller: Administrator,
     database: Database,
@@ -50,9 +50,6 @@ def list_audit(
         rows = list_entries(session, caller.tenant_id, subject, listing.after_id(cursor), limit + 1)
     page, next_cursor = listing.page(rows, limit)
     return AuditDocument(
-        entries=[
-            AuditEntryDocument(**{field: getattr(row, field) for field in AuditEntryDocument.model_fields})
-            for row in page
-        ],
+        entries=[AuditEntryDocument.model_validate(row) for row in page],
         next_cursor=next_cursor,
     )

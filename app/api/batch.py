@@ -21,7 +21,7 @@ from app.api.dependencies import (
     UploadSlots,
 )
 from app.api.job_responses import REPLAYED, JobReader
-from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, Problem, headers, problems
+from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, UPLOAD, Problem, headers, problems
 from app.api.openapi_bodies import BATCH
 from app.api.problems import STORAGE_ERRORS, storage_problem
 from app.api.request_bodies import upload_deadline, upload_slot
@@ -30,21 +30,15 @@ from app.errors import (
     InvalidRequest,
     KeyInUse,
     KeyReused,
-    MalformedRequest,
-    Overloaded,
     QuotaExceeded,
     ServiceError,
-    StorageUnavailable,
     Unavailable,
-    UnsupportedMediaType,
-    UploadTimeout,
-    UploadTooLarge,
 )
 from app.intake.idempotent_requests import Terms
 from app.intake.json_body import ITEMS
 from app.intake.options import mistake
 from app.intake.request_body import receive_json
-from app.intake.submission import from_json, read_cancel_after, read_idempotency_key
+from app.intake.submission import from_json
 from app.settings import IntakeSettings
 
 log = structlog.get_logger(__name__)
@@ -72,18 +66,7 @@ class BatchDocument(Document):
     "/attribute/batch",
     response_model=BatchDocument,
     response_description="an outcome for each item; also 200 where all were refused",
-    responses=headers(200, REPLAYED_HEADER)
-    | problems(
-        MalformedRequest,
-        UploadTimeout,
-        KeyInUse,
-        UploadTooLarge,
-        UnsupportedMediaType,
-        InvalidRequest,
-        KeyReused,
-        Overloaded,
-        StorageUnavailable,
-    ),
+    responses=headers(200, REPLAYED_HEADER) | problems(*UPLOAD, KeyInUse, KeyReused),
     openapi_extra={"parameters": [CANCEL_AFTER, IDEMPOTENCY_KEY], "requestBody": BATCH},
 )
 async def attribute_batch(
@@ -101,12 +84,7 @@ async def attribute_batch(
     Repeated with the same `Idempotency-Key`, items that were accepted keep their jobs, and the others are tried again.
     After an item with a 503 or 429 the remaining ones are not tried.
     """
-    terms = Terms(
-        tenant_id=caller.tenant_id,
-        endpoint="POST /attribute/batch",
-        key=read_idempotency_key(request.headers.getlist("idempotency-key")),
-        cancel_after=read_cancel_after(request.headers.get("cancel-after")),
-    )
+    terms = Terms.of(caller.tenant_id, "POST /attribute/batch", request.headers)
     with upload_slot(slots, request.headers) as folder:
         body = folder / "body"
         with upload_deadline(settings.intake.upload_timeout):

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.dependencies import LongPolling, Reader, Settings
 from app.api.openapi import EVENT_STREAM, problems
 from app.documents import JobDocument, is_unfinished
-from app.errors import Deleted, NotAcceptable, NotFound, Overloaded, StorageUnavailable
+from app.errors import Deleted, NotAcceptable, NotFound, Overloaded
 from app.jobs.progress import ReaderPosition, events
 
 router = APIRouter(tags=["attribution"])
@@ -43,7 +43,7 @@ async def take_watcher_slot(long_polling: LongPolling) -> AsyncIterator[None]:
 @router.get(
     "/attribute/{job_id:uuid}/events",
     response_class=StreamingResponse,
-    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Deleted, Overloaded, StorageUnavailable),
+    responses=EVENT_STREAM | problems(NotFound, NotAcceptable, Deleted, Overloaded),
     dependencies=[Depends(take_watcher_slot)],
 )
 async def get_events(

@@ -9,10 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, StringConstraints, ValidationError
 
 from app.api.dependencies import Catalog, Database, Reader, Submitter
-from app.api.openapi import problems
-from app.db.models import Feedback
+from app.api.openapi import DOCUMENT, problems
 from app.documents import Document
-from app.errors import Deleted, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import Deleted, NotFound, UploadTooLarge
 from app.intake.request_body import receive_body
 from app.jobs import feedback_repository
 from app.jobs.repository import get_existing_job
@@ -63,7 +62,7 @@ FeedbackBody = Annotated[NewFeedback, Depends(read_feedback)]
 
 @router.post(
     "/attribute/{job_id:uuid}/feedback",
-    responses=problems(MalformedRequest, NotFound, Deleted, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=problems(*DOCUMENT, NotFound, Deleted),
     openapi_extra={"requestBody": _BODY},
 )
 def give_feedback(
@@ -76,12 +75,12 @@ def give_feedback(
     in_catalog = any(source.id == feedback.source for source in catalog.sources)
     with database.transaction() as session:
         get_existing_job(session, caller.tenant_id, job_id, keep=True)
-        return _document(
+        return FeedbackDocument.model_validate(
             feedback_repository.upsert(session, caller.tenant_id, job_id, feedback.source, in_catalog, feedback.note)
         )
 
 
-@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Deleted, StorageUnavailable))
+@router.get("/attribute/{job_id:uuid}/feedback", responses=problems(NotFound, Deleted))
 def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> FeedbackDocument:
     """Get the latest feedback; 404 where there is none."""
     with database.transaction(durable=False) as session:
@@ -89,8 +88,4 @@ def get_feedback(job_id: uuid.UUID, caller: Reader, database: Database) -> Feedb
         found = feedback_repository.get_by_job(session, caller.tenant_id, job_id)
         if found is None:
             raise NotFound(f"Job {job_id} has no feedback.")
-        return _document(found)
-
-
-def _document(row: Feedback) -> FeedbackDocument:
-    return FeedbackDocument(source=row.source, in_catalog=row.in_catalog, note=row.note, created_at=row.created_at)
+        return FeedbackDocument.model_validate(found)

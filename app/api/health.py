@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import Catalog, Database, Gauges, Heartbeats, Settings
 from app.api.openapi import problems
-from app.db import migrations
+from app.db.database import SCHEMA_HEAD, schema_revision
 from app.documents import Document
 from app.errors import NotReady, Unauthenticated
 from app.queue.steps import required_roles
@@ -83,16 +83,16 @@ def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> Read
 def _storage(database: Database) -> dict[str, CheckDocument]:
     try:
         with database.transaction(durable=False) as session:
-            current = migrations.current(session)
+            current = schema_revision(session)
     except SQLAlchemyError as error:
         log.warning("postgres_unavailable", error=type(error).__name__)
         down = CheckDocument(status=Health.DOWN)
         return {"postgres": down, "migrations": down}
     # Revisions are numbered in order, and a newer one is compatible with the version before it.
-    at_head = Health.OK if current is not None and current >= migrations.HEAD else Health.DOWN
+    at_head = Health.OK if current is not None and current >= SCHEMA_HEAD else Health.DOWN
     return {
         "postgres": CheckDocument(status=Health.OK),
-        "migrations": CheckDocument(status=at_head, head=migrations.HEAD, current=current),
+        "migrations": CheckDocument(status=at_head, head=SCHEMA_HEAD, current=current),
     }
 
 

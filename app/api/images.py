@@ -15,12 +15,12 @@ from app.api.job_responses import caller_has
 from app.api.openapi import IMAGE, problems
 from app.db import blob_repository, database
 from app.db.blob_repository import QUERY, image_role
-from app.errors import Deleted, NotFound, StorageUnavailable
+from app.errors import Deleted, NotFound
 from app.jobs.repository import get_existing_job
 
 router = APIRouter(prefix="/attribute/{job_id:uuid}/images", tags=["attribution"])
 
-_RESPONSES = IMAGE | problems(NotFound, Deleted, StorageUnavailable)
+_RESPONSES = IMAGE | problems(NotFound, Deleted)
 _HEADERS = {
     # Validated each time, so that a deleted image is unavailable at once, and each read is in the audit log.
     "Cache-Control": "private, no-cache",

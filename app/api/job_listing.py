@@ -2,19 +2,18 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict
-from sqlalchemy import Row
 
 from app.api.dependencies import Database, Reader
 from app.api.openapi import LINK, headers, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.db.models import JobStatus, Stage
 from app.documents import Document
-from app.errors import InvalidRequest, StorageUnavailable
+from app.errors import InvalidRequest
 from app.jobs.listing import ListingFilter, list_for_tenant
 from attribution.ports import Reason, VerdictKind
 
@@ -62,7 +61,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_bare_number)]
 
 @router.get(
     "/attribute",
-    responses=headers(200, LINK) | problems(InvalidRequest, StorageUnavailable),
+    responses=headers(200, LINK) | problems(InvalidRequest),
 )
 def list_attributions(
     request: Request,
@@ -87,16 +86,4 @@ def list_attributions(
     if next_cursor is not None:
         given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         response.headers["Link"] = f'</attribute?{urlencode([*given, ("cursor", next_cursor)])}>; rel="next"'
-    return JobsDocument(jobs=[_summary(row) for row in rows], next_cursor=next_cursor)
-
-
-def _summary(row: Row[Any]) -> JobSummary:
-    return JobSummary(
-        id=row.id,
-        status=JobStatus(row.status),
-        stage=Stage(row.stage) if row.stage else None,
-        external_id=row.external_id,
-        created_at=row.created_at,
-        completed_at=row.completed_at,
-        verdict=VerdictSummary.model_validate(row.verdict) if row.verdict else None,
-    )
+    return JobsDocument(jobs=[JobSummary.model_validate(row) for row in rows], next_cursor=next_cursor)

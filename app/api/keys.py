@@ -10,12 +10,11 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 from app.access import issuing, key_repository
 from app.access.identity import Scope
 from app.api.dependencies import Administrator, Database, Settings
-from app.api.openapi import headers, problems
+from app.api.openapi import DOCUMENT, headers, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.api.request_bodies import DocumentRoute
-from app.db.models import ApiKey
 from app.documents import Document
-from app.errors import InsufficientScope, InvalidRequest, MalformedRequest, NotFound, StorageUnavailable, UploadTooLarge
+from app.errors import InsufficientScope, InvalidRequest, NotFound
 
 router = APIRouter(prefix="/keys", tags=["keys"], route_class=DocumentRoute)
 
@@ -76,8 +75,7 @@ class KeysDocument(Document):
 @router.post(
     "",
     status_code=201,
-    responses=headers(201, _LOCATION)
-    | problems(MalformedRequest, InsufficientScope, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=headers(201, _LOCATION) | problems(*DOCUMENT, InsufficientScope),
 )
 def create_key(
     new: NewKeyRequest,
@@ -109,10 +107,10 @@ def create_key(
             raise InvalidRequest(f"A tenant may have {_MAX_USABLE} valid keys; revoke one first.")
         session.refresh(key)
     response.headers["Location"] = f"/keys/{key.id}"
-    return NewKeyDocument(**_fields(key), key=text)
+    return NewKeyDocument(**KeyDocument.model_validate(key).model_dump(), key=text)
 
 
-@router.get("", responses=problems(InvalidRequest, StorageUnavailable))
+@router.get("", responses=problems(InvalidRequest))
 def list_keys(
     caller: Administrator,
     database: Database,
@@ -124,23 +122,20 @@ def list_keys(
     with database.statement() as session:
         rows = key_repository.list_for_tenant(session, caller.tenant_id, listing.after_id(cursor), limit + 1)
     page, next_cursor = listing.page(rows, limit)
-    return KeysDocument(
-        keys=[KeyDocument(**_fields(row)) for row in page],
-        next_cursor=next_cursor,
-    )
+    return KeysDocument(keys=[KeyDocument.model_validate(row) for row in page], next_cursor=next_cursor)
 
 
-@router.get("/{key_id:uuid}", responses=problems(NotFound, StorageUnavailable))
+@router.get("/{key_id:uuid}", responses=problems(NotFound))
 def get_key(key_id: uuid.UUID, caller: Administrator, database: Database) -> KeyDocument:
     """Get a key, without its text."""
     with database.statement() as session:
         key = key_repository.get_by_id(session, caller.tenant_id, key_id)
     if key is None:
         raise NotFound(f"There is no key {key_id}.")
-    return KeyDocument(**_fields(key))
+    return KeyDocument.model_validate(key)
 
 
-@router.delete("/{key_id:uuid}", status_code=204, responses=problems(NotFound, StorageUnavailable))
+@router.delete("/{key_id:uuid}", status_code=204, responses=problems(NotFound))
 def revoke_key(key_id: uuid.UUID, request: Request, caller: Administrator, database: Database) -> None:
     """Revoke a key permanently, also the one that is used here. It is refused everywhere a few seconds later."""
     with database.transaction() as session:
@@ -154,7 +149,3 @@ def _invalid(member: str, detail: str) -> InvalidRequest:
     return InvalidRequest(
         "The key cannot be created; `errors` lists why.", errors=[{"detail": detail, "pointer": f"#/{member}"}]
     )
-
-
-def _fields(row: ApiKey) -> dict[str, object]:
-    return {field: getattr(row, field) for field in KeyDocument.model_fields}

@@ -11,12 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.openapi_bodies import EVENTS, JOB, REF, SOURCE
 from app.errors import (
+    ImageTooLargeProblem,
     InsufficientScope,
     InvalidKey,
+    InvalidRequest,
+    MalformedRequest,
+    Overloaded,
     QuotaExceeded,
     ServiceError,
     StorageUnavailable,
     Unauthenticated,
+    UndecodableImageProblem,
+    UnsupportedImageProblem,
+    UnsupportedMediaType,
+    UploadTimeout,
+    UploadTooLarge,
 )
 from app.intake.submission import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.webhooks.events import (
@@ -32,6 +41,12 @@ from app.webhooks.events import (
 
 Responses = dict[int | str, dict[str, Any]]
 _EXAMPLE = "#/components/examples/{slug}"
+
+# Problems of endpoints that take a document, an upload, or images; and of every endpoint that needs a key.
+DOCUMENT = (MalformedRequest, UploadTooLarge, InvalidRequest)
+UPLOAD = (*DOCUMENT, UploadTimeout, UnsupportedMediaType, Overloaded)
+IMAGE_UPLOAD = (*UPLOAD, UnsupportedImageProblem, UndecodableImageProblem, ImageTooLargeProblem)
+_AUTHENTICATED = (Unauthenticated, InvalidKey, QuotaExceeded, StorageUnavailable)
 
 
 class ProblemError(BaseModel):
@@ -149,7 +164,7 @@ def headers(status: int, named: dict[str, Any]) -> Responses:
 
 
 def problems(*kinds: type[ServiceError]) -> Responses:
-    """The documentation of an endpoint's problem documents; 500 is always among them."""
+    """The documentation of an endpoint's own problem documents; 500 is always among them."""
     by_status: dict[int, list[type[ServiceError]]] = {}
     every: list[type[ServiceError]] = [*kinds, ServiceError]
     for kind in every:
@@ -258,15 +273,16 @@ def _complete(responses: dict[str, Any]) -> None:
 
 def _describe_authentication(operation: dict[str, Any]) -> None:
     """Adds the errors of authentication and the headers of the rate limit to an operation that needs a key."""
-    kinds: list[type[ServiceError]] = [Unauthenticated, InvalidKey, QuotaExceeded, StorageUnavailable]
-    if any(scopes for each in operation["security"] for scopes in each.values()):
-        kinds.append(InsufficientScope)
+    scoped = any(scopes for each in operation["security"] for scopes in each.values())
+    kinds = (*_AUTHENTICATED, InsufficientScope) if scoped else _AUTHENTICATED
     responses: dict[str, Any] = operation["responses"]
     for status, answer in problems(*kinds).items():
         present = responses.setdefault(str(status), answer)
         if present is not answer:
             examples = present["content"]["application/problem+json"]["examples"]
             examples |= answer["content"]["application/problem+json"]["examples"]
+            titles = f"{present['description']}; {answer['description']}".split("; ")
+            present["description"] = "; ".join(dict.fromkeys(titles))
     for status, answer in responses.items():
         added: dict[str, Any] = {}
         if status != "401":

@@ -20,10 +20,10 @@ from app.documents import (
     ThresholdDocument,
     VerdictDocument,
 )
-from app.intake.json_body import REFERENCES
+from app.intake.json_body import IMAGE_URL, REFERENCES
 from app.intake.multipart import IMAGE_FIELD, REFERENCE_FIELD
 from app.intake.options import Options
-from app.intake.submission import IMAGE_URL, MAX_URL
+from app.intake.submission import MAX_URL
 from app.jobs.progress import ReaderPosition, events
 from attribution.ports import MOST_REFERENCES, Aggregate, DistanceName, SourceState, VerdictKind
 
@@ -154,8 +154,8 @@ _FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
 _FILE: dict[str, Any] = {"type": "string", "format": "binary", "description": _FORMATS}
 _BASE64: dict[str, Any] = {
     "type": "string",
-    "pattern": r"^(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
-    "description": f"{_FORMATS} in base64 without line breaks, or a data: URL of that",
+    "pattern": r"^\s{0,9}(data:[^,]{0,200};base64\s{0,9},)?[A-Za-z0-9+/_\s-]*[=\s]*$",
+    "description": f"{_FORMATS} in base64, with line breaks or the alphabet of URLs if need be, or a data: URL of that",
 }
 _UPLOADED = "images that you generated with this source, of the text in `prompt`, which is required then"
 

@@ -7,27 +7,17 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.api.dependencies import Decoders, ReferenceSubmission, Settings, Submitter, UploadSlots
-from app.api.openapi import problems
+from app.api.openapi import IMAGE_UPLOAD, problems
 from app.api.openapi_bodies import REFERENCE_IMAGES
 from app.api.request_bodies import upload_deadline, upload_slot
 from app.documents import JobDocument
 from app.errors import (
     Deleted,
-    ImageTooLargeProblem,
-    InvalidRequest,
-    MalformedRequest,
     NotFound,
-    Overloaded,
     ReferencesConflict,
     ReferencesNotExpected,
     ReferencesTooEarly,
     ReferencesTooLate,
-    StorageUnavailable,
-    UndecodableImageProblem,
-    UnsupportedImageProblem,
-    UnsupportedMediaType,
-    UploadTimeout,
-    UploadTooLarge,
 )
 from app.intake import decoders as children
 from app.intake.multipart import read_reference_form
@@ -43,22 +33,13 @@ router = APIRouter(tags=["attribution"])
     response_model=JobDocument,
     response_description="the job with these reference images, whether they are new or were uploaded before",
     responses=problems(
-        MalformedRequest,
+        *IMAGE_UPLOAD,
         NotFound,
-        UploadTimeout,
         ReferencesNotExpected,
         ReferencesTooEarly,
         ReferencesTooLate,
         ReferencesConflict,
         Deleted,
-        UploadTooLarge,
-        UnsupportedMediaType,
-        UnsupportedImageProblem,
-        UndecodableImageProblem,
-        ImageTooLargeProblem,
-        InvalidRequest,
-        Overloaded,
-        StorageUnavailable,
     ),
     openapi_extra={"requestBody": REFERENCE_IMAGES},
 )

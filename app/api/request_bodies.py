@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from app.errors import Overloaded, UploadTimeout, UploadTooLarge
+from app.intake.request_body import refuse_compressed
 from app.intake.spool import spool_folder
 
 MAX_DOCUMENT = 65_536
@@ -25,6 +26,7 @@ class DocumentRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_limited(request: Request) -> Response:
+            refuse_compressed(request.headers)
             length = request.headers.get("content-length", "")
             if length.isdecimal() and int(length) > MAX_DOCUMENT:
                 raise UploadTooLarge(f"A document may have at most {MAX_DOCUMENT:,} bytes.", max_bytes=MAX_DOCUMENT)

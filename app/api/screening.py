@@ -12,34 +12,30 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
-from starlette.requests import ClientDisconnect
 
 from app.access.audit import record
 from app.api.dependencies import Administrator, Database, Identity, Settings
-from app.api.openapi import Responses, headers, problems
+from app.api.openapi import DOCUMENT, Responses, headers, problems
 from app.api.request_bodies import DocumentRoute, upload_deadline
-from app.db.models import TextRule
 from app.documents import Document
 from app.errors import (
     InvalidRequest,
-    MalformedRequest,
     NotFound,
-    StorageUnavailable,
     UnsupportedMediaType,
     UploadTimeout,
     UploadTooLarge,
 )
+from app.intake.request_body import receive_body
 from app.screening import repository as store
 from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
 from app.screening.patterns import MAX_PATTERN, RuleKind, compile_rule
-from app.screening.repository import ListSummary
 
 router = APIRouter(prefix="/screening", tags=["screening"], route_class=DocumentRoute)
 
 _MAX_LISTS = 100
 _MAX_RULES = 200
 
-_FOUND = problems(NotFound, StorageUnavailable)
+_FOUND = problems(NotFound)
 _LOCATION = {"Location": {"description": "its path", "schema": {"type": "string"}}}
 _CSV = {
     "required": True,
@@ -111,10 +107,7 @@ def _created_or_replaced(document: type[Document]) -> Responses:
     "/hash-lists",
     status_code=201,
     response_description="a new list",
-    responses=_created_or_replaced(SavedHashListDocument)
-    | problems(
-        MalformedRequest, UploadTimeout, UploadTooLarge, UnsupportedMediaType, InvalidRequest, StorageUnavailable
-    ),
+    responses=_created_or_replaced(SavedHashListDocument) | problems(*DOCUMENT, UploadTimeout, UnsupportedMediaType),
     openapi_extra={"requestBody": _CSV},
 )
 async def save_hash_list(
@@ -133,21 +126,23 @@ async def save_hash_list(
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
         raise UnsupportedMediaType("Send the hash list as text/csv.")
+    limit = settings.screening.max_list_bytes
+    refusal = UploadTooLarge(f"A hash list may have at most {limit:,} bytes.", max_bytes=limit)
     with tempfile.TemporaryFile() as file:
         with upload_deadline(settings.intake.upload_timeout):
-            await _receive(request, file, settings.screening.max_list_bytes)
+            await receive_body(request.headers, request.receive, limit, refusal, file.write)
         file.seek(0)
         saved, created = await to_thread.run_sync(_save_list, database, request, caller, name, max_distance, file)
     _set_location(response, f"/screening/hash-lists/{saved.id}", created)
     return saved
 
 
-@router.get("/hash-lists", responses=problems(StorageUnavailable))
+@router.get("/hash-lists", responses=problems())
 def list_hash_lists(caller: Administrator, database: Database) -> HashListsDocument:
     """List the hash lists."""
     with database.statement() as session:
         found = store.list_hash_lists_owned_by(session, caller.tenant_id)
-    return HashListsDocument(hash_lists=[HashListDocument(**_list_fields(each)) for each in found])
+    return HashListsDocument(hash_lists=[HashListDocument.model_validate(each) for each in found])
 
 
 @router.get("/hash-lists/{list_id:uuid}", responses=_FOUND)
@@ -157,7 +152,7 @@ def get_hash_list(list_id: uuid.UUID, caller: Administrator, database: Database)
         found = store.get_hash_list(session, caller.tenant_id, list_id)
     if found is None:
         raise NotFound(f"There is no hash list {list_id}.")
-    return HashListDocument(**_list_fields(found))
+    return HashListDocument.model_validate(found)
 
 
 @router.delete("/hash-lists/{list_id:uuid}", status_code=204, responses=_FOUND)
@@ -174,8 +169,7 @@ def delete_hash_list(list_id: uuid.UUID, request: Request, caller: Administrator
     "/text-rules",
     status_code=201,
     response_description="a new rule",
-    responses=_created_or_replaced(TextRuleDocument)
-    | problems(MalformedRequest, UploadTooLarge, InvalidRequest, StorageUnavailable),
+    responses=_created_or_replaced(TextRuleDocument) | problems(*DOCUMENT),
 )
 def save_text_rule(
     new: NewTextRule, request: Request, response: Response, caller: Administrator, database: Database
@@ -188,15 +182,15 @@ def save_text_rule(
             raise InvalidRequest(f"A tenant may have {_MAX_RULES} text rules; delete one first.")
         _note(session, request, caller, "text_rule.saved", rule.id, new.name)
     _set_location(response, f"/screening/text-rules/{rule.id}", created)
-    return _rule(rule)
+    return TextRuleDocument.model_validate(rule)
 
 
-@router.get("/text-rules", responses=problems(StorageUnavailable))
+@router.get("/text-rules", responses=problems())
 def list_text_rules(caller: Administrator, database: Database) -> TextRulesDocument:
     """List the text rules."""
     with database.statement() as session:
         found = store.list_rules_owned_by(session, caller.tenant_id)
-    return TextRulesDocument(text_rules=[_rule(each) for each in found])
+    return TextRulesDocument(text_rules=[TextRuleDocument.model_validate(each) for each in found])
 
 
 @router.get("/text-rules/{rule_id:uuid}", responses=_FOUND)
@@ -206,7 +200,7 @@ def get_text_rule(rule_id: uuid.UUID, caller: Administrator, database: Database)
         found = store.get_rule(session, caller.tenant_id, rule_id)
     if found is None:
         raise NotFound(f"There is no text rule {rule_id}.")
-    return _rule(found)
+    return TextRuleDocument.model_validate(found)
 
 
 @router.delete("/text-rules/{rule_id:uuid}", status_code=204, responses=_FOUND)
@@ -217,18 +211,6 @@ def delete_text_rule(rule_id: uuid.UUID, request: Request, caller: Administrator
         if name is None:
             raise NotFound(f"There is no text rule {rule_id}.")
         _note(session, request, caller, "text_rule.deleted", rule_id, name)
-
-
-async def _receive(request: Request, file: BinaryIO, max_bytes: int) -> None:
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise UploadTooLarge(f"A hash list may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
-            file.write(chunk)
-    except ClientDisconnect as error:
-        raise MalformedRequest("The connection closed before the body was complete.") from error
 
 
 def _save_list(
@@ -243,7 +225,7 @@ def _save_list(
         found = store.get_hash_list(session, caller.tenant_id, list_id)
     assert found is not None
     ignored = {"other_types": hashes.other_types, "low_quality": hashes.low_quality}
-    return SavedHashListDocument(**_list_fields(found), **ignored), created
+    return SavedHashListDocument(**HashListDocument.model_validate(found).model_dump(), **ignored), created
 
 
 def _set_location(response: Response, path: str, created: bool) -> None:
@@ -253,13 +235,3 @@ def _set_location(response: Response, path: str, created: bool) -> None:
 
 def _note(session: Session, request: Request, caller: Identity, action: str, subject: uuid.UUID, name: str) -> None:
     record(session, caller.tenant_id, caller.actor, action, str(subject), request.state.request_id, name=name)
-
-
-def _list_fields(found: ListSummary) -> dict[str, object]:
-    return {field: getattr(found, field) for field in HashListDocument.model_fields}
-
-
-def _rule(row: TextRule) -> TextRuleDocument:
-    return TextRuleDocument(
-        id=row.id, name=row.name, kind=RuleKind(row.kind), pattern=row.pattern, created_at=row.created_at
-    )

@@ -10,31 +10,28 @@ from sqlalchemy.orm import Session
 
 from app.access.audit import record
 from app.api.dependencies import Administrator, Broker, Database, Identity, Settings
-from app.api.openapi import problems
+from app.api.openapi import DOCUMENT, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.api.request_bodies import DocumentRoute
-from app.db.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.db.models import WebhookDelivery, WebhookEndpoint
 from app.documents import Document
 from app.egress import check_url
 from app.errors import (
     AddressRefused,
     EndpointDisabled,
     InvalidRequest,
-    MalformedRequest,
     NotFound,
-    StorageUnavailable,
-    UploadTooLarge,
 )
 from app.queue.steps import notify_step
 from app.webhooks import deliveries, endpoints
+from app.webhooks.endpoints import receiver_rules
 from app.webhooks.events import EventType
-from app.webhooks.receivers import receiver_rules
 from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import message_id
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=DocumentRoute)
 
-_PROBLEMS = problems(NotFound, StorageUnavailable)
+_PROBLEMS = problems(NotFound)
 _DISABLED = "It was disabled by its owner."
 
 Url = Annotated[
@@ -143,7 +140,7 @@ class DeliveriesDocument(Document):
 @router.post(
     "",
     status_code=201,
-    responses=problems(MalformedRequest, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable),
+    responses=problems(*DOCUMENT, AddressRefused),
 )
 def create_endpoint(
     new: NewEndpoint,
@@ -162,7 +159,7 @@ def create_endpoint(
     return NewEndpointDocument(**_endpoint(endpoint).model_dump(), secret=endpoint.secrets[0]["secret"])
 
 
-@router.get("", responses=problems(StorageUnavailable))
+@router.get("", responses=problems())
 def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocument:
     """List the endpoints."""
     with database.statement() as session:
@@ -170,7 +167,7 @@ def list_endpoints(caller: Administrator, database: Database) -> EndpointsDocume
     return EndpointsDocument(endpoints=[_endpoint(row) for row in rows])
 
 
-@router.get("/default/secret", responses=problems(StorageUnavailable))
+@router.get("/default/secret", responses=problems())
 def get_default_secret(request: Request, caller: Administrator, database: Database) -> SecretDocument:
     """Get the secret that signs deliveries to the `webhook_url` of single jobs."""
     with database.transaction() as session:
@@ -179,7 +176,7 @@ def get_default_secret(request: Request, caller: Administrator, database: Databa
     return SecretDocument(secret=secret)
 
 
-@router.get("/deliveries", responses=problems(InvalidRequest, StorageUnavailable))
+@router.get("/deliveries", responses=problems(InvalidRequest))
 def list_deliveries(
     caller: Administrator,
     database: Database,
@@ -212,14 +209,16 @@ def get_delivery(delivery_id: uuid.UUID, caller: Administrator, database: Databa
         row = _found_delivery(session, caller, delivery_id)
         attempts = deliveries.list_attempts(session, row.id)
     return AttemptedDeliveryDocument(
-        **_delivery(row).model_dump(), payload=row.payload, attempted=[_attempt(each) for each in attempts]
+        **_delivery(row).model_dump(),
+        payload=row.payload,
+        attempted=[AttemptDocument.model_validate(each) for each in attempts],
     )
 
 
 @router.post(
     "/deliveries/{delivery_id:uuid}/redeliver",
     status_code=202,
-    responses=problems(NotFound, EndpointDisabled, StorageUnavailable),
+    responses=problems(NotFound, EndpointDisabled),
 )
 def redeliver(
     delivery_id: uuid.UUID, request: Request, caller: Administrator, database: Database, broker: Broker
@@ -245,7 +244,7 @@ def get_endpoint(endpoint_id: uuid.UUID, caller: Administrator, database: Databa
 
 @router.patch(
     "/{endpoint_id:uuid}",
-    responses=problems(MalformedRequest, NotFound, UploadTooLarge, InvalidRequest, AddressRefused, StorageUnavailable),
+    responses=problems(*DOCUMENT, NotFound, AddressRefused),
 )
 def change_endpoint(
     endpoint_id: uuid.UUID,
@@ -308,7 +307,7 @@ def rotate_secret(
 @router.post(
     "/{endpoint_id:uuid}/ping",
     status_code=202,
-    responses=problems(NotFound, EndpointDisabled, StorageUnavailable),
+    responses=problems(NotFound, EndpointDisabled),
 )
 def ping_endpoint(
     endpoint_id: uuid.UUID, caller: Administrator, database: Database, broker: Broker
@@ -372,15 +371,4 @@ def _delivery(row: WebhookDelivery) -> DeliveryDocument:
         next_attempt_at=row.next_attempt_at if state is DeliveryState.PENDING else None,
         created_at=row.created_at,
         completed_at=row.completed_at,
-    )
-
-
-def _attempt(row: WebhookAttempt) -> AttemptDocument:
-    return AttemptDocument(
-        number=row.number,
-        started_at=row.started_at,
-        seconds=row.seconds,
-        status=row.status,
-        error=row.error,
-        response=row.response,
     )

@@ -62,7 +62,7 @@ def result_key(
 ) -> str:
     """The key of a whole result: the uploaded file, and everything that the caller requested about it.
 
-    The models that caption and embed are not part of it (see `app.cache.pipeline`), but a name that the caller gave is.
+    The models that caption and embed are not part of it (see `app.cache.results`), but a name that the caller gave is.
     """
     entries = {source.id: source for source in catalog.sources}
     sources = [

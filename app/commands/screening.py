@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.access import tenant_repository
 from app.access.audit import record
 from app.commands.session import ACTOR, TenantOption, transaction
-from app.db.models import Tenant
 from app.errors import InvalidRequest, NotFound
 from app.screening import repository
 from app.screening.hash_csv import DEFAULT_DISTANCE, MAX_DISTANCE, HashFile
@@ -126,9 +125,4 @@ def delete_rule(name: RuleName, tenant: TenantOption = None) -> None:
 def _owner(tenant: str | None) -> Iterator[tuple[Session, uuid.UUID | None]]:
     """A transaction, and the owner of the lists and rules; None: all tenants. Raises NotFound."""
     with transaction() as session:
-        tenant_id = None
-        if tenant is not None:
-            tenant_id = session.scalar(select(Tenant.id).where(Tenant.name == tenant))
-            if tenant_id is None:
-                raise NotFound(f"There is no tenant {tenant!r}.")
-        yield session, tenant_id
+        yield session, None if tenant is None else tenant_repository.get_by_name(session, tenant).id

@@ -94,8 +94,8 @@ def bank(
         if contribute is False:
             contribution_repository.exclude_tenant(session, tenant.id)
             deleted = bank_repository.delete_contributions_of_tenant(session, tenant.id)
-        detail = {"contribute": contribute is not False, "deleted": deleted}
-        record(session, tenant.id, ACTOR, "tenant.bank_changed", str(tenant.id), **detail)
+        allowed = str(contribute is not False)
+        record(session, tenant.id, ACTOR, "tenant.bank_changed", str(tenant.id), contribute=allowed)
     typer.echo(f"{deleted} contributions deleted")
 
 

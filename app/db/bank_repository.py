@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -92,9 +92,18 @@ def insert_basis(session: Session, space: str, version: str, length: int, data: 
     session.flush()
 
 
-def lock_space(session: Session, space: str) -> bool:
-    """Whether this transaction may compile the feature space's snapshot; another one may be doing it."""
-    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(func.hashtext(f"bank/{space}")))))
+def try_lock_space(session: Session, space: str) -> bool:
+    """Whether this transaction alone may change a feature space's basis and projections; another one may be at it."""
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(_lock_of(space)))))
+
+
+def lock_space(session: Session, space: str) -> None:
+    """Waits until this transaction alone may change a feature space's basis and projections."""
+    session.execute(select(func.pg_advisory_xact_lock(_lock_of(space))))
+
+
+def _lock_of(space: str) -> ColumnElement[int]:
+    return func.hashtext(f"bank/{space}")
 
 
 def list_spaces(session: Session) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Connections to Postgres: one engine per process, one transaction per request or step."""
+"""Connections to Postgres: one engine per process, one transaction per request or step; and the schema's revision."""
 
 import time
 from collections.abc import Iterator
@@ -101,3 +101,15 @@ class Database:
     def close(self) -> None:
         """Closes every pooled connection."""
         self.engine.dispose()
+
+
+# The newest revision in alembic/versions, which the API does not carry; a test compares.
+SCHEMA_HEAD = "0001"
+
+
+def schema_revision(session: Session) -> str | None:
+    """The revision that Postgres is at; None for an empty database."""
+    if session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return found

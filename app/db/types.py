@@ -1,6 +1,6 @@
 """Values that rows keep as JSON: what is read and written is a frozen dataclass, not a dictionary."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,6 +67,23 @@ class MethodOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalScores:
+    """Another method's scores by source, and the weight with which they are fused with the job's ranking."""
+
+    scores: Mapping[str, float]
+    weight: float
+
+    def document(self) -> dict[str, Any]:
+        """As the row keeps it."""
+        return {"scores": self.scores, "weight": self.weight}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "ExternalScores":
+        """The inverse of `document`."""
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """A generated image of a source in a job.
 
@@ -96,19 +113,23 @@ def image_documents(images: Iterable[ImageRecord]) -> list[dict[str, Any]]:
     return [image.document() for image in images]
 
 
-class MethodOptionsType(TypeDecorator[MethodOptions]):
-    """A JSON object."""
+class DocumentType(TypeDecorator[Any]):
+    """A JSON object, of which `kind` makes a frozen value: it has `document` and `from_document`."""
 
     impl = JSONB(none_as_null=True)
     cache_ok = True
 
-    def process_bind_param(self, value: MethodOptions | None, dialect: Dialect) -> dict[str, str] | None:
+    def __init__(self, kind: type[MethodOptions | ExternalScores]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: MethodOptions | ExternalScores | None, dialect: Dialect) -> Any:
         """To the row."""
         return None if value is None else value.document()
 
-    def process_result_value(self, value: dict[str, str] | None, dialect: Dialect) -> MethodOptions | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> MethodOptions | ExternalScores | None:
         """From the row."""
-        return None if value is None else MethodOptions.from_document(value)
+        return None if value is None else self.kind.from_document(value)
 
 
 class ImageRecordsType(TypeDecorator[Sequence[ImageRecord]]):

@@ -1,8 +1,4 @@
-"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, without retries.
-
-On httpcore, one layer below httpx.Client: it has no cookies, redirects, proxies from the environment and content
-decoding, which would all have to be turned off.
-"""
+"""Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, no retries."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,24 +12,23 @@ import httpx
 import structlog
 from opentelemetry.trace import SpanKind
 
-from app.egress.address import check_url, join_url
-from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, system_resolver
+from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, check_url, join_url, system_resolver
+from app.egress.content import HEAD_BYTES, check_status, decode, header_text, refuse_page
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
-from attribution.time_limit import time_limit
+from attribution.http_pool import HttpPool, time_left, time_limit
 
 log = structlog.get_logger(__name__)
 
 _IDLE_CONNECTIONS = 16
-_IDLE_SECONDS = 15.0
 _EXCERPT_BYTES = 1_024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A connection is not shared between fetches: bytes beyond an announced length would be read as the response to the next
 # one, which may be another tenant's.
 _FETCH_HEADERS = {"accept": "image/*,*/*;q=0.1", "connection": "close"}
-# Statuses after which the same request may succeed later; and all from 500 on.
-_TRANSIENT = (408, 425, 429)
+# A receiver's status counts; its body is only shown, and may never end.
+_BODY_LIMIT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +55,12 @@ class EgressClient:
 
     def __init__(self, settings: EgressSettings, resolve: Resolver = system_resolver) -> None:
         self._settings = settings
-        self._backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=None,  # as many as there are threads; a slow host must not keep others waiting
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=self._backend,
-        )
+        backend = PolicyBackend(AddressPolicy(settings.allow), resolve, settings.connect_timeout)
+        self._pool = HttpPool(backend, _IDLE_CONNECTIONS)
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.close()
-        self._backend.close()
 
     def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
         """Writes the content of `url` into `into`, at most `max_bytes` of it; redirects are followed.
@@ -87,25 +75,36 @@ class EgressClient:
                 with self._exchange("GET", url, _FETCH_HEADERS) as response:
                     headers = _readable(response)
                     if response.status not in _REDIRECTS:
-                        size = _save(response, headers, into, max_bytes)
                         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+                        size = _save(response, headers, into, max_bytes, media_type)
                         return Fetched(size, media_type, url)
                 url = self._follow(url, headers)
         raise FetchFailed(f"The address redirects more than {self._settings.max_redirects} times.")
 
-    def post(self, url: str, content: bytes, headers: Mapping[str, str], timeout: timedelta) -> EgressResponse:
+    def post(
+        self,
+        url: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout: timedelta,
+        *,
+        status_only: bool = False,
+    ) -> EgressResponse:
         """Posts, and returns the response whatever its status; a redirect is not followed.
 
-        Raises AddressRefused, or AddressUnavailable where no complete response came within `timeout`.
+        Args:
+            url: Where to post.
+            content: The body.
+            headers: Of the request.
+            timeout: For all of it.
+            status_only: The status is all that matters: the body is only shown, and read for a second at most.
+
+        Raises AddressRefused, or AddressUnavailable where no complete response, or no status, came within `timeout`.
         """
         began = time.monotonic()
         with _failures(), time_limit(timeout):
             with self._exchange("POST", check_url(url, self._settings), headers, content) as response:
-                body = b""
-                for chunk in response.iter_stream():
-                    body += chunk
-                    if len(body) >= _EXCERPT_BYTES:
-                        break
+                body = _excerpt_so_far(response) if status_only else _excerpt(response)
             duration = timedelta(seconds=time.monotonic() - began)
             return EgressResponse(response.status, _readable(response), body[:_EXCERPT_BYTES], duration)
 
@@ -113,23 +112,15 @@ class EgressClient:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> Iterator[httpcore.Response]:
-        parsed = httpx.URL(url)
-        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
-        sent = {
-            "user-agent": self._settings.user_agent,
-            # A few compressed kilobytes can be gigabytes; images are compressed already.
-            "accept-encoding": "identity",
-            **{name.lower(): value for name, value in headers.items()},
-            "host": parsed.netloc.decode("ascii"),
-        }
-        with tracing.span(f"{method} {parsed.host}", SpanKind.CLIENT):
-            sent |= tracing.carrier()
-            with self._pool.stream(method, target, headers=list(sent.items()), content=content) as response:
+        with tracing.span(f"{method} {httpx.URL(url).host}", SpanKind.CLIENT):
+            sent = {"user-agent": self._settings.user_agent, **headers, **tracing.carrier()}
+            with self._pool.stream(method, url, sent, content) as response:
                 yield response
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> str:
         try:
-            return check_url(join_url(url, headers.get("location", "")), self._settings)
+            location = headers.get("location", "").strip().replace(" ", "%20")
+            return check_url(join_url(url, location), self._settings)
         except AddressRefused as error:
             raise FetchFailed(f"The address redirects to another one. {error.detail}") from error
 
@@ -145,23 +136,45 @@ def _failures() -> Iterator[None]:
 
 
 def _readable(response: httpcore.Response) -> dict[str, str]:
-    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
+    return {name.decode("ascii").lower(): header_text(name, value) for name, value in response.headers}
 
 
-def _save(response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int) -> int:
-    if response.status in _TRANSIENT or response.status >= 500:
-        raise AddressUnavailable(f"The address responded with status {response.status}.")
-    if response.status != 200:
-        raise FetchFailed(f"The address responded with status {response.status} instead of an image.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise FetchFailed("The address responded with a compressed body although none was requested.")
+def _excerpt(response: httpcore.Response) -> bytes:
+    body = b""
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) >= _EXCERPT_BYTES:
+            break
+    return body
+
+
+def _excerpt_so_far(response: httpcore.Response) -> bytes:
+    """As much as comes within a second: a receiver may leave the body open."""
+    body = b""
+    try:
+        with time_limit(min(_BODY_LIMIT, timedelta(seconds=time_left()))):
+            for chunk in response.iter_stream():
+                body += chunk
+                if len(body) >= _EXCERPT_BYTES:
+                    break
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
+        log.info("response_body_cut_off", error=type(error).__name__)
+    return body
+
+
+def _save(
+    response: httpcore.Response, headers: Mapping[str, str], into: BinaryIO, max_bytes: int, media_type: str
+) -> int:
+    check_status(response.status, headers)
     too_large = FetchTooLarge(f"An image may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
     if int(headers.get("content-length", 0)) > max_bytes:
         raise too_large
-    size = 0
-    for chunk in response.iter_stream():
+    size, head = 0, b""
+    for chunk in decode(response.iter_stream(), headers):
         size += len(chunk)
         if size > max_bytes:
             raise too_large
+        head += chunk[: HEAD_BYTES - len(head)] if len(head) < HEAD_BYTES else b""
         into.write(chunk)
+    refuse_page(head, media_type)
     return size

@@ -1,9 +1,10 @@
-"""Resolves and connects for the client: to allowed addresses only, and within the time limit of the request.
+"""Where the client may go: checks URLs, resolves names, and connects to allowed addresses, within the time limit.
 
 A name is resolved once per connection, and the checked address itself is connected to, so that a different DNS response
 a moment later changes nothing. Above it httpcore speaks TLS (with the name, not the address) and HTTP.
 """
 
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,12 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpcore
+import httpx
 import structlog
 
-from attribution.time_limit import TimedStream, time_left
+from app.errors import AddressRefused
+from app.settings import EgressSettings
+from attribution.http_pool import TimedBackend, time_left
 
 log = structlog.get_logger(__name__)
 
@@ -80,14 +84,13 @@ def is_public(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
-class PolicyBackend(httpcore.NetworkBackend):
+class PolicyBackend(TimedBackend):
     """Connects to addresses that the policy allows."""
 
     def __init__(self, policy: AddressPolicy, resolve: Resolver, connect_timeout: timedelta) -> None:
+        super().__init__(connect_timeout.total_seconds())
         self._policy = policy
         self._resolve = resolve
-        self._connect_timeout = connect_timeout.total_seconds()
-        self._network = httpcore.SyncBackend()
         # In threads, because getaddrinfo takes no timeout.
         self._lookups = ThreadPoolExecutor(_LOOKUPS, "lookup")
 
@@ -103,14 +106,12 @@ class PolicyBackend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError("the name has no address")
         for address in self._resolve_allowed(host, port):
             try:
-                stream = self._network.connect_tcp(
-                    address, port, timeout=min(self._connect_timeout, time_left()), socket_options=socket_options
-                )
+                stream = super().connect_tcp(address, port, socket_options=socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
             _check_peer(stream, host, address)
-            return TimedStream(stream)
+            return stream
         raise failure
 
     def close(self) -> None:
@@ -147,3 +148,61 @@ def _refused(host: str, address: str) -> httpcore.ConnectError:
     # For the operator only. The caller gets the error of a dead host.
     log.warning("address_refused", host=host, address=address)
     return httpcore.ConnectError("the address is not a public one")
+
+
+# Signed URLs of object stores come close to half of this.
+_MAX_LENGTH = 4_096
+_MAX_HOST = 253
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# For browsers and getaddrinfo a host whose last label is a number is an IPv4 address in some notation.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Lower ones belong to mail, shells and the like, whose protocols a request's body could imitate.
+_LOW_PORTS = (80, 443)
+_FIRST_HIGH_PORT = 1_024
+
+
+def check_url(url: str, settings: EgressSettings) -> str:
+    """The URL in its normal form, without blanks around it and fragment. Resolves nothing. Raises AddressRefused."""
+    url = url.strip()  # copying an address takes a blank or a line break with it
+    # Spaces, line breaks, backslashes and invisible characters: parsers disagree about all of them.
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise AddressRefused("The address contains a space, a backslash or an invisible character; encode it as %XX.")
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise AddressRefused("The address is not a valid URL.") from error
+    schemes = ("https",) if settings.https_only else ("http", "https")
+    if parsed.scheme not in schemes:
+        raise AddressRefused(f"The address must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
+    if parsed.userinfo:
+        raise AddressRefused("The address must not contain a user name or a password.")
+    if parsed.port is not None and not (parsed.port in _LOW_PORTS or _FIRST_HIGH_PORT <= parsed.port <= 65_535):
+        raise AddressRefused("The address must use port 80, port 443, or one from 1024 to 65535.")
+    host = _check_host(parsed.raw_host.decode("ascii").removesuffix("."), settings)
+    normal = str(parsed.copy_with(host=host, fragment=None))
+    if len(normal) > _MAX_LENGTH:
+        raise AddressRefused(f"The address is longer than {_MAX_LENGTH:,} characters.")
+    return normal
+
+
+def join_url(base: str, location: str) -> str:
+    """The target of a redirect, unchecked. Raises AddressRefused."""
+    try:
+        return str(httpx.URL(base).join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise AddressRefused("The address is not a valid URL.") from error
+
+
+def _check_host(host: str, settings: EgressSettings) -> str:
+    if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
+        try:
+            normal = str(ip_address(host))
+        except ValueError as error:
+            raise AddressRefused("The IP address in the address must be in its standard notation.") from error
+        if not AddressPolicy(settings.allow).allows(normal, normal):
+            raise AddressRefused("The address must be a public one.")
+        return normal
+    if len(host) > _MAX_HOST or not _NAME.fullmatch(host):
+        raise AddressRefused("The address has no valid host name.")
+    return host

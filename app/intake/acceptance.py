@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
@@ -17,16 +16,17 @@ from app.db.blob_repository import ORIGINAL
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database
 from app.db.models import Job, Stage
-from app.db.types import ImageRecord, MethodOptions
+from app.db.types import ExternalScores, ImageRecord, MethodOptions
 from app.documents import JobDocument, job_document
 from app.egress import check_url
 from app.errors import AddressRefused, InvalidRequest, ServiceError, UnknownCaptioner, UnknownEmbedder
 from app.intake.decoders import Decoders
 from app.intake.decoding import Decoded
+from app.intake.json_body import IMAGE_URL
 from app.intake.options import Options, mistake
 from app.intake.reference_images import ReferenceImages, discard, roles
 from app.intake.selection import check_external_scores, select_sources
-from app.intake.submission import IMAGE_URL, Submission
+from app.intake.submission import Submission
 from app.jobs import idempotency
 from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit
@@ -36,7 +36,7 @@ from app.queue.broker import Messenger
 from app.queue.steps import notify_step, stage_step
 from app.settings import EgressSettings, Settings
 from app.telemetry.metrics import CACHE_REQUESTS, DECODE_DURATION, job_accepted
-from app.webhooks.receivers import receiver_rules
+from app.webhooks.endpoints import receiver_rules
 from attribution.catalog import Catalog
 
 # Each upload to the blob store holds a part of an image in memory.
@@ -179,12 +179,11 @@ class Intake:
             await to_thread.run_sync(self._blobs.put_all, [original], limiter=self._puts)
         return original
 
-    def _external_scores(self, options: Options) -> dict[str, Any] | None:
-        """As the column holds them."""
+    def _external_scores(self, options: Options) -> ExternalScores | None:
         if options.external_scores is None:
             return None
         weight = self._models.fusion_weight if options.fusion_weight is None else options.fusion_weight
-        return {"scores": options.external_scores, "weight": weight}
+        return ExternalScores(options.external_scores, weight)
 
     def _method_options(self, options: Options) -> MethodOptions:
         """The distance and aggregate to compare by, with captioner and embedder where the caller named them.
@@ -246,7 +245,8 @@ class Intake:
         """The cache key of the whole result; None where the file is still to be fetched."""
         if new.image is None:
             return None
-        options = (new.images_per_source, new.seed, new.prompt, new.method_options.document(), new.external_scores)
+        scores = None if new.external_scores is None else new.external_scores.document()
+        options = (new.images_per_source, new.seed, new.prompt, new.method_options.document(), scores)
         return result_key(new.image["sha256"], new.sources, self._catalog, *options)
 
 

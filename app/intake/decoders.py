@@ -67,6 +67,7 @@ class Decoders:
             canonical_side=settings.canonical_side,
             memory_bytes=settings.decode_memory_mb * 1024 * 1024,
             cpu_seconds=settings.decode_timeout.total_seconds(),
+            crop_borders=settings.crop_borders,
         )
 
     async def inspect(self, upload: Path) -> Decoded:

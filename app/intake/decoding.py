@@ -11,7 +11,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,15 @@ class DecodeLimits:
     canonical_side: int
     memory_bytes: int
     cpu_seconds: float
+    crop_borders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What decoding found out about a file; as a dictionary it is the member `image` of a job."""
+    """What decoding found out about a file; as a dictionary it is the column `image` of a job.
+
+    `quality` is known once the canonical image has been made: `attribution.quality.InputQuality` as a dictionary.
+    """
 
     format: str
     width: int
@@ -40,6 +44,7 @@ class Decoded:
     frames: int
     sha256: str
     size: int
+    quality: dict[str, Any] | None = None
 
     @property
     def media_type(self) -> str:
@@ -77,7 +82,7 @@ def canonicalize(upload: Path, canonical: Path, limits: DecodeLimits) -> Decoded
     with limited(limits.memory_bytes, limits.cpu_seconds):
         from attribution.image import encode_bmp
 
-        loaded = _load(upload, limits, limits.canonical_side)
+        loaded = _load(upload, limits, limits.canonical_side, examine=True)
         canonical.write_bytes(encode_bmp(loaded.image))
         return _describe(upload, loaded)
 
@@ -102,18 +107,21 @@ def decode_reference(upload: Path, canonical: Path, limits: DecodeLimits) -> str
 def read_evidence(upload: Path, trust_list: Path | None, memory_bytes: int, cpu_seconds: float) -> list[dict[str, Any]]:
     """The evidence of origin in the file `upload`: `attribution.evidence.finding.documents`, at most 8 kB.
 
-    `trust_list` names a file of PEM certificates. Raises OSError or MemoryError; ends the process as `inspect` does.
+    `trust_list` names a file of PEM certificates, or a folder of them. Raises OSError or MemoryError; ends the process
+    as `inspect` does.
     """
     with limited(memory_bytes, cpu_seconds):
         from attribution.evidence.finding import documents
         from attribution.evidence.read import read
 
-        return documents(read(upload.read_bytes(), _text(trust_list) if trust_list else None))
+        return documents(read(upload.read_bytes(), _trust_lists(trust_list)))
 
 
 @functools.cache
-def _text(file: Path) -> str:
-    return file.read_text()
+def _trust_lists(path: Path | None) -> dict[str, str]:
+    from attribution.evidence.credentials import read_trust_lists
+
+    return read_trust_lists(path)
 
 
 @contextmanager
@@ -127,19 +135,22 @@ def limited(memory_bytes: int, cpu_seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _load(upload: Path, limits: DecodeLimits, side: int) -> "LoadedImage":
+def _load(upload: Path, limits: DecodeLimits, side: int, *, examine: bool = False) -> "LoadedImage":
     from PIL import Image
 
     from attribution.image import ImageLimits, load
 
     Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]
-    return load(upload, ImageLimits(limits.max_pixels, limits.max_frames, side))
+    return load(
+        upload, ImageLimits(limits.max_pixels, limits.max_frames, side, examine, examine and limits.crop_borders)
+    )
 
 
 def _describe(upload: Path, loaded: "LoadedImage") -> Decoded:
     with upload.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Decoded(loaded.format, loaded.width, loaded.height, loaded.frames, sha256, upload.stat().st_size)
+    quality = None if loaded.quality is None else asdict(loaded.quality)
+    return Decoded(loaded.format, loaded.width, loaded.height, loaded.frames, sha256, upload.stat().st_size, quality)
 
 
 def _confine(memory_bytes: int) -> None:

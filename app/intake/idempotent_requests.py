@@ -13,11 +13,12 @@ from datetime import timedelta
 import structlog
 from anyio import CancelScope, to_thread
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers
 
 from app.db.database import Database
 from app.documents import JobDocument
 from app.intake.acceptance import Intake
-from app.intake.submission import Submission
+from app.intake.submission import Submission, read_cancel_after, read_idempotency_key
 from app.jobs import idempotency
 from app.jobs.idempotency import KeyClaim, StoredResponse, Superseded
 
@@ -32,6 +33,12 @@ class Terms:
     endpoint: str
     key: str | None
     cancel_after: timedelta | None
+
+    @classmethod
+    def of(cls, tenant_id: uuid.UUID, endpoint: str, headers: Headers) -> "Terms":
+        """Read from the headers. Raises MalformedRequest and InvalidRequest."""
+        key = read_idempotency_key(headers.getlist("idempotency-key"))
+        return cls(tenant_id, endpoint, key, read_cancel_after(headers.get("cancel-after")))
 
 
 class IdempotentRequests:

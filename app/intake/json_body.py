@@ -18,6 +18,7 @@ from app.intake.decoding import limited
 from app.intake.spool import ImageFile
 
 IMAGE = "image"
+IMAGE_URL = "image_url"
 REFERENCES = "references"
 ITEMS = "items"
 MAX_DEPTH = 32
@@ -25,7 +26,11 @@ _MAX_DIGITS = 40
 # Of one body; each becomes a file.
 _MAX_IMAGES = 2_000
 # As browsers write them. The media type in the URL is ignored: the content decides what an image is.
-_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\s{0,9}data:[^,]{0,200};base64\s{0,9},", re.IGNORECASE)
+_ADDRESS = re.compile(r"\s{0,9}https?://", re.IGNORECASE)
+# MIME breaks lines, and addresses have two other characters.
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BLANKS = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,14 @@ def parse(text: str) -> Any:
 def unpack(body: Path, folder: Path) -> Any:
     """The value of a JSON body, with an ImageFile or a NoImage in place of each image.
 
-    Images are the text of `image` and the texts in the lists of `references` (or in `references` itself, where that
-    is a list), in the body and in each of its `items`. Their bytes are written into `folder`.
+    Images are the text of `image`, a data: URL in `image_url`, and the texts in the lists of `references` (or in
+    `references` itself, where that is a list), in the body and in each of its `items`. Their bytes are written
+    into `folder`.
 
     Raises ValueError with a sentence where the body is not JSON or has far too many images, and OSError.
     """
     try:
-        text = body.read_bytes().decode()
+        text = body.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("It is not UTF-8.") from None
     value = parse(text)
@@ -67,6 +73,9 @@ def unpack(body: Path, folder: Path) -> Any:
     files = _ImageFiles(folder)
     for each in (value, *(items if isinstance(items, list) else ())):
         if isinstance(each, dict):
+            address = each.get(IMAGE_URL)
+            if isinstance(address, str) and address[:20].lstrip().lower().startswith("data:") and IMAGE not in each:
+                each[IMAGE] = each.pop(IMAGE_URL)
             if isinstance(each.get(IMAGE), str):
                 each[IMAGE] = files.write(each.pop(IMAGE))
             references = each.get(REFERENCES)
@@ -92,12 +101,17 @@ class _ImageFiles:
     def write(self, text: str) -> ImageFile | NoImage:
         """Decodes one text into a new file. Raises ValueError where there were too many before."""
         prefix = _DATA_URL.match(text)
-        if prefix is None and text[:5].lower() == "data:":
-            return NoImage("A data: URL must be written in base64.")
+        if prefix is None and text[:20].lstrip().lower().startswith("data:"):
+            return NoImage("A data: URL must be written in base64: data:image/png;base64,…")
+        if _ADDRESS.match(text):
+            return NoImage(
+                "This is an address; give it as `image_url`, or the content of the file in base64 as `image`."
+            )
+        letters = text.encode()[prefix.end() if prefix else 0 :].translate(_URL_SAFE, _BLANKS).rstrip(b"=")
         try:
-            data = base64.b64decode(memoryview(text.encode())[prefix.end() if prefix else 0 :], validate=True)
+            data = base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
         except binascii.Error:
-            return NoImage("The text is not base64, or it has line breaks.")
+            return NoImage("The text is not base64.")
         if self._count == _MAX_IMAGES:
             raise ValueError(f"It has more than {_MAX_IMAGES:,} images.")
         path = self._folder / str(self._count)

@@ -4,8 +4,10 @@ Starlette's own parser would put an image into a nameless file, which a decoding
 an unknown field or a second image only after it had read everything.
 """
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +18,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import Receive
 
 from app.errors import InvalidRequest, MalformedRequest, UnsupportedMediaType, UploadTooLarge
+from app.intake.json_body import IMAGE_URL
 from app.intake.options import FIELDS, mistake
 from app.intake.reference_images import UploadedReference, too_large, too_large_together, too_many
 from app.intake.request_body import receive_body
@@ -28,6 +31,12 @@ REFERENCE_FIELD = "reference"
 # Boundaries, part headers and options together.
 _MAX_OVERHEAD = 128 * 1024
 _MAX_FIELD = 16 * 1024
+# Content-Transfer-Encoding, which HTTP does not need and mail libraries write.
+_PLAIN = ("", "binary", "8bit", "7bit", "identity")
+_DECODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "base64": lambda data: base64.b64decode(data.translate(None, b" \t\r\n"), validate=True),
+    "quoted-printable": binascii.a2b_qp,
+}
 _REFERENCE_OF = re.compile(rf"{REFERENCE_FIELD}\[(.*)\]", re.DOTALL)
 
 
@@ -81,9 +90,11 @@ async def read_reference_form(
 async def _read(
     headers: Mapping[str, str], receive: Receive, form: "_Form", max_bytes: int, refusal: UploadTooLarge
 ) -> None:
-    parser = _parser(headers.get("content-type", ""), form)
+    parser, preamble = _parser(headers.get("content-type", ""), form)
     try:
-        await receive_body(headers, receive, max_bytes + _MAX_OVERHEAD, refusal, lambda chunk: _feed(parser, chunk))
+        await receive_body(
+            headers, receive, max_bytes + _MAX_OVERHEAD, refusal, lambda chunk: _feed(parser, preamble.without(chunk))
+        )
     finally:
         form.close()
     if not form.complete:
@@ -95,6 +106,28 @@ def _feed(parser: MultipartParser, chunk: bytes) -> None:
         parser.write(chunk)
     except FormParserError as error:
         raise MalformedRequest("The multipart body is broken: its parts cannot be separated.") from error
+
+
+@dataclass(slots=True)
+class _Preamble:
+    """Drops what a body has before its first boundary, which mail programs fill with text (RFC 2046, 5.1.1)."""
+
+    boundary: bytes
+    _kept: bytes = b""
+    _over: bool = False
+
+    def without(self, chunk: bytes) -> bytes:
+        """The part of the chunk, and of what was kept before it, from the first boundary on."""
+        if self._over:
+            return chunk
+        self._kept += chunk
+        at = 0 if self._kept.startswith(self.boundary) else self._kept.find(b"\n" + self.boundary) + 1
+        if at or self._kept.startswith(self.boundary):
+            self._over = True
+            return self._kept[at:]
+        if len(self._kept) > _MAX_OVERHEAD:
+            raise MalformedRequest("The multipart body does not contain the boundary that the Content-Type names.")
+        return b""
 
 
 @dataclass(slots=True)
@@ -119,9 +152,10 @@ class _Form:
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
     _disposition: bytes = b""
+    _encoding: str = ""
 
     def on_part_begin(self) -> None:
-        self._disposition = b""
+        self._disposition, self._encoding = b"", ""
         self._text = bytearray()
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -133,6 +167,8 @@ class _Form:
     def on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
             self._disposition = bytes(self._value)
+        elif self._header.lower() == b"content-transfer-encoding":
+            self._encoding = self._value.decode("latin-1").strip().lower()
         self._header, self._value = bytearray(), bytearray()
 
     def on_headers_finished(self) -> None:
@@ -140,6 +176,8 @@ class _Form:
         if b"name" not in parameters:
             raise MalformedRequest("A part of the form has no name.")
         self._name = parameters[b"name"].decode(errors="replace")
+        if self._encoding not in (*_DECODERS, *_PLAIN):
+            raise _invalid(self._name, "Its Content-Transfer-Encoding is unknown; send binary, or base64.")
         self._source = self._source_of(self._name)
         if self._name == IMAGE_FIELD and IMAGE_FIELD in self.known:
             if self.image is not None:
@@ -152,6 +190,8 @@ class _Form:
             if sum(map(len, self.references.values())) == self.limits.max_references:
                 raise too_many(self._name, self.limits.max_references)
             self._open()
+        elif self._name == IMAGE_URL and IMAGE_FIELD in self.known:
+            raise _invalid(self._name, 'Send an address as JSON: {"image_url": "https://…"}.')
         elif self._name not in self.known:
             raise _invalid(self._name, f"There is no such field; the fields are {', '.join(self.known)}.")
 
@@ -172,18 +212,28 @@ class _Form:
         self._file.write(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
+        decode = _DECODERS.get(self._encoding)
         if self._file is not None:
             self.close()
+            if decode is not None:
+                self._size = self._path.write_bytes(self._decoded(decode, self._path.read_bytes()))
             file = ImageFile(self._path, self._size)
             if self._source is None:
                 self.image = file
             else:
                 self.references[self._source].append(file)
             return
+        text = bytes(self._text) if decode is None else self._decoded(decode, bytes(self._text))
         try:
-            self.fields.append((self._name, self._text.decode()))
+            self.fields.append((self._name, text.decode()))
         except UnicodeDecodeError as error:
             raise _invalid(self._name, "The text is not UTF-8.") from error
+
+    def _decoded(self, decode: Callable[[bytes], bytes], data: bytes) -> bytes:
+        try:
+            return decode(data)
+        except binascii.Error as error:
+            raise _invalid(self._name, f"It is not in {self._encoding}, as its header says.") from error
 
     def on_end(self) -> None:
         self.complete = True
@@ -206,7 +256,7 @@ class _Form:
         return found[1] if found else None
 
 
-def _parser(content_type: str, form: _Form) -> MultipartParser:
+def _parser(content_type: str, form: _Form) -> tuple[MultipartParser, _Preamble]:
     kind, parameters = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         file = IMAGE_FIELD if IMAGE_FIELD in form.known else REFERENCE_FIELD
@@ -215,7 +265,7 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
     if not boundary:
         raise MalformedRequest("The Content-Type has no boundary.")
     try:
-        return MultipartParser(
+        parser = MultipartParser(
             boundary,
             {
                 "on_part_begin": form.on_part_begin,
@@ -230,6 +280,7 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
         )
     except FormParserError as error:
         raise MalformedRequest("The boundary in the Content-Type cannot be used.") from error
+    return parser, _Preamble(b"--" + boundary)
 
 
 def _invalid(name: str, detail: str) -> InvalidRequest:

@@ -27,6 +27,15 @@ def body_limit(limits: IntakeSettings) -> int:
     return (limits.max_bytes + limits.max_reference_bytes) * 3 // 2 + _OVERHEAD
 
 
+def refuse_compressed(headers: Mapping[str, str]) -> None:
+    """Raises UnsupportedMediaType for a body with a content encoding: a small one may become gigabytes."""
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "none", "utf-8", "aws-chunked"):
+        raise UnsupportedMediaType(
+            f"The body is compressed (Content-Encoding: {encoding[:40]}). Send it uncompressed, without that header."
+        )
+
+
 async def receive_body(
     headers: Mapping[str, str],
     receive: Receive,
@@ -45,7 +54,9 @@ async def receive_body(
 
     Raises:
         MalformedRequest: The connection closed before the body was complete.
+        UnsupportedMediaType: The body is compressed.
     """
+    refuse_compressed(headers)
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise refusal

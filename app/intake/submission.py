@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest, MalformedRequest
-from app.intake.json_body import IMAGE, REFERENCES, NoImage
+from app.intake.json_body import IMAGE, IMAGE_URL, REFERENCES, NoImage
 from app.intake.multipart import Upload
 from app.intake.options import Options, mistake, read_form, read_members
 from app.intake.reference_images import Mistakes, UploadedReference, check_sizes, read_references, too_large
 from app.intake.spool import ImageFile
 from app.settings import IntakeSettings, parse_duration
 
-IMAGE_URL = "image_url"
 MAX_URL = 4_096
 MAX_KEY_LENGTH = 255
 # A structured-field string (RFC 9651, 3.3.3), or without quotation marks as most clients send it.

@@ -14,12 +14,11 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.cache.pipeline import part_parameters
-from app.cache.results import NEWEST_CACHED_JOB_ID
+from app.cache.results import NEWEST_CACHED_JOB_ID, part_parameters
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage, Tenant
-from app.db.types import ImageRecord, MethodOptions, image_documents
+from app.db.types import ExternalScores, ImageRecord, MethodOptions, image_documents
 from app.errors import InvalidRequest
 from app.jobs import admission
 from app.jobs.repository import JSON_COLUMNS
@@ -72,7 +71,7 @@ class NewJob:
     webhook_events: Sequence[str] | None = None
     cache: bool = True
     contributes: bool = True  # to the bank, if its tenant's jobs do
-    external_scores: dict[str, Any] | None = None
+    external_scores: ExternalScores | None = None
     result_key: str | None = None
     result_ttl: timedelta | None = None  # an answer that is younger may be used
     stage: Stage = Stage.SCREENING
@@ -117,7 +116,9 @@ def accept(
         "concurrent_jobs": concurrent_jobs,
     }
     given |= {"method_options": json.dumps(new.method_options.document())} | part_parameters(new.method_options)
-    given |= {"contributes": new.contributes or None, "why": _LOCAL_ONLY}
+    given["external_scores"] = None if new.external_scores is None else json.dumps(new.external_scores.document())
+    given["local_only_reason"] = _LOCAL_ONLY
+    given["contributes"] = new.contributes or None
     made = session.execute(ACCEPT, given).one_or_none()
     if made is None:
         raise _too_much(session, new)
@@ -220,7 +221,7 @@ ACCEPT = text(
         SELECT job.id, job.tenant_id, position, source, family, platform, model, revision, queue, timeout, warning,
                origin, generated_images, CASE WHEN state = 'done' THEN now() END,
                CASE WHEN kept THEN 'skipped' ELSE state END,
-               CASE WHEN kept THEN :why ELSE reason END
+               CASE WHEN kept THEN :local_only_reason ELSE reason END
         FROM job, jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
             position smallint, source text, family text, platform text, model text, revision text, queue text,
             timeout float, state text, reason text, warning text, external boolean,

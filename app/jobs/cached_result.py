@@ -22,10 +22,14 @@ from app.screening.repository import SCREENING_FINGERPRINT
 
 @dataclass(frozen=True, slots=True)
 class PassedScreening:
-    """A job has just passed screening: by what rules and lists, None where that is unknown; and what its file says."""
+    """A job has just passed screening: by what rules and lists, None where that is unknown; and what its file says.
+
+    `image` is what was found out about the file, None where it was not decoded again.
+    """
 
     fingerprint: str | None
     evidence: Sequence[Mapping[str, Any]] = ()
+    image: Mapping[str, Any] | None = None
 
 
 def mark_succeeded_from_cached_job(
@@ -39,6 +43,7 @@ def mark_succeeded_from_cached_job(
     given = match_parameters(job, ttl) | {"id": job.id, "local_only": job.local_only, "cached_job_id": cached_job_id}
     given |= {"passed": passed is not None, "screening_fingerprint": passed and passed.fingerprint}
     given["findings"] = json.dumps(list(passed.evidence)) if passed is not None else None
+    given["image"] = json.dumps(passed.image) if passed is not None and passed.image is not None else None
     given |= {"stage": job.stage, "attempt": job.attempt or 0}
     ended = session.scalars(_END, given, execution_options={"populate_existing": True}).one_or_none()
     if ended is None:
@@ -53,6 +58,9 @@ _EVIDENCE = """
              jsonb_path_query_array(cached_evidence, '$.findings[*] ? (@.kind == "watermark")'), '[]'))
          ELSE cached_evidence END
 """
+_IMAGE = """
+    coalesce(CAST(:image AS jsonb), image || jsonb_build_object('quality', cached_image -> 'quality'))
+"""
 _ANSWER = {
     **{
         name: f"cached_{name}"
@@ -60,6 +68,7 @@ _ANSWER = {
     },
     "query_blob": "coalesce(query_blob, cached_query_blob)",
     "evidence": _EVIDENCE,
+    "image": _IMAGE,
     "screening_fingerprint": "CASE WHEN :passed THEN CAST(:screening_fingerprint AS text)"
     " ELSE cached_screening_fingerprint END",
     "result_computed_at": "coalesce(cached_result_computed_at, cached_completed_at)",

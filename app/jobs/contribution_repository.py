@@ -5,7 +5,7 @@ off. The contribution and the job's mark are one statement, so that a worker may
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,18 +18,21 @@ from app.jobs.repository import OF_JOBS, returning_jobs
 _FREE = f"{CONTRIBUTING.text} AND (lease_until IS NULL OR lease_until < now())"
 
 
-def claim_contributing(session: Session, lease: timedelta, attempts: int, limit: int) -> Sequence[Job]:
-    """Takes the jobs that wait the longest to be added to the bank; those that used up their attempts are left."""
-    given = {"lease": lease, "attempts": attempts, "limit": limit}
-    return session.scalars(_CLAIM, given, execution_options={"populate_existing": True}).all()
+def claim_contributing(session: Session, lease: timedelta, attempts: int) -> Job | None:
+    """Takes the job that waits the longest to be added to the bank; those that used up their attempts are left.
+
+    One at a time: with a batch, a worker that is killed would use up an attempt of jobs that it has not begun.
+    """
+    given = {"lease": lease, "attempts": attempts}
+    return session.scalars(_CLAIM, given, execution_options={"populate_existing": True}).one_or_none()
 
 
 _CLAIM = returning_jobs(
     f"""
     UPDATE jobs SET attempt = attempt + 1, lease_until = now() + :lease
-    WHERE id IN (
+    WHERE id = (
         SELECT id FROM jobs WHERE {_FREE} AND attempt < :attempts
-        ORDER BY completed_at LIMIT :limit FOR UPDATE SKIP LOCKED
+        ORDER BY completed_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING {OF_JOBS}
     """  # noqa: S608 - our own words
@@ -56,11 +59,11 @@ _EXCLUDE = text(f"UPDATE jobs SET contributes = NULL, lease_until = NULL WHERE {
 
 
 def release(session: Session, job: Job) -> None:
-    """Gives a claim back after an error that may pass; its attempt counts, and the lease keeps others off till then."""
+    """Gives a claim back after an error that may pass: 1, 4, 9 and 16 minutes later it is claimed again."""
     session.execute(_RELEASE, {"id": job.id, "held_attempt": job.attempt})
 
 
-_RELEASE = text(f"UPDATE jobs SET lease_until = now() + attempt * interval '10 seconds' WHERE {_HELD}")  # noqa: S608 - ours
+_RELEASE = text(f"UPDATE jobs SET lease_until = now() + attempt * attempt * interval '1 minute' WHERE {_HELD}")  # noqa: S608 - ours
 
 
 def contribute(session: Session, job: Job, values: Mapping[str, Any]) -> bool:

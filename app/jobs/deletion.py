@@ -16,7 +16,7 @@ from app.db.blobs import Address, Blobs
 from app.db.database import Database
 from app.db.models import Clearing, Job
 from app.errors import ScreeningRefused, StorageUnavailable
-from app.jobs import personal_data, repository, retention_repository
+from app.jobs import repository, retention_repository
 from app.jobs.retention_repository import JobRef
 from app.jobs.snapshots import Snapshots
 
@@ -48,7 +48,7 @@ def delete_job(
         if job.deleted_at is None:
             repository.mark_canceled(session, tenant_id, job_id)
             addresses = blob_repository.delete_references(session, job_id)
-            personal_data.clear(session, Clearing.DELETION, [job_id])
+            retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
             repository.mark_deleted(session, job_id)
             audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
             store.delete_all(addresses)
@@ -64,7 +64,7 @@ def delete_refused(session: Session, store: Blobs, job: Job, error: ScreeningRef
     they are gone.
     """
     store.delete_all(blob_repository.delete_references(session, job.id))
-    personal_data.clear(session, Clearing.SCREENING, [job.id])
+    retention_repository.clear_personal_data(session, Clearing.SCREENING, [job.id])
     repository.mark_parts_deleted(session, [job.id], images=True, captions=True)
     detail = error.extensions.get("screening", {})
     audit.record(session, job.tenant_id, _SCREENING, "job.screened", str(job.id), **detail)
@@ -92,6 +92,6 @@ def delete_expired_captions(session: Session, span: timedelta) -> Sequence[JobRe
 
 def _clear(session: Session, clearing: Clearing, jobs: Sequence[JobRef]) -> None:
     job_ids = [job_id for _, job_id in jobs]
-    personal_data.clear(session, clearing, job_ids)
+    retention_repository.clear_personal_data(session, clearing, job_ids)
     images, captions = clearing is Clearing.IMAGES, clearing is Clearing.CAPTIONS
     repository.mark_parts_deleted(session, job_ids, images=images, captions=captions)

@@ -33,7 +33,7 @@ LEAVING: Mapping[str, str] = {
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
 # The fence: the row is still at the stage and attempt that a claim took.
 _HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "external_scores", "evidence", "result", "error", "labels", "webhook_events")
+JSON_COLUMNS = ("image", "evidence", "result", "error", "labels", "webhook_events")
 
 
 OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)

@@ -42,6 +42,19 @@ def succeed(session: Session, job: Job, result: dict[str, Any], values: Mapping[
     return _notified(session, repository.mark_succeeded(session, job, result, values))
 
 
+def succeed_without_sources(
+    session: Session, job: Job, result: dict[str, Any], values: Mapping[str, Any], reason: str
+) -> Job | None:
+    """Ends a claimed job with a result for which no source was needed; its open sources end as skipped.
+
+    None when the claim was fenced off.
+    """
+    ended = repository.mark_succeeded(session, job, result, values)
+    if ended is not None:
+        source_repository.mark_open_skipped(session, job.id, reason)
+    return _notified(session, ended)
+
+
 def succeed_from_cached_job(
     session: Session, job: Job, cached_job_id: uuid.UUID, ttl: timedelta, passed: PassedScreening | None = None
 ) -> tuple[Job, Sequence[JobSource]] | None:

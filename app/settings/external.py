@@ -30,7 +30,11 @@ class EgressSettings(Group):
     connect_timeout: Duration = Field(timedelta(seconds=5), description="per IP address that is tried")
     total_timeout: Duration = Field(timedelta(seconds=30), description="for fetching an image, redirects included")
     max_redirects: NonNegativeInt = Field(5, description="followed while fetching; webhooks follow none")
-    user_agent: str = Field("whodrew", description="the User-Agent of these requests")
+    user_agent: str = Field(
+        "whodrew/1.0 (image attribution; +https://arxiv.org/abs/2510.24278)",
+        description="the User-Agent of these requests; put a page or mail address of yours there, because many sites "
+        "refuse programs without a contact",
+    )
 
 
 class WebhookSettings(Group):

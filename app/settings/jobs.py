@@ -11,10 +11,14 @@ from app.settings.group import MAX_AWAITED, Duration, Group, HttpUrl
 
 
 def _holds_certificates(path: Path) -> Path:
+    files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        for file in files:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError as error:  # SSLError is one
-        raise ValueError("must be a file of PEM certificates") from error
+        raise ValueError("must be a file of PEM certificates, or a folder of *.pem files") from error
+    if not files:
+        raise ValueError("must have *.pem files, if it is a folder")
     return path
 
 
@@ -26,17 +30,20 @@ class IntakeSettings(Group):
 
     max_bytes: PositiveInt = Field(20_000_000, description="of one uploaded image")
     max_pixels: PositiveInt = Field(50_000_000, description="width times height")
-    max_frames: PositiveInt = Field(1_000, description="of an animation; the first one is used")
+    max_frames: PositiveInt = Field(1_000, description="of an animation")
     canonical_side: PositiveInt = Field(
         1_024, description="longest side of the canonical image that is captioned and embedded"
     )
+    crop_borders: bool = Field(True, description="cut off borders of one color from query images")
     decoders: PositiveInt = Field(3, description="child processes that decode")
     decode_timeout: Duration = Field(
         timedelta(seconds=20), description="CPU time of one image; a stalled child is killed after six times that"
     )
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
     trust_list: Certificates | None = Field(
-        None, description="PEM certificates of the issuers whose content credentials (C2PA) are trusted"
+        None,
+        description="PEM certificates of the issuers whose content credentials (C2PA) are trusted: a file, or a folder "
+        "of *.pem files, each a list of its own",
     )
     max_references: PositiveInt = Field(64, description="reference images of one request, over all sources")
     max_reference_bytes: PositiveInt = Field(60_000_000, description="of these reference images together")
@@ -65,7 +72,7 @@ class JobSettings(Group):
     requeue_after: Duration = Field(
         timedelta(seconds=5), description="a step that is unclaimed that long is enqueued again; doubles each time"
     )
-    sweep_every: Duration = Field(timedelta(seconds=1), description="how often the sweep looks for stalled steps")
+    sweep_every: Duration = Field(timedelta(seconds=1), description="how often the sweep requeues stalled steps")
     images_per_source: int = Field(4, ge=1, le=16, description="γ where the job has none")
     quorum_share: float = Field(
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"

@@ -52,7 +52,7 @@ class ModelSettings(Group):
         Aggregate.MEAN, description="of the distances of a source's generated images; the default"
     )
     fusion_weight: float = Field(
-        FUSION_WEIGHT, ge=0, le=1, description="of the scores that a job has as `external_scores`; the default"
+        FUSION_WEIGHT, ge=0, le=1, description="of a job's `external_scores` against the distances; the default"
     )
     calibrations: tuple[Path, ...] = Field(
         (Path("zoo/models/calibration.json"),), description="files of measured thresholds"

@@ -37,7 +37,7 @@ class RetentionSettings(Group):
     """How long an ended job keeps its data, for tenants without values of their own. Enforced by beat."""
 
     images: Duration = Field(
-        timedelta(days=30), description="the query image as uploaded and as seen, and generated images"
+        timedelta(days=30), description="the query image, as uploaded and in canonical form, and generated images"
     )
     captions: Duration = Field(timedelta(days=90), description="captions, prompts and evidence in files")
     results: Duration = Field(timedelta(days=365), description="everything else; only a tombstone remains")

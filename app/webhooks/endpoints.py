@@ -1,4 +1,4 @@
-"""SQL of endpoints and secrets: where events of a tenant's jobs are sent, and what signs them."""
+"""Endpoints and secrets: where events of a tenant's jobs are sent and may be sent, and what signs them."""
 
 import uuid
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from sqlalchemy import Text, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Tenant, WebhookDelivery, WebhookEndpoint
+from app.settings import EgressSettings, Settings
 from app.webhooks.events import EventType
 from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import new_secret
@@ -99,3 +100,9 @@ def get_or_create_default_secret(session: Session, tenant_id: uuid.UUID) -> str:
 
 def _pending(endpoint_id: uuid.UUID) -> Any:
     return (WebhookDelivery.endpoint_id == endpoint_id) & (WebhookDelivery.state == DeliveryState.PENDING)
+
+
+def receiver_rules(settings: Settings) -> EgressSettings:
+    """The outbound settings for webhooks: stricter than for images, which may be fetched without encryption."""
+    https_only = settings.egress.https_only or not settings.webhooks.allow_http
+    return settings.egress.model_copy(update={"https_only": https_only})

@@ -152,14 +152,7 @@ def started(job: Job) -> WebhookEvent[JobData]:
 
 def source_finished(job: Job, row: JobSource) -> WebhookEvent[SourceFinishedData]:
     """A source has ended while the job continues."""
-    outcome = SourceOutcomeData(
-        source=row.source,
-        family=row.family,
-        origin=Origin(row.origin),
-        state=SourceState(row.state),
-        reason=row.reason,
-    )
-    data = SourceFinishedData(**_of(job), source=outcome)
+    data = SourceFinishedData(**_of(job), source=SourceOutcomeData.model_validate(row))
     return WebhookEvent[SourceFinishedData](
         type=EventType.SOURCE_FINISHED, timestamp=_time(row.completed_at), data=data
     )
@@ -198,20 +191,10 @@ def _of(job: Job) -> Mapping[str, Any]:
 
 def _completed(job: Job) -> CompletedData:
     result = ResultDocument.model_validate(job.result)
-    verdict = result.verdict
     return CompletedData(
         **_of(job),
-        verdict=VerdictData(kind=verdict.kind, source=verdict.source, reason=verdict.reason),
-        ranking=[
-            RankedData(
-                source=entry.source,
-                family=entry.family,
-                origin=entry.origin,
-                distance=entry.distance,
-                score=entry.score,
-            )
-            for entry in result.ranking[:HEAD]
-        ],
+        verdict=VerdictData.model_validate(result.verdict),
+        ranking=[RankedData.model_validate(entry) for entry in result.ranking[:HEAD]],
         tested=len(result.ranking),
         margin=result.margin,
         calibrated=result.calibrated,

@@ -8,8 +8,10 @@ the source. PLDA, the field's model for speakers, is a relative.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attribution.bank.stack import Floats, Stack
 
@@ -129,7 +131,7 @@ def fit(stack: Stack, length: int) -> BankModel | None:
     )
 
 
-def _over_sources(values: Floats, there: Floats) -> Floats:
+def _over_sources(values: Floats, there: NDArray[Any]) -> Floats:
     """(n, r) means of (n, S, r) over the sources that a job has."""
     means: Floats = (values * there[..., None]).sum(axis=1) / there.sum(axis=1)[:, None]
     return means

@@ -8,8 +8,8 @@ from PIL.Image import Image
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from attribution.errors import ConfigurationError
+from attribution.library_output import suppress_library_output
 from attribution.ports import ModelRef
-from attribution.quiet import quiet
 
 _AutoProcessor: Any = AutoProcessor  # its from_pretrained is not typed
 
@@ -43,22 +43,17 @@ class BlipCaptioner:
         if directory is not None:
             where = {"local_files_only": True, "use_safetensors": True}
         try:
-            with quiet():
+            with suppress_library_output():
                 self._processor = _AutoProcessor.from_pretrained(place, **where)
                 model: Any = BlipForConditionalGeneration.from_pretrained(place, dtype=dtype, **where)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"The captioner {place} cannot be loaded; is the directory complete?") from error
         self._model = model.to(device).eval()
-        self._ref = ref
+        self.ref = ref
         self._device = device
         self._dtype = dtype
         self._beams = beams
         self._max_new_tokens = max_new_tokens
-
-    @property
-    def ref(self) -> ModelRef:
-        """Which model, which weights."""
-        return self._ref
 
     def describe(self, image: Image) -> str:
         """The caption of one RGB image."""
@@ -71,7 +66,7 @@ class BlipCaptioner:
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Token ids; the only step that uses the device."""
-        with quiet(), torch.inference_mode():
+        with suppress_library_output(), torch.inference_mode():
             tokens: torch.Tensor = self._model.generate(
                 pixel_values=pixels.to(self._device, self._dtype),
                 num_beams=self._beams,

@@ -17,8 +17,8 @@ from attribution.caption.spec import PezOptions
 from attribution.embed.pretrained import load_clip
 from attribution.embed.unit import unit_rows
 from attribution.errors import AttributionError, ConfigurationError
+from attribution.library_output import suppress_library_output
 from attribution.ports import Captioner, Deadline, ModelRef, Vectors
-from attribution.quiet import quiet
 
 _BATCH = 4096
 _NARROW = 256
@@ -35,12 +35,8 @@ class PezCaptioner:
         self._words = torch.tensor(self._clip.tokens.whole_words(), device=device)
         if not len(self._words):
             raise ConfigurationError(f"The tokenizer of {name} has no whole words to make prompts of.")
-        self._ref = self._named(start)
-
-    @property
-    def ref(self) -> ModelRef:
-        """The CLIP, the captioner whose words were refined, and the search's own numbers."""
-        return self._ref
+        # The CLIP, the captioner whose words were refined, and the search's own numbers.
+        self.ref = self._named(start)
 
     @property
     def clip(self) -> "_Clip":
@@ -179,7 +175,7 @@ class _Tokens:
         return self._rows([""])[0][2] == self.end
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        with quiet():
+        with suppress_library_output():
             rows: list[list[int]] = self._tokenizer(list(texts)).tolist()
         return rows
 

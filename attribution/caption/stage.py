@@ -32,13 +32,10 @@ def describe(captioner: Captioner, image: Image) -> Caption:
 class GivenCaptioner:
     """Returns the caller's prompt for any image."""
 
+    ref = GIVEN
+
     def __init__(self, text: str) -> None:
         self._text = text
-
-    @property
-    def ref(self) -> ModelRef:
-        """Marks the caption as the caller's prompt."""
-        return GIVEN
 
     def describe(self, image: Image) -> str:
         """The caller's prompt."""

@@ -76,12 +76,8 @@ class VlmCaptioner:
         self._connections = connections
         self._prompt = _prompt(options)
         identity = json.dumps([options.base_url, self._prompt, options.temperature, options.max_tokens])
-        self._ref = ModelRef(f"vlm/{model}", f"sha256:{sha256(identity.encode()).hexdigest()[:16]}")
-
-    @property
-    def ref(self) -> ModelRef:
-        """The model's name, and a hash of address, instruction and sampling, because its weights are not known."""
-        return self._ref
+        # A hash of address, instruction and sampling, because the model's weights are not known.
+        self.ref = ModelRef(f"vlm/{model}", f"sha256:{sha256(identity.encode()).hexdigest()[:16]}")
 
     def describe(self, image: Image) -> str:
         """The caption of one RGB image. Raises CaptionError."""

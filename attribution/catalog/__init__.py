@@ -1,7 +1,6 @@
 """The candidate sources of an installation, read from `sources/*.toml`. Only data: no adapters, no torch."""
 
-from attribution.catalog.catalog import Catalog
-from attribution.catalog.reading import files_of, load_catalog, read_source
+from attribution.catalog.catalog import Catalog, files_of, load_catalog, read_source
 from attribution.catalog.source import (
     DEFAULT_TIMEOUT_SECONDS,
     LOCAL,

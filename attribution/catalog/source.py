@@ -43,11 +43,6 @@ class Lifecycle:
     note: str | None = None
     successor: str | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the source can never be used; a deprecated source can be, until its last day."""
-        return self.state in (LifecycleState.RETIRED, LifecycleState.NO_API)
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -4,17 +4,14 @@ What was written is used at once: images must come out prepared exactly as open_
 included, must be those of torch, or nothing is left behind.
 """
 
-import argparse
 import contextlib
 import io
 import json
 import logging
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -27,8 +24,7 @@ from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.embed.preprocess import Preprocessing
 from attribution.embed.spec import EmbedderSpec
 from attribution.embed.tower import Tower, load_tower
-from attribution.errors import AttributionError, ConfigurationError
-from attribution.image import load
+from attribution.errors import ConfigurationError
 from attribution.known_answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, subject_of_embedder
 from attribution.known_answers.known_images import known_images
 from attribution.ports import Vectors
@@ -208,26 +204,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command. Returns the exit code."""
-    parser = argparse.ArgumentParser("python -m attribution export-onnx", description=__doc__.split("\n")[0])
-    parser.add_argument("model", help="such as local-dir:zoo/models/clip or ViT-B-32/openai, each also with #layer=8")
-    parser.add_argument("directory", type=Path, help="new, or empty; its name becomes the embedder's")
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    parser.add_argument("--images", type=Path, help="folder of images like those to come, to compare with")
-    options = parser.parse_args(arguments)
-    try:
-        difference = export(options.model, options.directory, options.precision, _images(options.images))
-    except (AttributionError, OSError) as error:
-        print(f"attribution: {error}", file=sys.stderr)
-        return 2
-    size = sum(path.stat().st_size for path in options.directory.iterdir())
-    print(f"{options.directory}: {size / 1e6:.1f} MB, features off torch's by at most {difference:.2g}")
-    print(f"embed with onnx:local-dir:{options.directory}")
-    return 0
-
-
-def _images(folder: Path | None) -> list[Any]:
-    return [] if folder is None else [load(path).image for path in sorted(folder.iterdir()) if path.is_file()]

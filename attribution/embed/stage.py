@@ -25,7 +25,7 @@ class ImageFeatures:
     """One image's features as an earlier job computed them: embedding (d,), and taps (D,) for residuals."""
 
     embedding: Vectors
-    taps: "Vectors | None" = None
+    taps: Vectors | None = None
 
 
 def embed_all(

@@ -1,64 +1,80 @@
-"""Finds the blocks of an image file that contain statements: text, EXIF, XMP and IPTC. Other modules interpret them.
+"""Finds the blocks of an image file that contain statements: text, EXIF, XMP and IPTC. Other modules read them.
 
-PNG is read chunk by chunk, because its text may be a decompression bomb and may come after the pixels, which need not
-be decoded; of the other formats Pillow reads the header.
+PNG is read chunk by chunk; of the other formats Pillow reads the header.
 """
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
 
-from PIL import Image, IptcImagePlugin
+from PIL import Image, IptcImagePlugin, TiffImagePlugin
 
+from attribution.evidence.exif import decoded
 from attribution.evidence.finding import Kind
-from attribution.image import FORMATS
+from attribution.evidence.png import MAX_TEXT_BYTES, SIGNATURE, read_png
+from attribution.file_kinds import FORMATS
 
 T = TypeVar("T")
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-# The longest texts are ComfyUI's workflows, with some hundred kilobytes.
-_MAX_TEXT_BYTES = 2_000_000
-_MAX_TEXTS_BYTES = 8_000_000
-_MAX_CHUNKS = 100_000
+_IPTC_RESOURCE = 0x0404
+_RECORD = b"\x1c"
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The blocks of a file. `texts` are (keyword, text); `unread` are the kinds of blocks that could not be read."""
+    """The blocks of a file as bytes, several where the file has several. `texts` are (keyword, text).
+
+    `unread` are the kinds of blocks that could not be read.
+    """
 
     format: str
-    texts: tuple[tuple[str, str], ...] = ()
-    exif: Image.Exif = field(default_factory=Image.Exif)
-    xmp: bytes | None = None
-    iptc: Mapping[tuple[int, int], object] = field(default_factory=dict)
-    unread: tuple[Kind, ...] = ()
+    texts: Sequence[tuple[str, str]] = ()
+    exif: Sequence[bytes] = ()
+    xmp: Sequence[bytes] = ()
+    iptc: Sequence[bytes] = ()
+    unread: Sequence[Kind] = ()
+
+    @property
+    def media_type(self) -> str:
+        """Of the file. An MPO is a JPEG followed by others."""
+        return "image/jpeg" if self.format == "MPO" else f"image/{self.format.lower()}"
 
 
 def find_blocks(data: bytes) -> Blocks:
     """The blocks of an image file. Raises what Pillow raises for a file that it cannot open."""
-    if data.startswith(PNG_SIGNATURE):
-        return _of_png(data)
-    # The BytesIO stays open when the image is closed: a TIFF's EXIF is read from it later.
+    if data.startswith(SIGNATURE):
+        png = read_png(data)
+        return Blocks("PNG", png.texts, png.exif, png.xmp, png.iptc, [Kind.TEXT] if png.broken else [])
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         unread: list[Kind] = []
         kind = image.format or ""
-        comment, xmp = image.info.get("comment"), image.info.get("xmp")
-        exif = _tried(image.getexif, Image.Exif(), Kind.EXIF, unread)
-        iptc = None
-        if kind in ("JPEG", "TIFF"):
-            iptc = _tried(lambda: IptcImagePlugin.getiptcinfo(image), None, Kind.IPTC, unread)
+        comment, exif, xmp = (image.info.get(name) for name in ("comment", "exif", "xmp"))
+        if kind == "TIFF":
+            exif = data
+        iptc = _tried(lambda: _iptc(image), b"", Kind.IPTC, unread)
         return Blocks(
             format=kind,
-            texts=(("comment", _text(comment)),) if isinstance(comment, bytes) else (),
-            exif=exif,
-            xmp=xmp if isinstance(xmp, bytes) else None,
-            iptc=iptc or {},
-            unread=tuple(unread),
+            texts=[("comment", decoded(comment[:MAX_TEXT_BYTES]))] if isinstance(comment, bytes) else [],
+            exif=[exif] if isinstance(exif, bytes) and exif else [],
+            xmp=[xmp] if isinstance(xmp, bytes) else [],
+            iptc=[iptc] if iptc else [],
+            unread=unread,
         )
+
+
+def _iptc(image: Image.Image) -> bytes:
+    """IIM data, from Photoshop's segment of a JPEG or from a tag of a TIFF; empty if there is none."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        records = IptcImagePlugin.getiptcinfo(image) or {}
+        return b"".join(
+            _RECORD + bytes(record) + len(value).to_bytes(2, "big") + value
+            for record, values in records.items()
+            for value in (values if isinstance(values, list) else [values])
+        )
+    resources = image.info.get("photoshop", {})
+    data = resources.get(_IPTC_RESOURCE, b"") if isinstance(resources, dict) else b""
+    return data if isinstance(data, bytes) else b""
 
 
 def _tried(read: Callable[[], T], otherwise: T, kind: Kind, unread: list[Kind]) -> T:
@@ -67,69 +83,3 @@ def _tried(read: Callable[[], T], otherwise: T, kind: Kind, unread: list[Kind]) 
     except Exception:  # Pillow's parsers raise many kinds of exceptions for broken blocks
         unread.append(kind)
         return otherwise
-
-
-def _of_png(data: bytes) -> Blocks:
-    texts: list[tuple[str, str]] = []
-    unread: list[Kind] = []
-    exif = Image.Exif()
-    xmp, left = None, _MAX_TEXTS_BYTES
-    for chunk, body in _chunks(data):
-        if chunk == b"eXIf":
-            _tried(partial(exif.load, body), None, Kind.EXIF, unread)
-        elif chunk in (b"tEXt", b"zTXt", b"iTXt"):
-            keyword, text = _png_text(chunk, body, min(left, _MAX_TEXT_BYTES))
-            if text is None:
-                unread.append(Kind.TEXT)
-            elif keyword == _XMP_KEYWORD:
-                xmp = text
-            else:
-                texts.append((keyword, _latin(text) if chunk == b"tEXt" else _text(text)))
-            left -= len(text or b"")
-    return Blocks("PNG", tuple(texts), exif, xmp, unread=tuple(dict.fromkeys(unread)))
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, body) of each chunk; ends at the end of the file, also within a chunk."""
-    at = len(PNG_SIGNATURE)
-    for _ in range(_MAX_CHUNKS):
-        size = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        if len(kind) < 4 or at + 8 + size > len(data):
-            return
-        yield kind, b"" if kind == b"IDAT" else data[at + 8 : at + 8 + size]
-        at += size + 12
-
-
-def _png_text(kind: bytes, body: bytes, limit: int) -> tuple[str, bytes | None]:
-    """(keyword, text); the text is None if it is longer than `limit` bytes or cannot be inflated."""
-    keyword, _, rest = body.partition(b"\0")
-    packed = kind == b"zTXt"
-    if packed:
-        rest = rest[1:]  # the compression method: only one exists
-    elif kind == b"iTXt":
-        packed = rest[:1] == b"\1"
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]  # method, language, translated keyword
-    text: bytes | None = rest
-    if packed:
-        text = _inflate(rest, limit)
-    return _latin(keyword[:80]), text if text is not None and len(text) <= limit else None
-
-
-def _inflate(packed: bytes, limit: int) -> bytes | None:
-    try:
-        return zlib.decompressobj().decompress(packed, limit + 1)
-    except zlib.error:
-        return None
-
-
-def _text(data: bytes) -> str:
-    return data[:_MAX_TEXT_BYTES].decode("utf-8", "replace")
-
-
-def _latin(data: bytes) -> str:
-    """The specification demands Latin-1; several tools write UTF-8 instead."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

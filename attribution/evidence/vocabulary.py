@@ -1,7 +1,6 @@
-"""The terms that files use for their origin: IPTC's digital source types, and names of image generators."""
+"""The terms that files use for their origin: IPTC's digital source types, as sentences."""
 
 import re
-from collections.abc import Iterable
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/ and the two that C2PA adds.
 SOURCE_TYPES = {
@@ -29,50 +28,21 @@ SOURCE_TYPES = {
     "empty": "was begun as an empty canvas",
 }
 _AI_TYPES = {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicData"}
-_SOURCE_TYPE = re.compile(r"(?:https?://(?:cv\.iptc\.org/newscodes|c2pa\.org)/digitalsourcetype/)?(\w{1,60})/?")
-_NAMES = {
-    name: re.compile(pattern, re.IGNORECASE)
-    for name, pattern in {
-        "Adobe Firefly": r"\bAdobe[ _]Firefly\b",
-        "AUTOMATIC1111": r"\bAUTOMATIC1111\b",
-        "ComfyUI": r"\bComfyUI\b",
-        "DALL·E": r"\bDALL[·•. -]?E\b",
-        "Fooocus": r"\bFooocus\b",
-        "InvokeAI": r"\bInvoke-?AI\b",
-        "Midjourney": r"\bMidjourney\b",
-        "NovelAI": r"\bNovelAI\b",
-        "Stable Diffusion": r"\bStable[ -]?Diffusion\b",
-    }.items()
-}
-# Signatures of generators within prose, where a mere name may be part of a prompt.
-_SIGNATURES = {
-    "Google AI": re.compile(r"\bMade with Google AI\b"),
-    "Midjourney": re.compile(r"\bJob ID: [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"),
-}
-_SEARCHED = 20_000
+_SOURCE_TYPE = re.compile(
+    r"(?:https?://(?:cv\.iptc\.org/newscodes|c2pa\.org)/digitalsourcetype/|digsrctype:)?(\w{1,60})/?", re.IGNORECASE
+)
+_BY_LOWER = {code.lower(): code for code in SOURCE_TYPES}
 
 
 def source_type(value: str) -> str | None:
     """IPTC's code from a URI or the bare code; None for other words."""
     found = _SOURCE_TYPE.fullmatch(value.strip())
-    return found[1] if found and found[1] in SOURCE_TYPES else None
+    return _BY_LOWER.get(found[1].lower()) if found else None
 
 
 def is_ai(code: str | None) -> bool:
     """Whether the code means that a generative model was involved."""
     return code in _AI_TYPES
-
-
-def known_generator(names: Iterable[str | None], prose: Iterable[str | None] = ()) -> str | None:
-    """The first image generator named in `names`, or with its signature in `prose` such as a description."""
-    named = [text for text in names if text]
-    signed = [*named, *(text for text in prose if text)]
-    for texts, patterns in ((named, _NAMES), (signed, _SIGNATURES)):
-        for text in texts:
-            for name, pattern in patterns.items():
-                if pattern.search(text, 0, _SEARCHED):
-                    return name
-    return None
 
 
 def sentence(generator: str | None, code: str | None = None) -> str:

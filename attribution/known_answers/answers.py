@@ -9,10 +9,12 @@ A captioner's images have a `caption` instead of `features`, and there is no `le
 """
 
 import json
+import re
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from attribution.errors import ConfigurationError
 from attribution.image import decode_own, encode_png
 from attribution.known_answers.known_images import known_images
 from attribution.known_answers.subject import Answer, AnswerSubject, SubjectKind
+from attribution.weights import KNOWN_ANSWERS
 
 SCHEMA: Final = 1
 # Whatever a file says, features farther from those recorded are another model's.
@@ -205,3 +208,48 @@ def _noisy(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image).astype(np.int16)
     noise = np.random.default_rng(0).integers(-_SHADES, _SHADES + 1, pixels.shape)
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+
+
+_NAME_LENGTH = 80
+
+
+def reproduce(subject: AnswerSubject, folder: Path) -> KnownAnswers | None:
+    """Compares with the known answers, or records those of a model that has none; the latter are returned.
+
+    Raises ConfigurationError where the model answers otherwise, or the file is of another model; OSError where the
+    folder cannot be read or written, so that nothing was compared.
+    """
+    if subject.directory is not None and check_beside(subject, subject.directory):
+        return None
+    path = folder / file_name(subject)
+    known = KnownAnswers.read(path)
+    if known is None:
+        known = KnownAnswers.record(subject)
+        if known.answers:
+            known.write(path)
+        return known
+    remedy = f"If the change is intended, delete {path}: the next start records anew."
+    if known.model != str(subject.ref):
+        raise ConfigurationError(f"{path} holds the known answers of {known.model}, not of {subject.ref}. {remedy}")
+    known.check(subject, path, remedy)
+    return None
+
+
+def check_beside(subject: AnswerSubject, directory: Path) -> bool:
+    """Whether there are known answers beside the weights. Raises ConfigurationError where others are given."""
+    path = directory / KNOWN_ANSWERS
+    try:
+        known = KnownAnswers.read(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    if known is None:
+        return False
+    remedy = f"If the change is intended, record anew: python -m attribution known-answers record {directory}"
+    known.check(subject, path, remedy)
+    return True
+
+
+def file_name(subject: AnswerSubject) -> str:
+    """One for each kind, name and revision; the name only helps people."""
+    name = re.sub(r"[^A-Za-z0-9._=-]+", "-", subject.ref.name)[-_NAME_LENGTH:]
+    return f"{subject.kind}-{name}-{sha256(str(subject.ref).encode()).hexdigest()[:16]}.json"

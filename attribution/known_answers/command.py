@@ -1,68 +1,60 @@
-"""`python -m attribution known-answers`: records what a model in a directory answers, or compares.
+"""The commands `known-answers record` and `known-answers check`: what a model in a directory must reproduce."""
 
-record DIRECTORY             what the model there answers now, on the CPU in float32
-record DIRECTORY --of SPEC   what another answers, which it must reproduce: an exported model's original
-check DIRECTORY              as a worker does when it starts
-"""
-
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from attribution.build import Placement, build_captioner, build_embedder
 from attribution.caption.spec import parse as parse_captioner
 from attribution.embed.spec import parse as parse_embedder
-from attribution.errors import AttributionError, ConfigurationError
-from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers
-from attribution.known_answers.store import check_beside
+from attribution.errors import ConfigurationError
+from attribution.known_answers.answers import FLOAT32_COSINE, LEAST_COSINE, KnownAnswers, check_beside
 from attribution.known_answers.subject import AnswerSubject, subject_of_embedder, subjects_of_captioner
+from attribution.output import exit_on_error
 from attribution.weights import KNOWN_ANSWERS
 
+app = typer.Typer(help="Record or check what a model must reproduce; see docs/embedders.md.", no_args_is_help=True)
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m attribution known-answers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=["record", "check"])
-    parser.add_argument("directory", type=Path, help="an open_clip model, an exported one, or a BLIP")
-    parser.add_argument("--of", metavar="SPEC", help="record this embedder's, such as open_clip:ViT-B-32/openai")
-    parser.add_argument(
-        "--least-cosine",
-        type=float,
-        default=FLOAT32_COSINE,
-        help=f"what features must reach, {FLOAT32_COSINE} unless given and at least {LEAST_COSINE}, which suits 8 bits",
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", help="of a captioner")
-    options = parser.parse_args(arguments)
-    try:
-        print(_run(options))
-    except (AttributionError, OSError) as error:
-        print(f"attribution: {error}", file=sys.stderr)
-        return 2
-    return 0
+Directory = Annotated[Path, typer.Argument(help="An open_clip model, an exported one, or a BLIP.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str, typer.Option(help="Of a captioner.")]
 
 
-def _run(options: argparse.Namespace) -> str:
-    directory, placement = options.directory, Placement(device=options.device, dtype=options.dtype)
-    spec = spec_of(directory)
+@app.command("check")
+@exit_on_error
+def check_answers(directory: Directory, device: Device = "cpu", dtype: Dtype = "float32") -> None:
+    """Compare the model's answers with the recorded ones, as a worker does when it starts."""
+    subject = _subject(spec_of(directory), Placement(device=device, dtype=dtype))
+    if not check_beside(subject, directory):
+        raise ConfigurationError(f"{directory} has no {KNOWN_ANSWERS}; record them first.")
+    print(f"{subject.ref} reproduces its known answers")
+
+
+@app.command("record")
+@exit_on_error
+def record_answers(
+    directory: Directory,
+    of: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Record this embedder's: an exported one's original.")
+    ] = None,
+    least_cosine: Annotated[
+        float, typer.Option(help=f"That features must reach; at least {LEAST_COSINE}, which suits 8 bits.")
+    ] = FLOAT32_COSINE,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Record what the model answers now, or what another answers that it must reproduce."""
+    spec, placement = spec_of(directory), Placement(device=device, dtype=dtype)
     subject = _subject(spec, placement)
-    if options.action == "check":
-        if not check_beside(subject, directory):
-            raise ConfigurationError(f"{directory} has no {KNOWN_ANSWERS}; record them first.")
-        return f"{subject.ref} reproduces its known answers"
-    known = KnownAnswers.record(_subject(options.of or spec, placement), options.least_cosine)
+    known = KnownAnswers.record(_subject(of or spec, placement), least_cosine)
     if not known.answers:
         raise ConfigurationError(f"Every caption of {subject.ref} changes with the slightest noise: none can be known.")
     # Compared before anything is written: what its model does not reproduce would stop every worker.
     known.check(subject, directory / KNOWN_ANSWERS, "Nothing was written.")
     known.write(directory / KNOWN_ANSWERS)
-    return f"{directory / KNOWN_ANSWERS}: {len(known.answers)} answers of {known.model}"
+    print(f"{directory / KNOWN_ANSWERS}: {len(known.answers)} answers of {known.model}")
 
 
 def spec_of(directory: Path) -> str:

@@ -2,7 +2,6 @@
 
 from attribution.image import is_blank
 from attribution.resynthesis.inputs import derive_seeds
-from attribution.resynthesis.references import References, load_references
-from attribution.resynthesis.stage import resynthesize
+from attribution.resynthesis.stage import References, load_references, resynthesize
 
 __all__ = ["References", "derive_seeds", "is_blank", "load_references", "resynthesize"]

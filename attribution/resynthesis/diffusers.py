@@ -21,8 +21,8 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
+from attribution.library_output import suppress_library_output
 from attribution.ports import Deadline, GeneratedImage, ModelRef
-from attribution.quiet import quiet
 from attribution.resynthesis.inputs import fit_prompt
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -59,8 +59,8 @@ class DiffusersGenerator:
     """One loaded pipeline."""
 
     def __init__(self, source: str, ref: ModelRef, pipeline: Any, settings: DiffusersSettings) -> None:
-        self._source = source
-        self._ref = ref
+        self.source = source
+        self.ref = ref
         self._pipeline = pipeline
         self._settings = settings
         self._deadline: Deadline | None = None
@@ -93,7 +93,7 @@ class DiffusersGenerator:
         if settings.dtype not in _DTYPES:
             raise ConfigurationError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, not {settings.dtype!r}.")
         location: dict[str, Any] = {"revision": ref.revision} if directory is None else {"local_files_only": True}
-        with quiet(), _loading(source):
+        with suppress_library_output(), _loading(source):
             absent = [*settings.without, *(_absent(directory) if directory is not None else ())]
             pipeline = _class(source, settings.pipeline).from_pretrained(
                 str(directory or ref.name),
@@ -106,16 +106,6 @@ class DiffusersGenerator:
             )
             _place(source, pipeline, settings)
         return cls(source, ref, pipeline, settings)
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source
-
-    @property
-    def ref(self) -> ModelRef:
-        """Which model, which weights."""
-        return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, except those that a safety checker flagged.
@@ -162,7 +152,7 @@ class DiffusersGenerator:
         """Run the pipeline; the only step that uses the device."""
         self._deadline = deadline
         try:
-            with quiet(), torch.inference_mode():
+            with suppress_library_output(), torch.inference_mode():
                 return self._pipeline(**arguments)
         except BaseException as error:
             self._pipeline.maybe_free_model_hooks()  # an interrupted pipeline has not moved its models back to the host
@@ -207,7 +197,7 @@ class DiffusersGenerator:
             if "tokenizer" not in name or tokenizer is None:
                 continue
             limit = min(int(tokenizer.model_max_length), self._max_tokens)
-            with quiet():
+            with suppress_library_output():
                 lost.append(max(0, len(tokenizer(prompt).input_ids) - limit))
         return min(lost, default=0)
 

@@ -46,21 +46,11 @@ class FakeGenerator:
     def __init__(
         self, source: str, ref: ModelRef, behavior: FakeBehavior | None = None, max_prompt: int | None = None
     ) -> None:
-        self._source = source
+        self.source = source
         self._max_prompt = max_prompt
-        self._ref = ref
+        self.ref = ref
         self._behavior = behavior or FakeBehavior()
         self._flaky_left = self._behavior.flaky
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source
-
-    @property
-    def ref(self) -> ModelRef:
-        """Model and revision of the catalog."""
-        return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, unless the behavior is different."""
@@ -92,7 +82,7 @@ class FakeGenerator:
             raise SourceError("The fake source failed.")
 
     def _blocks(self, prompt: str, seed: int) -> Image.Image:
-        palette = _random(self._source).integers(0, 256, (4, 3))
+        palette = _random(self.source).integers(0, 256, (4, 3))
         palette = np.clip(palette + _random(prompt).integers(-24, 25, (1, 3)), 0, 255)
         chosen = np.random.default_rng(seed).integers(0, len(palette), (_BLOCKS, _BLOCKS))
         blocks = Image.fromarray(palette[chosen].astype(np.uint8))

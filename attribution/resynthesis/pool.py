@@ -65,22 +65,14 @@ class PooledGenerator:
     """A source's generator, loaded on use, so that the memory limit also holds during a job."""
 
     def __init__(self, source: Source, pool: GeneratorPool) -> None:
-        self._source = source
+        self.source = source.id
+        self.ref = ModelRef(source.model, source.revision)  # of the catalog: the generator may not be loaded yet
+        self._entry = source
         self._pool = pool
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source.id
-
-    @property
-    def ref(self) -> ModelRef:
-        """Model and revision of the catalog: the generator may not be loaded yet."""
-        return ModelRef(self._source.model, self._source.revision)
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> Sequence[GeneratedImage]:
         """Loads the generator if necessary, and generates."""
-        return self._pool.get(self._source).generate(prompt, seeds, deadline)
+        return self._pool.get(self._entry).generate(prompt, seeds, deadline)
 
 
 def _free() -> None:

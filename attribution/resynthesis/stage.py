@@ -5,12 +5,60 @@ The workers call it once per source; `method.py` calls it in a loop.
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from attribution.errors import OutputRefused, SourceError, SourceTimeout
-from attribution.image import is_blank
-from attribution.ports import Caption, Deadline, GeneratedImage, Generator, Origin, Resynthesis, SourceState
-from attribution.resynthesis.references import References
+from PIL.Image import Image
+
+from attribution.errors import ConfigurationError, ImageError, OutputRefused, SourceError, SourceTimeout
+from attribution.image import is_blank, load
+from attribution.ports import (
+    BY_CALLER,
+    MOST_REFERENCES,
+    Caption,
+    Deadline,
+    GeneratedImage,
+    Generator,
+    ModelRef,
+    Origin,
+    Resynthesis,
+    SourceState,
+)
+
+
+class References:
+    """Returns the same images for any number of seeds; their own seeds are unknown."""
+
+    def __init__(self, source: str, images: Sequence[Image]) -> None:
+        self.source = source
+        # Not the catalog's revision: which revision generated the images is unknown.
+        self.ref = ModelRef("reference", BY_CALLER)
+        self._generated_images = tuple(GeneratedImage(image, None) for image in images)
+
+    def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> tuple[GeneratedImage, ...]:
+        """All of them."""
+        return self._generated_images
+
+
+def load_references(folder: Path) -> tuple[Image, ...]:
+    """The 1 to 16 images of a folder in canonical form, by file name; hidden files are ignored.
+
+    Raises ConfigurationError if there are fewer or more, ImageError that names a file which is not an image, and
+    OSError.
+    """
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    if not 1 <= len(files) <= MOST_REFERENCES:
+        raise ConfigurationError(
+            f"{folder} has {len(files)} files; 1 to {MOST_REFERENCES} images of a source are needed."
+        )
+    return tuple(map(_load, files))
+
+
+def _load(file: Path) -> Image:
+    try:
+        return load(file).image
+    except ImageError as error:
+        raise type(error)(f"{file}: {error}") from error
 
 
 @runtime_checkable

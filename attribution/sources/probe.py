@@ -119,18 +119,9 @@ class CountedGenerator:
     """Generates one image after another through a counter. Rate limits are not waited for."""
 
     def __init__(self, generator: GatedGenerator, counter: BillingCounter) -> None:
+        self.source, self.ref = generator.source, generator.ref
         self._generator = generator
         self._counter = counter
-
-    @property
-    def source(self) -> str:
-        """The generator's."""
-        return self._generator.source
-
-    @property
-    def ref(self) -> ModelRef:
-        """The generator's."""
-        return self._generator.ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed."""

@@ -15,7 +15,7 @@ from attribution.embed.stage import image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
-from evaluation.progress import progress
+from evaluation.processes import progress
 from evaluation.real import Gallery
 from evaluation.store import Store, key_of, write
 
@@ -51,7 +51,9 @@ class KnownJob:
 
 
 @dataclass(frozen=True)
-class _Computed:
+class ComputedFeatures:
+    """Embeddings and taps by the name of the image."""
+
     embeddings: Mapping[str, Vectors]
     taps: Mapping[str, Vectors]
 
@@ -59,7 +61,7 @@ class _Computed:
 def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[KnownJob]:
     """A job for each original of a dataset, resynthesized by the sources that did so."""
     files = {item.sha256: dataset.directory / item.file for item in dataset.items}
-    found = _compute(files, embedder, store)
+    found = compute_features(files, embedder, store)
     generated: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for item in sorted(dataset.items, key=lambda item: item.k or 0):
         if item.source is not None:
@@ -76,7 +78,7 @@ def gallery_jobs(
 ) -> list[KnownJob]:
     """Jobs in the natural-prompt setting: other images of the same prompt, drawn at random, are the resyntheses."""
     files = {each.sha256: each.path for of_model in gallery.pictures for row in of_model for each in row}
-    found = _compute(files, embedder, store)
+    found = compute_features(files, embedder, store)
     random = np.random.default_rng(seed)
     return [
         _job(
@@ -110,7 +112,7 @@ def _job(
     truth: str,
     query: str,
     generated: Mapping[str, Sequence[str]],
-    found: _Computed,
+    found: ComputedFeatures,
     embedder: Embedder,
 ) -> KnownJob:
     return KnownJob(
@@ -126,7 +128,8 @@ def _job(
     )
 
 
-def _compute(files: Mapping[str, Path], embedder: Embedder, store: Store) -> _Computed:
+def compute_features(files: Mapping[str, Path], embedder: Embedder, store: Store) -> ComputedFeatures:
+    """The features of image files by name; those that were computed before come from the store."""
     embeddings: dict[str, Vectors] = {}
     taps: dict[str, Vectors] = {}
     chunks = list(_chunks(sorted(files)))
@@ -136,13 +139,15 @@ def _compute(files: Mapping[str, Path], embedder: Embedder, store: Store) -> _Co
             path = store.path(key_of("answer/1", str(embedder.ref), chunk), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
-                rows = np.stack([each.taps for each in image_features(embedder, images, Method.RESIDUAL)])
+                rows = np.stack(
+                    [each.taps for each in image_features(embedder, images, Method.RESIDUAL) if each.taps is not None]
+                )
                 write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
             both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
             embeddings.update(zip(chunk, both[:, :width], strict=True))
             taps.update(zip(chunk, both[:, width:], strict=True))
             done(1)
-    return _Computed(embeddings, taps)
+    return ComputedFeatures(embeddings, taps)
 
 
 def _chunks(names: Sequence[str]) -> Iterator[list[str]]:

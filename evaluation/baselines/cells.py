@@ -15,9 +15,8 @@ from typing import Self
 import numpy as np
 
 from evaluation.baselines.baseline import Baseline, Floats, Images
-from evaluation.processes import process_pool
-from evaluation.progress import progress
-from evaluation.split import Side, sides
+from evaluation.characters import Side, sides
+from evaluation.processes import process_pool, progress
 from evaluation.store import Store, key_of
 
 

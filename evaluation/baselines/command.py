@@ -9,11 +9,11 @@ import typer
 from attribution.build import Placement
 from attribution.errors import ConfigurationError
 from evaluation import options, tables
+from evaluation.characters import SEED
 from evaluation.dataset import MANIFEST, Dataset
 from evaluation.features import read_features
 from evaluation.options import Counts, Names
 from evaluation.provenance import save
-from evaluation.split import SEED
 from evaluation.store import Store, digest
 
 _SHOTS = Counts((1, 2, 3, 5, 8, 10, 20, 40, 80))

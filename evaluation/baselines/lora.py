@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attribution.errors import ConfigurationError
-from attribution.quiet import quiet
+from attribution.library_output import suppress_library_output
 from evaluation.baselines.baseline import Floats, Images, Sight, versions
 from evaluation.baselines.openclip import converted, open_model
 from evaluation.baselines.training import Schedule, train
@@ -82,7 +82,7 @@ class ClipLora:
         adapters = LoraConfig(
             r=_RANK, lora_alpha=_ALPHA, use_rslora=True, lora_dropout=_DROPOUT, target_modules=list(_PARTS)
         )
-        with quiet():
+        with suppress_library_output():
             model = _Adapted(get_peft_model(converted(opened.model), adapters), texts)
         pixels, labels = opened.pixels(shots.paths), torch.from_numpy(shots.truth)
         n = shots.shape[1]

@@ -15,7 +15,7 @@ from transformers import CLIPConfig, CLIPModel
 from attribution.embed.pretrained import load_clip
 from attribution.errors import ConfigurationError
 from attribution.image import load
-from attribution.quiet import quiet
+from attribution.library_output import suppress_library_output
 
 _ACTIVATIONS = {"GELU": "gelu", "QuickGELU": "quick_gelu"}
 
@@ -35,7 +35,7 @@ class OpenClip:
 
     def ids(self, texts: list[str]) -> torch.Tensor:
         """(n, length) tokens."""
-        with quiet():
+        with suppress_library_output():
             ids: torch.Tensor = self.tokenize(texts)
         return ids
 

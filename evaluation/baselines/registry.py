@@ -6,8 +6,7 @@ from pathlib import Path
 from attribution.errors import ConfigurationError
 from evaluation.baselines.autoencoders import Autoencoders
 from evaluation.baselines.baseline import Baseline, Images
-from evaluation.baselines.classifiers import CLASSIFIERS
-from evaluation.baselines.defake import DeFake
+from evaluation.baselines.classifiers import CLASSIFIERS, DeFake
 from evaluation.baselines.efficientnet import EfficientNet
 from evaluation.baselines.lora import ClipLora
 from evaluation.store import Store

@@ -17,11 +17,10 @@ from attribution.fuse import fused_scores, z_scores
 from evaluation.baselines.baseline import Baseline, Images
 from evaluation.baselines.cells import CellResult, CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import ClipClassifier
-from evaluation.baselines.crossing import crossing, next_to_measure
+from evaluation.characters import SEED, Side, sides
 from evaluation.evaluate import rankings
 from evaluation.features import Features
-from evaluation.metrics import WEIGHTS, by_weight, gains, right
-from evaluation.split import SEED, Side, sides
+from evaluation.metrics import WEIGHTS, by_weight, crossing, gains, next_to_measure, right
 
 REPEATS = 5
 SHOTS = (1, 2, 3, 5, 8, 10, 20, 40, 80)

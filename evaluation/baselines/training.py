@@ -15,7 +15,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from attribution.image import load
-from attribution.quiet import quiet
+from attribution.library_output import suppress_library_output
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def train(
     model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, schedule: Schedule, steps: int, seed: int, device: str
 ) -> None:
     """Trains a model whose forward(pixels, labels) returns a dictionary with its `loss`; leaves it on the CPU."""
-    with TemporaryDirectory() as folder, quiet():
+    with TemporaryDirectory() as folder, suppress_library_output():
         arguments = TrainingArguments(
             folder,
             max_steps=steps,

@@ -19,6 +19,7 @@ from attribution.ports import Embedder
 from evaluation import options, tables
 from evaluation.captions.quality import TextTower, clip_cosine, predicts, steps, token_f1
 from evaluation.captions.recaption import Recaptioned, described, entries, originals, resynthesized
+from evaluation.characters import Side
 from evaluation.dataset import Dataset, Item
 from evaluation.evaluate import rankings
 from evaluation.features import embed
@@ -26,10 +27,8 @@ from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import NATURAL
 from evaluation.metrics import interval
 from evaluation.options import Names
-from evaluation.paths import WORK
 from evaluation.provenance import save
-from evaluation.split import Side
-from evaluation.store import digest, key_of
+from evaluation.store import WORK, digest, key_of
 
 DEFAULT = Names((NATURAL, "blip", "pez", "blip+pez"))
 BASELINE = "blip"  # the others are compared with it

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from attribution.embed.pretrained import load_clip
-from attribution.quiet import quiet
+from attribution.library_output import suppress_library_output
 from evaluation.metrics import auroc
 
 RESAMPLES = 2_000
@@ -30,7 +30,7 @@ class TextTower:
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(n, d) of unit norm."""
-        with quiet(), torch.inference_mode():
+        with suppress_library_output(), torch.inference_mode():
             rows = self._model.encode_text(self._tokenizer(list(texts)), normalize=True)
         found: NDArray[np.float64] = rows.numpy().astype(np.float64)
         return found

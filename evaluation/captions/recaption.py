@@ -17,11 +17,11 @@ from attribution.image import load
 from attribution.ports import Captioner
 from attribution.resynthesis import derive_seeds
 from evaluation import layout
+from evaluation.characters import Side
 from evaluation.dataset import Dataset, Item
 from evaluation.generation import GenerationOrder, GenerationPool
 from evaluation.make import IncompleteDataset
-from evaluation.progress import progress
-from evaluation.split import Side
+from evaluation.processes import progress
 from evaluation.store import Store, key_of, link
 
 

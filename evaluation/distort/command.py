@@ -9,13 +9,13 @@ from attribution.build import Placement, build_captioner, build_embedder
 from attribution.embed.open_clip import OpenClipEmbedder
 from attribution.errors import ConfigurationError
 from evaluation import options
+from evaluation.characters import Side
 from evaluation.distort import DISTORTIONS, SAME_IMAGE
 from evaluation.options import Counts, Names
 from evaluation.provenance import save
 from evaluation.queries import QuerySelection, open_queries
 from evaluation.real import form
 from evaluation.robustness import ATTACK, markdown, measure
-from evaluation.split import Side
 from evaluation.store import Store, write
 
 _ALL = {**DISTORTIONS, ATTACK.name: ATTACK, **SAME_IMAGE}

@@ -1,11 +1,14 @@
-"""HTML by the Jinja2 templates beside this module, which escape everything that is not markup already."""
+"""The parts of a page: sections, figures, and HTML by the Jinja2 templates beside this module, which escape it."""
 
 import base64
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from evaluation.report.figures.style import Plot
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("evaluation.report"),
@@ -52,3 +55,33 @@ def bullets(items: Iterable[object]) -> Markup:
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> Markup:
     """The first column names the rows."""
     return Markup(_PARTS.table(head, list(rows), caption))  # noqa: S704
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure: the name of its file, the results it shows, what stands below it, and how it is plotted."""
+
+    name: str
+    of: Sequence[str]
+    caption: str
+    plot: Plot
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A step of the plan that has no result, and what it would tables."""
+
+    step: str
+    what: str
+
+
+Part: TypeAlias = Markup | Plate | Missing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with its parts."""
+
+    anchor: str
+    title: str
+    parts: Sequence[Part]

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from evaluation.report.gather import Results
-from evaluation.report.html import render_page
-from evaluation.report.section import Plate, Section
+from evaluation.report.html import Plate, Section, render_page
 from evaluation.report.sections import attribution, captions, examples, papers, robustness, setting, shots, variants
 from evaluation.report.sections.summary import summary
 

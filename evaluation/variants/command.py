@@ -14,8 +14,7 @@ from evaluation.options import Counts
 from evaluation.provenance import save
 from evaluation.real import form, is_dataset
 from evaluation.store import Store, digest
-from evaluation.variants.comparisons import counts_and_aggregates, distances, seconds
-from evaluation.variants.embedders import embedders
+from evaluation.variants.comparisons import counts_and_aggregates, distances, embedders, seconds
 from evaluation.variants.subject import Subject
 
 variants = typer.Typer(help="Variants of the method side by side.", no_args_is_help=True)

@@ -1,11 +1,13 @@
-"""Distances, γ and aggregates side by side, on the same generated images; and the seconds of a query."""
+"""Distances, γ, aggregates and embedders side by side, on the same generated images; and the seconds of a query."""
 
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from attribution.build import Placement, build_embedder, build_generator
 from attribution.caption.fake import FakeCaptioner
@@ -16,8 +18,15 @@ from attribution.image import load
 from attribution.method import attribute
 from attribution.ports import Aggregate, Method, SourceState
 from attribution.resynthesis.pool import GeneratorPool
+from evaluation import options, tables
+from evaluation.characters import Side
 from evaluation.dataset import Dataset
 from evaluation.metrics import interval, macro_auroc, softmax
+from evaluation.options import Counts
+from evaluation.provenance import save
+from evaluation.queries import QuerySelection, answers, open_queries
+from evaluation.real import form
+from evaluation.store import Store, write
 from evaluation.variants.subject import Subject
 
 DEFAULT = "cosine"
@@ -107,3 +116,48 @@ def seconds(
                 raise AttributionError("Not every source generated: seconds would be too few.")
         found[images_per_source] = {name: value / len(queries) for name, value in spent.items()}
     return found
+
+
+def embedders(
+    directory: options.Directory,
+    specs: Annotated[list[str], typer.Argument(metavar="EMBEDDER…", help="such as open_clip#layer=2 or onnx")],
+    alike: options.Alike = False,
+    distance: options.Distance = "cosine",
+    images_per_source: Annotated[Counts, options.counts("γ")] = Counts((1,)),  # noqa: B008
+    sources: options.Sources = None,
+    sides: options.Sides = None,
+    out: options.Out = None,
+    markdown: Annotated[Path | None, typer.Option(help="a file for the printed table")] = None,
+    store: options.Store = options.STORE_DEFAULT,
+    device: options.Device = "cpu",
+    threads: options.Threads = None,
+) -> None:
+    """Compares the accuracy of feature spaces; docs/embedders.md lists embedders."""
+    selection = QuerySelection(sources, [Side(side) for side in sides] if sides else None, alike=alike)
+    rows: list[dict[str, Any]] = []
+    first: dict[int, Any] = {}
+    for spec in specs:
+        embedder = build_embedder(spec, Placement(device, threads=threads))
+        queries = open_queries(directory, embedder, Store(store), selection)
+        groups = np.asarray(queries.groups)
+        for count in images_per_source:
+            found = answers(queries.features, distance, count)
+            right = found == np.arange(len(found))[:, None]
+            first.setdefault(count, found)
+            rows.append(
+                {
+                    "embedder": str(embedder.ref),
+                    "dimension": embedder.dimension,
+                    "images_per_source": count,
+                    "accuracy": float(right.mean()),
+                    "interval_95": interval(right, groups),
+                    "same_answer_as_first": float((found == first[count]).mean()),
+                }
+            )
+    table = tables.embedders(rows)
+    print(table, end="\n\n")
+    if markdown:
+        write(markdown, (table + "\n").encode())
+    about = {"dataset": directory.name, "distance": distance, "queries": int(found.size), "sources": len(found)}
+    about |= form(directory, alike) | {"groups": len(set(queries.groups)), "rows": rows}
+    save(out, about)

@@ -16,8 +16,8 @@ from attribution.errors import ConfigurationError
 from attribution.fuse import fused_scores, z_scores
 from attribution.ports import Aggregate
 from evaluation.baselines.classifiers import Method, linear, nearest_mean
+from evaluation.characters import Side
 from evaluation.metrics import WEIGHTS, Indices, by_weight, gains, right
-from evaluation.split import Side
 from evaluation.variants.subject import Subject
 
 METHODS: Mapping[str, Method] = {"nearest mean": nearest_mean, "logistic regression": linear}

@@ -17,13 +17,13 @@ from attribution.errors import ConfigurationError
 from attribution.image import load
 from attribution.ports import Aggregate, Embedder
 from attribution.rank import over_generated_images
+from evaluation.characters import Side
 from evaluation.dataset import Dataset
 from evaluation.evaluate import Rankings
 from evaluation.features import Features, embed
 from evaluation.metrics import Indices
-from evaluation.progress import progress
+from evaluation.processes import progress
 from evaluation.real import RealImage, open_gallery
-from evaluation.split import Side
 from evaluation.store import Store, key_of, write
 
 

@@ -7,9 +7,8 @@ from base64 import b64decode, b64encode
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.request_fields import authorization, document
 from stub_vendors.scenario import Scenario
-from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub, authorization, document
 
 _LOADED = "another-checkpoint"
 _CHECKPOINTS = ("v1-5-pruned-emaonly.safetensors",)

@@ -6,9 +6,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.request_fields import authorization, document
 from stub_vendors.scenario import Scenario
-from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, PlacedOrder, StubResponse, VendorStub
+from stub_vendors.vendor_stub import (
+    WRONG_KEY,
+    ErrorReply,
+    PlacedOrder,
+    StubResponse,
+    VendorStub,
+    authorization,
+    document,
+)
 
 _ALL = {"prompt": str, "seed": int, "num_inference_steps": int, "guidance_scale": float, "num_images": int}
 _FLUX = {

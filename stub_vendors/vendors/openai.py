@@ -1,15 +1,84 @@
 """OpenAI's images API, for GPT image models (base64 only, no seeds), and its chat completions."""
 
-from base64 import b64encode
+import json
+import time
+from base64 import b64decode, b64encode
+from io import BytesIO
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from PIL import Image, UnidentifiedImageError
 
-from stub_vendors.chat import chat
-from stub_vendors.request_fields import bearer, document
+from attribution.caption.fake import FakeCaptioner
 from stub_vendors.scenario import Scenario
-from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub, bearer, document
+
+_REFUSAL = "I'm sorry, but I can't help with describing this image."
+
+
+def chat(stub: VendorStub) -> APIRouter:
+    """The route of chat completions."""
+    router = APIRouter()
+
+    @router.post("/v1/chat/completions")
+    async def complete(request: Request) -> Response:
+        body = await document(request) or {}
+        text, image = _read(body)
+        order = await stub.generate(request, bearer(request), text)
+        completion = _completion(order.id, body["model"], FakeCaptioner().describe(image), order.scenario)
+        if order.scenario is Scenario.BROKEN:
+            whole = json.dumps(completion).encode()
+            return Response(whole[: len(whole) // 2], media_type="application/json")
+        return JSONResponse(completion)
+
+    return router
+
+
+def _read(body: dict[str, Any]) -> tuple[str, Image.Image]:
+    """The text and the image of the messages. Raises StubResponse."""
+    if not isinstance(body.get("model"), str):
+        raise _invalid("you must provide a model parameter")
+    texts, images = [], []
+    try:
+        for message in body["messages"]:
+            for part in message["content"]:
+                if part["type"] == "text":
+                    texts.append(str(part["text"]))
+                elif part["type"] == "image_url":
+                    head, _, data = part["image_url"]["url"].partition(";base64,")
+                    if not head.startswith("data:image/"):
+                        raise _invalid("This stub accepts only data: URLs.")
+                    images.append(Image.open(BytesIO(b64decode(data, validate=True))).convert("RGB"))
+                else:
+                    raise _invalid(f"Invalid value: '{part['type']}'. Supported values are: 'text', 'image_url'.")
+    except (KeyError, TypeError, AttributeError, ValueError, UnidentifiedImageError):
+        raise _invalid("Invalid type for 'messages', or an invalid image.") from None
+    if len(images) != 1:
+        raise _invalid("This stub describes exactly one image.")
+    return " ".join(texts), images[0]
+
+
+def _completion(name: str, model: str, description: str, scenario: Scenario) -> dict[str, Any]:
+    refused = scenario is Scenario.WITHHELD
+    content = None if refused else _REFUSAL if scenario is Scenario.SORRY else description
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": content,
+        "refusal": "I cannot describe people." if refused else None,
+        "annotations": [],
+    }
+    return {
+        "id": f"chatcmpl-{name}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 300, "completion_tokens": 5, "total_tokens": 305},
+        "service_tier": "default",
+        "system_fingerprint": None,
+    }
+
 
 _KNOWN = {
     "model": str,
@@ -68,7 +137,7 @@ def routes(stub: VendorStub) -> APIRouter:
     async def generate(request: Request) -> JSONResponse:
         body = await document(request)
         if body is None:
-            raise _invalid("We could not parse the JSON body of your request.", None)
+            raise _invalid("We could not parse the JSON body of your request.")
         for name, value in body.items():
             if name not in _KNOWN:
                 raise _invalid(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
@@ -99,5 +168,5 @@ def routes(stub: VendorStub) -> APIRouter:
     return router
 
 
-def _invalid(message: str, param: str | None, code: str | None = None) -> StubResponse:
+def _invalid(message: str, param: str | None = None, code: str | None = None) -> StubResponse:
     return StubResponse(JSONResponse(_error("invalid_request_error", code, message, param), 400))

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from stub_vendors.request_fields import document
 from stub_vendors.scenario import Scenario
-from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub
+from stub_vendors.vendor_stub import WRONG_KEY, ErrorReply, StubResponse, VendorStub, document
 
 _KNOWN = {
     "prompt": str,

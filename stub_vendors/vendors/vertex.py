@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from stub_vendors.google import error, errors_with, generate
-from stub_vendors.request_fields import bearer
-from stub_vendors.vendor_stub import ErrorReply, StubResponse, VendorStub
+from stub_vendors.vendor_stub import ErrorReply, StubResponse, VendorStub, bearer
+from stub_vendors.vendors.gemini import error, errors_with, generate
 
 PROJECT = "our-project"
 _EMAIL = f"whodrew@{PROJECT}.iam.gserviceaccount.com"

@@ -1,7 +1,6 @@
 """The API over real Postgres, Valkey and blobs, with a catalog of fake sources; tables are emptied after a test."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +13,13 @@ from redis import Redis
 import devstack
 from app.access import key_repository
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.api import create_app
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT
 from app.settings import Settings
 from tests.conftest import clear
+from tests.waiting import wait_until
 
 SOURCE = """
 schema = 1
@@ -90,10 +90,7 @@ def messages(redis: Redis) -> Callable[[str], list[Any]]:
     """What lies in a queue, once something does: messages are sent while the answer is on its way."""
 
     def of(queue: str) -> list[Any]:
-        until = time.monotonic() + 10
-        while not (found := redis.lrange(queue, 0, -1)) and time.monotonic() < until:
-            time.sleep(0.01)
-        return [json.loads(each) for each in found]
+        return [json.loads(each) for each in wait_until(lambda: redis.lrange(queue, 0, -1), 10)]
 
     return of
 

@@ -16,6 +16,14 @@ def noise(width: int = 64, height: int = 48, mode: str = "RGB", seed: int = 0) -
     return Image.fromarray(generator.integers(0, 256, shape, dtype=np.uint8), mode)
 
 
+def marked(color: tuple[int, int, int], width: int = 64, height: int = 48) -> Image.Image:
+    """A sheet of a color with a small mark: it shows something, and its mean color is nearly that of the sheet."""
+    image = Image.new("RGB", (width, height), color)
+    mark = tuple(value + 60 if value < 128 else value - 60 for value in color)
+    image.paste(mark, (width // 2, height // 2, width // 2 + 6, height // 2 + 6))
+    return image
+
+
 def encoded(image: Image.Image | None = None, kind: str = "PNG", **options: Any) -> bytes:
     """The bytes of a file."""
     buffer = io.BytesIO()

@@ -152,7 +152,12 @@ def test_limits_and_placement_reach_the_adapter(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "unet").mkdir()
     seen: list[Any] = []
     monkeypatch.setattr(DiffusersGenerator, "load", lambda *arguments: seen.append(arguments))
-    parameters = {"dtype": "float16", "variant": "fp16", "without": "text_encoder_3, tokenizer_3", "steps": 2}
+    parameters: dict[str, str | int | float | bool] = {
+        "dtype": "float16",
+        "variant": "fp16",
+        "without": "text_encoder_3, tokenizer_3",
+        "steps": 2,
+    }
     revision = digest_of_directory(tmp_path / "unet")
     source = replace(HUB, model="unet", revision=revision, root=tmp_path, parameters=parameters, limits=Limits(9.0, 77))
     build_generator(source, Placement(dtype="bfloat16", offload="model", batch_size=2))

@@ -19,8 +19,8 @@ from attribution.embed.spec import parse as parse_embedder
 from attribution.errors import ConfigurationError
 from attribution.image import decode_own
 from attribution.known_answers import KnownAnswers, reproduce, subject_of_embedder, subjects_of_captioner
+from attribution.known_answers.answers import check_beside, file_name
 from attribution.known_answers.known_images import known_images
-from attribution.known_answers.store import check_beside, file_name
 from attribution.known_answers.subject import AnswerSubject, SubjectKind
 from attribution.ports import ModelRef
 from attribution.weights import KNOWN_ANSWERS, digest_of_directory
@@ -62,7 +62,7 @@ def test_models_that_ship_reproduce_their_answers(name: str, capsys: pytest.Capt
     known = KnownAnswers.read(MODELS / name / KNOWN_ANSWERS)
     assert known is not None
     for each, image in known_images().items():
-        assert np.array_equal(decode_own(known.images[each]), image)
+        assert np.array_equal(np.asarray(decode_own(known.images[each])), np.asarray(image))
 
 
 def test_answers_do_not_change_a_revision(tmp_path: Path) -> None:

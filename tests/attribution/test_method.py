@@ -5,6 +5,7 @@ By distance; `test_match.py` has the ranking by residuals.
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,13 +55,13 @@ def query() -> Image.Image:
     return FAKES[2].generate("a hat", (99,), Deadline.after(9))[0].image
 
 
-def _attribute(query: Image.Image, generators: list[FakeGenerator] = FAKES, **more: object) -> Attribution:
+def _attribute(query: Image.Image, generators: Sequence[FakeGenerator] = FAKES, **more: Any) -> Attribution:
     return attribute(
         query,
         captioner=FakeCaptioner(),
         generators=generators,
         embedder=FakeEmbedder(),
-        **{"distance": COSINE, "method": Method.COSINE} | more,  # type: ignore[arg-type]
+        **{"distance": COSINE, "method": Method.COSINE} | more,
     )
 
 
@@ -128,7 +129,7 @@ def test_another_methods_scores_are_fused_with_ours(query: Image.Image) -> None:
     """External scores can change the order; distances stay, and the verdict is uncalibrated."""
 
     class Lenient(Calibration):
-        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+        def find(self, *question: Any) -> Threshold:
             return Threshold(2.0, 0.0)
 
     plain = _attribute(query, calibration=Lenient())
@@ -208,7 +209,7 @@ def test_a_calibration_of_this_setting_lets_it_name(query: Image.Image) -> None:
     class Recording(Calibration):
         asked: tuple[object, ...] = ()
 
-        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+        def find(self, *question: Any) -> Threshold:
             self.asked = question
             return Threshold(2.0, 0.0)
 
@@ -228,7 +229,7 @@ def test_a_source_short_of_generated_images_is_another_setting(query: Image.Imag
             return super().generate(prompt, seeds[1:], deadline)
 
     class Lenient(Calibration):
-        def find(self, *question: object) -> Threshold:  # type: ignore[override]
+        def find(self, *question: Any) -> Threshold:
             return Threshold(2.0, 0.0)
 
     answer = _attribute(query, [FAKES[2], Short("s", ModelRef("s", "1"))], calibration=Lenient())

@@ -6,6 +6,7 @@ import importlib.util
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_images_are_pinned_or_built_here(compose, ours, dockerfile):
     for name, service in compose["services"].items():
         if name not in ours:
             assert re.fullmatch(r"[\w./-]+:\d+(\.\d+)*", service["image"]), name
-    images = {}
+    images: dict[str, Any] = {}
     for service in ours.values():
         build = service["build"]
         assert (REPOSITORY / build["context"] / build["dockerfile"]).is_file()
@@ -238,5 +239,7 @@ def test_connections_fit(compose, ours):
 
     settings = DatabaseSettings(url="postgresql://user@localhost/none")
     running = [service for service in ours.values() if "gpu" not in service.get("profiles", [])]
-    allowed = int(re.search(r"max_connections=(\d+)", " ".join(compose["services"]["db"]["command"]))[1])
+    found = re.search(r"max_connections=(\d+)", " ".join(compose["services"]["db"]["command"]))
+    assert found is not None
+    allowed = int(found[1])
     assert len(running) * (settings.pool_size + settings.max_overflow) <= allowed

@@ -20,7 +20,7 @@ ML_WHEELS = {"accelerate", "torch", "torchvision", "transformers", "diffusers", 
 def test_targets_exist_and_start_from_stages_or_a_pinned_image(dockerfile):
     """Every stage starts from an earlier one, and the first from an image whose tag names a patch release."""
     assert dockerfile.stages.keys() >= TARGETS
-    seen = set()
+    seen: set[str] = set()
     for name, stage in dockerfile.stages.items():
         base = stage.base.replace("${PYTHON}", dockerfile.arguments["PYTHON"])
         assert base in seen or re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base)
@@ -47,7 +47,7 @@ def test_copied_paths_exist_and_reach_the_build(dockerfile):
 
 def test_copies_between_stages_name_earlier_stages(dockerfile):
     """COPY --from refers to a stage that was defined before."""
-    seen = set()
+    seen: set[str] = set()
     for name, stage in dockerfile.stages.items():
         froms = re.findall(r"--from=(\S+)", " ".join(stage.all("COPY")))
         assert set(froms) <= seen

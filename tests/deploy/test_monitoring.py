@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -57,8 +57,8 @@ def exported() -> dict[str, set[str]]:
     """The labels of every sample that the service exports, by the sample's name."""
     database = Database(connect(DatabaseSettings(url="postgresql://user@localhost/none")))
     pool = app.telemetry.metrics.PoolGauges(database.engine)
-    gauges = [*StoreGauges(database, None, ()).describe(), *pool.describe()]
-    found = {family.name: set(family._labelnames) for family in gauges}
+    gauges = [*StoreGauges(database, cast(Any, None), ()).describe(), *pool.describe()]
+    found = {family.name: set(vars(family)["_labelnames"]) for family in gauges}
     counters = {
         collector._name: set(collector._labelnames)
         for collector in vars(app.telemetry.metrics).values()

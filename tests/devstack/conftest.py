@@ -1,10 +1,9 @@
-"""Directories to start servers in, and patience."""
+"""Directories to start servers in."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import pytest
 from devstack.servers import supervised
 from devstack.state import StateDirectory, remove
 from devstack.supervisor import Supervisor
-
-Eventually = Callable[..., None]
 
 
 @pytest.fixture
@@ -41,19 +38,6 @@ def supervisor(state: StateDirectory) -> Iterator[Supervisor]:
     """A supervisor with nothing to do yet."""
     with supervised(state) as supervisor:
         yield supervisor
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """Wait until something holds; generous, since it only waits that long on failure."""
-
-    def wait(holds: Callable[[], object], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, f"still not so after {seconds} s"
-            time.sleep(0.05)
-
-    return wait
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The pauses between restarts."""
 
-from devstack.backoff import Backoff
+from devstack.process import Backoff
 
 
 def test_pauses_double_up_to_the_ceiling() -> None:

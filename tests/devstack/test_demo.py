@@ -17,7 +17,7 @@ from devstack.console import Progress, show_result
 from devstack.demo import waiting
 from devstack.service_client import RequestRefused, ServiceClient
 
-SOURCES = [
+SOURCES: list[dict[str, Any]] = [
     {"source": "zoo-dit", "state": "pending", "reason": None},
     {"source": "old", "state": "retired", "reason": "gone"},
 ]

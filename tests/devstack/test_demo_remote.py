@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devstack.demo_remote import NOTICE, awaited, generated_by, reference_images, shown
+from devstack.demo_remote import NOTICE, StubCatalog, awaited, generated_by, reference_images, shown
 from devstack.state import REPOSITORY
-from devstack.stub_catalog import StubCatalog
 
 SOURCES: list[dict[str, Any]] = [
     {"source": "zoo-dit", "state": "done", "reason": None, "origin": "generator", "platform": "local"},

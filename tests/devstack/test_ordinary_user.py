@@ -65,7 +65,7 @@ def start(python: str, account: Account | None, commons: Path, state: Path) -> s
     identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     environment = {"PATH": os.defpath, "PYTHONPATH": str(commons), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [python, "-c", SCRIPT, str(state)]
-    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, **identity)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, **identity)  # type: ignore[call-overload]
 
 
 def interpreter(account: Account | None) -> str:

@@ -17,8 +17,8 @@ from redis.retry import Retry
 
 from devstack import Servers, servers
 from devstack.state import fallbacks
+from tests.waiting import wait_until
 
-Eventually = Callable[..., None]
 Register = Callable[[], dict[str, dict[str, int]]]
 
 # Starts servers and a process with a child that ignores its stop signal, says so, and waits to be killed.
@@ -50,9 +50,7 @@ def test_both_servers_answer(servers: Servers) -> None:
         psycopg.connect(servers.database_url.replace("whodrew:", "whodrew:wrong"))
 
 
-def test_a_killed_server_comes_back_with_its_data(
-    state_dir: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_server_comes_back_with_its_data(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After kill -9 both servers answer at the same address again, and what was acknowledged is there.
 
     The path has spaces (see the fixture) and the locale does not exist: neither may matter.
@@ -67,8 +65,8 @@ def test_a_killed_server_comes_back_with_its_data(
             pid = running.supervisor.pid(name)
             assert pid
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: {running.supervisor.starts(name) for name in ("postgres", "valkey")} == {2})
-        eventually(lambda: answer(running.database_url) == 42)
+        wait_until(lambda: {running.supervisor.starts(name) for name in ("postgres", "valkey")} == {2})
+        wait_until(lambda: answer(running.database_url) == 42)
         with client_of(running) as client:
             assert client.get("kept") == b"42"
     with servers(state_dir) as again:  # and over a stop and a start
@@ -77,13 +75,13 @@ def test_a_killed_server_comes_back_with_its_data(
             assert client.get("kept") == b"42"
 
 
-def test_everything_dies_with_a_killed_owner(state_dir: Path, eventually: Eventually, register: Register) -> None:
+def test_everything_dies_with_a_killed_owner(state_dir: Path, register: Register) -> None:
     """kill -9 of the supervisor ends servers, processes and their children; a new start waits for that, then works."""
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(state_dir)], stdout=subprocess.PIPE, text=True)
     try:
         assert owner.stdout
         assert owner.stdout.readline() == "up\n"
-        eventually(lambda: (state_dir / "grandchild").exists() and len(register()) == 3)
+        wait_until(lambda: (state_dir / "grandchild").exists() and len(register()) == 3)
         pids = [entry["pid"] for entry in register().values()]
         pids.append(int((state_dir / "grandchild").read_text()))
         assert all(running(pid) for pid in pids)

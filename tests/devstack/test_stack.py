@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from PIL import Image
+from tests.app.images import marked
 
 SOURCE = """
 schema = 1
@@ -30,7 +30,7 @@ timeout_seconds = 60
 def test_the_demo_prints_a_ranking_and_leaves_nothing_running(state_dir: Path, tmp_path: Path) -> None:
     """One image over HTTP through API, workers and clock, the ranking printed, exit code 0, every process ended."""
     image = tmp_path / "red.png"
-    Image.new("RGB", (64, 64), (200, 30, 40)).save(image)
+    marked((200, 30, 40)).save(image)
     for name in ("first", "second"):
         (tmp_path / f"{name}.toml").write_text(SOURCE.format(id=name))
     settings = {

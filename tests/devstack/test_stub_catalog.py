@@ -15,7 +15,7 @@ from attribution.ports import Deadline
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.keys import from_environment
 from attribution.resynthesis.remote.web import Connections
-from devstack.stub_catalog import BEHAVIORS, REFERENCE_SOURCE, SOURCES, stub_of, write_catalog
+from devstack.demo_remote import BEHAVIORS, REFERENCE_SOURCE, SOURCES, stub_of, write_catalog
 from stub_vendors import Stub, serve
 
 TODAY = date(2026, 11, 27)

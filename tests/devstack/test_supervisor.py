@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,7 @@ from devstack.process import ProcessSpec
 from devstack.servers import supervised
 from devstack.state import StateDirectory
 from devstack.supervisor import Supervisor
-
-Eventually = Callable[..., None]
+from tests.waiting import wait_until
 
 
 def shell(state: StateDirectory, name: str, script: str, **more: object) -> ProcessSpec:
@@ -32,29 +30,27 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_what_dies_is_started_again(state: StateDirectory, supervisor: Supervisor, eventually: Eventually) -> None:
+def test_what_dies_is_started_again(state: StateDirectory, supervisor: Supervisor) -> None:
     """A killed process comes back under its name with another pid."""
     supervisor.start([shell(state, "sleeper", "exec sleep 1000")])
     first = supervisor.pid("sleeper")
     assert first
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: supervisor.pid("sleeper") not in (None, first))
+    wait_until(lambda: supervisor.pid("sleeper") not in (None, first))
     assert supervisor.starts("sleeper") == 2
 
 
-def test_a_dead_supervisor_leaves_no_process(
-    state: StateDirectory, supervisor: Supervisor, eventually: Eventually
-) -> None:
+def test_a_dead_supervisor_leaves_no_process(state: StateDirectory, supervisor: Supervisor) -> None:
     """When a process is killed, the children it had end before it is started again."""
     note = state.directory / "child"
     supervisor.start([shell(state, "parent", f'sleep 1000 & echo $! > "{note}"; wait')])
-    eventually(lambda: note.exists() and note.read_text().strip())
+    wait_until(lambda: note.exists() and note.read_text().strip())
     child = int(note.read_text())
     parent = supervisor.pid("parent")
     assert parent
     assert alive(child)
     os.kill(parent, signal.SIGKILL)
-    eventually(lambda: not alive(child))
+    wait_until(lambda: not alive(child))
 
 
 def test_stopping_is_patient_but_not_for_ever(state: StateDirectory) -> None:
@@ -101,14 +97,14 @@ def test_a_failing_preparation_does_not_stop_the_loop(state: StateDirectory, sup
     assert supervisor.starts("late") == 3
 
 
-def test_a_killed_reaper_is_replaced(state: StateDirectory, supervisor: Supervisor, eventually: Eventually) -> None:
+def test_a_killed_reaper_is_replaced(state: StateDirectory, supervisor: Supervisor) -> None:
     """The safety net may be killed as well; the next change weaves a new one with everything in it."""
     supervisor.start([shell(state, "first", "exec sleep 1000")])
     reaper = supervisor._reaper.pid
     os.kill(reaper, signal.SIGKILL)
-    eventually(lambda: not alive(reaper))
+    wait_until(lambda: not alive(reaper))
     supervisor.start([shell(state, "second", "exec sleep 1000")])
-    eventually(lambda: supervisor._reaper.pid != reaper)
+    wait_until(lambda: supervisor._reaper.pid != reaper)
     assert len(supervisor._reaper._groups) == 2
 
 

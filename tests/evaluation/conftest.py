@@ -57,7 +57,7 @@ def recipe(fakes: Path) -> Callable[..., DatasetRecipe]:
         core: str = "abc", extension: str = "", images_per_source: int = 1, captioner: str = "fake:"
     ) -> DatasetRecipe:
         catalog = load_catalog([fakes])
-        parts = [tuple(catalog.get(f"fake-{name}") for name in names) for names in (core, extension)]
-        return DatasetRecipe(select_characters(10, Split.TEST, 0), *parts, images_per_source, captioner, "test")
+        first, more = (tuple(catalog.get(f"fake-{name}") for name in names) for names in (core, extension))
+        return DatasetRecipe(select_characters(10, Split.TEST, 0), first, more, images_per_source, captioner, "test")
 
     return build

@@ -85,7 +85,7 @@ def test_what_similarity_predicts() -> None:
         np.corrcoef(alike.ravel(), (alike > 0.5).ravel())[0, 1]
     )
     chance = np.random.default_rng(0).random((4, 200)) < 0.5
-    low, high = predicts(np.random.default_rng(1).random((4, 200)), chance)["auroc"]["interval_95"]  # type: ignore[index]
+    low, high = predicts(np.random.default_rng(1).random((4, 200)), chance)["auroc"]["interval_95"]  # type: ignore[index, misc]
     assert low < 0.5 < high
     assert predicts(alike, np.ones((4, 10), bool)) == {"auroc": None, "point_biserial": None}
     assert predicts(np.ones((4, 10)), alike > 0.5) == {"auroc": None, "point_biserial": None}

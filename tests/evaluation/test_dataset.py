@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from attribution.errors import ConfigurationError
+from evaluation.characters import Side
 from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool
 from evaluation.make import DatasetRecipe, make
-from evaluation.split import Side
 
 
 @pytest.fixture

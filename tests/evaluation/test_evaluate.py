@@ -8,10 +8,10 @@ from attribution.distance import distance_named
 from attribution.errors import ConfigurationError
 from attribution.ports import Embedded, ModelRef
 from attribution.rank import rank
+from evaluation.characters import Side, sides
 from evaluation.evaluate import Rankings, evaluate, p_value, rankings
 from evaluation.features import Features
 from evaluation.metrics import interval, macro_auroc, nearest, softmax
-from evaluation.split import Side, sides
 
 NAMES = ("a", "b", "c", "d")
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from attribution.build import Placement, build_embedder
+from evaluation.characters import Side
 from evaluation.dataset import Dataset
 from evaluation.examples import examples
 from evaluation.features import Features, embed
 from evaluation.generation import GenerationPool
 from evaluation.make import DatasetRecipe, make
-from evaluation.split import Side
 from evaluation.store import Store
 
 

@@ -9,11 +9,11 @@ from PIL import Image
 from attribution.embed.fake import FakeEmbedder
 from attribution.errors import ConfigurationError
 from evaluation import layout
+from evaluation.characters import Side, sides
 from evaluation.features import embed
 from evaluation.generation import GenerationPool
 from evaluation.import_images import import_images
 from evaluation.make import DatasetRecipe, make
-from evaluation.split import Side, sides
 from evaluation.store import Store
 
 ENDINGS = {"bing": "-firefox-0.jpg", "firefly": "-0.png", "imagen": ".jpg"}

@@ -15,13 +15,13 @@ import torch
 
 from attribution.build import Placement
 from attribution.catalog import load_catalog
+from attribution.errors import AttributionError
 from attribution.resynthesis import derive_seeds
 from evaluation import make as making
-from evaluation.characters import select_characters
+from evaluation.characters import Side, select_characters
 from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, IncompleteDataset, make
-from evaluation.split import Side
 from tests.evaluation.conftest import write_fakes
 from zoo.captions import Split
 from zoo.paths import MODELS, SOURCES
@@ -73,7 +73,7 @@ def test_seeds_that_meet_are_an_error(
     source, character = planned.core[0], planned.characters[0]
     (taken,) = derive_seeds(character.description, source.id, source.revision, 1)
     monkeypatch.setattr(making, "original_seed", lambda *_: taken + 2**32)
-    with pytest.raises(making.AttributionError, match="another --seed"):
+    with pytest.raises(AttributionError, match="another --seed"):
         make(planned, pool, tmp_path / "out")
 
 

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from evaluation.paths import ROOT
 from evaluation.provenance import command, running, save, weights
-from evaluation.store import digest
+from evaluation.store import ROOT, digest
 
 
 def test_a_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.spatial import distance as scipy_distance
 
 from attribution.errors import ConfigurationError
 from evaluation import publication
-from evaluation.split import SEED, Side
+from evaluation.characters import SEED, Side
 
 PAIRS = {
     "euclidean": scipy_distance.euclidean,

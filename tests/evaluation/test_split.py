@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.split import SEED, Side, sides
+from evaluation.characters import SEED, Side, sides
 
 
 def test_it_is_the_published_split() -> None:

@@ -14,12 +14,11 @@ from evaluation import tables
 from evaluation.baselines.baseline import Images, Sight
 from evaluation.baselines.cells import CellRunner, CharacterSplit
 from evaluation.baselines.classifiers import CLASSIFIERS, METHODS, Method
-from evaluation.baselines.crossing import crossing, crossing_text, next_to_measure
 from evaluation.baselines.t1 import t1
+from evaluation.characters import SEED, Side, sides
 from evaluation.evaluate import rankings
 from evaluation.features import Features
-from evaluation.metrics import WEIGHTS
-from evaluation.split import SEED, Side, sides
+from evaluation.metrics import WEIGHTS, crossing, crossing_text, next_to_measure
 from evaluation.store import Store
 
 NAMES = ("a", "b", "c")

@@ -7,18 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from evaluation.cli import main
-from evaluation.paths import ROOT
 from evaluation.plan import SMALL, steps
+from evaluation.store import ROOT
 from tests.evaluation.report.reading import Reading
-
-_PATIENCE = 120
+from tests.waiting import wait_until
 
 
 def _times(folder: Path) -> dict[Path, int]:
@@ -30,9 +28,7 @@ def _killed(command: list[str], store: Path) -> dict[Path, int]:
     with subprocess.Popen(
         [sys.executable, "-m", "evaluation", *command], cwd=ROOT, stderr=subprocess.DEVNULL
     ) as process:
-        until = time.monotonic() + _PATIENCE
-        while len(list(store.rglob("*.png"))) < 20 and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until(lambda: len(list(store.rglob("*.png"))) >= 20 or process.poll() is not None)
         assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

@@ -60,7 +60,7 @@ def test_errors(scenario: str, status: int, client: fal_client.SyncClient, stub:
 
 def test_it_waits_for_a_limit(client: fal_client.SyncClient, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """After 429 the client tries again: that is all that is known of fal's."""
-    monkeypatch.setattr(fal_client.client.time, "sleep", lambda seconds: stub.behave("fal"))
+    monkeypatch.setattr("fal_client.client.time.sleep", lambda seconds: stub.behave("fal"))
     stub.behave("fal", scenario="rate_limited")
     assert client.submit(MODEL, WANTED).request_id
 

@@ -72,16 +72,14 @@ def bench(migrated: devstack.Servers, tmp_path: Path, decoders: DecoderProcesses
                 id=name, parameters=parameters, platform=platform, enabled=enabled, header=header, limits=limits
             )
             (catalog / f"{name}.toml").write_text(text)
-        settings = Settings(
-            **{
-                "database": {"url": migrated.database_url},
-                "redis": {"url": migrated.redis_url},
-                "blobs": {"url": (tmp_path / "blobs").as_uri()},
-                "catalog": {"directories": [catalog]},
-                "models": {"captioner": "fake:", "embedder": "fake:", "calibrations": []},
-            }
-            | groups
-        )
+        own: dict[str, Any] = {
+            "database": {"url": migrated.database_url},
+            "redis": {"url": migrated.redis_url},
+            "blobs": {"url": (tmp_path / "blobs").as_uri()},
+            "catalog": {"directories": [catalog]},
+            "models": {"captioner": "fake:", "embedder": "fake:", "calibrations": []},
+        }
+        settings = Settings(**own | groups)
         broker = HeldBroker()
         process = build_process(settings, broker)
         process = replace(process, decoders=decoders)

@@ -28,6 +28,7 @@ from app.queue.steps import (
 from app.telemetry import tracing
 from app.vendors import budget
 from attribution.image import encode_png
+from tests.app.images import marked
 from workers.process import Process
 from workers.references import accept_references
 from workers.resynthesize import resume, resynthesize
@@ -64,7 +65,7 @@ class Bench:
         **options: Any,
     ) -> uuid.UUID:
         """Accepts a job on every source of the catalog, and enqueues its first stage."""
-        data = file or encode_png(image or Image.new("RGB", (64, 48), color))
+        data = file or encode_png(image or marked(color))
         stored = self.process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
         new = NewJob(
             tenant_id=DEFAULT_TENANT,
@@ -78,7 +79,7 @@ class Bench:
             },
             sources=self._sources(),
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
-            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
+            **dict[str, Any](images_per_source=2, deadline=timedelta(minutes=5)) | options,
         )
         with self.process.storage.database.transaction() as session:
             job_id = accept(session, new, {"original": stored}).job.id
@@ -94,7 +95,7 @@ class Bench:
             stage=Stage.FETCHING,
             sources=self._sources(),
             method_options=MethodOptions.chosen(self.process.settings.models, **options.pop("method_options", {})),
-            **{"images_per_source": 2, "deadline": timedelta(minutes=5)} | options,
+            **dict[str, Any](images_per_source=2, deadline=timedelta(minutes=5)) | options,
         )
         with self.process.storage.database.transaction() as session:
             job_id = accept(session, new).job.id

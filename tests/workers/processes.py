@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,16 +12,9 @@ from pathlib import Path
 import httpx
 
 from app.settings import Settings
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits for something to become so."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -59,7 +51,7 @@ class Processes:
         command = ["uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
         process = self._start("api", [*command, "--timeout-graceful-shutdown", "20"], {})
         url = f"http://127.0.0.1:{port}"
-        until(lambda: answers(url))
+        wait_until(lambda: answers(url))
         return url, process
 
     def _start(self, name: str, module: list[str], changes: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -67,7 +59,7 @@ class Processes:
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             cwd=REPOSITORY,
-            env=self._environment | changes,
+            env={**self._environment, **changes},
             stdout=log,
             stderr=log,
         )

@@ -27,7 +27,7 @@ class Clock:
 
         class Ahead(datetime):
             @classmethod
-            def now(cls, tz: Any = None) -> datetime:
+            def now(cls, tz: Any = None) -> Any:
                 return clock()
 
         patch.setattr("standardwebhooks.webhooks.datetime", Ahead)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ CONTRIBUTE = (
 )
 
 
-def run(here: Bench, *captions: str, **options: object) -> list[uuid.UUID]:
+def run(here: Bench, *captions: str, **options: Any) -> list[uuid.UUID]:
     """Jobs with these captions, from acceptance to their results."""
     jobs = [here.submit(prompt=caption, cache=False, **options) for caption in captions]
     here.run()
@@ -57,7 +58,7 @@ def space_of(here: Bench, job_id: uuid.UUID) -> str:
     return feature_space(ModelRef.parse(here.job(job_id).embedder or ""))
 
 
-def delete(here: Bench, job_id: uuid.UUID, **options: bool) -> None:
+def delete(here: Bench, job_id: uuid.UUID, **options: Any) -> None:
     """Deletes a job as its owner does."""
     storage = here.process.storage
     deletion.delete_job(storage.database, storage.blobs, storage.snapshots, DEFAULT_TENANT, job_id, "test", **options)
@@ -116,14 +117,16 @@ def test_a_late_contribution_is_fenced_off(bench: Make) -> None:
     deleted, again = run(here, "a hare", "a fox")
     storage = here.process.storage
     with storage.database.statement() as session:
-        claimed = {job.id: job for job in repository.claim_contributing(session, timedelta(seconds=1), 5, 10)}
+        claims = [repository.claim_contributing(session, timedelta(seconds=1), 5) for _ in range(2)]
     delete(here, deleted)
     here.pass_time(60)
     with storage.database.statement() as session:
-        (anew,) = repository.claim_contributing(session, timedelta(seconds=1), 5, 10)
+        anew = repository.claim_contributing(session, timedelta(seconds=1), 5)
+    assert anew is not None
     rows = {"a@1": np.ones((2, 4), np.float16), "b@1": -np.ones((2, 4), np.float16)}
     values = columns_of(PastJob("", rows, 4)) | {"space": "fake", "caption_hash": None}
-    for late in (claimed[deleted], claimed[again]):
+    for late in claims:
+        assert late is not None
         with storage.database.statement() as session:
             assert not repository.contribute(session, late, values)
     with storage.database.statement() as session:
@@ -235,6 +238,8 @@ def test_a_basis_is_made_once_and_kept(bench: Make) -> None:
     contribute(storage, 60)
     again = compile_snapshot(storage, space)
     assert again is not None
+    assert again.basis is not None
+    assert bank.basis is not None
     assert np.array_equal(again.basis, bank.basis)
     assert again.version != bank.version
     assert len(again.past) == 32

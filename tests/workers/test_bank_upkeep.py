@@ -1,5 +1,6 @@
 """What an operator does with the bank: an opt-out, a rebuild, export and import, and filling it from captions."""
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from app.db.models import DEFAULT_TENANT, BankContribution
 from app.settings import load_settings
 from attribution.bank.files import pack_bank, unpack_bank
 from attribution.embed.stage import feature_space
+from attribution.errors import ConfigurationError
 from tests.workers.harness import Bench
 from tests.workers.processes import environment_of
 from tests.workers.test_bank import THREE, contributions, delete, run, space_of
@@ -46,7 +48,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench], Command]:
     return of
 
 
-def alike(one: dict[object, BankContribution], other: dict[object, BankContribution]) -> bool:
+def alike(one: dict[uuid.UUID, BankContribution], other: dict[uuid.UUID, BankContribution]) -> bool:
     """Whether contributions are the same to rounding."""
     return {job: (row.sources, row.counts) for job, row in one.items()} == {
         job: (row.sources, row.counts) for job, row in other.items()
@@ -159,6 +161,15 @@ def test_a_shipped_bank_is_there_at_once(bench: Make, tmp_path: Path) -> None:
     assert both is not None
     assert len(both.past) == 3
     assert [job.job for job in both.past[:2]] == [job.job for job in bank.past]
+
+
+def test_a_worker_does_not_start_with_a_broken_bank(bench: Make, tmp_path: Path) -> None:
+    """The error names the file; with banks switched off it is not read."""
+    (tmp_path / "bank.npz").write_bytes(b"PK")
+    here = bench(THREE, bank={"shipped": [tmp_path / "bank.npz"]})
+    with pytest.raises(ConfigurationError, match=r"bank\.npz"):
+        here.process.storage.banks.check()
+    bench(THREE, bank={"shipped": [tmp_path / "bank.npz"], "enabled": False}).process.storage.banks.check()
 
 
 def test_warming(bench: Make, command: Callable[[Bench], Command], tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep
 from app.telemetry.metrics import CACHE_REQUESTS, EMBEDDING_BATCH, GENERATOR_REQUESTS
 from app.webhooks import endpoints
 from app.webhooks.events import EventType
+from tests.app.images import marked
 from tests.workers.harness import Bench
-from workers.retention import delete_expired, evict
+from workers.sweep import delete_expired, evict
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
@@ -36,7 +37,7 @@ RED, REDDER, REDDEST = (200, 40, 40), (210, 40, 40), (220, 40, 40)
 
 def grainy() -> Image.Image:
     """An image that gets the same caption, and other features."""
-    image = Image.new("RGB", (64, 48), RED)
+    image = marked(RED)
     noise = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     image.paste(Image.fromarray(noise))
     return image

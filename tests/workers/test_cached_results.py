@@ -17,15 +17,15 @@ from PIL import Image
 from sqlalchemy import select, text, update
 
 from app.api import create_app
-from app.cache import pipeline
+from app.cache import results
 from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, WebhookDelivery
 from app.queue.steps import Role, stage_step
 from tests.app.egress.site import reply, serve
 from tests.workers.harness import Bench
 from tests.workers.screening.conftest import Screened, noise_image
 from tests.workers.test_cached_images import calls, drop, stored
-from workers.retention import delete_expired
 from workers.startup import record_pipeline
+from workers.sweep import delete_expired
 
 Make = Callable[..., Bench]
 TWO = {"a": "", "b": ""}
@@ -45,7 +45,7 @@ class Service:
         here = bench.process
         record_pipeline(here.settings, here.storage.database, here.models, [Role.CAPTION, Role.EMBED])
 
-    def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: str) -> Document:
+    def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: Any) -> Document:
         """The document in the response of POST."""
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
@@ -55,7 +55,7 @@ class Service:
         document: Document = answer.json()
         return document
 
-    def ended(self, image: Image.Image = IMAGE, **options: str) -> Document:
+    def ended(self, image: Image.Image = IMAGE, **options: Any) -> Document:
         """The job when the workers have run."""
         job = self.post(image, **options)
         if job["stage"] is not None:
@@ -137,7 +137,7 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
     ],
     ids=str,
 )
-def test_another_request_is_another_key(service: Callable[..., Service], differs: dict[str, str]) -> None:
+def test_another_request_is_another_key(service: Callable[..., Service], differs: dict[str, Any]) -> None:
     """Each option that can change the result is part of the key; the same request again uses the cached result."""
     here = service()
     here.ended()
@@ -155,11 +155,12 @@ def test_captioners_do_not_share_results(service: Callable[..., Service]) -> Non
     )
     assert usual["caption"] != other["caption"]
     assert other["cached"] is None
-    for options, first in (({}, usual), ({"captioner": "other"}, other)):
+    requests: tuple[tuple[dict[str, Any], Document], ...] = (({}, usual), ({"captioner": "other"}, other))
+    for options, first in requests:
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, pipeline.caption_part("other"), "a new one")
+        results.upsert_fingerprint(session, results.caption_part("other"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(captioner="other")["cached"] is None
 
@@ -184,11 +185,12 @@ def test_embedders_share_generated_images_and_not_results(service: Callable[...,
     assert coarse["cached"] == "generated_images"
     assert [len(each["result"]["ranking"]) for each in (usual, coarse)] == [2, 2]
     assert usual["result"]["ranking"] != coarse["result"]["ranking"]
-    for options, first in (({}, usual), ({"embedder": "coarse"}, coarse)):
+    requests: tuple[tuple[dict[str, Any], Document], ...] = (({}, usual), ({"embedder": "coarse"}, coarse))
+    for options, first in requests:
         again = here.post(**options)
         assert (again["cached"], again["cached_from"], again["result"]) == ("answer", first["id"], first["result"])
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, pipeline.rank_part("coarse"), "a new one")
+        results.upsert_fingerprint(session, results.rank_part("coarse"), "a new one")
     assert here.post()["cached"] == "answer"
     assert here.post(embedder="coarse")["cached"] is None
 
@@ -216,7 +218,7 @@ def test_thresholds_hold_for_the_default_captioner(service: Callable[..., Servic
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
     here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
-        here.ended(images_per_source="1", **options)["result"]["verdict"]
+        here.ended(**dict[str, Any](images_per_source="1") | options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
     ]
     assert [verdict["reason"] for verdict in said] == [None, None, "uncalibrated", None]
@@ -241,15 +243,15 @@ def test_another_file_is_another_key(service: Callable[..., Service]) -> None:
     assert again["result"]["ranking"] != here.post()["result"]["ranking"]
 
 
-@pytest.mark.parametrize("part", [pipeline.caption_part(), pipeline.rank_part()])
+@pytest.mark.parametrize("part", [results.caption_part(), results.rank_part()])
 def test_another_pipeline_uses_no_cached_result(service: Callable[..., Service], part: str) -> None:
     """A cached result is used only if the active captioner and ranking are those that it was computed with."""
     here = service()
     here.ended()
     with here.bench.process.storage.database.transaction() as session:
-        pipeline.upsert_fingerprint(session, part, "another")
+        results.upsert_fingerprint(session, part, "another")
     assert here.ended()["cached"] == "generated_images"
-    if part == pipeline.caption_part():
+    if part == results.caption_part():
         here.ended(prompt="a goat")
         assert here.post(prompt="a goat")["cached"] == "answer"  # nothing was captioned
 
@@ -420,7 +422,7 @@ def test_pixels_have_marks_and_files_have_statements(service: Callable[..., Serv
     assert (again["cached"], again["evidence"]) == ("answer", [mark])
 
 
-FINDING = {
+FINDING: dict[str, Any] = {
     "where": "file",
     "claim": "A claim.",
     "trust": "weak",

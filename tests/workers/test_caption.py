@@ -38,7 +38,7 @@ def here(bench: Callable[..., Bench], stub: Stub) -> Bench:
 
 def ended(here: Bench, **options: Any) -> Any:
     """The document of a job once nothing is left to do."""
-    job_id = here.submit(**{"method_options": VLM, "budget_usd": Decimal(1)} | options)
+    job_id = here.submit(**dict[str, Any](method_options=VLM, budget_usd=Decimal(1)) | options)
     here.run()
     return here.document(job_id)
 
@@ -89,8 +89,9 @@ def test_a_call_beyond_the_budget_is_not_made(here: Bench, stub: Stub) -> None:
         job = ended(here, **options)
         assert job.error["type"] == "/problems/captioner-unavailable"
         assert says in job.error["detail"]
-    for options in ({"method_options": {}}, {"prompt": "a hat"}):
-        assert ended(here, budget_usd=Decimal(0), **options).status == JobStatus.SUCCEEDED
+    others: tuple[dict[str, Any], ...] = ({"method_options": {}}, {"prompt": "a hat"})
+    for without in others:
+        assert ended(here, budget_usd=Decimal(0), **without).status == JobStatus.SUCCEEDED
     assert stub.counts("openai")["orders"] == 0
 
 

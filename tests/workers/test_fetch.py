@@ -19,8 +19,8 @@ from app.jobs import service
 from app.queue.steps import stage_step
 from tests.app.egress.site import Site, reply, serve
 from tests.app.images import encoded, noise
+from tests.waiting import wait_until
 from tests.workers.harness import Bench
-from tests.workers.processes import until
 from tests.workers.test_story import THREE, Make
 from workers.screening import Hit, QueryImage, ScreenedCaption
 
@@ -164,7 +164,8 @@ def test_the_evidence_in_a_fetched_file_is_found(here: Bench, site: Site) -> Non
     [
         (reply(b"gone", 404), "fetch-failed"),
         (reply(b"", 302, location="http://169.254.169.254/latest"), "fetch-failed"),
-        (reply(b"<html>please log in</html>"), "unsupported-image"),
+        (reply(b"<html>please log in</html>"), "fetch-failed"),
+        (reply(b"plain text"), "unsupported-image"),
         (reply(IMAGE[:200]), "undecodable-image"),
         (reply(b""), "undecodable-image"),
         (reply(content_length="99999999999"), "fetch-too-large"),
@@ -293,7 +294,7 @@ def test_one_slow_address_does_not_occupy_the_pool(here: Bench, site: Site) -> N
         here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
-    until(lambda: refuses(here))
+    wait_until(lambda: refuses(here))
     go_on.set()
     closing.join(10)
     assert not closing.is_alive()

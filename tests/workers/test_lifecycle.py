@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.access import key_repository
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.api import create_app
 from app.db.models import DEFAULT_TENANT, Stage
 from app.queue.steps import Role, stage_step

@@ -18,11 +18,11 @@ import pytest
 from sqlalchemy import event, select, text, update
 
 from app.db.models import DEFAULT_TENANT, Clearing, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from app.jobs import personal_data, service
+from app.jobs import retention_repository, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
 from app.webhooks.events import EventType
-from app.webhooks.schedule import JITTER, SCHEDULE, DeliveryState
+from app.webhooks.schedule import JITTER, SCHEDULE, Decision, DeliveryState
 from tests.workers.harness import Bench
 from tests.workers.receiver import Answer, Clock, Message, Receiver, accept, receive, reset
 from tests.workers.test_story import THREE, Make
@@ -480,7 +480,7 @@ def test_what_comes_back_late_changes_nothing(bench: Make, make_sender: MakeSend
         settle(make_sender(here))
         attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
         with here.process.storage.database.transaction() as session:
-            again = deliveries.Decision(DeliveryState.PENDING, clock())
+            again = Decision(DeliveryState.PENDING, clock())
             assert not deliveries.record_attempt(session, late, attempt, again)
     assert states(here) == {"delivered": 1}
 
@@ -590,5 +590,35 @@ def test_deleted_jobs_are_not_notified(bench: Make) -> None:
     other = here.submit(webhook_url="https://receiver.example/")
     run_silently(here)
     with here.process.storage.database.transaction() as session:
-        personal_data.clear(session, Clearing.DELETION, [job_id])
+        retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
     assert {row.job_id for row in rows(here)} == {other}
+
+
+def test_the_target_of_a_redirect_is_recorded(bench: Make, make_sender: MakeSender) -> None:
+    """It is not followed; the attempt says where the receiver sent it, so that its address can be corrected."""
+    here = bench(THREE)
+    with receive(lambda receiver, message, connection: (308, {"location": "/hooks/new"})) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settle(make_sender(here))
+    with here.process.storage.database.transaction() as session:
+        attempt = session.scalars(select(WebhookAttempt)).one()
+    assert attempt.status == 308
+    assert attempt.error == "The receiver redirects to /hooks/new. Redirects are not followed: register that address."
+
+
+def test_a_receiver_that_leaves_the_body_open_has_answered(bench: Make, make_sender: MakeSender) -> None:
+    """Its status is what matters: the delivery is done, and is not repeated."""
+    here = bench(THREE)
+
+    def open_ended(receiver: Receiver, message: Message, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nthanks")
+        receiver.leaving.wait(5)
+
+    with receive(open_ended) as receiver:
+        ping(here, add_endpoint(here, receiver))
+        settle(make_sender(here))
+        assert states(here) == {"delivered": 1}
+        with here.process.storage.database.transaction() as session:
+            attempt = session.scalars(select(WebhookAttempt)).one()
+        assert (attempt.status, attempt.error) == (200, None)
+        assert len(receiver.seen) == 1

@@ -14,8 +14,8 @@ from app.jobs.service import EndedSources
 from app.jobs.source_repository import SourceOutcome
 from attribution.ports import SourceState
 from tests.workers.test_story import THREE, Make, is_resynthesis
-from workers.outcomes import Advance
 from workers.stages import run_stage, stage_works
+from workers.transitions import Advance
 
 LEASE = timedelta(seconds=10)
 ATTEMPTS = 5

@@ -30,8 +30,8 @@ from attribution.ports import Deadline, ModelRef, Origin, Reason, SourceState, V
 from attribution.resynthesis import References
 from attribution.resynthesis.fake import FakeGenerator
 from tests.workers.harness import Bench
-from workers.retention import delete_expired
 from workers.screening import QueryImage, ScreenedCaption, Screening
+from workers.sweep import delete_expired
 
 THREE = {"a": "", "b": "", "c": ""}
 RECEIVER = "https://receiver.example/"

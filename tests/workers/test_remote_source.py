@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,16 +16,16 @@ from app.db.types import ImageRecord
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
 from app.jobs.deletion import delete_expired_captions
-from app.vendors.identifier import safety_identifier
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
 from attribution.ports import SourceState
 from attribution.resynthesis.remote.gate import Reservation
+from tests.waiting import wait_until
 from tests.workers.harness import Bench
-from tests.workers.processes import until
 from tests.workers.test_recovery import ATTEMPTS, LEASE
 from tests.workers.test_story import is_resynthesis
 from tests.workers.vendor import nothing, serve, spent
+from workers.vendors import safety_identifier
 
 Make = Callable[..., Bench]
 PRICE = "price_usd = 0.04\nexternal = true\n"
@@ -63,7 +64,7 @@ def run_until_ended(here: Bench, *jobs: uuid.UUID) -> None:
         here.run()
         return all(here.job(job_id).status == JobStatus.SUCCEEDED for job_id in jobs)
 
-    until(ended)
+    wait_until(ended)
 
 
 def test_every_generated_image_is_ordered_once_and_paid(make: Make) -> None:
@@ -131,7 +132,7 @@ def test_a_waiting_source_has_no_thread(make: Make) -> None:
     assert (row.state, row.attempt) == (SourceState.PENDING, 0)
     assert row.next_attempt_at is not None
     assert not vendor.orders
-    until(lambda: bool(here.process.storage.redis.exists(f"limit:{source}:waiting")))
+    wait_until(lambda: bool(here.process.storage.redis.exists(f"limit:{source}:waiting")))
     assert here.process.vendors.limits.release(taken)  # True: a job waits, and is resumed soon
     run_until_ended(here, job_id)
     assert vendor.orders == {0: 1}
@@ -207,7 +208,7 @@ def test_a_source_that_waited_until_the_deadline_is_rate_limited(make: Make) -> 
     with here.process.storage.database.transaction() as session:
         for claim in source_repository.claim_in_queue(session, job_id, "remote", LEASE, ATTEMPTS):
             if claim.row.source == half:
-                blob = here.job(job_id).query_blob
+                blob = here.job(job_id).query_blob or ""
                 assert source_repository.save_generated_images(session, claim.row, [ImageRecord(1, 7, blob)])
             assert source_repository.delay_claim(session, claim.row, timedelta(0))
     here.pass_time(301)
@@ -357,7 +358,7 @@ def test_an_unavailable_store_is_not_the_sources_failure(make: Make, monkeypatch
     broken = [True]
     put = type(here.process.storage.blobs).put
 
-    def fail_once(*arguments: object) -> object:
+    def fail_once(*arguments: Any) -> Any:
         if broken and broken.pop():
             raise StorageUnavailable("The store is unavailable.")
         return put(*arguments)

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.app.images import encoded
+from tests.waiting import wait_until
 from tests.workers.harness import Bench
-from tests.workers.processes import Processes, answers, environment_of, stop, until
+from tests.workers.processes import Processes, answers, environment_of, stop
 
 WORKERS = (("caption", "embed"), ("remote",))
 
@@ -64,7 +65,7 @@ def test_no_request_and_no_job_is_lost(processes: Processes) -> None:
     """While every process is replaced, requests are answered 202 or 503, and accepted jobs succeed."""
     workers = [processes.worker(*roles) for roles in WORKERS]
     url, api = processes.api()
-    until(lambda: warm(url) == 3)
+    wait_until(lambda: warm(url) == 3)
     callers = Callers([url])
     with callers.calling():
         for roles in WORKERS:
@@ -72,14 +73,14 @@ def test_no_request_and_no_job_is_lost(processes: Processes) -> None:
         url, replacement = processes.api()
         callers.urls = [url]
         stop(api, 10)
-        until(lambda: warm(url) == 6)
+        wait_until(lambda: warm(url) == 6)
         for process in workers:
             stop(process, 10)
     assert replacement.poll() is None
     assert callers.statuses.keys() <= {202, 503}
     assert len(callers.jobs) > 20
     with httpx.Client(base_url=url, timeout=30) as http:
-        until(lambda: not any(http.get(job).json()["completed_at"] is None for job in callers.jobs))
+        wait_until(lambda: not any(http.get(job).json()["completed_at"] is None for job in callers.jobs))
         assert {http.get(job).json()["status"] for job in callers.jobs} == {"succeeded"}
 
 
@@ -123,7 +124,7 @@ def test_an_api_that_stops_answers_those_it_has(processes: Processes) -> None:
     assert answers(url)  # a later connection, so that the API has read what came before on the earlier two
 
     def finish_upload() -> None:
-        until(lambda: not answers(url))
+        wait_until(lambda: not answers(url))
         refusing.set()
 
     stop(process, 10, meanwhile=finish_upload)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,9 +18,10 @@ from app.queue.broker import Broker, make_celery
 from app.queue.heartbeats import Heartbeats
 from app.queue.steps import stage_step
 from attribution.ports import SourceState
-from tests.workers.harness import Bench
-from tests.workers.processes import Processes, environment_of, until
-from workers.shutdown import release_steps
+from tests.waiting import wait_until
+from tests.workers.harness import Bench, HeldBroker
+from tests.workers.processes import Processes, environment_of
+from workers.command import release_steps
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -30,7 +32,7 @@ def here(bench: Callable[..., Bench], migrated: devstack.Servers) -> Iterator[Be
     made = bench({"slow": "sleep_seconds = 3.0"}, platform="local", job={"quorum_min": 1})
     made.process.storage.redis.flushall()
     celery = make_celery(made.process.settings)
-    yield Bench(made.process, Broker(celery))
+    yield Bench(made.process, cast(HeldBroker, Broker(celery)))
     celery.close()
 
 
@@ -53,11 +55,11 @@ def test_a_generated_image_that_fits_into_the_grace_is_finished(here: Bench, sta
     start("caption", "embed")
     local = start("local")
     job_id = here.submit()
-    until(lambda: generated_image(here, job_id))
+    wait_until(lambda: generated_image(here, job_id))
     local.send_signal(signal.SIGTERM)
     assert local.wait(20) == 0
     assert here.sources(job_id)["slow"].state == SourceState.DONE
-    until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED, 10)
+    wait_until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED, 10)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["after the grace", "at a second signal"])
@@ -68,27 +70,27 @@ def test_a_generated_image_that_does_not_is_released_at_once(
     start("caption", "embed")
     leaving = start("local", JOB__RELEASE_AFTER="30" if again else "0.5")
     job_id = here.submit()
-    until(lambda: generated_image(here, job_id))
+    wait_until(lambda: generated_image(here, job_id))
     leaving.send_signal(signal.SIGTERM)
     if again:
-        until(lambda: '"stopping"' in (tmp_path / "local.log").read_text())
+        wait_until(lambda: '"stopping"' in (tmp_path / "local.log").read_text())
         leaving.send_signal(signal.SIGTERM)
     assert leaving.wait(2) == 0
     released = here.sources(job_id)["slow"]
     assert (released.state, released.attempt, released.lease_until) == (SourceState.PENDING, 0, None)
     start("local")
-    until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED)
+    wait_until(lambda: here.job(job_id).status == JobStatus.SUCCEEDED)
     assert here.sources(job_id)["slow"].attempt == 1
 
 
 def test_an_idle_worker_goes_at_once(here: Bench, start: Start) -> None:
     """In either pool it has nothing to wait for."""
     running = {role: start(role) for role in ("local", "light")}
-    until(lambda: all(Heartbeats(here.process.storage.redis).warm(list(running)).values()))
+    wait_until(lambda: all(Heartbeats(here.process.storage.redis).warm(list(running)).values()))
     for process in running.values():
         process.send_signal(signal.SIGTERM)
     assert [process.wait(5) for process in running.values()] == [0, 0]
-    until(lambda: not any(Heartbeats(here.process.storage.redis).warm(list(running)).values()), 5)
+    wait_until(lambda: not any(Heartbeats(here.process.storage.redis).warm(list(running)).values()), 5)
 
 
 def test_a_stage_is_released_like_a_source(bench: Callable[..., Bench]) -> None:

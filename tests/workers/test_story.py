@@ -2,12 +2,12 @@
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
 from app.db.models import JobStatus, Stage
+from app.db.types import ExternalScores
 from app.queue.steps import RESYNTHESIZE_TASK, QueuedStep, stage_step
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
@@ -36,11 +36,11 @@ def is_resynthesis(step: QueuedStep) -> bool:
     [
         ("cosine", "mean", None),
         ("ssim", "max", None),
-        ("hybrid", "median", {"scores": {"c": 9, "b": 1}, "weight": 0.9}),
+        ("hybrid", "median", ExternalScores({"c": 9, "b": 1}, 0.9)),
     ],
 )
 def test_the_stages_give_what_the_method_gives(
-    bench: Make, distance: str, aggregate: str, external_scores: dict[str, Any] | None
+    bench: Make, distance: str, aggregate: str, external_scores: ExternalScores | None
 ) -> None:
     """The workers' stages, with blobs and rows in between, rank exactly as attribute() does in one go."""
     here = bench(THREE)
@@ -53,15 +53,15 @@ def test_the_stages_give_what_the_method_gives(
     assert document.status is JobStatus.SUCCEEDED, document.error
     job = here.job(job_id)
     whole = attribute(
-        read_image(here.process.storage.blobs, job.tenant_id, job.query_blob),
+        read_image(here.process.storage.blobs, job.tenant_id, job.query_blob or ""),
         captioner=FakeCaptioner(),
         generators=[here.process.models.generator(source) for source in here.process.models.catalog.sources],
         embedder=FakeEmbedder(),
         distance=distance_named(distance),
         method=Method.COSINE,
         aggregate=Aggregate(aggregate),
-        external_scores=external_scores and external_scores["scores"],
-        fusion_weight=external_scores["weight"] if external_scores else 0.5,
+        external_scores=None if external_scores is None else external_scores.scores,
+        fusion_weight=external_scores.weight if external_scores else 0.5,
         images_per_source=3,
         seed=7,
     )

@@ -1,6 +1,8 @@
 """The connections of remote sources: keys come from settings, images through the guarded client."""
 
+from socket import socket
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,9 @@ from tests.app.egress.site import Site, reply, serve
 from workers.vendors import VendorConnections
 
 
-def world(**groups: object) -> VendorConnections:
+def world(**groups: Any) -> VendorConnections:
     """One that connects to nothing yet."""
-    urls = {"database": {"url": "postgresql://x"}, "redis": {"url": "redis://x"}}
+    urls: dict[str, Any] = {"database": {"url": "postgresql://x"}, "redis": {"url": "redis://x"}}
     return VendorConnections(Settings(**urls | groups))
 
 
@@ -66,7 +68,11 @@ def test_what_is_allowed_is_fetched(site: Site) -> None:
 def test_fetching_ends_with_the_deadline(site: Site) -> None:
     """Not with the longer time that callers' images are given."""
     over = Event()
-    site.answers["/x"] = lambda channel: over.wait(60)
+
+    def hang(channel: socket) -> None:
+        over.wait(60)
+
+    site.answers["/x"] = hang
     opened = world(egress={"allow": ["127.0.0.1"]})
     with pytest.raises(SourceTimeout):
         opened.ports.fetch(site.url("/x"), 1_000, Deadline.after(0.3))

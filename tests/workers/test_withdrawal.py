@@ -22,7 +22,7 @@ from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, 
 from app.jobs import repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
-from workers.retention import delete_expired
+from workers.sweep import delete_expired
 from workers.transitions import store_ended_snapshot
 
 Make = Callable[..., Bench]
@@ -102,7 +102,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     put = type(here.process.storage.blobs).put
     before = stored(here)
 
-    class Late(type(here.process.storage.blobs)):
+    class Late(type(here.process.storage.blobs)):  # type: ignore[misc]
         """A store during whose writing the job is canceled."""
 
         def put(self, tenant_id: uuid.UUID, data: bytes, media_type: str) -> StoredBlob:
@@ -226,7 +226,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
                 start.wait()
                 return client.delete(f"/attribute/{job_id}").status_code if turn % 2 else 0
 
-            completing, canceling, deleting = map(threads.submit, (complete, cancel, delete))
+            completing, canceling, deleting = threads.submit(complete), threads.submit(cancel), threads.submit(delete)
             completing.result()
             here.broker.steps.clear()
             canceled, deleted = canceling.result(), deleting.result()

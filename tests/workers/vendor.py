@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -92,7 +93,7 @@ class VendorModels(Models):
         self.__dict__.update(models.__dict__)
         self._vendors = vendors
 
-    def generator(self, source: Source) -> object:
+    def generator(self, source: Source) -> Any:
         """The vendor of that name, or the catalog's generator."""
         return self._vendors.get(source.id) or super().generator(source)
 

@@ -10,7 +10,7 @@ from attribution.ports import Deadline
 from attribution.weights import digest_of_directory
 from zoo import freeze, probe
 from zoo.captions import Split, sample, words
-from zoo.mixes import MIXES
+from zoo.diffuse import MIXES
 from zoo.paths import MODELS
 
 KEYS = [entry.key for entry in freeze.ENTRIES]
@@ -40,7 +40,7 @@ def test_weights_are_the_frozen_ones_and_small() -> None:
 
 def test_models_name_no_path_of_the_machine_that_trained_them() -> None:
     """It would mean nothing elsewhere, and be part of the revision."""
-    configs = list(freeze.MODELS.rglob("*.json"))
+    configs = list(MODELS.rglob("*.json"))
     assert configs
     assert [path for path in configs if '_path": "/' in path.read_text()] == []
 

@@ -4,22 +4,22 @@ from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, Idempotency
 from app.db.models.bank import BankBasis, BankContribution, BankSnapshot
 from app.db.models.base import Base, Clearing
 from app.db.models.calls import IMAGE, PROMPT, SourceCall, SourceSpend
-from app.db.models.feedback import Feedback
 from app.db.models.jobs import (
     CONTRIBUTING,
     ENDED,
     OPEN_JOB,
     RESULT_SCHEMA_VERSION,
     WAITING,
+    ActivePipeline,
     Blob,
     BlobReference,
     ClaimableStep,
+    Feedback,
     Job,
     JobSource,
     JobStatus,
     Stage,
 )
-from app.db.models.pipelines import ActivePipeline
 from app.db.models.screening import HashList, HashListEntry, TextRule
 from app.db.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 

@@ -1,4 +1,7 @@
-"""The tables of the job itself: a job, its sources, its bytes. Everything true about an attribution is here."""
+"""The tables of the job itself: a job, its sources, its bytes, feedback, and the pipelines of results.
+
+Everything true about an attribution is here.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -21,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
-from app.db.types import ImageRecord, ImageRecordsType, MethodOptions, MethodOptionsType
+from app.db.types import DocumentType, ExternalScores, ImageRecord, ImageRecordsType, MethodOptions
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -116,9 +119,8 @@ class Job(ClaimableStep, Base):
     prompt: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     seed: Mapped[int | None] = personal(kind=BigInteger)
     # Null only in a deleted job.
-    method_options: Mapped[MethodOptions] = personal(kind=MethodOptionsType(), nullable=True)
-    # {"scores": {source: number}, "weight": number}: another method's, with which the ranking is fused.
-    external_scores: Mapped[dict[str, Any] | None] = personal(Clearing.SCREENING)
+    method_options: Mapped[MethodOptions] = personal(kind=DocumentType(MethodOptions), nullable=True)
+    external_scores: Mapped[ExternalScores | None] = personal(Clearing.SCREENING, kind=DocumentType(ExternalScores))
     image_url: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
     image: Mapped[dict[str, Any] | None] = personal()
     query_blob: Mapped[str | None] = personal(Clearing.IMAGES, Clearing.SCREENING)
@@ -247,3 +249,27 @@ class BlobReference(Base):
     # Of a generated image: its cache key, as long as it may be used again, and when it was generated.
     cache_key: Mapped[str | None] = personal(Clearing.CAPTIONS)
     generated_at: Mapped[datetime | None]
+
+
+class Feedback(Base):
+    """The true source of a job's image, as its caller found out. Kept for evaluation; nothing learns from it."""
+
+    __tablename__ = "feedback"
+    __table_args__ = DELETED_WITH_JOB
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    source: Mapped[str]  # an id of the catalog, or the caller's own name for what is not in it
+    in_catalog: Mapped[bool]  # whether the catalog had it
+    note: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ActivePipeline(Base):
+    """What the workers that started last have loaded. The cache gives no result of another pipeline."""
+
+    __tablename__ = "active_pipelines"
+
+    part: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    activated_at: Mapped[datetime] = mapped_column(server_default=func.now())

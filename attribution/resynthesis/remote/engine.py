@@ -65,24 +65,14 @@ class RemoteGenerator:
             at_once: How many images of one job are generated in parallel.
             sleep: Waits for some seconds; tests shorten it.
         """
-        self._source = source
-        self._ref = ref
+        self.source = source
+        self.ref = ref
         self._vendor = vendor
         self._transport = transport
         self._max_prompt = max_prompt
         self._max_seed = max_seed
         self._at_once = at_once
         self._sleep = sleep
-
-    @property
-    def source(self) -> str:
-        """The source's id in the catalog."""
-        return self._source
-
-    @property
-    def ref(self) -> ModelRef:
-        """What the catalog calls the vendor's model."""
-        return self._ref
 
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, in order, fewer if some failed. Rate limits are waited for until the deadline.
@@ -102,7 +92,7 @@ class RemoteGenerator:
         if errors and not isinstance(errors[0], OutputRefused):
             raise errors[0]
         if len(seeds) > 1:
-            with ThreadPoolExecutor(min(self._at_once, len(seeds) - 1), thread_name_prefix=self._source) as threads:
+            with ThreadPoolExecutor(min(self._at_once, len(seeds) - 1), thread_name_prefix=self.source) as threads:
                 for future in [threads.submit(copy_context().run, one, k) for k in range(1, len(seeds))]:
                     future.result()
         if not generated:
@@ -118,19 +108,7 @@ class RemoteGenerator:
         gate: Gate,
         safety_identifier: str | None = None,
     ) -> GeneratedImage:
-        """Generate the k-th image of a job. A task that an earlier attempt submitted is polled, not submitted again.
-
-        Args:
-            prompt: The caption.
-            k: The index of the image among the γ images of the source.
-            seed: Its seed, reduced to the vendor's range.
-            deadline: When to give up.
-            gate: Reserves the call before anything is sent.
-            safety_identifier: An opaque name of the tenant, for vendors that distinguish their customers' users.
-
-        Raises:
-            SourceError: Of which RateLimited immediately: waiting is the caller's task.
-        """
+        """See `GatedGenerator`. A task that an earlier attempt submitted is polled, not submitted again."""
         if deadline.passed():
             raise SourceTimeout("The time for this source was over before the request was sent.")
         self._transport.prepare_key(deadline)

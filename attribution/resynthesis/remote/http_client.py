@@ -1,11 +1,10 @@
 """The method's own HTTP client, one per process; its threads share the connections.
 
-It uses httpcore, like the service's egress client: redirects, cookies and proxies from the environment do not exist
-there and need not be disabled. Unlike the egress client it connects to any address; `fetch` accepts only https.
+Unlike the service's egress client it connects to any address; `fetch` accepts only https.
 """
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 
@@ -13,13 +12,12 @@ import httpcore
 import httpx
 
 from attribution.errors import ConnectionFailed, ResponseLost, SourceError, SourceTimeout, SourceUnavailable
+from attribution.http_pool import HttpPool, TimedBackend, is_compressed, response_headers, time_limit
 from attribution.ports import Deadline
 from attribution.resynthesis.remote.keys import from_environment, scheme_of
 from attribution.resynthesis.remote.web import Connections, HttpResponse, Request
-from attribution.time_limit import TimedStream, time_left, time_limit
 
 CONNECT_SECONDS = 10.0
-_IDLE_SECONDS = 15.0
 _IDLE_CONNECTIONS = 64
 _MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -29,13 +27,7 @@ class HttpClient:
     """Sends requests and downloads images within a deadline and a size limit."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(),
-            max_connections=None,  # one per thread; a slow vendor must not block others
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_Backend(),
-        )
+        self._pool = HttpPool(TimedBackend(CONNECT_SECONDS), _IDLE_CONNECTIONS, tls)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -45,25 +37,11 @@ class HttpClient:
         self, request: Request, url: str, headers: Mapping[str, str], deadline: Deadline, max_bytes: int
     ) -> HttpResponse:
         """See `Web`."""
-        sent = {
-            "accept": "*/*",
-            "accept-encoding": "identity",  # a few compressed kilobytes can be gigabytes
-            "user-agent": "whodrew",
-            **request.headers,
-            **headers,
-        }
-        parsed = httpx.URL(url)
-        sent["host"] = parsed.netloc.decode("ascii")
-        target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+        sent = {"accept": "*/*", "user-agent": "whodrew", **request.headers, **headers}
         try:
             with (
                 time_limit(timedelta(seconds=max(0.0, deadline.remaining()))),
-                self._pool.stream(
-                    request.method,
-                    target,
-                    headers=list(sent.items()) + ([("content-length", str(len(request.body)))] if request.body else []),
-                    content=request.body or None,
-                ) as response,
+                self._pool.stream(request.method, url, sent, request.body or None) as response,
             ):
                 return _read(response, max_bytes)
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -109,8 +87,8 @@ def fetch_failure(status: int) -> SourceError:
 
 
 def _read(response: httpcore.Response, max_bytes: int) -> HttpResponse:
-    headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    headers = response_headers(response)
+    if is_compressed(headers):
         raise SourceError("The source responded with a compressed body although none was requested.")
     body = bytearray()
     for chunk in response.iter_stream():
@@ -118,24 +96,3 @@ def _read(response: httpcore.Response, max_bytes: int) -> HttpResponse:
         if len(body) > max_bytes:
             raise SourceError(f"The source responded with more than {max_bytes:,} bytes.")
     return HttpResponse(response.status, headers, bytes(body))
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Connects as httpcore does, and never waits longer than the deadline."""
-
-    def __init__(self) -> None:
-        self._network = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        try:
-            left = min(CONNECT_SECONDS, time_left())
-        except httpcore.ReadTimeout as error:
-            raise httpcore.ConnectTimeout(str(error)) from error
-        return TimedStream(self._network.connect_tcp(host, port, timeout=left, socket_options=socket_options))

@@ -1,6 +1,6 @@
 """What differs between vendors: each subclasses `Vendor` with data and a few methods; `engine.py` does the rest.
 
-A module in `vendors/` defines one subclass and names it in `VENDOR`; the module's name is the adapter's name.
+A module in `vendors/` defines one subclass; the module's name is the adapter's name.
 """
 
 from abc import ABC, abstractmethod

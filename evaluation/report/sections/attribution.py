@@ -2,12 +2,10 @@
 
 from markupsafe import Markup
 
-from evaluation.formatting import number, percent, short
-from evaluation.report.figures.forest import ForestPanel, Value, dots
-from evaluation.report.figures.matrix import matrix
+from evaluation.report.figures.charts import ForestPanel, Value, dots, matrix
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import table, text
-from evaluation.report.section import Missing, Part, Plate, Section
+from evaluation.report.html import Missing, Part, Plate, Section, table, text
+from evaluation.tables import number, percent, short
 
 
 def _runs(results: Results) -> list[tuple[str, Document]]:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from evaluation.formatting import number, percent, points
-from evaluation.report.figures.curves import CurvePanel, Point, curves
-from evaluation.report.figures.forest import ForestPanel, Value, dots
+from evaluation.report.figures.charts import CurvePanel, ForestPanel, Point, Value, curves, dots
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import table, text
-from evaluation.report.section import Missing, Part, Plate, Section
+from evaluation.report.html import Missing, Part, Plate, Section, table, text
+from evaluation.tables import number, percent, points
 
 _NAME = "zoo-captions"
 _MEASURES = {"clip_cosine": "cosine of CLIP's text features", "token_f1": "words in common, F1"}

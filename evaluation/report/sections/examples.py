@@ -2,11 +2,10 @@
 
 from difflib import SequenceMatcher
 
-from evaluation.formatting import short
 from evaluation.report.figures.sheet import Tile, sheet
 from evaluation.report.gather import Document, Results
-from evaluation.report.html import text
-from evaluation.report.section import Missing, Part, Plate, Section
+from evaluation.report.html import Missing, Part, Plate, Section, text
+from evaluation.tables import short
 
 _NAME = "zoo-examples"
 _COLUMNS = 8

@@ -3,8 +3,7 @@
 from markupsafe import Markup
 
 from evaluation.report.gather import Results
-from evaluation.report.html import link, table, text
-from evaluation.report.section import Part, Section
+from evaluation.report.html import Part, Section, link, table, text
 
 _R, _G = "arXiv 2510.24278", "arXiv 2403.01489"
 # (paper, what it shows, sections of this page, what is different here)

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from evaluation.formatting import percent
-from evaluation.report.figures.forest import ForestPanel, Value, bars
-from evaluation.report.gather import Document, Results
-from evaluation.report.html import table, text
-from evaluation.report.section import Part, Plate, Section
-from evaluation.report.subjects import Measurement, measurements, missing
+from evaluation.report.figures.charts import ForestPanel, Value, bars
+from evaluation.report.gather import Document, Measurement, Results, measurements, missing
+from evaluation.report.html import Part, Plate, Section, table, text
+from evaluation.tables import percent
 
 _COPY = "jpeg-85"  # every run of copies has it, and none of distortions
 

@@ -3,8 +3,7 @@
 from markupsafe import Markup
 
 from evaluation.report.gather import Results
-from evaluation.report.html import anchor, bullets, code, table, text
-from evaluation.report.section import Missing, Part, Section
+from evaluation.report.html import Missing, Part, Section, anchor, bullets, code, table, text
 
 _SHOWN = 16  # digits of a hash; the whole is in the results
 _SHARED = {"captioner", "clip", "clip-onnx"}  # of all sources

@@ -5,14 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evaluation.baselines.crossing import crossing_text
-from evaluation.formatting import listed, percent, points
-from evaluation.report.figures.curves import CurvePanel, Flat, Point, curves
-from evaluation.report.figures.forest import ForestPanel, Value, dots
-from evaluation.report.gather import Document, Results
-from evaluation.report.html import table, text
-from evaluation.report.section import Missing, Part, Plate, Section
-from evaluation.report.subjects import Measurement, in_figures, measurements, missing
+from evaluation.metrics import crossing_text
+from evaluation.report.figures.charts import CurvePanel, Flat, ForestPanel, Point, Value, curves, dots
+from evaluation.report.gather import Document, Measurement, Results, in_figures, measurements, missing
+from evaluation.report.html import Missing, Part, Plate, Section, table, text
+from evaluation.tables import listed, percent, points
 
 BEST = "best"
 LEARNERS = ("De-Fake", "CLIP-LoRA", "EfficientNet-B4", "Tiny Autoencoders")

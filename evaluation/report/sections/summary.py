@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from evaluation.formatting import listed, number, percent, points
-from evaluation.report.gather import Document, Results
-from evaluation.report.html import bullets, text
-from evaluation.report.section import Part, Section
+from evaluation.report.gather import Document, Results, measurements
+from evaluation.report.html import Part, Section, bullets, text
 from evaluation.report.sections.shots import FORMS
-from evaluation.report.subjects import measurements
+from evaluation.tables import listed, number, percent, points
 
 
 def summary(results: Results) -> Section:

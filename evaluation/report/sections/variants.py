@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from evaluation.formatting import percent, points
-from evaluation.report.figures.curves import CurvePanel, Point, curves
-from evaluation.report.figures.forest import ForestPanel, Value, dots
-from evaluation.report.gather import Document, Results
-from evaluation.report.html import table, text
-from evaluation.report.section import Part, Plate, Section
-from evaluation.report.subjects import Measurement, in_figures, measurements, missing
+from evaluation.report.figures.charts import CurvePanel, ForestPanel, Point, Value, curves, dots
+from evaluation.report.gather import Document, Measurement, Results, in_figures, measurements, missing
+from evaluation.report.html import Part, Plate, Section, table, text
+from evaluation.tables import percent, points
 
 
 def _chance(document: Document) -> float:

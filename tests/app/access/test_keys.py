@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.access.key_format import digest_of, make_key
+from app.access.key_repository import digest_of, make_key
 
 
 def test_a_key_is_stored_as_its_hash():

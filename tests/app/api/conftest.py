@@ -4,17 +4,34 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.api import create_app
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.settings import Settings
+
+
+def application(client: TestClient) -> FastAPI:
+    """The application behind a client."""
+    return cast(FastAPI, client.app)
+
+
+def overrides(client: TestClient) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What stands in for the dependencies of the application behind a client."""
+    return application(client).dependency_overrides
+
+
+def call(client: TestClient, *channel: Any) -> None:
+    """Calls the application behind a client with an ASGI scope and the functions to receive and to send."""
+    assert client.portal is not None
+    client.portal.call(cast(Any, client.app), *channel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
@@ -16,6 +17,7 @@ from app.db.database import Database
 from app.jobs.snapshots import Snapshots
 from tests.app.api.conftest import Served
 from tests.app.worker import SOURCES, accept, end, move
+from tests.waiting import wait_until
 
 _SECOND = timedelta(seconds=1)
 FAST = {"poll_every": 0.05 * _SECOND}
@@ -35,10 +37,16 @@ def parsed(lines: Iterator[str]) -> Iterator[dict[str, str]]:
             event[name] = value
 
 
-def follow(served: Served, job_id: uuid.UUID, last: str | None = None, many: int | None = None) -> list[dict[str, str]]:
-    """Reads the stream to its end, or until so many events have come."""
+def follow(
+    served: Served,
+    job_id: uuid.UUID,
+    last: str | None = None,
+    many: int | None = None,
+    found: list[dict[str, str]] | None = None,
+) -> list[dict[str, str]]:
+    """Reads the stream to its end, or until so many events have come, into `found`."""
     headers = {"Last-Event-ID": last} if last else {}
-    found: list[dict[str, str]] = []
+    found = [] if found is None else found
     with served.client.stream("GET", f"/attribute/{job_id}/events", headers=headers) as answer:
         assert answer.status_code == 200, answer.read()
         for event in parsed(answer.iter_lines()):
@@ -62,22 +70,26 @@ def test_a_job_is_followed_from_its_start_to_its_end(
 ):
     """Stages, sources, and at last the whole document; then the stream ends, and reconnecting is a 204."""
     served, job_id = serve(long_polling=FAST), accept(database)
+    found: list[dict[str, str]] = []
+
+    def is_seen(word: str) -> bool:
+        return word in brief(found)
 
     def work() -> None:
-        for stage, states in (
-            ("captioning", {}),
-            ("resynthesizing", {"ant": "running"}),
-            ("resynthesizing", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
-            ("embedding", {}),
+        for seen, stage, states in (
+            (PENDING[-1], "captioning", {}),
+            ("captioning", "resynthesizing", {"ant": "running"}),
+            ("ant=running", "resynthesizing", {"ant": "done", "bee": "refused_prompt", "cat": "timeout"}),
+            ("cat=timeout", "embedding", {}),
         ):
-            time.sleep(1)
+            wait_until(partial(is_seen, seen))
             move(database, job_id, stage, **states)
-        time.sleep(1)
+        wait_until(partial(is_seen, "embedding"))
         end(database, snapshots, job_id)
 
     worker = threading.Thread(target=work)
     worker.start()
-    found = follow(served, job_id)
+    follow(served, job_id, found=found)
     worker.join()
     assert brief(found) == [
         *("screening", *PENDING, "captioning", "resynthesizing", "ant=running"),
@@ -161,12 +173,12 @@ def test_too_many_streams_are_a_503(serve: Callable[..., Served], database: Data
         refused = served.client.get(f"/attribute/{job_id}/events")
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
         assert refused.headers["retry-after"]
-    for _ in range(50):
+
+    def is_served() -> bool:
         with served.client.stream("GET", f"/attribute/{job_id}/events") as answer:
-            if answer.status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the place is still taken")
+            return answer.status_code == 200
+
+    wait_until(is_served)
 
 
 def test_a_client_that_does_not_accept_events_gets_a_406(serve: Callable[..., Served], database: Database):

@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select, text
 
 from app.access import key_repository
 from app.access.identity import Scope
-from app.access.key_format import make_key
+from app.access.key_repository import make_key
 from app.db.blobs import Blobs
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, IdempotencyKey, Job, Tenant

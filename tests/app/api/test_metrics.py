@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from app.api.store_gauges import JOBS_SQL, StoreGauges
+from app.db import bank_repository
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT
 from app.queue.heartbeats import Heartbeats
@@ -41,6 +42,18 @@ def test_other_scrapers_get_prometheus_text(client: TestClient) -> None:
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert list(parse_text(answer.text))
+
+
+def test_drift_is_read_from_the_snapshots(client: TestClient, database: Database) -> None:
+    """By source; of several revisions and feature spaces the greatest counts."""
+    with database.transaction() as session:
+        for space, drift in (("one", {"ant@1": 1.5, "ant@2": 4.0}), ("two", {"ant@2": 2.0, "bee@1": 0.5})):
+            bank_repository.upsert_snapshot(session, space, version="v", data=b"", jobs={}, drift=drift)
+    client.app_state["gauges"][0]._read_at = 0.0  # not what was read a moment ago looked at again
+    assert {name[1]: value for name, value in samples(client).items() if name[0] == "bank_drift"} == {
+        "ant": 4.0,
+        "bee": 0.5,
+    }
 
 
 @pytest.mark.parametrize(("given", "status"), [("", 401), ("Bearer wrong", 401), ("Bearer pass", 200)])

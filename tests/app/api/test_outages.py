@@ -18,6 +18,7 @@ from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, JobStatus, Stage
 from app.jobs.repository import get_by_id
 from app.jobs.source_repository import list_for_job
+from tests.app.api.conftest import call
 from tests.app.images import encoded
 
 IMAGE = {"image": encoded()}
@@ -170,6 +171,6 @@ def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient])
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    client.portal.call(client.app, scope, receive, send)
+    call(client, scope, receive, send)
     assert sent[0]["status"] == 408
     assert client.post("/attribute", files=IMAGE).status_code in {202, 408}

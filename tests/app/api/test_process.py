@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +18,8 @@ import pytest
 
 from app.settings import Settings
 from tests.app.images import encoded, noise
+from tests.waiting import wait_until
+from tests.workers.processes import answers
 
 REPOSITORY = Path(__file__).parents[3]
 CLIENTS = 50
@@ -60,13 +61,8 @@ def api(settings: Settings, key: str, tmp_path: Path) -> Iterator[Api]:
     ):
         url = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(600):
-                try:
-                    httpx.get(f"{url}/livez")
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None, (tmp_path / "api.log").read_text()
-                    time.sleep(0.1)
+            wait_until(lambda: answers(url) or process.poll() is not None)
+            assert process.poll() is None, (tmp_path / "api.log").read_text()
             yield Api(url, process.pid, {"Authorization": f"Bearer {key}"})
         finally:
             process.terminate()

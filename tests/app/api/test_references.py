@@ -18,6 +18,7 @@ from sqlalchemy import func, select, text
 
 from app.db.database import Database
 from app.db.models import Blob, BlobReference, Job, JobStatus
+from tests.app.api.conftest import call
 from tests.app.images import encoded, noise
 from tests.app.worker import move
 
@@ -405,7 +406,7 @@ def test_a_body_that_does_not_arrive_times_out(start: Callable[..., TestClient],
         ],
         "state": dict(client.app_state),
     }
-    client.portal.call(client.app, scope, silent, send)
+    call(client, scope, silent, send)
     assert sent[0]["status"] == 408
 
 

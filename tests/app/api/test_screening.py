@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import select
 
 from app.access.identity import Scope
 from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Tenant, TextRule
+from tests.app.api.conftest import overrides
 
 A, B = ("a" * 64, "b" * 64)
 CSV = {"Content-Type": "text/csv; charset=utf-8"}
@@ -20,7 +20,7 @@ RULE = {"name": "house rule", "kind": "words", "pattern": "gun"}
 LISTS, RULES = "/screening/hash-lists", "/screening/text-rules"
 
 
-def upload(client: TestClient, body: str | bytes, name: str = "house list", **query: Any) -> Response:
+def upload(client: TestClient, body: str | bytes, name: str = "house list", **query: Any) -> Any:
     """Posts a list."""
     return client.post(LISTS, params={"name": name} | query, content=body, headers=CSV)
 
@@ -37,7 +37,7 @@ def as_other(client: TestClient, database: Database) -> Callable[[], None]:
         return other
 
     def switch() -> None:
-        client.app.dependency_overrides[get_caller] = get_other
+        overrides(client)[get_caller] = get_other
 
     return switch
 
@@ -91,7 +91,7 @@ def test_another_tenants_lists_and_rules_do_not_exist(client: TestClient, as_oth
     assert client.get(LISTS).json() == {"hash_lists": []}
     assert client.get(RULES).json() == {"text_rules": []}
     assert upload(client, B).status_code == client.post(RULES, json=RULE).status_code == 201
-    client.app.dependency_overrides.clear()
+    overrides(client).clear()
     assert client.get(made[0].headers["Location"]).json()["hashes"] == 1
 
 

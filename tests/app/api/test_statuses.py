@@ -14,10 +14,11 @@ from sqlalchemy import event, text
 
 from app.api.request_bodies import DocumentRoute
 from app.db.database import Database
+from tests.app.api.conftest import application, call
 from tests.app.api.test_access import ENDPOINTS, OWNED, REST
 from tests.app.images import encoded
 
-BROKEN = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+BROKEN: dict[str, Any] = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 # A batch answers item by item, unless it has a key.
 OTHERWISE = {
     "POST /attribute/batch": {"json": {"items": [{"image": "eA=="}]}, "headers": {"Idempotency-Key": '"batch"'}}
@@ -105,7 +106,7 @@ def begun(client: TestClient, path: str, kind: bytes, receive: Callable[[], Any]
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    client.portal.call(client.app, scope, receive, send)
+    call(client, scope, receive, send)
     return int(sent[0]["status"])
 
 
@@ -145,14 +146,14 @@ def test_a_document_that_is_too_large_is_a_413(client: TestClient, path: str, an
 
 def test_every_document_has_a_limit(client: TestClient):
     """Each route whose body FastAPI reads whole is a DocumentRoute."""
-    routes = [route for route in iter_route_contexts(client.app.routes) if getattr(route, "body_field", None)]
+    routes = [route for route in iter_route_contexts(application(client).routes) if getattr(route, "body_field", None)]
     assert {route.path for route in routes} >= {"/keys", "/webhooks", "/screening/text-rules"}
     assert {type(route.original_route) for route in routes} == {DocumentRoute}
 
 
 def test_a_batch_whose_key_is_in_use_is_a_409(client: TestClient, database: Database):
     """The first request with it has not ended."""
-    sent = {"json": {"items": [{"image": "eA=="}]}, "headers": {"Idempotency-Key": '"batch-1"'}}
+    sent: dict[str, Any] = {"json": {"items": [{"image": "eA=="}]}, "headers": {"Idempotency-Key": '"batch-1"'}}
     assert client.post("/attribute/batch", **sent).status_code == 200
     with database.transaction() as session:
         session.execute(

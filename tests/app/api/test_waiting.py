@@ -17,6 +17,7 @@ from app.jobs.snapshots import Snapshots
 from tests.app.api.conftest import Served
 from tests.app.images import encoded
 from tests.app.worker import accept, end, move
+from tests.waiting import wait_until
 
 _SECOND = timedelta(seconds=1)
 IMAGE = {"image": encoded()}
@@ -114,10 +115,7 @@ def test_waiting_survives_an_outage_of_redis(
     served = serve(long_polling={"check_every": 60 * _SECOND})
     assert get(served, accept(database)).status_code == 200
     redis.client_kill_filter(_type="pubsub")
-    deadline = time.monotonic() + 10
-    while not redis.pubsub_numsub("jobs:ended")[0][1]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: redis.pubsub_numsub("jobs:ended")[0][1], 10)
     job_id = accept(database)
     later(0.5, end, database, snapshots, job_id)
     assert get(served, job_id, "wait=30").json()["status"] == "succeeded"
@@ -148,12 +146,8 @@ def test_a_waiting_post_responds_with_the_ended_job(
     served = serve()
 
     def work() -> None:
-        for _ in range(100):
-            listed = served.client.get("/attribute").json()["jobs"]
-            if listed:
-                end(database, snapshots, uuid.UUID(listed[0]["id"]))
-                return
-            time.sleep(0.1)
+        listed = wait_until(lambda: served.client.get("/attribute").json()["jobs"])
+        end(database, snapshots, uuid.UUID(listed[0]["id"]))
 
     later(0, work)
     answer = served.client.post("/attribute", files=IMAGE, headers={"prefer": "wait=30, respond-async"}, timeout=60)

@@ -16,6 +16,7 @@ from app.api.dependencies import Identity, get_caller
 from app.db.database import Database
 from app.db.models import AuditEntry, Job, Tenant, WebhookDelivery, WebhookEndpoint
 from app.webhooks.events import EventType
+from tests.app.api.conftest import overrides
 from tests.app.images import encoded
 
 URL = "https://receiver.example/hook"
@@ -48,7 +49,7 @@ def stranger(client: TestClient, database: Database) -> Callable[[], None]:
         session.flush()
 
     def take_over() -> None:
-        client.app.dependency_overrides[get_caller] = lambda: Identity(tenant.id, "stranger", frozenset(Scope))
+        overrides(client)[get_caller] = lambda: Identity(tenant.id, "stranger", frozenset(Scope))
 
     return take_over
 
@@ -166,7 +167,7 @@ def test_a_ping_is_enqueued_and_shown(client: TestClient, redis: Redis):
     shown = client.get(f"/webhooks/deliveries/{made['id']}").json()
     assert shown["attempted"] == []
     assert json.loads(shown["payload"])["data"] == {"sequence": 1, "endpoint": endpoint["id"]}
-    assert json.loads(redis.lindex("notify", 0))["headers"]["task"] == "workers.notify"
+    assert json.loads(redis.lindex("notify", 0) or "")["headers"]["task"] == "workers.notify"
 
 
 def test_deliveries_are_listed_page_by_page(client: TestClient):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
+from io import BufferedIOBase
 
 Script = Callable[[socket.socket], None]
 
@@ -55,7 +56,7 @@ class _Connection(socketserver.BaseRequestHandler):
         except OSError:
             pass  # the client has left, or never wanted this certificate
 
-    def answer(self, channel: socket.socket, line: bytes, reader: socket.SocketIO) -> None:
+    def answer(self, channel: socket.socket, line: bytes, reader: BufferedIOBase) -> None:
         head = b""
         while (header := reader.readline()) not in (b"\r\n", b""):
             head += header

@@ -154,13 +154,23 @@ def test_bytes_beyond_the_announced_length_are_ignored(client: EgressClient, sit
     assert site.connections == 2
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "identity, gzip"])
 def test_a_decompression_bomb_is_refused(client: EgressClient, site: Site, encoding: str) -> None:
-    """A megabyte of zeros in a kilobyte: compressed bodies are neither requested nor accepted."""
-    site.answers["/"] = reply(gzip.compress(bytes(1_000_000)), content_encoding=encoding)
-    with pytest.raises(FetchFailed, match="compressed"):
-        fetch(client, site.url(), max_bytes=10_000_000)
+    """A hundred megabytes of zeros in a hundred kilobytes: no more than the limit is inflated."""
+    site.answers["/"] = reply(gzip.compress(bytes(100_000_000)), content_encoding=encoding)
+    into = io.BytesIO()
+    with pytest.raises(FetchTooLarge):
+        client.fetch(site.url(), into, max_bytes=1_000_000)
+    assert into.tell() <= 1_000_000
     assert site.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip"])
+def test_other_encodings_are_refused(client: EgressClient, site: Site, encoding: str) -> None:
+    """None was requested."""
+    site.answers["/"] = reply(b"whatever", content_encoding=encoding)
+    with pytest.raises(FetchFailed, match="compressed"):
+        fetch(client, site.url())
 
 
 def drip(beginning: bytes) -> Script:

@@ -10,7 +10,7 @@ import pytest
 from app.egress import EgressClient, EgressResponse
 from app.errors import AddressRefused, AddressUnavailable
 from tests.app.egress.conftest import MakeClient
-from tests.app.egress.site import Site, reply
+from tests.app.egress.site import Script, Site, reply
 
 SECOND = timedelta(seconds=1)
 
@@ -97,7 +97,7 @@ def half(channel: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, hang, half])
-def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: object) -> None:
+def test_no_response_is_a_transient_error(client: EgressClient, site: Site, script: Script) -> None:
     """Reset, hung or half sent: the same class, within the time."""
     site.answers["/"] = script
     began = time.monotonic()
@@ -105,6 +105,21 @@ def test_no_response_is_a_transient_error(client: EgressClient, site: Site, scri
         post(client, site.url(), timeout=timedelta(seconds=0.3))
     assert not failed.value.permanent
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("rest", [b"", b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_status_is_enough_where_only_that_matters(client: EgressClient, site: Site, rest: bytes) -> None:
+    """A receiver that leaves the body open has answered: a second is waited for the body, not the whole time."""
+
+    def open_ended(channel: socket.socket) -> None:
+        channel.sendall(b"HTTP/1.1 200 OK\r\n" + rest + b"\r\n")
+        channel.recv(1)
+
+    site.answers["/"] = open_ended
+    began = time.monotonic()
+    answer = client.post(site.url(), b"{}", {}, timedelta(seconds=30), status_only=True)
+    assert (answer.status, answer.body) == (200, b"")
+    assert time.monotonic() - began < 10
 
 
 def test_a_receiver_that_does_not_read(client: EgressClient) -> None:

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from app.settings import IntakeSettings
 from tests.app.images import encoded, noise
 from tests.app.odd import png
 from tests.attribution.evidence.signing import Authority
+from tests.attribution.test_quality import framed, picture
 
 DEFAULTS = IntakeSettings()
 
@@ -86,10 +88,29 @@ def test_the_canonical_image_is_written(upload: Path):
         return await decoders.inspect(upload), *await decoders.derive(upload, upload.with_name("canonical"))
 
     inspected, decoded, evidence = anyio.run(run)
-    assert decoded == inspected
+    assert replace(decoded, quality=None) == inspected
+    assert decoded.quality is not None
+    assert (decoded.quality["width"], decoded.quality["jpeg_quality"]) == (1_300, 75)
     assert evidence == []
     with Image.open(upload.with_name("canonical")) as image:
         assert (image.format, image.mode, image.size) == ("BMP", "RGB", (1_024, 394))
+
+
+@pytest.mark.parametrize(("crop", "size"), [(True, (320, 240)), (False, (320, 360))])
+def test_borders_are_cut_off_as_the_setting_says(upload: Path, crop: bool, size: tuple[int, int]):
+    """A border is reported either way; the file is described as it was sent."""
+    upload.write_bytes(encoded(framed(picture(), 0, 60, 0, 60)))
+
+    async def run() -> tuple[Decoded, list[dict[str, Any]]]:
+        settings = IntakeSettings(crop_borders=crop)
+        return await Decoders(settings).derive(upload, upload.with_name("canonical"))
+
+    decoded, _ = anyio.run(run)
+    assert (decoded.width, decoded.height) == (320, 360)
+    assert decoded.quality is not None
+    assert (decoded.quality["border"]["top"], decoded.quality["cropped"]) == (60, crop)
+    with Image.open(upload.with_name("canonical")) as image:
+        assert image.size == size
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -267,7 +288,8 @@ def test_a_child_that_dies_while_it_reads_evidence_does_not_make_the_image_undec
         decoders = Decoders(DEFAULTS.model_copy(update={"trust_list": pipe}))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, kill)
-            return await decoders.derive(upload, upload.with_name("canonical"))
+            found = await decoders.derive(upload, upload.with_name("canonical"))
+        return found  # noqa: RET504 - for the type checker, a task group may swallow an error
 
     decoded, evidence = anyio.run(run)
     assert (decoded.width, decoded.height) == (1_300, 500)

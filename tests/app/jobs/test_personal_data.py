@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT, Base, Clearing, Job, JobSource
-from app.db.types import ImageRecord, MethodOptions
-from app.jobs import personal_data
+from app.db.types import ExternalScores, ImageRecord, MethodOptions
+from app.jobs import retention_repository
 from app.settings import Settings
 from attribution.ports import Aggregate, DistanceName
 from tests.conftest import clear
@@ -81,6 +81,8 @@ def sample(column: Any) -> Any:
     """A value that the column takes."""
     if column.name == "method_options":
         return MethodOptions(DistanceName.COSINE, Aggregate.MEAN)
+    if column.name == "external_scores":
+        return ExternalScores({"hare": 1.0}, 0.5)
     if column.name == "result":
         return {"caption": "a hare", "margin": 1.0}
     if isinstance(column.type, Uuid):
@@ -99,7 +101,9 @@ def job_id(session: Session) -> uuid.UUID:
     values = {column.name: value for column, value in columns.items()}
     required = {"tenant_id": DEFAULT_TENANT, "images_per_source": 1, "deadline_at": datetime.now(UTC)}
     made: uuid.UUID = session.execute(
-        insert(Job.__table__).values(values | required).returning(Job.__table__.c.id)
+        insert(Job)
+        .values({Job.__table__.c[name]: value for name, value in (values | required).items()})
+        .returning(Job.id)
     ).scalar_one()
     image = ImageRecord(0, 7, "f" * 64, "a hare, rewritten")
     session.add(
@@ -119,7 +123,7 @@ def job_id(session: Session) -> uuid.UUID:
 @pytest.mark.parametrize("clearing", Clearing)
 def test_what_is_marked_is_cleared_and_nothing_else(session: Session, job_id: uuid.UUID, clearing: Clearing) -> None:
     """Of a row with a value in every personal column exactly the marked ones are null afterwards."""
-    personal_data.clear(session, clearing, [job_id])
+    retention_repository.clear_personal_data(session, clearing, [job_id])
     row = session.execute(select(Job.__table__).where(Job.__table__.c.id == job_id)).mappings().one()
     for column in Job.__table__.columns:
         mark = column.info.get("personal", {}).get(clearing)
@@ -131,7 +135,7 @@ def test_what_is_marked_is_cleared_and_nothing_else(session: Session, job_id: uu
 
 def test_a_deleted_caption_is_in_no_result_and_no_prompt(session: Session, job_id: uuid.UUID) -> None:
     """Where only a part of a column is personal the rest of it stays."""
-    personal_data.clear(session, Clearing.CAPTIONS, [job_id])
+    retention_repository.clear_personal_data(session, Clearing.CAPTIONS, [job_id])
     session.expire_all()
     assert session.get_one(Job, job_id).result == {"caption": None, "margin": 1.0}
     source = session.scalars(select(JobSource).where(JobSource.job_id == job_id)).one()
@@ -140,5 +144,5 @@ def test_a_deleted_caption_is_in_no_result_and_no_prompt(session: Session, job_i
 
 def test_a_deleted_job_has_no_sources(session: Session, job_id: uuid.UUID) -> None:
     """Rows of tables that are marked so are deleted with their job."""
-    personal_data.clear(session, Clearing.DELETION, [job_id])
+    retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
     assert session.execute(text("SELECT count(*) FROM job_sources")).scalar_one() == 0

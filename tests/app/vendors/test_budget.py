@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from app.db.database import Database, connect
-from app.db.models import DEFAULT_TENANT
+from app.db.models import DEFAULT_TENANT, SourceSpend
 from app.db.types import MethodOptions
 from app.jobs import repository, service
 from app.jobs.acceptance import NewJob, accept
 from app.settings import Settings
 from app.vendors import budget
-from app.vendors.budget import BudgetRefusal, CallOrder, SourceSpend
+from app.vendors.budget import BudgetRefusal, CallOrder
 from attribution.ports import Aggregate, DistanceName, SourceState
 from tests.conftest import clear
 

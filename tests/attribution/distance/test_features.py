@@ -41,7 +41,9 @@ def test_fast_path_agrees_with_reference(name: str, case: tuple[NDArray[np.float
     fast = PAIRWISE[name].between(queries, generated_images)
     assert fast.shape == generated_images.shape[:-1]
     for i, p, j in np.ndindex(*fast.shape):
-        assert fast[i, p, j] == pytest.approx(BY_OPERATOR[name](queries[i, p], generated_images[i, p, j]), abs=1e-9)
+        assert fast[i, p, j] == pytest.approx(
+            BY_OPERATOR[name](queries[i, p].tolist(), generated_images[i, p, j].tolist()), abs=1e-9
+        )
     assert PAIRWISE[name](queries[0, 0], generated_images[0, 0]) == pytest.approx(fast[0, 0], abs=1e-12)
 
 
@@ -72,7 +74,7 @@ def test_definitions_are_those_of_scipy(name: str, unit: tuple[NDArray[np.float6
 @NAMES
 def test_float32_predicts_the_same(name: str, unit: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
     """In float32, the precision of feature files, the nearest source is the same and nothing becomes float64."""
-    single = [rows.astype(np.float32) for rows in unit]
+    single = unit[0].astype(np.float32), unit[1].astype(np.float32)
     fast = PAIRWISE[name].between(*single)
     assert fast.dtype == np.float32
     assert (fast.argmin(axis=2) == _by_scipy(name, *single).argmin(axis=2)).all()

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -78,7 +79,7 @@ def test_a_layer_is_a_feature_space_of_its_own(clip: Path, pool: str, at: int | 
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{clip}")
     said = []
     model.visual.transformer.resblocks[0].register_forward_hook(lambda *caught: said.append(caught[2]))
-    layer = build_embedder(f"open_clip:local-dir:{clip}#layer=1,pool={pool}", Placement())
+    layer: Any = build_embedder(f"open_clip:local-dir:{clip}#layer=1,pool={pool}", Placement())
     whole = build_embedder(f"open_clip:local-dir:{clip}", Placement())
     with torch.inference_mode():
         model.encode_image(layer.prepare(IMAGES))

@@ -141,8 +141,10 @@ def test_all_who_use_a_clip_load_it_alike(tmp_path: Path) -> None:
     """Embedder, layer, captioner, and the benchmark's two: of one directory the same activation and revision."""
     name = changed(tmp_path / "clip", CHANGES["activation"])
     revision = load_clip(name).ref.revision
-    embedder, layer = (build_embedder(f"open_clip:{name}{end}", Placement()) for end in ("", "#layer=1"))
-    captioner, opened = build_captioner(f"pez:{name}?steps=1", Placement()), open_model(name)
+    embedder: Any = build_embedder(f"open_clip:{name}", Placement())
+    layer: Any = build_embedder(f"open_clip:{name}#layer=1", Placement())
+    captioner: Any = build_captioner(f"pez:{name}?steps=1", Placement())
+    opened = open_model(name)
     used = [embedder._tower, layer._tower, captioner._clip._model, opened.model, TextTower(name)._model]
     assert [activations(module) for module in used] == [{"QuickGELU"}] * 5
     assert {embedder.ref.revision, layer.ref.revision, opened.revision} == {revision}

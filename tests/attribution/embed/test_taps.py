@@ -23,12 +23,13 @@ from tests.attribution.embed.conftest import CONFIG, PREPROCESS
 CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 NOISE = np.random.default_rng(0).integers(0, 256, (7, 40, 50, 3), dtype=np.uint8)
 IMAGES = [Image.fromarray(pixels) for pixels in NOISE]
+_VISION: dict[str, Any] = dict(CONFIG["vision_cfg"])  # type: ignore[call-overload]
 TIMM = {"timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear", "image_size": 32}
 # Towers, and how many tokens stand before those of their patches.
-VITS = {
-    "own": ({**CONFIG["vision_cfg"], "layers": 5}, 1),
+VITS: dict[str, tuple[dict[str, Any], int]] = {
+    "own": ({**_VISION, "layers": 5}, 1),
     "own, pooled by attention": (
-        {**CONFIG["vision_cfg"], "layers": 5, "attentional_pool": True, "attn_pooler_heads": 4},
+        {**_VISION, "layers": 5, "attentional_pool": True, "attn_pooler_heads": 4},
         1,
     ),
     "timm": ({**TIMM, "timm_model_name": "test_vit", "timm_pool": "token", "image_size": 160}, 1),
@@ -38,7 +39,7 @@ VITS = {
         0,
     ),
 }
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "ResNet": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
     "ConvNeXt": {**TIMM, "timm_model_name": "test_convnext"},
 }
@@ -55,7 +56,7 @@ def written(directory: Path, vision: dict[str, Any]) -> str:
 
 def blocks_of(embedder: OpenClipEmbedder) -> torch.nn.ModuleList:
     """The tower's blocks."""
-    visual = embedder._tower.visual
+    visual: Any = embedder._tower.visual
     return visual.trunk.blocks if hasattr(visual, "trunk") else visual.transformer.resblocks
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import c2pa
 from cryptography import x509
@@ -24,8 +25,18 @@ class Authority:
         key = signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         self._info = c2pa.C2paSignerInfo(b"es256", chain.encode(), key.encode(), None)
 
-    def sign(self, image: bytes, media_type: str, source_type: str = GENERATED, remote: str | None = None) -> bytes:
-        """The image with a manifest that says it was created by Generate Machine 3; `remote`: with its address only."""
+    def sign(
+        self,
+        image: bytes,
+        media_type: str,
+        source_type: str = GENERATED,
+        remote: str | None = None,
+        assertions: list[dict[str, Any]] | None = None,
+    ) -> bytes:
+        """The image with a manifest that says it was created by Generate Machine 3, or that has these assertions.
+
+        `remote`: with its address only.
+        """
         action = {
             "action": "c2pa.created",
             "softwareAgent": {"name": "Generate Machine", "version": "3"},
@@ -33,7 +44,7 @@ class Authority:
         }
         manifest = {
             "claim_generator_info": [{"name": "Test Claims", "version": "1.0"}],
-            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
+            "assertions": assertions or [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
         }
         settings = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
         signed = io.BytesIO()

@@ -6,17 +6,32 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 import c2pa
 import pytest
 
-from attribution.evidence.credentials import MARKER, credential_findings
+from attribution.evidence.credentials import MARKER, credential_findings, read_trust_lists
 from attribution.evidence.finding import Finding, Kind, Trust
 from attribution.evidence.read import read
 from tests.app.images import encoded, noise
+from tests.attribution.evidence.signing import GENERATED as SOURCE_TYPE
 from tests.attribution.evidence.signing import Authority
 
+EMPTY = "http://c2pa.org/digitalsourcetype/empty"
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF")
+
+
+def actions(*listed: dict[str, Any]) -> dict[str, Any]:
+    """The assertion with these actions."""
+    return {"label": "c2pa.actions.v2", "data": {"actions": list(listed)}}
+
+
+def edited(source_type: str) -> dict[str, Any]:
+    """An action that states the source type in its parameters, with a vendor's prefix."""
+    said = {"com.example.details": "Flux Kontext", "com.example.digitalSourceType": source_type}
+    return {"action": "c2pa.edited", "parameters": said}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +47,9 @@ def signed(authority: Authority) -> bytes:
 
 
 def only(data: bytes, trust_list: str | None = None) -> Finding:
-    """The one finding about the credentials."""
-    (finding,) = [finding for finding in read(data, trust_list) if finding.kind is Kind.C2PA]
+    """The one finding about the credentials, with a trust list named `issuers.pem`."""
+    lists = {} if trust_list is None else {"issuers.pem": trust_list}
+    (finding,) = [finding for finding in read(data, lists) if finding.kind is Kind.C2PA]
     return finding
 
 
@@ -64,6 +80,66 @@ def test_an_issuer_on_the_operators_list_is_verified(authority: Authority, signe
     """With the root's certificate on the list it is; with that of another root of the same name it is not."""
     assert only(signed, authority.root).trust is Trust.VERIFIED
     assert only(signed, Authority().root).trust is Trust.UNTRUSTED_ISSUER
+
+
+def test_the_trust_list_that_matched_is_named(authority: Authority, signed: bytes, tmp_path: Path):
+    """Of several lists in a folder: in the caveat and in the details; an issuer on none of them gets neither."""
+    (tmp_path / "a-others.pem").write_text(Authority().root)
+    (tmp_path / "b-ours.pem").write_text(authority.root)
+    (finding,) = read(signed, read_trust_lists(tmp_path))
+    assert (finding.trust, dict(finding.details)["trust_list"]) == (Trust.VERIFIED, "b-ours.pem")
+    assert "the trust list b-ours.pem" in finding.caveat
+    (finding,) = read(Authority().sign(encoded(noise(), "JPEG"), "image/jpeg"), read_trust_lists(tmp_path))
+    assert (finding.trust, "trust_list" in dict(finding.details)) == (Trust.UNTRUSTED_ISSUER, False)
+
+
+@pytest.mark.parametrize(
+    ("assertions", "generator", "place"),
+    [
+        (
+            [actions({"action": "c2pa.created", "digitalSourceType": EMPTY}, edited(SOURCE_TYPE))],
+            "Flux Kontext",
+            "c2pa.edited parameters com.example.digitalSourceType",
+        ),
+        (
+            [actions({"action": "c2pa.created", "digitalSourceType": EMPTY, "softwareAgent": {"name": "GPT-4o"}})],
+            "GPT-4o",
+            "c2pa.created softwareAgent",
+        ),
+        (
+            [
+                actions({"action": "c2pa.created", "digitalSourceType": EMPTY}),
+                {
+                    "label": "cawg.metadata",
+                    "kind": "Json",
+                    "data": {
+                        "@context": {"Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"},
+                        "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
+                        "Iptc4xmpExt:AISystemUsed": "Generate Machine",
+                    },
+                },
+            ],
+            "Generate Machine",
+            "cawg.metadata Iptc4xmpExt:DigitalSourceType",
+        ),
+    ],
+    ids=["parameters", "agent", "metadata"],
+)
+def test_generation_is_found_wherever_it_is_stated(
+    authority: Authority, assertions: list[dict[str, Any]], generator: str, place: str
+):
+    """In an action's parameters, by a software agent that only generates, and in metadata; the place is named."""
+    finding = only(authority.sign(encoded(noise(), "JPEG"), "image/jpeg", assertions=assertions))
+    assert (finding.says_ai, finding.generator, dict(finding.details)["found_in"]) == (True, generator, place)
+
+
+def test_an_edit_with_an_ordinary_agent_says_nothing_about_ai(authority: Authority):
+    """An editor's name in the same places is no generator."""
+    said = [
+        actions({"action": "c2pa.created", "digitalSourceType": EMPTY, "softwareAgent": {"name": "Adobe Photoshop"}})
+    ]
+    finding = only(authority.sign(encoded(noise(), "JPEG"), "image/jpeg", assertions=said))
+    assert (finding.says_ai, finding.generator) == (False, "Adobe Photoshop")
 
 
 def test_a_camera_is_no_ai(authority: Authority):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,9 +79,14 @@ def test_batches_do_not_change_an_image(load: Callable[..., DiffusersGenerator],
 def test_the_deadline_stops_every_pipeline(load: Callable[..., DiffusersGenerator], kind: str) -> None:
     """A passed deadline ends generating before the next step, even in pipelines without any callback."""
     generator = load(kind)
-    calls = []
+    calls: list[int] = []
     denoiser = generator._pipeline.components.get("unet") or generator._pipeline.components["transformer"]
-    denoiser.register_forward_hook(lambda *_: calls.append(time.sleep(0.3)))
+
+    def take_time(*_: Any) -> None:
+        time.sleep(0.3)
+        calls.append(1)
+
+    denoiser.register_forward_hook(take_time)
 
     with pytest.raises(SourceTimeout):
         generator.generate("a red hat", SEEDS, Deadline.after(0.2))

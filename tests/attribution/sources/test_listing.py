@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from attribution.catalog import load_catalog
-from attribution.sources.listing import as_json, as_table
+from attribution.sources.command import as_json, as_table
 
 TODAY = date(2026, 11, 27)
 

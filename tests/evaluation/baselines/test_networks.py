@@ -16,7 +16,7 @@ from evaluation.baselines import efficientnet
 from evaluation.baselines.autoencoders import Autoencoders
 from evaluation.baselines.baseline import Images
 from evaluation.baselines.cells import CharacterSplit
-from evaluation.baselines.defake import DeFake
+from evaluation.baselines.classifiers import DeFake
 from evaluation.baselines.efficientnet import EfficientNet
 from evaluation.baselines.lora import ClipLora
 from evaluation.baselines.registry import baselines, chosen

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from attribution.embed.open_clip import OpenClipEmbedder
-from evaluation.distort import DISTORTIONS, SAME_IMAGE, attack, distort
-from evaluation.distort.adversary import EPSILON
-from evaluation.distort.transforms import center_crop, gradient_noise, jpeg, median, resize, white
+from evaluation.distort import DISTORTIONS, SAME_IMAGE, distort
+from evaluation.distort.distortions import center_crop, gradient_noise, jpeg, median, resize, white
+from evaluation.robustness import EPSILON, attack
 
 CLIP = Path(__file__).parents[3] / "zoo/models/clip"
 DICE = np.random.default_rng(0)

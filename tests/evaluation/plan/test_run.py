@@ -8,7 +8,7 @@ import pytest
 
 from attribution.errors import ConfigurationError
 from evaluation.cli import main
-from evaluation.plan.run import Run
+from evaluation.plan.command import Run
 from evaluation.plan.steps import PlanStep
 from evaluation.provenance import save
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.report.figures import curves, forest, matrix, sheet
+from evaluation.report.figures import charts, sheet
 from evaluation.report.figures.style import BARS, LINES, Plot, render
 
 
@@ -18,17 +18,17 @@ def _tile() -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-POINTS = [curves.Point(n, 0.1 * n, [0.05 * n, 0.15 * n]) for n in (1, 2, 5)]
-PANEL = curves.CurvePanel(
-    "10 classes", "shots", {"one": POINTS, "two": POINTS[:2]}, [1, 2, 5], curves.Flat("flat", 0.3), 0.1, [("one", 5)]
+POINTS = [charts.Point(n, 0.1 * n, [0.05 * n, 0.15 * n]) for n in (1, 2, 5)]
+PANEL = charts.CurvePanel(
+    "10 classes", "shots", {"one": POINTS, "two": POINTS[:2]}, [1, 2, 5], charts.Flat("flat", 0.3), 0.1, [("one", 5)]
 )
-VALUES = [forest.Value(0.5, [0.4, 0.7]), None, forest.Value(0.6, None)]
-FOREST = forest.ForestPanel("", "AUROC", ["a", "b", "c"], {"x": VALUES, "y": VALUES}, 0.5, (0.3, 0.5))
+VALUES = [charts.Value(0.5, [0.4, 0.7]), None, charts.Value(0.6, None)]
+FOREST = charts.ForestPanel("", "AUROC", ["a", "b", "c"], {"x": VALUES, "y": VALUES}, 0.5, (0.3, 0.5))
 GENERATED: dict[str, Plot] = {
-    "curves": lambda: curves.curves([PANEL, PANEL]),
-    "dots": lambda: forest.dots([FOREST]),
-    "bars": lambda: forest.bars([FOREST]),
-    "matrix": lambda: matrix.matrix(["a", "b"], [[9, 1], [0, 10]], [[0.8, 1], [1, 1]]),
+    "curves": lambda: charts.curves([PANEL, PANEL]),
+    "dots": lambda: charts.dots([FOREST]),
+    "bars": lambda: charts.bars([FOREST]),
+    "matrix": lambda: charts.matrix(["a", "b"], [[9, 1], [0, 10]], [[0.8, 1], [1, 1]]),
     "sheet": lambda: sheet.sheet([sheet.Tile(_tile(), "query"), sheet.Tile(_tile(), "1. unet\n0.03", True)], 8),
 }
 
@@ -58,5 +58,5 @@ def test_no_color_is_needed() -> None:
 
 def test_an_interval_that_misses_its_value_is_no_error() -> None:
     """Rounding may put a bound beyond the value: the whisker has no length then."""
-    odd = forest.ForestPanel("", "", ["a"], {"": [forest.Value(0.5, [0.5 + 1e-12, 0.6])]})
-    assert render(lambda: forest.dots([odd])).startswith(b"\x89PNG")
+    odd = charts.ForestPanel("", "", ["a"], {"": [charts.Value(0.5, [0.5 + 1e-12, 0.6])]})
+    assert render(lambda: charts.dots([odd])).startswith(b"\x89PNG")

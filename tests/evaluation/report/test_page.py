@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from evaluation.cli import main
-from evaluation.paths import ROOT
 from evaluation.report.gather import Results
 from evaluation.report.html import code, table, text
 from evaluation.report.page import page, plates, sections
 from evaluation.report.sections.examples import why
 from evaluation.report.sections.summary import summary
+from evaluation.store import ROOT
 from tests.evaluation.report.reading import Reading
 
 COMMITTED = ROOT / "docs" / "benchmark"
@@ -155,7 +155,11 @@ def test_real_images_stand_by_folder_and_form(tmp_path: Path) -> None:
     }
     for form, accuracy in (("alike", 0.5), ("as-they-are", 0.9)):
         about = {"subject": "five", "alike": form == "alike", "sources": ["a", "b"], "queries": 8, "embedder": "clip@1"}
-        document = {"about": about | {"groups": 2, "intervals_over": "prompts"}, "distance": "cosine", "seconds": {}}
+        document: dict[str, Any] = {
+            "about": about | {"groups": 2, "intervals_over": "prompts"},
+            "distance": "cosine",
+            "seconds": {},
+        }
         document["rows"] = [row | point(accuracy)]
         (tmp_path / f"real-five-{form}-images-per-source.json").write_text(json.dumps(document))
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
@@ -169,7 +173,7 @@ def test_real_images_stand_by_folder_and_form(tmp_path: Path) -> None:
 
 def test_a_wrong_answer_is_explained_by_its_figures() -> None:
     """Who was nearer, how the margin compares, what the caption got wrong, and how often that happens."""
-    found = {
+    found: dict[str, Any] = {
         "source": "zoo-a",
         "named": "zoo-b",
         "description": "a person with a red shirt wearing glasses",

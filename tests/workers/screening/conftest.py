@@ -69,7 +69,7 @@ class Screened:
                 for source in process.models.catalog.sources
             ],
             method_options=MethodOptions.chosen(process.settings.models),
-            **{"images_per_source": 1, "deadline": timedelta(minutes=5)} | options,
+            **dict[str, Any](images_per_source=1, deadline=timedelta(minutes=5)) | options,
         )
         with process.storage.database.transaction() as session:
             job_id = accept(session, new, uses).job.id

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -26,7 +27,7 @@ def moderated(make_screened: MakeScreened, site: Site, **screening: object) -> S
     return make_screened(screening=endpoint | screening, job={"attempts": 2})
 
 
-def ended_in_the_end(screened: Screened, **options: object) -> Job:
+def ended_in_the_end(screened: Screened, **options: Any) -> Job:
     """Submits, and lets the sweep requeue failed stages until the attempts are used up."""
     job = screened.ended(noise_image(1), **options)
     while job.status == JobStatus.PROCESSING:

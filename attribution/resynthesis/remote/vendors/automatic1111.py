@@ -75,6 +75,3 @@ def _stem(checkpoint: str) -> str:
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     return name
-
-
-VENDOR = Automatic1111

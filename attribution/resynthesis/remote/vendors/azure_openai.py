@@ -71,6 +71,3 @@ class AzureOpenAi(OpenAi):
 
 def _filtered(results: object) -> bool:
     return isinstance(results, dict) and any(find(each, "filtered") is True for each in results.values())
-
-
-VENDOR = AzureOpenAi

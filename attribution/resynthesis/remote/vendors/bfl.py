@@ -59,6 +59,3 @@ class Bfl(Vendor):
         if status == "Task not found":
             raise SourceError("Black Forest Labs no longer knows the request that it accepted.")
         return StillGenerating(task)
-
-
-VENDOR = Bfl

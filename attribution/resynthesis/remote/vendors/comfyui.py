@@ -202,6 +202,3 @@ def _input_place(nodes: Mapping[str, Any], where: str) -> tuple[str, str]:
 
 def _node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
-
-
-VENDOR = ComfyUi

@@ -87,6 +87,3 @@ class Fal(Vendor):
                 kind = PromptRefused if prompt else OutputRefused
                 return kind(self.sentence(kind))
         return None
-
-
-VENDOR = Fal

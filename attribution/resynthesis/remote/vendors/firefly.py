@@ -102,6 +102,3 @@ class Firefly(Vendor):
         return [
             VendorImage(required_text(each, "image.url"), number(each, "seed")) for each in items(result, "outputs")
         ]
-
-
-VENDOR = Firefly

@@ -77,6 +77,3 @@ class Freepik(Vendor):
     @property
     def _path(self) -> str:
         return "ai/mystic" if self.model == "mystic" else f"ai/text-to-image/{self.model}"
-
-
-VENDOR = Freepik

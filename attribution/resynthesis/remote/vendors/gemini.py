@@ -103,6 +103,3 @@ def _seconds(duration: str | None) -> float | None:
         return max(0.0, float((duration or "").removesuffix("s")))
     except ValueError:
         return None
-
-
-VENDOR = Gemini

@@ -125,5 +125,3 @@ _PROVIDERS = {
     "together": _Provider("v1/images/generations", _together_body, _base64_response),
     "nscale": _Provider("v1/images/generations", _nscale_body, _base64_response),
 }
-
-VENDOR = HuggingFace

@@ -86,6 +86,3 @@ def _plain(prompt: str | None) -> str | None:
         return prompt
     caption = text(document, _SUMMARY)
     return caption if caption is not None and json.loads(_structured(caption)) == document else prompt
-
-
-VENDOR = Ideogram

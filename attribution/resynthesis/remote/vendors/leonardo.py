@@ -96,6 +96,3 @@ class Leonardo(Vendor):
             if _REFUSED.search(message):
                 return PromptRefused(self.sentence(PromptRefused))
         return super().failure(response)
-
-
-VENDOR = Leonardo

@@ -73,6 +73,3 @@ class OpenAi(Vendor):
             if stage == "output":
                 return OutputRefused(self.sentence(OutputRefused))
         return error
-
-
-VENDOR = OpenAi

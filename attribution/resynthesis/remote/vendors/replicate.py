@@ -86,6 +86,3 @@ class Replicate(Vendor):
         if response.status == 429 and found is not None:
             return RateLimited(self.sentence(RateLimited), float(found[1]))
         return None
-
-
-VENDOR = Replicate

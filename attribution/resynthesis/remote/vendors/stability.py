@@ -46,6 +46,3 @@ class Stability(Vendor):
         if finished != "SUCCESS":
             raise SourceError("Stability AI did not finish the generated image.")
         return [VendorImage(from_base64(required_text(document, "image")), seed=number(document, "seed"))]
-
-
-VENDOR = Stability

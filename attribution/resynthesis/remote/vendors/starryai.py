@@ -67,6 +67,3 @@ class Starryai(Vendor):
             return StillGenerating(task)
         addresses = [text(image, "url") for image in items(document, "images")]
         return [VendorImage(address, number(document, "seed")) for address in addresses if address is not None]
-
-
-VENDOR = Starryai

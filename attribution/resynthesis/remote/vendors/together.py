@@ -60,6 +60,3 @@ class Together(Vendor):
         if response.status in (400, 403, 422) and _UNSAFE.search(message):
             return PromptRefused(self.sentence(PromptRefused))
         return None
-
-
-VENDOR = Together

@@ -18,6 +18,3 @@ class Vertex(Gemini):
     def path(self) -> str:
         """See Gemini."""
         return f"publishers/google/models/{quote(self.model, safe='')}:generateContent"
-
-
-VENDOR = Vertex

@@ -9,7 +9,7 @@ from attribution.ports import GeneratedImage, SourceState
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.vendors import NAMES as ADAPTERS
 from stub_vendors import Stub
-from stub_vendors.application import NAMES as STUBS
+from stub_vendors.server import NAMES as STUBS
 from tests.attribution.resynthesis.remote.contract import Case, Contract
 from tests.attribution.resynthesis.remote.contracts import NAMES, contracts
 from tests.attribution.resynthesis.remote.generation import SECONDS, RecordingGate, generate, generator_of

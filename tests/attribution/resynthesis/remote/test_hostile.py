@@ -14,7 +14,7 @@ from attribution.resynthesis.remote.build import build_remote
 from attribution.resynthesis.remote.engine import RemoteGenerator
 from attribution.resynthesis.remote.http_client import HttpClient
 from stub_vendors import Stub, serve
-from stub_vendors.generated_image import generate
+from stub_vendors.vendor_stub import generate
 from tests.attribution.resynthesis.remote.contract import Contract
 from tests.attribution.resynthesis.remote.contracts.bfl import CONTRACT as BFL
 from tests.attribution.resynthesis.remote.contracts.openai import CONTRACT as OPENAI

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attribution.resynthesis.remote.http_client import default_connections
+from attribution.resynthesis.remote.http_client import HttpClient, default_connections
 from stub_vendors import Stub
 from tests.attribution.command_line import main
 
@@ -39,7 +39,9 @@ def place(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("VENDOR_KEYS__MINE_STABILITY", "stub-key-of-stability")
     default_connections.cache_clear()
     yield tmp_path
-    default_connections().web.close()
+    web = default_connections().web
+    assert isinstance(web, HttpClient)
+    web.close()
     default_connections.cache_clear()
 
 

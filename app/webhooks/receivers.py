@@ -1,9 +1,0 @@
-"""The addresses that may receive webhooks: public ones, over https unless the operator allows http."""
-
-from app.settings import EgressSettings, Settings
-
-
-def receiver_rules(settings: Settings) -> EgressSettings:
-    """The outbound settings for webhooks: stricter than for images, which may be fetched without encryption."""
-    https_only = settings.egress.https_only or not settings.webhooks.allow_http
-    return settings.egress.model_copy(update={"https_only": https_only})

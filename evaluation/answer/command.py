@@ -1,0 +1,189 @@
+"""`python -m evaluation answer`: how good the default method's answer is, on real images and on the demo models.
+
+The bank of the demo models is the shipped one, made of calibration characters; queries are of test characters.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attribution.bank import Bank
+from attribution.bank.files import load_banks, pack_bank
+from attribution.build import Placement, build_embedder
+from attribution.catalog import load_catalog
+from attribution.embed.stage import feature_space
+from attribution.errors import ConfigurationError
+from attribution.ports import Embedder, Method, Policy
+from evaluation import options
+from evaluation.answer.jobs import KnownJob, dataset_jobs, gallery_jobs
+from evaluation.answer.measure import Banks, accuracy, answer, gain, other_groups, past_jobs, verdicts
+from evaluation.answer.real_clip import make_real_clip
+from evaluation.answer.strangers import stranger_jobs
+from evaluation.characters import select_characters
+from evaluation.dataset import Dataset
+from evaluation.generation import GenerationPool, ModelSet
+from evaluation.make import DatasetRecipe, make
+from evaluation.real import Gallery
+from evaluation.store import MODELS, STORE, WORK, Store
+from perf.report import Requirement, finish
+from zoo.captions import Split
+
+SEED = 2026
+FOUR = ("zoo-dit", "zoo-lcm", "zoo-mmdit", "zoo-unet")
+STRANGERS = ("zoo-pixart", "zoo-sd3", "zoo-flux", "zoo-amused", "zoo-pixel")
+_CAPTIONER = "blip:zoo/models/captioner"
+_DATA = "WHODREW_TEST_DATA"  # the folder with real images
+# Folder, past jobs with γ = 4 and with γ = 1, and the lowest accuracies that are accepted: without a bank and with one.
+_REAL: tuple[tuple[str, int, tuple[int, int], dict[str, float]], ...] = (
+    ("vendors-2025", 4, (4, 20), {"none_4": 0.90, "bank_4": 0.90, "none_1": 0.76, "bank_1": 0.84}),
+    ("real-generators", 4, (12, 12), {"none_4": 0.72, "bank_4": 0.79}),
+)
+_ONE_FAMILY = {"glid-3-xl": "latent-diffusion-laion400m"}
+
+
+def answer_command(
+    characters: Annotated[int, typer.Option(min=2, help="test characters, each by four demo models")] = 100,
+    bank: Annotated[Path, typer.Option(help="the bank of the demo models")] = MODELS / "bank.npz",
+    work: Annotated[Path, typer.Option(help="where images are made, once")] = WORK / "answer",
+    store: options.Store = STORE,
+    processes: options.Processes = options.CPUS,
+) -> None:
+    """Measures accuracy, verdicts, sets and probabilities; ends with one JSON line."""
+    figures: dict[str, Any] = {}
+    wanted: list[Requirement] = []
+    _real(work, Store(store), figures, wanted)
+    _demo(characters, bank, work, store, processes, figures, wanted)
+    finish("answer", figures, wanted)
+
+
+def make_bank(
+    directory: Annotated[Path, typer.Argument(help="a dataset of calibration characters")],
+    out: Annotated[Path, typer.Option(help="the bank's file")] = MODELS / "bank.npz",
+    embedder: options.Embedder = options.EMBEDDER,
+    store: options.Store = STORE,
+) -> None:
+    """Makes a bank of a dataset's resyntheses, such as the one that ships with the demo models."""
+    from attribution.bank.basis import make_basis, projected
+
+    dataset = Dataset.open(directory)
+    built = build_embedder(embedder, Placement())
+    past = past_jobs(dataset_jobs(dataset, built, Store(store)), dataset.revisions)
+    basis = make_basis(past)
+    bank = Bank(feature_space(built.ref), tuple(projected(job, basis) for job in past), basis)
+    out.write_bytes(pack_bank(bank))
+    print(f"{len(bank.past)} jobs of {len(bank.jobs)} sources, {out.stat().st_size:,} bytes, {bank.version}: {out}")
+
+
+def _real(work: Path, store: Store, figures: dict[str, Any], wanted: list[Requirement]) -> None:
+    folder = os.environ.get(_DATA)
+    if not folder:
+        print(f"{_DATA} is not set: real images are left out")
+        return
+    make_real_clip(work / "clip-b16")
+    embedder = build_embedder(f"onnx:local-dir:{work / 'clip-b16'}", Placement())
+    for name, most, counts, floors in _REAL:
+        gallery = Gallery.open(Path(folder) / name).alike(store)
+        for images, count in zip((most, 1), counts, strict=True):
+            jobs = gallery_jobs(gallery, embedder, store, images, repeats=2 if images > 1 else 4)
+            banks = other_groups(jobs, past_jobs(jobs), count)
+            found = {
+                "cosine": answer(jobs, Method.COSINE),
+                "none": answer(jobs),
+                "bank": answer(jobs, banks=banks),
+            }
+            for kind, answers in found.items():
+                key = f"{name}_{kind}_{images}"
+                figures[key] = accuracy(answers)
+                if name == "real-generators":
+                    figures[f"{key}_families"] = accuracy(answers, _ONE_FAMILY)
+                if (floor := floors.get(f"{kind}_{images}")) is not None:
+                    wanted.append(Requirement(key, figures[key]["accuracy"], at_least=floor))
+                print(key, json.dumps(figures[key]), flush=True)
+
+
+def _demo(
+    characters: int,
+    file: Path,
+    work: Path,
+    store: Path,
+    processes: int,
+    figures: dict[str, Any],
+    wanted: list[Requirement],
+) -> None:
+    catalog_paths = options.CATALOG_DEFAULT
+    catalog = load_catalog(catalog_paths)
+    recipe = DatasetRecipe(
+        select_characters(characters, Split.TEST, SEED), tuple(map(catalog.get, FOUR)), (), 4, _CAPTIONER, "test", SEED
+    )
+    embedder = build_embedder(options.EMBEDDER, Placement())
+    models = ModelSet(tuple(catalog_paths), store, _CAPTIONER, Placement(batch_size=8))
+    with GenerationPool(models, processes) as pool:
+        dataset = make(recipe, pool, work / "test")
+        jobs = dataset_jobs(dataset, embedder, Store(store))
+        strangers = stranger_jobs(
+            pool, [catalog.get(name) for name in STRANGERS], recipe.selected, jobs, embedder, SEED
+        )
+    families = {source.id: source.family for source in catalog.sources}
+    whole = _bank(file, embedder)
+    young = replace(whole, past=whole.past[:: max(1, len(whole.past) // 20)][:20])
+    for key, images, bank, floor in (
+        ("demo_cosine_4", 4, None, None),
+        ("demo_none_4", 4, None, 0.74),
+        ("demo_bank20_4", 4, young, 0.80),
+        ("demo_bank200_4", 4, whole, 0.84),
+    ):
+        method = Method.COSINE if "cosine" in key else Method.RESIDUAL
+        asked = [job.only(FOUR, images) for job in jobs]
+        answers = answer(asked, method, _always(bank), dataset.revisions, families)
+        figures[key] = accuracy(answers)
+        if floor is not None:
+            wanted.append(Requirement(key, figures[key]["accuracy"], at_least=floor))
+            figures[f"{key}_gain_over_cosine_95"] = gain(answers, answer(asked, Method.COSINE))
+        print(key, json.dumps(figures[key]), flush=True)
+        if bank is not None:
+            figures[f"{key}_open"] = verdicts(answers)
+            closed = answer(asked, method, _always(bank), dataset.revisions, families, Policy.CLOSED)
+            figures[f"{key}_closed"] = verdicts(closed)
+            theirs = answer(
+                [job.only(FOUR, images) for job in strangers], method, _always(bank), dataset.revisions, families
+            )
+            figures[f"{key}_strangers"] = verdicts(theirs)
+            wanted += _verdicts_wanted(key, figures, young=bank is young)
+            for policy in ("open", "closed", "strangers"):
+                print(key, policy, json.dumps(figures[f"{key}_{policy}"]), flush=True)
+
+
+def _verdicts_wanted(key: str, figures: Mapping[str, Any], young: bool) -> Sequence[Requirement]:
+    strangers = Requirement(f"{key}: strangers named", figures[f"{key}_strangers"]["named"], at_most=0.02)
+    if young:
+        return [strangers]
+    known, closed = figures[f"{key}_open"], figures[f"{key}_closed"]
+    return [
+        strangers,
+        Requirement(f"{key}: named", known["named"], at_least=0.35),
+        Requirement(f"{key}: named rightly", known["named_rightly"] or 0.0, at_least=0.95),
+        Requirement(f"{key}: sets cover", known["sets_cover"] or 0.0, at_least=0.87, at_most=0.93),
+        Requirement(f"{key}: calibration error", known["calibration_error"] or 0.0, at_most=0.06),
+        Requirement(f"{key}, closed: named", closed["named"], at_least=0.50),
+        Requirement(f"{key}, closed: named rightly", closed["named_rightly"] or 0.0, at_least=0.95),
+    ]
+
+
+def _bank(file: Path, embedder: Embedder) -> Bank:
+    space = feature_space(embedder.ref)
+    banks = load_banks([file])
+    if space not in banks:
+        raise ConfigurationError(f"{file} holds no bank of {space}; make one with: python -m evaluation bank DATASET.")
+    return banks[space]
+
+
+def _always(bank: Bank | None) -> Banks:
+    def same(job: KnownJob) -> Bank | None:
+        return bank
+
+    return same
