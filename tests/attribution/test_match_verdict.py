@@ -39,7 +39,6 @@ def knowledge(groups: tuple[int, ...] = (0, 1, 1, 3), group_margin: float = 2.0)
     calibration = SelfCalibration(
         temperature=1.0,
         set_level=0.95,
-        coverage=0.93,
         fit_limit=-10.0,
         fit_center=0.0,
         fit_spread=1.0,

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attribution.bank.calibration import (
-    COVERAGE,
     PRECISION,
     STRANGERS_NAMED,
     calibrate,
@@ -54,37 +53,39 @@ def strangers_like(count: int, seed: int, lead: float, level: float) -> list[Str
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
 def test_the_temperature_is_recovered(temperature: float) -> None:
-    """From queries drawn with it; probabilities are then the shares of right answers."""
+    """From queries drawn with it, less the share that true queries are harder; probabilities are then modest.
+
+    With the temperature of the simulated queries they are the shares of right answers.
+    """
     found = calibrate(SOURCES, drawn(4000, temperature), [], ALONE)
-    assert found.temperature == pytest.approx(temperature, rel=0.2)
+    assert found.temperature == pytest.approx(0.75 * temperature, rel=0.2)
     new = drawn(4000, temperature, seed=1)
-    probabilities = found.probabilities(new.scores)
-    assert probabilities.max(axis=1).mean() == pytest.approx(new.right.mean(), abs=0.03)
+    assert found.probabilities(new.scores).max(axis=1).mean() < new.right.mean()
+    plain = softmax(found.temperature / 0.75 * new.scores)
+    assert plain.max(axis=1).mean() == pytest.approx(new.right.mean(), abs=0.03)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
 def test_sets_cover_new_queries(temperature: float) -> None:
-    """Nine of ten have their source in the set; sets are smaller where scores say more."""
+    """95 of 100 simulated queries have their source in the set, so that 90 true ones have; the likeliest is in it."""
     found = calibrate(SOURCES, drawn(2000, temperature), [], ALONE)
-    assert COVERAGE == 0.9
-    assert found.coverage >= COVERAGE - 1e-9
     new = drawn(2000, temperature, seed=1)
     sets = found.in_set(found.probabilities(new.scores))
-    assert sets[np.arange(2000), new.truth].mean() == pytest.approx(found.coverage, abs=0.03)
+    assert sets[np.arange(2000), new.truth].mean() == pytest.approx(0.95, abs=0.03)
     assert sets[np.arange(2000), new.scores.argmax(axis=1)].all()
     assert found.sets.queries == 2000
     assert found.sets.named == pytest.approx((sets.sum(axis=1) < 4).mean(), abs=0.05)
 
 
 def test_what_was_measured_is_recounted() -> None:
-    """Coverage, fit, sets and the level for callers who exclude strangers, query by query."""
+    """Fit, sets and the level for callers who exclude strangers, query by query."""
     own = drawn(500, 0.3)
     found = calibrate(SOURCES, own, [], ALONE)
     probabilities = found.probabilities(own.scores)
     sets = found.in_set(probabilities)
     of_truth = sets[np.arange(500), own.truth]
     small = sets.sum(axis=1) < 4
-    assert found.coverage == of_truth.mean()
+    assert of_truth.mean() == pytest.approx(0.95, abs=0.005)
     assert (found.sets.named, found.sets.right) == (small.mean(), of_truth[small].mean())
     fits = own.scores.max(axis=1)
     assert (found.fit_center, found.fit_spread) == (pytest.approx(fits.mean()), pytest.approx(fits.std()))
@@ -110,11 +111,12 @@ def test_strangers_with_a_poor_fit_are_not_named() -> None:
     assert rule.measured.strangers_named <= STRANGERS_NAMED
 
 
-def test_where_strangers_look_like_own_nothing_is_named() -> None:
-    """The same margins and fits: no threshold keeps the bound on strangers."""
+def test_where_strangers_look_like_own_hardly_any_are_named() -> None:
+    """The same margins and fits: naming more than the few that may be strangers would break the bound."""
     rule = naming_rule(SOURCES, clear(800, 1, 6), strangers_like(200, 2, 6, 0), ALONE)
-    assert not rule.names(*margin_and_fit(clear(2000, 77, 6).scores, np.arange(4))).any()
-    assert (rule.measured.named, rule.measured.right, rule.measured.strangers_named) == (0, None, 0)
+    assert rule.names(*margin_and_fit(clear(2000, 77, 6).scores, np.arange(4))).mean() < 2 * STRANGERS_NAMED
+    assert rule.measured.strangers_named <= STRANGERS_NAMED
+    assert rule.measured.named < 2 * STRANGERS_NAMED
 
 
 def test_without_strangers_nothing_is_named() -> None:
