@@ -188,7 +188,9 @@ class EstimateDocument(Document):
     """What past jobs say: calibrated on their resyntheses, never on query images."""
 
     bank: str = Field(description="the state of the bank that answered")
-    jobs: dict[str, int] = Field(description="past jobs of each tested source")
+    jobs: dict[str, int] = Field(
+        description="how many past jobs of each tested source there are at least, as a round number"
+    )
     prediction_set: list[str] = Field(
         description="the sources that the image is by with 90 % probability, if a tested one made it; likeliest first"
     )

@@ -16,6 +16,7 @@ from attribution.errors import AttributionError
 from attribution.ports import Embedded, Estimate, Method, Ranking
 from attribution.residual import Residuals, residuals, scores_without_bank
 
+_COUNTS = (5, 10, 20, 50, 100, 200)
 NO_REVISION = "?"  # of a source whose revision is not known: no past job has it
 
 
@@ -66,12 +67,17 @@ def match(
     likeliest = np.argsort(-scores, kind="stable")
     estimate = Estimate(
         bank=bank.version,
-        jobs={source: bank.jobs.get(key, 0) for source, key in zip(tested, keyed, strict=True)},
+        jobs={source: at_least(bank.jobs.get(key, 0)) for source, key in zip(tested, keyed, strict=True)},
         prediction_set=tuple(tested[at] for at in likeliest if inside[at]),
         coverage=COVERAGE,
         fit=float((scores.max() - calibration.fit_center) / calibration.fit_spread),
     )
     return replace(_ordered(ranking, tested, scores, probabilities), estimate=estimate), known
+
+
+def at_least(jobs: int) -> int:
+    """The next lower of some round numbers: an exact count would show one tenant that another one asked a source."""
+    return max((each for each in _COUNTS if each <= jobs), default=0)
 
 
 def _scores(found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int) -> Floats:

@@ -266,7 +266,7 @@ class Estimate:
 
     Attributes:
         bank: The bank's state that answered.
-        jobs: How many past jobs of each tested source it has.
+        jobs: How many past jobs of each tested source it has at least, as a round number.
         prediction_set: The sources that the image is by with 90 % probability, if it is by a tested one; likeliest
             first.
         coverage: That probability.

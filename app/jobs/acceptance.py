@@ -222,14 +222,14 @@ ACCEPT = text(
                origin, generated_images, CASE WHEN state = 'done' THEN now() END,
                CASE WHEN kept THEN 'skipped' ELSE state END,
                CASE WHEN kept THEN :local_only_reason ELSE reason END
-        FROM job, jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (
+        FROM job, jsonb_to_recordset(CAST(:rows AS jsonb)) new (
             position smallint, source text, family text, platform text, model text, revision text, queue text,
             timeout float, state text, reason text, warning text, external boolean,
             origin text, generated_images jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept)
     ), {blob_repository.references_cte("job")}
     SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
-    FROM job, durable, ({admission.TENANT_SHARE}) AS share
+    FROM job, durable, ({admission.TENANT_SHARE}) share
     """.split()  # noqa: S608 - our own words
     )
 )

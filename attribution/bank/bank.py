@@ -15,7 +15,7 @@ from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate
 from attribution.bank.model import BankModel, directions, fit
 from attribution.bank.past_job import PastJob
 from attribution.bank.simulation import Simulated, simulate, simulate_strangers
-from attribution.bank.stack import Floats, Stack
+from attribution.bank.stack import Floats, JobStack
 
 MOST_JOBS: Final = 300  # the window: older jobs leave
 _CONFUSED = 0.25  # of one source's simulated queries taken for another: the two are relatives
@@ -96,7 +96,7 @@ class Bank:
             return self._known[key]
 
     def _learn(self, sources: Sequence[str], families: Sequence[int], images: int) -> Experience | None:
-        stack = Stack.of(self.past, sources)
+        stack = JobStack.of(self.past, sources)
         if len(stack) < FEWEST_JOBS:
             return None
         length = self.past[0].length

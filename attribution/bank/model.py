@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.bank.stack import Floats, Stack
+from attribution.bank.stack import Floats, JobStack
 
 DIRECTIONS = 150
 _PRIOR_JOBS = 2.0  # a source's mean counts as if so many jobs more had seen it at 0
@@ -88,7 +88,7 @@ def share_of_own_mean(jobs: int, images: float) -> float:
     return min(0.5, images * variance / (1 + images * variance))
 
 
-def directions(stack: Stack) -> Floats:
+def directions(stack: JobStack) -> Floats:
     """(r, r'): the directions in which the residuals of these sources vary most, at most 150."""
     part = stack.comparing()
     rows = part.images[part.valid]
@@ -103,7 +103,7 @@ def directions(stack: Stack) -> Floats:
     return unit
 
 
-def fit(stack: Stack, length: int) -> BankModel | None:
+def fit(stack: JobStack, length: int) -> BankModel | None:
     """The model of the stack's sources, from the jobs that have at least two; None where none has.
 
     Args:
@@ -137,7 +137,7 @@ def _over_sources(values: Floats, there: NDArray[Any]) -> Floats:
     return means
 
 
-def _source_means(part: Stack) -> tuple[Floats, Floats]:
+def _source_means(part: JobStack) -> tuple[Floats, Floats]:
     """(S, r) means of the sources by least squares with an effect of every job, plain and shrunk towards 0.
 
     Jobs need not have the same sources: a job compares only those that it has.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.bank.model import BankModel, fit
-from attribution.bank.stack import Floats, Stack
+from attribution.bank.stack import Floats, JobStack
 
 _FOLDS = 4
 _MOST_STRANGER_GROUPS = 8  # models are fitted for each
@@ -39,7 +39,7 @@ class Strangers:
     strangers: Simulated
 
 
-def simulate(stack: Stack, length: int, siblings: int, strangers: Sequence[str] = ()) -> tuple[Simulated, Simulated]:
+def simulate(stack: JobStack, length: int, siblings: int, strangers: Sequence[str] = ()) -> tuple[Simulated, Simulated]:
     """Images of the stack's sources, and of strangers, against `siblings` other images of every source in the same job.
 
     Only jobs that have all sources are asked about: with fewer, the model's answer is another one.
@@ -63,7 +63,7 @@ def simulate(stack: Stack, length: int, siblings: int, strangers: Sequence[str] 
     return _joined([own for own, _ in parts], len(sources)), _joined([other for _, other in parts], len(sources))
 
 
-def simulate_strangers(stack: Stack, length: int, groups: Sequence[Sequence[str]], siblings: int) -> list[Strangers]:
+def simulate_strangers(stack: JobStack, length: int, groups: Sequence[Sequence[str]], siblings: int) -> list[Strangers]:
     """The same with each group left out in turn; groups that leave fewer than two sources are skipped."""
     found = []
     for group in groups[:_MOST_STRANGER_GROUPS]:
@@ -76,7 +76,7 @@ def simulate_strangers(stack: Stack, length: int, groups: Sequence[Sequence[str]
     return found
 
 
-def _ask(model: BankModel, jobs: Stack, foreign: Stack, siblings: int) -> tuple[Simulated, Simulated]:
+def _ask(model: BankModel, jobs: JobStack, foreign: JobStack, siblings: int) -> tuple[Simulated, Simulated]:
     """Every k-th image against the others of every source."""
     n, s, most, _ = jobs.images.shape
     own_scores, own_truth, foreign_scores = [], [], []

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class JobStack:
     """(n, S, G, r) residuals of the images, (n, S) counts; residuals of a job need not have the mean 0."""
 
     sources: tuple[str, ...]
@@ -24,7 +24,7 @@ class Stack:
     counts: NDArray[np.intp]
 
     @classmethod
-    def of(cls, past: Sequence[PastJob], sources: Sequence[str]) -> "Stack":
+    def of(cls, past: Sequence[PastJob], sources: Sequence[str]) -> "JobStack":
         """The jobs that have at least two of the sources."""
         wanted = set(sources)
         jobs = [job for job in past if len(wanted & job.images.keys()) > 1]
@@ -45,20 +45,20 @@ class Stack:
     def __len__(self) -> int:
         return len(self.images)
 
-    def of_sources(self, sources: Sequence[str]) -> "Stack":
+    def of_sources(self, sources: Sequence[str]) -> "JobStack":
         """The part with these sources, in this order."""
         places = [self.sources.index(source) for source in sources]
-        return Stack(tuple(sources), self.images[:, places], self.counts[:, places])
+        return JobStack(tuple(sources), self.images[:, places], self.counts[:, places])
 
-    def of_jobs(self, chosen: NDArray[np.bool_]) -> "Stack":
+    def of_jobs(self, chosen: NDArray[np.bool_]) -> "JobStack":
         """The part with these of the n jobs."""
         return replace(self, images=self.images[chosen], counts=self.counts[chosen])
 
-    def projected(self, directions: Floats) -> "Stack":
+    def projected(self, directions: Floats) -> "JobStack":
         """On the columns of (r, r') `directions`."""
         return replace(self, images=self.images @ directions)
 
-    def comparing(self) -> "Stack":
+    def comparing(self) -> "JobStack":
         """The jobs that have at least two of the sources, with the mean over these subtracted."""
         part = self.of_jobs((self.counts > 0).sum(axis=1) > 1)
         content = (part.means * part.there[..., None]).sum(axis=1) / part.there.sum(axis=1)[:, None]

@@ -262,6 +262,20 @@ def test_the_default_budget_is_the_tenants_or_the_installations(client: TestClie
         assert session.scalar(select(func.count()).select_from(Job)) == 2
 
 
+def test_a_job_may_contribute_to_the_bank_or_not(start: Callable[..., TestClient], database: Database):
+    """By default it may; not with `contribute=false`, nor where the installation keeps no bank."""
+
+    def contributes(answer: Any) -> bool | None:
+        with database.transaction() as session:
+            return session.get_one(Job, answer.json()["id"]).contributes
+
+    client = start()
+    assert contributes(post(client)) is True
+    assert contributes(post(client, contribute="false")) is None
+    assert post(client, contribute="no").status_code == 422
+    assert contributes(post(start(bank={"enabled": False}))) is None
+
+
 def test_a_job_can_be_local_only(client: TestClient, database: Database):
     """If the job or its tenant is local_only; the tenant's setting overrides the job's."""
     assert not post(client).json()["local_only"]
