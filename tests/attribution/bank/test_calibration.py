@@ -149,6 +149,11 @@ def test_relatives_are_named_together() -> None:
     assert calibrate(SOURCES, own, [], ALONE).group_rule is None
 
 
+def test_one_group_alone_has_no_rule() -> None:
+    """That the source is one of all that were asked is no statement, and it leads over nothing."""
+    assert calibrate(SOURCES, clear(800, 1, 6), [], dict.fromkeys(SOURCES, 0)).group_rule is None
+
+
 def test_wilsons_bounds_are_known_ones() -> None:
     """Of textbooks: 5 of 10 at 95 %, and the extremes."""
     assert wilson(0.5, 10, -1.96) == pytest.approx(0.2366, abs=1e-4)
