@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from attribution.bank.model import DIRECTIONS, BankModel, directions, fit, share_of_own_mean
-from attribution.bank.stack import Stack
+from attribution.bank.stack import JobStack
 from tests.attribution.bank.synthetic import LAYOUT, LENGTH, signature, synthetic_past
 
 SOURCES = ("a@1", "b@1", "c@1")
 
 
-def complete(jobs: int, images: int) -> Stack:
+def complete(jobs: int, images: int) -> JobStack:
     """Jobs with all of three sources."""
-    return Stack.of(synthetic_past(jobs, ["a", "b", "c"], images), SOURCES)
+    return JobStack.of(synthetic_past(jobs, ["a", "b", "c"], images), SOURCES)
 
 
 @settings(max_examples=10)
@@ -55,7 +55,7 @@ def test_incomplete_jobs_are_fitted_by_least_squares() -> None:
         *synthetic_past(4, ["a", "b"], 3, first=2000),
         *synthetic_past(6, ["c", "b"], 1, first=3000),
     ]
-    stack = Stack.of(past, SOURCES)
+    stack = JobStack.of(past, SOURCES)
     model = fit(stack, LENGTH)
     assert model is not None
     cells = [(n, s) for n in range(len(stack)) for s in range(3) if stack.counts[n, s]]
@@ -73,7 +73,7 @@ def test_incomplete_jobs_are_fitted_by_least_squares() -> None:
 def test_a_source_that_no_job_has_is_expected_at_0() -> None:
     """And the others as without it."""
     past = synthetic_past(6, ["a", "b"])
-    with_new, without = fit(Stack.of(past, SOURCES), LENGTH), fit(Stack.of(past, SOURCES[:2]), LENGTH)
+    with_new, without = fit(JobStack.of(past, SOURCES), LENGTH), fit(JobStack.of(past, SOURCES[:2]), LENGTH)
     assert with_new is not None
     assert without is not None
     assert np.allclose(with_new.means[2], 0)
@@ -90,7 +90,7 @@ def test_one_image_per_source_has_no_spread_within() -> None:
 
 def test_nothing_to_compare_is_no_model() -> None:
     """Without a job of two of the sources."""
-    assert fit(Stack.of(synthetic_past(6, ["a", "x"]), ("b@1", "c@1")), LENGTH) is None
+    assert fit(JobStack.of(synthetic_past(6, ["a", "x"]), ("b@1", "c@1")), LENGTH) is None
 
 
 def test_scores_are_log_likelihoods_up_to_a_constant() -> None:
@@ -135,7 +135,7 @@ def test_directions_span_what_residuals_differ_in(length: int) -> None:
     """Orthonormal, at most 150, the greatest first; few jobs lie in them wholly."""
     random = np.random.default_rng(2)
     rows = random.normal(size=(6, 3, 4, length)) * np.linspace(3, 0.1, length)
-    stack = Stack(SOURCES, rows, np.full((6, 3), 4))
+    stack = JobStack(SOURCES, rows, np.full((6, 3), 4))
     found = directions(stack)
     assert found.shape[1] <= min(DIRECTIONS, length)
     assert np.allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-6)

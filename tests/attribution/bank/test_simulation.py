@@ -5,15 +5,15 @@ from numpy.typing import NDArray
 
 from attribution.bank.model import fit
 from attribution.bank.simulation import simulate, simulate_strangers
-from attribution.bank.stack import Stack
+from attribution.bank.stack import JobStack
 from tests.attribution.bank.synthetic import LENGTH, synthetic_past
 
 SOURCES = ("a@1", "b@1", "c@1", "d@1")
 
 
-def past_stack(jobs: int = 9, images: int = 3) -> Stack:
+def past_stack(jobs: int = 9, images: int = 3) -> JobStack:
     """Jobs with all of four sources."""
-    return Stack.of(synthetic_past(jobs, ["a", "b", "c", "d"], images), SOURCES)
+    return JobStack.of(synthetic_past(jobs, ["a", "b", "c", "d"], images), SOURCES)
 
 
 def test_scores_are_those_of_a_loop() -> None:
@@ -44,7 +44,7 @@ def test_the_job_of_a_query_is_not_in_its_model() -> None:
     changed = stack.images.copy()
     changed[4] = np.random.default_rng(1).normal(size=changed[4].shape)
     plain, _ = simulate(stack, LENGTH, 2)
-    other, _ = simulate(Stack(SOURCES, changed, stack.counts), LENGTH, 2)
+    other, _ = simulate(JobStack(SOURCES, changed, stack.counts), LENGTH, 2)
     same = np.isclose(plain.scores, other.scores).all(axis=1)
     # Job 4 is the fifth, of the fold 1, with the first and the ninth job; asked are 2, 3, 2, 2 jobs of each fold.
     of_fold = np.repeat([0, 1, 2, 3], np.array([2, 3, 2, 2]) * 12)
@@ -58,7 +58,7 @@ def test_strangers_are_left_out_of_model_and_job() -> None:
     changed = stack.images.copy()
     changed[:, 1] = np.random.default_rng(1).normal(size=changed[:, 1].shape)
     own, strangers = simulate(stack, LENGTH, 2, ["b@1"])
-    same, otherwise = simulate(Stack(SOURCES, changed, stack.counts), LENGTH, 2, ["b@1"])
+    same, otherwise = simulate(JobStack(SOURCES, changed, stack.counts), LENGTH, 2, ["b@1"])
     assert np.array_equal(own.scores, same.scores)
     assert own.scores.shape == (9 * 3 * 3, 3)
     assert strangers.scores.shape == (9 * 3, 3)
@@ -76,7 +76,7 @@ def test_only_jobs_with_all_sources_and_another_image_are_asked() -> None:
         *synthetic_past(3, ["a", "b", "c", "d"], {"a": 3, "b": 1, "c": 2, "d": 2}, first=3000),
         *synthetic_past(2, ["a", "b", "c", "d"], {"a": 4, "b": 2, "c": 2, "d": 3}, first=4000),
     ]
-    own, _ = simulate(Stack.of(past, SOURCES), LENGTH, 1)
+    own, _ = simulate(JobStack.of(past, SOURCES), LENGTH, 1)
     assert np.bincount(own.truth).tolist() == [6 * 2 + 2 * 4, 6 * 2 + 2 * 2, 6 * 2 + 2 * 2, 6 * 2 + 2 * 3]
     assert np.isfinite(own.scores).all()
 

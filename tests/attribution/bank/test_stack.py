@@ -3,7 +3,7 @@
 import numpy as np
 
 from attribution.bank import PastJob
-from attribution.bank.stack import Stack
+from attribution.bank.stack import JobStack
 
 SOURCES = ("a@1", "b@1", "c@2")
 
@@ -24,7 +24,7 @@ def ragged() -> list[PastJob]:
 
 def test_a_stack_has_every_image_once() -> None:
     """Of the jobs with at least two of the sources, at its place; the rest is 0 and not counted."""
-    stack = Stack.of(ragged(), SOURCES)
+    stack = JobStack.of(ragged(), SOURCES)
     jobs = [job for job in ragged() if job.job not in ("3", "4")]
     assert len(stack) == len(jobs) == 5
     for n, job in enumerate(jobs):
@@ -39,7 +39,7 @@ def test_a_stack_has_every_image_once() -> None:
 
 def test_comparing_subtracts_the_mean_of_the_sources_that_a_job_has() -> None:
     """As a loop does; the mean over the sources is 0 afterwards, and a job with one source is left out."""
-    stack = Stack.of(ragged(), SOURCES).of_sources(("c@2", "a@1"))
+    stack = JobStack.of(ragged(), SOURCES).of_sources(("c@2", "a@1"))
     found = stack.comparing()
     both = [job for job in ragged() if {"a@1", "c@2"} <= job.images.keys()]
     assert len(found) == len(both) == 3
@@ -54,5 +54,5 @@ def test_comparing_subtracts_the_mean_of_the_sources_that_a_job_has() -> None:
 
 def test_no_job_is_an_empty_stack() -> None:
     """Of which nothing can be compared."""
-    stack = Stack.of(ragged(), ("x@1", "y@1"))
+    stack = JobStack.of(ragged(), ("x@1", "y@1"))
     assert len(stack) == len(stack.comparing()) == 0
