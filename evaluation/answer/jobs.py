@@ -76,7 +76,7 @@ def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[Kno
 def gallery_jobs(
     gallery: Gallery, embedder: Embedder, store: Store, images: int, repeats: int = 2, seed: int = 0
 ) -> list[KnownJob]:
-    """Jobs in the natural-prompt setting: other images of the same prompt, drawn at random, are the resyntheses."""
+    """Jobs in the natural-prompt setting: other images of the same prompt, chosen at random, are the resyntheses."""
     files = {each.sha256: each.path for of_model in gallery.pictures for row in of_model for each in row}
     found = compute_features(files, embedder, store)
     random = np.random.default_rng(seed)

@@ -68,7 +68,7 @@ def past_jobs(jobs: Sequence[KnownJob], revisions: Mapping[str, str] | None = No
 
 
 def other_groups(jobs: Sequence[KnownJob], past: Sequence[PastJob], count: int, seed: int = 0) -> Banks:
-    """For each group of jobs a bank of at most so many past jobs of the other groups, drawn at random.
+    """For each group of jobs a bank of at most so many past jobs of the other groups, chosen at random.
 
     `past` are the contributions of the jobs, in order.
     """
@@ -81,7 +81,7 @@ def other_groups(jobs: Sequence[KnownJob], past: Sequence[PastJob], count: int, 
 
 
 def accuracy(answers: Sequence[Answer], alike: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The share of right answers with its 95 % interval, by drawing groups; `alike` counts relatives as one."""
+    """The share of right answers with its 95 % interval, by resampling groups; `alike` counts relatives as one."""
     name = alike or {}
     right = np.array(
         [

@@ -53,7 +53,7 @@ def test_it_is_learned_once(bank: Bank) -> None:
 
 
 def test_sources_that_are_confused_are_one_group() -> None:
-    """A copy of a source is told apart from it by nobody; relatives by family are one group as well."""
+    """A copy of a source is confused with it; relatives by family are one group as well."""
     copies = Bank("s", synthetic_past(30, ["a", "b", "b2", "c"]))
     known = copies.experience(("a@1", "b@1", "b2@1", "c@1"), ALONE, 4)
     assert known is not None

@@ -22,8 +22,8 @@ ALONE = dict(zip(SOURCES, range(4), strict=True))
 FAMILY = {"a@1": 0, "b@1": 0, "c@1": 2, "d@1": 3}
 
 
-def drawn(count: int, temperature: float, seed: int = 0, spread: float = 6.0, sources: int = 4) -> Simulated:
-    """Queries whose source is drawn with the probabilities softmax(temperature · scores)."""
+def sampled_queries(count: int, temperature: float, seed: int = 0, spread: float = 6.0, sources: int = 4) -> Simulated:
+    """Queries whose source is sampled with the probabilities softmax(temperature · scores)."""
     random = np.random.default_rng(seed)
     scores = spread * random.normal(size=(count, sources))
     sums = softmax(temperature * scores).cumsum(axis=1)
@@ -53,13 +53,13 @@ def strangers_like(count: int, seed: int, lead: float, level: float) -> list[Str
 
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
 def test_the_temperature_is_recovered(temperature: float) -> None:
-    """From queries drawn with it, less the share that true queries are harder; probabilities are then modest.
+    """From queries sampled with it, less the share that true queries are harder; probabilities are then modest.
 
     With the temperature of the simulated queries they are the shares of right answers.
     """
-    found = calibrate(SOURCES, drawn(4000, temperature), [], ALONE)
+    found = calibrate(SOURCES, sampled_queries(4000, temperature), [], ALONE)
     assert found.temperature == pytest.approx(0.75 * temperature, rel=0.2)
-    new = drawn(4000, temperature, seed=1)
+    new = sampled_queries(4000, temperature, seed=1)
     assert found.probabilities(new.scores).max(axis=1).mean() < new.right.mean()
     plain = softmax(found.temperature / 0.75 * new.scores)
     assert plain.max(axis=1).mean() == pytest.approx(new.right.mean(), abs=0.03)
@@ -68,8 +68,8 @@ def test_the_temperature_is_recovered(temperature: float) -> None:
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 1.0])
 def test_sets_cover_new_queries(temperature: float) -> None:
     """95 of 100 simulated queries have their source in the set, so that 90 true ones have; the likeliest is in it."""
-    found = calibrate(SOURCES, drawn(2000, temperature), [], ALONE)
-    new = drawn(2000, temperature, seed=1)
+    found = calibrate(SOURCES, sampled_queries(2000, temperature), [], ALONE)
+    new = sampled_queries(2000, temperature, seed=1)
     sets = found.in_set(found.probabilities(new.scores))
     assert sets[np.arange(2000), new.truth].mean() == pytest.approx(0.95, abs=0.03)
     assert sets[np.arange(2000), new.scores.argmax(axis=1)].all()
@@ -79,7 +79,7 @@ def test_sets_cover_new_queries(temperature: float) -> None:
 
 def test_what_was_measured_is_recounted() -> None:
     """Fit, sets and the level for callers who exclude strangers, query by query."""
-    own = drawn(500, 0.3)
+    own = sampled_queries(500, 0.3)
     found = calibrate(SOURCES, own, [], ALONE)
     probabilities = found.probabilities(own.scores)
     sets = found.in_set(probabilities)
@@ -97,7 +97,7 @@ def test_what_was_measured_is_recounted() -> None:
 
 
 def test_strangers_with_a_poor_fit_are_not_named() -> None:
-    """Where fit tells them apart, nearly all own queries are named, within both bounds, also in new queries."""
+    """Where fit separates them, nearly all own queries are named, within both bounds, also in new queries."""
     own = clear(800, 1, 6)
     rule = naming_rule(SOURCES, own, strangers_like(200, 2, 6, -20), ALONE)
     new, foreign = clear(2000, 77, 6), clear(2000, 78, 6, -20)
@@ -133,7 +133,7 @@ def test_few_or_wrong_queries_name_nothing() -> None:
 
 
 def test_relatives_are_named_together() -> None:
-    """Two that cannot be told apart name no source between them, and their group nearly always."""
+    """Two that are indistinguishable name no source between them, and their group nearly always."""
     own = clear(1600, 1, 6)
     random = np.random.default_rng(9)
     twins = own.truth < 2
