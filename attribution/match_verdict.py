@@ -1,7 +1,7 @@
 """From a ranking by residuals to a verdict; each kind carries what it was worth in simulated queries.
 
     attributed          one source: the naming rule (or, for the policy `closed`, its probability) says so
-    attributed_family   indistinguishable relatives, named together
+    attributed_family   relatives that cannot be distinguished, named together
     narrowed            the prediction set is smaller than the list of tested sources
     inconclusive        with the reason
 

@@ -1,7 +1,7 @@
 """The embedding stage: embeds the query together with all generated images, so that all use the same numerics.
 
 For a ranking by distance, features are the papers': the final embedding of every image as it is. For one by residuals,
-every image is put into canonical form first, and taps and forensic features are computed besides.
+every image is converted to its canonical form first, and taps and forensic features are computed besides.
 """
 
 from __future__ import annotations
