@@ -67,7 +67,7 @@ def method(here: Bench, document: JobDocument, bank: Bank | None, policy: Policy
 @pytest.mark.parametrize("policy", list(Policy))
 def test_a_bank_answers_as_in_the_method(bench: Make, policy: Policy) -> None:
     """Match, probability, estimate and verdict, with blobs, rows and a snapshot in between."""
-    here = bench(THREE)
+    here = bench(THREE, bank={"refresh": "0.001s"})
     bank = with_bank(here)
     document = ended(here, method_options={"policy": policy})
     result = document.result
