@@ -61,7 +61,7 @@ def _attribute(query: Image.Image, generators: Sequence[FakeGenerator] = FAKES, 
         captioner=FakeCaptioner(),
         generators=generators,
         embedder=FakeEmbedder(),
-        **{"distance": COSINE, "method": Method.COSINE} | more,
+        **dict[str, Any](distance=COSINE, method=Method.COSINE) | more,
     )
 
 

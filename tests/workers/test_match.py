@@ -1,6 +1,7 @@
 """A job through all stages, ranked by residuals: without past jobs, with a bank's snapshot, and as the method ranks."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def with_bank(here: Bench, jobs: int = 8) -> Bank:
     return bank
 
 
-def ended(here: Bench, **options: object) -> JobDocument:
+def ended(here: Bench, **options: Any) -> JobDocument:
     """A new job's document."""
     job_id = here.submit(COLOR, seed=7, cache=False, **options)
     here.run()
