@@ -17,7 +17,7 @@ from attribution.catalog import load_catalog  # noqa: E402
 from attribution.distance import distance_named  # noqa: E402
 from attribution.image import load  # noqa: E402
 from attribution.method import attribute  # noqa: E402
-from attribution.ports import Attribution  # noqa: E402
+from attribution.ports import Attribution, Method  # noqa: E402
 from attribution.resynthesis.pool import GeneratorPool  # noqa: E402
 
 TARGET = REPOSITORY / "docs" / "figures" / "ranking.png"
@@ -38,6 +38,7 @@ def run(query: Image.Image) -> Attribution:
         generators=[pool.handle(catalog.get(source)) for source in SOURCES],
         embedder=build_embedder(f"open_clip:local-dir:{models / 'clip'}", placement),
         distance=distance_named("cosine"),
+        method=Method.COSINE,
         images_per_source=IMAGES_PER_SOURCE,
     )
 

@@ -68,13 +68,16 @@ def test_an_uploaded_image_comes_back_with_a_ranking(http: httpx.Client) -> None
     job = ended(http, attribute(http))
     assert [source["source"] for source in job["sources"]] == enabled
     assert {source["state"] for source in job["sources"]} == {"done"}
-    distances = [entry["distance"] for entry in job["result"]["ranking"]]
-    assert len(distances) == len(enabled) >= 4
-    assert distances == sorted(distances)
-    assert job["result"]["margin"] == pytest.approx(distances[1] - distances[0])
-    assert job["result"]["verdict"]["kind"] in {"attributed", "inconclusive"}
-    assert job["result"]["verdict"]["reason"] != "uncalibrated"
-    assert job["result"]["caption"].split()
+    result = job["result"]
+    matches, probabilities = ([entry[name] for entry in result["ranking"]] for name in ("match", "probability"))
+    assert len(matches) == len(enabled) >= 4
+    assert matches == sorted(matches, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+    assert set(result["estimate"]["jobs"]) == set(enabled)
+    distances = sorted(entry["distance"] for entry in result["ranking"])
+    assert result["margin"] == pytest.approx(distances[1] - distances[0])
+    assert result["verdict"]["reason"] != "uncalibrated"
+    assert result["caption"].split()
 
 
 def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
@@ -87,8 +90,8 @@ def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
 
 def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
     """`kill -9` of the process that generates, in the middle of it: the same ranking."""
-    calm = ended(http, attribute(http, images_per_source="2", cache="false"))
-    location = attribute(http, images_per_source="2", cache="false")
+    calm = ended(http, attribute(http, images_per_source="2", cache="false", method="cosine"))
+    location = attribute(http, images_per_source="2", cache="false", method="cosine")
     wait_until(lambda: any(source["state"] == "running" for source in http.get(location).json()["sources"]))
     pid = service.supervisor.pid("worker-local")
     assert pid is not None

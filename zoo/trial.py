@@ -19,7 +19,7 @@ from attribution.build import Placement, build_captioner, build_embedder, build_
 from attribution.catalog import Catalog, load_catalog
 from attribution.distance import distance_named
 from attribution.method import attribute
-from attribution.ports import Captioner, Deadline, Embedder, GeneratedImage, Generator, ModelRef
+from attribution.ports import Captioner, Deadline, Embedder, GeneratedImage, Generator, Method, ModelRef
 from zoo.captions import Face, Split, faces, sample
 from zoo.freeze import ENTRIES
 from zoo.paths import MODELS, SOURCES, WORK
@@ -136,6 +136,7 @@ class Bench:
                 generators=generators,
                 embedder=self.embedder,
                 distance=distance_named(DISTANCE),
+                method=Method.COSINE,
                 images_per_source=IMAGES_PER_SOURCE,
                 timeouts=600.0,
             )

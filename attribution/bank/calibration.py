@@ -64,7 +64,7 @@ class SelfCalibration:
         fit_center, fit_spread: Mean and standard deviation of the fit of simulated queries.
         groups: The group of relatives of each source, as a number.
         source_rule: When the best source is named, if the query may be a stranger's.
-        group_rule: When the best group is named; None without a group of several.
+        group_rule: When the best group is named; None without a group of several, or with one group alone.
         closed_level: The probability from which a source is named if it must be one of those asked.
         closed: What that level did.
         sets: How many sets were smaller than the list of sources, and how many of those had the right source.
@@ -114,6 +114,7 @@ def calibrate(
     fits = own.scores.max(axis=1)
     closed_level, closed = _closed(probabilities, own.right)
     alone = {source: at for at, source in enumerate(sources)}
+    several = 1 < len(set(groups.values())) < len(sources)  # a single group has no other one to lead over
     return SelfCalibration(
         temperature=temperature,
         set_level=level,
@@ -122,7 +123,7 @@ def calibrate(
         fit_spread=float(fits.std()) or 1.0,
         groups=tuple(groups[source] for source in sources),
         source_rule=naming_rule(sources, own, strangers, alone),
-        group_rule=naming_rule(sources, own, strangers, groups) if len(set(groups.values())) < len(sources) else None,
+        group_rule=naming_rule(sources, own, strangers, groups) if several else None,
         closed_level=closed_level,
         closed=closed,
         sets=Measured(count, float(small.mean()), float(covered[small].mean()) if small.any() else None),

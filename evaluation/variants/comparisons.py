@@ -16,7 +16,7 @@ from attribution.distance import DISTANCES, distance_named
 from attribution.errors import AttributionError
 from attribution.image import load
 from attribution.method import attribute
-from attribution.ports import Aggregate, SourceState
+from attribution.ports import Aggregate, Method, SourceState
 from attribution.resynthesis.pool import GeneratorPool
 from evaluation import options, tables
 from evaluation.characters import Side
@@ -105,6 +105,7 @@ def seconds(
                 generators=generators,
                 embedder=loaded,
                 distance=distance_named("cosine"),
+                method=Method.COSINE,
                 images_per_source=images_per_source,
                 prompt=item.caption,
             )

@@ -1,4 +1,7 @@
-"""The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it."""
+"""The method as a whole: it is its stages, it is repeatable, and a failing source does not sink it.
+
+By distance; `test_match.py` has the ranking by residuals.
+"""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -24,6 +27,7 @@ from attribution.ports import (
     Embedded,
     Fusion,
     GeneratedImage,
+    Method,
     ModelRef,
     Reason,
     SourceState,
@@ -57,7 +61,7 @@ def _attribute(query: Image.Image, generators: Sequence[FakeGenerator] = FAKES, 
         captioner=FakeCaptioner(),
         generators=generators,
         embedder=FakeEmbedder(),
-        **{"distance": COSINE} | more,
+        **dict[str, Any](distance=COSINE, method=Method.COSINE) | more,
     )
 
 

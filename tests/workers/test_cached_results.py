@@ -133,7 +133,14 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
     "differs",
     [
         *({"images_per_source": "3"}, {"seed": "1"}, {"prompt": "a goat"}, {"sources": "a"}, {"exclude": "b"}),
-        *({"distance": "ssim"}, {"aggregate": "max"}, {"external_scores": '{"a": 1}'}, {"cache": "false"}),
+        *(
+            {"method": "cosine"},
+            {"policy": "closed"},
+            {"distance": "ssim"},
+            {"aggregate": "max"},
+            {"external_scores": '{"a": 1}'},
+            {"cache": "false"},
+        ),
     ],
     ids=str,
 )
@@ -218,7 +225,7 @@ def test_thresholds_hold_for_the_default_captioner(service: Callable[..., Servic
     file.write_text(json.dumps({"schema": 1, "entries": [entry | {"sources": {"a": "1", "b": "1"}}]}))
     here = service(models=FAKES | {"captioners": {"other": "fake:prefix=something"}, "calibrations": [file]})
     said = [
-        here.ended(**dict[str, Any](images_per_source="1") | options)["result"]["verdict"]
+        here.ended(**dict[str, Any](images_per_source="1", distance="cosine") | options)["result"]["verdict"]
         for options in ({}, {"captioner": "fake"}, {"captioner": "other"}, {"prompt": "a red thing"})
     ]
     assert [verdict["reason"] for verdict in said] == [None, None, "uncalibrated", None]

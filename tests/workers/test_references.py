@@ -179,7 +179,9 @@ def test_nothing_is_calibrated_for_references(
     (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "entries": entries}))
     models = {"captioner": "fake:", "embedder": "fake:", "calibrations": [tmp_path / "calibration.json"]}
     flow = story(models=models)
-    job_id = flow.submit(*(given("b", 3) if uploaded else []), prompt="a red square", images_per_source="1")
+    job_id = flow.submit(
+        *(given("b", 3) if uploaded else []), prompt="a red square", images_per_source="1", method="cosine"
+    )
     flow.run()
     result = flow.document(job_id).result
     assert result is not None

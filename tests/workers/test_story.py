@@ -15,7 +15,7 @@ from attribution.embed.fake import FakeEmbedder
 from attribution.evidence.finding import Kind
 from attribution.evidence.watermark import MARKS
 from attribution.method import attribute
-from attribution.ports import Aggregate, Reason, SourceState
+from attribution.ports import Aggregate, Method, Reason, SourceState
 from tests.app.images import encoded
 from tests.attribution.evidence.marking import mark
 from tests.attribution.evidence.test_watermark import query
@@ -58,6 +58,7 @@ def test_the_stages_give_what_the_method_gives(
         generators=[here.process.models.generator(source) for source in here.process.models.catalog.sources],
         embedder=FakeEmbedder(),
         distance=distance_named(distance),
+        method=Method.COSINE,
         aggregate=Aggregate(aggregate),
         external_scores=None if external_scores is None else external_scores.scores,
         fusion_weight=external_scores.weight if external_scores else 0.5,

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from app.db.database import Database
 from app.db.models import Job, Tenant
-from attribution.ports import Aggregate, DistanceName
+from attribution.ports import Aggregate, DistanceName, Method, Policy
 from tests.app.images import encoded, noise
 
 IMAGE = ("x.png", encoded(), "image/png")
@@ -85,6 +85,8 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"prompt": b"\xff\xfe"}, "#/prompt"),
         ({"distance": "manhatan"}, "#/distance"),
         ({"aggregate": "min"}, "#/aggregate"),
+        ({"method": "euclidean"}, "#/method"),
+        ({"policy": "half-open"}, "#/policy"),
         ({"external_scores": "0.5"}, "#/external_scores"),
         ({"external_scores": "{}"}, "#/external_scores"),
         ({"external_scores": '{"ant": "likely"}'}, "#/external_scores/ant"),
@@ -107,11 +109,37 @@ def test_an_invalid_option_is_named(client: TestClient, database: Database, opti
         assert session.scalar(select(func.count()).select_from(Job)) == 0
 
 
-@pytest.mark.parametrize(("name", "values"), [("distance", DistanceName), ("aggregate", Aggregate)])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("distance", DistanceName), ("aggregate", Aggregate), ("method", Method), ("policy", Policy)],
+)
 def test_an_unknown_name_lists_the_known_ones(client: TestClient, name: str, values: type[StrEnum]):
     """The error is enough to fix the request."""
     (error,) = post(client, **{name: "nearest"}).json()["errors"]
     assert all(f"'{value}'" in error["detail"] for value in values)
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({}, "residual"),
+        ({"method": "cosine"}, "cosine"),
+        ({"distance": "ssim"}, "cosine"),
+        ({"aggregate": "max"}, "cosine"),
+        ({"distance": "ssim", "method": "residual"}, "residual"),
+    ],
+    ids=str,
+)
+def test_a_distance_means_the_method_that_ranks_by_it(client: TestClient, options: dict[str, str], method: str):
+    """By default sources are ranked by residuals; who chooses a distance or an aggregate is ranked by that."""
+    document = post(client, **options).json()
+    assert (document["method"], document["policy"]) == (method, "open")
+    assert document["distance"] == options.get("distance", "cosine")
+
+
+def test_a_caller_may_exclude_other_sources(client: TestClient):
+    """The job says so."""
+    assert post(client, policy="closed").json()["policy"] == "closed"
 
 
 def test_scores_of_unknown_sources_are_named(client: TestClient):

@@ -94,6 +94,8 @@ def test_options_are_those_of_the_form(client: TestClient, database: Database):
         "images_per_source": 3,
         "prompt": "a goat",
         "seed": 7,
+        "method": "residual",
+        "policy": "closed",
         "distance": "hybrid",
         "aggregate": "max",
         "external_scores": {"ant": 0.5, "bee": -1e300},
