@@ -21,8 +21,8 @@ _EXAMINED = 256
 # A crop is examined for signs of enlargement if it is at least this large and varies at least this much.
 _LEAST_EXAMINED, _LEAST_DEVIATION = 64, 6.0
 # Bands of frequencies, as shares of the highest, and the least power of the upper one by that of the lower one. Below
-# it were 8 of 339 images by real generators as they are; of 60 enlarged twice 32 (bicubic) and 49 (Lanczos), and 5 of the
-# former after JPEG of quality 85.
+# it were 8 of 339 images by real generators as they are; of 60 enlarged twice 32 (bicubic) and 49 (Lanczos), and 5 of
+# the former after JPEG of quality 85.
 _LOWER, _UPPER, _LEAST_RATIO = (0.3, 0.45), (0.65, 0.95), 0.011
 # The same answer after JPEG of a quality, and after scaling, in docs/benchmark.md.
 _JPEG = ((95, 0.92), (85, 0.91), (75, 0.86), (50, 0.81), (0, 0.78))
