@@ -16,7 +16,7 @@ from attribution.forensics import FORENSIC_TAPS
 from attribution.ports import Taps, Vectors
 
 _PRIOR_IMAGES = 8  # a variance counts as if so many images more had the mean one
-_SHARE = 0.5  # how much of a source's mean residual is expected in the query; without past jobs there is nothing better
+_SHARE = 0.7  # k: how much of a source's mean residual is expected in the query
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,21 @@ def residuals(taps: Taps) -> Residuals:
 
 
 def scores_without_bank(found: Residuals, sources: Sequence[str]) -> NDArray[np.float64]:
-    """(S,) scores −‖(a − e_j/2) / σ‖², from this job alone; the greatest is the likeliest.
+    """(S,) scores −‖(a − k e_j) / σ‖², from this job alone; the greatest is the likeliest.
 
-    σ² is how much each number varies among the images of one source, shrunk towards the mean over all numbers; with one
-    image per source it is 1. Forensic features are left out: without past jobs to weigh them they cost more than they
-    add (docs/method.md).
+    σ² is how much each number varies among the images of one source, shrunk towards the mean over all numbers. With one
+    image per source that is unknown: then σ is 1, and forensic features, which vary most, are left out.
     """
-    used = np.repeat([name not in FORENSIC_TAPS for name in found.layout], list(found.layout.values()))
-    means = found.means(sources)[:, used].astype(np.float64)
-    images = [found.generated_images[source][:, used].astype(np.float64) for source in sources]
+    means = found.means(sources).astype(np.float64)
+    images = [found.generated_images[source].astype(np.float64) for source in sources]
     apart = np.concatenate([rows - mean for rows, mean in zip(images, means, strict=True)])
     freedom = len(apart) - len(images)
-    variance = 1.0
-    if freedom and apart.any():
+    if freedom:
         own = (apart**2).sum(axis=0)
-        variance = (own + _PRIOR_IMAGES * own.mean() / freedom) / (freedom + _PRIOR_IMAGES)
-    scores: NDArray[np.float64] = -((found.query[used] - _SHARE * means) ** 2 / variance).sum(axis=1)
+        weights = 1 / np.maximum((own + _PRIOR_IMAGES * own.mean() / freedom) / (freedom + _PRIOR_IMAGES), 1e-12)
+    else:
+        weights = np.repeat([float(name not in FORENSIC_TAPS) for name in found.layout], list(found.layout.values()))
+    scores: NDArray[np.float64] = -((found.query - _SHARE * means) ** 2 * weights).sum(axis=1)
     return scores
 
 

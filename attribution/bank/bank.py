@@ -50,9 +50,9 @@ class Bank:
     past: tuple[PastJob, ...]
     basis: Floats | None = None
     _known: dict[tuple[tuple[str, ...], tuple[int, ...], int], Experience | None] = field(
-        default_factory=dict, repr=False, compare=False
+        default_factory=dict, init=False, repr=False, compare=False
     )
-    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def version(self) -> str:

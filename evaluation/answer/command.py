@@ -20,6 +20,7 @@ from attribution.embed.stage import feature_space
 from attribution.errors import ConfigurationError
 from attribution.ports import Embedder, Method, Policy
 from evaluation import options
+from evaluation.answer.figure import save_growth
 from evaluation.answer.jobs import KnownJob, dataset_jobs, gallery_jobs
 from evaluation.answer.measure import Banks, accuracy, answer, gain, other_groups, past_jobs, verdicts
 from evaluation.answer.real_clip import make_real_clip
@@ -28,6 +29,7 @@ from evaluation.characters import select_characters
 from evaluation.dataset import Dataset
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, make
+from evaluation.provenance import save
 from evaluation.real import Gallery
 from evaluation.store import MODELS, STORE, WORK, Store
 from perf.report import Requirement, finish
@@ -52,12 +54,18 @@ def answer_command(
     work: Annotated[Path, typer.Option(help="where images are made, once")] = WORK / "answer",
     store: options.Store = STORE,
     processes: options.Processes = options.CPUS,
+    out: Annotated[Path | None, typer.Option(help="JSON of all figures")] = None,
+    figure: Annotated[Path | None, typer.Option(help="an SVG of accuracy by past jobs")] = None,
 ) -> None:
     """Measures accuracy, verdicts, sets and probabilities; ends with one JSON line."""
     figures: dict[str, Any] = {}
     wanted: list[Requirement] = []
     _real(work, Store(store), figures, wanted)
     _demo(characters, bank, work, store, processes, figures, wanted)
+    if out is not None:
+        save(out, figures)
+    if figure is not None:
+        save_growth(figures["demo_growth"], figures["demo_cosine_4"], figure)
     finish("answer", figures, wanted)
 
 
@@ -130,6 +138,12 @@ def _demo(
         )
     families = {source.id: source.family for source in catalog.sources}
     whole = _bank(file, embedder)
+    growth = {}
+    for count in (0, 5, 10, 20, 50, 100, 200):
+        step = max(1, len(whole.past) // max(count, 1))
+        bank = replace(whole, past=whole.past[::step][:count]) if count else None
+        growth[str(count)] = accuracy(answer(jobs, Method.RESIDUAL, _always(bank), dataset.revisions, families))
+    figures["demo_growth"] = growth
     young = replace(whole, past=whole.past[:: max(1, len(whole.past) // 20)][:20])
     for key, images, bank, floor in (
         ("demo_cosine_4", 4, None, None),
