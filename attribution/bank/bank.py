@@ -116,7 +116,7 @@ class Bank:
         for source, group in groups.items():
             members.setdefault(group, []).append(source)
         strangers = simulate_strangers(stack, length, list(members.values()), siblings)
-        return Experience(model, columns, calibrate(sources, own, strangers, groups))
+        return Experience(model, columns, calibrate(sources, own, strangers, groups, model.count))
 
 
 def _with_confused(own: Simulated, families: Sequence[int]) -> list[int]:

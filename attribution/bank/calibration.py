@@ -20,6 +20,7 @@ FEWEST_JOBS: Final = 5  # a bank of fewer may make the answer worse
 COVERAGE: Final = 0.9  # of the prediction sets
 PRECISION: Final = 0.98  # of named simulated queries; bounds hold with a reserve
 STRANGERS_NAMED: Final = 0.015
+_YOUNG, _STRANGERS_NAMED_YOUNG = 50, 0.005  # a bank of fewer jobs named one in ten strangers without this reserve
 # True queries are harder than simulated ones: they come from another text than the caption. What that costs was
 # measured on the demo models' calibration characters, and confirmed on the test characters (docs/method.md).
 _SIMULATED_COVERAGE = 0.96
@@ -94,7 +95,7 @@ class SelfCalibration:
 
 
 def calibrate(
-    sources: Sequence[str], own: Simulated, strangers: Sequence[Strangers], groups: Mapping[str, int]
+    sources: Sequence[str], own: Simulated, strangers: Sequence[Strangers], groups: Mapping[str, int], jobs: int
 ) -> SelfCalibration:
     """Calibrates on simulated queries.
 
@@ -103,7 +104,9 @@ def calibrate(
         own: Simulated queries by these sources.
         strangers: Queries by a group of them, answered by the model of the others.
         groups: The group of relatives of each source.
+        jobs: How many past jobs there are.
     """
+    most = STRANGERS_NAMED if jobs >= _YOUNG else _STRANGERS_NAMED_YOUNG
     temperature = _TEMPERATURE_SHARE * _temperature(own)
     probabilities = softmax(temperature * own.scores)
     count = len(own.truth)
@@ -122,8 +125,8 @@ def calibrate(
         fit_center=float(fits.mean()),
         fit_spread=float(fits.std()) or 1.0,
         groups=tuple(groups[source] for source in sources),
-        source_rule=naming_rule(sources, own, strangers, alone),
-        group_rule=naming_rule(sources, own, strangers, groups) if several else None,
+        source_rule=naming_rule(sources, own, strangers, alone, most),
+        group_rule=naming_rule(sources, own, strangers, groups, most) if several else None,
         closed_level=closed_level,
         closed=closed,
         sets=Measured(count, float(small.mean()), float(covered[small].mean()) if small.any() else None),
@@ -131,7 +134,11 @@ def calibrate(
 
 
 def naming_rule(
-    sources: Sequence[str], own: Simulated, strangers: Sequence[Strangers], groups: Mapping[str, int]
+    sources: Sequence[str],
+    own: Simulated,
+    strangers: Sequence[Strangers],
+    groups: Mapping[str, int],
+    most: float = STRANGERS_NAMED,
 ) -> NamingRule:
     """The rule that names most simulated queries within the bounds on precision and on strangers, with a reserve."""
     of_source = np.array([groups[source] for source in sources])
@@ -145,7 +152,7 @@ def naming_rule(
     foreign = np.concatenate(unknown) if unknown else np.zeros((0, 2))
     weights = _logistic(np.concatenate([features, foreign]), np.concatenate([right, np.zeros(len(foreign), bool)]))
     values, theirs = (weights[0] + rows @ weights[1:] for rows in (features, foreign))
-    threshold = _threshold(values, right, theirs) if unknown else np.inf
+    threshold = _threshold(values, right, theirs, most) if unknown else np.inf
     named, wrongly = values >= threshold, theirs >= threshold
     measured = Measured(
         queries=len(right),
@@ -222,8 +229,8 @@ def _logistic(features: Floats, labels: NDArray[np.bool_]) -> Floats:
     return weights
 
 
-def _threshold(values: Floats, right: NDArray[np.bool_], strangers: Floats) -> float:
-    """The lowest threshold within the bounds; infinite where there is none."""
+def _threshold(values: Floats, right: NDArray[np.bool_], strangers: Floats, most: float) -> float:
+    """The lowest threshold within the bounds, with at most the share `most` of strangers named; else infinite."""
     for threshold in np.unique(np.quantile(np.concatenate([values, strangers]), np.linspace(0, 1, 401))):
         named = values >= threshold
         count = int(named.sum())
@@ -231,7 +238,7 @@ def _threshold(values: Floats, right: NDArray[np.bool_], strangers: Floats) -> f
             break
         if (
             wilson(float(right[named].mean()), count, -_RESERVE) >= PRECISION
-            and wilson(float((strangers >= threshold).mean()), len(strangers), _RESERVE) <= STRANGERS_NAMED
+            and wilson(float((strangers >= threshold).mean()), len(strangers), _RESERVE) <= most
         ):
             return float(threshold)
     return np.inf

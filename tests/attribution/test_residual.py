@@ -76,15 +76,40 @@ def test_by_hand() -> None:
     # The content is (2, 2) and the images are ∓(1, 2) from it: the mean square is 5/2, the factor 1/√5.
     assert np.allclose(found.query, np.array([0, -2]) / np.sqrt(5))
     assert np.allclose(found.means(["a", "b"]), np.array([[-1, -2], [1, 2]]) / np.sqrt(5))
-    # a: (0.5, −1)² = 1.25; b: (−0.5, −3)² = 9.25; over 5.
-    assert np.allclose(scores_without_bank(found, ["a", "b"]), [-0.25, -1.85])
+    # With one image of each: a: (0.7, −0.6)² = 0.85; b: (−0.7, −3.4)² = 12.05; over 5.
+    assert np.allclose(scores_without_bank(found, ["a", "b"]), [-0.17, -2.41])
 
 
-def test_the_source_whose_residual_the_query_has_is_likeliest() -> None:
-    """Without a bank, a query near one source's images is that source's; forensic features do not count."""
-    some = taps(4, {"a": 4, "b": 4, "c": 4})
+@pytest.mark.parametrize("images", [1, 4])
+def test_the_source_whose_residual_the_query_has_is_likeliest(images: int) -> None:
+    """Without a bank, a query near one source's images is that source's, with one image of each or several."""
+    some = taps(4, dict.fromkeys("abc", images))
     near = Taps(LAYOUT, some.generated_images["b"].mean(axis=0), some.generated_images)
-    scores = scores_without_bank(residuals(near), list("abc"))
-    assert scores.argmax() == 1
-    near.query[-LAYOUT["lbp"] :] += 50
-    assert np.allclose(scores_without_bank(residuals(near), list("abc")), scores)
+    assert scores_without_bank(residuals(near), list("abc")).argmax() == 1
+
+
+def test_with_one_image_of_each_source_forensic_features_do_not_count() -> None:
+    """How much they vary within a source is unknown then."""
+    some = taps(4, dict.fromkeys("abc", 1))
+    changed = Taps(LAYOUT, some.query.copy(), some.generated_images)
+    changed.query[-LAYOUT["lbp"] :] += 50
+    plain, other = (scores_without_bank(residuals(each), list("abc")) for each in (some, changed))
+    assert np.allclose(plain, other)
+
+
+def test_numbers_that_vary_within_sources_count_less() -> None:
+    """The scores, computed again number by number."""
+    found = residuals(taps(5, {"a": 3, "b": 2, "c": 4}))
+    apart = [
+        [float(row[at]) - float(rows[:, at].mean()) for rows in found.generated_images.values() for row in rows]
+        for at in range(len(found.query))
+    ]
+    powers = [sum(each * each for each in of_number) for of_number in apart]
+    mean = sum(powers) / len(powers) / (9 - 3)
+    variances = [(power + 8 * mean) / (9 - 3 + 8) for power in powers]
+    for score, rows in zip(scores_without_bank(found, list("abc")), found.generated_images.values(), strict=True):
+        terms = [
+            (float(found.query[at]) - 0.7 * float(rows[:, at].mean())) ** 2 / variances[at]
+            for at in range(len(found.query))
+        ]
+        assert score == pytest.approx(-sum(terms), rel=1e-4)

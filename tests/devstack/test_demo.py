@@ -26,9 +26,18 @@ RESULT = {
     "caption": "a face [smiling]",
     "captioner": "blip@1",
     "distance": "cosine",
-    "ranking": [{"source": "zoo-dit", "family": "dit", "distance": 0.125, "score": 0.75, "distances": [0.1, 0.15]}],
+    "ranking": [
+        {
+            **{"source": "zoo-dit", "family": "dit", "distance": 0.125, "score": 0.75, "distances": [0.1, 0.15]},
+            **{"match": -3.0, "probability": 0.875},
+        }
+    ],
+    "estimate": {"prediction_set": ["zoo-dit"], "coverage": 0.9, "fit": -0.25},
     "margin": 0.0625,
-    "verdict": {"kind": "attributed", "source": "zoo-dit", "reason": None},
+    "verdict": {
+        **{"kind": "attributed", "source": "zoo-dit", "sources": [], "reason": None},
+        "measured": {"queries": 200, "named": 0.5, "right": 0.96},
+    },
 }
 DONE = {
     **QUEUED,
@@ -125,12 +134,13 @@ def test_a_refusal_is_said(service: str, tmp_path: Path) -> None:
 
 
 def test_the_result_has_everything(console: Console) -> None:
-    """Caption (as it stands, brackets too), ranking with each distance, margin, verdict, who was not ranked and why."""
+    """Caption (brackets too), ranking with probability and each distance, set, verdict, what was not ranked and why."""
     show_result(console, DONE)
     text = printed(console)
-    for piece in ("a face [smiling]", "cosine distance", "zoo-dit", "0.1250", "0.750", "0.100 0.150", "0.0625"):
+    for piece in ("a face [smiling]", "cosine distance", "zoo-dit", "0.1250", "0.875", "0.100 0.150", "0.0625"):
         assert piece in text
-    assert "attributed: zoo-dit" in text
+    assert "zoo-dit (with 90%; fit -0.2)" in text
+    assert "attributed: zoo-dit (96% of 100 such verdicts were right)" in text
     assert "old, retired: gone" in text
     assert "captioning 0.50" in text
 

@@ -97,7 +97,7 @@ def test_unknown_names_are_errors(run: Run, tmp_path: Path) -> None:
     )
     assert run("remove", "--list", "x")[::2] == (2, "There is no hash list 'x'; `lists` shows them.\n")
     assert run("rules", "remove", "x")[::2] == (2, "There is no text rule 'x'; `rules list` shows them.\n")
-    assert run("lists", "--tenant", "x")[::2] == (2, "There is no tenant 'x'.\n")
+    assert run("lists", "--tenant", "x")[::2] == (2, "There is no tenant 'x'; `tenants list` shows them.\n")
 
 
 def test_a_tenants_lists_and_rules_are_separate(run: Run, database: Database, tmp_path: Path) -> None:

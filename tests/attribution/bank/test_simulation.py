@@ -1,7 +1,5 @@
 """Simulated queries: images of past jobs, asked as if they were new ones, by a model that never saw their job."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,7 +45,7 @@ def test_the_job_of_a_query_is_not_in_its_model() -> None:
     changed[4] = np.random.default_rng(1).normal(size=changed[4].shape)
     plain, _ = simulate(stack, LENGTH, 2)
     other, _ = simulate(JobStack(SOURCES, changed, stack.counts), LENGTH, 2)
-    same: Any = np.isclose(plain.scores, other.scores).all(axis=1)  # type: ignore[union-attr, unused-ignore]
+    same = np.array([np.allclose(*pair) for pair in zip(plain.scores, other.scores, strict=True)])
     # Job 4 is the fifth, of the fold 1, with the first and the ninth job; asked are 2, 3, 2, 2 jobs of each fold.
     of_fold = np.repeat([0, 1, 2, 3], np.array([2, 3, 2, 2]) * 12)
     assert same[of_fold == 1].sum() == 2 * 12
