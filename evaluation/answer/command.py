@@ -21,12 +21,13 @@ from attribution.errors import ConfigurationError
 from attribution.ports import Embedder, Method, Policy
 from evaluation import options
 from evaluation.answer.figure import save_growth
-from evaluation.answer.jobs import KnownJob, dataset_jobs, gallery_jobs
+from evaluation.answer.jobs import KnownJob, dataset_jobs, distorted_jobs, gallery_jobs
 from evaluation.answer.measure import Banks, accuracy, answer, gain, other_groups, past_jobs, verdicts
 from evaluation.answer.real_clip import make_real_clip
 from evaluation.answer.strangers import stranger_jobs
 from evaluation.characters import select_characters
 from evaluation.dataset import Dataset
+from evaluation.distort.distortions import DISTORTIONS
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, make
 from evaluation.provenance import save
@@ -45,6 +46,7 @@ _REAL: tuple[tuple[str, int, tuple[int, int], dict[str, float]], ...] = (
     ("vendors-2025", 4, (4, 20), {"none_4": 0.90, "bank_4": 0.90, "none_1": 0.76, "bank_1": 0.84}),
     ("real-generators", 4, (12, 12), {"none_4": 0.72, "bank_4": 0.79}),
 )
+_DISTORTIONS = ("jpeg-85", "jpeg-75", "jpeg-50", "webp-80", "size-50", "half-size", "social", "twitter")
 _ONE_FAMILY = {"glid-3-xl": "latent-diffusion-laion400m"}
 
 
@@ -138,6 +140,7 @@ def _demo(
         )
     families = {source.id: source.family for source in catalog.sources}
     whole = _bank(file, embedder)
+    _distorted(jobs, whole, embedder, Store(store), dataset.revisions, families, figures, wanted)
     growth = {}
     for count in (0, 5, 10, 20, 50, 100, 200):
         step = max(1, len(whole.past) // max(count, 1))
@@ -170,6 +173,36 @@ def _demo(
             wanted += _verdicts_wanted(key, figures, young=bank is young)
             for policy in ("open", "closed", "strangers"):
                 print(key, policy, json.dumps(figures[f"{key}_{policy}"]), flush=True)
+
+
+def _distorted(
+    jobs: Sequence[KnownJob],
+    bank: Bank,
+    embedder: Embedder,
+    store: Store,
+    revisions: Mapping[str, str],
+    families: Mapping[str, str],
+    figures: dict[str, Any],
+    wanted: list[Requirement],
+) -> None:
+    """The query alone compressed and resized, beside the clean one."""
+    clean = accuracy(answer(jobs, Method.RESIDUAL, _always(bank), revisions, families))["accuracy"]
+    kept = []
+    for name in _DISTORTIONS:
+        answers = answer(
+            distorted_jobs(jobs, DISTORTIONS[name], embedder, store),
+            Method.RESIDUAL,
+            _always(bank),
+            revisions,
+            families,
+        )
+        found = accuracy(answers) | {"sets_cover": verdicts(answers)["sets_cover"]}
+        figures[f"demo_{name}"] = found
+        kept.append(found["accuracy"] / clean)
+        wanted.append(Requirement(f"demo, {name}: sets cover", found["sets_cover"], at_least=0.85))
+        print(f"demo_{name}", json.dumps(found), flush=True)
+    wanted.append(Requirement("distorted queries, mean of clean", sum(kept) / len(kept), at_least=0.90))
+    wanted.append(Requirement("distorted queries, worst of clean", min(kept), at_least=0.80))
 
 
 def _verdicts_wanted(key: str, figures: Mapping[str, Any], young: bool) -> Sequence[Requirement]:

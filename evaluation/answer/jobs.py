@@ -6,6 +6,7 @@ Features are computed once per image and embedder, and kept in the store.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from attribution.embed.stage import image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
+from evaluation.distort.distortions import Distortion, distort
 from evaluation.processes import progress
 from evaluation.real import Gallery
-from evaluation.store import Store, key_of, write
+from evaluation.store import Store, digest, key_of, write
 
 _CHUNK = 64
 
@@ -29,6 +31,7 @@ class KnownJob:
     Attributes:
         group: What shares its difficulty: a character, or a prompt.
         truth: The source of the query; of a stranger, a source that is not among the generated images.
+        image: The query's file.
         taps: The features of the method `residual`.
         query: (d,) the embedding of the query as it is, for the papers' method.
         generated_images: (γ, d) those of the generated images, per source.
@@ -36,6 +39,7 @@ class KnownJob:
 
     group: str
     truth: str
+    image: Path
     taps: Taps
     query: Vectors
     generated_images: Mapping[str, Vectors]
@@ -67,7 +71,14 @@ def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[Kno
         if item.source is not None:
             generated[item.of, item.character][item.source].append(item.sha256)
     return [
-        _job(str(item.character), item.of, item.sha256, generated[item.of, item.character], found, embedder)
+        _job(
+            str(item.character),
+            item.of,
+            (item.sha256, files[item.sha256]),
+            generated[item.of, item.character],
+            found,
+            embedder,
+        )
         for item in dataset.items
         if item.source is None
     ]
@@ -84,7 +95,7 @@ def gallery_jobs(
         _job(
             gallery.prompts[p],
             gallery.models[m],
-            query.sha256,
+            (query.sha256, query.path),
             {
                 model: [
                     gallery.pictures[other][p][at].sha256
@@ -102,6 +113,31 @@ def gallery_jobs(
     ]
 
 
+def distorted_jobs(
+    jobs: Sequence[KnownJob], distortion: Distortion, embedder: Embedder, store: Store
+) -> list[KnownJob]:
+    """The jobs with their queries distorted; generated images stay as they are."""
+    files: dict[str, Path] = {}
+    names: dict[Path, str] = {}
+    for path in {job.image for job in jobs}:
+        sha256 = digest(path)
+        name = key_of("distorted/1", distortion.name, sha256)
+        names[path], files[name] = name, store.path(name, ".png")
+        if not files[name].exists():
+            buffer = BytesIO()
+            distort(distortion, load(path).image, sha256).save(buffer, "PNG")
+            write(files[name], buffer.getvalue())
+    found = compute_features(files, embedder, store)
+    return [
+        replace(
+            job,
+            taps=replace(job.taps, query=found.taps[names[job.image]]),
+            query=found.embeddings[names[job.image]],
+        )
+        for job in jobs
+    ]
+
+
 def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np.intp]:
     images = gallery.pictures[model][prompt]
     return np.array([at for at, each in enumerate(images) if each.sha256 != query])
@@ -110,20 +146,22 @@ def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np
 def _job(
     group: str,
     truth: str,
-    query: str,
+    query: tuple[str, Path],
     generated: Mapping[str, Sequence[str]],
     found: ComputedFeatures,
     embedder: Embedder,
 ) -> KnownJob:
+    name, path = query
     return KnownJob(
         group,
         truth,
+        path,
         Taps(
             layout(embedder),
-            found.taps[query],
+            found.taps[name],
             {source: np.stack([found.taps[each] for each in images]) for source, images in generated.items()},
         ),
-        found.embeddings[query],
+        found.embeddings[name],
         {source: np.stack([found.embeddings[each] for each in images]) for source, images in generated.items()},
     )
 

@@ -42,5 +42,9 @@ def stranger_jobs(
         about = by_group[str(character.number)]
         job = about[at % len(about)]
         taps = Taps(job.taps.layout, np.asarray(found.taps[order.key]), job.taps.generated_images)
-        jobs.append(replace(job, truth=source.id, taps=taps, query=np.asarray(found.embeddings[order.key])))
+        jobs.append(
+            replace(
+                job, truth=source.id, image=files[order.key], taps=taps, query=np.asarray(found.embeddings[order.key])
+            )
+        )
     return jobs
