@@ -85,6 +85,10 @@ evaluate-calibrate: installed-all ## Measure the thresholds of the enabled demo 
 	@$(PY) -m evaluation dataset make evaluation/.work/calibration --split calibration --images-per-source 4 --seed 11 --characters 60
 	@$(PY) -m evaluation calibrate evaluation/.work/calibration --images-per-source 1,2,4 --out zoo/models/calibration.json $(ARGS)
 
+evaluate-bank: installed-all ## Make the bank that ships with the demo models, from calibration characters (half an hour)
+	@$(PY) -m evaluation dataset make evaluation/.work/bank --split calibration --characters 50 --images-per-source 4 --seed 17 --sources zoo-dit,zoo-lcm,zoo-mmdit,zoo-unet
+	@$(PY) -m evaluation bank evaluation/.work/bank --out zoo/models/bank.npz $(ARGS)
+
 evaluate-variants: installed-all ## Compare distances, γ, aggregates and external scores
 	@$(PY) -m evaluation all --steps zoo-distances,zoo-images-per-source,zoo-external-scores $(ARGS)
 

@@ -27,7 +27,7 @@ from evaluation.answer.real_clip import make_real_clip
 from evaluation.answer.strangers import stranger_jobs
 from evaluation.characters import select_characters
 from evaluation.dataset import Dataset
-from evaluation.distort.distortions import DISTORTIONS
+from evaluation.distort.distortions import DISTORTIONS, SAME_IMAGE
 from evaluation.generation import GenerationPool, ModelSet
 from evaluation.make import DatasetRecipe, make
 from evaluation.provenance import save
@@ -190,7 +190,7 @@ def _distorted(
     kept = []
     for name in _DISTORTIONS:
         answers = answer(
-            distorted_jobs(jobs, DISTORTIONS[name], embedder, store),
+            distorted_jobs(jobs, {**DISTORTIONS, **SAME_IMAGE}[name], embedder, store),
             Method.RESIDUAL,
             _always(bank),
             revisions,
