@@ -1,11 +1,9 @@
 """The documents that callers read: a job, its sources, its result. Built from rows, cached in Redis as JSON."""
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -317,16 +315,6 @@ class JobDocument(Document):
     evidence: list[FindingDocument] = Field([], description="what the image itself says about its origin")
     result: ResultDocument | None
     error: dict[str, Any] | None = Field(description="a problem document, for a failed job")
-
-
-# Pydantic writes members in the order of the class; those before `status` are plain texts.
-_BEFORE = "".join(f'"{name}":"[^"]*",' for name in takewhile("status".__ne__, JobDocument.model_fields))
-_UNFINISHED = re.compile(f'{{{_BEFORE}"status":"(?:{JobStatus.QUEUED}|{JobStatus.PROCESSING})"'.encode())
-
-
-def is_unfinished(document: bytes) -> bool:
-    """Whether the job of a serialized `JobDocument` has yet to end, without parsing it: polling asks it each time."""
-    return _UNFINISHED.match(document) is not None
 
 
 def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceSpend] = ()) -> JobDocument:

@@ -13,7 +13,8 @@ from attribution.bank import Bank, Experience
 from attribution.bank.calibration import COVERAGE
 from attribution.bank.stack import Floats
 from attribution.errors import AttributionError
-from attribution.ports import Embedded, Estimate, Method, Ranking
+from attribution.estimate import Estimate
+from attribution.ports import Embedded, Method, Ranking
 from attribution.residual import Residuals, residuals, scores_without_bank
 
 _COUNTS = (5, 10, 20, 50, 100, 200)

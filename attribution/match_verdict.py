@@ -15,7 +15,8 @@ import numpy as np
 from attribution.bank import Experience
 from attribution.bank.calibration import SelfCalibration, margin_and_fit
 from attribution.bank.stack import Floats
-from attribution.ports import Measured, Policy, Ranking, Reason, Verdict, VerdictKind
+from attribution.estimate import Measured
+from attribution.ports import Policy, Ranking, Reason, Verdict, VerdictKind
 
 
 def judge_match(

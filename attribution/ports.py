@@ -1,6 +1,7 @@
 """The method's ports (Protocols) and the frozen values that pass between them.
 
-It imports neither torch nor other modules of the project, so that the API, which has no ML wheels, can use it.
+It imports neither torch nor other modules of the project but `estimate.py`, so that the API, which has no ML wheels, can
+use it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from attribution.estimate import Estimate, Measured
 
 if TYPE_CHECKING:  # only for annotations: numpy and Pillow would cost the API process 14 MB
     import numpy as np
@@ -239,46 +242,6 @@ class Fusion:
     weight: float
     margin: float | None
     unused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a kind of statement was worth in simulated queries, whose sources were known.
-
-    Attributes:
-        queries: How many there were.
-        named: The share about which it was made.
-        right: The share of those about which it was right; None where it was made about none.
-        strangers: How many queries by sources that were left out.
-        strangers_named: The share of those about which it was made.
-    """
-
-    queries: int
-    named: float
-    right: float | None
-    strangers: int = 0
-    strangers_named: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What past jobs say about a query, calibrated on past resyntheses.
-
-    Attributes:
-        bank: The bank's state that answered.
-        jobs: How many past jobs of each tested source it has at least, as a round number.
-        prediction_set: The sources that the image is by with 90 % probability, if it is by a tested one; likeliest
-            first.
-        coverage: That probability.
-        fit: How like the images of the likeliest source the query is, in standard deviations from the mean of that
-            source's own images: far below 0, it is probably by none of the sources.
-    """
-
-    bank: str
-    jobs: Mapping[str, int]
-    prediction_set: tuple[str, ...]
-    coverage: float
-    fit: float
 
 
 @dataclass(frozen=True, slots=True)

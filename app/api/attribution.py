@@ -43,7 +43,7 @@ from app.api.openapi import (
 )
 from app.api.openapi_bodies import SUBMISSION
 from app.api.request_bodies import upload_deadline, upload_slot
-from app.documents import JobDocument, is_unfinished, job_document
+from app.documents import JobDocument, job_document
 from app.errors import (
     AddressRefused,
     Deleted,
@@ -62,6 +62,7 @@ from app.intake.request_body import JSON, body_limit, media_type, receive_json
 from app.intake.submission import Submission, from_form, from_json
 from app.jobs import repository, service, source_repository
 from app.jobs.deletion import delete_job
+from app.jobs.snapshots import is_unfinished
 from app.queue.steps import notify_step
 from app.settings import IntakeSettings
 from app.vendors.budget import sum_by_source

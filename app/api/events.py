@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import LongPolling, Reader, Settings
 from app.api.openapi import EVENT_STREAM, problems
-from app.documents import JobDocument, is_unfinished
+from app.documents import JobDocument
 from app.errors import Deleted, NotAcceptable, NotFound, Overloaded
 from app.jobs.progress import ReaderPosition, events
+from app.jobs.snapshots import is_unfinished
 
 router = APIRouter(tags=["attribution"])
 

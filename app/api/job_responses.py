@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.db.database import Database
-from app.documents import is_unfinished, job_document
+from app.documents import job_document
 from app.errors import Deleted
 from app.jobs.idempotency import StoredResponse
 from app.jobs.repository import get_existing_job
-from app.jobs.snapshots import TOMBSTONE, Snapshots, snapshot_key
+from app.jobs.snapshots import TOMBSTONE, Snapshots, is_unfinished, snapshot_key
 from app.jobs.source_repository import list_for_job
 from app.settings import RedisSettings
 from app.vendors.budget import sum_by_source

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from app.api.job_responses import JobReader, caller_has, etag_of
 from app.api.wakeups import JobWakeups
-from app.documents import is_unfinished
+from app.jobs.snapshots import is_unfinished
 from app.settings import LongPollingSettings
 
 LONGEST_WAIT = 60

@@ -6,12 +6,14 @@ running job expires soon. A deleted job is covered by a tombstone, so that a slo
 """
 
 import contextlib
+import re
 import uuid
+from itertools import takewhile
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.db.models import ENDED
+from app.db.models import ENDED, JobStatus
 from app.documents import JobDocument
 from app.settings import RedisSettings
 from app.telemetry.metrics import job_ended
@@ -89,3 +91,13 @@ class Snapshots:
 def snapshot_key(tenant_id: uuid.UUID, job_id: uuid.UUID) -> str:
     """The key of a job's document in Redis."""
     return f"job:{tenant_id}:{job_id}"
+
+
+# Pydantic writes members in the order of the class; those before `status` are plain texts.
+_BEFORE = "".join(f'"{name}":"[^"]*",' for name in takewhile("status".__ne__, JobDocument.model_fields))
+_UNFINISHED = re.compile(f'{{{_BEFORE}"status":"(?:{JobStatus.QUEUED}|{JobStatus.PROCESSING})"'.encode())
+
+
+def is_unfinished(document: bytes) -> bool:
+    """Whether the job of a serialized `JobDocument` has yet to end, without parsing it: polling asks it each time."""
+    return _UNFINISHED.match(document) is not None

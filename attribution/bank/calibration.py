@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from attribution.bank.simulation import Simulated, Strangers
 from attribution.bank.stack import Floats
-from attribution.ports import Measured
+from attribution.estimate import Measured
 
 FEWEST_JOBS: Final = 5  # a bank of fewer may make the answer worse
 COVERAGE: Final = 0.9  # of the prediction sets

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.db.models import ENDED, JobStatus
-from app.documents import JobDocument, is_unfinished
+from app.documents import JobDocument
+from app.jobs.snapshots import is_unfinished
 from attribution.ports import Aggregate, DistanceName
 
 

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from attribution.bank import Experience
 from attribution.bank.calibration import NamingRule, SelfCalibration
 from attribution.bank.model import BankModel
+from attribution.estimate import Estimate, Measured
 from attribution.match_verdict import judge_match
 from attribution.ports import (
-    Estimate,
     Fusion,
-    Measured,
     Method,
     Policy,
     Ranked,
