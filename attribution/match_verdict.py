@@ -55,7 +55,8 @@ def judge_match(
         return Verdict(VerdictKind.INCONCLUSIVE, reason=Reason.NONE_OF_THESE_LIKELY, policy=policy)
     inside = ranking.estimate.prediction_set
     if len(inside) < len(ranking.entries):
-        return Verdict(VerdictKind.NARROWED, sources=inside, measured=calibration.sets, policy=policy)
+        measured = calibration.narrowed if policy is Policy.OPEN else calibration.closed_narrowed
+        return Verdict(VerdictKind.NARROWED, sources=inside, measured=measured, policy=policy)
     return Verdict(VerdictKind.INCONCLUSIVE, reason=Reason.BELOW_THRESHOLD, policy=policy)
 
 
@@ -76,6 +77,6 @@ def _closed(calibration: SelfCalibration, scores: Floats, group: int) -> tuple[V
     if probabilities.max() >= calibration.closed_level:
         return VerdictKind.ATTRIBUTED, calibration.closed
     together = probabilities[np.array(calibration.groups) == group]
-    if 1 < len(together) < len(probabilities) and together.sum() >= calibration.closed_level:
-        return VerdictKind.ATTRIBUTED_FAMILY, calibration.closed
+    if calibration.closed_group is not None and len(together) > 1 and together.sum() >= calibration.closed_level:
+        return VerdictKind.ATTRIBUTED_FAMILY, calibration.closed_group
     return None

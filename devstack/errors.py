@@ -3,7 +3,7 @@
 DevstackError
 ├── StateUnusable    the state directory cannot be written or is not ours
 ├── StateInUse       another `make demo`, `make serve` or test run holds it
-├── BinariesMissing  the wheels are not installed, or cannot run on this machine
+├── BinariesMissing  the wheels are not installed, or cannot run on this host
 └── StartFailed      a process did not come up; carries the end of its log
 """
 

@@ -1,4 +1,4 @@
-"""The whole service on one machine: which processes it is made of, and a context manager that keeps them up.
+"""The whole service on one host: which processes it is made of, and a context manager that keeps them up.
 
 `make demo`, `make serve` and the benches stand on it. Everything it starts is named in `<state>/processes.json` with
 its pid, and writes to `<state>/log/<name>.log`.

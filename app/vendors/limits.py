@@ -95,7 +95,7 @@ class Slot:
 
     source: str
     id: uuid.UUID
-    alone: bool = False  # given by this process, Redis being away
+    alone: bool = False  # given by this process, as Redis is unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from hashlib import sha256
 from threading import Lock
 from typing import Final
 
+import numpy as np
+
 from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate
 from attribution.bank.model import BankModel, directions, fit
 from attribution.bank.past_job import PastJob
@@ -56,7 +58,7 @@ class Bank:
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything in it."""
+        """A hash of its feature space and past jobs."""
         digest = sha256(self.space.encode())
         for job in self.past:
             for source in sorted(job.images):
@@ -107,7 +109,7 @@ class Bank:
         # A new source has no past images that could play queries.
         if any(self.jobs.get(source, 0) < FEWEST_JOBS for source in sources):
             return Experience(model, columns, None)
-        siblings = max(1, min(images, int(stack.counts.max()) - 1))
+        siblings = max(1, min(images, int(np.median(stack.counts[stack.there])) - 1))
         own, _ = simulate(stack, length, siblings)
         if len(own.truth) < FEWEST_JOBS * len(sources):
             return Experience(model, columns, None)

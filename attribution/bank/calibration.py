@@ -6,7 +6,7 @@ none of them: a logistic regression on margin and fit.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -68,8 +68,10 @@ class SelfCalibration:
         source_rule: When the best source is named, if the query may be a stranger's.
         group_rule: When the best group is named; None without a group of several, or with one group alone.
         closed_level: The probability from which a source is named if it must be one of those asked.
-        closed: What that level did.
-        sets: How many sets were smaller than the list of sources, and how many of those had the right source.
+        closed: What that level did with sources.
+        closed_group: What it did with groups, where no source was named; None without a group of several.
+        narrowed: What the sets did that were smaller than the list of sources, where nothing was named by the rules.
+        closed_narrowed: The same where nothing was named by `closed_level`.
     """
 
     temperature: float
@@ -82,7 +84,9 @@ class SelfCalibration:
     group_rule: NamingRule | None
     closed_level: float
     closed: Measured
-    sets: Measured
+    closed_group: Measured | None
+    narrowed: Measured
+    closed_narrowed: Measured
 
     def probabilities(self, scores: Floats) -> Floats:
         """(…, S), given that one of the sources made it."""
@@ -118,7 +122,27 @@ def calibrate(
     fits = own.scores.max(axis=1)
     closed_level, closed = _closed(probabilities, own.right)
     alone = {source: at for at, source in enumerate(sources)}
+    of_source = np.array([groups[source] for source in sources])
     several = 1 < len(set(groups.values())) < len(sources)  # a single group has no other one to lead over
+    source_rule = naming_rule(sources, own, strangers, alone, most)
+    group_rule = naming_rule(sources, own, strangers, groups, most) if several else None
+    # Of each query: the probability of the likeliest source's group, whether that is the right one, and whether it has
+    # several members.
+    best = of_source[own.scores.argmax(axis=1)]
+    together = (probabilities * (of_source == best[:, None])).sum(axis=1)
+    group_right = best == of_source[own.truth]
+    relatives = (of_source == best[:, None]).sum(axis=1) > 1
+    named = source_rule.names(*margin_and_fit(own.scores, np.arange(len(sources))))
+    if group_rule is not None:
+        grouped = relatives & group_rule.names(*margin_and_fit(own.scores, of_source)) & ~named
+        own_measured = _measured(grouped, group_right)
+        # Strangers are counted whether a source or a group was named for them: that is the greater share.
+        group_rule = replace(
+            group_rule, measured=replace(group_rule.measured, named=own_measured.named, right=own_measured.right)
+        )
+        named |= grouped
+    closed_named = probabilities.max(axis=1) >= closed_level
+    closed_groups = relatives & (together >= closed_level) & ~closed_named if several else np.zeros(count, bool)
     return SelfCalibration(
         temperature=temperature,
         set_level=level,
@@ -126,12 +150,19 @@ def calibrate(
         fit_center=float(fits.mean()),
         fit_spread=float(fits.std()) or 1.0,
         groups=tuple(groups[source] for source in sources),
-        source_rule=naming_rule(sources, own, strangers, alone, most),
-        group_rule=naming_rule(sources, own, strangers, groups, most) if several else None,
+        source_rule=source_rule,
+        group_rule=group_rule,
         closed_level=closed_level,
         closed=closed,
-        sets=Measured(count, float(small.mean()), float(covered[small].mean()) if small.any() else None),
+        closed_group=_measured(closed_groups, group_right) if several else None,
+        narrowed=_measured(small & ~named, covered),
+        closed_narrowed=_measured(small & ~closed_named & ~closed_groups, covered),
     )
+
+
+def _measured(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> Measured:
+    """About which of the queries something was said, and how often rightly."""
+    return Measured(len(said), float(said.mean()), float(right[said].mean()) if said.any() else None)
 
 
 def naming_rule(
@@ -200,8 +231,8 @@ def _closed(probabilities: Floats, right: NDArray[np.bool_]) -> tuple[float, Mea
         named = best >= level
         count = int(named.sum())
         if count >= _FEWEST_NAMED and wilson(float(right[named].mean()), count, -_RESERVE) >= _CLOSED_PRECISION:
-            return float(level), Measured(len(right), float(named.mean()), float(right[named].mean()))
-    return np.inf, Measured(len(right), 0.0, None)
+            return float(level), _measured(named, right)
+    return np.inf, _measured(np.zeros(len(right), bool), right)
 
 
 def _standard(

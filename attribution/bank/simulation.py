@@ -42,7 +42,8 @@ class Strangers:
 def simulate(stack: JobStack, length: int, siblings: int, strangers: Sequence[str] = ()) -> tuple[Simulated, Simulated]:
     """Images of the stack's sources, and of strangers, against `siblings` other images of every source in the same job.
 
-    Only jobs that have all sources are asked about: with fewer, the model's answer is another one.
+    Only jobs that have all sources, with more than `siblings` images of each, are asked about: with fewer sources the
+    model's answer is another one, and with fewer images the query would be among its own siblings.
 
     Args:
         stack: Past jobs, with the strangers as sources besides.
@@ -52,7 +53,7 @@ def simulate(stack: JobStack, length: int, siblings: int, strangers: Sequence[st
     """
     sources = [source for source in stack.sources if source not in strangers]
     part, foreign = stack.of_sources(sources), stack.of_sources(strangers)
-    whole = (part.counts > 1).all(axis=1)
+    whole = (part.counts > siblings).all(axis=1)
     fold = np.where(whole, np.cumsum(whole) % _FOLDS, -1)  # jobs that are not asked about always teach
     parts: list[tuple[Simulated, Simulated]] = []
     for number in range(_FOLDS):

@@ -124,7 +124,7 @@ def decoded(data: bytes, encoding: str = "utf-8") -> str:
 
 
 def utf16(data: bytes, order: ByteOrder) -> str:
-    """A text marked UNICODE: UTF-16 in either byte order, or UTF-8, as EXIF 3 permits.
+    """A text marked UNICODE: UTF-16 in either byte order, or UTF-8, as EXIF 3 allows.
 
     Text in Latin letters shows the order by its zeros, whatever the file's order is; without zeros it is UTF-8 if it is
     valid as that, and else the file's order holds.

@@ -25,7 +25,9 @@ from attribution.ports import (
 
 ORDER = ("a", "untested", "b", "c", "d")
 TESTED = ("a", "b", "c", "d")
-OF_SOURCE, OF_GROUP, CLOSED, SETS = (Measured(100 + n, 0.5, 0.97, 40, 0.01) for n in range(4))
+OF_SOURCE, OF_GROUP, CLOSED, CLOSED_GROUP, NARROWED, CLOSED_NARROWED = (
+    Measured(100 + n, 0.5, 0.97, 40, 0.01) for n in range(6)
+)
 
 
 def rule(margin: float, measured: Measured) -> NamingRule:
@@ -43,10 +45,12 @@ def knowledge(groups: tuple[int, ...] = (0, 1, 1, 3), group_margin: float = 2.0)
         fit_spread=1.0,
         groups=groups,
         source_rule=rule(5.0, OF_SOURCE),
-        group_rule=rule(group_margin, OF_GROUP) if len(set(groups)) < 4 else None,
+        group_rule=rule(group_margin, OF_GROUP) if 1 < len(set(groups)) < 4 else None,
         closed_level=0.9,
         closed=CLOSED,
-        sets=SETS,
+        closed_group=CLOSED_GROUP if 1 < len(set(groups)) < 4 else None,
+        narrowed=NARROWED,
+        closed_narrowed=CLOSED_NARROWED,
     )
     model = BankModel(TESTED, np.zeros((4, 1)), np.eye(1), np.eye(1), 4, 9, 1)
     return Experience(model, np.eye(1), calibration)
@@ -101,7 +105,7 @@ def test_all_sources_as_one_group_are_not_named() -> None:
 def test_a_smaller_set_narrows() -> None:
     """With the prediction set, and how often such sets were right."""
     found = verdict({"a": 0, "b": -0.5, "c": -1, "d": -8}, knowledge((0, 1, 2, 3)))
-    assert found == Verdict(VerdictKind.NARROWED, sources=("a", "b", "c"), measured=SETS)
+    assert found == Verdict(VerdictKind.NARROWED, sources=("a", "b", "c"), measured=NARROWED)
 
 
 def test_a_poor_fit_is_probably_none_of_these() -> None:
@@ -124,7 +128,9 @@ def test_closed_names_by_probability() -> None:
     found = verdict({"a": 0, "b": -4, "c": -4, "d": -4}, knowledge(), Policy.CLOSED)
     assert found == Verdict(VerdictKind.ATTRIBUTED, "a", measured=CLOSED, policy=Policy.CLOSED)
     together = verdict({"b": 0, "c": -0.5, "a": -4, "d": -4}, knowledge(), Policy.CLOSED)
-    assert together == Verdict(VerdictKind.ATTRIBUTED_FAMILY, sources=("b", "c"), measured=CLOSED, policy=Policy.CLOSED)
+    assert together == Verdict(
+        VerdictKind.ATTRIBUTED_FAMILY, sources=("b", "c"), measured=CLOSED_GROUP, policy=Policy.CLOSED
+    )
 
 
 def test_the_quorum_counts_tested_sources() -> None:

@@ -73,8 +73,8 @@ def test_sets_cover_new_queries(temperature: float) -> None:
     sets = found.in_set(found.probabilities(new.scores))
     assert sets[np.arange(2000), new.truth].mean() == pytest.approx(0.96, abs=0.03)
     assert sets[np.arange(2000), new.scores.argmax(axis=1)].all()
-    assert found.sets.queries == 2000
-    assert found.sets.named == pytest.approx((sets.sum(axis=1) < 4).mean(), abs=0.05)
+    assert found.narrowed.queries == 2000
+    assert found.narrowed.named == pytest.approx((sets.sum(axis=1) < 4).mean(), abs=0.05)
 
 
 def test_what_was_measured_is_recounted() -> None:
@@ -86,7 +86,8 @@ def test_what_was_measured_is_recounted() -> None:
     of_truth = sets[np.arange(3000), own.truth]
     small = sets.sum(axis=1) < 4
     assert of_truth.mean() == pytest.approx(0.96, abs=0.005)
-    assert (found.sets.named, found.sets.right) == (small.mean(), of_truth[small].mean())
+    # Without strangers nothing is named by the rules, so that every small set is a verdict.
+    assert (found.narrowed.named, found.narrowed.right) == (small.mean(), of_truth[small].mean())
     fits = own.scores.max(axis=1)
     assert (found.fit_center, found.fit_spread) == (pytest.approx(fits.mean()), pytest.approx(fits.std()))
     assert (fits < found.fit_limit).mean() == pytest.approx(0.01, abs=0.002)
@@ -94,6 +95,9 @@ def test_what_was_measured_is_recounted() -> None:
     assert found.closed.named == pytest.approx(named.mean())
     assert found.closed.right == pytest.approx(own.right[named].mean())
     assert own.right[named].mean() >= PRECISION
+    rest = small & ~named
+    assert (found.closed_narrowed.named, found.closed_narrowed.right) == (rest.mean(), of_truth[rest].mean())
+    assert found.closed_group is None
 
 
 def test_strangers_with_a_poor_fit_are_not_named() -> None:
@@ -146,6 +150,15 @@ def test_relatives_are_named_together() -> None:
     together = found.group_rule.names(*margin_and_fit(of_twins, np.array(found.groups)))
     assert together.mean() > 0.9
     assert alone.mean() < 0.3
+    # What a verdict about a family was worth is counted where no source was named.
+    best = np.array(found.groups)[own.scores.argmax(axis=1)]
+    said = found.group_rule.names(*margin_and_fit(own.scores, np.array(found.groups))) & (best == 0)
+    said &= ~found.source_rule.names(*margin_and_fit(own.scores, np.arange(4)))
+    assert found.group_rule.measured.named == said.mean()
+    assert found.group_rule.measured.right == twins[said].mean()
+    assert found.closed_group is not None
+    assert found.closed_group.right is not None
+    assert found.closed_group.right > 0.9
     assert calibrate(SOURCES, own, [], ALONE, 200).group_rule is None
 
 

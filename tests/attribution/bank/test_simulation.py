@@ -1,5 +1,7 @@
 """Simulated queries: images of past jobs, asked as if they were new ones, by a model that never saw their job."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +38,17 @@ def test_scores_are_those_of_a_loop() -> None:
     assert own.truth.tolist() == truth
     assert len(strangers.truth) == 0
     assert own.right.mean() > 0.8
+
+
+def test_a_query_is_not_among_its_own_siblings() -> None:
+    """A source with as few images as there are siblings would need the query itself: its job is not asked about."""
+    whole, short = synthetic_past(8, ["a", "b", "c", "d"], 4), synthetic_past(9, ["a", "b", "c", "d"], 4)[8]
+    images = {source: rows[:2] if source == "a@1" else rows for source, rows in short.images.items()}
+    stack = JobStack.of([*whole, replace(short, images=images)], SOURCES)
+    own, _ = simulate(stack, LENGTH, 3)
+    assert len(own.truth) == 8 * 4 * 4
+    fewer, _ = simulate(stack, LENGTH, 1)
+    assert len(fewer.truth) == 8 * 4 * 4 + 2 + 3 * 4
 
 
 def test_the_job_of_a_query_is_not_in_its_model() -> None:
