@@ -23,7 +23,7 @@ _CLOSED_PRECISION = 0.985  # the same where the image must be by one of the sour
 STRANGERS_NAMED: Final = 0.015
 _YOUNG, _STRANGERS_NAMED_YOUNG = 50, 0.005  # a bank of fewer jobs named one in ten strangers without this reserve
 # True queries are harder than simulated ones: they come from another text than the caption. What that costs was
-# measured on the demo models' calibration characters, and confirmed on the test characters (docs/method.md).
+# measured on the demo models' calibration characters; docs/method.md says what was seen on the test characters.
 _SIMULATED_COVERAGE = 0.96
 _TEMPERATURE_SHARE = 0.6
 _FEWEST_NAMED = 10
