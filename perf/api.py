@@ -82,12 +82,14 @@ def _result() -> dict[str, object]:
 
 _JOBS = """
     WITH made AS (
-        INSERT INTO jobs (tenant_id, status, stage, images_per_source, image, caption, captioner, embedder, result,
-                          external_id, created_at, started_at, completed_at, deadline_at, timings)
+        INSERT INTO jobs (tenant_id, status, stage, images_per_source, image, caption, captioner, embedder,
+                          method_options, result, external_id, created_at, started_at, completed_at, deadline_at,
+                          timings)
         SELECT %(tenant)s, 'succeeded', NULL, 4,
                '{"format": "JPEG", "width": 1024, "height": 1024, "frames": 1, "size": 200000,
                  "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}',
-               'a lighthouse', 'blip@0123456789', 'open_clip@0123456789', %(result)s::jsonb, 'seed-' || n,
+               'a lighthouse', 'blip@0123456789', 'open_clip@0123456789',
+               '{"distance": "cosine", "aggregate": "mean"}', %(result)s::jsonb, 'seed-' || n,
                now() - make_interval(secs => n), now() - make_interval(secs => n),
                now() - make_interval(secs => n), now() - make_interval(secs => n), '{"screening": 0.01}'
         FROM generate_series(%(first)s::int, %(last)s::int) AS n
@@ -96,7 +98,8 @@ _JOBS = """
     INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
                              timeout_seconds, state, generated_images, completed_at)
     SELECT made.id, made.tenant_id, k, 'source-' || k, 'bench', 'bench', 'model', '1', 'remote', 20, 'done',
-           '[{"seed": 1, "blob": "a"}, {"seed": 2, "blob": "b"}, {"seed": 3, "blob": "c"}, {"seed": 4, "blob": "d"}]',
+           '[{"k": 0, "seed": 1, "blob": "a"}, {"k": 1, "seed": 2, "blob": "b"},
+             {"k": 2, "seed": 3, "blob": "c"}, {"k": 3, "seed": 4, "blob": "d"}]',
            made.completed_at
     FROM made, generate_series(0, 9) AS k
 """
