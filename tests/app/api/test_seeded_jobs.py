@@ -8,7 +8,7 @@ from perf.api import SOURCES, seed
 
 def test_a_seeded_job_is_read_like_any_other(client: TestClient, settings: Settings):
     """Without a snapshot, so that the rows themselves are read."""
-    ids = seed(settings.database.url, 3)
+    ids = seed(settings.database.url.get_secret_value(), 3)
     assert len(ids) == 3
     answer = client.get(f"/attribute/{ids[0]}")
     assert answer.status_code == 200, answer.text
