@@ -288,6 +288,7 @@ def upgrade() -> None:
         _moment("created_at", now=True),
         _moment("disabled_at"),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
+        _moment("failing_since"),
     )
     _index("ix_webhook_endpoints_tenant_id", "webhook_endpoints", ["tenant_id"])
     op.create_table(
@@ -432,6 +433,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     )
     _index("ix_webhook_deliveries_due", "webhook_deliveries", ["next_attempt_at"], where="state = 'pending'")
+    _index(
+        "ix_webhook_deliveries_waiting",
+        "webhook_deliveries",
+        ["tenant_id", "next_attempt_at"],
+        where="state = 'pending'",
+    )
     _index("ix_webhook_deliveries_endpoint_id_id", "webhook_deliveries", ["endpoint_id", "id"])
     _index("ix_webhook_deliveries_job_id", "webhook_deliveries", ["job_id"])
     _index("ix_webhook_deliveries_tenant_id_id", "webhook_deliveries", ["tenant_id", "id"])
