@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from app.access.volumes import Volume, add_volumes, today
 from app.cache.cache_keys import result_key
 from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, Stage
@@ -55,7 +56,10 @@ def fetch(
     assert job.image_url is not None
     with spool_folder() as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
-        fetcher.fetch(job.image_url, upload, job.tenant_id)
+        try:
+            fetcher.fetch(job.image_url, upload, job.tenant_id)
+        finally:
+            _count_bytes(storage, job.tenant_id, upload)
         decoded, evidence = decoders.derive(upload, canonical)
         # As bytes: they can be stored again until they are recorded, unlike this file.
         original = storage.blobs.put(job.tenant_id, upload.read_bytes(), decoded.media_type)
@@ -66,6 +70,13 @@ def fetch(
         blobs={ORIGINAL: original},
         then=partial(screen, storage, screening, decoders, file=query),
     )
+
+
+def _count_bytes(storage: Storage, tenant_id: uuid.UUID, upload: Path) -> None:
+    """Adds what was fetched to the tenant's volume of the day, whether it is an image or not."""
+    if size := upload.stat().st_size:
+        with storage.database.transaction(durable=False) as session:
+            add_volumes(session, today(), {tenant_id: Volume(bytes=size)})
 
 
 def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str | None:

@@ -169,7 +169,7 @@ class WebhookSender:
         log.info("delivery_attempted", status=outcome.status, state=decision.state.value)
 
     def _disable(self, endpoint_id: uuid.UUID, reason: str) -> None:
-        """Disables an endpoint, and tells the tenant's others; each sender claims afterwards, and sends that."""
+        """Disables an endpoint, with an event for the tenant's others; the thread claims that when this is over."""
         with self._database.transaction() as session:
             disabled = endpoints.disable(session, endpoint_id, reason)
             if disabled is None:

@@ -69,6 +69,8 @@ def upgrade() -> None:
         _moment("disabled_at"),
         sa.Column("requests_per_minute", sa.Integer(), nullable=True),
         sa.Column("concurrent_jobs", sa.Integer(), nullable=True),
+        sa.Column("jobs_per_day", sa.Integer(), nullable=True),
+        sa.Column("bytes_per_day", sa.BigInteger(), nullable=True),
         sa.Column("retain_images", sa.Interval(), nullable=True),
         sa.Column("retain_captions", sa.Interval(), nullable=True),
         sa.Column("retain_results", sa.Interval(), nullable=True),
@@ -78,6 +80,14 @@ def upgrade() -> None:
         sa.Column("contribute", sa.Boolean(), nullable=True),
         sa.Column("webhook_secret", sa.Text(), nullable=True),
         sa.UniqueConstraint("name"),
+    )
+    op.create_table(
+        "tenant_volumes",
+        sa.Column("day", sa.Date(), nullable=False),
+        _tenant(),
+        sa.Column("jobs", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "tenant_id"),
     )
     op.create_table(
         "api_keys",
@@ -475,6 +485,7 @@ def downgrade() -> None:
         "bank_contributions",
         "audit_log",
         "api_keys",
+        "tenant_volumes",
         "tenants",
         "bank_snapshots",
         "bank_bases",

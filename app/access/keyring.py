@@ -1,7 +1,7 @@
 """From the `Authorization` header to an identity: keys are looked up in Postgres and cached for a few seconds.
 
-The caches are bounded, and unknown keys cannot evict known ones, nor keep them waiting for Postgres. A revoked key is refused everywhere after
-`ACCESS__KEY_CACHE` at most. Nothing depends on Redis.
+The caches are bounded, and unknown keys can neither evict known ones nor keep them waiting for Postgres. A revoked key
+is refused everywhere after `ACCESS__KEY_CACHE` at most. Nothing depends on Redis.
 """
 
 import time
@@ -40,7 +40,7 @@ class _KnownKey:
     refusal: str | None
 
 
-class _LookUps:
+class _LookUpPlaces:
     """A number of look-ups at once, and threads for them."""
 
     def __init__(self, at_once: int) -> None:
@@ -60,8 +60,8 @@ class Keyring:
         self._unknown: TTLCache[str, None] = TTLCache(_CACHED_KEYS, ttl)
         # Keys that were found before, however long ago.
         self._familiar: LRUCache[str, None] = LRUCache(_CACHED_KEYS)
-        self._familiar_look_ups = _LookUps(_FAMILIAR_LOOK_UPS)
-        self._other_look_ups = _LookUps(_OTHER_LOOK_UPS)
+        self._familiar_look_ups = _LookUpPlaces(_FAMILIAR_LOOK_UPS)
+        self._other_look_ups = _LookUpPlaces(_OTHER_LOOK_UPS)
 
     async def identify(self, authorization: str | None) -> Identity:
         """The identity of the header's key. Raises Unauthenticated, InvalidKey, and StorageUnavailable."""
@@ -123,6 +123,10 @@ class Keyring:
             scopes=frozenset(Scope(scope) for scope in key.scopes),
             requests_per_minute=key.requests_per_minute or tenant.requests_per_minute,
             concurrent_jobs=tenant.concurrent_jobs,
+            jobs_per_day=tenant.jobs_per_day,
+            bytes_per_day=tenant.bytes_per_day,
+            own_requests_per_minute=key.requests_per_minute,
+            expires_at=key.expires_at,
         )
         return _KnownKey(identity, float("inf") if key.expires_at is None else key.expires_at.timestamp(), refusal)
 

@@ -105,7 +105,7 @@ def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> W
 
 
 def insert_disabled(session: Session, disabled: WebhookEndpoint) -> bool:
-    """Tells the tenant's other endpoints that one was disabled; whether there were any."""
+    """Inserts the event of an endpoint that was disabled, for the tenant's others; whether there were any."""
     others = session.scalars(
         select(WebhookEndpoint).where(
             WebhookEndpoint.tenant_id == disabled.tenant_id, WebhookEndpoint.disabled_at.is_(None)

@@ -19,7 +19,7 @@ FAILING_REASON = "All attempts have failed for {days:.0f} days."
 
 
 def lock_and_count(session: Session, tenant_id: uuid.UUID) -> int:
-    """How many endpoints a tenant has, disabled ones too; no other transaction adds one before the transaction ends."""
+    """How many endpoints a tenant has, disabled ones too. Other transactions wait here until this one ends."""
     session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
     return session.scalars(select(func.count()).where(WebhookEndpoint.tenant_id == tenant_id)).one()
 

@@ -186,7 +186,7 @@ def ping(endpoint_id: uuid.UUID, at: datetime) -> WebhookEvent[PingData]:
 
 
 def endpoint_disabled(endpoint: WebhookEndpoint) -> WebhookEvent[EndpointDisabledData]:
-    """An endpoint was disabled; its owner is told by the others that it has."""
+    """An endpoint was disabled; its owner's other endpoints get this."""
     data = EndpointDisabledData(
         sequence=1, endpoint=endpoint.id, url=endpoint.url, reason=endpoint.disabled_reason or ""
     )
