@@ -109,6 +109,7 @@ def stack(
 
 def _api(state: StateDirectory, settings: Mapping[str, str], port: int) -> ProcessSpec:
     address = ("--host", "127.0.0.1", "--port", str(port))
+    quiet = ("--no-access-log", "--no-server-header")
     patience = ("--timeout-graceful-shutdown", "5")  # killed after our own grace
     arguments = (
         "-m",

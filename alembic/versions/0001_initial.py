@@ -270,6 +270,7 @@ def upgrade() -> None:
         ["completed_at"],
         where="contributes AND status = 'succeeded' AND deleted_at IS NULL",
     )
+    _index("ix_jobs_tombstones", "jobs", ["deleted_at"], where="deleted_at IS NOT NULL")
     _index("ix_jobs_sweep", "jobs", ["requeued_at"], where="status IN ('queued', 'processing')")
     op.create_table(
         "text_rules",
@@ -416,9 +417,9 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         _moment("created_at", now=True),
         _moment("settled_at"),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
+    _index("ix_source_calls_created_at", "source_calls", ["created_at"])
     _index("ix_source_calls_job_id_source", "source_calls", ["job_id", "source"])
     op.create_table(
         "webhook_deliveries",
@@ -464,10 +465,27 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["delivery_id"], ["webhook_deliveries.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("delivery_id", "number"),
     )
+    # The service's role can only add to the audit log (app/db/roles.py); this runs as the owner of the tables.
+    op.execute(
+        """
+        CREATE FUNCTION delete_old_audit_entries(span interval, portion integer) RETURNS bigint
+        LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+            WITH deleted AS (
+                DELETE FROM audit_log WHERE id IN (
+                    SELECT id FROM audit_log WHERE id < (SELECT uuidv7(-greatest(span, interval '30 days')))
+                    ORDER BY id LIMIT portion
+                ) RETURNING 1
+            )
+            SELECT count(*) FROM deleted
+        $$
+        """
+    )
+    op.execute("REVOKE ALL ON FUNCTION delete_old_audit_entries FROM PUBLIC")
     op.execute("INSERT INTO tenants (id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'default')")
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION delete_old_audit_entries")
     for table in (
         "webhook_attempts",
         "webhook_deliveries",
