@@ -10,10 +10,8 @@ from sqlalchemy import Connection, text
 
 def grant_application_role(connection: Connection, role: str) -> None:
     """Grants an existing role what the service needs, and takes away what it does not. May be repeated."""
-    name = connection.dialect.identifier_preparer.quote(role)
-    schema = connection.dialect.identifier_preparer.quote(
-        connection.scalar(text("SELECT current_schema()")) or "public"
-    )
+    quote = connection.dialect.identifier_preparer.quote
+    name, schema = quote(role), quote(connection.scalars(text("SELECT current_schema()")).one())
     for statement in (
         f"GRANT USAGE ON SCHEMA {schema} TO {name}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {name}",

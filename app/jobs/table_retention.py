@@ -23,7 +23,7 @@ _AUDIT = text("SELECT delete_old_audit_entries(:span, :portion)")
 
 
 def _deletes(statement: str) -> Callable[[Session, timedelta], int]:
-    prepared = text(f"WITH deleted AS ({statement} RETURNING 1) SELECT count(*) FROM deleted")
+    prepared = text(f"WITH deleted AS ({statement} RETURNING 1) SELECT count(*) FROM deleted")  # noqa: S608 - our own words
 
     def delete(session: Session, span: timedelta) -> int:
         deleted: int = session.scalars(prepared, {"span": span, "portion": PORTION}).one()
