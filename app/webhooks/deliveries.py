@@ -197,13 +197,7 @@ def claim_due(session: Session, now: datetime, lease: timedelta, room: Room) -> 
         return []
     rows = session.scalars(
         update(WebhookDelivery)
-        .where(
-            WebhookDelivery.id.in_(
-                select(WebhookDelivery.id)
-                .where(WebhookDelivery.id.in_(chosen), _due(now))
-                .with_for_update(skip_locked=True)
-            )
-        )
+        .where(WebhookDelivery.id.in_(chosen))
         .values(lease_until=now + lease, attempts=WebhookDelivery.attempts + 1)
         .returning(WebhookDelivery)
     ).all()
@@ -214,6 +208,8 @@ def claim_due(session: Session, now: datetime, lease: timedelta, room: Room) -> 
     ]
 
 
+# The host and port of an address, which is in its normal form.
+_HOST = "substring(d.url, '//([^/?#]*)')"
 # Tenants with pending rows, each found by one step along the index; of each the oldest that are due.
 _WAITING = text(
     f"""
@@ -226,15 +222,14 @@ _WAITING = text(
         ) FROM waiting WHERE waiting.tenant_id IS NOT NULL
     )
     SELECT waiting.tenant_id, due.id, due.host FROM waiting CROSS JOIN LATERAL (
-        SELECT id, host, next_attempt_at FROM (
-            SELECT id, url, substring(url, '//([^/?#]*)') AS host, next_attempt_at, lease_until
-            FROM webhook_deliveries d
-            WHERE d.state = 'pending' AND d.tenant_id = waiting.tenant_id AND d.next_attempt_at <= :now
-            ORDER BY d.next_attempt_at LIMIT {_LOOK_AHEAD}
-        ) AS oldest
-        WHERE (lease_until IS NULL OR lease_until < :now) AND url <> ALL(:paused)
-              AND waiting.tenant_id || ' ' || host <> ALL(:full)
-        ORDER BY next_attempt_at LIMIT :most
+        SELECT d.id, d.next_attempt_at, {_HOST} AS host FROM webhook_deliveries d
+        WHERE d.id IN (
+            SELECT id FROM webhook_deliveries
+            WHERE state = 'pending' AND tenant_id = waiting.tenant_id AND next_attempt_at <= :now
+            ORDER BY next_attempt_at LIMIT {_LOOK_AHEAD}
+        ) AND (d.lease_until IS NULL OR d.lease_until < :now) AND d.url <> ALL(:paused)
+          AND d.tenant_id || ' ' || {_HOST} <> ALL(:full)
+        ORDER BY d.next_attempt_at LIMIT :most FOR UPDATE OF d SKIP LOCKED
     ) AS due
     ORDER BY due.next_attempt_at
     """  # noqa: S608 - our own words
