@@ -37,7 +37,7 @@ def test_a_released_place_is_free_again() -> None:
             assert not places.take("one")
             raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         fail()
     assert not places._held
     with places.held("one"), places.held("other") as got:
