@@ -1,8 +1,9 @@
 """`make noisy`: what one tenant's trouble costs another one, for each resource that they share.
 
-An honest tenant submits at a steady pace, half of its awaited jobs by address, with a webhook endpoint. First alone, then beside
-each kind of `perf.hostile`, with a fresh service for each, so that nothing is left of the kind before. For each the 99th percentile
-of its POSTs, of the times to its verdicts and of the times to their webhooks stands beside the quiet one.
+An honest tenant submits at a steady pace, half of its awaited jobs by address, with a webhook endpoint. First alone,
+then beside each kind of `perf.hostile`, with a fresh service for each, so that nothing is left of the kind before. For
+each the 99th percentile of its POSTs, of the times to its verdicts and of the times to their webhooks stands beside the
+quiet one.
 """
 
 import itertools
@@ -37,7 +38,7 @@ ENVIRONMENT = {"EGRESS__ALLOW": '["127.0.0.1"]', "WEBHOOKS__ALLOW_HTTP": "true",
 
 @dataclass(frozen=True, slots=True)
 class Honest:
-    """What the honest tenant met: seconds of its POSTs, to its verdicts and to their webhooks, and what it did not get."""
+    """Seconds of the honest tenant's POSTs, to its verdicts and to their webhooks; and how much it did not get."""
 
     posts: list[float]
     verdicts: list[float]
@@ -158,11 +159,12 @@ def row(name: str, honest: Honest, quiet: dict[str, float]) -> str:
     return f"{name:18} {'  '.join(cells)}  {honest.refused:4} {honest.missing:4}"
 
 
-Kinds = Annotated[str, typer.Option(help="of hostile tenants, separated by commas; by default all")]
+Kinds = Annotated[str, typer.Option(help="of hostile tenants, separated by commas")]
+_ALL = ",".join(KINDS)
 
 
-def main(kinds: Kinds = ",".join(KINDS), posts: int = 200, jobs: int = 30, bound: float = BOUND) -> None:
-    """Measures quietly, then beside each kind; prints the table, and fails where the honest tenant is slowed too much."""
+def main(kinds: Kinds = _ALL, posts: int = 200, jobs: int = 30, bound: float = BOUND) -> None:
+    """Measures quietly, then beside each kind; prints the table, and fails above the bound."""
     wanted = kinds.split(",")
     with fake_service({"one": "", "two": ""}, environment=ENVIRONMENT) as service:
         calm = measure(service, posts, jobs)

@@ -218,6 +218,7 @@ def test_the_example_shows_the_defaults(env_example, monkeypatch):
 EXAMPLES = {
     "BLOBS__URL",
     "DATABASE__URL",
+    "METRICS__TOKEN",
     "MODELS__CAPTIONER",
     "MODELS__CAPTIONERS",
     "MODELS__DTYPE",

@@ -91,10 +91,8 @@ def test_the_services_role_is_made_with_its_password(servers: devstack.Servers, 
     subprocess.run(["sh", str(REPOSITORY / "docker/service_role.sh")], env=environment, check=True)
     mine = url.set(username="whodrew_service", password=PASSWORD).render_as_string(hide_password=False)
     with psycopg.connect(mine) as connection:
-        assert connection.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = user").fetchone() == (
-            "whodrew_service",
-            False,
-        )
+        found = connection.execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = user").fetchone()
+    assert found == ("whodrew_service", False)
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute("DROP ROLE whodrew_service")
 
