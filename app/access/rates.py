@@ -108,20 +108,24 @@ class RateLimits:
 
 
 @lru_cache
-def policies(requests_per_minute: int, concurrent_jobs: int, jobs_per_day: int, bytes_per_day: int) -> str:
-    """The limits of a key and of its tenant."""
-    return (
-        f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests", '
-        f'"daily-jobs";q={jobs_per_day};w={DAY}, "daily-bytes";q={bytes_per_day};w={DAY};qu="content-bytes"'
-    )
+def policies(requests_per_minute: int, concurrent_jobs: int) -> str:
+    """The limits of a key, and of its tenant's open jobs."""
+    return f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests"'
 
 
-def remaining(allowance: Allowance, jobs_today: int, bytes_today: int, seconds_left: int) -> str:
-    """The remaining requests of a key, and the remaining jobs and bytes of its tenant."""
-    return (
-        f'"requests";r={allowance.remaining};t={allowance.reset}, '
-        f'"daily-jobs";r={max(0, jobs_today)};t={seconds_left}, "daily-bytes";r={max(0, bytes_today)};t={seconds_left}'
-    )
+def remaining(allowance: Allowance) -> str:
+    """The remaining requests of a key."""
+    return f'"requests";r={allowance.remaining};t={allowance.reset}'
+
+
+def daily_policies(jobs: int, size: int) -> str:
+    """A tenant's limits of a day."""
+    return f'"daily-jobs";q={jobs};w={DAY}, "daily-bytes";q={size};w={DAY};qu="content-bytes"'
+
+
+def daily_remaining(jobs: int, size: int, seconds_left: int) -> str:
+    """What remains of them."""
+    return f'"daily-jobs";r={max(0, jobs)};t={seconds_left}, "daily-bytes";r={max(0, size)};t={seconds_left}'
 
 
 def too_many_requests(allowance: Allowance) -> QuotaExceeded:

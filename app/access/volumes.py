@@ -15,13 +15,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from anyio import Lock, to_thread
+from cachetools import LRUCache
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.access.identity import Identity
-from app.access.rates import too_many_bytes_today, too_many_jobs_today
+from app.access.rates import daily_policies, daily_remaining, too_many_bytes_today, too_many_jobs_today
 from app.db.database import Database
 from app.db.models import TenantVolume
 from app.settings import AccessSettings
@@ -29,6 +30,7 @@ from app.settings import AccessSettings
 log = structlog.get_logger(__name__)
 
 _FRESH_SECONDS = 1.0
+_CACHED_TENANTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,12 @@ class DailyVolumes:
         self._being_written: Mapping[uuid.UUID, Volume] = {}  # of these
         self._exchange_at = 0.0
         self._exchanging = Lock()
+        self._fields: LRUCache[uuid.UUID, tuple[int, str, str]] = LRUCache(_CACHED_TENANTS)
 
     def add(self, tenant_id: uuid.UUID, jobs: int = 0, size: int = 0) -> None:
         """Counts jobs, and bytes."""
         if jobs or size:
+            self._fields.pop(tenant_id, None)
             self._added[tenant_id] = self._added.get(tenant_id, _NONE) + Volume(jobs, size)
 
     def used(self, tenant_id: uuid.UUID) -> Volume:
@@ -105,6 +109,16 @@ class DailyVolumes:
         return Volume(
             caller.jobs_per_day or self._settings.jobs_per_day, caller.bytes_per_day or self._settings.bytes_per_day
         )
+
+    def fields(self, caller: Identity) -> tuple[str, str]:
+        """The caller's part of `RateLimit-Policy` and of `RateLimit`; made once a second, as every poll has them."""
+        now = int(time.monotonic())
+        found = self._fields.get(caller.tenant_id)
+        if found is None or found[0] != now:
+            used, limits = self.used(caller.tenant_id), self.limits(caller)
+            left = daily_remaining(limits.jobs - used.jobs, limits.bytes - used.bytes, seconds_left())
+            found = self._fields[caller.tenant_id] = (now, daily_policies(limits.jobs, limits.bytes), left)
+        return found[1:]
 
     async def check(self, caller: Identity, jobs: int = 1) -> None:
         """Raises QuotaExceeded where the tenant may not submit so many more jobs, or have no more bytes read, today."""
@@ -132,6 +146,7 @@ class DailyVolumes:
         try:
             self._counted = await to_thread.run_sync(self._write, day, self._being_written)
             self._day = day
+            self._fields.clear()
         except SQLAlchemyError as error:  # accepting meets it, too, and reports it
             log.warning("postgres_unavailable", error=type(error).__name__)
             for tenant_id, volume in self._being_written.items():

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access.identity import Identity
 from app.access.keyring import ANONYMOUS, Keyring
 from app.access.rates import LIMIT, POLICY, RateLimits, policies, remaining, too_many_requests
-from app.access.volumes import DailyVolumes, seconds_left
+from app.access.volumes import DailyVolumes
 from app.api.documentation import DOCS
 from app.api.problems import problem_response
 from app.api.web_pages import refuse_foreign_pages
@@ -56,6 +56,9 @@ class AuthenticationMiddleware:
         except ServiceError as error:
             await problem_response(Request(scope), error)(scope, receive, send_with_limits)
             return
+        if scope["method"] == "GET":
+            await self._app(scope, receive, send_with_limits)
+            return
         volumes: DailyVolumes = scope["state"]["volumes"]
 
         async def receive_and_count() -> Message:
@@ -76,10 +79,10 @@ class AuthenticationMiddleware:
         per_minute = identity.requests_per_minute or self._settings.requests_per_minute
         allowance = await rates.take(identity.actor, per_minute)
         volumes: DailyVolumes = state["volumes"]
-        used, daily = volumes.used(identity.tenant_id), volumes.limits(identity)
+        daily_policy, daily_left = volumes.fields(identity)
         concurrent_jobs = identity.concurrent_jobs or self._settings.concurrent_jobs
-        limits[POLICY] = policies(per_minute, concurrent_jobs, daily.jobs, daily.bytes)
-        limits[LIMIT] = remaining(allowance, daily.jobs - used.jobs, daily.bytes - used.bytes, seconds_left())
+        limits[POLICY] = f"{policies(per_minute, concurrent_jobs)}, {daily_policy}"
+        limits[LIMIT] = f"{remaining(allowance)}, {daily_left}"
         if not allowance.allowed:
             raise too_many_requests(allowance)
         state["identity"] = identity

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.access.rates import Allowance, policies, remaining
+from app.access.rates import Allowance, daily_policies, daily_remaining, policies, remaining
 from app.api.openapi_bodies import EVENTS, JOB, REF, SOURCE
 from app.errors import (
     ForeignPage,
@@ -207,16 +207,17 @@ def _example(kind: type[ServiceError]) -> dict[str, Any]:
     return {"summary": kind.title, "value": value}
 
 
+_A_DAY = (200_000, 100_000_000_000)
 _RATE_LIMIT_HEADERS = {
     "RateLimit-Policy": {
         "description": "the limits of the key and its tenant (draft-ietf-httpapi-ratelimit-headers-11)",
         "schema": {"type": "string"},
-        "example": policies(3_000, 1_000, 200_000, 100_000_000_000),
+        "example": f"{policies(3_000, 1_000)}, {daily_policies(*_A_DAY)}",
     },
     "RateLimit": {
         "description": "what remains of them, and the seconds until each is reset",
         "schema": {"type": "string"},
-        "example": remaining(Allowance(True, 3_000, 2_999, 60), 200_000, 100_000_000_000, 40_000),
+        "example": f"{remaining(Allowance(True, 3_000, 2_999, 60))}, {daily_remaining(*_A_DAY, 40_000)}",
     },
 }
 _CHALLENGE = {"WWW-Authenticate": {"description": "as in RFC 6750", "schema": {"type": "string"}}}
