@@ -6,6 +6,7 @@ ServiceError
 │   ├── Unauthenticated         401  no key was sent
 │   │   └── InvalidKey               unknown, expired, revoked, or its tenant is disabled
 │   ├── InsufficientScope       403  the key lacks the scope
+│   ├── ForeignPage             403  a foreign web page may have made a request without a key
 │   ├── NotFound                404  no such job, or not yours
 │   ├── MethodNotAllowed        405  the resource exists, the method does not
 │   ├── NotAcceptable           406  the response comes in none of the media types of `Accept`
@@ -133,6 +134,10 @@ class QuotaExceeded(
     registry=IANA_TYPES,
 ):
     """A limit was passed; `violated-policies` says which of those in `RateLimit-Policy`."""
+
+
+class ForeignPage(RequestError, status=403, slug="foreign-page", title="The request may be a foreign web page's"):
+    """A request without a key that a foreign web page may have made."""
 
 
 class NotFound(RequestError, status=404, slug="not-found", title="Not found"):

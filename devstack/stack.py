@@ -109,8 +109,9 @@ def stack(
 
 def _api(state: StateDirectory, settings: Mapping[str, str], port: int) -> ProcessSpec:
     address = ("--host", "127.0.0.1", "--port", str(port))
+    quiet = ("--no-access-log", "--no-server-header")
     patience = ("--timeout-graceful-shutdown", "5")  # killed after our own grace
-    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, "--no-access-log", *patience)
+    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, *quiet, *patience)
     return _python("api", state, settings, *arguments, ready=lambda: _listens(port))
 
 

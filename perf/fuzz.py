@@ -40,6 +40,7 @@ def main(examples: Annotated[int, typer.Option(help="per operation and phase")] 
             "ACCESS__CONCURRENT_JOBS": UNLIMITED,
             "JOB__MAX_OPEN": UNLIMITED,
             "JOB__MAX_WAITING": UNLIMITED,
+            "METRICS__OPEN": "true",
         }
         with fake_service({"one": "", "two": ""}, environment=environment) as service:
             document = httpx.get(f"{service.base_url}/openapi.json").json()

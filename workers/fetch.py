@@ -1,13 +1,16 @@
 """Stage `fetching`: the file at a caller's address becomes the job's image, as if it had been uploaded.
 
 The process then continues with screening, and passes on the canonical image and the evidence: the file is decoded once.
-Fetches run in threads of their own, because an address may be slow while the pool has ranking and the sweep to do.
+Fetches run in threads of their own, because an address may be slow while the pool has ranking and the sweep to do; the
+tenants share these threads.
 """
 
+import uuid
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from app.access.volumes import Volume, add_volumes, today
 from app.cache.cache_keys import result_key
 from app.db.blob_repository import ORIGINAL
 from app.db.models import Job, Stage
@@ -35,10 +38,10 @@ class Fetcher:
         self._outbound = EgressClient(settings.egress)
         self.threads = WaitThreads("fetch", _CONCURRENT_FETCHES)
 
-    def fetch(self, url: str, upload: Path) -> None:
-        """Writes the file at an address to `upload`. Raises what `EgressClient.fetch` raises."""
+    def fetch(self, url: str, upload: Path, tenant_id: uuid.UUID) -> None:
+        """Writes the file at a tenant's address to `upload`. Raises what `EgressClient.fetch` raises."""
         with upload.open("wb") as file:
-            self._outbound.fetch(url, file, max_bytes=self._max_bytes)
+            self._outbound.fetch(url, file, max_bytes=self._max_bytes, owner=tenant_id)
 
     def close(self) -> None:
         """Starts nothing more, waits for what is running, and closes the connections."""
@@ -53,7 +56,10 @@ def fetch(
     assert job.image_url is not None
     with spool_folder() as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
-        fetcher.fetch(job.image_url, upload)
+        try:
+            fetcher.fetch(job.image_url, upload, job.tenant_id)
+        finally:
+            _count_bytes(storage, job.tenant_id, upload)
         decoded, evidence = decoders.derive(upload, canonical)
         # As bytes: they can be stored again until they are recorded, unlike this file.
         original = storage.blobs.put(job.tenant_id, upload.read_bytes(), decoded.media_type)
@@ -64,6 +70,13 @@ def fetch(
         blobs={ORIGINAL: original},
         then=partial(screen, storage, screening, decoders, file=query),
     )
+
+
+def _count_bytes(storage: Storage, tenant_id: uuid.UUID, upload: Path) -> None:
+    """Adds what was fetched to the tenant's volume of the day, whether it is an image or not."""
+    if size := upload.stat().st_size:
+        with storage.database.transaction(durable=False) as session:
+            add_volumes(session, today(), {tenant_id: Volume(bytes=size)})
 
 
 def _result_key(storage: Storage, models: Models, job: Job, sha256: str) -> str | None:

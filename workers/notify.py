@@ -6,6 +6,7 @@ has not recorded. So an event arrives at least once, and maybe twice, with the s
 
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +15,16 @@ from threading import Condition, Lock
 
 import structlog
 
+from app.access.audit import record
 from app.db.database import Database
 from app.egress import EgressClient, EgressResponse
 from app.errors import ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
-from app.webhooks import deliveries
-from app.webhooks.deliveries import Attempt, DeliveryClaim
+from app.webhooks import deliveries, endpoints
+from app.webhooks.deliveries import Attempt, DeliveryClaim, Receiver, Room
 from app.webhooks.endpoints import receiver_rules
-from app.webhooks.schedule import AttemptOutcome, Uniform, decide
+from app.webhooks.schedule import AttemptOutcome, DeliveryState, Uniform, decide
 from app.webhooks.signing import signed_headers
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 # For recording an attempt: waiting for a lock takes ten seconds at most.
 _RECORDING = timedelta(seconds=15)
 _MAX_TARGET = 500
+_ACTOR = "webhooks"
 
 
 def _redirect(reply: EgressResponse) -> str | None:
@@ -63,7 +66,7 @@ class WebhookSender:
         self._lock = Lock()
         self._idle = Condition(self._lock)
         self._claiming = Lock()
-        self._running: Counter[str] = Counter()  # attempts, by host
+        self._running: Counter[Receiver] = Counter()  # attempts
         self._busy = 0
         self._paused: dict[str, datetime] = {}
         self._threads = ThreadPoolExecutor(self._settings.concurrency, "webhook")
@@ -99,22 +102,14 @@ class WebhookSender:
                 running = Counter(self._running)
                 self._paused = {url: until for url, until in self._paused.items() if until > now}
                 paused = list(self._paused)
-            room = self._settings.concurrency - running.total()
-            if room <= 0 or self._closed:
+            if running.total() >= self._settings.concurrency or self._closed:
                 return False
             # Durable, and with it everything that was committed before: no event reports what a crash could undo.
             with self._database.transaction() as session:
-                claims = deliveries.claim_due(
-                    session,
-                    now,
-                    self._settings.timeout + _RECORDING,
-                    most=room,
-                    at_once=self._settings.per_host,
-                    under_way=running,
-                    paused=paused,
-                )
+                room = Room(self._settings.concurrency, self._settings.per_host, running, paused)
+                claims = deliveries.claim_due(session, now, self._settings.timeout + _RECORDING, room)
             with self._lock:
-                self._running.update(claim.host for claim in claims)
+                self._running.update(claim.receiver for claim in claims)
                 self._busy += len(claims)
             for claim in claims:
                 self._threads.submit(self._deliver, claim)
@@ -128,7 +123,7 @@ class WebhookSender:
                 log.error("delivery_not_recorded", exc_info=error)
             finally:
                 with self._lock:
-                    self._running -= Counter([claim.host])
+                    self._running -= Counter([claim.receiver])
         try:
             self.send_due()
         except Exception as error:  # the sweep enqueues a message again
@@ -143,8 +138,10 @@ class WebhookSender:
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
-            timeout = self._settings.timeout
-            reply = self._outbound.post(claim.url, claim.payload.encode(), headers, timeout, status_only=True)
+            timeout, owner = self._settings.timeout, claim.receiver.tenant_id
+            reply = self._outbound.post(
+                claim.url, claim.payload.encode(), headers, timeout, status_only=True, owner=owner
+            )
         except ServiceError as failure:
             outcome, error = AttemptOutcome(None, {}, failure.permanent), failure.detail
         except Exception as bug:  # counted like any other failure, so that the schedule bounds it
@@ -159,8 +156,24 @@ class WebhookSender:
         if decision.pause_until is not None:
             with self._lock:
                 self._paused[claim.url] = decision.pause_until
-        with self._database.transaction(durable=False) if decision.gone else self._database.statement() as session:
-            deliveries.record_attempt(session, claim, attempt, decision)
+        with self._database.statement() as session:
+            stood = deliveries.record_attempt(session, claim, attempt, decision)
+        if claim.endpoint_id is not None and stood.recorded and decision.state is not DeliveryState.DELIVERED:
+            failing_for = started_at - (stood.failing_since or started_at)
+            if decision.gone:
+                self._disable(claim.endpoint_id, endpoints.GONE_REASON)
+            elif failing_for > self._settings.disable_after:
+                self._disable(claim.endpoint_id, endpoints.FAILING_REASON.format(days=failing_for / timedelta(days=1)))
         WEBHOOK_ATTEMPTS.labels(decision.state.value).inc()
         WEBHOOK_DURATION.observe(attempt.seconds)
         log.info("delivery_attempted", status=outcome.status, state=decision.state.value)
+
+    def _disable(self, endpoint_id: uuid.UUID, reason: str) -> None:
+        """Disables an endpoint, with an event for the tenant's others; the thread claims that when this is over."""
+        with self._database.transaction() as session:
+            disabled = endpoints.disable(session, endpoint_id, reason)
+            if disabled is None:
+                return
+            deliveries.insert_disabled(session, disabled)
+            record(session, disabled.tenant_id, _ACTOR, "webhook.disabled", str(endpoint_id), reason=reason)
+        log.warning("endpoint_disabled", endpoint_id=str(endpoint_id), reason=reason)

@@ -3,11 +3,23 @@
 With it, an accepted job reaches an end whatever dies. Each finding has a transaction of its own.
 """
 
+from collections.abc import Callable
+from datetime import timedelta
+
 import structlog
+from sqlalchemy.orm import Session
 
 from app.cache import images
 from app.db import blob_repository
-from app.jobs import deletion, idempotency, overdue_repository, repository, retention_repository, service
+from app.jobs import (
+    deletion,
+    idempotency,
+    overdue_repository,
+    repository,
+    retention_repository,
+    service,
+    table_retention,
+)
 from app.queue.steps import notify_step, resume_step, sources_step, stage_step
 from app.settings import RetentionSettings
 from app.telemetry.metrics import STEPS_REQUEUED, SWEEPS
@@ -81,6 +93,16 @@ def delete_expired(storage: Storage, settings: RetentionSettings) -> None:
         pass
     while _delete_expired_idempotency_keys(storage):
         pass
+    for delete, span in (
+        (table_retention.delete_audit_entries, settings.audit),
+        (table_retention.delete_tombstones, settings.tombstones),
+        (table_retention.delete_source_calls, settings.source_calls),
+        (table_retention.delete_unusable_keys, settings.keys),
+        (table_retention.delete_deliveries, settings.deliveries),
+        (table_retention.delete_volumes, settings.volumes),
+    ):
+        while _delete_old_rows(storage, delete, span):
+            pass
     _delete_unrecorded_blobs(storage, settings)
 
 
@@ -122,6 +144,12 @@ def _delete_expired_idempotency_keys(storage: Storage) -> bool:
     """Deletes a batch; whether there may be more."""
     with storage.database.statement() as session:
         return idempotency.delete_expired(session) == idempotency.BATCH
+
+
+def _delete_old_rows(storage: Storage, delete: Callable[[Session, timedelta], int], span: timedelta) -> bool:
+    """Deletes a portion; whether there may be more."""
+    with storage.database.transaction(durable=False) as session:
+        return delete(session, span) == table_retention.PORTION
 
 
 def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings) -> None:

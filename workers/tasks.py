@@ -79,23 +79,26 @@ def _stage_task(stage: Stage) -> Callable[[str], None]:
     def task(job_id: str) -> None:
         process = this_process()
         run = partial(run_stage, process, stage_works(process), stage, uuid.UUID(job_id))
-        if stage == Stage.FETCHING:
-            process.fetcher.threads.submit(run)  # an address may be slow
-        elif stage == Stage.CAPTIONING and _captions_remotely(process, uuid.UUID(job_id)):
-            process.vendors.caption_threads.submit(run)
-        else:
+        job = _job_that_waits(process, stage, uuid.UUID(job_id))
+        if job is None:
             run()
+        elif stage == Stage.FETCHING:
+            process.fetcher.threads.submit(run, job.tenant_id)
+        else:
+            process.vendors.caption_threads.submit(run, job.tenant_id)
 
     return task
 
 
-def _captions_remotely(process: Process, job_id: uuid.UUID) -> bool:
-    """Whether a remote service captions the job's image; reads the job only where that is possible."""
-    if not any(spec.waits for spec in process.models.settings.offered.values()):
-        return False
+def _job_that_waits(process: Process, stage: Stage, job_id: uuid.UUID) -> Job | None:
+    """The job, if this stage of it waits: for an address, or for a remote captioner. It is read only if it might."""
+    may_caption_remotely = any(spec.waits for spec in process.models.settings.offered.values())
+    if stage != Stage.FETCHING and not (stage == Stage.CAPTIONING and may_caption_remotely):
+        return None
     with process.storage.database.statement() as session:
         job = session.get(Job, job_id)
-    return job is not None and captions_remotely(process.models, job)
+    waits = job is not None and (stage == Stage.FETCHING or captions_remotely(process.models, job))
+    return job if waits else None
 
 
 def _resynthesize(job_id: str, queue: str) -> None:

@@ -1,12 +1,16 @@
 """Threads for steps that wait for a remote service, and wakeups of steps that wait for room at a source."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
-from threading import Condition, Thread
+from functools import partial
+from threading import Condition, Lock, Thread
 
 import structlog
+
+from app.shares import Shares
 
 log = structlog.get_logger(__name__)
 
@@ -16,30 +20,58 @@ Work = Callable[[], None]
 class WaitThreads:
     """Threads of their own for steps that mostly wait, so that Celery's pool is free for others.
 
-    A thread starts only when it is needed.
+    Their owners share them (`app.shares`): work that its owner's share has no thread for waits, and keeps no other
+    owner's waiting. A thread starts only when it is needed.
     """
 
     def __init__(self, name: str, max_threads: int) -> None:
         self._name = name
         self._threads = ThreadPoolExecutor(max_threads, name)
+        self._places = Shares(max_threads)
+        self._waiting: dict[Hashable, deque[Work]] = {}
+        self._lock = Lock()
         self.closed = False
 
-    def submit(self, work: Work) -> None:
-        """Runs the work in a thread, in this thread's context; drops it if the process stops before it begins."""
-        self._threads.submit(copy_context().run, self._run, work)
+    def submit(self, work: Work, owner: Hashable = None) -> None:
+        """Runs the work in a thread, in this thread's context; drops it if the process stops before it begins.
+
+        Raises RuntimeError once closed.
+        """
+        with self._lock:
+            if self.closed:
+                raise RuntimeError("the process is stopping")
+            self._waiting.setdefault(owner, deque()).append(partial(copy_context().run, self._run, work, owner))
+            self._start()
 
     def close(self) -> None:
         """Starts no more work, and waits for what is running."""
-        self.closed = True
+        with self._lock:
+            self.closed = True
+            self._waiting.clear()
         self._threads.shutdown()
 
-    def _run(self, work: Work) -> None:
-        if self.closed:
-            return
+    def _start(self) -> None:
+        """Starts what there are threads for, one of each owner in turn."""
+        started = True
+        while started:
+            started = False
+            for owner, works in list(self._waiting.items()):
+                if self._places.take(owner):
+                    started = True
+                    self._threads.submit(works.popleft())
+                    if not works:
+                        del self._waiting[owner]
+
+    def _run(self, work: Work, owner: Hashable) -> None:
         try:
-            work()
+            if not self.closed:
+                work()
         except Exception:  # Postgres is unavailable, and the sweep requeues the step; only this line shows the error
             log.exception(f"{self._name}_failed")
+        finally:
+            with self._lock:
+                self._places.release(owner)
+                self._start()
 
 
 class Wakeups:

@@ -69,6 +69,8 @@ def upgrade() -> None:
         _moment("disabled_at"),
         sa.Column("requests_per_minute", sa.Integer(), nullable=True),
         sa.Column("concurrent_jobs", sa.Integer(), nullable=True),
+        sa.Column("jobs_per_day", sa.Integer(), nullable=True),
+        sa.Column("bytes_per_day", sa.BigInteger(), nullable=True),
         sa.Column("retain_images", sa.Interval(), nullable=True),
         sa.Column("retain_captions", sa.Interval(), nullable=True),
         sa.Column("retain_results", sa.Interval(), nullable=True),
@@ -78,6 +80,14 @@ def upgrade() -> None:
         sa.Column("contribute", sa.Boolean(), nullable=True),
         sa.Column("webhook_secret", sa.Text(), nullable=True),
         sa.UniqueConstraint("name"),
+    )
+    op.create_table(
+        "tenant_volumes",
+        sa.Column("day", sa.Date(), nullable=False),
+        _tenant(),
+        sa.Column("jobs", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "tenant_id"),
     )
     op.create_table(
         "api_keys",
@@ -260,6 +270,7 @@ def upgrade() -> None:
         ["completed_at"],
         where="contributes AND status = 'succeeded' AND deleted_at IS NULL",
     )
+    _index("ix_jobs_tombstones", "jobs", ["deleted_at"], where="deleted_at IS NOT NULL")
     _index("ix_jobs_sweep", "jobs", ["requeued_at"], where="status IN ('queued', 'processing')")
     op.create_table(
         "text_rules",
@@ -288,6 +299,7 @@ def upgrade() -> None:
         _moment("created_at", now=True),
         _moment("disabled_at"),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
+        _moment("failing_since"),
     )
     _index("ix_webhook_endpoints_tenant_id", "webhook_endpoints", ["tenant_id"])
     op.create_table(
@@ -405,9 +417,9 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         _moment("created_at", now=True),
         _moment("settled_at"),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
+    _index("ix_source_calls_created_at", "source_calls", ["created_at"])
     _index("ix_source_calls_job_id_source", "source_calls", ["job_id", "source"])
     op.create_table(
         "webhook_deliveries",
@@ -432,6 +444,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     )
     _index("ix_webhook_deliveries_due", "webhook_deliveries", ["next_attempt_at"], where="state = 'pending'")
+    _index(
+        "ix_webhook_deliveries_waiting",
+        "webhook_deliveries",
+        ["tenant_id", "next_attempt_at"],
+        where="state = 'pending'",
+    )
     _index("ix_webhook_deliveries_endpoint_id_id", "webhook_deliveries", ["endpoint_id", "id"])
     _index("ix_webhook_deliveries_job_id", "webhook_deliveries", ["job_id"])
     _index("ix_webhook_deliveries_tenant_id_id", "webhook_deliveries", ["tenant_id", "id"])
@@ -447,10 +465,27 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["delivery_id"], ["webhook_deliveries.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("delivery_id", "number"),
     )
+    # The service's role can only add to the audit log (app/db/roles.py); this runs as the owner of the tables.
+    op.execute(
+        """
+        CREATE FUNCTION delete_old_audit_entries(span interval, portion integer) RETURNS bigint
+        LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+            WITH deleted AS (
+                DELETE FROM audit_log WHERE id IN (
+                    SELECT id FROM audit_log WHERE id < (SELECT uuidv7(-greatest(span, interval '30 days')))
+                    ORDER BY id LIMIT portion
+                ) RETURNING 1
+            )
+            SELECT count(*) FROM deleted
+        $$
+        """
+    )
+    op.execute("REVOKE ALL ON FUNCTION delete_old_audit_entries FROM PUBLIC")
     op.execute("INSERT INTO tenants (id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'default')")
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION delete_old_audit_entries")
     for table in (
         "webhook_attempts",
         "webhook_deliveries",
@@ -468,6 +503,7 @@ def downgrade() -> None:
         "bank_contributions",
         "audit_log",
         "api_keys",
+        "tenant_volumes",
         "tenants",
         "bank_snapshots",
         "bank_bases",

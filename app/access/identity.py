@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from app.errors import InsufficientScope
@@ -23,9 +24,14 @@ class Identity:
     tenant_id: uuid.UUID
     actor: str  # as the audit log names it
     scopes: frozenset[Scope]
-    # None is the installation's default.
+    # Of the key or its tenant; None is the installation's default.
     requests_per_minute: int | None = None
     concurrent_jobs: int | None = None
+    jobs_per_day: int | None = None
+    bytes_per_day: int | None = None
+    # Of the key itself; None: it has no limit of its own, or does not expire.
+    own_requests_per_minute: int | None = None
+    expires_at: datetime | None = None
 
     def require(self, scopes: Iterable[str]) -> "Identity":
         """Itself, if the key has all these scopes; none implies another. Raises InsufficientScope."""

@@ -115,8 +115,9 @@ def get_by_id(session: Session, tenant_id: uuid.UUID, key_id: uuid.UUID) -> ApiK
     return session.scalars(select(ApiKey).where(ApiKey.id == key_id, ApiKey.tenant_id == tenant_id)).one_or_none()
 
 
-def count_usable(session: Session, tenant_id: uuid.UUID) -> int:
-    """How many of a tenant's keys are neither revoked nor expired."""
+def lock_and_count_usable(session: Session, tenant_id: uuid.UUID) -> int:
+    """How many of a tenant's keys are neither revoked nor expired. Other transactions wait here until this one ends."""
+    session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
     usable = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
     return session.scalars(select(func.count()).where(ApiKey.tenant_id == tenant_id, *usable)).one()
 

@@ -1,7 +1,7 @@
 """From the `Authorization` header to an identity: keys are looked up in Postgres and cached for a few seconds.
 
-The caches are bounded, and unknown keys cannot evict known ones. A revoked key is refused everywhere after
-`ACCESS__KEY_CACHE` at most. Nothing depends on Redis.
+The caches are bounded, and unknown keys can neither evict known ones nor keep them waiting for Postgres. A revoked key
+is refused everywhere after `ACCESS__KEY_CACHE` at most. Nothing depends on Redis.
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 from anyio import CapacityLimiter, Semaphore, fail_after, to_thread
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -25,8 +25,10 @@ log = structlog.get_logger(__name__)
 
 ANONYMOUS = Identity(DEFAULT_TENANT, "anonymous", frozenset(Scope))
 _CACHED_KEYS = 10_000
-# A flood of unknown keys occupies so many connections and threads, and no others.
-_CONCURRENT_LOOK_UPS = 4
+# Look-ups at once of keys that existed before, and of others: a flood of unknown keys occupies only the latter's
+# connections and threads.
+_FAMILIAR_LOOK_UPS = 4
+_OTHER_LOOK_UPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class _KnownKey:
     identity: Identity
     expires_at: float  # Unix time
     refusal: str | None
+
+
+class _LookUpPlaces:
+    """A number of look-ups at once, and threads for them."""
+
+    def __init__(self, at_once: int) -> None:
+        self.places = Semaphore(at_once)
+        self.threads = CapacityLimiter(at_once)
 
 
 class Keyring:
@@ -48,8 +58,10 @@ class Keyring:
         self._timeout = connecting.connect_timeout.total_seconds()
         self._known: TTLCache[str, _KnownKey] = TTLCache(_CACHED_KEYS, ttl)
         self._unknown: TTLCache[str, None] = TTLCache(_CACHED_KEYS, ttl)
-        self._look_ups = Semaphore(_CONCURRENT_LOOK_UPS)
-        self._threads = CapacityLimiter(_CONCURRENT_LOOK_UPS)
+        # Keys that were found before, however long ago.
+        self._familiar: LRUCache[str, None] = LRUCache(_CACHED_KEYS)
+        self._familiar_look_ups = _LookUpPlaces(_FAMILIAR_LOOK_UPS)
+        self._other_look_ups = _LookUpPlaces(_OTHER_LOOK_UPS)
 
     async def identify(self, authorization: str | None) -> Identity:
         """The identity of the header's key. Raises Unauthenticated, InvalidKey, and StorageUnavailable."""
@@ -75,13 +87,14 @@ class Keyring:
         return found.identity
 
     async def _look_up(self, digest: str) -> _KnownKey | None:
+        look_ups = self._familiar_look_ups if digest in self._familiar else self._other_look_ups
         try:
             with fail_after(self._timeout):
-                async with self._look_ups:
+                async with look_ups.places:
                     # A request that was queued before this one may have looked up the same key.
                     if digest in self._known or digest in self._unknown:
                         return self._known.get(digest)
-                    found = await to_thread.run_sync(self._fetch, digest, limiter=self._threads)
+                    found = await to_thread.run_sync(self._fetch, digest, limiter=look_ups.threads)
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             log.warning("postgres_unavailable", error=type(error).__name__)
             raise StorageUnavailable("The key cannot be looked up just now; try again in a few seconds.") from error
@@ -89,6 +102,7 @@ class Keyring:
             self._unknown[digest] = None
         else:
             self._known[digest] = found
+            self._familiar[digest] = None
         return found
 
     def _fetch(self, digest: str) -> _KnownKey | None:
@@ -109,6 +123,10 @@ class Keyring:
             scopes=frozenset(Scope(scope) for scope in key.scopes),
             requests_per_minute=key.requests_per_minute or tenant.requests_per_minute,
             concurrent_jobs=tenant.concurrent_jobs,
+            jobs_per_day=tenant.jobs_per_day,
+            bytes_per_day=tenant.bytes_per_day,
+            own_requests_per_minute=key.requests_per_minute,
+            expires_at=key.expires_at,
         )
         return _KnownKey(identity, float("inf") if key.expires_at is None else key.expires_at.timestamp(), refusal)
 

@@ -23,6 +23,7 @@ from app.errors import QuotaExceeded, ReducedCapacity
 log = structlog.get_logger(__name__)
 
 WINDOW = 60
+DAY = 86_400
 # Names of headers. They and the types of the errors are those of draft-ietf-httpapi-ratelimit-headers-11.
 POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
 # Seconds after which to try again.
@@ -108,13 +109,23 @@ class RateLimits:
 
 @lru_cache
 def policies(requests_per_minute: int, concurrent_jobs: int) -> str:
-    """The limits of a key."""
+    """The limits of a key, and of its tenant's open jobs."""
     return f'"requests";q={requests_per_minute};w={WINDOW}, "jobs";q={concurrent_jobs};qu="concurrent-requests"'
 
 
 def remaining(allowance: Allowance) -> str:
     """The remaining requests of a key."""
     return f'"requests";r={allowance.remaining};t={allowance.reset}'
+
+
+def daily_policies(jobs: int, size: int) -> str:
+    """A tenant's limits of a day."""
+    return f'"daily-jobs";q={jobs};w={DAY}, "daily-bytes";q={size};w={DAY};qu="content-bytes"'
+
+
+def daily_remaining(jobs: int, size: int, seconds_left: int) -> str:
+    """What remains of them."""
+    return f'"daily-jobs";r={max(0, jobs)};t={seconds_left}, "daily-bytes";r={max(0, size)};t={seconds_left}'
 
 
 def too_many_requests(allowance: Allowance) -> QuotaExceeded:
@@ -135,10 +146,38 @@ def too_many_jobs() -> QuotaExceeded:
     )
 
 
+def too_many_jobs_today(limit: int, seconds_left: int) -> QuotaExceeded:
+    """The error of a tenant that has submitted as many jobs as it may in a day."""
+    return _used_up_today("daily-jobs", f"The tenant has used its {limit:,} jobs of today", seconds_left)
+
+
+def too_many_bytes_today(limit: int, seconds_left: int) -> QuotaExceeded:
+    """The error of a tenant that has sent as many bytes as it may in a day."""
+    return _used_up_today("daily-bytes", f"The tenant has used its {limit:,} bytes of today", seconds_left)
+
+
+def _used_up_today(policy: str, detail: str, seconds_left: int) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"{detail}; try again after midnight UTC, or ask the operator for more.",
+        headers={"Retry-After": str(seconds_left), LIMIT: f'"{policy}";r=0;t={seconds_left}'},
+        **{"violated-policies": [policy]},
+    )
+
+
 def queues_too_long(max_open: int) -> ReducedCapacity:
-    """The error of every caller while the queues are too long."""
+    """The error of tenants with more than their share of the open jobs while there are too many."""
+    return _reduced_capacity("Too many jobs are queued; try again later.", max_open)
+
+
+def jobs_wait_too_long(max_open: int) -> ReducedCapacity:
+    """The error of a tenant whose own jobs do not begin."""
+    detail = "A job of this tenant has been waiting for a worker for too long; try again when it has begun."
+    return _reduced_capacity(detail, max_open)
+
+
+def _reduced_capacity(detail: str, max_open: int) -> ReducedCapacity:
     return ReducedCapacity(
-        "Too many jobs are queued; try again later.",
+        detail,
         headers={
             "Retry-After": str(_QUEUE_WAIT),
             POLICY: f'"queue";q={max_open};qu="concurrent-requests"',

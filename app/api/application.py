@@ -7,6 +7,7 @@ from app.api import (
     attribution,
     audit,
     batch,
+    documentation,
     events,
     feedback,
     health,
@@ -39,10 +40,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "the source of the nearest generated images ranks first.",
         version=__version__,
         lifespan=lifespan(settings),
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
     )
-    app.add_middleware(AuthenticationMiddleware, settings=settings.access)
+    app.add_middleware(AuthenticationMiddleware, settings=settings.access, origins=settings.api.cors_origins)
     response_headers.install(app, settings.api)
     app.add_middleware(ObserveMiddleware, log_reads=settings.log.reads)
     app.add_middleware(RequestIdMiddleware)
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audit,
         sources,
         health,
+        documentation,
         problems,
     ):
         app.include_router(module.router)

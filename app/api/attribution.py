@@ -25,6 +25,7 @@ from app.api.dependencies import (
     Snapshots,
     Submitter,
     UploadSlots,
+    Volumes,
 )
 from app.api.job_responses import job_response
 from app.api.long_polling import read_preferences
@@ -99,6 +100,7 @@ async def attribute_image(
     idempotent_requests: IdempotentRequests,
     slots: UploadSlots,
     long_polling: LongPolling,
+    volumes: Volumes,
 ) -> Response:
     """Submit an image: a file in a form, base64 in JSON, or an address that a worker fetches.
 
@@ -113,6 +115,7 @@ async def attribute_image(
         accepted = await idempotent_requests.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await long_polling.reader.replay(request, caller.tenant_id, accepted)
+    volumes.add(caller.tenant_id, jobs=1)
     intake.enqueue([accepted])
     bind_contextvars(job_id=str(accepted.id))  # for the request's line in the log
     return await _accepted_response(request, long_polling, caller.tenant_id, accepted)

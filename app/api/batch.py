@@ -11,6 +11,8 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from app.access.identity import Identity
+from app.access.volumes import DailyVolumes
 from app.api.dependencies import (
     Admitted,
     Decoders,
@@ -19,6 +21,7 @@ from app.api.dependencies import (
     LongPolling,
     Settings,
     UploadSlots,
+    Volumes,
 )
 from app.api.job_responses import REPLAYED, JobReader
 from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, UPLOAD, Problem, headers, problems
@@ -78,6 +81,7 @@ async def attribute_batch(
     idempotent_requests: IdempotentRequests,
     slots: UploadSlots,
     long_polling: LongPolling,
+    volumes: Volumes,
 ) -> Response:
     """Submit several images at once. Each item is the JSON that POST /attribute takes, and has a response of its own.
 
@@ -91,7 +95,9 @@ async def attribute_batch(
             await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
         fingerprint = await to_thread.run_sync(_fingerprint, terms, body)
         items = _items(await decoders.unpack_json(body))
-        batch = _Batch(idempotent_requests, long_polling.reader, terms, request.url.path, settings.intake)
+        batch = _Batch(
+            idempotent_requests, long_polling.reader, terms, request.url.path, settings.intake, volumes, caller
+        )
         try:
             async with idempotent_requests.batch(terms, fingerprint):
                 outcomes = [await batch.submit(number, item) for number, item in enumerate(items)]
@@ -111,6 +117,8 @@ class _Batch:
         terms: Terms,
         path: str,
         limits: IntakeSettings,
+        volumes: DailyVolumes,
+        caller: Identity,
     ) -> None:
         self.accepted: list[JobDocument] = []
         self.replayed = 0
@@ -119,6 +127,8 @@ class _Batch:
         self._terms = terms
         self._path = path
         self._limits = limits
+        self._volumes = volumes
+        self._caller = caller
         self._unavailable: Unavailable | QuotaExceeded | None = None
 
     async def submit(self, number: int, item: Any) -> dict[str, Any]:
@@ -128,9 +138,11 @@ class _Batch:
             if self._unavailable is not None:
                 raise self._unavailable
             submission = from_json(item, self._limits)
+            await self._volumes.check(self._caller)
             job = await self._idempotent_requests.accept(replace(self._terms, key=key), submission)
             if isinstance(job, JobDocument):
                 self.accepted.append(job)
+                self._volumes.add(self._caller.tenant_id, jobs=1)
                 log.info("job_accepted", job_id=str(job.id))
                 return {"status": 202, "job": job.model_dump(mode="json")}
             document = await self._reader.read_replayed(self._terms.tenant_id, job)

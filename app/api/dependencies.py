@@ -10,8 +10,10 @@ from anyio import Semaphore
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
+from app.access import keyring
 from app.access.identity import Identity as Identity
 from app.access.identity import Scope
+from app.access.volumes import DailyVolumes
 from app.api import job_responses, long_polling, store_gauges
 from app.db import blobs, database
 from app.intake import acceptance, decoders, idempotent_requests, reference_images
@@ -39,11 +41,19 @@ Administrator = Annotated[Identity, Security(get_caller, scopes=[Scope.ADMIN])]
 
 async def get_admitted(request: Request, caller: Submitter) -> Identity:
     """A caller that may submit one more job now. Raises QuotaExceeded and ReducedCapacity."""
+    await cast(DailyVolumes, request.state.volumes).check(caller)
     await cast(Capacity, request.state.capacity).check(caller)
     return caller
 
 
+async def get_uploader(request: Request, caller: Submitter) -> Identity:
+    """A caller that may upload something more today. Raises QuotaExceeded."""
+    await cast(DailyVolumes, request.state.volumes).check(caller, jobs=0)
+    return caller
+
+
 Admitted = Annotated[Identity, Depends(get_admitted)]
+Uploader = Annotated[Identity, Depends(get_uploader)]
 
 
 def _of_lifespan(name: str) -> Any:
@@ -53,6 +63,8 @@ def _of_lifespan(name: str) -> Any:
     return Depends(get)
 
 
+Keyring = Annotated[keyring.Keyring, _of_lifespan("keyring")]
+Volumes = Annotated[DailyVolumes, _of_lifespan("volumes")]
 Settings = Annotated[AllSettings, _of_lifespan("settings")]
 Database = Annotated[database.Database, _of_lifespan("database")]
 Snapshots = Annotated[snapshots.Snapshots, _of_lifespan("snapshots")]

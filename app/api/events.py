@@ -6,7 +6,8 @@ Any process can continue the stream of another: the events follow from the job's
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from anyio import current_time
@@ -15,10 +16,10 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.dependencies import LongPolling, Reader, Settings
+from app.api.dependencies import Keyring, LongPolling, Reader, Settings
 from app.api.openapi import EVENT_STREAM, problems
 from app.documents import JobDocument
-from app.errors import Deleted, NotAcceptable, NotFound, Overloaded
+from app.errors import Deleted, InvalidKey, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.jobs.progress import ReaderPosition, events
 from app.jobs.snapshots import is_unfinished
 
@@ -53,12 +54,13 @@ async def get_events(
     caller: Reader,
     settings: Settings,
     long_polling: LongPolling,
+    keyring: Keyring,
     last_event_id: Annotated[str, Header(description="the id of the last event that was received")] = "",
 ) -> Response:
     """Follow a job: `stage`, `source`, and at the end `completed`, `failed` or `canceled` with the job's document.
 
     After a broken connection `Last-Event-ID` continues behind that event; 204 means that it was the last one. If the
-    job is deleted meanwhile, the event `deleted` ends the stream.
+    job is deleted meanwhile, the event `deleted` ends the stream; `unauthorized` does if the key is revoked or expires.
     """
     if not accepts(request.headers.get("accept", ""), _MEDIA_TYPE):
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
@@ -69,12 +71,14 @@ async def get_events(
             return Response(status_code=204)
         seen = ReaderPosition()  # the end of another job
     heartbeat = settings.long_polling.heartbeat.total_seconds()
-    stream = _stream(long_polling, caller.tenant_id, job_id, document, seen, heartbeat)
+    still_valid = partial(keyring.identify, request.headers.get("authorization"))
+    stream = _stream(long_polling, still_valid, caller.tenant_id, job_id, document, seen, heartbeat)
     return StreamingResponse(stream, media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
 async def _stream(
     long_polling: LongPolling,
+    still_valid: Callable[[], Awaitable[object]],
     tenant_id: uuid.UUID,
     job_id: uuid.UUID,
     document: bytes,
@@ -94,11 +98,15 @@ async def _stream(
                 return
             await long_polling.pause(ended)
             try:
+                await still_valid()
                 document = await long_polling.reader.read(tenant_id, job_id)
             except (Deleted, NotFound) as error:
                 yield format_sse_event(event="deleted", data_str=json.dumps(error.document()))
                 return
-            except SQLAlchemyError:
+            except InvalidKey as error:
+                yield format_sse_event(event="unauthorized", data_str=json.dumps(error.document()))
+                return
+            except (SQLAlchemyError, StorageUnavailable):
                 pass  # neither Redis nor Postgres responds: there is nothing to send until one does
             if current_time() - last_sent_at >= heartbeat:
                 last_sent_at = current_time()

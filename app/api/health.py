@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from pydantic import Field
+from pydantic import Field, SecretStr
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -119,15 +119,22 @@ class _JoinedCollector(Collector):
             yield from collector.collect()
 
 
+def _has_token(request: Request, token: SecretStr | None) -> bool:
+    given = request.headers.get("authorization", "")
+    expected = None if token is None else f"Bearer {token.get_secret_value()}"
+    return expected is not None and secrets.compare_digest(given.encode(), expected.encode())
+
+
 @router.get("/metrics", include_in_schema=False)
 def get_metrics(request: Request, settings: Settings, gauges: Gauges) -> Response:
     """The process's metrics and the stores' gauges, as OpenMetrics where accepted, else as Prometheus text.
 
-    For operators: needs the token of `METRICS__TOKEN` where one is set, and no API key.
+    For operators: needs the token of `METRICS__TOKEN`, or that `METRICS__OPEN` is set, and no API key.
     """
-    token = settings.metrics.token
-    given = request.headers.get("authorization", "")
-    if token is not None and not secrets.compare_digest(given.encode(), f"Bearer {token.get_secret_value()}".encode()):
-        raise Unauthenticated("The token of METRICS__TOKEN is needed.", headers={"WWW-Authenticate": "Bearer"})
+    if not (settings.metrics.open or _has_token(request, settings.metrics.token)):
+        raise Unauthenticated(
+            "The token of METRICS__TOKEN is needed, unless METRICS__OPEN is set.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(_JoinedCollector(REGISTRY, *gauges)), headers={"Content-Type": media_type})

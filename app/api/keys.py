@@ -38,10 +38,15 @@ class NewKeyRequest(Document):
         "screening and the audit log. None implies another, and a key can only grant scopes that it has"
     )
     expires_at: AwareDatetime | None = Field(
-        None, description="by default it does not expire", examples=["2999-12-31T00:00:00Z"]
+        None,
+        description="at most when the key that creates it expires; null: then, or never if that one does not expire",
+        examples=["2999-12-31T00:00:00Z"],
     )
     requests_per_minute: int | None = Field(
-        None, ge=1, le=1_000_000, description="at most the limit of the key that creates it; null: the tenant's limit"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="at most the limit of the key that creates it; null: that limit, or the tenant's if it has none",
     )
 
 
@@ -92,19 +97,21 @@ def create_key(
         raise _invalid("requests_per_minute", f"must be {limit} or less, the limit of this key")
     if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
         raise _invalid("expires_at", "must be in the future")
+    if caller.expires_at is not None and new.expires_at is not None and new.expires_at > caller.expires_at:
+        raise _invalid("expires_at", f"must be {caller.expires_at.isoformat()} or before, when this key expires")
     with database.transaction() as session:
+        if key_repository.lock_and_count_usable(session, caller.tenant_id) >= _MAX_USABLE:
+            raise InvalidRequest(f"A tenant may have {_MAX_USABLE} valid keys; revoke one first.")
         key, text = issuing.issue(
             session,
             caller.tenant_id,
             caller.actor,
             new.name,
             new.scopes,
-            expires_at=new.expires_at,
-            requests_per_minute=new.requests_per_minute,
+            expires_at=new.expires_at or caller.expires_at,
+            requests_per_minute=new.requests_per_minute or caller.own_requests_per_minute,
             request_id=request.state.request_id,
         )
-        if key_repository.count_usable(session, caller.tenant_id) > _MAX_USABLE:
-            raise InvalidRequest(f"A tenant may have {_MAX_USABLE} valid keys; revoke one first.")
         session.refresh(key)
     response.headers["Location"] = f"/keys/{key.id}"
     return NewKeyDocument(**KeyDocument.model_validate(key).model_dump(), key=text)

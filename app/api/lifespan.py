@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
+from app.access.volumes import DailyVolumes
 from app.api.job_responses import JobReader, connect_async_redis
 from app.api.long_polling import LongPolling
 from app.api.store_gauges import Gauges, StoreGauges
@@ -46,6 +47,7 @@ class ApiState(TypedDict):
     gauges: Gauges
     keyring: Keyring
     rates: RateLimits
+    volumes: DailyVolumes
     capacity: Capacity
     catalog: Catalog
     blobs: Blobs
@@ -105,6 +107,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             snapshots=snapshots,
             messenger=messenger,
         )
+        volumes = DailyVolumes(database, settings.access)
         remove_abandoned()
         with stop_requested(wakeups.give_up):
             try:
@@ -124,6 +127,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     reference_submission=reference_submission,
                     keyring=Keyring(database, settings.access, settings.database),
                     rates=RateLimits(async_redis),
+                    volumes=volumes,
                     capacity=Capacity(database, settings),
                     decoders=decoders,
                     idempotent_requests=IdempotentRequests(database, intake, settings.intake.idempotency_ttl),
@@ -135,6 +139,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                 await async_redis.aclose(close_connection_pool=True)
                 celery.close()
                 redis.close()
+                volumes.close()
                 database.close()
 
     return run

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.access.rates import Allowance, daily_policies, daily_remaining, policies, remaining
 from app.api.openapi_bodies import EVENTS, JOB, REF, SOURCE
 from app.errors import (
+    ForeignPage,
     ImageTooLargeProblem,
     InsufficientScope,
     InvalidKey,
@@ -29,8 +31,10 @@ from app.errors import (
 )
 from app.intake.submission import DURATION_PATTERN, KEY_PATTERN, MAX_KEY_LENGTH
 from app.webhooks.events import (
+    ENDPOINT_DISABLED,
     PING,
     CompletedData,
+    EndpointDisabledData,
     EventType,
     FailedData,
     JobData,
@@ -126,7 +130,7 @@ EVENT: dict[str, Any] = {
     "description": "one event of the stream, by its fields",
     "required": ["event", "data"],
     "properties": {
-        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "deleted"]},
+        "event": {"enum": ["stage", "source", "completed", "failed", "canceled", "deleted", "unauthorized"]},
         "data": {"type": "string", "description": "JSON"},
         "id": {"type": "string", "description": "send it as `Last-Event-ID` to continue behind this event"},
     },
@@ -203,26 +207,29 @@ def _example(kind: type[ServiceError]) -> dict[str, Any]:
     return {"summary": kind.title, "value": value}
 
 
+_A_DAY = (200_000, 100_000_000_000)
 _RATE_LIMIT_HEADERS = {
     "RateLimit-Policy": {
-        "description": "the key's limits (draft-ietf-httpapi-ratelimit-headers-11)",
+        "description": "the limits of the key and its tenant (draft-ietf-httpapi-ratelimit-headers-11)",
         "schema": {"type": "string"},
-        "example": '"requests";q=3000;w=60, "jobs";q=1000;qu="concurrent-requests"',
+        "example": f"{policies(3_000, 1_000)}, {daily_policies(*_A_DAY)}",
     },
     "RateLimit": {
-        "description": "the remaining requests, and the seconds until the limit is reset",
+        "description": "what remains of them, and the seconds until each is reset",
         "schema": {"type": "string"},
-        "example": '"requests";r=2999;t=60',
+        "example": f"{remaining(Allowance(True, 3_000, 2_999, 60))}, {daily_remaining(*_A_DAY, 40_000)}",
     },
 }
 _CHALLENGE = {"WWW-Authenticate": {"description": "as in RFC 6750", "schema": {"type": "string"}}}
-_WEBHOOK_DATA: dict[str, type[JobData] | type[PingData]] = {
+_WebhookData = type[JobData] | type[PingData] | type[EndpointDisabledData]
+_WEBHOOK_DATA: dict[str, _WebhookData] = {
     EventType.STARTED: JobData,
     EventType.SOURCE_FINISHED: SourceFinishedData,
     EventType.COMPLETED: CompletedData,
     EventType.FAILED: FailedData,
     EventType.CANCELED: JobData,
     PING: PingData,
+    ENDPOINT_DISABLED: EndpointDisabledData,
 }
 _WEBHOOK_RESPONSES: Responses = {
     "410": {"description": "never send anything here again: the endpoint is disabled"},
@@ -274,7 +281,7 @@ def _complete(responses: dict[str, Any]) -> None:
 def _describe_authentication(operation: dict[str, Any]) -> None:
     """Adds the errors of authentication and the headers of the rate limit to an operation that needs a key."""
     scoped = any(scopes for each in operation["security"] for scopes in each.values())
-    kinds = (*_AUTHENTICATED, InsufficientScope) if scoped else _AUTHENTICATED
+    kinds = (*_AUTHENTICATED, InsufficientScope, ForeignPage) if scoped else _AUTHENTICATED
     responses: dict[str, Any] = operation["responses"]
     for status, answer in problems(*kinds).items():
         present = responses.setdefault(str(status), answer)
@@ -294,7 +301,7 @@ def _describe_authentication(operation: dict[str, Any]) -> None:
         answer["headers"] = answer.get("headers", {}) | added
 
 
-def _describe_webhook(router: APIRouter, kind: str, data: type[JobData] | type[PingData]) -> None:
+def _describe_webhook(router: APIRouter, kind: str, data: _WebhookData) -> None:
     """Adds one type of event as Standard Webhooks 1.0 signs it; nothing here is ever called."""
 
     def receive(

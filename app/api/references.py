@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import Decoders, ReferenceSubmission, Settings, Submitter, UploadSlots
+from app.api.dependencies import Decoders, ReferenceSubmission, Settings, Uploader, UploadSlots
 from app.api.openapi import IMAGE_UPLOAD, problems
 from app.api.openapi_bodies import REFERENCE_IMAGES
 from app.api.request_bodies import upload_deadline, upload_slot
@@ -47,7 +47,7 @@ async def add_references(
     job_id: uuid.UUID,
     source: str,
     request: Request,
-    caller: Submitter,
+    caller: Uploader,
     settings: Settings,
     reference_submission: ReferenceSubmission,
     decoders: Decoders,

@@ -59,7 +59,8 @@ class EndpointChange(Document):
     events: Events | None = None
     description: Description | None = None
     enabled: StrictBool | None = Field(
-        None, description="false drops pending deliveries; true also enables an endpoint that a 410 had disabled"
+        None,
+        description="false drops pending deliveries; true also enables an endpoint that was disabled for its responses",
     )
 
 
@@ -153,6 +154,9 @@ def create_endpoint(
     """Create an endpoint for the events of all jobs accepted from now on. The response has the signing secret."""
     url = check_url(new.url, receiver_rules(settings))
     with database.transaction() as session:
+        if endpoints.lock_and_count(session, caller.tenant_id) >= settings.webhooks.max_endpoints:
+            most = settings.webhooks.max_endpoints
+            raise InvalidRequest(f"A tenant may have {most} webhook endpoints; delete one first.")
         endpoint = endpoints.insert_endpoint(session, caller.tenant_id, url, new.events, new.description)
         _note(session, request, caller, "webhook.created", endpoint.id)
     response.headers["Location"] = f"/webhooks/{endpoint.id}"
@@ -265,7 +269,7 @@ def change_endpoint(
         if "description" in change.model_fields_set:
             endpoint.description = change.description
         if change.enabled:
-            endpoint.disabled_at = endpoint.disabled_reason = None
+            endpoints.enable(endpoint)
         session.flush()
         if change.enabled is False:
             endpoints.disable(session, endpoint.id, _DISABLED)

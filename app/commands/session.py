@@ -48,6 +48,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def byte_count(text: str) -> int:
+    """A number of bytes above zero. Raises typer's BadParameter."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**18):
+        raise typer.BadParameter(f"{text!r} is not a number of bytes above zero")
+    return int(text)
+
+
 def amount(text: str) -> Decimal:
     """US dollars such as 2 or 0.50. Raises typer's BadParameter."""
     try:

@@ -11,7 +11,17 @@ import typer
 
 from app.access import tenant_repository
 from app.access.audit import record
-from app.commands.session import ACTOR, DEFAULT, amount, count, duration, or_default, transaction, true_or_false
+from app.commands.session import (
+    ACTOR,
+    DEFAULT,
+    amount,
+    byte_count,
+    count,
+    duration,
+    or_default,
+    transaction,
+    true_or_false,
+)
 from app.db import bank_repository
 from app.jobs import contribution_repository
 
@@ -19,7 +29,8 @@ commands = typer.Typer(name="tenants", help="Tenants: the owners of jobs and key
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 _SHOWN = (
-    *("requests_per_minute", "concurrent_jobs", "budget_usd", "max_budget_usd", "local_only", "contribute"),
+    *("requests_per_minute", "concurrent_jobs", "jobs_per_day", "bytes_per_day"),
+    *("budget_usd", "max_budget_usd", "local_only", "contribute"),
     *("retain_images", "retain_captions", "retain_results"),
 )
 
@@ -60,9 +71,12 @@ def limit(
     name: Name,
     requests_per_minute: Annotated[Any, _option(count, "N", "of each key")] = None,
     concurrent_jobs: Annotated[Any, _option(count, "N", "jobs that have not ended")] = None,
+    jobs_per_day: Annotated[Any, _option(count, "N", "jobs submitted on a day, UTC")] = None,
+    bytes_per_day: Annotated[Any, _option(byte_count, "N", "bytes uploaded and fetched on a day, UTC")] = None,
 ) -> None:
     """Set a tenant's limits; what is omitted stays."""
-    _change(name, "tenant.limited", requests_per_minute=requests_per_minute, concurrent_jobs=concurrent_jobs)
+    values = {"requests_per_minute": requests_per_minute, "concurrent_jobs": concurrent_jobs}
+    _change(name, "tenant.limited", **values, jobs_per_day=jobs_per_day, bytes_per_day=bytes_per_day)
 
 
 @commands.command()

@@ -1,7 +1,7 @@
 """Fetches from a caller's URL, and posts to one: to allowed addresses, with limits on bytes and time, no retries."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +12,9 @@ import httpx
 import structlog
 from opentelemetry.trace import SpanKind
 
-from app.egress.connect import AddressPolicy, PolicyBackend, Resolver, check_url, join_url, system_resolver
+from app.egress.connect import AddressPolicy, PolicyBackend, check_url, join_url
 from app.egress.content import HEAD_BYTES, check_status, decode, header_text, refuse_page
+from app.egress.look_ups import Resolver, look_ups_of, system_resolver
 from app.errors import AddressRefused, AddressUnavailable, FetchFailed, FetchTooLarge
 from app.settings import EgressSettings
 from app.telemetry import tracing
@@ -62,14 +63,28 @@ class EgressClient:
         """Closes the connections."""
         self._pool.close()
 
-    def fetch(self, url: str, into: BinaryIO, *, max_bytes: int, timeout: timedelta | None = None) -> Fetched:
+    def fetch(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        max_bytes: int,
+        timeout: timedelta | None = None,
+        owner: Hashable = None,
+    ) -> Fetched:
         """Writes the content of `url` into `into`, at most `max_bytes` of it; redirects are followed.
 
-        It takes no longer than the settings say, nor than `timeout` if that is shorter.
+        Args:
+            url: What to fetch.
+            into: Where to write it.
+            max_bytes: Of the content.
+            timeout: For all of it, if it is shorter than the settings' own limit.
+            owner: The tenant whose address it is; None for the operator's own business.
+
         Raises AddressRefused, FetchFailed or FetchTooLarge, which are permanent, or AddressUnavailable.
         """
         limit = self._settings.total_timeout if timeout is None else min(timeout, self._settings.total_timeout)
-        with _failures(), time_limit(limit):
+        with _failures(), time_limit(limit), look_ups_of(owner):
             url = check_url(url, self._settings)
             for _ in range(self._settings.max_redirects + 1):
                 with self._exchange("GET", url, _FETCH_HEADERS) as response:
@@ -89,6 +104,7 @@ class EgressClient:
         timeout: timedelta,
         *,
         status_only: bool = False,
+        owner: Hashable = None,
     ) -> EgressResponse:
         """Posts, and returns the response whatever its status; a redirect is not followed.
 
@@ -98,11 +114,12 @@ class EgressClient:
             headers: Of the request.
             timeout: For all of it.
             status_only: The status is all that matters: the body is only shown, and read for a second at most.
+            owner: As of `fetch`.
 
         Raises AddressRefused, or AddressUnavailable where no complete response, or no status, came within `timeout`.
         """
         began = time.monotonic()
-        with _failures(), time_limit(timeout):
+        with _failures(), time_limit(timeout), look_ups_of(owner):
             with self._exchange("POST", check_url(url, self._settings), headers, content) as response:
                 body = _excerpt_so_far(response) if status_only else _excerpt(response)
             duration = timedelta(seconds=time.monotonic() - began)

@@ -5,9 +5,7 @@ a moment later changes nothing. Above it httpcore speaks TLS (with the name, not
 """
 
 import re
-import socket
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -15,17 +13,12 @@ import httpcore
 import httpx
 import structlog
 
+from app.egress.look_ups import LookUps, Resolver
 from app.errors import AddressRefused
 from app.settings import EgressSettings
 from attribution.http_pool import TimedBackend, time_left
 
 log = structlog.get_logger(__name__)
-
-# (host, port) to IP addresses in text, in the order in which they shall be tried. Raises OSError.
-Resolver = Callable[[str, int], Sequence[str]]
-
-_LOOKUPS = 32
-
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
 # Ranges without public servers that Python 3.11's `is_global` accepts.
@@ -42,11 +35,6 @@ _NOT_PUBLIC = tuple(
         "3fff::/20",  # documentation
     )
 )
-
-
-def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The operating system's resolver. Raises OSError."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class AddressPolicy:
@@ -90,9 +78,7 @@ class PolicyBackend(TimedBackend):
     def __init__(self, policy: AddressPolicy, resolve: Resolver, connect_timeout: timedelta) -> None:
         super().__init__(connect_timeout.total_seconds())
         self._policy = policy
-        self._resolve = resolve
-        # In threads, because getaddrinfo takes no timeout.
-        self._lookups = ThreadPoolExecutor(_LOOKUPS, "lookup")
+        self._look_ups = LookUps(resolve)
 
     def connect_tcp(
         self,
@@ -114,18 +100,9 @@ class PolicyBackend(TimedBackend):
             return stream
         raise failure
 
-    def close(self) -> None:
-        """Does not wait for running look-ups."""
-        self._lookups.shutdown(wait=False, cancel_futures=True)
-
     def _resolve_allowed(self, host: str, port: int) -> Sequence[str]:
         """All addresses of a name. Raises if one of them is not allowed: such a name is a mistake or an attack."""
-        try:
-            addresses = self._lookups.submit(self._resolve, host, port).result(time_left())
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout("the name was not resolved in time") from error
-        except OSError as error:
-            raise httpcore.ConnectError(f"the name was not resolved: {error}") from error
+        addresses = self._look_ups.addresses(host, port, time_left())
         for address in addresses:
             if not self._policy.allows(host, address):
                 raise _refused(host, address)

@@ -12,21 +12,15 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True, slots=True)
 class OpenJobs:
-    """Jobs that have not ended, seconds since the oldest queued one was accepted, and open jobs by tenant."""
+    """A tenant's jobs that have not ended, and seconds since the oldest that has not begun was accepted."""
 
-    open_jobs: int
-    oldest_seconds: float
-    by_tenant: dict[uuid.UUID, int]
+    count: int = 0
+    oldest_seconds: float = 0.0
 
 
-def measure_open_jobs(session: Session) -> OpenJobs:
-    """The present load."""
-    rows = session.execute(_LOAD).all()
-    return OpenJobs(
-        open_jobs=sum(row.jobs for row in rows),
-        oldest_seconds=max((row.oldest or 0.0 for row in rows), default=0.0),
-        by_tenant={row.tenant_id: row.jobs for row in rows},
-    )
+def measure_open_jobs(session: Session) -> dict[uuid.UUID, OpenJobs]:
+    """The present load, of each tenant that has open jobs."""
+    return {row.tenant_id: OpenJobs(row.jobs, row.oldest or 0.0) for row in session.execute(_LOAD)}
 
 
 _LOAD = text(

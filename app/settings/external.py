@@ -43,7 +43,11 @@ class WebhookSettings(Group):
     allow_http: bool = Field(False, description="whether receivers may have http:// URLs; for development")
     timeout: Duration = Field(timedelta(seconds=20), description="of one attempt, from connecting to the response")
     concurrency: PositiveInt = Field(64, description="concurrent attempts of one process")
-    per_host: PositiveInt = Field(8, description="of these, to one host, which may hang")
+    per_host: PositiveInt = Field(8, description="of these, for one tenant to one host, which may hang")
+    max_endpoints: PositiveInt = Field(20, description="endpoints of one tenant, disabled ones included")
+    disable_after: Duration = Field(
+        timedelta(days=5), description="an endpoint whose attempts have all failed for that long is disabled"
+    )
     rotation_overlap: Duration = Field(
         timedelta(days=1), description="how long an endpoint's former secret signs beside the new one"
     )

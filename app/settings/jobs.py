@@ -81,9 +81,14 @@ class JobSettings(Group):
     drain: PositiveInt = Field(
         8, description="jobs of one source that a local worker generates for before it changes to another source"
     )
-    max_open: PositiveInt = Field(10_000, description="open jobs of all tenants; more are a 503")
+    max_open: PositiveInt = Field(
+        10_000,
+        description="open jobs of all tenants; while there are more, a tenant that has more than its share of them is "
+        "refused (503)",
+    )
     max_waiting: Duration = Field(
-        timedelta(minutes=5), description="jobs are refused while a step has been waiting that long for a worker"
+        timedelta(minutes=5),
+        description="a tenant's jobs are refused (503) while one of them has been waiting that long to begin",
     )
     release_after: Duration = Field(
         timedelta(seconds=20), description="after SIGTERM: a worker releases the steps that it has not finished by then"

@@ -28,10 +28,21 @@ class AccessSettings(Group):
     anonymous: bool = Field(
         False, description="whether a request without a key is the default tenant's, with all scopes; for development"
     )
+    anonymous_hosts: tuple[str, ...] = Field(
+        ("localhost", "127.0.0.1", "::1"),
+        description="the names by which the API is reached without a key; others may be a foreign web page's",
+    )
     requests_per_minute: PositiveInt = Field(
         3_000, description="of one key, where neither it nor its tenant has a value"
     )
     concurrent_jobs: PositiveInt = Field(1_000, description="open jobs of one tenant without a value of its own")
+    jobs_per_day: PositiveInt = Field(
+        200_000, description="jobs that one tenant may submit a day (UTC), cached answers included"
+    )
+    bytes_per_day: PositiveInt = Field(
+        100_000_000_000,
+        description="bytes that one tenant may have this service read a day: request bodies, and files at addresses",
+    )
     key_cache: Duration = Field(
         timedelta(seconds=5),
         le=timedelta(seconds=10),
@@ -66,8 +77,9 @@ class MetricsSettings(Group):
     token: SecretStr | None = Field(
         None,
         min_length=16,
-        description="the bearer token of the API's `/metrics`; none: no authentication",
+        description="the bearer token of the API's `/metrics`",
     )
+    open: bool = Field(False, description="whether the API's `/metrics` needs no token; without either it is closed")
 
 
 class TracingSettings(Group):

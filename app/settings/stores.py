@@ -11,6 +11,11 @@ class DatabaseSettings(Group):
     """Postgres, the source of truth."""
 
     url: SecretStr = Field(description="postgresql://user:password@host:port/name")
+    application_role: str | None = Field(
+        None,
+        description="for the migration, which connects as the owner of the tables: another role, which the service's "
+        "processes connect as; it may not alter tables or the audit log",
+    )
     pool_size: PositiveInt = Field(8, description="connections kept per process")
     max_overflow: NonNegativeInt = Field(8, description="connections above the pool, under load")
     connect_timeout: Duration = Field(timedelta(seconds=5), description="per connection attempt")
@@ -42,6 +47,18 @@ class RetentionSettings(Group):
     captions: Duration = Field(timedelta(days=90), description="captions, prompts and evidence in files")
     results: Duration = Field(timedelta(days=365), description="everything else; only a tombstone remains")
     every: Duration = Field(timedelta(minutes=1), description="how often it is enforced")
+    tombstones: Duration = Field(
+        timedelta(days=90), description="of deleted jobs: a job is a 410 for that long after its deletion, then a 404"
+    )
+    source_calls: Duration = Field(
+        timedelta(days=400), description="records of calls to vendors; the documents of older jobs do not list them"
+    )
+    audit: Duration = Field(
+        timedelta(days=400), ge=timedelta(days=30), description="entries of the audit log; at least 30 days"
+    )
+    keys: Duration = Field(timedelta(days=90), description="keys, after they were revoked or expired")
+    deliveries: Duration = Field(timedelta(days=90), description="webhook deliveries with their attempts")
+    volumes: Duration = Field(timedelta(days=400), description="what each tenant submitted on a day")
     unreferenced_after: Duration = Field(
         timedelta(hours=1), description="blobs without a row, of a process that died while storing, are deleted then"
     )

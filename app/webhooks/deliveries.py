@@ -9,21 +9,22 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.shares import may_take
 from app.webhooks import events
-from app.webhooks.endpoints import disable, get_or_create_default_secret, signing_secrets
-from app.webhooks.events import EventType, JobData, WebhookEvent
+from app.webhooks.endpoints import get_or_create_default_secret, signing_secrets
+from app.webhooks.events import EndpointDisabledData, EventType, JobData, PingData, WebhookEvent
 from app.webhooks.schedule import Decision, DeliveryState
 
-# Rows looked at for each that may be claimed, because some belong to receivers that are at their limit.
-_LOOK_AHEAD = 4
+# A tenant's oldest rows that are due: so many are looked at for some whose receiver is not at its limit.
+_LOOK_AHEAD = 2_000
 # Whether a tenant has an enabled endpoint, as SQL.
 HAS_ENDPOINT = "EXISTS (SELECT FROM webhook_endpoints WHERE tenant_id = :tenant_id AND disabled_at IS NULL)"
-GONE_REASON = "The endpoint answered 410 Gone."
 
 
 def insert_started(session: Session, job_id: uuid.UUID) -> bool:
@@ -100,7 +101,24 @@ def insert_for_receivers(session: Session, job: Job, events_of_job: Sequence[Web
 
 def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> WebhookDelivery:
     """A delivery that only tests the endpoint."""
-    event = events.ping(endpoint.id, now)
+    return _insert_without_job(session, endpoint, events.ping(endpoint.id, now))
+
+
+def insert_disabled(session: Session, disabled: WebhookEndpoint) -> bool:
+    """Inserts the event of an endpoint that was disabled, for the tenant's others; whether there were any."""
+    others = session.scalars(
+        select(WebhookEndpoint).where(
+            WebhookEndpoint.tenant_id == disabled.tenant_id, WebhookEndpoint.disabled_at.is_(None)
+        )
+    ).all()
+    for endpoint in others:
+        _insert_without_job(session, endpoint, events.endpoint_disabled(disabled))
+    return bool(others)
+
+
+def _insert_without_job(
+    session: Session, endpoint: WebhookEndpoint, event: WebhookEvent[PingData] | WebhookEvent[EndpointDisabledData]
+) -> WebhookDelivery:
     return session.scalars(
         insert(WebhookDelivery)
         .values(
@@ -116,20 +134,37 @@ def insert_ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> W
 
 
 @dataclass(frozen=True, slots=True)
+class Receiver:
+    """What a sender's attempts are counted by: the tenant, and the host and port."""
+
+    tenant_id: uuid.UUID
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryClaim:
     """A delivery to be attempted now: where, what, and which secrets sign it."""
 
     id: uuid.UUID
     endpoint_id: uuid.UUID | None
     url: str
-    host: str
+    receiver: Receiver
     payload: str
     attempt: int
     secrets: tuple[str, ...]
 
 
-# The host and port of a delivery's address, which is in its normal form.
-_HOST: ColumnElement[str] = func.substring(WebhookDelivery.url, "//([^/?#]*)")
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one process may have under way: attempts at once, and of these for one tenant to one host.
+
+    `under_way` counts its attempts; `paused` are addresses that nothing is sent to for now.
+    """
+
+    attempts: int
+    per_host: int
+    under_way: Mapping[Receiver, int]
+    paused: Collection[str]
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
@@ -145,34 +180,19 @@ def exists_due(session: Session, now: datetime) -> bool:
     return session.scalar(select(WebhookDelivery.id).where(_due(now)).limit(1)) is not None
 
 
-def claim_due(
-    session: Session,
-    now: datetime,
-    lease: timedelta,
-    *,
-    most: int,
-    at_once: int,
-    under_way: Mapping[str, int],
-    paused: Collection[str],
-) -> list[DeliveryClaim]:
-    """Takes up to `most` deliveries that are due, oldest first, and no more than `at_once` for a host.
+def claim_due(session: Session, now: datetime, lease: timedelta, room: Room) -> list[DeliveryClaim]:
+    """Takes deliveries that are due, each tenant's oldest first, as many as there is room for.
 
-    `under_way` counts the caller's other attempts by host; `paused` are addresses that nothing is sent to for now.
+    The tenants take turns, and a tenant may have as many attempts under way as stay free (`app.shares`).
     """
-    full = [name for name, count in under_way.items() if count >= at_once]
-    waiting = session.execute(
-        select(WebhookDelivery.id, _HOST)
-        .where(_due(now), _HOST.not_in(full), WebhookDelivery.url.not_in(paused))
-        .order_by(WebhookDelivery.next_attempt_at)
-        .limit(most * _LOOK_AHEAD)
-        .with_for_update(skip_locked=True)
-    )
-    taken = Counter(under_way)
-    chosen: dict[uuid.UUID, str] = {}
-    for delivery_id, name in waiting:
-        if len(chosen) < most and taken[name] < at_once:
-            taken[name] += 1
-            chosen[delivery_id] = name
+    full = [receiver for receiver, count in room.under_way.items() if count >= room.per_host]
+    given = {
+        "now": now,
+        "full": [f"{receiver.tenant_id} {receiver.host}" for receiver in full],
+        "paused": list(room.paused),
+        "most": room.attempts - sum(room.under_way.values()),
+    }
+    chosen = _choose(session.execute(_WAITING, given).all(), room)
     if not chosen:
         return []
     rows = session.scalars(
@@ -186,6 +206,57 @@ def claim_due(
         DeliveryClaim(row.id, row.endpoint_id, row.url, chosen[row.id], row.payload, row.attempts, keys[_signer(row)])
         for row in rows
     ]
+
+
+# The host and port of an address, which is in its normal form.
+_HOST = "substring(d.url, '//([^/?#]*)')"
+# Tenants with pending rows, each found by one step along the index; of each the oldest that are due.
+_WAITING = text(
+    f"""
+    WITH RECURSIVE waiting (tenant_id) AS (
+        (SELECT tenant_id FROM webhook_deliveries WHERE state = 'pending' ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT d.tenant_id FROM webhook_deliveries d
+            WHERE d.state = 'pending' AND d.tenant_id > waiting.tenant_id ORDER BY d.tenant_id LIMIT 1
+        ) FROM waiting WHERE waiting.tenant_id IS NOT NULL
+    )
+    SELECT waiting.tenant_id, due.id, due.host FROM waiting CROSS JOIN LATERAL (
+        SELECT d.id, d.next_attempt_at, {_HOST} AS host FROM webhook_deliveries d
+        WHERE d.id IN (
+            SELECT id FROM webhook_deliveries
+            WHERE state = 'pending' AND tenant_id = waiting.tenant_id AND next_attempt_at <= :now
+            ORDER BY next_attempt_at LIMIT {_LOOK_AHEAD}
+        ) AND (d.lease_until IS NULL OR d.lease_until < :now) AND d.url <> ALL(:paused)
+          AND d.tenant_id || ' ' || {_HOST} <> ALL(:full)
+        ORDER BY d.next_attempt_at LIMIT :most FOR UPDATE OF d SKIP LOCKED
+    ) AS due
+    ORDER BY due.next_attempt_at
+    """  # noqa: S608 - our own words
+)
+
+
+def _choose(waiting: Sequence[Any], room: Room) -> dict[uuid.UUID, Receiver]:
+    """Of the rows, each tenant's in their order, those that are taken now."""
+    to_receiver = Counter(room.under_way)
+    of_tenant: Counter[uuid.UUID] = Counter()
+    for receiver, count in room.under_way.items():
+        of_tenant[receiver.tenant_id] += count
+    # A row's turn is the number of attempts that its tenant would have under way before it.
+    turns, counted = [], Counter(of_tenant)
+    for row in waiting:
+        turns.append((counted[row.tenant_id], row))
+        counted[row.tenant_id] += 1
+    chosen: dict[uuid.UUID, Receiver] = {}
+    for _, row in sorted(turns, key=lambda turn: turn[0]):
+        receiver = Receiver(row.tenant_id, row.host)
+        if to_receiver[receiver] < room.per_host and may_take(
+            room.attempts, of_tenant.total(), of_tenant[row.tenant_id]
+        ):
+            to_receiver[receiver] += 1
+            of_tenant[row.tenant_id] += 1
+            chosen[row.id] = receiver
+    return chosen
 
 
 def _signer(row: WebhookDelivery) -> uuid.UUID:
@@ -214,23 +285,31 @@ class Attempt:
     error: str | None
 
 
-def record_attempt(session: Session, claimed: DeliveryClaim, attempt: Attempt, decision: Decision) -> bool:
-    """Records an attempt and the decision that follows; False when the claim was fenced off meanwhile.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Whether the attempt was recorded: False when the claim was fenced off meanwhile.
 
-    One statement, unless the receiver is gone for good.
+    `failing_since` is when the endpoint's first attempt failed of those since its last success, this one not counted.
     """
+
+    recorded: bool
+    failing_since: datetime | None
+
+
+def record_attempt(session: Session, claimed: DeliveryClaim, attempt: Attempt, decision: Decision) -> Recorded:
+    """Records an attempt and the decision that follows, in one statement."""
     given = asdict(attempt) | {
         "id": claimed.id,
+        "endpoint_id": claimed.endpoint_id,
         "number": claimed.attempt,
         "state": decision.state,
         "next_attempt_at": decision.next_attempt_at,
     }
-    stood = session.execute(_RECORD, given).one_or_none() is not None
-    if stood and decision.gone and claimed.endpoint_id is not None:
-        disable(session, claimed.endpoint_id, GONE_REASON)
-    return stood
+    found = session.execute(_RECORD, given).one_or_none()
+    return Recorded(False, None) if found is None else Recorded(True, found.failing_since)
 
 
+# The endpoint's row is written when it begins to fail and when it stops, not each time.
 _RECORD = text(
     """
     WITH stood AS (
@@ -240,10 +319,15 @@ _RECORD = text(
             completed_at = CASE WHEN :state <> 'pending' THEN clock_timestamp() END
         WHERE id = :id AND attempts = :number AND state = 'pending'
         RETURNING id
+    ), endpoint AS (
+        UPDATE webhook_endpoints SET failing_since = CASE WHEN :state <> 'delivered' THEN :started_at END
+        WHERE id = :endpoint_id AND (failing_since IS NULL) = (:state <> 'delivered') AND EXISTS (SELECT FROM stood)
+    ), recorded AS (
+        INSERT INTO webhook_attempts (delivery_id, number, started_at, seconds, status, error, response)
+        SELECT id, :number, :started_at, :seconds, :status, :error, :response FROM stood
+        RETURNING delivery_id
     )
-    INSERT INTO webhook_attempts (delivery_id, number, started_at, seconds, status, error, response)
-    SELECT id, :number, :started_at, :seconds, :status, :error, :response FROM stood
-    RETURNING delivery_id
+    SELECT (SELECT failing_since FROM webhook_endpoints WHERE id = :endpoint_id) AS failing_since FROM recorded
     """
 )
 

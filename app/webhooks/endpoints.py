@@ -14,6 +14,15 @@ from app.webhooks.events import EventType
 from app.webhooks.schedule import DeliveryState
 from app.webhooks.signing import new_secret
 
+GONE_REASON = "The endpoint answered 410 Gone."
+FAILING_REASON = "All attempts have failed for {days:.0f} days."
+
+
+def lock_and_count(session: Session, tenant_id: uuid.UUID) -> int:
+    """How many endpoints a tenant has, disabled ones too. Other transactions wait here until this one ends."""
+    session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
+    return session.scalars(select(func.count()).where(WebhookEndpoint.tenant_id == tenant_id)).one()
+
 
 def insert_endpoint(
     session: Session, tenant_id: uuid.UUID, url: str, events: Sequence[EventType], description: str | None
@@ -54,18 +63,25 @@ def update_url(session: Session, endpoint: WebhookEndpoint, url: str) -> None:
     session.execute(update(WebhookDelivery).where(_pending(endpoint.id)).values(url=url))
 
 
-def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> None:
-    """Disables an endpoint and drops its pending deliveries."""
-    session.execute(
+def disable(session: Session, endpoint_id: uuid.UUID, reason: str) -> WebhookEndpoint | None:
+    """Disables an endpoint and drops its pending deliveries; None where it was disabled or deleted already."""
+    disabled = session.scalars(
         update(WebhookEndpoint)
         .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
         .values(disabled_at=func.clock_timestamp(), disabled_reason=reason)
-    )
+        .returning(WebhookEndpoint)
+    ).one_or_none()
     session.execute(
         update(WebhookDelivery)
         .where(_pending(endpoint_id))
         .values(state=DeliveryState.DROPPED, lease_until=None, completed_at=func.clock_timestamp())
     )
+    return disabled
+
+
+def enable(endpoint: WebhookEndpoint) -> None:
+    """Enables an endpoint; its failures of before do not count any more."""
+    endpoint.disabled_at = endpoint.disabled_reason = endpoint.failing_since = None
 
 
 def rotate_secret(endpoint: WebhookEndpoint, now: datetime, overlap: timedelta) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BeforeValidator, Field
 
-from app.db.models import Job, JobSource, JobStatus
+from app.db.models import Job, JobSource, JobStatus, WebhookEndpoint
 from app.documents import Document, ResultDocument
 from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
@@ -33,6 +33,7 @@ class EventType(StrEnum):
 
 
 PING = "webhook.ping"
+ENDPOINT_DISABLED = "webhook.disabled"
 
 
 def _cut(length: int) -> BeforeValidator:
@@ -129,7 +130,16 @@ class PingData(Document):
     endpoint: uuid.UUID
 
 
-Data = TypeVar("Data", bound=JobData | PingData, covariant=True)
+class EndpointDisabledData(Document):
+    """An endpoint of the tenant was disabled because of how it responded."""
+
+    sequence: int
+    endpoint: uuid.UUID
+    url: str
+    reason: Sentence
+
+
+Data = TypeVar("Data", bound=JobData | PingData | EndpointDisabledData, covariant=True)
 
 
 class WebhookEvent(Document, Generic[Data]):
@@ -173,6 +183,14 @@ def ended(job: Job) -> WebhookEvent[JobData]:
 def ping(endpoint_id: uuid.UUID, at: datetime) -> WebhookEvent[PingData]:
     """A test of whether the endpoint answers and verifies."""
     return WebhookEvent[PingData](type=PING, timestamp=at, data=PingData(sequence=1, endpoint=endpoint_id))
+
+
+def endpoint_disabled(endpoint: WebhookEndpoint) -> WebhookEvent[EndpointDisabledData]:
+    """An endpoint was disabled; its owner's other endpoints get this."""
+    data = EndpointDisabledData(
+        sequence=1, endpoint=endpoint.id, url=endpoint.url, reason=endpoint.disabled_reason or ""
+    )
+    return WebhookEvent[EndpointDisabledData](type=ENDPOINT_DISABLED, timestamp=_time(endpoint.disabled_at), data=data)
 
 
 def _of(job: Job) -> Mapping[str, Any]:

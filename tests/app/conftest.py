@@ -63,6 +63,7 @@ def settings(migrated: devstack.Servers, sources: Path, tmp_path: Path) -> Setti
         redis={"url": migrated.redis_url},
         blobs={"url": (tmp_path / "blobs").as_uri()},
         catalog={"directories": [sources]},
+        metrics={"open": True},
     )
 
 

@@ -21,6 +21,12 @@ NOT_SETTINGS = {
     "API_ADDRESS",
     "API_PORT",
     "COMPOSE_PROFILES",
+    "MODELS_MEM_LIMIT",
+    "POSTGRES_IMAGE",
+    "POSTGRES_PASSWORD_FILE",
+    "PYTHON_IMAGE",
+    "SERVICE_PASSWORD",
+    "VALKEY_IMAGE",
     "GRAFANA_PASSWORD",
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
@@ -33,7 +39,7 @@ NOT_SETTINGS = {
 # The keys that the compose specification knows for a service, as far as they are used or likely to be.
 SERVICE_KEY = re.compile(
     r"build|cap_add|cap_drop|command|configs|container_name|depends_on|deploy|devices|entrypoint|env_file"
-    r"|environment|expose|extra_hosts|healthcheck|hostname|image|init|labels|logging|mem_limit|networks"
+    r"|environment|expose|extra_hosts|healthcheck|hostname|image|init|labels|logging|mem_limit|networks|pids_limit"
     r"|ports|profiles|read_only|restart|secrets|security_opt|shm_size|stop_grace_period|stop_signal|sysctls"
     r"|tmpfs|ulimits|user|volumes|working_dir"
 )
@@ -42,7 +48,13 @@ CONDITIONS = {"service_started", "service_healthy", "service_completed_successfu
 
 def test_structure_is_that_of_the_specification(compose):
     """Top-level and service keys are ones that the compose specification knows, or extensions."""
-    assert {key for key in compose if not key.startswith("x-")} <= {"name", "services", "volumes"}
+    assert {key for key in compose if not key.startswith("x-")} <= {
+        "name",
+        "networks",
+        "secrets",
+        "services",
+        "volumes",
+    }
     for name, service in compose["services"].items():
         unknown = [key for key in service if not key.startswith("x-") and not SERVICE_KEY.fullmatch(key)]
         assert not unknown, f"{name}: {unknown}"
@@ -102,10 +114,12 @@ def test_images_are_pinned_or_built_here(compose, ours, dockerfile):
     """Images from elsewhere have a major version as tag; ours name a target that exists, one image per target."""
     for name, service in compose["services"].items():
         if name not in ours:
-            assert re.fullmatch(r"[\w./-]+:\d+(\.\d+)*", service["image"]), name
+            assert re.fullmatch(r"\$\{\w+_IMAGE:-[\w./-]+:\d+(\.\d+)*\}", service["image"]), name
     images: dict[str, Any] = {}
     for service in ours.values():
         build = service["build"]
+        assert build["args"].keys() == dockerfile.arguments.keys()
+        assert all(f":-{default}}}" in build["args"][name] for name, default in dockerfile.arguments.items())
         assert (REPOSITORY / build["context"] / build["dockerfile"]).is_file()
         assert build["target"] in dockerfile.stages
         assert images.setdefault(service["image"], build["target"]) == build["target"]
@@ -160,21 +174,23 @@ def test_interpolated_variables_are_in_the_example(env_example):
 def test_no_secret_has_a_working_default(compose, env_example):
     """Passwords are empty in the example, and compose refuses to start without them."""
     text = (REPOSITORY / "docker-compose.yml").read_text()
-    for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+    for name in ("POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD"):
         assert env_example[name] == ""
         uses = re.findall(rf"\$\{{{name}([^}}]*)\}}", text)
         assert uses
         assert all(use.startswith(":?") for use in uses)
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|AUTH|TOKEN|SECRET|URL", name):
+            if name.endswith("_FILE"):
+                assert value.startswith("/run/secrets/"), name
+            elif re.search("PASSWORD|AUTH|TOKEN|SECRET|URL", name):
                 assert ":?" in value, name
     assert env_example["HF_TOKEN"] == ""
 
 
 def test_secrets_stay_out_of_git_and_of_the_build():
-    """.env is neither committed nor sent to the builder."""
-    assert ".env" in (REPOSITORY / ".gitignore").read_text().splitlines()
+    """Neither file of secrets is committed or sent to the builder."""
+    assert {".env", ".env.vendors"} <= set((REPOSITORY / ".gitignore").read_text().splitlines())
     assert (REPOSITORY / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
@@ -202,6 +218,7 @@ def test_the_example_shows_the_defaults(env_example, monkeypatch):
 EXAMPLES = {
     "BLOBS__URL",
     "DATABASE__URL",
+    "METRICS__TOKEN",
     "MODELS__CAPTIONER",
     "MODELS__CAPTIONERS",
     "MODELS__DTYPE",
@@ -226,9 +243,65 @@ def test_no_database_or_broker_is_published(compose):
     assert ports == {"api": ["${API_ADDRESS:-127.0.0.1}:${API_PORT:-8000}:8000"]}
 
 
+def test_containers_are_confined(compose):
+    """No capability that is not needed, nothing to write but volumes, and limits on memory and processes."""
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert set(service.get("cap_add", ())) <= {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}, name
+        assert bool(service.get("cap_add")) == (name in ("db", "redis")), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+    for name in ("api", "light", "remote", "caption", "embed", "local"):  # they decode and spool in /tmp
+        service = compose["services"][name]
+        assert any(entry.split(":")[-1 if name == "api" else 0] == "/tmp" for entry in service.get("tmpfs", []) + [
+            volume for volume in service["volumes"] if volume.startswith("spool")
+        ]), name  # fmt: skip
+
+
+def test_servers_cannot_be_reached_from_outside_and_reach_nothing(compose):
+    """They are in the internal network alone; what needs no way out has none."""
+    assert compose["networks"]["data"] == {"internal": True}
+    inside = {name for name, service in compose["services"].items() if service["networks"] == ["data"]}
+    assert inside == {"db", "redis", "migrate", "beat"}
+    assert all(set(service["networks"]) <= {"data", "egress"} for service in compose["services"].values())
+
+
+def test_only_who_calls_vendors_has_their_keys(compose):
+    """Sources of third parties and captioners; keys are in no other process's environment."""
+    with_keys = {
+        name
+        for name, service in compose["services"].items()
+        if ".env.vendors" in {each["path"] for each in service.get("env_file", ())}
+    }
+    assert with_keys == {"remote", "caption", "caption-gpu"}
+
+
+def test_only_the_migration_is_the_owner_of_the_tables(compose, ours):
+    """All other processes connect as a role that cannot change the audit log, which the migration grants its rights."""
+    for name, service in ours.items():
+        user = re.match(r"postgresql://(\w+):", service["environment"]["DATABASE__URL"])
+        assert user is not None
+        assert user[1] == ("whodrew" if name == "migrate" else "whodrew_service"), name
+    assert compose["services"]["migrate"]["environment"]["DATABASE__APPLICATION_ROLE"] == "whodrew_service"
+
+
+def test_no_password_is_an_argument(compose):
+    """Neither of a command nor of a health check: lists of processes show those."""
+    for name, service in compose["services"].items():
+        words = [
+            *service.get("command", ()),
+            *service.get("entrypoint", ()),
+            *service.get("healthcheck", {}).get("test", ()),
+        ]
+        assert not any("PASSWORD" in word for word in words), name
+
+
 def test_the_broker_keeps_its_messages(compose):
-    """Redis appends to disk and evicts nothing."""
+    """Redis appends to disk, evicts nothing, and refuses before its container runs out of memory."""
     command = " ".join(compose["services"]["redis"]["command"])
+    assert "--maxmemory 512mb" in command
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
 

@@ -22,7 +22,7 @@ def test_targets_exist_and_start_from_stages_or_a_pinned_image(dockerfile):
     assert dockerfile.stages.keys() >= TARGETS
     seen: set[str] = set()
     for name, stage in dockerfile.stages.items():
-        base = stage.base.replace("${PYTHON}", dockerfile.arguments["PYTHON"])
+        base = stage.base.replace("${PYTHON_IMAGE}", dockerfile.arguments["PYTHON_IMAGE"])
         assert base in seen or re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base)
         seen.add(name)
 
@@ -30,7 +30,7 @@ def test_targets_exist_and_start_from_stages_or_a_pinned_image(dockerfile):
 def test_the_base_image_is_new_enough_for_the_project(dockerfile):
     """The images' Python is one that pyproject.toml allows."""
     required = re.search(r'requires-python = ">=3\.(\d+)"', (REPOSITORY / "pyproject.toml").read_text())
-    minor = re.match(r"3\.(\d+)\.", dockerfile.arguments["PYTHON"])
+    minor = re.match(r"python:3\.(\d+)\.", dockerfile.arguments["PYTHON_IMAGE"])
     assert required
     assert minor
     assert int(minor[1]) >= int(required[1])

@@ -133,4 +133,8 @@ def test_monitoring_is_pinned_and_on_loopback() -> None:
         for volume in service["volumes"]:
             source = volume.split(":")[0]
             assert not source.startswith(".") or (REPOSITORY / source).exists(), source
+    assert load("monitoring.yml")["secrets"]["metrics_token"] == {"environment": "METRICS__TOKEN"}
+    assert load("prometheus.yml")["scrape_configs"][0]["authorization"] == {
+        "credentials_file": "/run/secrets/metrics_token"
+    }
     assert ":?" in load("monitoring.yml")["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]

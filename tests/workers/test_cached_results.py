@@ -41,7 +41,7 @@ class Service:
         self.bench = bench
         settings = bench.process.settings
         access = settings.access.model_copy(update={"anonymous": True, "requests_per_minute": 1_000_000})
-        self.http = TestClient(create_app(settings.model_copy(update={"access": access})))
+        self.http = TestClient(create_app(settings.model_copy(update={"access": access})), base_url="http://localhost")
         here = bench.process
         record_pipeline(here.settings, here.storage.database, here.models, [Role.CAPTION, Role.EMBED])
 

@@ -108,7 +108,7 @@ def test_the_api_knows_which_captioners_are_external(here: Bench) -> None:
     """The API lists which captioners are external, and a local-only job is not accepted with one."""
     settings = here.process.settings
     access = settings.access.model_copy(update={"anonymous": True})
-    with TestClient(create_app(settings.model_copy(update={"access": access}))) as http:
+    with TestClient(create_app(settings.model_copy(update={"access": access})), base_url="http://localhost") as http:
         offered = http.get("/sources").json()["captioners"]
         assert [(each["name"], each["external"], each["price_usd"]) for each in offered] == [
             ("fake", False, 0.0),

@@ -7,14 +7,15 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.db.models import BlobReference, JobStatus, Stage
+from app.db.models import DEFAULT_TENANT, BlobReference, Job, JobStatus, Stage, Tenant, TenantVolume
 from app.jobs import service
 from app.queue.steps import stage_step
 from tests.app.egress.site import Site, reply, serve
@@ -23,6 +24,7 @@ from tests.waiting import wait_until
 from tests.workers.harness import Bench
 from tests.workers.test_story import THREE, Make
 from workers.screening import Hit, QueryImage, ScreenedCaption
+from workers.stages import run_stage, stage_works
 
 IMAGE = encoded(noise(80, 60), "JPEG")
 
@@ -290,8 +292,8 @@ def test_one_slow_address_does_not_occupy_the_pool(here: Bench, site: Site) -> N
 
     here.process.fetcher.threads.submit(work)
     assert begun.wait(5)
-    for _ in range(40):
-        here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None)
+    for number in range(40):
+        here.process.fetcher.threads.submit(lambda: done.append("late") if go_on.wait(10) else None, owner=number)
     closing = threading.Thread(target=here.process.fetcher.close)
     closing.start()
     wait_until(lambda: refuses(here))
@@ -312,3 +314,49 @@ def test_a_decoding_child_of_a_worker_is_as_small_as_the_apis(here: Bench, site:
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert not {"app", "celery", "sqlalchemy"} & set(ran.stdout.split())
+
+
+def test_what_is_fetched_counts_for_the_tenants_day(here: Bench, site: Site) -> None:
+    """Its bytes, whether they are an image or not; an address that gives none costs none."""
+    site.answers["/text"] = reply(b"no image, " * 100)
+    site.answers["/missing"] = reply(b"gone", 404)
+    for path in ("/image", "/text", "/missing"):
+        here.submit_url(site.url(path))
+    here.run()
+    with here.process.storage.database.transaction() as session:
+        volume = session.scalars(select(TenantVolume)).one()
+    assert (volume.tenant_id, volume.jobs) == (DEFAULT_TENANT, 0)
+    assert volume.bytes == len(IMAGE) + 1_000
+
+
+def test_a_tenants_tarpits_leave_threads_for_others(here: Bench, site: Site) -> None:
+    """Forty addresses that never end: another tenant's image is fetched meanwhile, in the process that holds them."""
+    go_on, hanging = threading.Event(), []
+
+    def tarpit(channel: socket.socket) -> None:
+        hanging.append(channel)
+        go_on.wait(30)
+
+    site.answers["/tarpit"] = tarpit
+    hostile = [here.submit_url(site.url("/tarpit")) for _ in range(40)]
+    honest = here.submit_url(site.url("/image"))
+    with here.process.storage.database.transaction() as session:
+        tenant = Tenant(name="honest")
+        session.add(tenant)
+        session.flush()
+        session.execute(update(Job).where(Job.id == honest).values(tenant_id=tenant.id))
+    for job_id in (*hostile, honest):
+        owner = tenant.id if job_id == honest else DEFAULT_TENANT
+        run = partial(run_stage, here.process, stage_works(here.process), Stage.FETCHING, job_id)
+        here.process.fetcher.threads.submit(run, owner)
+
+    def is_fetched() -> bool:
+        with here.process.storage.database.statement() as session:
+            return session.scalars(select(Job.stage).where(Job.id == honest)).one() != Stage.FETCHING
+
+    try:
+        wait_until(is_fetched, 20)
+        assert len(hanging) <= 16
+    finally:
+        go_on.set()
+        here.process.fetcher.close()

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +19,21 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text, update
 
-from app.db.models import DEFAULT_TENANT, Clearing, Job, JobStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from app.db.models import (
+    DEFAULT_TENANT,
+    AuditEntry,
+    Clearing,
+    Job,
+    JobStatus,
+    Tenant,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from app.jobs import retention_repository, service
 from app.queue.steps import NOTIFY_TASK, RESYNTHESIZE_TASK
 from app.webhooks import deliveries, endpoints
+from app.webhooks.deliveries import Room
 from app.webhooks.events import EventType
 from app.webhooks.schedule import JITTER, SCHEDULE, Decision, DeliveryState
 from tests.workers.harness import Bench
@@ -73,11 +86,17 @@ def run_silently(here: Bench) -> None:
             here.deliver(step)
 
 
-def add_endpoint(here: Bench, receiver: Receiver, path: str = "/endpoint", events: tuple[str, ...] = NAMES) -> Any:
-    """An endpoint of the default tenant, whose secret the receiver knows; its id."""
+def add_endpoint(
+    here: Bench,
+    receiver: Receiver,
+    path: str = "/endpoint",
+    events: tuple[str, ...] = NAMES,
+    tenant_id: uuid.UUID = DEFAULT_TENANT,
+) -> Any:
+    """An endpoint of a tenant, whose secret the receiver knows; its id."""
     with here.process.storage.database.transaction() as session:
         row = endpoints.insert_endpoint(
-            session, DEFAULT_TENANT, receiver.url(path), [EventType(name) for name in events], None
+            session, tenant_id, receiver.url(path), [EventType(name) for name in events], None
         )
     receiver.secrets[path] = row.secrets[0]["secret"]
     return row.id
@@ -400,7 +419,7 @@ def test_a_stuck_delivery_does_not_hold_back_the_next(bench: Make, make_sender: 
     with receive(hang) as stuck, receive() as fine:
         ping(here, add_endpoint(here, stuck), times=20)
         ping(here, add_endpoint(here, fine), times=20)
-        sender = make_sender(here, concurrency=4, per_host=2, timeout=3 * SECOND)
+        sender = make_sender(here, concurrency=8, per_host=2, timeout=3 * SECOND)
         began = time.monotonic()
         sender.send_due()
         fine.wait_for_taken(20, seconds=10)
@@ -459,13 +478,13 @@ def test_two_processes_claim_different_deliveries(bench: Make, clock: Clock) -> 
     here = bench(THREE)
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver), times=60)
-    given: dict[str, Any] = {"most": 10, "at_once": 10, "under_way": {}, "paused": ()}
+    room = Room(attempts=20, per_host=10, under_way={}, paused=())
     with here.process.storage.database.transaction() as one, here.process.storage.database.transaction() as other:
-        first = deliveries.claim_due(one, clock(), 30 * SECOND, **given)
-        second = deliveries.claim_due(other, clock(), 30 * SECOND, **given)
+        first = deliveries.claim_due(one, clock(), 30 * SECOND, room)
+        second = deliveries.claim_due(other, clock(), 30 * SECOND, room)
     assert len({each.id for each in (*first, *second)}) == 20
     with here.process.storage.database.transaction() as session:
-        third = deliveries.claim_due(session, clock(), 30 * SECOND, **given)
+        third = deliveries.claim_due(session, clock(), 30 * SECOND, room)
     assert not {each.id for each in third} & {each.id for each in (*first, *second)}
 
 
@@ -475,14 +494,122 @@ def test_what_comes_back_late_changes_nothing(bench: Make, make_sender: MakeSend
     with receive() as receiver:
         ping(here, add_endpoint(here, receiver))
         with here.process.storage.database.transaction() as session:
-            (late,) = deliveries.claim_due(session, clock(), 30 * SECOND, most=1, at_once=1, under_way={}, paused=())
+            (late,) = deliveries.claim_due(session, clock(), 30 * SECOND, Room(1, 1, under_way={}, paused=()))
         clock.forward(31 * SECOND)
         settle(make_sender(here))
         attempt = deliveries.Attempt(clock(), 1.0, 500, None, None)
         with here.process.storage.database.transaction() as session:
             again = Decision(DeliveryState.PENDING, clock())
-            assert not deliveries.record_attempt(session, late, attempt, again)
+            assert not deliveries.record_attempt(session, late, attempt, again).recorded
     assert states(here) == {"delivered": 1}
+
+
+def add_tenant(here: Bench, name: str) -> uuid.UUID:
+    """Another tenant."""
+    with here.process.storage.database.transaction() as session:
+        row = Tenant(name=name)
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def test_a_tenant_whose_receivers_hang_leaves_senders_for_others(
+    bench: Make, make_sender: MakeSender, clock: Clock
+) -> None:
+    """Five receivers that never answer, with thousands of older deliveries: another tenant's arrives meanwhile."""
+    here, go_on = bench(THREE), threading.Event()
+    hostile = add_tenant(here, "hostile")
+
+    def hang(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        go_on.wait(60)
+        return accept(receiver, message, connection)
+
+    with ExitStack() as receivers, receive() as honest:
+        for _ in range(5):
+            hanging = receivers.enter_context(receive(hang))
+            ping(here, add_endpoint(here, hanging, "/hang", tenant_id=hostile), times=600)
+        ping(here, add_endpoint(here, honest), times=20)
+        sender = make_sender(here, concurrency=16, per_host=8)
+        sender.send_due()
+        try:
+            honest.wait_for_taken(20, 30)
+            assert sender._running.total() <= 9  # half of the senders wait, and one may be recording
+        finally:
+            with sender._claiming:
+                sender._closed = True  # thousands are left
+            go_on.set()
+        sender.close()
+
+
+def test_tenants_take_turns(bench: Make, clock: Clock) -> None:
+    """Of 39 places a tenant with many older deliveries gets a third, like the next one; a third stays free."""
+    here = bench(THREE)
+    with receive() as receiver:
+        for name in ("one", "other"):
+            endpoint_id = add_endpoint(here, receiver, f"/{name}", tenant_id=add_tenant(here, name))
+            ping(here, endpoint_id, times=100)
+    room = Room(attempts=39, per_host=39, under_way={}, paused=())
+    with here.process.storage.database.transaction() as session:
+        claimed = deliveries.claim_due(session, clock(), 30 * SECOND, room)
+    assert sorted(Counter(claim.receiver.tenant_id for claim in claimed).values()) == [13, 13]
+
+
+def test_an_endpoint_that_fails_for_days_is_disabled_with_an_event(
+    bench: Make, make_sender: MakeSender, clock: Clock
+) -> None:
+    """After five days without a success; its deliveries are dropped, the tenant's other endpoints get the reason."""
+    here = bench(THREE)
+
+    def fail(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        return (500, {}) if message.path == "/broken" else accept(receiver, message, connection)
+
+    with receive(fail) as receiver:
+        broken = add_endpoint(here, receiver, "/broken")
+        add_endpoint(here, receiver, "/other", ("attribution.completed",))
+        strange = add_endpoint(here, receiver, "/strange", tenant_id=add_tenant(here, "another"))
+        sender = make_sender(here)
+        for _ in range(5):
+            ping(here, broken)
+            settle(sender)
+            with here.process.storage.database.transaction() as session:
+                assert session.get_one(WebhookEndpoint, broken).disabled_at is None
+            clock.forward(timedelta(days=1))
+        settle(sender)
+        with here.process.storage.database.transaction() as session:
+            endpoint = session.get_one(WebhookEndpoint, broken)
+            assert endpoint.disabled_at is not None
+            assert "5 days" in str(endpoint.disabled_reason)
+            assert session.get_one(WebhookEndpoint, strange).disabled_at is None
+            noted = session.scalars(select(AuditEntry).where(AuditEntry.subject == str(broken))).one()
+        assert (noted.action, noted.actor) == ("webhook.disabled", "webhooks")
+        settle(sender)
+        (message,) = receiver.taken
+        assert (message.path, message.body["type"]) == ("/other", "webhook.disabled")
+        assert (message.data["endpoint"], message.data["reason"]) == (str(broken), endpoint.disabled_reason)
+        assert states(here)["pending"] == 0
+
+
+def test_a_success_ends_the_count_of_failures(bench: Make, make_sender: MakeSender, clock: Clock) -> None:
+    """An endpoint that fails on every other day is not disabled; one that is enabled again begins anew."""
+    here, answers = bench(THREE), iter([500, 204] * 20)
+
+    def alternate(receiver: Receiver, message: Message, connection: socket.socket) -> Answer | None:
+        status = next(answers)
+        return accept(receiver, message, connection) if status == 204 else (status, {})
+
+    with receive(alternate) as receiver:
+        endpoint_id = add_endpoint(here, receiver)
+        sender = make_sender(here)
+        for _ in range(10):
+            ping(here, endpoint_id)
+            settle(sender)
+            clock.forward(timedelta(days=1))
+    with here.process.storage.database.transaction() as session:
+        endpoint = session.get_one(WebhookEndpoint, endpoint_id)
+        assert endpoint.disabled_at is None
+        endpoint.failing_since = clock()
+        endpoints.enable(endpoint)
+        assert endpoint.failing_since is None
 
 
 def test_gone_switches_an_endpoint_off(bench: Make, make_sender: MakeSender) -> None:

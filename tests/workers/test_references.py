@@ -61,7 +61,7 @@ class Story:
     def __init__(self, here: Bench) -> None:
         self.here = here
         settings = here.process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
-        self.api = TestClient(create_app(settings))
+        self.api = TestClient(create_app(settings), base_url="http://localhost")
 
     def submit(self, *files: tuple[str, bytes], **options: Any) -> uuid.UUID:
         """Submits an image, and sends the API's message to the broker of the test."""

@@ -38,7 +38,9 @@ def api(bench: Make) -> Iterator[Callable[[Bench], TestClient]]:
     opened: list[TestClient] = []
 
     def over(here: Bench) -> TestClient:
-        client = TestClient(create_app(here.process.settings.model_copy(update={"access": OPEN})))
+        client = TestClient(
+            create_app(here.process.settings.model_copy(update={"access": OPEN})), base_url="http://localhost"
+        )
         client.__enter__()
         opened.append(client)
         return client

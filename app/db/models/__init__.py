@@ -1,6 +1,6 @@
 """The tables. Every row belongs to a tenant."""
 
-from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant
+from app.db.models.access import DEFAULT_TENANT, ApiKey, AuditEntry, IdempotencyKey, Tenant, TenantVolume
 from app.db.models.bank import BankBasis, BankContribution, BankSnapshot
 from app.db.models.base import Base, Clearing
 from app.db.models.calls import IMAGE, PROMPT, SourceCall, SourceSpend
@@ -54,6 +54,7 @@ __all__ = [
     "SourceSpend",
     "Stage",
     "Tenant",
+    "TenantVolume",
     "TextRule",
     "WebhookAttempt",
     "WebhookDelivery",

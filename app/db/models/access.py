@@ -1,11 +1,11 @@
 """The tables of access: tenants, their keys, requests that must not be done twice, and the audit log."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import USD, Base, Clearing, personal
@@ -24,6 +24,8 @@ class Tenant(Base):
     disabled_at: Mapped[datetime | None]
     requests_per_minute: Mapped[int | None]
     concurrent_jobs: Mapped[int | None]
+    jobs_per_day: Mapped[int | None]
+    bytes_per_day: Mapped[int | None] = mapped_column(BigInteger)
     retain_images: Mapped[timedelta | None]
     retain_captions: Mapped[timedelta | None]
     retain_results: Mapped[timedelta | None]
@@ -33,6 +35,17 @@ class Tenant(Base):
     local_only: Mapped[bool | None]
     contribute: Mapped[bool | None]  # whether its jobs contribute to the bank
     webhook_secret: Mapped[str | None]  # whsec_…, signs what goes to a job's own webhook_url
+
+
+class TenantVolume(Base):
+    """What a tenant submitted on a day (UTC): jobs, and bytes of request bodies and of files that were fetched."""
+
+    __tablename__ = "tenant_volumes"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    jobs: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class ApiKey(Base):

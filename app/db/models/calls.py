@@ -18,11 +18,11 @@ class SourceCall(Base):
     """One call to a vendor, recorded before it was sent. Until it is settled its reservation counts as spent."""
 
     __tablename__ = "source_calls"
-    __table_args__ = (Index(None, "job_id", "source"),)
+    __table_args__ = (Index(None, "job_id", "source"), Index(None, "created_at"))
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[uuid.UUID]  # no foreign key: the record outlives the job's tombstone
     source: Mapped[str]  # its id, or the captioner's name
     k: Mapped[int] = mapped_column(SmallInteger)  # the first generated image that was ordered
     number: Mapped[int] = mapped_column(SmallInteger)  # counts the calls for this image, from 1

@@ -99,6 +99,7 @@ class Job(ClaimableStep, Base):
             "ix_jobs_captions", "tenant_id", "completed_at", postgresql_where=_ended_and("captions_deleted_at IS NULL")
         ),
         Index("ix_jobs_results", "tenant_id", "completed_at", postgresql_where=_ended_and("deleted_at IS NULL")),
+        Index("ix_jobs_tombstones", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
         Index(
             "ix_jobs_results_cached",
             *("tenant_id", "result_key", text("completed_at DESC")),

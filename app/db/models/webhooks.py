@@ -25,6 +25,10 @@ class WebhookEndpoint(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]
+    failing_since: Mapped[datetime | None]  # the first attempt that failed since the last success
+
+
+_PENDING = text("state = 'pending'")
 
 
 class WebhookDelivery(Base):
@@ -33,7 +37,8 @@ class WebhookDelivery(Base):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'delivered', 'failed', 'dropped')", name="state"),
-        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=_PENDING),
+        Index("ix_webhook_deliveries_waiting", "tenant_id", "next_attempt_at", postgresql_where=_PENDING),
         Index(None, "job_id"),
         Index(None, "tenant_id", "id"),
         Index(None, "endpoint_id", "id"),

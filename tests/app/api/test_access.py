@@ -72,7 +72,7 @@ ENDPOINTS: dict[str, tuple[Scope | None, dict[str, Any]]] = {
     "GET /sources": (None, {}),
     "GET /sources/{source_id}": (None, {}),
 }
-OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/{slug}"}
+OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{asset}", "/problems/{slug}"}
 # Ids that belong to a tenant; the catalog belongs to none.
 OWNED = ("{job_id}", "{delivery_id}", "{endpoint_id}", "{list_id}", "{rule_id}", "{key_id}")
 # The other parameters of paths: those of the one generated image there is.

@@ -5,9 +5,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from redis import Redis
@@ -164,6 +165,23 @@ def test_a_deleted_job_ends_the_stream(serve: Callable[..., Served], database: D
     assert found[-1]["event"] == "deleted"
     assert json.loads(found[-1]["data"])["type"] == "/problems/deleted"
     assert served.client.get(f"/attribute/{job_id}/events").status_code == 410
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_the_stream_of_a_key_that_is_no_longer_valid_ends(serve: Callable[..., Served], database: Database, how: str):
+    """With the event `unauthorized`, within the time for which a key is cached; another key's stream goes on."""
+    served = serve(long_polling=FAST, access={"key_cache": 0.2 * _SECOND})
+    job_id = accept(database)
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat() if how == "expired" else None
+    made = served.client.post("/keys", json={"name": "x", "scopes": ["read"], "expires_at": soon}).json()
+    if how == "revoked":
+        threading.Timer(0.5, served.client.delete, (f"/keys/{made['id']}",)).start()
+    with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {made['key']}"}, timeout=30) as reader:
+        found = follow(Served(served.url, reader), job_id)
+        assert reader.get(f"/attribute/{job_id}/events").status_code == 401
+    assert found[-1]["event"] == "unauthorized"
+    assert json.loads(found[-1]["data"])["type"] == "/problems/invalid-key"
+    assert len(follow(served, job_id, many=4)) == 4
 
 
 def test_too_many_streams_are_a_503(serve: Callable[..., Served], database: Database):

@@ -1,7 +1,9 @@
 """/keys, /audit, and a key's life: used, remembered for a moment, expired, revoked."""
 
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import delete, event, select, update
 
-from app.access.key_repository import digest_of
+from app.access.key_repository import digest_of, make_key
 from app.access.keyring import Keyring
 from app.db.database import Database
 from app.db.models import ApiKey, AuditEntry, Tenant
@@ -137,9 +139,89 @@ def test_anonymous_access_can_be_allowed(start: Callable[..., TestClient]):
     """With ACCESS__ANONYMOUS, no key is the default tenant with all scopes; an invalid key is still refused."""
     client = start(access={"anonymous": True})
     del client.headers["authorization"]
+    client.base_url = "http://localhost:8000"
     assert client.get("/keys").status_code == 200
     assert client.get("/keys", headers=bearer("nonsense")).status_code == 401
     assert client.get("/keys", headers={"Authorization": ""}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "127.0.0.1:8000"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Origin": "http://localhost:8000"}, 200),
+        ({"Origin": "https://console.example"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8000"}, 403),
+        ({"Host": "[evil"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_no_foreign_page_is_anonymous(start: Callable[..., TestClient], headers: dict[str, str], status: int):
+    """DNS rebinding and forms: the host must be a name of the API, and a page its own or a configured one."""
+    client = start(access={"anonymous": True}, api={"cors_origins": ("https://console.example",)})
+    key = client.headers.pop("authorization")
+    client.base_url = "http://localhost:8000"
+    for method, path in (("GET", "/webhooks/default/secret"), ("POST", "/webhooks/default/secret/x")):
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code == (status if status == 403 or method == "GET" else 404)
+        if status == 403:
+            assert answer.json()["type"] == "/problems/foreign-page"
+    # No page has a key.
+    assert client.get("/keys", headers=headers | {"Authorization": key}).status_code == 200
+
+
+def test_a_key_makes_no_key_with_more_than_itself(client: TestClient, database: Database):
+    """Rate and life are inherited where they are omitted, and no more is granted; a key without limits sets any."""
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    limits = {"requests_per_minute": 10, "expires_at": soon.isoformat()}
+    limited = client.post("/keys", json=NEW | {"scopes": ["admin"]} | limits).json()["key"]
+    made = client.post("/keys", json={"name": "x", "scopes": ["admin"]}, headers=bearer(limited)).json()
+    assert made["requests_per_minute"] == 10
+    assert datetime.fromisoformat(made["expires_at"]) == soon
+    for wanted, member in (
+        ({"requests_per_minute": 11}, "requests_per_minute"),
+        ({"expires_at": (soon + timedelta(seconds=1)).isoformat()}, "expires_at"),
+    ):
+        refused = client.post("/keys", json={"name": "x", "scopes": ["admin"]} | wanted, headers=bearer(limited))
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"#/{member}")
+    unlimited = client.post("/keys", json=NEW).json()
+    assert (unlimited["requests_per_minute"], unlimited["expires_at"]) == (None, None)
+
+
+def test_a_flood_of_unknown_keys_does_not_delay_known_ones(start: Callable[..., TestClient], database: Database):
+    """While look-ups of unknown keys hang, a key that was used before is looked up again at once."""
+    client = start(access={"key_cache": timedelta(milliseconds=1)})
+    client.get("/sources")
+    locked, keyring = threading.Event(), client.app_state["keyring"]
+    fetch = keyring._fetch
+    known = digest_of(client.headers["authorization"].removeprefix("Bearer "))
+
+    def hang_unless_known(digest: str) -> Any:
+        if digest != known:
+            locked.wait(20)
+        return fetch(digest)
+
+    keyring._fetch = hang_unless_known
+    try:
+        with ThreadPoolExecutor(20) as callers:
+            for _ in range(20):
+                callers.submit(client.get, "/sources", headers=bearer(make_key().text))
+            wait_until(lambda: keyring._other_look_ups.threads.borrowed_tokens == 2)
+            assert client.get("/sources").status_code == 200
+            locked.set()
+    finally:
+        locked.set()
 
 
 def test_lists_come_in_pages(client: TestClient):
@@ -185,6 +267,15 @@ def test_the_number_of_keys_is_limited(client: TestClient):
     assert client.post("/keys", json=NEW).status_code == 422
     client.delete(f"/keys/{first}")
     assert client.post("/keys", json=NEW).status_code == 201
+
+
+def test_the_number_of_keys_is_exact(client: TestClient):
+    """Forty requests at once for the last five."""
+    for _ in range(94):
+        assert client.post("/keys", json=NEW).status_code == 201
+    with ThreadPoolExecutor(40) as callers:
+        statuses = list(callers.map(lambda _: client.post("/keys", json=NEW).status_code, range(40)))
+    assert sorted(statuses) == [201] * 5 + [422] * 35
 
 
 def test_the_caches_of_keys_are_bounded(client: TestClient):

@@ -61,7 +61,9 @@ def test_a_configured_token_is_required(start: Callable[..., TestClient], given:
     """With METRICS__TOKEN set the token is required."""
     from pydantic import SecretStr
 
-    answer = start(metrics={"token": SecretStr("pass")}).get("/metrics", headers={"Authorization": given})
+    answer = start(metrics={"token": SecretStr("pass"), "open": False}).get(
+        "/metrics", headers={"Authorization": given}
+    )
     assert answer.status_code == status
     assert ("attribution_jobs" in answer.text) == (status == 200)
 

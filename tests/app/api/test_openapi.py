@@ -15,7 +15,7 @@ from app.api.openapi import Problem, problem_types
 from app.api.openapi_bodies import PIXEL
 from app.api.sources import SourceEntryDocument
 from app.documents import JobDocument
-from app.webhooks.events import PING, EventType
+from app.webhooks.events import ENDPOINT_DISABLED, PING, EventType
 from tests.app.images import encoded
 
 REPOSITORY = Path(__file__).parents[3]
@@ -247,7 +247,7 @@ def test_the_documented_statuses_are_those_of_the_tests(document: dict[str, Any]
 
 def test_every_event_is_documented_with_its_payload(document: dict[str, Any]):
     """As OpenAPI's webhooks: an operation per type, with the headers that verify it."""
-    assert set(document["webhooks"]) == {*EventType, PING}
+    assert set(document["webhooks"]) == {*EventType, PING, ENDPOINT_DISABLED}
     for operations in document["webhooks"].values():
         operation = operations["post"]
         assert [parameter["name"] for parameter in operation["parameters"]] == [

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -125,6 +126,17 @@ def test_only_public_https_urls_are_accepted(client: TestClient, url: str):
         if answer is not None:
             assert (answer.status_code, answer.json()["type"]) == (422, "/problems/address-refused")
     assert client.get(f"/webhooks/{endpoint['id']}").json()["url"] == URL
+
+
+def test_the_number_of_endpoints_is_limited(client: TestClient):
+    """Twenty, however many requests come at once; disabled ones count, and a deleted one makes room."""
+    first = create(client)
+    assert client.patch(f"/webhooks/{first['id']}", json={"enabled": False}).status_code == 200
+    with ThreadPoolExecutor(40) as callers:
+        statuses = list(callers.map(lambda _: client.post("/webhooks", json={"url": URL}).status_code, range(40)))
+    assert sorted(statuses) == [201] * 19 + [422] * 21
+    assert client.delete(f"/webhooks/{first['id']}").status_code == 204
+    create(client)
 
 
 def test_an_operator_can_allow_http(start: Callable[..., TestClient]):

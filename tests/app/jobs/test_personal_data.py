@@ -41,13 +41,15 @@ NOT_PERSONAL = {
     "images_deleted_at captions_deleted_at deleted_at attempt lease_until requeued_at requeues",
     "source_calls": "id tenant_id job_id source k number images external sent reserved_usd settled_usd outcome "
     "created_at settled_at",
-    "tenants": "id name created_at disabled_at requests_per_minute concurrent_jobs retain_images retain_captions "
-    "retain_results budget_usd max_budget_usd local_only contribute webhook_secret",
+    "tenant_volumes": "day tenant_id jobs bytes",
+    "tenants": "id name created_at disabled_at requests_per_minute concurrent_jobs jobs_per_day bytes_per_day "
+    "retain_images retain_captions retain_results budget_usd max_budget_usd local_only contribute webhook_secret",
     "text_rules": "id tenant_id name kind pattern created_at",
     "webhook_attempts": "delivery_id number started_at seconds status error response",
     "webhook_deliveries": "id tenant_id job_id endpoint_id type sequence state attempts next_attempt_at lease_until "
     "created_at completed_at",
-    "webhook_endpoints": "id tenant_id url description events secrets created_at disabled_at disabled_reason",
+    "webhook_endpoints": "id tenant_id url description events secrets created_at disabled_at disabled_reason "
+    "failing_since",
 }
 # Columns of rows that are deleted with their job, and that hold personal data until then.
 IN_DELETED_ROWS = {

@@ -30,7 +30,7 @@ def api(screened: Screened) -> Iterator[TestClient]:
     """The API over the stores of the worker process."""
     process = screened.bench.process
     settings = process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
     process.storage.redis.flushall()
 
