@@ -6,6 +6,7 @@ Every path but those in OPEN needs a key. Endpoints declare in their signatures 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.identity import Identity
 from app.access.keyring import Keyring
 from app.access.rates import LIMIT, POLICY, RateLimits, policies, remaining, too_many_requests
 from app.api.problems import problem_response
@@ -53,15 +54,28 @@ class AuthenticationMiddleware:
         """Raises the errors of `Keyring.identify`, and QuotaExceeded."""
         state = scope["state"]
         keyring: Keyring = state["keyring"]
-        rates: RateLimits = state["rates"]
         identity = await keyring.identify(_authorization(scope))
-        per_minute = identity.requests_per_minute or self._settings.requests_per_minute
-        allowance = await rates.take(identity.actor, per_minute)
+        per_minute = _per_minute(identity, self._settings)
         limits[POLICY] = policies(per_minute, identity.concurrent_jobs or self._settings.concurrent_jobs)
-        limits[LIMIT] = remaining(allowance)
-        if not allowance.allowed:
-            raise too_many_requests(allowance)
+        await _count(state["rates"], identity, per_minute, limits)
         state["identity"] = identity
+
+
+async def count_request(request: Request) -> None:
+    """Counts one more request of the key, as of each further item of a batch. Raises QuotaExceeded."""
+    state = request.state
+    await _count(state.rates, state.identity, _per_minute(state.identity, state.settings.access), state.limits)
+
+
+async def _count(rates: RateLimits, identity: Identity, per_minute: int, limits: dict[str, str]) -> None:
+    allowance = await rates.take(identity.actor, per_minute)
+    limits[LIMIT] = remaining(allowance)
+    if not allowance.allowed:
+        raise too_many_requests(allowance)
+
+
+def _per_minute(identity: Identity, settings: AccessSettings) -> int:
+    return identity.requests_per_minute or settings.requests_per_minute
 
 
 def _authorization(scope: Scope) -> str | None:

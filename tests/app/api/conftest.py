@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.api import create_app
+from app.api.http_protocol import LimitedProtocol
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.settings import Settings
 
@@ -45,7 +46,8 @@ class Served:
 @contextmanager
 def serving(app: FastAPI, key: str) -> Iterator[Served]:
     """Uvicorn in a thread of its own, on a free port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5, http=LimitedProtocol, ws="none")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
