@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-answer evaluate-bank fuzz chaos check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-answer evaluate-bank fuzz fuzz-http chaos check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -124,6 +124,9 @@ bench-api: installed-all ## The HTTP interface beside a bare FastAPI, from a tho
 
 fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)
 	@$(PY) -m perf.fuzz $(ARGS)
+
+fuzz-http: installed-all ## Hostile bytes below HTTP: the API stays below 150 MB, and /livez answers within a second (three minutes)
+	@$(PY) -m perf.fuzz_http $(ARGS)
 
 chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
 	@$(PY) -m perf.chaos $(ARGS)

@@ -72,7 +72,9 @@ class _Missing:
 def _serve(channel: socket.socket, memory_bytes: int, file_bytes: int) -> None:
     """Confines this process and runs tasks until the channel is closed."""
     from app.intake import sandbox
+    from attribution.evidence.credentials import renew_contexts
 
+    renew_contexts()
     silent = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):  # messages of libtiff would fill a pipe that is not read
         os.dup2(silent, standard)

@@ -47,11 +47,12 @@ class DecoderDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """The limits of each child; `trust_list` is read before anything of a caller is."""
+    """The limits of each child, and its program; `trust_list` is read before anything of a caller is."""
 
     memory_bytes: int
     file_bytes: int
     trust_list: Path | None
+    program: str = decoder_child.__file__
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class DecoderPool:
         control.setblocking(False)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-I", "-S", decoder_child.__file__, json.dumps(given)],
+                [sys.executable, "-I", "-S", self._settings.program, json.dumps(given)],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 env=_ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},

@@ -24,6 +24,7 @@ from app.errors import (
     UndecodableImageProblem,
     UnsupportedImageProblem,
 )
+from app.intake import decoder_child
 from app.intake.decoder_pool import ChildSettings, DecoderDied, DecoderPool
 from app.intake.decoder_turns import NoDecoderFree
 from app.intake.decoding import Decoded, DecodeLimits
@@ -61,8 +62,16 @@ class Decoders:
     Belongs to one event loop; `close` ends the children.
     """
 
-    def __init__(self, settings: IntakeSettings, longest_wait: float | None = None) -> None:
-        """`longest_wait`: seconds after which a caller that got no child is refused; as set by default."""
+    def __init__(
+        self, settings: IntakeSettings, longest_wait: float | None = None, program: str = decoder_child.__file__
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            settings: The limits.
+            longest_wait: Seconds after which a caller that got no child is refused; as set by default.
+            program: The file that children run.
+        """
         self._patience = _PATIENCE * settings.decode_timeout.total_seconds()
         self._limits = DecodeLimits(
             max_pixels=settings.max_pixels,
@@ -77,6 +86,7 @@ class Decoders:
                 memory_bytes=settings.decode_memory_mb * 1024 * 1024,
                 file_bytes=max(_BMP_HEADER + 4 * settings.canonical_side**2, bodies),
                 trust_list=settings.trust_list,
+                program=program,
             ),
             settings.decoders,
             min(settings.decoders, settings.decoders_per_tenant),

@@ -163,6 +163,7 @@ def preload(trust_list: Path | None) -> None:
 
     import app.intake.json_body  # noqa: F401 - loaded for `unpack_json`
     from attribution.evidence.credentials import MARKER, read_trust_lists
+    from attribution.evidence.products import known_generator
     from attribution.evidence.read import read
     from attribution.file_kinds import FORMATS
     from attribution.image import ImageLimits, load
@@ -173,6 +174,7 @@ def preload(trust_list: Path | None) -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     _TRUSTED.update(read_trust_lists(trust_list))
     Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]
+    known_generator(["any"])  # reads the list of products
     sample = Image.new("RGB", (300, 200))
     sample.paste(Image.effect_noise((250, 150), 90), (25, 25))
     for kind in FORMATS:
