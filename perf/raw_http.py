@@ -58,7 +58,7 @@ def _flood(parts: list[bytes], repeat: bytes, width: int = 4, pause: float = 0) 
 
 async def _half_open(port: int, _: str, until: float) -> None:
     """Connections that begin a request and never end it; those that are closed are opened again."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     width = min(HALF_OPEN, hard - 200)
 
@@ -124,9 +124,7 @@ ATTACKS: dict[str, Attack] = {
     "tiny chunks": _flood([_CHUNKED], b"1\r\n \r\n" * 5_000),
     "pipelined requests": _flood([], b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000),
     "answers that are not read": _flood([b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 10], b"\r\n", 64, 1),
-    "a body after a refusal": _flood(
-        [b"POST /attribute HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"], _CHUNK
-    ),
+    "a body after a refusal": _flood([b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"], _CHUNK),
     "headers byte by byte": _flood([b"GET / HTTP/1.1\r\n"], b"A", 500, 0.5),
     "bodies byte by byte": _flood([_JSON + b"Content-Length: 1000\r\n\r\n"], b" ", 64, 0.5),
     "half-open requests": _half_open,
