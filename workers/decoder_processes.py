@@ -28,7 +28,7 @@ class DecoderProcesses:
     """One per process, for all threads; nothing starts before its first use."""
 
     def __init__(self, settings: IntakeSettings) -> None:
-        self._decoders = Decoders(settings, _LONGEST_WAIT)
+        self._decoders = Decoders(settings, longest_wait=_LONGEST_WAIT)
         self._portal: BlockingPortal | None = None
         self._starting = Lock()
 

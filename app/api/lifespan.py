@@ -87,7 +87,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             required_roles(sources),
             partial(which_are_open, redis, remote),
         )
-        decoders = Decoders(settings.intake)
+        decoders = Decoders(settings.intake, evidence=False)
         reference_images = ReferenceImages(blobs, decoders)
         intake = Intake(
             database=database,

@@ -27,7 +27,7 @@ def main() -> None:
     sys.path[:] = given["path"]
     from app.intake import decoding
 
-    decoding.preload(given["trust_list"] and Path(given["trust_list"]))
+    decoding.preload(given["trust_list"] and Path(given["trust_list"]), evidence=given["evidence"])
     control = socket.socket(fileno=0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the service, which ends this
     signal.signal(signal.SIGCHLD, lambda *_: _reap())
@@ -44,7 +44,8 @@ def main() -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             control.close()
             with contextlib.suppress(OSError):  # the service has ended
-                _serve(socket.socket(fileno=files[0]), given["memory_bytes"], given["file_bytes"])
+                channel = socket.socket(fileno=files[0])
+                _serve(channel, given["memory_bytes"], given["file_bytes"], given["evidence"])
             os._exit(0)
         os.close(files[0])
         child = os.pidfd_open(pid)
@@ -69,15 +70,17 @@ class _Missing:
         self.names.append(name)
 
 
-def _serve(channel: socket.socket, memory_bytes: int, file_bytes: int) -> None:
+def _serve(channel: socket.socket, memory_bytes: int, file_bytes: int, evidence: bool) -> None:
     """Confines this process and runs tasks until the channel is closed."""
     from app.intake import sandbox
-    from attribution.evidence.credentials import renew_contexts
 
-    renew_contexts()
     silent = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):  # messages of libtiff would fill a pipe that is not read
         os.dup2(silent, standard)
+    if evidence:
+        from attribution.evidence.credentials import renew_contexts
+
+        renew_contexts()
     in_force = sandbox.confine(memory_bytes, file_bytes, _OPEN_FILES)
     missing = _Missing()
     sys.meta_path[:] = [missing]  # type: ignore[list-item]

@@ -47,11 +47,15 @@ class DecoderDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """The limits of each child, and its program; `trust_list` is read before anything of a caller is."""
+    """The limits of each child, and its program; `trust_list` is read before anything of a caller is.
+
+    `evidence`: whether children can read evidence.
+    """
 
     memory_bytes: int
     file_bytes: int
     trust_list: Path | None
+    evidence: bool
     program: str = decoder_child.__file__
 
 
@@ -212,6 +216,7 @@ class DecoderPool:
             "memory_bytes": self._settings.memory_bytes,
             "file_bytes": self._settings.file_bytes,
             "trust_list": self._settings.trust_list and str(self._settings.trust_list.absolute()),
+            "evidence": self._settings.evidence,
         }
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)

@@ -63,12 +63,18 @@ class Decoders:
     """
 
     def __init__(
-        self, settings: IntakeSettings, longest_wait: float | None = None, program: str = decoder_child.__file__
+        self,
+        settings: IntakeSettings,
+        *,
+        evidence: bool = True,
+        longest_wait: float | None = None,
+        program: str = decoder_child.__file__,
     ) -> None:
         """Nothing starts yet.
 
         Args:
             settings: The limits.
+            evidence: Whether `derive` is called.
             longest_wait: Seconds after which a caller that got no child is refused; as set by default.
             program: The file that children run.
         """
@@ -86,6 +92,7 @@ class Decoders:
                 memory_bytes=settings.decode_memory_mb * 1024 * 1024,
                 file_bytes=max(_BMP_HEADER + 4 * settings.canonical_side**2, bodies),
                 trust_list=settings.trust_list,
+                evidence=evidence,
                 program=program,
             ),
             settings.decoders,

@@ -12,7 +12,7 @@ import importlib
 import os
 import pkgutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -154,17 +154,16 @@ def run(task: str, files: list[int], options: Mapping[str, Any]) -> dict[str, An
     return TASKS[task](*files, **given)  # type: ignore[operator]
 
 
-def preload(trust_list: Path | None) -> None:
+def preload(trust_list: Path | None, *, evidence: bool) -> None:
     """Loads everything that a task could need: a confined process can load nothing. Tries each format once.
 
-    `trust_list` names a file of PEM certificates, or a folder of them.
+    Args:
+        trust_list: A file of PEM certificates, or a folder of them.
+        evidence: Whether evidence will be read, which takes as long to load as all the rest.
     """
     from PIL import AvifImagePlugin, Image
 
     import app.intake.json_body  # noqa: F401 - loaded for `unpack_json`
-    from attribution.evidence.credentials import MARKER, read_trust_lists
-    from attribution.evidence.products import known_generator
-    from attribution.evidence.read import read
     from attribution.file_kinds import FORMATS
     from attribution.image import ImageLimits, load
 
@@ -172,16 +171,33 @@ def preload(trust_list: Path | None) -> None:
         with suppress(ImportError):  # codecs of Windows
             importlib.import_module(name)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    _TRUSTED.update(read_trust_lists(trust_list))
     Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]
+    files = [_sample(kind, 300 if kind == "PNG" else 16) for kind in FORMATS]
+    for file in files:
+        load(BytesIO(file), ImageLimits(examine=True, crop_borders=True))
+    if evidence:
+        _preload_evidence(trust_list, files)
+
+
+def _preload_evidence(trust_list: Path | None, files: Sequence[bytes]) -> None:
+    from attribution.evidence.credentials import MARKER, read_trust_lists
+    from attribution.evidence.products import known_generator
+    from attribution.evidence.read import read
+
+    _TRUSTED.update(read_trust_lists(trust_list))
     known_generator(["any"])  # reads the list of products
-    sample = Image.new("RGB", (300, 200))
-    sample.paste(Image.effect_noise((250, 150), 90), (25, 25))
-    for kind in FORMATS:
-        file = BytesIO()
-        sample.save(file, kind)
-        load(BytesIO(file.getvalue()), ImageLimits(canonical_side=256, examine=kind == "PNG", crop_borders=True))
-        read(file.getvalue() + MARKER, _TRUSTED)
+    for file in files:
+        read(file + MARKER, _TRUSTED)
+
+
+def _sample(kind: str, side: int) -> bytes:
+    from PIL import Image
+
+    image = Image.new("RGB", (side, side))
+    image.paste(Image.effect_noise((side // 2, side // 2), 90), (side // 4, side // 4))
+    file = BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
 
 
 @contextmanager

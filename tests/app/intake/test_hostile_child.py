@@ -47,7 +47,7 @@ def test_a_hostile_child_reaches_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         with (
             socket.create_server(("127.0.0.1", 0)) as server,
             given.open("rb") as file,
-            closing(DecoderPool(ChildSettings(2**30, 2**20, None, PROGRAM), 1, 1, 10)) as pool,
+            closing(DecoderPool(ChildSettings(2**30, 2**20, None, False, PROGRAM), 1, 1, 10)) as pool,
         ):
             port = server.getsockname()[1]
             places = {"secret": str(blob), "folder": str(tmp_path), "port": port, "parent": os.getpid()}
