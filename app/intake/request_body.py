@@ -42,7 +42,8 @@ def refuse_compressed(headers: Mapping[str, str]) -> None:
 class Pace:
     """How fast a body must arrive: within a time limit, and after a grace period with a least average rate."""
 
-    def __init__(self, limits: IntakeSettings) -> None:
+    def __init__(self, limits: IntakeSettings, grace: float = _GRACE) -> None:
+        self._grace = grace
         self._longest = limits.upload_timeout.total_seconds()
         self._rate = limits.min_upload_rate
         self._began = current_time()
@@ -50,14 +51,14 @@ class Pace:
 
     async def next(self, receive: Receive) -> Message:
         """The next message. Raises UploadTimeout."""
-        allowed = min(self._longest, _GRACE + self._received / self._rate)
+        allowed = min(self._longest, self._grace + self._received / self._rate)
         try:
             with fail_after(self._began + allowed - current_time()):
                 message = await receive()
         except TimeoutError as error:
             raise UploadTimeout(
                 f"The body took too long to arrive: it must be complete within {self._longest:g} seconds, and after "
-                f"{_GRACE:g} seconds at least {self._rate:,} bytes a second must have arrived."
+                f"{self._grace:g} seconds at least {self._rate:,} bytes a second must have arrived."
             ) from error
         self._received += len(message.get("body", b""))
         return message

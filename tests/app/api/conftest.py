@@ -1,10 +1,12 @@
 """The API behind a real socket, in this process: for clients that wait, stream or disconnect."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -41,6 +43,13 @@ class Served:
 
     url: str
     client: httpx.Client
+
+
+def connection(served: Served) -> socket.socket:
+    """A new connection to the API, for what no client sends."""
+    parts = urlsplit(served.url)
+    assert parts.hostname
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
 
 
 @contextmanager
