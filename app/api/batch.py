@@ -151,8 +151,11 @@ class _Batch:
 
     async def _accept(self, terms: Terms, submission: Submission) -> JobDocument | StoredResponse:
         """As `IdempotentRequests.accept`, within what is left of the batch's time; else raises Overloaded."""
+        left = self._ends_at - current_time()
         try:
-            with fail_after(self._ends_at - current_time()):
+            if left <= 0:
+                raise TimeoutError
+            with fail_after(left):
                 return await self._idempotent_requests.accept(terms, submission)
         except TimeoutError as error:
             raise Overloaded(
