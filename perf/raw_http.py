@@ -8,11 +8,11 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 _CHUNK = b"x" * 65_536
 HALF_OPEN = 15_000
-Attack = Callable[[int, str, float], Awaitable[None]]
+Attack = Callable[[int, str, float], Coroutine[None, None, None]]
 
 
 async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

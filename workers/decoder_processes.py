@@ -35,7 +35,9 @@ class DecoderProcesses:
     def derive(self, tenant_id: uuid.UUID, upload: Path, canonical: Path) -> tuple[Decoded, list[dict[str, Any]]]:
         """See `Decoders.derive`."""
         with DECODE_DURATION.time():
-            return self._loop().call(self._decoders.derive, tenant_id, upload, canonical)
+            made: tuple[Decoded, list[dict[str, Any]]]
+            made = self._loop().call(self._decoders.derive, tenant_id, upload, canonical)
+            return made
 
     def decode_generated(self, data: bytes) -> Image:
         """An image that a vendor sent, as RGB in canonical size. Raises ImageError; SourceError where that failed."""

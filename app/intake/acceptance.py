@@ -136,7 +136,8 @@ class Intake:
         decoded = None if submission.image is None else await self._decode(tenant_id, submission.image)
         hashes = await self._reference_images.decode(tenant_id, submission.references)
         with CancelScope(shield=True):  # a caller that disconnects from here on has its job
-            return await self._store_and_commit(tenant_id, submission, new, decoded, hashes, key)
+            document = await self._store_and_commit(tenant_id, submission, new, decoded, hashes, key)
+        return document  # noqa: RET504 - for the type checker, a cancel scope may swallow an error
 
     async def _store_and_commit(
         self,

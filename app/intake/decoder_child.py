@@ -83,7 +83,7 @@ def _serve(channel: socket.socket, memory_bytes: int, file_bytes: int, evidence:
         renew_contexts()
     in_force = sandbox.confine(memory_bytes, file_bytes, _OPEN_FILES)
     missing = _Missing()
-    sys.meta_path[:] = [missing]  # type: ignore[list-item]
+    sys.meta_path[:] = [missing]
     channel.send(json.dumps(in_force).encode())
     while True:
         message, files, _, _ = socket.recv_fds(channel, MAX_MESSAGE, MAX_FILES)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from asyncio import Lock, get_running_loop
+from asyncio import Event, Lock, get_running_loop
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -105,6 +105,7 @@ class DecoderPool:
         self._longest_wait = longest_wait
         self._idle: deque[_Child] = deque()
         self._total = total
+        self._busy = 0
         self._starting = Lock()
         self._missing: set[str] = set()
         self._server: subprocess.Popen[bytes] | None = None
@@ -134,13 +135,17 @@ class DecoderPool:
         """
         message = json.dumps({"task": task, "options": options}).encode()
         async with self._turns.take(tenant_id, self._longest_wait):
-            child = await self._child(tenant_id)
+            self._busy += 1
             try:
-                with fail_after(patience):
-                    answer = await child.ask(message, files)
-            except BaseException:
-                child.end()
-                raise
+                child = await self._child(tenant_id)
+                try:
+                    with fail_after(patience):
+                        answer = await child.ask(message, files)
+                except BaseException:
+                    child.end()
+                    raise
+            finally:
+                self._busy -= 1
             if tenant_id is None:
                 child.end()
             else:
@@ -176,11 +181,12 @@ class DecoderPool:
                     return child
                 child.end()
                 break
-        if len(self._idle) >= self._total:
+        while self._idle and len(self._idle) + self._busy > self._total:
             self._idle.popleft().end()
         async with self._starting:
             with CancelScope(shield=True):  # half a conversation would end the forking process for everybody
-                return await self._fork(tenant_id)
+                child = await self._fork(tenant_id)
+        return child
 
     async def _fork(self, tenant_id: uuid.UUID | None) -> _Child:
         if self._server is not None and self._server.poll() is not None:
@@ -223,7 +229,7 @@ class DecoderPool:
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603 - our own words
                 [sys.executable, "-I", "-S", self._settings.program, json.dumps(given)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=_ENVIRONMENT | {name: os.environ[name] for name in _INHERITED if name in os.environ},
             )
@@ -236,10 +242,10 @@ class DecoderPool:
     async def _forked(self, control: socket.socket) -> tuple[int, int]:
         """The pid and pidfd of the new child."""
         loop = get_running_loop()
-        readable = loop.create_future()
-        loop.add_reader(control, lambda: readable.done() or readable.set_result(None))
+        readable = Event()
+        loop.add_reader(control, readable.set)
         try:
-            await readable
+            await readable.wait()
         finally:
             loop.remove_reader(control)
         message, files, _, _ = socket.recv_fds(control, 32, 1)

@@ -12,7 +12,7 @@ import importlib
 import os
 import pkgutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -141,9 +141,10 @@ def unpack_json(body: int, images: int, value: int, cpu_seconds: float) -> dict[
         return {}
 
 
-TASKS = {
-    task.__name__: task for task in (inspect, derive, canonicalize, decode_reference, decode_generated, read_evidence)
-} | {"unpack_json": unpack_json}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    task.__name__: task
+    for task in (inspect, derive, canonicalize, decode_reference, decode_generated, read_evidence, unpack_json)
+}
 
 
 def run(task: str, files: list[int], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def run(task: str, files: list[int], options: Mapping[str, Any]) -> dict[str, An
     given = dict(options)
     if "limits" in given:
         given["limits"] = DecodeLimits(**given["limits"])
-    return TASKS[task](*files, **given)  # type: ignore[operator]
+    return TASKS[task](*files, **given)
 
 
 def preload(trust_list: Path | None, *, evidence: bool) -> None:
