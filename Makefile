@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-answer evaluate-bank fuzz chaos noisy check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -127,6 +127,9 @@ fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented sta
 
 noisy: installed-all ## What one tenant's trouble costs another one, for each resource that they share (ten minutes)
 	@$(PY) -m perf.noisy $(ARGS)
+
+fuzz-http: installed-all ## Hostile bytes below HTTP: the API stays below 150 MB, and /livez answers within a second (three minutes)
+	@$(PY) -m perf.fuzz_http $(ARGS)
 
 chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
 	@$(PY) -m perf.chaos $(ARGS)

@@ -16,11 +16,12 @@ ServiceError
 │   │   ├── ReferencesTooEarly       the caption that they are generated from is not there yet
 │   │   ├── ReferencesTooLate        the job's deadline has passed
 │   │   └── ReferencesConflict       it has others of this source
-│   ├── UploadTimeout           408  the body did not arrive in time
+│   ├── HeadersTimeout          408  the headers did not arrive in time
+│   ├── UploadTimeout           408  the body did not arrive in time, or too slowly
 │   ├── KeyInUse                409  the first request with this idempotency key is in progress
 │   ├── Deleted                  410  it was there, and was deleted
 │   ├── UploadTooLarge          413  more bytes than the cap
-│   ├── ImageTooLargeProblem    422  more pixels or frames than the cap
+│   ├── ImageTooLargeProblem    422  more pixels, frames or scans than the cap
 │   ├── UnsupportedMediaType    415  the body is of a media type that the endpoint does not take
 │   ├── UnsupportedImageProblem 415  decodes as none of the accepted formats
 │   ├── UndecodableImageProblem 422  truncated, empty, broken, or too costly to decode
@@ -30,10 +31,11 @@ ServiceError
 │   ├── UnknownCaptioner        422  a captioner that this installation does not offer
 │   ├── UnknownEmbedder         422  an embedder that this installation does not offer
 │   ├── AddressRefused          422  a URL that is not called: malformed, or not public
-│   └── QuotaExceeded           429  too many requests, or too many jobs at once
+│   ├── QuotaExceeded           429  too many requests, or too many jobs at once
+│   └── HeadersTooLarge         431  the request's headers are too large
 ├── Unavailable                 503  try again later; carries Retry-After
 │   ├── ReducedCapacity              the queues are too long
-│   ├── Overloaded                   too many uploads at once
+│   ├── Overloaded                   too many uploads, streams or connections at once, or no decoder was free
 │   ├── NotReady                     Postgres is unavailable or its schema is another one; `checks` says which
 │   └── StorageUnavailable           Postgres or the blob store does not answer
 └── JobFailure                  how an accepted job can end as failed; never an HTTP status of its own
@@ -54,6 +56,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 TYPE_PREFIX = "/problems/"
+MAX_MISTAKES = 20  # of one request that are listed
 IANA_TYPES = "https://iana.org/assignments/http-problem-types#"
 
 
@@ -86,6 +89,8 @@ class ServiceError(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
         self.extensions = extensions
+        if "errors" in extensions:  # a body of 1 MB had an answer of 65 MB
+            extensions["errors"] = extensions["errors"][:MAX_MISTAKES]
 
     @classmethod
     def type_uri(cls) -> str:
@@ -198,8 +203,18 @@ class NotAcceptable(RequestError, status=406, slug="not-acceptable", title="No s
     """The response comes in none of the media types of `Accept`."""
 
 
+class HeadersTimeout(
+    RequestError, status=408, slug="headers-timeout", title="The headers took too long", permanent=False
+):
+    """The headers of a request did not arrive in time."""
+
+
+class HeadersTooLarge(RequestError, status=431, slug="headers-too-large", title="The headers are too large"):
+    """More bytes or lines of headers than the cap."""
+
+
 class UploadTimeout(RequestError, status=408, slug="upload-timeout", title="The upload took too long", permanent=False):
-    """The body did not arrive in time."""
+    """The body did not arrive in time, or too slowly."""
 
 
 class Deleted(RequestError, status=410, slug="deleted", title="Deleted"):
@@ -211,7 +226,7 @@ class UploadTooLarge(RequestError, status=413, slug="upload-too-large", title="T
 
 
 class ImageTooLargeProblem(RequestError, status=422, slug="image-too-large", title="The image is too large"):
-    """More pixels or frames than the cap."""
+    """More pixels, frames or scans than the cap."""
 
 
 class UnsupportedMediaType(RequestError, status=415, slug="unsupported-media-type", title="Unsupported media type"):
@@ -260,7 +275,7 @@ class ReducedCapacity(
 
 
 class Overloaded(Unavailable, slug="overloaded", title="Too busy to accept"):
-    """Too many uploads at once."""
+    """Too many uploads, streams or connections at once, or no decoder was free in time."""
 
 
 class NotReady(Unavailable, slug="not-ready", title="Not ready"):

@@ -29,6 +29,9 @@ from typing import ClassVar
 
 from attribution.ports import SourceState
 
+# Of what a caller sent, in a sentence.
+_MOST_NAMED, _LONGEST_NAME = 20, 100
+
 
 class AttributionError(Exception):
     """Root of the method's errors. The message is a sentence that callers may see."""
@@ -143,4 +146,6 @@ class UnknownSource(ConfigurationError):
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.ids = tuple(ids)
-        super().__init__(f"The catalog knows no source called {', '.join(self.ids)}.")
+        named = ", ".join(each[:_LONGEST_NAME] for each in self.ids[:_MOST_NAMED])
+        rest = len(self.ids) - _MOST_NAMED
+        super().__init__(f"The catalog knows no source called {named}{f' and {rest:,} others' if rest > 0 else ''}.")

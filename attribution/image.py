@@ -18,6 +18,7 @@ from attribution.borders import find_border
 from attribution.color import choose_ground, converter
 from attribution.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from attribution.file_kinds import HEAD_BYTES, accepted_format, refusal
+from attribution.file_parts import check_parts
 from attribution.frames import select_frame
 from attribution.quality import FrameUse, InputQuality, examine
 
@@ -83,8 +84,15 @@ def load(file: BinaryIO | Path, limits: ImageLimits | None = None) -> LoadedImag
     kind = accepted_format(head)
     if kind is None:
         raise UnsupportedImage(refusal(head))
+    with _refusing(kind):
+        check_parts(file, kind, limits.max_frames)
     with _refusing(kind), Image.open(file, formats=[kind]) as opened_image:
         return _decode(opened_image, kind, limits)
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """The pixels of `load` with its default limits. Raises as that does."""
+    return load(BytesIO(data)).image
 
 
 def encode_png(image: Image.Image) -> bytes:

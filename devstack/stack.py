@@ -34,6 +34,7 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
     "worker-remote": ("remote",),
 }
 PREFERRED_PORT = 8000
+_PROTOCOL = ("--http", "app.api.http_protocol:LimitedProtocol", "--ws", "none")
 _SCOPES = ("--scopes", "submit,read,admin")
 WARM_PATIENCE = 300.0  # seconds; a cold file cache has to read gigabytes of libraries
 
@@ -111,7 +112,7 @@ def _api(state: StateDirectory, settings: Mapping[str, str], port: int) -> Proce
     address = ("--host", "127.0.0.1", "--port", str(port))
     quiet = ("--no-access-log", "--no-server-header")
     patience = ("--timeout-graceful-shutdown", "5")  # killed after our own grace
-    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *address, *quiet, *patience)
+    arguments = ("-m", "uvicorn", "--factory", "app.api:create_app", *_PROTOCOL, *address, *quiet, *patience)
     return _python("api", state, settings, *arguments, ready=lambda: _listens(port))
 
 

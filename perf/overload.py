@@ -79,23 +79,27 @@ def _capacity(http: httpx.Client) -> float:
 @contextmanager
 def _watch(service: Stack) -> Iterator[dict[str, float]]:
     """The most resident memory of each of our Python processes, in MB, updated while the block runs."""
-    register = json.loads((service.logs.parent / "processes.json").read_text())
-    watched: dict[str, int] = {
-        name: entry["pid"] for name, entry in register.items() if name == "api" or name.startswith("worker")
-    }
-    peak = {name: _resident_mb(pid) for name, pid in watched.items()}
+    watched = {name: pid for name, pid in process_ids(service).items() if name == "api" or name.startswith("worker")}
+    peak = {name: resident_mb(pid) for name, pid in watched.items()}
     over = Event()
 
     def sample() -> None:
         while not over.wait(0.1):
             for name, pid in watched.items():
-                peak[name] = max(peak[name], _resident_mb(pid))
+                peak[name] = max(peak[name], resident_mb(pid))
 
     with background(sample, over):
         yield peak
 
 
-def _resident_mb(pid: int) -> float:
+def process_ids(service: Stack) -> dict[str, int]:
+    """The pid of each process by its name."""
+    register = json.loads((service.logs.parent / "processes.json").read_text())
+    return {name: entry["pid"] for name, entry in register.items()}
+
+
+def resident_mb(pid: int) -> float:
+    """The memory of a process that is in RAM."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

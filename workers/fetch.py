@@ -60,7 +60,7 @@ def fetch(
             fetcher.fetch(job.image_url, upload, job.tenant_id)
         finally:
             _count_bytes(storage, job.tenant_id, upload)
-        decoded, evidence = decoders.derive(upload, canonical)
+        decoded, evidence = decoders.derive(job.tenant_id, upload, canonical)
         # As bytes: they can be stored again until they are recorded, unlike this file.
         original = storage.blobs.put(job.tenant_id, upload.read_bytes(), decoded.media_type)
         query = QueryFile(canonical.read_bytes(), evidence, asdict(decoded))

@@ -41,8 +41,8 @@ def this_process() -> Process:
 def build_process(settings: Settings, broker: Broker) -> Process:
     """The resources that the settings name; nothing connects, loads or runs yet."""
     storage = build_storage(settings, broker)
-    vendors = build_vendors(settings, storage.redis)
     decoders = DecoderProcesses(settings.intake)
+    vendors = build_vendors(settings, storage.redis, decoders)
     return Process(
         settings=settings,
         storage=storage,

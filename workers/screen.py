@@ -93,7 +93,7 @@ def _derive(storage: Storage, decoders: DecoderProcesses, job: Job) -> QueryFile
     with spool_folder(job.image["size"]) as folder:
         upload, canonical = folder / "upload", folder / "canonical.bmp"
         upload.write_bytes(storage.blobs.get(job.tenant_id, job.image["sha256"]))
-        decoded, evidence = decoders.derive(upload, canonical)
+        decoded, evidence = decoders.derive(job.tenant_id, upload, canonical)
         return QueryFile(canonical.read_bytes(), evidence, asdict(decoded))
 
 

@@ -19,6 +19,7 @@ from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from attribution.resynthesis.remote.http_client import HttpClient
 from attribution.resynthesis.remote.web import Connections
+from workers.decoder_processes import DecoderProcesses
 from workers.wakeups import WaitThreads, Wakeups
 
 # Remote sources that one process calls at once, and further images of them. A thread starts only when it is needed.
@@ -30,10 +31,10 @@ _REMOTE_CAPTIONS = 16
 class VendorConnections:
     """The process's HTTP clients: one for vendors, and the guarded one for addresses in their responses."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, decoders: DecoderProcesses) -> None:
         self._client = HttpClient()
         self._outbound = EgressClient(settings.egress)
-        self.ports = Connections(self._client, self._fetch, settings.vendor_keys.get)
+        self.ports = Connections(self._client, self._fetch, settings.vendor_keys.get, decode=decoders.decode_generated)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -78,13 +79,13 @@ class Vendors:
         self.connections.close()
 
 
-def build_vendors(settings: Settings, redis: Redis) -> Vendors:
+def build_vendors(settings: Settings, redis: Redis, decoders: DecoderProcesses) -> Vendors:
     """The resources that the settings name; nothing connects yet."""
     threads = ThreadPoolExecutor(_REMOTE_CALLS, thread_name_prefix="source")
     return Vendors(
         limits=SourceLimits(redis),
         circuits=Circuits(redis, settings.remote),
-        connections=VendorConnections(settings),
+        connections=VendorConnections(settings, decoders),
         wakeups=Wakeups(threads),
         source_threads=threads,
         call_threads=ThreadPoolExecutor(_REMOTE_CALLS, thread_name_prefix="call"),

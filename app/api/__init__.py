@@ -1,4 +1,4 @@
-"""The HTTP service: POST an image, poll a ranking. Run as `uvicorn --factory app.api:create_app`."""
+"""The HTTP service: POST an image, poll a ranking. Run as docs/deployment.md says, under `LimitedProtocol`."""
 
 from app.api.application import create_app
 

@@ -43,7 +43,7 @@ from app.api.openapi import (
     problems,
 )
 from app.api.openapi_bodies import SUBMISSION
-from app.api.request_bodies import upload_deadline, upload_slot
+from app.api.request_bodies import upload_slot, while_connected
 from app.documents import JobDocument, job_document
 from app.errors import (
     AddressRefused,
@@ -110,9 +110,10 @@ async def attribute_image(
     With an `Idempotency-Key` the request can be repeated safely: it creates one job, whichever response was lost.
     """
     terms = Terms.of(caller.tenant_id, "POST /attribute", request.headers)
-    with upload_slot(slots, request.headers) as folder:
-        submission = await _read_submission(request, settings.intake, folder, decoders)
-        accepted = await idempotent_requests.accept(terms, submission)
+    with upload_slot(slots, caller.tenant_id, request.headers) as folder:
+        submission = await _read_submission(request, caller.tenant_id, settings.intake, folder, decoders)
+        async with while_connected(request):
+            accepted = await idempotent_requests.accept(terms, submission)
     if not isinstance(accepted, JobDocument):
         return await long_polling.reader.replay(request, caller.tenant_id, accepted)
     volumes.add(caller.tenant_id, jobs=1)
@@ -122,16 +123,15 @@ async def attribute_image(
 
 
 async def _read_submission(
-    request: Request, settings: IntakeSettings, folder: Path, decoders: children.Decoders
+    request: Request, tenant_id: uuid.UUID, limits: IntakeSettings, folder: Path, decoders: children.Decoders
 ) -> Submission:
     if media_type(request.headers) != JSON:
-        with upload_deadline(settings.upload_timeout):
-            upload = await read_upload(request.headers, request.receive, folder, settings)
-        return from_form(upload)
+        return from_form(await read_upload(request.headers, request.receive, folder, limits))
     body = folder / "body"
-    with upload_deadline(settings.upload_timeout):
-        await receive_json(request.headers, request.receive, body, body_limit(settings))
-    return from_json(await decoders.unpack_json(body), settings)
+    await receive_json(request.headers, request.receive, body, body_limit(limits), limits)
+    async with while_connected(request):
+        value = await decoders.unpack_json(tenant_id, body)
+    return from_json(value, limits)
 
 
 async def _accepted_response(

@@ -72,21 +72,38 @@ class AuthenticationMiddleware:
         """The caller. Raises the errors of `Keyring.identify`, ForeignPage and QuotaExceeded."""
         state = scope["state"]
         keyring: Keyring = state["keyring"]
-        rates: RateLimits = state["rates"]
         identity = await keyring.identify(_authorization(scope))
         if identity is ANONYMOUS:
             refuse_foreign_pages(Headers(scope=scope), self._settings.anonymous_hosts, self._origins)
-        per_minute = identity.requests_per_minute or self._settings.requests_per_minute
-        allowance = await rates.take(identity.actor, per_minute)
         volumes: DailyVolumes = state["volumes"]
         daily_policy, daily_left = volumes.fields(identity)
+        per_minute = _per_minute(identity, self._settings)
         concurrent_jobs = identity.concurrent_jobs or self._settings.concurrent_jobs
         limits[POLICY] = f"{policies(per_minute, concurrent_jobs)}, {daily_policy}"
-        limits[LIMIT] = f"{remaining(allowance)}, {daily_left}"
-        if not allowance.allowed:
-            raise too_many_requests(allowance)
+        await _count(state["rates"], identity, per_minute, daily_left, limits)
         state["identity"] = identity
         return identity
+
+
+async def count_request(request: Request) -> None:
+    """Counts one more request of the key, as of each further item of a batch. Raises QuotaExceeded."""
+    state = request.state
+    per_minute = _per_minute(state.identity, state.settings.access)
+    _, daily_left = state.volumes.fields(state.identity)
+    await _count(state.rates, state.identity, per_minute, daily_left, state.limits)
+
+
+async def _count(
+    rates: RateLimits, identity: Identity, per_minute: int, daily_left: str, limits: dict[str, str]
+) -> None:
+    allowance = await rates.take(identity.actor, per_minute)
+    limits[LIMIT] = f"{remaining(allowance)}, {daily_left}"
+    if not allowance.allowed:
+        raise too_many_requests(allowance)
+
+
+def _per_minute(identity: Identity, settings: AccessSettings) -> int:
+    return identity.requests_per_minute or settings.requests_per_minute
 
 
 def _authorization(scope: Scope) -> str | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from anyio import to_thread
+from anyio import current_time, fail_after, to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from app.access.identity import Identity
 from app.access.volumes import DailyVolumes
+from app.api.authentication import count_request
 from app.api.dependencies import (
     Admitted,
     Decoders,
@@ -27,12 +28,13 @@ from app.api.job_responses import REPLAYED, JobReader
 from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, UPLOAD, Problem, headers, problems
 from app.api.openapi_bodies import BATCH
 from app.api.problems import STORAGE_ERRORS, storage_problem
-from app.api.request_bodies import upload_deadline, upload_slot
+from app.api.request_bodies import upload_slot, while_connected
 from app.documents import Document, JobDocument
 from app.errors import (
     InvalidRequest,
     KeyInUse,
     KeyReused,
+    Overloaded,
     QuotaExceeded,
     ServiceError,
     Unavailable,
@@ -41,7 +43,8 @@ from app.intake.idempotent_requests import Terms
 from app.intake.json_body import ITEMS
 from app.intake.options import mistake
 from app.intake.request_body import receive_json
-from app.intake.submission import from_json
+from app.intake.submission import Submission, from_json
+from app.jobs.idempotency import StoredResponse
 from app.settings import IntakeSettings
 
 log = structlog.get_logger(__name__)
@@ -86,21 +89,20 @@ async def attribute_batch(
     """Submit several images at once. Each item is the JSON that POST /attribute takes, and has a response of its own.
 
     Repeated with the same `Idempotency-Key`, items that were accepted keep their jobs, and the others are tried again.
-    After an item with a 503 or 429 the remaining ones are not tried.
+    After an item with a 503 or 429 the remaining ones are not tried. Each item counts as a request of the key.
     """
     terms = Terms.of(caller.tenant_id, "POST /attribute/batch", request.headers)
-    with upload_slot(slots, request.headers) as folder:
+    limits = settings.intake
+    with upload_slot(slots, caller.tenant_id, request.headers) as folder:
         body = folder / "body"
-        with upload_deadline(settings.intake.upload_timeout):
-            await receive_json(request.headers, request.receive, body, settings.intake.max_batch_bytes)
+        await receive_json(request.headers, request.receive, body, limits.max_batch_bytes, limits)
         fingerprint = await to_thread.run_sync(_fingerprint, terms, body)
-        items = _items(await decoders.unpack_json(body))
-        batch = _Batch(
-            idempotent_requests, long_polling.reader, terms, request.url.path, settings.intake, volumes, caller
-        )
+        batch = _Batch(idempotent_requests, long_polling.reader, terms, request, limits, volumes, caller)
         try:
-            async with idempotent_requests.batch(terms, fingerprint):
-                outcomes = [await batch.submit(number, item) for number, item in enumerate(items)]
+            async with while_connected(request):
+                items = _items(await decoders.unpack_json(caller.tenant_id, body))
+                async with idempotent_requests.batch(terms, fingerprint):
+                    outcomes = [await batch.submit(number, item) for number, item in enumerate(items)]
         finally:
             intake.enqueue(batch.accepted)
     fields = {REPLAYED: "true"} if batch.replayed and not batch.accepted else {}
@@ -115,7 +117,7 @@ class _Batch:
         idempotent_requests: IdempotentRequests,
         reader: JobReader,
         terms: Terms,
-        path: str,
+        request: Request,
         limits: IntakeSettings,
         volumes: DailyVolumes,
         caller: Identity,
@@ -125,7 +127,8 @@ class _Batch:
         self._idempotent_requests = idempotent_requests
         self._reader = reader
         self._terms = terms
-        self._path = path
+        self._request = request
+        self._ends_at = current_time() + limits.batch_timeout.total_seconds()
         self._limits = limits
         self._volumes = volumes
         self._caller = caller
@@ -137,9 +140,11 @@ class _Batch:
         try:
             if self._unavailable is not None:
                 raise self._unavailable
+            if number > 0:  # the first is the request itself
+                await count_request(self._request)
             submission = from_json(item, self._limits)
             await self._volumes.check(self._caller)
-            job = await self._idempotent_requests.accept(replace(self._terms, key=key), submission)
+            job = await self._accept(replace(self._terms, key=key), submission)
             if isinstance(job, JobDocument):
                 self.accepted.append(job)
                 self._volumes.add(self._caller.tenant_id, jobs=1)
@@ -155,8 +160,22 @@ class _Batch:
             self._unavailable = error if isinstance(error, Unavailable | QuotaExceeded) else None
             return self._refused(error)
 
+    async def _accept(self, terms: Terms, submission: Submission) -> JobDocument | StoredResponse:
+        """As `IdempotentRequests.accept`, within what is left of the batch's time; else raises Overloaded."""
+        left = self._ends_at - current_time()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            with fail_after(left):
+                return await self._idempotent_requests.accept(terms, submission)
+        except TimeoutError as error:
+            raise Overloaded(
+                "The batch has taken too long. Send what is left again; with the same Idempotency-Key the whole batch.",
+                headers={"Retry-After": "5"},
+            ) from error
+
     def _refused(self, error: ServiceError) -> dict[str, Any]:
-        return {"status": error.status, "problem": error.document(instance=self._path)}
+        return {"status": error.status, "problem": error.document(instance=self._request.url.path)}
 
 
 def _items(value: Any) -> list[Any]:

@@ -6,7 +6,6 @@ which made polling half as fast.
 
 from typing import Annotated, Any, cast
 
-from anyio import Semaphore
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
@@ -15,6 +14,7 @@ from app.access.identity import Identity as Identity
 from app.access.identity import Scope
 from app.access.volumes import DailyVolumes
 from app.api import job_responses, long_polling, store_gauges
+from app.api.tenant_slots import TenantSlots
 from app.db import blobs, database
 from app.intake import acceptance, decoders, idempotent_requests, reference_images
 from app.jobs import snapshots
@@ -77,6 +77,6 @@ Blobs = Annotated[blobs.Blobs, _of_lifespan("blobs")]
 Broker = Annotated[broker.Broker, _of_lifespan("broker")]
 Intake = Annotated[acceptance.Intake, _of_lifespan("intake")]
 ReferenceSubmission = Annotated[reference_images.ReferenceSubmission, _of_lifespan("reference_submission")]
-UploadSlots = Annotated[Semaphore, _of_lifespan("upload_slots")]
+UploadSlots = Annotated[TenantSlots, _of_lifespan("upload_slots")]
 Decoders = Annotated[decoders.Decoders, _of_lifespan("decoders")]
 IdempotentRequests = Annotated[idempotent_requests.IdempotentRequests, _of_lifespan("idempotent_requests")]

@@ -22,6 +22,7 @@ from app.documents import JobDocument
 from app.errors import Deleted, InvalidKey, NotAcceptable, NotFound, Overloaded, StorageUnavailable
 from app.jobs.progress import ReaderPosition, events
 from app.jobs.snapshots import is_unfinished
+from app.settings import LongPollingSettings
 
 router = APIRouter(tags=["attribution"])
 
@@ -34,9 +35,9 @@ _HEARTBEAT = b":\n\n"
 _REFUSED = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*", re.IGNORECASE)
 
 
-async def take_watcher_slot(long_polling: LongPolling) -> AsyncIterator[None]:
+async def take_watcher_slot(caller: Reader, long_polling: LongPolling) -> AsyncIterator[None]:
     """A slot for a watcher, until the stream has ended or its client has disconnected. Raises Overloaded."""
-    with long_polling.watchers.take() as taken:
+    with long_polling.watchers.take(caller.tenant_id) as taken:
         if not taken:
             raise Overloaded("Too many streams are open; poll instead, or try again.", headers={"Retry-After": "5"})
         yield
@@ -59,8 +60,9 @@ async def get_events(
 ) -> Response:
     """Follow a job: `stage`, `source`, and at the end `completed`, `failed` or `canceled` with the job's document.
 
-    After a broken connection `Last-Event-ID` continues behind that event; 204 means that it was the last one. If the
-    job is deleted meanwhile, the event `deleted` ends the stream; `unauthorized` does if the key is revoked or expires.
+    A stream may end before the job does. After that, or after a broken connection, `Last-Event-ID` continues behind
+    that event; 204 means that it was the last one. If the job is deleted meanwhile, the event `deleted` ends the
+    stream; `unauthorized` does if the key is revoked or expires.
     """
     if not accepts(request.headers.get("accept", ""), _MEDIA_TYPE):
         raise NotAcceptable(f"Events come as {_MEDIA_TYPE}; GET /attribute/{job_id} gives the job as JSON.")
@@ -70,9 +72,8 @@ async def get_events(
         if not is_unfinished(document):
             return Response(status_code=204)
         seen = ReaderPosition()  # the end of another job
-    heartbeat = settings.long_polling.heartbeat.total_seconds()
     still_valid = partial(keyring.identify, request.headers.get("authorization"))
-    stream = _stream(long_polling, still_valid, caller.tenant_id, job_id, document, seen, heartbeat)
+    stream = _stream(long_polling, still_valid, caller.tenant_id, job_id, document, seen, settings.long_polling)
     return StreamingResponse(stream, media_type=_MEDIA_TYPE, headers=_HEADERS)
 
 
@@ -83,10 +84,12 @@ async def _stream(
     job_id: uuid.UUID,
     document: bytes,
     seen: ReaderPosition,
-    heartbeat: float,
+    settings: LongPollingSettings,
 ) -> AsyncIterator[bytes]:
     sent: bytes | None = None
     last_sent_at = current_time()
+    ends_at = last_sent_at + settings.stream_lifetime.total_seconds()
+    heartbeat = settings.heartbeat.total_seconds()
     with long_polling.expected(job_id) as ended:
         while True:
             if document != sent:
@@ -94,7 +97,7 @@ async def _stream(
                     seen, last_sent_at = event.seen, current_time()
                     yield format_sse_event(event=event.name, data_str=event.data, id=str(seen))
                 sent = document
-            if seen.ended or long_polling.stopping:
+            if seen.ended or long_polling.stopping or current_time() >= ends_at:
                 return
             await long_polling.pause(ended)
             try:

@@ -49,7 +49,9 @@ async def read_feedback(request: Request) -> NewFeedback:
     """The body. Raises UploadTooLarge, MalformedRequest and RequestValidationError."""
     body = bytearray()
     refusal = UploadTooLarge(f"Feedback may have at most {_MAX_BYTES:,} bytes.", max_bytes=_MAX_BYTES)
-    await receive_body(request.headers, request.receive, _MAX_BYTES, refusal, body.extend)
+    await receive_body(
+        request.headers, request.receive, _MAX_BYTES, refusal, body.extend, request.state.settings.intake
+    )
     try:
         return NewFeedback.model_validate_json(bytes(body))
     except ValidationError as error:

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypedDict
 
-from anyio import Semaphore
 from fastapi import FastAPI
 
 from app.access.keyring import Keyring
 from app.access.rates import RateLimits
 from app.access.volumes import DailyVolumes
+from app.api.http_protocol import allow_connections
 from app.api.job_responses import JobReader, connect_async_redis
 from app.api.long_polling import LongPolling
 from app.api.store_gauges import Gauges, StoreGauges
+from app.api.tenant_slots import TenantSlots
 from app.api.wakeups import JobWakeups, stop_requested
 from app.db.blobs import Blobs
 from app.db.database import Database, connect
@@ -56,7 +57,7 @@ class ApiState(TypedDict):
     reference_submission: ReferenceSubmission
     decoders: Decoders
     idempotent_requests: IdempotentRequests
-    upload_slots: Semaphore
+    upload_slots: TenantSlots
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[ApiState]]:
@@ -88,7 +89,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             required_roles(sources),
             partial(which_are_open, redis, remote),
         )
-        decoders = Decoders(settings.intake)
+        decoders = Decoders(settings.intake, evidence=False)
         reference_images = ReferenceImages(blobs, decoders)
         intake = Intake(
             database=database,
@@ -109,6 +110,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         )
         volumes = DailyVolumes(database, settings.access)
         remove_abandoned()
+        allow_connections(settings.api.max_connections)
         with stop_requested(wakeups.give_up):
             try:
                 await wakeups.start()
@@ -131,9 +133,10 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
                     capacity=Capacity(database, settings),
                     decoders=decoders,
                     idempotent_requests=IdempotentRequests(database, intake, settings.intake.idempotency_ttl),
-                    upload_slots=Semaphore(settings.intake.concurrent_uploads),
+                    upload_slots=TenantSlots(settings.intake.concurrent_uploads, settings.intake.uploads_per_tenant),
                 )
             finally:
+                decoders.close()
                 await wakeups.stop()
                 messenger.close(settings.redis.timeout.total_seconds())
                 await async_redis.aclose(close_connection_pool=True)

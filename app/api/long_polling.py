@@ -7,14 +7,15 @@ fewer slots for that. A client that disconnects frees its slot at once.
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 
 from app.api.job_responses import JobReader, caller_has, etag_of
+from app.api.tenant_slots import TenantSlots
 from app.api.wakeups import JobWakeups
 from app.jobs.snapshots import is_unfinished
 from app.settings import LongPollingSettings
@@ -28,30 +29,13 @@ _PREFERENCE = re.compile(rf"{_PAIR}(?:[ \t]*;[ \t]*(?:{_PAIR})?)*[ \t]*")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-class Slots:
-    """A number of slots for concurrent requests."""
-
-    def __init__(self, total: int) -> None:
-        self._free = total
-
-    @contextmanager
-    def take(self) -> Iterator[bool]:
-        """Whether a slot was free; it is held until the block is left."""
-        taken = self._free > 0
-        self._free -= taken
-        try:
-            yield taken
-        finally:
-            self._free += taken
-
-
 class LongPolling:
     """Reads jobs, at once or when they have ended or changed."""
 
     def __init__(self, reader: JobReader, wakeups: JobWakeups, settings: LongPollingSettings) -> None:
         self.reader = reader
-        self.watchers = Slots(settings.watchers)
-        self._waiters = Slots(settings.waiters)
+        self.watchers = TenantSlots(settings.watchers, settings.watchers_per_tenant)
+        self._waiters = TenantSlots(settings.waiters, settings.waiters_per_tenant)
         self._wakeups = wakeups
         self._poll_every = settings.poll_every.total_seconds()
 
@@ -68,7 +52,7 @@ class LongPolling:
         `accepted` is the document of a job that was enqueued since this task last waited for anything: its end cannot
         have been published yet, so it is read again only after a wake-up. Raises the errors of `JobReader.read`.
         """
-        with self._waiters.take() as taken, self._wakeups.expected(job_id) as ended:
+        with self._waiters.take(tenant_id) as taken, self._wakeups.expected(job_id) as ended:
             if not taken:
                 return None
             document = accepted or await self.reader.read(tenant_id, job_id)
@@ -86,7 +70,7 @@ class LongPolling:
         self, request: Request, tenant_id: uuid.UUID, job_id: uuid.UUID, seconds: float
     ) -> bytes | None:
         """Like `for_end`, but also when the document differs from the one that `If-None-Match` names."""
-        with self.watchers.take() as taken, self._wakeups.expected(job_id) as ended:
+        with self.watchers.take(tenant_id) as taken, self._wakeups.expected(job_id) as ended:
             if not taken:
                 return None
             document = await self.reader.read(tenant_id, job_id)

@@ -25,6 +25,7 @@ from app.errors import (
     NotFound,
     ServiceError,
     StorageUnavailable,
+    UploadTimeout,
     UploadTooLarge,
 )
 
@@ -36,6 +37,7 @@ STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
 _BY_STATUS: dict[int, type[ServiceError]] = {
     404: NotFound,
     405: MethodNotAllowed,
+    408: UploadTimeout,
     413: UploadTooLarge,
     422: InvalidRequest,
 }

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.dependencies import Decoders, ReferenceSubmission, Settings, Uploader, UploadSlots
 from app.api.openapi import IMAGE_UPLOAD, problems
 from app.api.openapi_bodies import REFERENCE_IMAGES
-from app.api.request_bodies import upload_deadline, upload_slot
+from app.api.request_bodies import upload_slot, while_connected
 from app.documents import JobDocument
 from app.errors import (
     Deleted,
@@ -59,19 +59,20 @@ async def add_references(
     continues at once. Repeating the request with the same images changes nothing.
     """
     await reference_submission.check_awaited(caller.tenant_id, job_id, source)
-    with upload_slot(slots, request.headers) as folder:
-        uploaded = await _read(request, settings.intake, folder, decoders)
-        document = await reference_submission.accept(caller.tenant_id, job_id, replace(uploaded, source=source))
+    with upload_slot(slots, caller.tenant_id, request.headers) as folder:
+        uploaded = await _read(request, caller.tenant_id, settings.intake, folder, decoders)
+        async with while_connected(request):
+            document = await reference_submission.accept(caller.tenant_id, job_id, replace(uploaded, source=source))
     return Response(document.model_dump_json(), media_type=JSON)
 
 
 async def _read(
-    request: Request, limits: IntakeSettings, folder: Path, decoders: children.Decoders
+    request: Request, tenant_id: uuid.UUID, limits: IntakeSettings, folder: Path, decoders: children.Decoders
 ) -> UploadedReference:
     if media_type(request.headers) != JSON:
-        with upload_deadline(limits.upload_timeout):
-            return await read_reference_form(request.headers, request.receive, folder, limits)
+        return await read_reference_form(request.headers, request.receive, folder, limits)
     body = folder / "body"
-    with upload_deadline(limits.upload_timeout):
-        await receive_json(request.headers, request.receive, body, body_limit(limits))
-    return references_from_json(await decoders.unpack_json(body), limits)
+    await receive_json(request.headers, request.receive, body, body_limit(limits), limits)
+    async with while_connected(request):
+        value = await decoders.unpack_json(tenant_id, body)
+    return references_from_json(value, limits)

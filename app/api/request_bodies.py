@@ -1,18 +1,20 @@
 """Reading request bodies: documents whole, by FastAPI and up to a limit; uploads as they arrive, into a folder."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+import uuid
+from asyncio import create_task
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from anyio import Semaphore, WouldBlock, fail_after
+from anyio import CancelScope
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from app.errors import Overloaded, UploadTimeout, UploadTooLarge
-from app.intake.request_body import refuse_compressed
+from app.api.tenant_slots import TenantSlots
+from app.errors import MalformedRequest, Overloaded, UploadTimeout, UploadTooLarge
+from app.intake.request_body import Pace, refuse_compressed
 from app.intake.spool import spool_folder
 
 MAX_DOCUMENT = 65_536
@@ -31,13 +33,18 @@ class DocumentRoute(APIRoute):
             if length.isdecimal() and int(length) > MAX_DOCUMENT:
                 raise UploadTooLarge(f"A document may have at most {MAX_DOCUMENT:,} bytes.", max_bytes=MAX_DOCUMENT)
             left = MAX_DOCUMENT
+            pace = Pace(request.state.settings.intake)
 
             async def receive_within_limit() -> Message:
+                # HTTPException is the only error that FastAPI passes on while it reads a body.
                 nonlocal left
-                message = await request.receive()
+                try:
+                    message = await pace.next(request.receive)
+                except UploadTimeout as error:
+                    raise HTTPException(error.status, error.detail) from error
                 left -= len(message.get("body", b""))
                 if left < 0:
-                    raise HTTPException(413)  # the only error that FastAPI passes on while it reads a body
+                    raise HTTPException(413)
                 return message
 
             return await handle(Request(request.scope, receive_within_limit))
@@ -46,27 +53,35 @@ class DocumentRoute(APIRoute):
 
 
 @contextmanager
-def upload_slot(slots: Semaphore, headers: Mapping[str, str]) -> Iterator[Path]:
+def upload_slot(slots: TenantSlots, tenant_id: uuid.UUID, headers: Mapping[str, str]) -> Iterator[Path]:
     """One of the process's slots for uploads, and an empty folder that is deleted at the end. Raises Overloaded."""
-    try:
-        slots.acquire_nowait()
-    except WouldBlock:
-        raise Overloaded(
-            "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
-        ) from None
-    try:
+    with slots.take(tenant_id) as taken:
+        if not taken:
+            raise Overloaded(
+                "Too many uploads are being read just now; try again in a few seconds.", headers={"Retry-After": "2"}
+            )
         length = headers.get("content-length", "")
         with spool_folder(int(length) if length.isdecimal() else None) as folder:
             yield folder
-    finally:
-        slots.release()
 
 
-@contextmanager
-def upload_deadline(limit: timedelta) -> Iterator[None]:
-    """The body must have arrived by the end of the block. Raises UploadTimeout."""
-    try:
-        with fail_after(limit.total_seconds()):
+@asynccontextmanager
+async def while_connected(request: Request) -> AsyncIterator[None]:
+    """Cancels the block when the client disconnects: nobody waits for the work. The body must have been read.
+
+    Raises MalformedRequest then. What must not be left half done is shielded by those who do it.
+    """
+    with CancelScope() as scope:
+        watch = create_task(_cancel_when_disconnected(request, scope))
+        try:
             yield
-    except TimeoutError as error:
-        raise UploadTimeout("The body took too long to arrive.") from error
+        finally:
+            watch.cancel()
+    if scope.cancelled_caught:
+        raise MalformedRequest("The connection closed before the request was accepted.")
+
+
+async def _cancel_when_disconnected(request: Request, scope: CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

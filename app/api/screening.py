@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.access.audit import record
 from app.api.dependencies import Administrator, Database, Identity, Settings
 from app.api.openapi import DOCUMENT, Responses, headers, problems
-from app.api.request_bodies import DocumentRoute, upload_deadline
+from app.api.request_bodies import DocumentRoute
 from app.documents import Document
 from app.errors import (
     InvalidRequest,
@@ -129,8 +129,7 @@ async def save_hash_list(
     limit = settings.screening.max_list_bytes
     refusal = UploadTooLarge(f"A hash list may have at most {limit:,} bytes.", max_bytes=limit)
     with tempfile.TemporaryFile() as file:
-        with upload_deadline(settings.intake.upload_timeout):
-            await receive_body(request.headers, request.receive, limit, refusal, file.write)
+        await receive_body(request.headers, request.receive, limit, refusal, file.write, settings.intake)
         file.seek(0)
         saved, created = await to_thread.run_sync(_save_list, database, request, caller, name, max_distance, file)
     _set_location(response, f"/screening/hash-lists/{saved.id}", created)

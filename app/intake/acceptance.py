@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from app.access.rates import too_many_jobs
 from app.cache.cache_keys import result_key
@@ -24,7 +24,7 @@ from app.intake.decoders import Decoders
 from app.intake.decoding import Decoded
 from app.intake.json_body import IMAGE_URL
 from app.intake.options import Options, mistake
-from app.intake.reference_images import ReferenceImages, discard, roles
+from app.intake.reference_images import Hashes, ReferenceImages, discard, roles
 from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import Submission
 from app.jobs import idempotency
@@ -133,11 +133,26 @@ class Intake:
             contributes=options.contribute and self._contributes,
             external_scores=self._external_scores(options),
         )
-        references = await self._reference_images.store(tenant_id, submission.references)
+        decoded = None if submission.image is None else await self._decode(tenant_id, submission.image)
+        hashes = await self._reference_images.decode(tenant_id, submission.references)
+        with CancelScope(shield=True):  # a caller that disconnects from here on has its job
+            document = await self._store_and_commit(tenant_id, submission, new, decoded, hashes, key)
+        return document  # noqa: RET504 - for the type checker, a cancel scope may swallow an error
+
+    async def _store_and_commit(
+        self,
+        tenant_id: uuid.UUID,
+        submission: Submission,
+        new: NewJob,
+        decoded: Decoded | None,
+        hashes: Hashes,
+        key: idempotency.KeyClaim | None,
+    ) -> JobDocument:
+        options, sources = submission.options, new.sources
+        references = await self._reference_images.store(tenant_id, submission.references, hashes)
         uses = {role: blob for source, images in references.items() for role, blob in roles(source, images).items()}
         try:
-            if submission.image is not None:
-                decoded = await self._decode(tenant_id, submission.image)
+            if submission.image is not None and decoded is not None:
                 uses[ORIGINAL] = await self._store(tenant_id, decoded, submission.image)
                 new = replace(new, image=asdict(decoded))
             if references:
@@ -168,7 +183,7 @@ class Intake:
         decoded = await self._decoded.get(tenant_id, upload)
         if decoded is None:
             with DECODE_DURATION.time():
-                decoded = await self._decoders.inspect(upload)
+                decoded = await self._decoders.inspect(tenant_id, upload)
             self._decoded.insert(tenant_id, decoded.sha256, decoded.size, decoded)
         return decoded
 

@@ -1,7 +1,7 @@
-"""Parses a JSON body strictly and writes the images in it to files. A large body is parsed in a child process.
+"""Parses a JSON body strictly and takes the images out of it. A large body is parsed in a child process.
 
-Refused is what parsers disagree about, and what Postgres cannot store. The meaning of members is not checked here.
-Imports nothing of the service, because the child processes import this module.
+Refused is what parsers disagree about, what Postgres cannot store, and what is large without being an image. The
+meaning of members is not checked here. Imports nothing of the service, because the child processes import this module.
 """
 
 import base64
@@ -9,12 +9,11 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.intake.decoding import limited
 from app.intake.spool import ImageFile
 
 IMAGE = "image"
@@ -25,6 +24,12 @@ MAX_DEPTH = 32
 _MAX_DIGITS = 40
 # Of one body; each becomes a file.
 _MAX_IMAGES = 2_000
+# Of one body, apart from its images. Metadata may have 4,096 bytes, so no object in it has more members than this.
+_MAX_MEMBERS, _MAX_TEXT = 2_048, 16_384
+_MAX_VALUES, _MAX_CHARACTERS = 20_000, 1_000_000
+# Before anything is parsed: what a body within these limits may have at most, but for texts that are mostly commas.
+_MAX_SEPARATORS = 100_000
+_CHUNK = 1 << 20
 # As browsers write them. The media type in the URL is ignored: the content decides what an image is.
 _DATA_URL = re.compile(r"\s{0,9}data:[^,]{0,200};base64\s{0,9},", re.IGNORECASE)
 _ADDRESS = re.compile(r"\s{0,9}https?://", re.IGNORECASE)
@@ -54,70 +59,140 @@ def parse(text: str) -> Any:
     return value
 
 
-def unpack(body: Path, folder: Path) -> Any:
-    """The value of a JSON body, with an ImageFile or a NoImage in place of each image.
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The value of a body without its images, and for each image its place, and its size or what is wrong with it."""
+
+    value: Any
+    images: list[tuple[list[str | int], int | str]]
+
+    def document(self) -> bytes:
+        """As JSON, to be read by `Unpacked.parse`."""
+        return json.dumps([self.value, self.images]).encode()
+
+    @classmethod
+    def parse(cls, document: bytes) -> "Unpacked":
+        """Raises ValueError."""
+        value, images = json.loads(document)
+        return cls(value, [(place, made) for place, made in images])
+
+    def with_images(self, images: Path) -> Any:
+        """The value with an ImageFile or a NoImage in place of each image; they lie one behind the other in a file.
+
+        The files are written beside it. Raises OSError; ValueError, LookupError or TypeError where the parts disagree.
+        """
+        sizes = [made for _, made in self.images if isinstance(made, int)]
+        if sum(sizes) != images.stat().st_size or any(size < 0 for size in sizes):
+            raise ValueError("the images are not those that the body has")
+        files = iter(_split(images, sizes))
+        for (*steps, last), made in self.images:
+            container = self.value
+            for step in steps:
+                container = container[step]
+            container[last] = next(files) if isinstance(made, int) else NoImage(made)
+        return self.value
+
+
+def unpack(body: bytes, write: Callable[[bytes], object]) -> Unpacked:
+    """Parses a JSON body and passes the bytes of each image to `write`.
 
     Images are the text of `image`, a data: URL in `image_url`, and the texts in the lists of `references` (or in
-    `references` itself, where that is a list), in the body and in each of its `items`. Their bytes are written
-    into `folder`.
+    `references` itself, where that is a list), in the body and in each of its `items`.
 
-    Raises ValueError with a sentence where the body is not JSON or has far too many images, and OSError.
+    Raises ValueError with a sentence where the body is not JSON, has far too many images, or is large without them.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_SEPARATORS:
+        raise ValueError("It has far too many members.")
     try:
-        text = body.read_bytes().decode("utf-8-sig")
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("It is not UTF-8.") from None
     value = parse(text)
-    del text
-    items = value.get(ITEMS) if isinstance(value, dict) else None
-    files = _ImageFiles(folder)
-    for each in (value, *(items if isinstance(items, list) else ())):
-        if isinstance(each, dict):
-            address = each.get(IMAGE_URL)
-            if isinstance(address, str) and address[:20].lstrip().lower().startswith("data:") and IMAGE not in each:
-                each[IMAGE] = each.pop(IMAGE_URL)
-            if isinstance(each.get(IMAGE), str):
-                each[IMAGE] = files.write(each.pop(IMAGE))
-            references = each.get(REFERENCES)
-            for texts in references.values() if isinstance(references, dict) else (references,):
-                if isinstance(texts, list):
-                    texts[:] = [files.write(text) if isinstance(text, str) else text for text in texts]
-    return value
-
-
-def unpack_limited(body: Path, folder: Path, memory_bytes: int, cpu_seconds: float) -> Any:
-    """`unpack` in a child process, which ends itself beyond its limits of memory and CPU time."""
-    with limited(memory_bytes, cpu_seconds):
-        return unpack(body, folder)
-
-
-class _ImageFiles:
-    """Writes base64 texts to numbered files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = 0
-
-    def write(self, text: str) -> ImageFile | NoImage:
-        """Decodes one text into a new file. Raises ValueError where there were too many before."""
-        prefix = _DATA_URL.match(text)
-        if prefix is None and text[:20].lstrip().lower().startswith("data:"):
-            return NoImage("A data: URL must be written in base64: data:image/png;base64,…")
-        if _ADDRESS.match(text):
-            return NoImage(
-                "This is an address; give it as `image_url`, or the content of the file in base64 as `image`."
-            )
-        letters = text.encode()[prefix.end() if prefix else 0 :].translate(_URL_SAFE, _BLANKS).rstrip(b"=")
-        try:
-            data = base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
-        except binascii.Error:
-            return NoImage("The text is not base64.")
-        if self._count == _MAX_IMAGES:
+    images: list[tuple[list[str | int], int | str]] = []
+    for place, container in _image_places(value):
+        if len(images) == _MAX_IMAGES:
             raise ValueError(f"It has more than {_MAX_IMAGES:,} images.")
-        path = self._folder / str(self._count)
-        self._count += 1
-        path.write_bytes(data)
-        return ImageFile(path, len(data))
+        key = place[-1]
+        made = _image(container[key])
+        if isinstance(made, bytes):
+            write(made)
+        images.append((place, len(made) if isinstance(made, bytes) else made.detail))
+        container[key] = None
+    _check_size(value)
+    return Unpacked(value, images)
+
+
+def _image_places(value: Any) -> Iterator[tuple[list[str | int], Any]]:
+    """The place of each text that is an image, with the object or list that it is in."""
+    items = value.get(ITEMS) if isinstance(value, dict) else None
+    bodies: list[tuple[list[str | int], Any]] = [([], value)]
+    bodies += [([ITEMS, k], item) for k, item in enumerate(items if isinstance(items, list) else ())]
+    for place, body in bodies:
+        if not isinstance(body, dict):
+            continue
+        address = body.get(IMAGE_URL)
+        if isinstance(address, str) and address[:20].lstrip().lower().startswith("data:") and IMAGE not in body:
+            body[IMAGE] = body.pop(IMAGE_URL)
+        if isinstance(body.get(IMAGE), str):
+            yield [*place, IMAGE], body
+        references = body.get(REFERENCES)
+        lists: Any = references.items() if isinstance(references, dict) else ((None, references),)
+        for source, texts in lists:
+            within = [] if source is None else [source]
+            for k, text in enumerate(texts if isinstance(texts, list) else ()):
+                if isinstance(text, str):
+                    yield [*place, REFERENCES, *within, k], texts
+
+
+def _image(text: str) -> bytes | NoImage:
+    """The bytes that a text encodes."""
+    prefix = _DATA_URL.match(text)
+    if prefix is None and text[:20].lstrip().lower().startswith("data:"):
+        return NoImage("A data: URL must be written in base64: data:image/png;base64,…")
+    if _ADDRESS.match(text):
+        return NoImage("This is an address; give it as `image_url`, or the content of the file in base64 as `image`.")
+    letters = text.encode()[prefix.end() if prefix else 0 :].translate(_URL_SAFE, _BLANKS).rstrip(b"=")
+    try:
+        return base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+    except binascii.Error:
+        return NoImage("The text is not base64.")
+
+
+def _split(images: Path, sizes: Sequence[int]) -> list[ImageFile]:
+    """Numbered files with so many bytes each."""
+    files = [ImageFile(images.with_name(str(k)), size) for k, size in enumerate(sizes)]
+    if len(files) == 1:
+        images.rename(files[0].path)
+        return files
+    with images.open("rb") as source:
+        for file in files:
+            with file.path.open("wb") as target:
+                rest = file.size
+                while rest and (chunk := source.read(min(rest, _CHUNK))):
+                    rest -= target.write(chunk)
+    return files
+
+
+def _check_size(value: Any) -> None:
+    """Raises ValueError for a body that is large without its images."""
+    values = characters = 0
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        values += 1
+        texts = [each] if isinstance(each, str) else list(each) if isinstance(each, dict) else []
+        if isinstance(each, dict | list):
+            if len(each) > _MAX_MEMBERS:
+                raise ValueError(f"An object or a list has more than {_MAX_MEMBERS:,} members.")
+            rest += each.values() if isinstance(each, dict) else each
+        for text in texts:
+            characters += len(text)
+            if len(text) > _MAX_TEXT:
+                raise ValueError(f"A text that is not an image has more than {_MAX_TEXT:,} characters.")
+        if values > _MAX_VALUES or characters > _MAX_CHARACTERS:
+            raise ValueError(
+                f"Without its images it has more than {_MAX_VALUES:,} values or {_MAX_CHARACTERS:,} characters."
+            )
 
 
 def _members(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

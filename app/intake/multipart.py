@@ -93,7 +93,12 @@ async def _read(
     parser, preamble = _parser(headers.get("content-type", ""), form)
     try:
         await receive_body(
-            headers, receive, max_bytes + _MAX_OVERHEAD, refusal, lambda chunk: _feed(parser, preamble.without(chunk))
+            headers,
+            receive,
+            max_bytes + _MAX_OVERHEAD,
+            refusal,
+            lambda chunk: _feed(parser, preamble.without(chunk)),
+            form.limits,
         )
     finally:
         form.close()

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
+from itertools import takewhile
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from app.errors import InvalidRequest
+from app.errors import MAX_MISTAKES, InvalidRequest
 from app.intake.json_body import parse
 from app.settings import MAX_AWAITED
 from app.webhooks.events import EventType
@@ -35,6 +36,9 @@ _MAX_SCORES = 1_000
 _MAX_AWAIT_SECONDS = int(MAX_AWAITED.total_seconds())
 # The column of amounts can hold more; so much for one image is a mistake.
 _MAX_BUDGET_USD = 100_000
+
+# Characters of a member's name in a pointer.
+_MAX_STEP = 200
 
 _LISTS = ("sources", "exclude", "await_references", "webhook_events")
 _OBJECTS = ("metadata", "external_scores")
@@ -250,7 +254,8 @@ def read_members(values: Mapping[str, Any]) -> Options:
 
 def mistake(name: str, detail: str, *within: str | int) -> dict[str, str]:
     """One of the `errors` of a problem document, with a pointer to a member of the body, or to a place in it."""
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in (name, *within))
+    path = list(takewhile(lambda step: len(str(step)) <= _MAX_STEP, (name, *within)))  # else to what contains it
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return {"detail": detail, "pointer": "#/" + "/".join(map(quote, steps))}
 
 
@@ -288,9 +293,10 @@ def _validate(values: Mapping[str, Any], mistakes: list[dict[str, str]]) -> Opti
     try:
         options = Options.model_validate(values)
     except ValidationError as error:
+        found_errors = error.errors(include_url=False, include_context=False, include_input=False)
         mistakes += [
             mistake(str(name), found["msg"].removeprefix("Value error, "), *(within if name in _OBJECTS else ()))
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
+            for found in found_errors[:MAX_MISTAKES]
             for name, *within in [found["loc"]]
         ]
     if mistakes:

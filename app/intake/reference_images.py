@@ -4,13 +4,13 @@ A form has them as file fields, JSON as base64 texts; both have the same limits 
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from app.db import blob_repository
 from app.db.blob_repository import image_role
@@ -41,6 +41,7 @@ from attribution.ports import MOST_REFERENCES
 log = structlog.get_logger(__name__)
 
 Mistakes = list[dict[str, str]]
+Hashes = Mapping[str, Sequence[str]]  # of canonical reference images, by source, in the order of k
 CANONICAL_TYPE = "image/bmp"
 # Each upload to the blob store holds a part of an image in memory.
 _CONCURRENT_PUTS = 2
@@ -141,12 +142,19 @@ class ReferenceImages:
         self._decoders = decoders
         self._puts = CapacityLimiter(_CONCURRENT_PUTS)
 
-    async def store(self, tenant_id: uuid.UUID, uploaded: Sequence[UploadedReference]) -> dict[str, list[StoredBlob]]:
-        """The blobs by source, in the order of k. Nothing is stored unless all images can be decoded.
+    async def decode(self, tenant_id: uuid.UUID, uploaded: Sequence[UploadedReference]) -> Hashes:
+        """Writes the canonical image of each beside it. Stores nothing.
 
-        Raises what `Decoders.decode_reference` raises, with a pointer to the image, and StorageUnavailable.
+        Raises what `Decoders.decode_reference` raises, with a pointer to the image.
         """
-        hashes = {each.source: [await self._decode(each, k) for k in range(len(each.files))] for each in uploaded}
+        return {
+            each.source: [await self._decode(tenant_id, each, k) for k in range(len(each.files))] for each in uploaded
+        }
+
+    async def store(
+        self, tenant_id: uuid.UUID, uploaded: Sequence[UploadedReference], hashes: Hashes
+    ) -> dict[str, list[StoredBlob]]:
+        """The blobs by source, in the order of k, of images that `decode` has decoded. Raises StorageUnavailable."""
         return {
             each.source: [
                 await to_thread.run_sync(
@@ -162,10 +170,10 @@ class ReferenceImages:
             for each in uploaded
         }
 
-    async def _decode(self, uploaded: UploadedReference, k: int) -> str:
+    async def _decode(self, tenant_id: uuid.UUID, uploaded: UploadedReference, k: int) -> str:
         upload = uploaded.files[k].path
         try:
-            return await self._decoders.decode_reference(upload, _canonical(upload))
+            return await self._decoders.decode_reference(tenant_id, upload, _canonical(upload))
         except (UnsupportedImageProblem, UndecodableImageProblem, ImageTooLargeProblem) as error:
             name, *within = uploaded.member
             detail = f"Reference image {k + 1} cannot be used: {error.detail}"
@@ -199,12 +207,14 @@ class ReferenceSubmission:
 
     async def accept(self, tenant_id: uuid.UUID, job_id: uuid.UUID, uploaded: UploadedReference) -> JobDocument:
         """The job with these images. Raises as `check_awaited` and `ReferenceImages.store`, and ReferencesConflict."""
-        images = (await self._images.store(tenant_id, [uploaded]))[uploaded.source]
-        try:
-            document, new = await to_thread.run_sync(self._commit, tenant_id, job_id, uploaded.source, images)
-        except ServiceError:
-            await to_thread.run_sync(discard, self._database, self._blobs, images)
-            raise
+        hashes = await self._images.decode(tenant_id, [uploaded])
+        with CancelScope(shield=True):  # a caller that disconnects from here on has its images in the job
+            images = (await self._images.store(tenant_id, [uploaded], hashes))[uploaded.source]
+            try:
+                document, new = await to_thread.run_sync(self._commit, tenant_id, job_id, uploaded.source, images)
+            except ServiceError:
+                await to_thread.run_sync(discard, self._database, self._blobs, images)
+                raise
         if new:
             log.info("references_added", job_id=str(job_id), source=uploaded.source, generated_images=len(images))
             self._messenger.enqueue([sources_step(job_id, REFERENCE_QUEUE)])

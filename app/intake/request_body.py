@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from anyio import current_time, fail_after
 from python_multipart.multipart import parse_options_header
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
-from app.errors import MalformedRequest, UnsupportedMediaType, UploadTooLarge
+from app.errors import MalformedRequest, UnsupportedMediaType, UploadTimeout, UploadTooLarge
 from app.settings import IntakeSettings
 
 JSON = "application/json"
 # Of a JSON body, for everything that is not an image.
 _OVERHEAD = 128 * 1024
+# Seconds before the rate of a body counts.
+_GRACE = 10.0
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -36,12 +39,38 @@ def refuse_compressed(headers: Mapping[str, str]) -> None:
         )
 
 
+class Pace:
+    """How fast a body must arrive: within a time limit, and after a grace period with a least average rate."""
+
+    def __init__(self, limits: IntakeSettings, grace: float = _GRACE) -> None:
+        self._grace = grace
+        self._longest = limits.upload_timeout.total_seconds()
+        self._rate = limits.min_upload_rate
+        self._began = current_time()
+        self._received = 0
+
+    async def next(self, receive: Receive) -> Message:
+        """The next message. Raises UploadTimeout."""
+        allowed = min(self._longest, self._grace + self._received / self._rate)
+        try:
+            with fail_after(self._began + allowed - current_time()):
+                message = await receive()
+        except TimeoutError as error:
+            raise UploadTimeout(
+                f"The body took too long to arrive: it must be complete within {self._longest:g} seconds, and after "
+                f"{self._grace:g} seconds at least {self._rate:,} bytes a second must have arrived."
+            ) from error
+        self._received += len(message.get("body", b""))
+        return message
+
+
 async def receive_body(
     headers: Mapping[str, str],
     receive: Receive,
     max_bytes: int,
     refusal: UploadTooLarge,
     consume: Callable[[bytes], object],
+    limits: IntakeSettings,
 ) -> None:
     """Passes every chunk to `consume`.
 
@@ -51,10 +80,12 @@ async def receive_body(
         max_bytes: The size limit of the body.
         refusal: Raised above the limit.
         consume: Called with each chunk, in order. What it raises ends the reading.
+        limits: Those of time.
 
     Raises:
         MalformedRequest: The connection closed before the body was complete.
         UnsupportedMediaType: The body is compressed.
+        UploadTimeout: It came too slowly.
     """
     refuse_compressed(headers)
     length = headers.get("content-length", "")
@@ -62,8 +93,9 @@ async def receive_body(
         raise refusal
     left = max_bytes
     more = True
+    pace = Pace(limits)
     while more:
-        message = await receive()
+        message = await pace.next(receive)
         if message["type"] == "http.disconnect":
             raise MalformedRequest("The connection closed before the body was complete.")
         more = message.get("more_body", False)
@@ -74,11 +106,13 @@ async def receive_body(
         consume(message.pop("body", b""))
 
 
-async def receive_json(headers: Mapping[str, str], receive: Receive, body: Path, limit: int) -> None:
+async def receive_json(
+    headers: Mapping[str, str], receive: Receive, body: Path, limit: int, limits: IntakeSettings
+) -> None:
     """Writes a JSON body to a file. Raises UnsupportedMediaType, UploadTooLarge, and as `receive_body` does."""
     if media_type(headers) != JSON:
         raise UnsupportedMediaType(f"Send the body as {JSON}.")
     refusal = UploadTooLarge(f"The body may have at most {limit:,} bytes.", max_bytes=limit)
     with body.open("wb", buffering=0) as file:
         # 64 kB into the page cache take 20 µs; a thread would take longer and keep the chunk meanwhile.
-        await receive_body(headers, receive, limit, refusal, file.write)
+        await receive_body(headers, receive, limit, refusal, file.write, limits)

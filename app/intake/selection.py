@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
-from app.errors import InvalidRequest, UnknownSourceProblem
+from app.errors import MAX_MISTAKES, InvalidRequest, UnknownSourceProblem
 from app.intake.options import mistake
 from app.jobs.acceptance import NewSource
 from app.queue.steps import REFERENCE_QUEUE, queue_of
@@ -82,7 +82,7 @@ def check_external_scores(catalog: Catalog, external_scores: Collection[str]) ->
         raise UnknownSourceProblem(
             f"{errors.UnknownSource(unknown)} The sources here are: {', '.join(known)}.",
             known=known,
-            errors=[mistake("external_scores", "There is no such source.", name) for name in unknown],
+            errors=[mistake("external_scores", "There is no such source.", name) for name in unknown[:MAX_MISTAKES]],
         )
 
 

@@ -36,8 +36,14 @@ class IntakeSettings(Group):
     )
     crop_borders: bool = Field(True, description="cut off borders of one color from query images")
     decoders: PositiveInt = Field(3, description="child processes that decode")
+    decoders_per_tenant: PositiveInt = Field(
+        2, description="of these, how many one tenant may have at once; fewer than all leave room for the others"
+    )
+    decode_wait: Duration = Field(
+        timedelta(seconds=20), description="how long a request waits for a free decoder; then it is a 503"
+    )
     decode_timeout: Duration = Field(
-        timedelta(seconds=20), description="CPU time of one image; a stalled child is killed after six times that"
+        timedelta(seconds=4), description="CPU time of one image; a stalled child is killed after six times that"
     )
     decode_memory_mb: PositiveInt = Field(1_024, description="address space of one decoder")
     trust_list: Certificates | None = Field(
@@ -48,7 +54,14 @@ class IntakeSettings(Group):
     max_references: PositiveInt = Field(64, description="reference images of one request, over all sources")
     max_reference_bytes: PositiveInt = Field(60_000_000, description="of these reference images together")
     upload_timeout: Duration = Field(timedelta(minutes=2), description="within which the whole body must have arrived")
+    min_upload_rate: PositiveInt = Field(
+        4_096, description="bytes a second that a body must arrive with on average, after its first ten seconds"
+    )
     concurrent_uploads: PositiveInt = Field(64, description="concurrent uploads; more are a 503")
+    uploads_per_tenant: PositiveInt = Field(32, description="of these, those of one tenant")
+    batch_timeout: Duration = Field(
+        timedelta(minutes=1), description="of a batch, from its body on; items that are left then are a 503"
+    )
     max_batch_bytes: PositiveInt = Field(60_000_000, description="of the body of a batch, images in base64 included")
     idempotency_ttl: Duration = Field(
         timedelta(hours=24), description="how long an Idempotency-Key is stored, from its first request on"

@@ -12,8 +12,13 @@ class LongPollingSettings(Group):
     """Requests that are kept open until something happens; all numbers are per API process."""
 
     waiters: PositiveInt = Field(1_000, description="requests that wait for a job's end; more do not wait")
+    waiters_per_tenant: PositiveInt = Field(500, description="of these, those of one tenant")
     watchers: PositiveInt = Field(
         100, description="requests that watch a job's progress (event streams, waits for a change); more are a 503"
+    )
+    watchers_per_tenant: PositiveInt = Field(50, description="of these, those of one tenant")
+    stream_lifetime: Duration = Field(
+        timedelta(minutes=10), description="after which an event stream ends; clients reconnect and miss nothing"
     )
     poll_every: Duration = Field(timedelta(milliseconds=500), description="how often a watcher reads its job")
     check_every: Duration = Field(
@@ -51,13 +56,23 @@ class AccessSettings(Group):
 
 
 class ApiSettings(Group):
-    """What browsers may do."""
+    """What browsers may do, and what a connection may cost."""
 
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may call the API, such as https://console.example; none by default"
     )
     https: bool = Field(
         False, description="whether callers reach the API by https only; browsers then enforce it (HSTS)"
+    )
+    max_header_bytes: PositiveInt = Field(32_768, description="of a request's path and headers; more are a 431")
+    header_timeout: Duration = Field(
+        timedelta(seconds=10), description="within which the headers of a request must have arrived"
+    )
+    max_connections: PositiveInt = Field(
+        2_000, description="per process; beyond that the oldest without a request is closed"
+    )
+    send_timeout: Duration = Field(
+        timedelta(minutes=1), description="after which a caller that does not read its response is disconnected"
     )
 
 

@@ -6,7 +6,7 @@ microsecond.
 
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Engine, QueuePool
 
@@ -42,6 +42,7 @@ DECODE_DURATION = Histogram(
 CACHE_REQUESTS = Counter(
     "cache_requests_total", "Lookups of generated images and of whole results in the cache", ["kind", "outcome"]
 )
+DECODER_SANDBOX = Gauge("decoder_sandbox", "Whether decoding children are confined by this, 1 or 0", ["part"])
 HTTP_REQUESTS = Counter("http_requests_total", "HTTP requests", ["route", "method", "status"])
 HTTP_DURATION = Histogram(
     "http_request_duration_seconds",

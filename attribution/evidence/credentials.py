@@ -107,6 +107,11 @@ def _context(certificates: str | None) -> "Context":
     return Context.from_dict(_OFFLINE | ({"trust": {"trust_anchors": certificates}} if certificates else {}))
 
 
+def renew_contexts() -> None:
+    """To be called after a fork: the native library refuses what another process made."""
+    _context.cache_clear()
+
+
 def _findings(store: Mapping[str, Any], matched: str | None) -> Iterator[Finding]:
     manifests = store["manifests"]
     active = store["active_manifest"]

@@ -49,6 +49,7 @@ class Processes:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         command = ["uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
+        command += ["--http", "app.api.http_protocol:LimitedProtocol"]
         process = self._start("api", [*command, "--timeout-graceful-shutdown", "20"], {})
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(url))

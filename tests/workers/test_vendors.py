@@ -10,13 +10,15 @@ from app.settings import Settings
 from attribution.errors import SourceError, SourceTimeout, SourceUnavailable
 from attribution.ports import Deadline
 from tests.app.egress.site import Site, reply, serve
+from workers.decoder_processes import DecoderProcesses
 from workers.vendors import VendorConnections
 
 
 def world(**groups: Any) -> VendorConnections:
     """One that connects to nothing yet."""
     urls: dict[str, Any] = {"database": {"url": "postgresql://x"}, "redis": {"url": "redis://x"}}
-    return VendorConnections(Settings(**urls | groups))
+    settings = Settings(**urls | groups)
+    return VendorConnections(settings, DecoderProcesses(settings.intake))
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     monkeypatch.setenv("VENDOR_KEYS__BFL_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("VENDOR_KEYS__OUR_RACK_7", "of-rack")
     settings = Settings(database={"url": "postgresql://x"}, redis={"url": "redis://x"})
-    opened = VendorConnections(settings)
+    opened = VendorConnections(settings, DecoderProcesses(settings.intake))
     found = [opened.ports.secrets(name) for name in ("openai", "bfl", "our_rack_7", "unknown")]
     opened.close()
     assert found == ["of-openai", "of-bfl", "of-rack", None]

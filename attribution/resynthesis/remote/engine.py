@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from http import HTTPStatus
-from io import BytesIO
 
 from attribution.errors import (
     ConnectionFailed,
@@ -22,7 +21,7 @@ from attribution.errors import (
     SourceTimeout,
     SourceUnavailable,
 )
-from attribution.image import is_blank, load
+from attribution.image import is_blank
 from attribution.ports import Deadline, GeneratedImage, ModelRef, SourceState
 from attribution.resynthesis.inputs import fit_prompt
 from attribution.resynthesis.remote.failure import UNKNOWN, retry_after
@@ -157,7 +156,7 @@ class RemoteGenerator:
     ) -> GeneratedImage:
         data = self._transport.image(vendor_image.image, deadline)
         try:
-            image = load(BytesIO(data)).image
+            image = self._transport.decode(data)
         except ImageError as error:
             raise SourceError(f"{self._vendor.name} sent an image that cannot be read. {error}") from error
         if is_blank(image):

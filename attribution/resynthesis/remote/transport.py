@@ -21,6 +21,7 @@ class Transport:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self._connections = connections
+        self.decode = connections.decode
 
     def check_key(self) -> None:
         """Raises KeyRefused if there is no usable key. Nothing is sent."""

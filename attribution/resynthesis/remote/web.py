@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import httpx
+from PIL.Image import Image
 
 from attribution.errors import SourceError
+from attribution.image import decode_image
 from attribution.ports import Deadline
 
 MAX_ANSWER_BYTES = 64_000_000  # an image of 4096² as PNG in base64
@@ -105,18 +107,24 @@ class Web(Protocol):
 
 # (address, most bytes, deadline) to its content. Raises SourceError, of which SourceUnavailable may be retried.
 Fetch: TypeAlias = Callable[[str, int, Deadline], bytes]
+# From the bytes of an image to its pixels, RGB in canonical size. Raises ImageError.
+Decode: TypeAlias = Callable[[bytes], Image]
 # From the name of a key to its value, None where the operator has set none.
 Secrets: TypeAlias = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The ports that remote sources need: calls with a key, downloads without one, the values of keys, and time."""
+    """The ports that remote sources need: calls with a key, downloads without one, the values of keys, time, decoding.
+
+    A service decodes in a process that has no keys; by default it is done here.
+    """
 
     web: Web
     fetch: Fetch
     secrets: Secrets
     sleep: Callable[[float], None] = time.sleep
+    decode: Decode = decode_image
 
 
 def _form_text(value: object) -> str:

@@ -1,10 +1,12 @@
 """The API behind a real socket, in this process: for clients that wait, stream or disconnect."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.api import create_app
+from app.api.http_protocol import LimitedProtocol
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.settings import Settings
 
@@ -42,10 +45,18 @@ class Served:
     client: httpx.Client
 
 
+def connection(served: Served) -> socket.socket:
+    """A new connection to the API, for what no client sends."""
+    parts = urlsplit(served.url)
+    assert parts.hostname
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
 @contextmanager
 def serving(app: FastAPI, key: str) -> Iterator[Served]:
     """Uvicorn in a thread of its own, on a free port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5, http=LimitedProtocol, ws="none")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

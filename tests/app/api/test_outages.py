@@ -139,11 +139,10 @@ def test_jobs_that_do_not_exist_are_not_found(client: TestClient, job_id: str):
 def test_too_many_concurrent_uploads_are_refused(start: Callable[..., TestClient]):
     """Beyond the setting, POST is a 503 with Retry-After, and a place that was freed is used again."""
     client = start(intake={"concurrent_uploads": 1})
-    client.app_state["upload_slots"].acquire_nowait()
-    answer = client.post("/attribute", files=IMAGE)
+    with client.app_state["upload_slots"].take(uuid.uuid4()):
+        answer = client.post("/attribute", files=IMAGE)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
     assert int(answer.headers["retry-after"]) > 0
-    client.portal.call(client.app_state["upload_slots"].release)
     assert client.post("/attribute", files=IMAGE).status_code == 202
     assert client.post("/attribute", files={"image": b"nothing"}).status_code == 415
     assert client.post("/attribute", files=IMAGE).status_code == 202

@@ -55,6 +55,7 @@ def api(settings: Settings, key: str, tmp_path: Path) -> Iterator[Api]:
         "CATALOG__DIRECTORIES": f'["{settings.catalog.directories[0]}"]',
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
+    command += ["--http", "app.api.http_protocol:LimitedProtocol", "--ws", "none"]
     with (
         (tmp_path / "api.log").open("wb") as log,
         subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log) as process,
