@@ -13,7 +13,7 @@ MIGRATION_LOCK = 7_271_910
 
 def run() -> None:
     """Upgrades or downgrades in one transaction, alone."""
-    engine = connect(load_settings().database)
+    engine = connect(load_settings().database, limited=False)
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
         with context.begin_transaction():

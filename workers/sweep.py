@@ -3,10 +3,13 @@
 With it, an accepted job reaches an end whatever dies. Each finding has a transaction of its own.
 """
 
+import time
+
 import structlog
 
 from app.cache import images
 from app.db import blob_repository
+from app.errors import StorageUnavailable
 from app.jobs import deletion, idempotency, overdue_repository, repository, retention_repository, service
 from app.queue.steps import notify_step, resume_step, sources_step, stage_step
 from app.settings import RetentionSettings
@@ -76,12 +79,12 @@ _ACTOR = "retention"
 
 
 def delete_expired(storage: Storage, settings: RetentionSettings) -> None:
-    """Runs one round, which goes on until nothing is overdue."""
-    while _delete_expired_data(storage, settings):
-        pass
-    while _delete_expired_idempotency_keys(storage):
-        pass
-    _delete_unrecorded_blobs(storage, settings)
+    """Runs one round: until nothing is overdue, or, when there is much, until the next round begins."""
+    stop = time.monotonic() + settings.every.total_seconds()
+    for work in (_delete_expired_data, _delete_expired_idempotency_keys, _delete_due_bytes):
+        while work(storage, settings) and time.monotonic() < stop:
+            pass
+    _delete_unrecorded_blobs(storage, settings, stop)
 
 
 def evict(storage: Storage) -> None:
@@ -99,8 +102,7 @@ def evict(storage: Storage) -> None:
 def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     """Deletes a batch of each kind; whether there may be more."""
     with storage.database.transaction() as session:
-        without_images, unused = deletion.delete_expired_images(session, settings.images)
-        storage.blobs.delete_all(unused)
+        without_images = deletion.delete_expired_images(session, settings.images)
     with storage.database.transaction() as session:
         without_captions = deletion.delete_expired_captions(session, settings.captions)
     for tenant_id, job_id in {*without_images, *without_captions}:
@@ -118,19 +120,34 @@ def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     return bool(without_images or without_captions or expired)
 
 
-def _delete_expired_idempotency_keys(storage: Storage) -> bool:
+def _delete_expired_idempotency_keys(storage: Storage, _: RetentionSettings) -> bool:
     """Deletes a batch; whether there may be more."""
     with storage.database.statement() as session:
         return idempotency.delete_expired(session) == idempotency.BATCH
 
 
-def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings) -> None:
+def _delete_due_bytes(storage: Storage, _: RetentionSettings) -> bool:
+    """Deletes a portion of the bytes that nothing uses; whether there may be more."""
+    try:
+        return deletion.delete_due_bytes(storage.database, storage.blobs) == deletion.PORTION
+    except StorageUnavailable as error:
+        log.warning("bytes_not_deleted", error=error.detail)
+        return False
+
+
+def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings, stop: float) -> None:
     with storage.database.statement() as session:
         blob_repository.delete_old_tombstones(session, settings.unreferenced_after)
-    for addresses in storage.blobs.listed(settings.unreferenced_after):
-        with storage.database.transaction(durable=False) as session:
-            unrecorded = blob_repository.list_unrecorded(session, addresses)
-        if unrecorded:
-            with storage.database.transaction() as session:
-                storage.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, unrecorded))
-            log.warning("unrecorded_blobs_deleted", blobs=len(unrecorded))
+    try:
+        for addresses in storage.blobs.listed(settings.unreferenced_after):
+            with storage.database.transaction(durable=False) as session:
+                unrecorded = blob_repository.list_unrecorded(session, addresses)
+            if unrecorded:
+                with storage.database.transaction() as session:
+                    unused = blob_repository.mark_unreferenced_deleted(session, unrecorded)
+                deletion.delete_bytes(storage.database, storage.blobs, unused)
+                log.warning("unrecorded_blobs_deleted", blobs=len(unrecorded))
+            if time.monotonic() > stop:
+                break
+    except StorageUnavailable as error:
+        log.warning("blobs_not_listed", error=error.detail)

@@ -75,7 +75,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
         messenger = Messenger(broker)
-        blobs = Blobs(settings.blobs.url)
+        blobs = Blobs(settings.blobs.url, durable=settings.blobs.durable)
         heartbeats = Heartbeats(redis)
         sources = catalog.available(datetime.now(UTC).date())
         remote = [source.id for source in sources if not is_local(queue_of(source))]

@@ -1,12 +1,14 @@
 """Receives the body of a request in chunks, up to a size limit, with one chunk in memory at a time."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from python_multipart.multipart import parse_options_header
 from starlette.types import Receive
 
 from app.errors import MalformedRequest, UnsupportedMediaType, UploadTooLarge
+from app.intake.spool import write_all
 from app.settings import IntakeSettings
 
 JSON = "application/json"
@@ -81,4 +83,4 @@ async def receive_json(headers: Mapping[str, str], receive: Receive, body: Path,
     refusal = UploadTooLarge(f"The body may have at most {limit:,} bytes.", max_bytes=limit)
     with body.open("wb", buffering=0) as file:
         # 64 kB into the page cache take 20 µs; a thread would take longer and keep the chunk meanwhile.
-        await receive_body(headers, receive, limit, refusal, file.write)
+        await receive_body(headers, receive, limit, refusal, partial(write_all, file))
