@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, Base, Tenant
 from app.telemetry import tracing
 from app.telemetry.metrics import HTTP_REQUESTS
+from devstack.object_store import ObjectStore
+from devstack.object_store import object_store as running_object_store
 from devstack.state import remove
 
 REAL_DATA = "WHODREW_TEST_DATA"
@@ -85,6 +88,27 @@ def clear(database: Database) -> None:
             session.execute(table.delete().where(~kept))
         unset = {column.name: None for column in Tenant.__table__.columns if column.nullable}
         session.execute(update(Tenant).values(unset))
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3-compatible object store; the environment names it."""
+    with pytest.MonkeyPatch.context() as environment, running_object_store() as store:
+        for name, value in store.environment().items():
+            environment.setenv(name, value)
+        yield store
+
+
+@pytest.fixture
+def blobs_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a test's blobs are: in a folder, or in a bucket where its parameter, or WHODREW_TEST_BLOBS, is s3."""
+    if getattr(request, "param", os.environ.get("WHODREW_TEST_BLOBS")) != "s3":
+        yield (tmp_path / "blobs").as_uri()
+        return
+    store: ObjectStore = request.getfixturevalue("object_store")
+    yield store.create_bucket(f"test-{uuid.uuid4()}")
+    store.delay, store.failing = 0.0, False
+    store.requests.clear()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ _LISTED_AT_ONCE = 1_000
 # A store that does not answer is given up, retries included, long before a claim to delete from it ends.
 _TIMEOUT = timedelta(seconds=15)
 _RETRY = {"max_retries": 3, "retry_timeout": _TIMEOUT}
-_CLIENT = {"timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)}
+_CONNECT_TIMEOUT = timedelta(seconds=5)
 
 # Of bytes: the tenant and the SHA-256.
 Address = tuple[uuid.UUID, str]
@@ -56,7 +56,10 @@ def open_store(url: str) -> ObjectStore:
     """The object store of a URL; a local directory is created, and may be given relative to where we run."""
     parts = urlsplit(url)
     if parts.scheme != "file":
-        return from_url(url, retry_config=_RETRY, client_options=_CLIENT)
+        # Options of the client replace those of the environment; a store in the same network may do without TLS.
+        allow_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+        client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT, "allow_http": allow_http}
+        return from_url(url, client_options=client, retry_config=_RETRY)
     return LocalStore(Path(unquote(parts.netloc + parts.path)).resolve(), mkdir=True)
 
 

@@ -19,8 +19,8 @@ class DatabaseSettings(Group):
     )
     pooler: bool = Field(
         False,
-        description="whether the URL is that of a pooler in transaction mode, such as PgBouncer: what is set for a session "
-        "otherwise is then set in each transaction",
+        description="whether the URL is that of a pooler in transaction mode, such as PgBouncer: each transaction then "
+        "sets what a session would have",
     )
     prepared_statements: bool = Field(
         True, description="off for a pooler that does not know prepared statements, such as PgBouncer before 1.21"
