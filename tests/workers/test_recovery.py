@@ -276,7 +276,7 @@ with held.hold(Job(id=None, stage="ranking", attempt=1), timedelta(seconds=0.1))
 
 
 def test_a_step_that_outlives_its_limit_ends_the_process() -> None:
-    """The process ends itself, for a supervisor to restart, though it waits for a silent Postgres to renew its leases."""
+    """The process ends itself, for a supervisor to restart, also while a silent Postgres keeps leases from renewing."""
     assert subprocess.run([sys.executable, "-c", HANG], timeout=60, capture_output=True).returncode == 75
 
 
