@@ -125,8 +125,9 @@ bench-api: installed-all ## The HTTP interface beside a bare FastAPI, from a tho
 fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)
 	@$(PY) -m perf.fuzz $(ARGS)
 
-chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
+chaos: installed-all ## Kill and freeze processes, fill Redis and disk, fail the store while jobs run; then check what happened
 	@$(PY) -m perf.chaos $(ARGS)
+	@$(PY) -m perf.faults
 
 check-wheels: ## Check that every extra installs without a compiler; name the packages without a wheel (two minutes; needs the network)
 	@$(PYTHON) devstack/check_wheels.py $(ARGS)

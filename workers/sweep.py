@@ -110,9 +110,9 @@ def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     with storage.database.transaction(durable=False) as session:
         expired = retention_repository.lock_expired_results(session, settings.results)
     for tenant_id, job_id in expired:
-        deletion.delete_job(
-            storage.database, storage.blobs, storage.snapshots, tenant_id, job_id, _ACTOR, keep_contribution=True
-        )
+        # Their bytes are deleted together, see `_delete_due_bytes`.
+        deletion.delete_rows(storage.database, tenant_id, job_id, _ACTOR, keep_contribution=True)
+        storage.snapshots.store_tombstone(tenant_id, job_id)
     if without_images or without_captions or expired:
         log.info(
             "expired_data_deleted", images=len(without_images), captions=len(without_captions), results=len(expired)

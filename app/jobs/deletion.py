@@ -89,23 +89,39 @@ def delete_job(
     A tombstone with id, times and costs stays, and with `keep_contribution` what it contributed to the bank. Deleting
     again is fine. Raises StorageUnavailable when the snapshot could not be deleted: do it again then.
     """
-    unused: Sequence[Address] = ()
-    with database.transaction() as session:
-        job = repository.lock_by_id(session, tenant_id, job_id)
-        if job is None:
-            return False
-        if not keep_contribution:
-            bank_repository.delete_contribution(session, job_id)
-        if job.deleted_at is None:
-            repository.mark_canceled(session, tenant_id, job_id)
-            unused = blob_repository.delete_references(session, job_id)
-            retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
-            repository.mark_deleted(session, job_id)
-            audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
+    unused = delete_rows(database, tenant_id, job_id, actor, request_id, keep_contribution=keep_contribution)
+    if unused is None:
+        return False
     delete_bytes(database, store, unused)
     if not snapshots.store_tombstone(tenant_id, job_id):
         raise StorageUnavailable("The job is deleted, but a copy of it may remain in the cache: delete it again.")
     return True
+
+
+def delete_rows(
+    database: Database,
+    tenant_id: uuid.UUID,
+    job_id: uuid.UUID,
+    actor: str,
+    request_id: str | None = None,
+    *,
+    keep_contribution: bool = False,
+) -> Sequence[Address] | None:
+    """What `delete_job` does in Postgres; returns the blobs whose bytes are due then, or None without such a job."""
+    with database.transaction() as session:
+        job = repository.lock_by_id(session, tenant_id, job_id)
+        if job is None:
+            return None
+        if not keep_contribution:
+            bank_repository.delete_contribution(session, job_id)
+        if job.deleted_at is not None:
+            return ()
+        repository.mark_canceled(session, tenant_id, job_id)
+        unused = blob_repository.delete_references(session, job_id)
+        retention_repository.clear_personal_data(session, Clearing.DELETION, [job_id])
+        repository.mark_deleted(session, job_id)
+        audit.record(session, tenant_id, actor, "job.deleted", str(job_id), request_id)
+        return unused
 
 
 def delete_refused(session: Session, job: Job, error: ScreeningRefused) -> list[Address]:
