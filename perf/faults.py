@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +65,7 @@ def main(seed: Seed = None) -> None:
         service, vendors = stack.enter_context(vendor_service(VENDORS, WORKERS, environment))
         faults = faults_of(service, store, spool)
         stop = Event()
-        with connect(service, timeout=30) as http, timing(http) as seconds:
+        with connect(service, timeout=30) as http, timing(http) as responses:
             with background(partial(inject, faults, dice, stop, injected), stop):
                 numbers = itertools.count()
                 while not stop.is_set():
@@ -75,7 +76,8 @@ def main(seed: Seed = None) -> None:
         found = settle(history, service, Blobs(url))
     requirements = [Requirement(name, count, 0) for name, count in found.items()]
     requirements += [
-        Requirement("seconds of the slowest response", max(seconds), ANSWER_SECONDS),
+        Requirement("seconds of the slowest response", max(responses.seconds), ANSWER_SECONDS),
+        Requirement("requests without a response", len(responses.unanswered), 0),
         Requirement("faults", len(injected), at_least=len(faults)),
         Requirement("jobs", len(history.accepted), at_least=10),
         Requirement("deleted jobs", len(history.deleted), at_least=2),
@@ -84,7 +86,7 @@ def main(seed: Seed = None) -> None:
         "faults": injected,
         "jobs": len(history.accepted),
         "deleted": len(history.deleted),
-        "slowest_response": max(seconds),
+        "slowest_response": max(responses.seconds),
         "violations": found,
     }
     finish("faults", figures, requirements)
@@ -141,17 +143,26 @@ def settle(history: History, service: Stack, blobs: Blobs) -> dict[str, int]:
         time.sleep(2)
 
 
+@dataclass(slots=True)
+class Responses:
+    """How long each response took, and the requests that got none."""
+
+    seconds: list[float] = field(default_factory=list)
+    unanswered: set[httpx.Request] = field(default_factory=set)
+
+
 @contextmanager
-def timing(http: httpx.Client) -> Iterator[list[float]]:
-    """The seconds of each response within the block."""
-    seconds: list[float] = []
+def timing(http: httpx.Client) -> Iterator[Responses]:
+    """The responses within the block."""
+    found = Responses()
 
     def note(response: httpx.Response) -> None:
         response.read()
-        seconds.append(response.elapsed.total_seconds())
+        found.unanswered.discard(response.request)
+        found.seconds.append(response.elapsed.total_seconds())
 
-    http.event_hooks = {"response": [note]}
-    yield seconds
+    http.event_hooks = {"request": [found.unanswered.add], "response": [note]}
+    yield found
     http.event_hooks = {}
 
 

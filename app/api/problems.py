@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 
 # Postgres is unavailable, or about to be.
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
-# A disk is full, cannot be written or is broken, or the process has no descriptors left.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+# A disk or a quota is full, cannot be written or is broken, or there are no descriptors left.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 _BY_STATUS: dict[int, type[ServiceError]] = {
     404: NotFound,
     405: MethodNotAllowed,

@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, text, update
 
 from app.api import create_app
 from app.db import blob_repository
-from app.db.blobs import Address, StoredBlob
+from app.db.blobs import StoredBlob
 from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
 from app.errors import StorageUnavailable
 from app.jobs import deletion, repository, service
@@ -47,11 +47,6 @@ def api(bench: Make) -> Iterator[Callable[[Bench], TestClient]]:
     yield over
     for client in opened:
         client.__exit__(None, None, None)
-
-
-def stored(here: Bench) -> set[Address]:
-    """What lies in the blob store."""
-    return {address for portion in here.process.storage.blobs.listed(timedelta(seconds=-5)) for address in portion}
 
 
 def test_a_canceled_job_is_not_worked_on(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -100,7 +95,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     job_id = here.submit()
     here.run(until=lambda step: step.task == "workers.resynthesize")
     put = type(here.process.storage.blobs).put
-    before = stored(here)
+    before = here.stored()
 
     class Late(type(here.process.storage.blobs)):  # type: ignore[misc]
         """A store during whose writing the job is canceled."""
@@ -114,7 +109,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     object.__setattr__(here.process.storage, "blobs", Late(here.process.settings.blobs.url))
     here.run()
     assert here.job(job_id).status == JobStatus.CANCELED
-    assert stored(here) == before
+    assert here.stored() == before
 
 
 def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -123,13 +118,13 @@ def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable
     client = api(here)
     job_id = here.submit(prompt="a secret square", external_id="case 7", labels={"who": "me"})
     here.run()
-    assert stored(here)
+    assert here.stored()
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     gone = client.get(f"/attribute/{job_id}")
     assert (gone.status_code, gone.json()["type"]) == (410, "/problems/deleted")
     assert client.post(f"/attribute/{job_id}/cancel").status_code == 410
-    assert stored(here) == set()
+    assert here.stored() == set()
     with here.process.storage.database.transaction() as session:
         row = session.execute(text("SELECT jobs::text FROM jobs WHERE id = :id"), {"id": job_id}).scalar_one()
         assert "secret" not in row
@@ -254,7 +249,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
     assert won == {JobStatus.SUCCEEDED, JobStatus.CANCELED}
     with process.storage.database.transaction() as session:
         used = set(session.execute(select(BlobReference.tenant_id, BlobReference.sha256)).all())
-    assert len(stored(here)) == len(used)
+    assert len(here.stored()) == len(used)
 
 
 def test_a_late_end_does_not_restore_a_deleted_result(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -304,6 +299,7 @@ def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None
     assert here.job(fresh).caption is not None
 
 
+@pytest.mark.parametrize("blobs_url", ["folder"], indirect=True)
 def test_bytes_that_no_row_knows_are_deleted(bench: Make) -> None:
     """What a process left that died between storing and committing; what is young, used or not ours stays."""
     here = bench(THREE)
