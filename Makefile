@@ -131,8 +131,9 @@ noisy: installed-all ## What one tenant's trouble costs another one, for each re
 fuzz-http: installed-all ## Hostile bytes below HTTP: the API stays below 150 MB, and /livez answers within a second (three minutes)
 	@$(PY) -m perf.fuzz_http $(ARGS)
 
-chaos: installed-all ## Kill workers, API, Valkey and Postgres while jobs run; every job must end with its ranking
+chaos: installed-all ## Kill and freeze processes, fill Redis and disk, fail the store while jobs run; then check what happened
 	@$(PY) -m perf.chaos $(ARGS)
+	@$(PY) -m perf.faults
 
 check-wheels: ## Check that every extra installs without a compiler; name the packages without a wheel (two minutes; needs the network)
 	@$(PYTHON) devstack/check_wheels.py $(ARGS)

@@ -15,7 +15,7 @@ MIGRATION_LOCK = 7_271_910
 def run() -> None:
     """Upgrades or downgrades in one transaction, alone."""
     settings = load_settings().database
-    engine, role = connect(settings), settings.application_role
+    engine, role = connect(settings, limited=False), settings.application_role
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
         with context.begin_transaction():

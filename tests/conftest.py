@@ -7,21 +7,28 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import SecretStr
 from sqlalchemy import false, update
 
 import devstack
 from app.db.database import Database
 from app.db.models import DEFAULT_TENANT, Base, Tenant
+from app.settings import DatabaseSettings
 from app.telemetry import tracing
 from app.telemetry.metrics import HTTP_REQUESTS
+from devstack.object_store import ObjectStore
+from devstack.object_store import object_store as running_object_store
 from devstack.state import remove
+from tests.pgbouncer import PROGRAM, pgbouncer
 
 REAL_DATA = "WHODREW_TEST_DATA"
 CASES = "WHODREW_TEST_CASES"
@@ -87,6 +94,40 @@ def clear(database: Database) -> None:
         session.execute(update(Tenant).values(unset))
 
 
+@pytest.fixture(scope="session")
+def pooled_url(migrated: devstack.Servers) -> Iterator[str]:
+    """The test's Postgres through a PgBouncer in transaction mode."""
+    with open_directory() as folder, pgbouncer(migrated.database_url, folder) as url:
+        yield url
+
+
+@pytest.fixture
+def pooled(pooled_url: str) -> dict[str, Any]:
+    """The settings of the database for it; this PgBouncer may be too old for prepared statements."""
+    return DatabaseSettings(url=SecretStr(pooled_url), pooler=True, prepared_statements=False).model_dump()
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3-compatible object store; the environment names it."""
+    with pytest.MonkeyPatch.context() as environment, running_object_store() as store:
+        for name, value in store.environment().items():
+            environment.setenv(name, value)
+        yield store
+
+
+@pytest.fixture
+def blobs_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a test's blobs are: in a folder, or in a bucket where its parameter, or WHODREW_TEST_BLOBS, is s3."""
+    if getattr(request, "param", os.environ.get("WHODREW_TEST_BLOBS")) != "s3":
+        yield (tmp_path / "blobs").as_uri()
+        return
+    store: ObjectStore = request.getfixturevalue("object_store")
+    yield store.create_bucket(f"test-{uuid.uuid4()}")
+    store.delay, store.failing = 0.0, False
+    store.requests.clear()
+
+
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
     """The spans of one test."""
@@ -121,8 +162,9 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a folder when its place is not set."""
+    """Leave out tests that need a folder when its place is not set, or a program that is not installed."""
     missing = [marker for marker, variable in FOLDERS.items() if not os.environ.get(variable)]
+    missing += [] if PROGRAM else ["pgbouncer"]
     without = [item for item in items if any(map(item.get_closest_marker, missing))]
     if without:
         items[:] = [item for item in items if item not in without]
@@ -132,4 +174,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> list[str]:
     """Say that some are left out, so that nothing is missing silently."""
     missing = [variable for variable in FOLDERS.values() if not os.environ.get(variable)]
-    return [f"{variable} is not set: the tests that need it are left out" for variable in missing]
+    lines = [f"{variable} is not set: the tests that need it are left out" for variable in missing]
+    return lines + ([] if PROGRAM else ["pgbouncer is not installed: the tests that need it are left out"])

@@ -20,6 +20,7 @@ from app.settings import MetricsSettings, Settings, load_settings
 from app.telemetry.logs import configure_logging
 from app.telemetry.metrics import STEPS_RELEASED, PoolGauges
 from app.telemetry.tracing import configure_tracing
+from workers.leases import EXIT_CODE
 from workers.process import this_process
 from workers.roles import Pool, pool_of, queues_of
 from workers.startup import start_heartbeat, warm_up
@@ -53,7 +54,10 @@ def main(
 
 
 def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) -> None:
-    """Runs a worker for the roles until it is stopped (see `workers.command`)."""
+    """Runs a worker for the roles until it is stopped (see `workers.command`).
+
+    Raises SystemExit with an error's code where it ends by itself: what restarts it must not take that for an end.
+    """
     configure_tracing(settings.tracing, "whodrew-worker")
     process = this_process()
     shutdown = Shutdown(process.storage, settings.job.release_after)
@@ -82,6 +86,9 @@ def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) 
             "--without-mingle",
         ]
     )
+    if not process.storage.leases.ending:
+        log.critical("worker_ended")  # Celery has logged why
+        raise SystemExit(EXIT_CODE)
 
 
 def serve_metrics(settings: MetricsSettings, database: Database) -> None:

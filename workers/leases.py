@@ -35,7 +35,7 @@ class _HeldLease:
 
 
 class Leases:
-    """A thread that renews the leases of the claims being held."""
+    """Renews the leases of the claims being held, and watches for steps that hang."""
 
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database
@@ -46,8 +46,9 @@ class Leases:
         self.ending = False  # set when the process stops: it claims nothing more
 
     def start(self) -> None:
-        """Starts renewing, in a daemon thread."""
-        Thread(target=self._run, name="leases", daemon=True).start()
+        """Starts renewing and watching, in two daemon threads: a Postgres that hangs must not stop the watching."""
+        Thread(target=self._renew_repeatedly, name="leases", daemon=True).start()
+        Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextmanager
     def hold(self, claim: Job | JobSource, limit: timedelta) -> Iterator[None]:
@@ -67,9 +68,6 @@ class Leases:
             entries = list(self._held.values())
         for entry in entries:
             claim = entry.claim
-            if time.monotonic() > entry.ends_at:
-                log.critical("step_hangs", table=claim.__tablename__)
-                os._exit(EXIT_CODE)
             table, which = (
                 (Job, job_claim_fence(claim)) if isinstance(claim, Job) else (JobSource, source_claim_fence(claim))
             )
@@ -91,9 +89,17 @@ class Leases:
                 released.append(claim)
         return released
 
-    def _run(self) -> None:
+    def _renew_repeatedly(self) -> None:
         while not self._stopped.wait(self._lease.total_seconds() / 3):
             try:
                 self.renew()
-            except Exception as error:  # this thread must go on: nothing else notices a step that hangs
+            except Exception as error:  # Postgres is unavailable; it may be back before the leases end
                 log.warning("lease_not_renewed", error=type(error).__name__)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(min(1.0, self._lease.total_seconds() / 3)):
+            with self._lock:
+                hanging = [entry for entry in self._held.values() if time.monotonic() > entry.ends_at]
+            if hanging:
+                log.critical("step_hangs", table=hanging[0].claim.__tablename__)
+                os._exit(EXIT_CODE)

@@ -10,11 +10,11 @@ from functools import partial
 
 import structlog
 
-from app.db.blobs import Blobs
+from app.db.blobs import Address, Blobs
 from app.db.models import JobSource
-from app.errors import ScreeningRefused, StorageUnavailable
+from app.errors import ScreeningRefused
 from app.jobs import service, source_repository
-from app.jobs.deletion import delete_refused
+from app.jobs.deletion import delete_bytes, delete_refused
 from app.jobs.source_repository import SourceClaim, SourceOutcome
 from app.queue.steps import REFERENCE_QUEUE, notify_step
 from attribution.ports import SourceState
@@ -54,11 +54,7 @@ def _accept(storage: Storage, models: Models, screening: Screening, claim: Sourc
         with storage.leases.hold(row, timedelta(seconds=row.timeout_seconds)):
             screen_references(storage.blobs, screening, row)
     except ScreeningRefused as error:
-        try:
-            _refuse(storage, claim, error)
-        except StorageUnavailable:  # however often it takes: refused images must be deleted
-            with storage.database.statement() as session:
-                source_repository.release_claim_uncounted(session, row)
+        _refuse(storage, claim, error)
     except Exception as error:
         log.error("references_error", source=row.source, attempt=row.attempt, exc_info=error)
         if row.attempt < storage.job_settings.attempts:
@@ -81,13 +77,14 @@ def _save(storage: Storage, models: Models, claim: SourceClaim, outcome: SourceO
 
 
 def _refuse(storage: Storage, claim: SourceClaim, error: ScreeningRefused) -> None:
-    """Ends the job and deletes its images and texts. Raises StorageUnavailable where that is not possible now."""
-    row = claim.row
+    """Ends the job and deletes its images and texts."""
+    row, unused = claim.row, list[Address]()
     with storage.database.transaction() as session:
         ended = service.fail_from_source(session, row, error)
         if ended is not None:
-            delete_refused(session, storage.blobs, ended, error)
+            unused = delete_refused(session, ended, error)
     if ended is not None:
+        delete_bytes(storage.database, storage.blobs, unused)
         log.warning("references_refused", source=row.source)
         store_ended_snapshot(storage, row.tenant_id, row.job_id)
         if claim.notify:

@@ -11,11 +11,12 @@ from typing import cast
 import structlog
 
 from app.db import blob_repository
+from app.db.blobs import Address
 from app.db.models import Job, JobSource, SourceSpend, Stage
 from app.documents import job_document
 from app.errors import JobFailure, ScreeningRefused, ServiceError, StepFailed
 from app.jobs import repository, service
-from app.jobs.deletion import delete_refused
+from app.jobs.deletion import delete_bytes, delete_refused
 from app.queue.steps import notify_step
 from app.telemetry import tracing
 from app.telemetry.metrics import CACHE_REQUESTS
@@ -177,11 +178,13 @@ def _notify_start(storage: Storage, job_id: uuid.UUID) -> None:
 
 
 def _fail(storage: Storage, job: Job, error: ServiceError) -> None:
+    unused: Sequence[Address] = ()
     with storage.database.transaction() as session:
         ended = service.fail(session, job, error)
         if ended is not None and isinstance(error, ScreeningRefused):
-            delete_refused(session, storage.blobs, ended, error)
+            unused = delete_refused(session, ended, error)
     if ended is not None:
+        delete_bytes(storage.database, storage.blobs, unused)
         store_ended_snapshot(storage, job.tenant_id, job.id)
         if job.notify:
             storage.broker.enqueue([notify_step()])

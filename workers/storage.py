@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from app.db import blob_repository
 from app.db.blobs import Blobs, StoredBlob
 from app.db.database import Database, connect
+from app.jobs import deletion
 from app.jobs.snapshots import Snapshots, connect_redis
 from app.queue.broker import Broker
 from app.settings import CacheSettings, JobSettings, Settings
@@ -37,7 +37,7 @@ def build_storage(settings: Settings, broker: Broker) -> Storage:
     return Storage(
         database=database,
         redis=redis,
-        blobs=Blobs(settings.blobs.url),
+        blobs=Blobs(settings.blobs.url, durable=settings.blobs.durable),
         snapshots=Snapshots(redis, settings.redis),
         broker=broker,
         leases=Leases(database, settings.job.lease),
@@ -50,9 +50,6 @@ def build_storage(settings: Settings, broker: Broker) -> Storage:
 def discard(storage: Storage, stored: Iterable[StoredBlob]) -> None:
     """Deletes what a step stored and may not keep, because its claim was fenced off, e.g. by a cancelation.
 
-    Bytes that a job uses stay. Raises StorageUnavailable; the retention task then deletes what is left.
+    Bytes that a job uses stay.
     """
-    addresses = {(blob.tenant_id, blob.sha256) for blob in stored}
-    if addresses:
-        with storage.database.transaction() as session:
-            storage.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, addresses))
+    deletion.discard(storage.database, storage.blobs, stored)

@@ -3,14 +3,13 @@
 With it, an accepted job reaches an end whatever dies. Each finding has a transaction of its own.
 """
 
-from collections.abc import Callable
-from datetime import timedelta
+import time
 
 import structlog
-from sqlalchemy.orm import Session
 
 from app.cache import images
 from app.db import blob_repository
+from app.errors import StorageUnavailable
 from app.jobs import (
     deletion,
     idempotency,
@@ -88,22 +87,12 @@ _ACTOR = "retention"
 
 
 def delete_expired(storage: Storage, settings: RetentionSettings) -> None:
-    """Runs one round, which goes on until nothing is overdue."""
-    while _delete_expired_data(storage, settings):
-        pass
-    while _delete_expired_idempotency_keys(storage):
-        pass
-    for delete, span in (
-        (table_retention.delete_audit_entries, settings.audit),
-        (table_retention.delete_tombstones, settings.tombstones),
-        (table_retention.delete_source_calls, settings.source_calls),
-        (table_retention.delete_unusable_keys, settings.keys),
-        (table_retention.delete_deliveries, settings.deliveries),
-        (table_retention.delete_volumes, settings.volumes),
-    ):
-        while _delete_old_rows(storage, delete, span):
+    """Runs one round: until nothing is overdue, or, when there is much, until the next round begins."""
+    stop = time.monotonic() + settings.every.total_seconds()
+    for work in (_delete_expired_data, _delete_expired_idempotency_keys, _delete_old_rows, _delete_due_bytes):
+        while work(storage, settings) and time.monotonic() < stop:
             pass
-    _delete_unrecorded_blobs(storage, settings)
+    _delete_unrecorded_blobs(storage, settings, stop)
 
 
 def evict(storage: Storage) -> None:
@@ -121,8 +110,7 @@ def evict(storage: Storage) -> None:
 def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     """Deletes a batch of each kind; whether there may be more."""
     with storage.database.transaction() as session:
-        without_images, unused = deletion.delete_expired_images(session, settings.images)
-        storage.blobs.delete_all(unused)
+        without_images = deletion.delete_expired_images(session, settings.images)
     with storage.database.transaction() as session:
         without_captions = deletion.delete_expired_captions(session, settings.captions)
     for tenant_id, job_id in {*without_images, *without_captions}:
@@ -130,9 +118,9 @@ def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     with storage.database.transaction(durable=False) as session:
         expired = retention_repository.lock_expired_results(session, settings.results)
     for tenant_id, job_id in expired:
-        deletion.delete_job(
-            storage.database, storage.blobs, storage.snapshots, tenant_id, job_id, _ACTOR, keep_contribution=True
-        )
+        # Their bytes are deleted together, see `_delete_due_bytes`.
+        deletion.delete_rows(storage.database, tenant_id, job_id, _ACTOR, keep_contribution=True)
+        storage.snapshots.store_tombstone(tenant_id, job_id)
     if without_images or without_captions or expired:
         log.info(
             "expired_data_deleted", images=len(without_images), captions=len(without_captions), results=len(expired)
@@ -140,25 +128,51 @@ def _delete_expired_data(storage: Storage, settings: RetentionSettings) -> bool:
     return bool(without_images or without_captions or expired)
 
 
-def _delete_expired_idempotency_keys(storage: Storage) -> bool:
+def _delete_expired_idempotency_keys(storage: Storage, _: RetentionSettings) -> bool:
     """Deletes a batch; whether there may be more."""
     with storage.database.statement() as session:
         return idempotency.delete_expired(session) == idempotency.BATCH
 
 
-def _delete_old_rows(storage: Storage, delete: Callable[[Session, timedelta], int], span: timedelta) -> bool:
-    """Deletes a portion; whether there may be more."""
-    with storage.database.transaction(durable=False) as session:
-        return delete(session, span) == table_retention.PORTION
+def _delete_old_rows(storage: Storage, settings: RetentionSettings) -> bool:
+    """Deletes a portion of each table's old rows; whether there may be more."""
+    tables = (
+        (table_retention.delete_audit_entries, settings.audit),
+        (table_retention.delete_tombstones, settings.tombstones),
+        (table_retention.delete_source_calls, settings.source_calls),
+        (table_retention.delete_unusable_keys, settings.keys),
+        (table_retention.delete_deliveries, settings.deliveries),
+        (table_retention.delete_volumes, settings.volumes),
+    )
+    more = False
+    for delete, span in tables:
+        with storage.database.transaction(durable=False) as session:
+            more |= delete(session, span) == table_retention.PORTION
+    return more
 
 
-def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings) -> None:
+def _delete_due_bytes(storage: Storage, _: RetentionSettings) -> bool:
+    """Deletes a portion of the bytes that nothing uses; whether there may be more."""
+    try:
+        return deletion.delete_due_bytes(storage.database, storage.blobs) == deletion.PORTION
+    except StorageUnavailable as error:
+        log.warning("bytes_not_deleted", error=error.detail)
+        return False
+
+
+def _delete_unrecorded_blobs(storage: Storage, settings: RetentionSettings, stop: float) -> None:
     with storage.database.statement() as session:
         blob_repository.delete_old_tombstones(session, settings.unreferenced_after)
-    for addresses in storage.blobs.listed(settings.unreferenced_after):
-        with storage.database.transaction(durable=False) as session:
-            unrecorded = blob_repository.list_unrecorded(session, addresses)
-        if unrecorded:
-            with storage.database.transaction() as session:
-                storage.blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, unrecorded))
-            log.warning("unrecorded_blobs_deleted", blobs=len(unrecorded))
+    try:
+        for addresses in storage.blobs.listed(settings.unreferenced_after):
+            with storage.database.transaction(durable=False) as session:
+                unrecorded = blob_repository.list_unrecorded(session, addresses)
+            if unrecorded:
+                with storage.database.transaction() as session:
+                    unused = blob_repository.mark_unreferenced_deleted(session, unrecorded)
+                deletion.delete_bytes(storage.database, storage.blobs, unused)
+                log.warning("unrecorded_blobs_deleted", blobs=len(unrecorded))
+            if time.monotonic() > stop:
+                break
+    except StorageUnavailable as error:
+        log.warning("blobs_not_listed", error=error.detail)

@@ -43,7 +43,7 @@ class TracingTask(Task):  # type: ignore[misc]
 
 def make_worker_celery(settings: Settings) -> Celery:
     """The Celery app with every task and with beat's schedule."""
-    celery = make_celery(settings)
+    celery = make_celery(settings, consumes=True)
     celery.Task = TracingTask
     celery.conf.beat_schedule = {
         # A sweep that waited for 5 seconds is not worth running: the next ones are queued already.

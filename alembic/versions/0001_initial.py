@@ -147,9 +147,11 @@ def upgrade() -> None:
         sa.Column("media_type", sa.Text(), nullable=False),
         _moment("created_at", now=True),
         _moment("deleted_at"),
+        _moment("due_at"),
         sa.PrimaryKeyConstraint("tenant_id", "sha256"),
     )
     _index("ix_blobs_deleted", "blobs", ["deleted_at"], where="deleted_at IS NOT NULL")
+    _index("ix_blobs_due", "blobs", ["due_at", "deleted_at"], where="due_at IS NOT NULL")
     op.create_table(
         "hash_lists",
         _id(),

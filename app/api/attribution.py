@@ -248,7 +248,8 @@ def delete_attribution(
     """Delete a job: its images, vectors, captions and texts, and all cached copies.
 
     A job that has not ended is canceled first. A tombstone with its times remains, for which GET responds with 410.
-    Images that other jobs use, too, stay with those.
+    Images that other jobs use, too, stay with those. While the image store is unavailable, nothing of the job can be
+    read any more, and its images are deleted once the store is back.
     """
     request_id = getattr(request.state, "request_id", None)
     if not delete_job(database, blobs, snapshots, caller.tenant_id, job_id, caller.actor, request_id):

@@ -28,6 +28,9 @@ from app.queue.steps import required_roles
 router = APIRouter(tags=["health"])
 log = structlog.get_logger(__name__)
 
+# Seconds for a response of Postgres: whoever asks wants to know now.
+_PATIENCE = 2.0
+
 
 class Health(StrEnum):
     """The health of the service, or of one of its parts."""
@@ -44,10 +47,11 @@ class CheckDocument(Document):
     head: str | None = Field(None, description="of migrations: the revision that this version needs")
     current: str | None = Field(None, description="of migrations: the revision of the database")
     warm: dict[str, int] | None = Field(None, description="of workers: the number of warm ones by role")
+    reason: str | None = Field(None, description="of redis: why it is not ok, where it responds")
 
 
 class ReadinessDocument(Document):
-    """`degraded`: jobs are accepted, and wait until Redis or the workers are available."""
+    """`degraded`: jobs are accepted, and wait until Redis or the workers are available, or Redis has room again."""
 
     status: Health
     checks: dict[str, CheckDocument]
@@ -82,7 +86,7 @@ def readyz(database: Database, heartbeats: Heartbeats, catalog: Catalog) -> Read
 
 def _storage(database: Database) -> dict[str, CheckDocument]:
     try:
-        with database.transaction(durable=False) as session:
+        with database.transaction(durable=False, limit=_PATIENCE) as session:
             current = schema_revision(session)
     except SQLAlchemyError as error:
         log.warning("postgres_unavailable", error=type(error).__name__)
@@ -102,8 +106,10 @@ def _workers(heartbeats: Heartbeats, roles: Sequence[str]) -> dict[str, CheckDoc
     except RedisError as error:
         log.warning("redis_unavailable", error=type(error).__name__)
         return {"redis": CheckDocument(status=Health.DOWN), "workers": CheckDocument(status=Health.DOWN)}
+    refusal = heartbeats.refusal()
+    redis = CheckDocument(status=Health.OK if refusal is None else Health.DEGRADED, reason=refusal)
     return {
-        "redis": CheckDocument(status=Health.OK),
+        "redis": redis,
         "workers": CheckDocument(status=Health.OK if all(warm.values()) else Health.DOWN, warm=warm),
     }
 

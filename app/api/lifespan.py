@@ -74,11 +74,9 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         job_reader = JobReader(async_redis, snapshots, database)
         wakeups = JobWakeups(database, settings.redis, settings.long_polling)
         celery = make_celery(settings)
-        # Only enqueueing happens here, never a blocking read, so a short timeout is enough for a broker that hangs.
-        celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
         broker = Broker(celery)
         messenger = Messenger(broker)
-        blobs = Blobs(settings.blobs.url)
+        blobs = Blobs(settings.blobs.url, durable=settings.blobs.durable)
         heartbeats = Heartbeats(redis)
         sources = catalog.available(datetime.now(UTC).date())
         remote = [source.id for source in sources if not is_local(queue_of(source))]

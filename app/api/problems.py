@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457), and GET /problems/{type}, which explains each."""
 
+import errno
 from http import HTTPStatus
 from typing import Any
 
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 # Postgres is unavailable, or about to be.
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError)
+# A disk or a quota is full, cannot be written or is broken, or there are no descriptors left.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 _BY_STATUS: dict[int, type[ServiceError]] = {
     404: NotFound,
     405: MethodNotAllowed,
@@ -75,6 +78,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     for kind in STORAGE_ERRORS:
         app.add_exception_handler(kind, _storage_error)
+    app.add_exception_handler(OSError, _disk_error)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -133,6 +137,14 @@ def storage_problem(error: Exception) -> StorageUnavailable:
     """The error of the API for one of STORAGE_ERRORS."""
     log.warning("postgres_unavailable", error=type(error).__name__)
     return StorageUnavailable("The database does not respond; try again in a few seconds.")
+
+
+async def _disk_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OSError)
+    if error.errno not in _NO_ROOM:
+        raise error
+    log.error("disk_error", error=error.strerror)
+    return problem_response(request, StorageUnavailable("The service has no room for uploads; try again in a minute."))
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 # At most this many open jobs and due deliveries are counted; with more, the gauges are lower bounds.
 COUNTED = 5_000
 FRESH_SECONDS = 5.0
+# For each response of Postgres; more than the statements may take.
+_PATIENCE = 3.0
 
 # Both scan a partial index of open rows only.
 JOBS_SQL = """
@@ -45,6 +47,12 @@ DELIVERIES_SQL = """
     SELECT count(*), extract(epoch FROM now() - min(next_attempt_at)) FROM (
         SELECT next_attempt_at FROM webhook_deliveries
         WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT :counted
+    ) due
+"""
+# Blobs whose use has ended, and whose bytes are still to be deleted.
+DELETIONS_SQL = """
+    SELECT count(*), extract(epoch FROM now() - min(deleted_at)) FROM (
+        SELECT deleted_at FROM blobs WHERE due_at IS NOT NULL ORDER BY due_at, deleted_at LIMIT :counted
     ) due
 """
 # One row per feature space. A source counts by its revision that drifted most.
@@ -108,12 +116,13 @@ class StoreGauges:
         yield from families.values()
 
     def _count_rows(self, families: dict[str, GaugeMetricFamily]) -> None:
-        with self._database.transaction(durable=False) as session:
+        with self._database.transaction(durable=False, limit=_PATIENCE) as session:
             session.execute(text("SET LOCAL statement_timeout = '2s'"))
             rows = session.execute(text(JOBS_SQL), {"counted": COUNTED}).all()
             due, longest_due = session.execute(text(DELIVERIES_SQL), {"counted": COUNTED}).one()
             for source, change in session.execute(text(BANK_SQL)):
                 families["bank_drift"].add_metric([source], change)
+            overdue, oldest = session.execute(text(DELETIONS_SQL), {"counted": COUNTED}).one()
         open_jobs = dict.fromkeys(_STAGES, 0)
         waiting = dict.fromkeys(self._queues, (0, 0.0)) | {NOTIFY_QUEUE: (due, longest_due or 0.0)}
         for kind, name, total, unheld, oldest in rows:
@@ -122,6 +131,8 @@ class StoreGauges:
             queue = name if kind == "source" else _QUEUES.get(name)
             if queue in waiting:  # a source that is no longer in the catalog has no series
                 waiting[queue] = (unheld, oldest or 0.0)
+        families["blobs_to_delete"].add_metric([], overdue)
+        families["blobs_to_delete_oldest_age_seconds"].add_metric([], float(oldest or 0.0))
         for stage, total in open_jobs.items():
             families["attribution_jobs_open"].add_metric([stage], total)
         for queue, (depth, age) in waiting.items():
@@ -150,6 +161,8 @@ def _families() -> dict[str, GaugeMetricFamily]:
             labels=["source"],
         ),
         GaugeMetricFamily("dependency_up", "Whether a store responds", labels=["dependency"]),
+        GaugeMetricFamily("blobs_to_delete", "Blobs that no job uses any more and whose bytes are to be deleted"),
+        GaugeMetricFamily("blobs_to_delete_oldest_age_seconds", "How long ago the use of the oldest of them ended"),
     )
     return {family.name: family for family in families}
 

@@ -24,12 +24,13 @@ from app.intake.decoders import Decoders
 from app.intake.decoding import Decoded
 from app.intake.json_body import IMAGE_URL
 from app.intake.options import Options, mistake
-from app.intake.reference_images import Hashes, ReferenceImages, discard, roles
+from app.intake.reference_images import Hashes, ReferenceImages, roles
 from app.intake.selection import check_external_scores, select_sources
 from app.intake.submission import Submission
 from app.jobs import idempotency
 from app.jobs.acceptance import NewJob, NewSource, accept
 from app.jobs.admission import fits_tenant_limit
+from app.jobs.deletion import discard
 from app.jobs.service import succeed_from_cached_job
 from app.jobs.snapshots import Snapshots
 from app.queue.broker import Messenger

@@ -22,7 +22,7 @@ from app.intake.json_body import IMAGE_URL
 from app.intake.options import FIELDS, mistake
 from app.intake.reference_images import UploadedReference, too_large, too_large_together, too_many
 from app.intake.request_body import receive_body
-from app.intake.spool import ImageFile
+from app.intake.spool import ImageFile, write_all
 from app.settings import IntakeSettings
 from attribution.ports import MOST_REFERENCES
 
@@ -214,7 +214,7 @@ class _Form:
             if self._reference_bytes > self.limits.max_reference_bytes:
                 raise too_large_together(self.limits.max_reference_bytes)
         # 64 kB into the page cache take 20 µs; a thread would take longer and keep the chunk meanwhile.
-        self._file.write(memoryview(data)[start:end])
+        write_all(self._file, memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
         decode = _DECODERS.get(self._encoding)

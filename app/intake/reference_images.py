@@ -30,6 +30,7 @@ from app.intake.json_body import REFERENCES, NoImage
 from app.intake.options import mistake
 from app.intake.spool import ImageFile
 from app.jobs import reference_acceptance
+from app.jobs.deletion import discard
 from app.jobs.snapshots import Snapshots
 from app.jobs.source_repository import list_for_job
 from app.queue.broker import Messenger
@@ -237,10 +238,3 @@ class ReferenceSubmission:
         if new:
             self._snapshots.delete(tenant_id, job_id)
         return document, new
-
-
-def discard(database: Database, blobs: Blobs, put: Iterable[StoredBlob]) -> None:
-    """Deletes the blobs of a request that was refused, except for those that other jobs use."""
-    with database.transaction() as session:
-        addresses = {(blob.tenant_id, blob.sha256) for blob in put}
-        blobs.delete_all(blob_repository.mark_unreferenced_deleted(session, addresses))

@@ -1,6 +1,7 @@
 """Receives the body of a request in chunks, up to a size limit, with one chunk in memory at a time."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from anyio import current_time, fail_after
@@ -8,6 +9,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import Message, Receive
 
 from app.errors import MalformedRequest, UnsupportedMediaType, UploadTimeout, UploadTooLarge
+from app.intake.spool import write_all
 from app.settings import IntakeSettings
 
 JSON = "application/json"
@@ -115,4 +117,4 @@ async def receive_json(
     refusal = UploadTooLarge(f"The body may have at most {limit:,} bytes.", max_bytes=limit)
     with body.open("wb", buffering=0) as file:
         # 64 kB into the page cache take 20 µs; a thread would take longer and keep the chunk meanwhile.
-        await receive_body(headers, receive, limit, refusal, file.write, limits)
+        await receive_body(headers, receive, limit, refusal, partial(write_all, file), limits)

@@ -135,11 +135,10 @@ def accept(
         calls=0,
         timings={},
     )
-    gone = set(made.gone or ())
     return AcceptedJob(
         job=job,
         sources=[_row(job, position, source) for position, source in enumerate(new.sources)],
-        lost=[blob for _, blob in used if blob.sha256 in gone],
+        lost=blob_repository.deleted_meanwhile(used, made.gone),
         share=admission.TenantShare(made.allowed, made.open_jobs),
     )
 
@@ -213,7 +212,7 @@ ACCEPT = text(
             SELECT CAST(:budget_usd AS numeric) AS budget,
                    coalesce(t.max_budget_usd, CAST(:max_budget_usd AS numeric)) AS most
         ) r
-        WHERE t.id = :tenant_id AND (r.budget IS NULL OR r.most IS NULL OR r.budget <= r.most)
+        WHERE t.id = :tenant_id AND (r.budget <= r.most) IS NOT FALSE
         RETURNING id, tenant_id, created_at, deadline_at, local_only, budget_usd, cached_from
     ), sources AS (
         INSERT INTO job_sources (job_id, tenant_id, position, source, family, platform, model, revision, queue,
@@ -228,7 +227,7 @@ ACCEPT = text(
             origin text, generated_images jsonb),
             LATERAL (SELECT job.local_only AND external AND state = 'pending' AS kept)
     ), {blob_repository.references_cte("job")}
-    SELECT job.*, share.*, (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
+    SELECT job.*, share.*, {blob_repository.GONE} AS gone
     FROM job, durable, ({admission.TENANT_SHARE}) share
     """.split()  # noqa: S608 - our own words
     )

@@ -12,7 +12,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Executable, Text, and_, bindparam, column, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, column, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.db import blob_repository
@@ -183,7 +184,7 @@ def _leave_using(
     row = session.execute(statement, given, execution_options=_ANEW).one_or_none()
     if row is None:
         return None, ()
-    return row[0], [blob for _, blob in used if blob.sha256 in (row[1] or ())]
+    return row[0], blob_repository.deleted_meanwhile(used, row[1])
 
 
 _ANEW = {"populate_existing": True}
@@ -212,11 +213,11 @@ def _leaving(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...], durabl
 
 @lru_cache
 def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> Executable:
-    gone = column("gone", ARRAY(Text))
+    gone = column("gone", JSONB)
     statement = f"""
         WITH moved AS ({_leaving(sets, columns)}), {blob_repository.references_cte("moved")}
         SELECT {", ".join(f"moved.{each.name}" for each in Job.__table__.columns)},
-               (SELECT array_agg(sha256) FROM stored WHERE deleted_at IS NOT NULL) AS gone
+               {blob_repository.GONE} AS gone
         FROM moved
         """  # noqa: S608 - our own words
     return select(Job, gone).from_statement(text(statement).columns(*Job.__table__.columns, gone))

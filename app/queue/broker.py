@@ -5,6 +5,7 @@ query (the claim). Results are not kept.
 """
 
 import queue
+import socket
 from collections.abc import Iterable
 from threading import Thread
 
@@ -13,6 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from app.queue import redis_transport
 from app.queue.steps import QueuedStep
 from app.settings import Settings
 
@@ -22,8 +24,8 @@ log = structlog.get_logger(__name__)
 _BATCH = 100
 
 
-def make_celery(settings: Settings) -> Celery:
-    """A Celery app without tasks; workers register theirs on it."""
+def make_celery(settings: Settings, *, consumes: bool = False) -> Celery:
+    """A Celery app without tasks; workers register theirs on it. One that only sends waits for Redis with a limit."""
     celery = Celery("whodrew", broker=settings.redis.url.get_secret_value())
     longest = max(settings.job.step_timeout, settings.job.deadline).total_seconds()
     celery.conf.update(
@@ -33,10 +35,13 @@ def make_celery(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
+        # With late acknowledgment the prefetch count drifts, and a worker hoards messages that others could take.
+        worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport=redis_transport.NAME,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -45,9 +50,13 @@ def make_celery(settings: Settings) -> Celery:
             "visibility_timeout": round(longest) + 60,
             "socket_connect_timeout": settings.redis.timeout.total_seconds(),
             "health_check_interval": 5,
+            # A host that vanished is noticed by a worker that waits for messages.
             "socket_keepalive": True,
+            "socket_keepalive_options": {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3},
         },
     )
+    if not consumes:
+        celery.conf.broker_transport_options["socket_timeout"] = settings.redis.timeout.total_seconds()
     return celery
 
 

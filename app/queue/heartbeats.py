@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 FRESH_SECONDS = 15.0
 EVERY_SECONDS = 3.0
@@ -40,6 +40,19 @@ class Heartbeats:
             for role in roles:
                 pipe.zcount(_key(role), since, "+inf")
             return dict(zip(roles, pipe.execute(), strict=True))
+
+    def refusal(self) -> str | None:
+        """Why Redis responds, but takes no messages; None where it takes them. Raises RedisError."""
+        try:
+            self._redis.set(_PROBE, "", px=1)
+        except OutOfMemoryError:
+            return "Redis is full: it takes no messages until there is room below its maxmemory."
+        except ResponseError as error:  # a replica, or one that cannot write to its disk
+            return f"Redis takes no messages: {str(error).partition(' ')[0]}."
+        return None
+
+
+_PROBE = "workers:probe"
 
 
 def _key(role: str) -> str:

@@ -19,6 +19,17 @@ class DatabaseSettings(Group):
     pool_size: PositiveInt = Field(8, description="connections kept per process")
     max_overflow: NonNegativeInt = Field(8, description="connections above the pool, under load")
     connect_timeout: Duration = Field(timedelta(seconds=5), description="per connection attempt")
+    statement_timeout: Duration = Field(
+        timedelta(seconds=15), description="of one statement; a Postgres that does not respond is given up 2 s later"
+    )
+    pooler: bool = Field(
+        False,
+        description="whether the URL is that of a pooler in transaction mode, such as PgBouncer: each transaction then "
+        "sets what a session would have",
+    )
+    prepared_statements: bool = Field(
+        True, description="off for a pooler that does not know prepared statements, such as PgBouncer before 1.21"
+    )
 
 
 class RedisSettings(Group):
@@ -36,6 +47,9 @@ class BlobSettings(Group):
     """The store of images and vectors."""
 
     url: str = Field("file://.state/blobs", description="file://, s3://, gs:// or az:// as obstore understands it")
+    durable: bool = Field(
+        True, description="of a folder: whether an uploaded image is on the disk before its job is accepted"
+    )
 
 
 class RetentionSettings(Group):

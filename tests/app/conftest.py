@@ -56,12 +56,12 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(migrated: devstack.Servers, sources: Path, tmp_path: Path) -> Settings:
+def settings(migrated: devstack.Servers, sources: Path, blobs_url: str) -> Settings:
     """The settings of one test's API."""
     return Settings(
         database={"url": migrated.database_url},
         redis={"url": migrated.redis_url},
-        blobs={"url": (tmp_path / "blobs").as_uri()},
+        blobs={"url": blobs_url},
         catalog={"directories": [sources]},
         metrics={"open": True},
     )

@@ -52,7 +52,9 @@ def decoders() -> Iterator[DecoderProcesses]:
 
 
 @pytest.fixture
-def bench(migrated: devstack.Servers, tmp_path: Path, decoders: DecoderProcesses) -> Iterator[Callable[..., Bench]]:
+def bench(
+    migrated: devstack.Servers, tmp_path: Path, blobs_url: str, decoders: DecoderProcesses
+) -> Iterator[Callable[..., Bench]]:
     """Makes a worker process over fake sources: `bench({"a": "", "b": 'fail = "error"'}, job={"attempts": 2})`."""
     made: list[Process] = []
 
@@ -75,7 +77,7 @@ def bench(migrated: devstack.Servers, tmp_path: Path, decoders: DecoderProcesses
         own: dict[str, Any] = {
             "database": {"url": migrated.database_url},
             "redis": {"url": migrated.redis_url},
-            "blobs": {"url": (tmp_path / "blobs").as_uri()},
+            "blobs": {"url": blobs_url},
             "catalog": {"directories": [catalog]},
             "models": {"captioner": "fake:", "embedder": "fake:", "calibrations": []},
         }

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from sqlalchemy import text
 
+from app.db.blobs import Address
 from app.db.models import DEFAULT_TENANT, Job, JobSource, Stage
 from app.db.types import MethodOptions
 from app.documents import JobDocument, job_document
@@ -156,6 +157,11 @@ class Bench:
             ):
                 moved = ", ".join(f"{column} = {column} - make_interval(secs => :seconds)" for column in columns)
                 session.execute(text(f"UPDATE {table} SET {moved}"), {"seconds": seconds})
+
+    def stored(self) -> set[Address]:
+        """What lies in the blob store, however young."""
+        portions = self.process.storage.blobs.listed(timedelta(seconds=-5))
+        return {address for portion in portions for address in portion}
 
     def job(self, job_id: uuid.UUID) -> Job:
         """The row as it stands."""

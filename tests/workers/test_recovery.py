@@ -258,20 +258,25 @@ def test_a_held_lease_is_renewed(bench: Make) -> None:
 
 
 HANG = """
-import time
+import socket, time
 from datetime import timedelta
 import workers.leases as leases
+from app.db.database import Database, connect
 from app.db.models import Job
-leases.GRACE_SECONDS = 0.0
-held = leases.Leases(None, timedelta(seconds=0.3))
+from app.settings import DatabaseSettings
+silence = socket.create_server(("127.0.0.1", 0))
+url = f"postgresql://nobody@127.0.0.1:{silence.getsockname()[1]}/none"
+database = Database(connect(DatabaseSettings(url=url, connect_timeout=600)))
+leases.GRACE_SECONDS = 5.0
+held = leases.Leases(database, timedelta(seconds=0.3))
 held.start()
-with held.hold(Job(), timedelta(seconds=0.1)):
+with held.hold(Job(id=None, stage="ranking", attempt=1), timedelta(seconds=0.1)):
     time.sleep(600)
 """
 
 
 def test_a_step_that_outlives_its_limit_ends_the_process() -> None:
-    """What cannot be stopped from inside is stopped by the process ending itself, for a supervisor to restart."""
+    """The process ends itself, for a supervisor to restart, also while a silent Postgres keeps leases from renewing."""
     assert subprocess.run([sys.executable, "-c", HANG], timeout=60, capture_output=True).returncode == 75
 
 

@@ -19,7 +19,8 @@ from app.api import create_app
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import DEFAULT_TENANT, AuditEntry, Blob, BlobReference, Job, JobStatus, Stage, Tenant
-from app.jobs import repository, service
+from app.errors import StorageUnavailable
+from app.jobs import deletion, repository, service
 from app.settings import AccessSettings
 from tests.workers.harness import Bench
 from workers.sweep import delete_expired
@@ -48,12 +49,6 @@ def api(bench: Make) -> Iterator[Callable[[Bench], TestClient]]:
     yield over
     for client in opened:
         client.__exit__(None, None, None)
-
-
-def stored(here: Bench) -> list[Path]:
-    """The files in the blob store."""
-    folder = Path(here.process.settings.blobs.url.removeprefix("file://"))
-    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def test_a_canceled_job_is_not_worked_on(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -102,7 +97,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     job_id = here.submit()
     here.run(until=lambda step: step.task == "workers.resynthesize")
     put = type(here.process.storage.blobs).put
-    before = stored(here)
+    before = here.stored()
 
     class Late(type(here.process.storage.blobs)):  # type: ignore[misc]
         """A store during whose writing the job is canceled."""
@@ -116,7 +111,7 @@ def test_what_a_canceled_jobs_worker_stored_is_discarded(bench: Make) -> None:
     object.__setattr__(here.process.storage, "blobs", Late(here.process.settings.blobs.url))
     here.run()
     assert here.job(job_id).status == JobStatus.CANCELED
-    assert stored(here) == before
+    assert here.stored() == before
 
 
 def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -125,13 +120,13 @@ def test_an_deleted_job_is_gone_but_for_its_tombstone(bench: Make, api: Callable
     client = api(here)
     job_id = here.submit(prompt="a secret square", external_id="case 7", labels={"who": "me"})
     here.run()
-    assert stored(here)
+    assert here.stored()
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     assert client.delete(f"/attribute/{job_id}").status_code == 204
     gone = client.get(f"/attribute/{job_id}")
     assert (gone.status_code, gone.json()["type"]) == (410, "/problems/deleted")
     assert client.post(f"/attribute/{job_id}/cancel").status_code == 410
-    assert stored(here) == []
+    assert here.stored() == set()
     with here.process.storage.database.transaction() as session:
         row = session.execute(text("SELECT jobs::text FROM jobs WHERE id = :id"), {"id": job_id}).scalar_one()
         assert "secret" not in row
@@ -182,15 +177,21 @@ def test_deleting_and_storing_the_same_bytes_at_once_never_loses_a_used_image(be
     random.seed(7)
 
     def use(job_id: uuid.UUID) -> bool:
-        blob = process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
-        with process.storage.database.transaction(durable=False) as session:
-            lost = blob_repository.insert_references(session, job_id, {"source/0": blob})
+        while True:
+            blob = process.storage.blobs.put(DEFAULT_TENANT, data, "image/png")
+            try:
+                with process.storage.database.transaction(durable=False) as session:
+                    lost = blob_repository.insert_references(session, job_id, {"source/0": blob})
+                break
+            except StorageUnavailable:  # the bytes are being deleted at this moment
+                continue
         process.storage.blobs.put_all(lost)
         return process.storage.blobs.exists(DEFAULT_TENANT, blob.sha256)
 
     def drop(job_id: uuid.UUID) -> bool:
         with process.storage.database.transaction(durable=False) as session:
-            process.storage.blobs.delete_all(blob_repository.delete_references(session, job_id, except_for=["query"]))
+            unused = blob_repository.delete_references(session, job_id, except_for=["query"])
+        deletion.delete_bytes(process.storage.database, process.storage.blobs, unused)
         return True
 
     with ThreadPoolExecutor(8) as threads:
@@ -250,7 +251,7 @@ def test_cancel_delete_and_completion_race_to_one_end(bench: Make, api: Callable
     assert won == {JobStatus.SUCCEEDED, JobStatus.CANCELED}
     with process.storage.database.transaction() as session:
         used = set(session.execute(select(BlobReference.tenant_id, BlobReference.sha256)).all())
-    assert len(stored(here)) == len(used)
+    assert len(here.stored()) == len(used)
 
 
 def test_a_late_end_does_not_restore_a_deleted_result(bench: Make, api: Callable[[Bench], TestClient]) -> None:
@@ -300,20 +301,24 @@ def test_each_thing_is_kept_for_as_long_as_its_tenant_wants(bench: Make) -> None
     assert here.job(fresh).caption is not None
 
 
+@pytest.mark.parametrize("blobs_url", ["folder"], indirect=True)
 def test_bytes_that_no_row_knows_are_deleted(bench: Make) -> None:
-    """What a process left that died between storing and committing; what is young or used stays."""
+    """What a process left that died between storing and committing; what is young, used or not ours stays."""
     here = bench(THREE)
     job_id = here.submit()
     young = here.process.storage.blobs.put(DEFAULT_TENANT, b"just stored", "image/png")
     stray = here.process.storage.blobs.put(DEFAULT_TENANT, b"left behind", "image/png")
     used = here.original(job_id)
-    for file in stored(here):
-        if file.name != young.sha256:
+    folder = Path(here.process.settings.blobs.url.removeprefix("file://"))
+    (folder / "README").write_text("of another program")
+    for file in folder.rglob("*"):
+        if file.is_file() and file.name != young.sha256:
             os.utime(file, (0, 0))
     delete_expired(here.process.storage, here.process.settings.retention)
     assert not here.process.storage.blobs.exists(DEFAULT_TENANT, stray.sha256)
     assert here.process.storage.blobs.exists(DEFAULT_TENANT, young.sha256)
     assert here.process.storage.blobs.exists(DEFAULT_TENANT, used)
+    assert (folder / "README").exists()
 
 
 def test_a_claimed_stage_of_an_deleted_job_is_fenced_off(bench: Make, api: Callable[[Bench], TestClient]) -> None:

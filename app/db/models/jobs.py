@@ -221,15 +221,20 @@ class Blob(Base):
     """A tenant's stored bytes, once however many jobs use them."""
 
     __tablename__ = "blobs"
-    __table_args__ = (Index("ix_blobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_blobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        Index("ix_blobs_due", "due_at", "deleted_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
 
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # When the bytes were deleted. The row stays for a while: a transaction that stored them just before sees it.
+    # When its use ended. The row stays for a while: a transaction that stored the bytes just before sees it.
     deleted_at: Mapped[datetime | None]
+    # From then on until the bytes are deleted: when that is due. A process that is about to delete them sets it ahead.
+    due_at: Mapped[datetime | None]
 
 
 class BlobReference(Base):

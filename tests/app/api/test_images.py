@@ -2,6 +2,7 @@
 
 import io
 import uuid
+from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -117,9 +118,9 @@ def test_deleted_images_are_a_410(client: TestClient, database: Database, genera
         assert (client.get(link).status_code, client.get(link).json()["type"]) == (410, "/problems/deleted")
 
 
-def test_images_deleted_meanwhile_are_a_410(client: TestClient, generated_image: str, tmp_path):
-    """The row exists, the file does not: deleting deletes it first."""
-    for file in (tmp_path / "blobs").rglob("*"):
-        if file.is_file():
-            file.unlink()
+def test_images_deleted_meanwhile_are_a_410(client: TestClient, generated_image: str):
+    """The row still exists, the file does not any more."""
+    blobs = client.app_state["blobs"]
+    for portion in blobs.listed(timedelta(seconds=-5)):
+        blobs.delete_all(portion)
     assert client.get(generated_image).status_code == 410

@@ -1,9 +1,12 @@
 """With Redis unavailable, hanging or empty the API accepts and responds; without Postgres it responds with 503."""
 
+import base64
+import random
+import resource
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -94,6 +97,29 @@ def test_a_blob_store_that_cannot_be_written_is_a_503(start: Callable[..., TestC
     (tmp_path / "blobs").write_text("a file, not a folder")
     answer = client.post("/attribute", files=IMAGE)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The kernel takes a part of a write that passes this size, and then refuses, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("form", [True, False])
+def test_uploads_for_which_the_disk_has_no_room_are_a_503(client: TestClient, form: bool):
+    """Not an error of the service, nor of the caller; nothing is left of them."""
+    image = random.Random(0).randbytes(2_000_000)
+    body = {"files": {"image": image}} if form else {"json": {"image": base64.b64encode(image).decode()}}
+    with largest_file(1_500_000):
+        answer = client.post("/attribute", **body)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert client.post("/attribute", files=IMAGE).status_code == 202
 
 
 def test_redis_and_postgres_have_the_same_document(client: TestClient, redis: Redis, database: Database):

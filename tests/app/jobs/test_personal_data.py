@@ -28,7 +28,7 @@ NOT_PERSONAL = {
     "bank_bases": "space version length data created_at",
     "bank_contributions": "job_id tenant_id space sources counts features length basis job_created_at contributed_at",
     "bank_snapshots": "space version data jobs drift compiled_at",
-    "blobs": "tenant_id sha256 size media_type created_at deleted_at",
+    "blobs": "tenant_id sha256 size media_type created_at deleted_at due_at",
     "blob_references": "job_id role tenant_id sha256 generated_at",
     "feedback": "job_id tenant_id created_at",
     "hash_lists": "id tenant_id name max_distance created_at updated_at",

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from app.db.blobs import Address
 from app.db.models import DEFAULT_TENANT, AuditEntry, BlobReference, Job, JobStatus, Stage, Tenant
 from app.db.types import MethodOptions
 from app.jobs import source_repository
@@ -43,7 +43,6 @@ class Screened:
     """A bench, and what a test of screening does to it."""
 
     bench: Bench
-    blob_folder: Path
 
     def submit(self, image: Image.Image, tenant_id: uuid.UUID = DEFAULT_TENANT, **options: Any) -> uuid.UUID:
         """Accepts a job as intake does."""
@@ -116,9 +115,9 @@ class Screened:
             session.add(row)
             return row.id
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Address]:
         """Everything that lies in the blob store."""
-        return [file for file in self.blob_folder.rglob("*") if file.is_file()]
+        return list(self.bench.stored())
 
     def audited(self) -> list[AuditEntry]:
         """The audit log, oldest first."""
@@ -149,12 +148,12 @@ class Screened:
 
 
 @pytest.fixture
-def make_screened(bench: Callable[..., Bench], tmp_path: Path) -> Callable[..., Screened]:
+def make_screened(bench: Callable[..., Bench]) -> Callable[..., Screened]:
     """Makes a worker process whose lists and rules are in force at once: `make_screened(job={"attempts": 1})`."""
 
     def make(**groups: Any) -> Screened:
         groups["screening"] = {"refresh": 1e-6} | groups.get("screening", {})
-        return Screened(bench({"a": "", "b": ""}, **groups), tmp_path / "blobs")
+        return Screened(bench({"a": "", "b": ""}, **groups))
 
     return make
 
