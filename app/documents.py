@@ -10,7 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.models import Job, JobSource, JobStatus, SourceSpend, Stage
 from attribution.evidence.finding import Kind, Trust
-from attribution.ports import Aggregate, DistanceName, Method, Origin, Policy, Reason, SourceState, VerdictKind
+from attribution.ports import (
+    Aggregate,
+    Budget,
+    DistanceName,
+    Method,
+    Origin,
+    Policy,
+    RaceEnd,
+    Reason,
+    SourceState,
+    VerdictKind,
+)
 
 
 class Document(BaseModel):
@@ -216,6 +227,26 @@ class VerdictDocument(Document):
     policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that was not tested")
 
 
+class RaceRoundDocument(Document):
+    """One round: some sources generate until each has so many images."""
+
+    images: int = Field(description="that each of the sources is to have, those of earlier rounds included")
+    sources: list[str]
+
+
+class RaceDocument(Document):
+    """How sources raced: all begin with one image, and only those that may still be the first get more."""
+
+    rounds: list[RaceRoundDocument]
+    images: dict[str, int] = Field(description="how many images of each source there are")
+    end: RaceEnd | None = Field(
+        None,
+        description="why there was no further round: `ceiling`, one source's probability is high enough; `one_left`, "
+        "no other source is likely enough; `all_images`, the likely ones have all images; `deadline`. Null while it "
+        "runs",
+    )
+
+
 class ResultDocument(Document):
     """The ranked answer, and everything needed to reproduce it."""
 
@@ -241,6 +272,7 @@ class ResultDocument(Document):
     estimate: EstimateDocument | None = Field(None, description="null without a bank that knows the tested sources")
     fusion: FusionDocument | None = Field(None, description="null where the caller sent no `external_scores`")
     verdict: VerdictDocument
+    race: RaceDocument | None = Field(None, description="null where every source was to generate γ images")
 
 
 class CallsDocument(Document):
@@ -281,6 +313,12 @@ class JobDocument(Document):
     images_per_source: int
     method: Method = Field(Method.COSINE, description="by what the ranking is made")
     policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that is not tested")
+    budget: Budget = Field(
+        Budget.FIXED, description="`fixed`: every source generates γ images; `racing`: up to γ; `auto`: either"
+    )
+    race: RaceDocument | None = Field(
+        None, description="the rounds so far, of a job that races; how it ended is in `result`"
+    )
     distance: DistanceName = Field(description="by which the ranking is made with the method `cosine`")
     aggregate: Aggregate = Field(description="which similarity stands for a source")
     external_scores: dict[str, float] | None = Field(
@@ -333,6 +371,8 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         images_per_source=job.images_per_source,
         method=job.method_options.method,
         policy=job.method_options.policy,
+        budget=job.method_options.budget,
+        race=race_document(job, sources),
         distance=job.method_options.distance,
         aggregate=job.method_options.aggregate,
         external_scores=job.external_scores and dict(job.external_scores.scores),
@@ -353,6 +393,17 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
+    )
+
+
+def race_document(job: Job, sources: Sequence[JobSource], end: RaceEnd | None = None) -> RaceDocument | None:
+    """The rounds of a job's race, and how many images it has; None of one that does not race."""
+    if job.race is None:
+        return None
+    return RaceDocument(
+        rounds=[RaceRoundDocument(images=each.images, sources=list(each.sources)) for each in job.race.rounds],
+        images={row.source: len(row.generated_images) for row in sources},
+        end=end,
     )
 
 

@@ -79,6 +79,27 @@ class Policy(StrEnum):
     CLOSED = "closed"
 
 
+class Budget(StrEnum):
+    """How many images sources generate: γ each; by racing, up to γ; or by racing where past jobs can decide it."""
+
+    FIXED = "fixed"
+    RACING = "racing"
+    AUTO = "auto"
+
+
+class RaceEnd(StrEnum):
+    """Why no source of a race gets more images.
+
+    One source's probability is high enough; no other source is likely enough; those that may win have all images; or
+    the job's deadline comes before another round would end.
+    """
+
+    CEILING = "ceiling"
+    ONE_LEFT = "one_left"
+    ALL_IMAGES = "all_images"
+    DEADLINE = "deadline"
+
+
 class DistanceName(StrEnum):
     """All distances, by the name that jobs, results and calibrations contain."""
 
@@ -182,6 +203,22 @@ class Resynthesis:
     reason: str | None = None
     seconds: float = 0.0
     origin: Origin = Origin.GENERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class RaceRound:
+    """A round of a race: `sources` are to have `images` images each, those of earlier rounds included."""
+
+    images: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """How a job raced: its rounds, and why there was no further one; None while it runs."""
+
+    rounds: tuple[RaceRound, ...]
+    end: RaceEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +338,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The whole result for one query image."""
+    """The whole result for one query image; `race` is None where all sources were to generate γ images."""
 
     caption: Caption
     resyntheses: tuple[Resynthesis, ...]
@@ -309,6 +346,7 @@ class Attribution:
     ranking: Ranking
     verdict: Verdict
     seconds: Mapping[str, float]
+    race: Race | None = None
 
 
 class Captioner(Protocol):

@@ -1,0 +1,79 @@
+"""Racing: every source begins with one image, and only those that may still be the first get more.
+
+The rule is the same for a job in the service, for `attribute` in one process, and for the simulated queries on which
+racing is calibrated (`bank/race_simulation.py`). It needs calibrated probabilities; without them all sources get all
+images, as without racing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.ports import Budget, Method, Origin, RaceEnd, RaceRound, Ranking
+
+# Chosen on the demo models' calibration characters (docs/method.md).
+CEILING: Final = 0.97  # a source with this probability needs no more images, nor do the others
+FLOOR: Final = 0.05  # of the likeliest source's probability: what is below is dropped
+
+
+def may_race(budget: Budget, method: Method, origins: Sequence[Origin], most: int) -> bool:
+    """Whether a job's sources can race; with `AUTO`, past jobs of all of them are needed besides.
+
+    Uploaded references are there already, and of a single source, or by distance, there are no probabilities.
+
+    Args:
+        budget: What was asked for.
+        method: How sources are ranked.
+        origins: Of the job's sources.
+        most: γ.
+    """
+    generated = all(origin is Origin.GENERATOR for origin in origins)
+    return budget is not Budget.FIXED and method is Method.RESIDUAL and generated and len(origins) > 1 < most
+
+
+def next_round(
+    probabilities: Mapping[str, float] | None, images: Mapping[str, int], asked: int, most: int
+) -> RaceRound | RaceEnd:
+    """Which sources get more images, or why the race ends.
+
+    Args:
+        probabilities: Of the tested sources; None where they are not calibrated.
+        images: How many each tested source has.
+        asked: How many each source of the last round was asked for. One that has fewer was dropped before, refused
+            or failed, and is not asked again.
+        most: γ.
+    """
+    more = tuple(source for source, count in images.items() if asked <= count < most)
+    if not more:
+        return RaceEnd.ALL_IMAGES
+    if probabilities is None:
+        return RaceRound(most, more)
+    sources = list(probabilities)
+    may_win = contenders(np.array([probabilities[source] for source in sources]))
+    if not may_win.any():
+        return RaceEnd.ONE_LEFT if max(probabilities.values()) < CEILING else RaceEnd.CEILING
+    more = tuple(source for source, may in zip(sources, may_win, strict=True) if may and source in more)
+    if not more:
+        return RaceEnd.ALL_IMAGES
+    target = next_count(min(images[source] for source in more), most)
+    return RaceRound(target, tuple(source for source in more if images[source] < target))
+
+
+def probabilities_of(ranking: Ranking) -> Mapping[str, float] | None:
+    """The probabilities of a ranking's sources, in its order; None where they are not calibrated."""
+    found = {entry.source: entry.probability for entry in ranking.entries if entry.probability is not None}
+    return found or None
+
+
+def contenders(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    """(…, S) which sources may still become the first; none of a row where one source is settled on."""
+    best = probabilities.max(axis=-1, keepdims=True)
+    may_win = (probabilities >= FLOOR * best) & (best < CEILING)
+    return np.asarray(may_win & (may_win.sum(axis=-1, keepdims=True) > 1))
+
+
+def next_count(images: int, most: int) -> int:
+    """Twice as many images, so that few rounds are needed; at most γ."""
+    return min(2 * images, most)
