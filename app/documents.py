@@ -241,9 +241,8 @@ class RaceDocument(Document):
     images: dict[str, int] = Field(description="how many images of each source there are")
     end: RaceEnd | None = Field(
         None,
-        description="why there was no further round: `ceiling`, one source's probability is high enough; `one_left`, "
-        "no other source is likely enough; `all_images`, the likely ones have all images; `deadline`. Null while it "
-        "runs",
+        description="why there was no further round: `one_left`, no other source is likely enough; `all_images`, those "
+        "that are have all images; `deadline`, it would not have ended in time. Null while it runs",
     )
 
 

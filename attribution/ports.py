@@ -90,11 +90,10 @@ class Budget(StrEnum):
 class RaceEnd(StrEnum):
     """Why no source of a race gets more images.
 
-    One source's probability is high enough; no other source is likely enough; those that may win have all images; or
-    the job's deadline comes before another round would end.
+    One source is left and has all images; several are, and have them; or the job's deadline comes before another round
+    would end.
     """
 
-    CEILING = "ceiling"
     ONE_LEFT = "one_left"
     ALL_IMAGES = "all_images"
     DEADLINE = "deadline"

@@ -38,7 +38,7 @@ from attribution.ports import (
     Threshold,
     Verdict,
 )
-from attribution.racing import CEILING, FLOOR
+from attribution.racing import FLOOR
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_directory, digest_of_file
@@ -127,7 +127,7 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
         settings.job.quorum_share,
         _trust_list_digest(settings.intake.trust_list),
         settings.intake.crop_borders,
-        (FLOOR, CEILING),
+        FLOOR,
         RESULT_SCHEMA_VERSION,
     )
 

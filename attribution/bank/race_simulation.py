@@ -75,10 +75,14 @@ def _race(
     alive = np.ones(have.shape, bool)  # who is dropped once stays so
     running, images = np.arange(len(job)), 1
     while images < most and len(running):
-        images = next_count(images, most)
-        alive[running] &= contenders(softmax(temperature * scores[running]))
-        running = running[alive[running].any(axis=1)]
-        have[running] = np.where(alive[running], np.minimum(images, there[running]), have[running])
+        may_win = contenders(softmax(temperature * scores[running]))
+        targets = np.array([next_count(images, most, alone) for alone in may_win.sum(axis=1) == 1])[:, None]
+        images = next_count(images, most, alone=False)
+        alive[running] &= may_win
+        wanted = np.where(alive[running], np.minimum(targets, there[running]), 0)
+        more = (wanted > have[running]).any(axis=1)
+        running = running[more]
+        have[running] = np.maximum(have[running], wanted[more])
         if len(running):
             scores[running] = _scores(model, jobs, job[running], k[running], queries[running], have[running])
     return scores
