@@ -129,7 +129,7 @@ class Bank:
 
 
 def _fixed(stack: JobStack, images: int) -> Asking:
-    """As many siblings as the new job has images, if there are enough past jobs with so many; jobs that raced have not."""
+    """As many siblings as the new job has images, if enough past jobs have so many; those that raced have not."""
     fewest = stack.counts.min(axis=1)
     enough = min(_ENOUGH_JOBS, (fewest > 0).sum() / 2)
     return FixedAsking(next((each for each in range(images, 1, -1) if (fewest > each).sum() >= enough), 1))

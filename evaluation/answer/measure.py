@@ -51,8 +51,7 @@ def answer(
         embedded = Embedded(_EMBEDDER, job.query, job.generated_images, taps=job.taps)
         ranking, known = rank(embedded, cosine, order), None
         if method is Method.RESIDUAL:
-            of = {source: (revisions or {}).get(source, "1") for source in order}
-            related = {source: (families or {}).get(source, source) for source in order}
+            of, related = _of_sources(order, revisions, families)
             ranking, known = match(ranking, embedded, order, of, related, banks(job))
         found.append(Answer(job, ranking, judge_match(ranking, known, order, quorum=2, policy=policy)))
     return found
@@ -62,8 +61,8 @@ def race(
     jobs: Sequence[KnownJob],
     most: int,
     banks: Banks,
-    revisions: Mapping[str, str],
-    families: Mapping[str, str],
+    revisions: Mapping[str, str] | None = None,
+    families: Mapping[str, str] | None = None,
     policy: Policy = Policy.OPEN,
 ) -> list[Answer]:
     """The answers of jobs that race for up to γ = `most` images; each answer's job has the images that were used."""
@@ -75,7 +74,8 @@ def race(
         while True:
             raced = job.first(images)
             embedded = Embedded(_EMBEDDER, raced.query, raced.generated_images, taps=raced.taps)
-            ranking, known = match(rank(embedded, cosine, order), embedded, order, revisions, families, bank, most)
+            of, related = _of_sources(order, revisions, families)
+            ranking, known = match(rank(embedded, cosine, order), embedded, order, of, related, bank, most)
             after = next_round(probabilities_of(ranking), images, asked, most)
             if isinstance(after, RaceEnd):
                 break
@@ -83,6 +83,15 @@ def race(
             images |= dict.fromkeys(after.sources, asked)
         found.append(Answer(raced, ranking, judge_match(ranking, known, order, quorum=2, policy=policy)))
     return found
+
+
+def _of_sources(
+    order: Sequence[str], revisions: Mapping[str, str] | None, families: Mapping[str, str] | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    return (
+        {source: (revisions or {}).get(source, "1") for source in order},
+        {source: (families or {}).get(source, source) for source in order},
+    )
 
 
 def images_used(answers: Sequence[Answer], most: int) -> dict[str, Any]:
