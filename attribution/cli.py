@@ -36,7 +36,6 @@ from attribution.ports import (
     FUSION_WEIGHT,
     Aggregate,
     Attribution,
-    Budget,
     DistanceName,
     Generator,
     Method,
@@ -47,6 +46,7 @@ from attribution.ports import (
     Verdict,
     VerdictKind,
 )
+from attribution.race import Budget
 from attribution.resynthesis import References, load_references
 from attribution.resynthesis.pool import GeneratorPool
 from attribution.sources.command import app as sources_app

@@ -26,7 +26,6 @@ from attribution.ports import (
     FUSION_WEIGHT,
     Aggregate,
     Attribution,
-    Budget,
     Caption,
     Captioner,
     Deadline,
@@ -36,12 +35,10 @@ from attribution.ports import (
     Method,
     Origin,
     Policy,
-    Race,
-    RaceEnd,
-    RaceRound,
     Resynthesis,
     SourceState,
 )
+from attribution.race import Budget, Race, RaceEnd, RaceRound
 from attribution.racing import may_race, next_round, probabilities_of
 from attribution.rank import rank
 from attribution.resynthesis import References, derive_seeds, resynthesize

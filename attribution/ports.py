@@ -1,6 +1,7 @@
 """The method's ports (Protocols) and the frozen values that pass between them.
 
-It imports neither torch nor other modules of the project, but for the equally light `estimate.py`: the API, which has
+It imports neither torch nor other modules of the project, but for the equally light `estimate.py` and
+`race.py`: the API, which has
 no ML wheels, uses it.
 """
 
@@ -13,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from attribution.estimate import Estimate, Measured
+from attribution.race import Race
 
 if TYPE_CHECKING:  # only for annotations: numpy and Pillow would cost the API process 14 MB
     import numpy as np
@@ -77,26 +79,6 @@ class Policy(StrEnum):
 
     OPEN = "open"
     CLOSED = "closed"
-
-
-class Budget(StrEnum):
-    """How many images sources generate: γ each; by racing, up to γ; or by racing where past jobs can decide it."""
-
-    FIXED = "fixed"
-    RACING = "racing"
-    AUTO = "auto"
-
-
-class RaceEnd(StrEnum):
-    """Why no source of a race gets more images.
-
-    One source is left and has all images; several are, and have them; or the job's deadline comes before another round
-    would end.
-    """
-
-    ONE_LEFT = "one_left"
-    ALL_IMAGES = "all_images"
-    DEADLINE = "deadline"
 
 
 class DistanceName(StrEnum):
@@ -202,22 +184,6 @@ class Resynthesis:
     reason: str | None = None
     seconds: float = 0.0
     origin: Origin = Origin.GENERATOR
-
-
-@dataclass(frozen=True, slots=True)
-class RaceRound:
-    """A round of a race: `sources` are to have `images` images each, those of earlier rounds included."""
-
-    images: int
-    sources: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """How a job raced: its rounds, and why there was no further one; None while it runs."""
-
-    rounds: tuple[RaceRound, ...]
-    end: RaceEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)

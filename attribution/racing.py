@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.ports import Budget, Method, Origin, RaceEnd, RaceRound, Ranking
+from attribution.ports import Method, Origin, Ranking
+from attribution.race import Budget, RaceEnd, RaceRound
 
 # Of the likeliest source's probability: whose is below is dropped. Chosen on the demo models' calibration characters.
 FLOOR: Final = 0.2

@@ -83,7 +83,8 @@ def show_result(console: Console, job: Job, generated_by: Mapping[str, str] | No
         console.print(f"images    {images} generated")
     else:
         most = result["images_per_source"] * len(job["sources"])
-        console.print(f"images    {images} of at most {most} generated, in {len(race['rounds'])} rounds ({race['end']})")
+        rounds = f"{len(race['rounds'])} rounds ({race['end']})"
+        console.print(f"images    {images} of at most {most} generated, in {rounds}")
     if (estimate := result.get("estimate")) is not None:
         likely = ", ".join(map(escape, estimate["prediction_set"]))
         console.print(f"set       {likely} [dim](with {estimate['coverage']:.0%}; fit {estimate['fit']:+.1f})[/]")

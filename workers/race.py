@@ -12,7 +12,8 @@ from app.cache import results
 from app.db.models import Job, JobSource, Stage
 from app.db.types import RaceRecord
 from app.jobs import source_repository
-from attribution.ports import Budget, Origin, RaceEnd, RaceRound, Ranking, SourceState
+from attribution.ports import Origin, Ranking, SourceState
+from attribution.race import Budget, RaceEnd, RaceRound
 from attribution.racing import may_race, next_round, probabilities_of
 from workers.models import Models
 from workers.storage import Storage

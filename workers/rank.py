@@ -26,18 +26,8 @@ from attribution.embed.stage import feature_space
 from attribution.fuse import fuse
 from attribution.match import match
 from attribution.match_verdict import judge_match
-from attribution.ports import (
-    Aggregate,
-    Embedded,
-    Method,
-    ModelRef,
-    Origin,
-    RaceEnd,
-    Ranking,
-    SourceState,
-    Threshold,
-    Verdict,
-)
+from attribution.ports import Aggregate, Embedded, Method, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from attribution.race import RaceEnd
 from attribution.racing import FLOOR
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge

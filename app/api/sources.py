@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.api.dependencies import Caller, Catalog, Settings
 from app.api.openapi import problems
-from app.documents import Document
+from app.document_base import Document
 from app.errors import NotFound
 from attribution.catalog import LifecycleState, SeedSupport, Source
 from attribution.errors import UnknownSource

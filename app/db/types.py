@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
 from app.settings import ModelSettings
-from attribution.ports import Aggregate, Budget, DistanceName, Method, Policy, RaceRound
+from attribution.ports import Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget, RaceRound
 
 
 @dataclass(frozen=True, slots=True)

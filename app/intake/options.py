@@ -28,7 +28,8 @@ from app.intake.json_body import parse
 from app.settings import MAX_AWAITED
 from app.webhooks.events import EventType
 from attribution.offer import NAME_PATTERN
-from attribution.ports import Aggregate, Budget, DistanceName, Method, Policy
+from attribution.ports import Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget
 
 MAX_METADATA_BYTES = 4_096
 _MAX_SCORES = 1_000

@@ -11,7 +11,8 @@ from attribution.caption.spec import CaptionerSpec, offered
 from attribution.embed.spec import EmbedderSpec
 from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
-from attribution.ports import FUSION_WEIGHT, Aggregate, Budget, DistanceName, Method, Policy
+from attribution.ports import FUSION_WEIGHT, Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget
 
 
 class CatalogSettings(Group):

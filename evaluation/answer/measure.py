@@ -10,7 +10,8 @@ from attribution.bank import Bank, PastJob, past_job
 from attribution.distance import distance_named
 from attribution.match import match
 from attribution.match_verdict import judge_match
-from attribution.ports import Embedded, Method, ModelRef, Policy, RaceEnd, Ranking, Verdict, VerdictKind
+from attribution.ports import Embedded, Method, ModelRef, Policy, Ranking, Verdict, VerdictKind
+from attribution.race import RaceEnd
 from attribution.racing import next_round, probabilities_of
 from attribution.rank import rank
 from attribution.residual import residuals

@@ -13,19 +13,8 @@ from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
 from attribution.embed.stage import embed_all, feature_space
 from attribution.method import attribute
-from attribution.ports import (
-    Attribution,
-    Budget,
-    Deadline,
-    GeneratedImage,
-    Generator,
-    Method,
-    ModelRef,
-    Origin,
-    RaceEnd,
-    RaceRound,
-    SourceState,
-)
+from attribution.ports import Attribution, Deadline, GeneratedImage, Generator, Method, ModelRef, Origin, SourceState
+from attribution.race import Budget, RaceEnd, RaceRound
 from attribution.racing import FLOOR, may_race, next_round
 from attribution.residual import residuals
 from attribution.resynthesis import References

@@ -14,7 +14,8 @@ from attribution.distance import distance_named
 from attribution.embed.fake import FakeEmbedder
 from attribution.embed.stage import feature_space
 from attribution.method import attribute
-from attribution.ports import Attribution, Budget, Method, Policy, Reason, VerdictKind
+from attribution.ports import Attribution, Method, Policy, Reason, VerdictKind
+from attribution.race import Budget
 from tests.workers.harness import Bench
 from workers.artifacts import read_image, unpack
 from workers.bank_snapshots import compile_snapshot

@@ -18,7 +18,8 @@ from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.bank import Bank
 from attribution.embed.fake import FakeEmbedder
 from attribution.embed.stage import feature_space
-from attribution.ports import Budget, Deadline, Method, Origin, RaceEnd, SourceState
+from attribution.ports import Deadline, Method, Origin, SourceState
+from attribution.race import Budget, RaceEnd
 from tests.workers.harness import Bench
 from workers.bank_snapshots import compile_snapshot
 from workers.contribute import contribute

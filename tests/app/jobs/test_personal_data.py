@@ -15,7 +15,8 @@ from app.db.models import DEFAULT_TENANT, Base, Clearing, Job, JobSource
 from app.db.types import ExternalScores, ImageRecord, MethodOptions, RaceRecord
 from app.jobs import retention_repository
 from app.settings import Settings
-from attribution.ports import Aggregate, DistanceName, RaceRound
+from attribution.ports import Aggregate, DistanceName
+from attribution.race import RaceRound
 from tests.conftest import clear
 
 # Columns that hold no personal data of a job: who owns the row, when, how often, what state, what it cost, what the

@@ -10,7 +10,7 @@ from attribution.bank.model import BankModel, fit
 from attribution.bank.race_simulation import RaceAsking
 from attribution.bank.simulation import FixedAsking, simulate, simulate_strangers
 from attribution.bank.stack import Floats, JobStack, softmax
-from attribution.ports import RaceEnd
+from attribution.race import RaceEnd
 from attribution.racing import next_round
 from tests.attribution.bank.synthetic import LENGTH, synthetic_past
 
