@@ -6,83 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.db.models import Job, JobSource, JobStatus, SourceSpend, Stage
-from attribution.evidence.finding import Kind, Trust
+from app.document_base import Document
+from app.image_documents import FindingDocument, ImageDocument, InputQualityDocument
 from attribution.ports import Aggregate, DistanceName, Method, Origin, Policy, Reason, SourceState, VerdictKind
-
-
-class Document(BaseModel):
-    """Frozen, and without members that the schema does not name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
-
-
-class ImageDocument(Document):
-    """The query image as intake understood it."""
-
-    format: str = Field(
-        description="what the content decoded as, e.g. PNG; the file's name does not count", examples=["PNG"]
-    )
-    width: int = Field(description="pixels, after orientation")
-    height: int = Field(description="pixels, after orientation")
-    frames: int = Field(description="1 for a still; `input_quality` says which one is compared")
-    sha256: str = Field(description="of the bytes as uploaded")
-    size: int = Field(description="bytes as uploaded")
-
-
-class BorderDocument(Document):
-    """A border of one color, in pixels of the image as uploaded."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    color: str = Field(examples=["#000000"])
-
-
-class InputQualityDocument(Document):
-    """What about the query image makes an answer less certain."""
-
-    width: int = Field(description="pixels of the frame that is compared, after orientation")
-    height: int
-    frames: int
-    frame: int = Field(description="the frame or page that is compared, from 1: the first that shows something")
-    blank: bool = Field(description="whether it shows nothing; nothing is generated then")
-    transparent: bool = Field(description="whether it has transparent parts")
-    ground: str | None = Field(description="the color on which transparent parts were put", examples=["white"])
-    jpeg_quality: int | None = Field(description="1 to 100, by the tables in the file; null for other formats")
-    enlarged: bool = Field(description="whether it has no fine detail, as after enlarging")
-    border: BorderDocument | None
-    cropped: bool = Field(description="whether the border was cut off before the image was compared")
-    same_answer: float | None = Field(
-        description="the share of answers that stayed the same after a distortion like those found, in "
-        "docs/benchmark.md, the smallest one; null where nothing that was measured is found"
-    )
-    notes: list[str] = Field(description="sentences about what was found")
-
-
-class FindingDocument(Document):
-    """One thing that the image itself says about its origin. It never changes a distance or the ranking."""
-
-    kind: Kind
-    where: str = Field(examples=["C2PA manifest"])
-    claim: str = Field(description="what is said, as a sentence")
-    trust: Trust = Field(
-        description="`verified`: signed by an issuer on this installation's list; `untrusted_issuer`: signed, by "
-        "any issuer; `unverified_signature`, `tampered`: a signature that proves nothing; `self_declared`: unprotected "
-        "text or pixels; `weak`: a hint; `unreadable`: something is there, or may be, that could not be read"
-    )
-    caveat: str = Field(description="why it can be believed only so far, as a sentence")
-    generator: str | None = Field(description="the tool or maker that is named")
-    model: str | None
-    source_type: str | None = Field(
-        description="IPTC's code for the digital source type", examples=["trainedAlgorithmicMedia"]
-    )
-    says_ai: bool = Field(description="whether it says that a generative model took part")
-    prompt_present: bool = Field(description="whether a prompt is there too; it is never copied")
-    details: dict[str, str] = Field(description="what else is said, e.g. `seed`, `steps`, `model_hash`, `issuer`")
+from attribution.race import Budget, RaceEnd
 
 
 class SourceDocument(Document):
@@ -216,6 +146,25 @@ class VerdictDocument(Document):
     policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that was not tested")
 
 
+class RaceRoundDocument(Document):
+    """One round: some sources generate until each has so many images."""
+
+    images: int = Field(description="that each of the sources is to have, those of earlier rounds included")
+    sources: list[str]
+
+
+class RaceDocument(Document):
+    """How sources raced: all begin with one image, and only those that may still be the first get more."""
+
+    rounds: list[RaceRoundDocument]
+    images: dict[str, int] = Field(description="how many images of each source there are")
+    end: RaceEnd | None = Field(
+        None,
+        description="why there was no further round: `one_left`, no other source is likely enough; `all_images`, those "
+        "that are have all images; `deadline`, it would not have ended in time. Null while it runs",
+    )
+
+
 class ResultDocument(Document):
     """The ranked answer, and everything needed to reproduce it."""
 
@@ -241,6 +190,7 @@ class ResultDocument(Document):
     estimate: EstimateDocument | None = Field(None, description="null without a bank that knows the tested sources")
     fusion: FusionDocument | None = Field(None, description="null where the caller sent no `external_scores`")
     verdict: VerdictDocument
+    race: RaceDocument | None = Field(None, description="null where every source was to generate γ images")
 
 
 class CallsDocument(Document):
@@ -260,7 +210,7 @@ class SpendDocument(Document):
 
     budget_usd: float | None = Field(None, description="never exceeded; null without a bound")
     usd: float = Field(0.0, description="spent or reserved so far")
-    calls: list[CallsDocument] = []
+    calls: list[CallsDocument] = Field([])
 
 
 class JobDocument(Document):
@@ -281,6 +231,12 @@ class JobDocument(Document):
     images_per_source: int
     method: Method = Field(Method.COSINE, description="by what the ranking is made")
     policy: Policy = Field(Policy.OPEN, description="whether the image may be by a source that is not tested")
+    budget: Budget = Field(
+        Budget.FIXED, description="`fixed`: every source generates γ images; `racing`: up to γ; `auto`: either"
+    )
+    race: RaceDocument | None = Field(
+        None, description="the rounds so far, of a job that races; how it ended is in `result`"
+    )
     distance: DistanceName = Field(description="by which the ranking is made with the method `cosine`")
     aggregate: Aggregate = Field(description="which similarity stands for a source")
     external_scores: dict[str, float] | None = Field(
@@ -333,6 +289,8 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         images_per_source=job.images_per_source,
         method=job.method_options.method,
         policy=job.method_options.policy,
+        budget=job.method_options.budget,
+        race=race_document(job, sources),
         distance=job.method_options.distance,
         aggregate=job.method_options.aggregate,
         external_scores=job.external_scores and dict(job.external_scores.scores),
@@ -353,6 +311,17 @@ def job_document(job: Job, sources: Sequence[JobSource], spent: Sequence[SourceS
         evidence=[FindingDocument.model_validate(each) for each in (job.evidence or {}).get("findings", [])],
         result=ResultDocument.model_validate(job.result) if job.result else None,
         error=job.error,
+    )
+
+
+def race_document(job: Job, sources: Sequence[JobSource], end: RaceEnd | None = None) -> RaceDocument | None:
+    """The rounds of a job's race, and how many images it has; None of one that does not race."""
+    if job.race is None:
+        return None
+    return RaceDocument(
+        rounds=[RaceRoundDocument(images=each.images, sources=list(each.sources)) for each in job.race.rounds],
+        images={row.source: len(row.generated_images) for row in sources},
+        end=end,
     )
 
 

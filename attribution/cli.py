@@ -46,6 +46,7 @@ from attribution.ports import (
     Verdict,
     VerdictKind,
 )
+from attribution.race import Budget
 from attribution.resynthesis import References, load_references
 from attribution.resynthesis.pool import GeneratorPool
 from attribution.sources.command import app as sources_app
@@ -70,6 +71,9 @@ def attribute_image(
     sources: Annotated[str | None, _Option(help="Source ids, separated by commas; default: all enabled ones.")] = None,
     exclude: Annotated[str, _Option(help="Source ids to leave out, separated by commas.")] = "",
     images_per_source: Annotated[int, _Option(min=1, help="Generated images per source (γ).")] = 4,
+    budget: Annotated[
+        Budget, _Option(help="fixed: γ images of each source; racing: up to γ; auto: racing if past jobs allow it.")
+    ] = Budget.AUTO,
     method: Annotated[
         Method | None,
         _Option(help="residual or cosine; default: residual, or cosine with a --distance or --aggregate."),
@@ -145,6 +149,8 @@ def attribute_image(
         families={source.id: source.family for source in available},
         policy=policy,
         images_per_source=images_per_source,
+        budget=budget,
+        at_least={source.id: source.limits.fewest_images for source in available},
         aggregate=aggregate or Aggregate.MEAN,
         external_scores=_scores(external_scores, known),
         fusion_weight=fusion_weight,

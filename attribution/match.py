@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attribution.bank import Bank, Experience
 from attribution.bank.calibration import COVERAGE
@@ -28,6 +29,7 @@ def match(
     revisions: Mapping[str, str],
     families: Mapping[str, str],
     bank: Bank | None = None,
+    race: int | None = None,
 ) -> tuple[Ranking, Experience | None]:
     """The tested sources by residuals, likeliest first, and what the bank knows about them.
 
@@ -40,6 +42,7 @@ def match(
         revisions: Of the tested sources whose images were generated; uploaded references have none.
         families: The family of each source.
         bank: Past jobs in the same feature space.
+        race: γ of a job that races, so that its sources may have unequal numbers of images.
 
     Raises:
         AttributionError: The features have no taps.
@@ -51,15 +54,15 @@ def match(
     tested = [source for source in order if source in embedded.taps.generated_images]
     found = residuals(embedded.taps)
     keyed = [f"{source}@{revisions.get(source, NO_REVISION)}" for source in tested]
-    images = min(len(found.generated_images[source]) for source in tested)
+    counts = np.array([len(found.generated_images[source]) for source in tested])
+    images = int(counts.min())
     known = None
     if bank is not None:
-        known = bank.experience(
-            keyed, {key: families[source] for key, source in zip(keyed, tested, strict=True)}, images
-        )
+        related = {key: families[source] for key, source in zip(keyed, tested, strict=True)}
+        known = bank.experience(keyed, related, race or images, racing=race is not None)
     if bank is None or known is None:
         return _ordered(ranking, tested, scores_without_bank(found, tested)), None
-    scores = _scores(found, tested, bank, known, images)
+    scores = _scores(found, tested, bank, known, images if race is None else counts)
     calibration = known.calibration
     if calibration is None:
         return _ordered(ranking, tested, scores), known
@@ -81,7 +84,9 @@ def at_least(jobs: int) -> int:
     return max((each for each in _COUNTS if each <= jobs), default=0)
 
 
-def _scores(found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int) -> Floats:
+def _scores(
+    found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int | NDArray[np.intp]
+) -> Floats:
     queries = bank.project(found.query[None].astype(np.float64)) @ known.directions
     means = bank.project(found.means(tested).astype(np.float64)) @ known.directions
     scores: Floats = known.model.scores(queries, means, images)[0]

@@ -68,6 +68,8 @@ def as_table(answer: Attribution) -> str:
         for result in answer.resyntheses
         if result.source not in ranked
     ]
+    if answer.race is not None:
+        lines.append(race_line(answer))
     margin = "none" if ranking.margin is None else f"{ranking.margin:.4f}"
     lines += [
         "",
@@ -107,6 +109,7 @@ def as_document(answer: Attribution) -> dict[str, Any]:
             for result in answer.resyntheses
         ],
         "embedder": str(answer.embedder),
+        "race": answer.race and asdict(answer.race),
         "ranking": asdict(answer.ranking),
         "verdict": asdict(answer.verdict),
         "seconds": {stage: round(seconds, 3) for stage, seconds in answer.seconds.items()},
@@ -125,6 +128,15 @@ def verdict_line(verdict: Verdict) -> str:
         count = round(measured.queries * measured.named)
         text += f": {measured.right:.0%} of {count} such verdicts about past images were right"
     return f"verdict   {text}"
+
+
+def race_line(answer: Attribution) -> str:
+    """How many images were generated, in how many rounds, and why no more."""
+    assert answer.race is not None
+    assert answer.race.end is not None
+    images = sum(len(result.generated_images) for result in answer.resyntheses)
+    rounds = len(answer.race.rounds)
+    return f"race      {images} images in {rounds} {'round' if rounds == 1 else 'rounds'}, {answer.race.end}"
 
 
 def quality_lines(quality: InputQuality | None) -> list[str]:

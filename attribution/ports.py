@@ -1,6 +1,7 @@
 """The method's ports (Protocols) and the frozen values that pass between them.
 
-It imports neither torch nor other modules of the project, but for the equally light `estimate.py`: the API, which has
+It imports neither torch nor other modules of the project, but for the equally light `estimate.py` and
+`race.py`: the API, which has
 no ML wheels, uses it.
 """
 
@@ -13,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from attribution.estimate import Estimate, Measured
+from attribution.race import Race
 
 if TYPE_CHECKING:  # only for annotations: numpy and Pillow would cost the API process 14 MB
     import numpy as np
@@ -301,7 +303,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The whole result for one query image."""
+    """The whole result for one query image; `race` is None where all sources were to generate γ images."""
 
     caption: Caption
     resyntheses: tuple[Resynthesis, ...]
@@ -309,6 +311,7 @@ class Attribution:
     ranking: Ranking
     verdict: Verdict
     seconds: Mapping[str, float]
+    race: Race | None = None
 
 
 class Captioner(Protocol):

@@ -3,6 +3,7 @@
 import io
 import json
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from app.db.blobs import Blobs
 from app.db.models import Job
+from attribution.embed.stage import ImageFeatures, features_of
 from attribution.image import decode_own
 from attribution.ports import Distances, Embedded, ModelRef, Taps
 
@@ -19,6 +21,7 @@ NPZ = "application/x-npz"
 _QUERY = "query"
 _SOURCE = "source/"
 _PIXELS = "pixels/"
+_HASHES = "hashes"  # of each source's images in the order of the rows, as JSON
 _LAYOUT = "taps/layout"  # names and lengths, as JSON
 _QUERY_TAPS = "taps/query"
 _SOURCE_TAPS = "taps/source/"
@@ -35,12 +38,16 @@ def read_query(blobs: Blobs, job: Job) -> Image.Image:
     return read_image(blobs, job.tenant_id, job.query_blob)
 
 
-def pack(embedded: Embedded) -> bytes:
+def pack(embedded: Embedded, hashes: Mapping[str, Sequence[str]]) -> bytes:
     """As npz: features `query` (d,) and `source/<id>` (γ, d), float32; distances `pixels/<name>/<id>` (γ,), float64.
 
     Taps, where there are some, as `taps/query` (D,) and `taps/source/<id>` (γ, D), float32, with `taps/layout`.
+
+    Args:
+        embedded: The features.
+        hashes: The SHA-256 of each source's images, in the order of the features.
     """
-    arrays: dict[str, Any] = {_QUERY: embedded.query}
+    arrays: dict[str, Any] = {_QUERY: embedded.query, _HASHES: np.array(json.dumps(hashes))}
     arrays |= {_SOURCE + source: vectors for source, vectors in embedded.generated_images.items()}
     for name, by_source in embedded.pixels.items():
         arrays |= {f"{_PIXELS}{name}/{source}": distances for source, distances in by_source.items()}
@@ -69,6 +76,19 @@ def unpack(data: bytes, embedder: ModelRef) -> Embedded:
             pixels=pixels,
             taps=_taps(arrays) if _LAYOUT in arrays.files else None,
         )
+
+
+def unpack_by_image(data: bytes, embedder: ModelRef) -> dict[str, ImageFeatures]:
+    """The features of generated images by the images' hashes; none of a file that has no hashes."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        hashes = json.loads(str(arrays[_HASHES])) if _HASHES in arrays.files else {}
+    features = features_of(unpack(data, embedder))
+    return {
+        sha256: each
+        for source, of_source in hashes.items()
+        if source in features
+        for sha256, each in zip(of_source, features[source], strict=True)
+    }
 
 
 def _taps(arrays: Any) -> Taps:

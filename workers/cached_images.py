@@ -54,7 +54,7 @@ _Usable = Mapping[str, Mapping[int, UsableImage]]
 
 
 def image_keys(storage: Storage, models: Models, requested: PendingSource | SourceClaim) -> dict[int, str]:
-    """The cache keys of the images that a job wants of a source, by k; none where the cache is not used."""
+    """The cache keys of the images that a source is to have, by k; none where the cache is not used."""
     if not (storage.cache_settings.enabled and requested.cache):
         return {}
     try:
@@ -90,14 +90,11 @@ def use_at_fan_out(
         The ended sources, the stage that the job entered, if any, and whether receivers are to be notified. Sources
         with some of their images stay pending, with those in their rows.
     """
-    keys = {each.source: image_keys(storage, models, each) for each in pending}
+    keys = {each.source: _without(each.generated_images, image_keys(storage, models, each)) for each in pending}
     usable = _find(storage, pending[0].tenant_id, keys)
     if not usable:
         return set(), None, False
-    existing = [
-        ExistingImages(source, _records(each), each[min(each)].cached.reason, len(each) == pending[0].images_per_source)
-        for source, each in usable.items()
-    ]
+    existing = [_existing(each, usable[each.source]) for each in pending if each.source in usable]
     try:
         with storage.database.transaction(durable=False) as session:
             ended = service.insert_existing_images(session, job_id, existing)
@@ -140,9 +137,19 @@ def _use(storage: Storage, claim: SourceClaim, usable: Mapping[int, UsableImage]
         row.generated_images = generated_images
 
 
+def _existing(pending: PendingSource, usable: Mapping[int, UsableImage]) -> ExistingImages:
+    images = sorted([*pending.generated_images, *_records(usable)], key=lambda image: image.k)
+    reason = usable[min(usable)].cached.reason
+    return ExistingImages(pending.source, images, reason, len(images) == pending.images_per_source)
+
+
 def _missing_keys(storage: Storage, models: Models, claim: SourceClaim) -> dict[int, str]:
-    existing = {image.k for image in claim.row.generated_images}
-    return {k: key for k, key in image_keys(storage, models, claim).items() if k not in existing}
+    return _without(claim.row.generated_images, image_keys(storage, models, claim))
+
+
+def _without(images: Sequence[ImageRecord], keys: Mapping[int, str]) -> dict[int, str]:
+    existing = {image.k for image in images}
+    return {k: key for k, key in keys.items() if k not in existing}
 
 
 def _since_fan_out(claim: SourceClaim) -> timedelta:

@@ -17,6 +17,7 @@ from attribution.ports import Captioner
 from attribution.resynthesis.remote.gate import Gate
 from workers.artifacts import read_query
 from workers.models import Models
+from workers.race import begin_race
 from workers.screening import ScreenedCaption, Screening
 from workers.spend_gate import CaptionGate
 from workers.storage import Storage
@@ -38,7 +39,12 @@ def caption(storage: Storage, models: Models, vendors: Vendors, screening: Scree
         screening.check_caption(ScreenedCaption(job.tenant_id, job.id, described.text))
     return Advance(
         to=Stage.RESYNTHESIZING,
-        values={"caption": described.text, "captioner": str(described.captioner)} | _watermarks(job, query),
+        values={
+            "caption": described.text,
+            "captioner": str(described.captioner),
+            **_watermarks(job, query),
+            **begin_race(storage, models, job),
+        },
     )
 
 

@@ -11,15 +11,17 @@ from functools import partial
 from app.cache import images
 from app.cache.images import CachedVector
 from app.db.blob_repository import FEATURES
+from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, Stage
 from app.errors import StorageUnavailable
 from app.jobs import source_repository
+from app.jobs.repository import rounds_of
 from app.settings import Settings
 from app.telemetry.metrics import EMBEDDING_BATCH
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import ImageFeatures, embed_all
 from attribution.ports import Method, ModelRef, SourceState
-from workers.artifacts import NPZ, pack, read_image, read_query, unpack
+from workers.artifacts import NPZ, pack, read_image, read_query, unpack, unpack_by_image
 from workers.models import Models
 from workers.rank import rank_embedded
 from workers.storage import Storage
@@ -27,12 +29,16 @@ from workers.transitions import Advance
 
 
 def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Advance:
-    """Embeds what was generated. The vectors are stored, so that ranking can be repeated from them."""
+    """Embeds what was generated since the job's last round, if it races, or else for it.
+
+    The vectors are stored, so that ranking can be repeated from them.
+    """
     with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
     embedder, method = models.embedder(job.method_options.embedder), job.method_options.method
-    known = _cached_vectors(storage, job, done, embedder.ref)
+    known, earlier = _of_earlier_rounds(storage, job, embedder.ref)
+    known = _cached_vectors(storage, job, done, embedder.ref) | known
     distance = distance_named(job.method_options.distance)
     hashes = {row.source: [image.blob for image in row.generated_images] for row in done}
     read = {sha256 for each in hashes.values() for sha256 in each if distance.on_pixels or sha256 not in known}
@@ -51,13 +57,29 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
         by_source = {source: [pixels[sha256] for sha256 in each] for source, each in hashes.items()}
         embedded = replace(embedded, pixels=compare_pixels(distance, query, by_source))
     EMBEDDING_BATCH.observe(1 + sum(sha256 not in known for each in hashes.values() for sha256 in each))
-    features = storage.blobs.put(job.tenant_id, pack(embedded), NPZ)
+    hashes = {source: each for source, each in hashes.items() if source in embedded.generated_images}
+    features = storage.blobs.put(job.tenant_id, pack(embedded, hashes), NPZ)
     return Advance(
         to=Stage.RANKING,
         values={"features_blob": features.sha256, "embedder": str(embedded.embedder)},
-        blobs={FEATURES: features},
+        blobs={FEATURES: features} | earlier,
         then=partial(rank_embedded, settings, storage, models, rows=rows, embedded=embedded),
     )
+
+
+def _of_earlier_rounds(
+    storage: Storage, job: Job, embedder: ModelRef
+) -> tuple[dict[str, ImageFeatures], dict[str, StoredBlob]]:
+    """This embedder's features of the images of earlier rounds, by hash; and their file in a role of its own.
+
+    The new file takes its role, and the old one must have another to be deleted with the job.
+    """
+    if job.features_blob is None:
+        return {}, {}
+    data = storage.blobs.get(job.tenant_id, job.features_blob)
+    role = f"{FEATURES}/{rounds_of(job) - 1}"
+    kept = {role: StoredBlob(job.tenant_id, job.features_blob, len(data), NPZ)}
+    return (unpack_by_image(data, embedder) if job.embedder == str(embedder) else {}), kept
 
 
 def _cached_vectors(

@@ -10,7 +10,15 @@ from typing import Any
 from app.cache import results
 from app.cache.cache_keys import pipeline_key
 from app.db.models import RESULT_SCHEMA_VERSION, Job, JobSource
-from app.documents import EstimateDocument, FusionDocument, RankedDocument, ResultDocument, VerdictDocument
+from app.db.types import RaceRecord
+from app.documents import (
+    EstimateDocument,
+    FusionDocument,
+    RankedDocument,
+    ResultDocument,
+    VerdictDocument,
+    race_document,
+)
 from app.jobs import source_repository
 from app.settings import JobSettings, Settings
 from attribution.distance import distance_named
@@ -19,17 +27,20 @@ from attribution.fuse import fuse
 from attribution.match import match
 from attribution.match_verdict import judge_match
 from attribution.ports import Aggregate, Embedded, Method, ModelRef, Origin, Ranking, SourceState, Threshold, Verdict
+from attribution.race import RaceEnd
+from attribution.racing import FLOOR
 from attribution.rank import rank as rank_features
 from attribution.verdict import judge
 from attribution.weights import digest_of_directory, digest_of_file
 from workers.artifacts import unpack
 from workers.models import Models
+from workers.race import after_ranking
 from workers.storage import Storage
-from workers.transitions import Succeed
+from workers.transitions import BeginRound, Succeed
 
 
-def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succeed:
-    """Ranks the tested sources and says whether the nearest one may be named."""
+def rank(settings: Settings, storage: Storage, models: Models, job: Job) -> Succeed | BeginRound:
+    """Ranks the tested sources and says whether the nearest one may be named, or begins the next round of a race."""
     with storage.database.statement() as session:
         rows = source_repository.list_for_job(session, job.id)
     if job.features_blob is None or job.embedder is None:
@@ -45,7 +56,7 @@ def rank_embedded(
     job: Job,
     rows: Sequence[JobSource],
     embedded: Embedded | None,
-) -> Succeed:
+) -> Succeed | BeginRound:
     """`rank` for a job whose sources and features have been read already; `embedded` is None with nothing generated."""
     options = job.method_options
     order = [row.source for row in rows]
@@ -58,21 +69,26 @@ def rank_embedded(
         if options.method is Method.RESIDUAL:
             bank = storage.banks.newest(feature_space(embedded.embedder))
             revisions = {row.source: row.revision for row in rows if row.origin == Origin.GENERATOR}
-            ranking, known = match(ranking, embedded, order, revisions, {row.source: row.family for row in rows}, bank)
+            families = {row.source: row.family for row in rows}
+            race = None if job.race is None else job.images_per_source
+            ranking, known = match(ranking, embedded, order, revisions, families, bank, race)
         else:
             threshold = _threshold(models, job, embedded.embedder, rows)
+    after = None if job.race is None else after_ranking(job, job.race, rows, ranking)
+    if isinstance(after, BeginRound):
+        return after
     if job.external_scores is not None:
         ranking = fuse(ranking, job.external_scores.scores, order, job.external_scores.weight)
     if ranking.method is Method.RESIDUAL:
         verdict = judge_match(ranking, known, order, quorum=quorum, policy=options.policy)
     else:
         verdict = judge(ranking, quorum=quorum, threshold=threshold)
-    excluded = _defaults_of_new_members(ranking, rows)
-    result = _document(job, rows, ranking, verdict, quorum).model_dump(mode="json", exclude=excluded)
+    excluded = _defaults_of_new_members(ranking, rows, job.race)
+    result = _document(job, rows, ranking, verdict, quorum, after).model_dump(mode="json", exclude=excluded)
     return Succeed(result, rows, _cache_values(settings, models, job, rows))
 
 
-def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource]) -> dict[str, Any]:
+def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource], race: RaceRecord | None) -> dict[str, Any]:
     """The members to leave out of a result, so that the previous version can read it while an upgrade is under way.
 
     Nothing is lost: each of them has its default value, which a reader assumes where a member is missing.
@@ -84,6 +100,8 @@ def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource]) -> dic
         excluded["fusion"] = True
     if ranking.aggregate is Aggregate.MEAN:
         excluded["aggregate"] = True
+    if race is None:
+        excluded["race"] = True
     if ranking.method is Method.COSINE:
         of_each |= {"match", "probability"}
         excluded |= {"method": True, "estimate": True, "verdict": {"sources", "measured", "policy"}}
@@ -99,6 +117,7 @@ def pipeline_fingerprint(settings: Settings, models: Models, embedder: str) -> s
         settings.job.quorum_share,
         _trust_list_digest(settings.intake.trust_list),
         settings.intake.crop_borders,
+        FLOOR,
         RESULT_SCHEMA_VERSION,
     )
 
@@ -145,7 +164,9 @@ def _threshold(models: Models, job: Job, embedder: ModelRef, rows: Sequence[JobS
     return models.calibration.find(embedder, options.distance, job.images_per_source, revisions, options.aggregate)
 
 
-def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Verdict, quorum: int) -> ResultDocument:
+def _document(
+    job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Verdict, quorum: int, end: RaceEnd | None
+) -> ResultDocument:
     by_source = {row.source: row for row in rows}
     return ResultDocument(
         schema_version=RESULT_SCHEMA_VERSION,
@@ -171,4 +192,5 @@ def _document(job: Job, rows: Sequence[JobSource], ranking: Ranking, verdict: Ve
         margin=ranking.margin,
         fusion=ranking.fusion and FusionDocument.model_validate(ranking.fusion),
         verdict=VerdictDocument.model_validate(verdict),
+        race=race_document(job, rows, end),
     )

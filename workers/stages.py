@@ -31,7 +31,7 @@ from workers.rank import rank
 from workers.roles import continues_with_next
 from workers.screen import screen
 from workers.storage import Storage, discard
-from workers.transitions import Advance, Succeed, UseCachedJob, Work, enqueue_stage, store_ended_snapshot
+from workers.transitions import Advance, BeginRound, Succeed, UseCachedJob, Work, enqueue_stage, store_ended_snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +104,8 @@ def _run_claimed(process: Process, job: Job, stage: Stage, work: Work, may_conti
             return _advance(process, job, stage, outcome, may_continue)
         if isinstance(outcome, UseCachedJob):
             return _use_cached_job(process, job, stage, outcome, may_continue)
+        if isinstance(outcome, BeginRound):
+            return _begin_round(process, job, outcome)
         _succeed(storage, job, outcome)
     return None
 
@@ -124,6 +126,16 @@ def _advance(process: Process, job: Job, stage: Stage, outcome: Advance, may_con
         return moved, outcome.then
     enqueue_stage(storage, models, job.id, Stage(cast(str, moved.stage)))
     return None
+
+
+def _begin_round(process: Process, job: Job, outcome: BeginRound) -> None:
+    storage = process.storage
+    with storage.database.transaction(durable=False) as session:
+        moved = service.begin_round(session, job, outcome.race)
+    if moved is not None:
+        last = outcome.race.rounds[-1]
+        log.info("round_begun", round=len(outcome.race.rounds), images=last.images, sources=list(last.sources))
+        enqueue_stage(storage, process.models, job.id, Stage.RESYNTHESIZING)
 
 
 def _use_cached_job(

@@ -20,6 +20,7 @@ from app.queue.heartbeats import EVERY_SECONDS, Heartbeats
 from app.queue.steps import Role
 from app.settings import ModelSettings, Settings
 from attribution.catalog import Catalog
+from attribution.embed.stage import feature_space
 from attribution.known_answers import AnswerSubject, reproduce, subject_of_embedder, subjects_of_captioner
 from workers.models import Models
 from workers.process import Process
@@ -82,6 +83,10 @@ def record_pipeline(settings: Settings, database: Database, models: Models, role
     if Role.EMBED in roles:
         parts |= {
             results.rank_part(name): pipeline_fingerprint(settings, models, str(models.embedder(name).ref))
+            for name in [None, *models.settings.offered_embedders]
+        }
+        parts |= {
+            results.space_part(name): feature_space(models.embedder(name).ref)
             for name in [None, *models.settings.offered_embedders]
         }
     try:

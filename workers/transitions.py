@@ -10,6 +10,7 @@ from typing import Any
 
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, Stage
+from app.db.types import RaceRecord
 from app.documents import job_document
 from app.jobs import repository, service, source_repository
 from app.jobs.cached_result import PassedScreening
@@ -47,6 +48,13 @@ class Succeed:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginRound:
+    """The job goes back to resynthesizing, for the last round of the race."""
+
+    race: RaceRecord
+
+
+@dataclass(frozen=True, slots=True)
 class UseCachedJob:
     """Another job may have the result, and this one has passed screening; if it cannot be used, the stage advances."""
 
@@ -56,7 +64,7 @@ class UseCachedJob:
 
 
 # What works on one stage of a claimed job, outside any transaction.
-Work = Callable[[Job], Advance | Succeed | UseCachedJob]
+Work = Callable[[Job], Advance | Succeed | BeginRound | UseCachedJob]
 
 
 def enqueue_stage(storage: Storage, models: Models, job_id: uuid.UUID, stage: Stage | None) -> None:

@@ -196,6 +196,7 @@ def upgrade() -> None:
         sa.Column("evidence", _JSON, nullable=True),
         sa.Column("caption", sa.Text(), nullable=True),
         sa.Column("captioner", sa.Text(), nullable=True),
+        sa.Column("race", _JSON, nullable=True),
         sa.Column("features_blob", sa.Text(), nullable=True),
         sa.Column("embedder", sa.Text(), nullable=True),
         sa.Column("result", _JSON, nullable=True),

@@ -11,7 +11,7 @@ from app.access.audit import list_entries
 from app.api.dependencies import Administrator, Database
 from app.api.openapi import problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
-from app.documents import Document
+from app.document_base import Document
 from app.errors import InvalidRequest
 
 router = APIRouter(tags=["audit"])

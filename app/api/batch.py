@@ -29,7 +29,8 @@ from app.api.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, REPLAYED_HEADER, UPLO
 from app.api.openapi_bodies import BATCH
 from app.api.problems import STORAGE_ERRORS, storage_problem
 from app.api.request_bodies import upload_slot, while_connected
-from app.documents import Document, JobDocument
+from app.document_base import Document
+from app.documents import JobDocument
 from app.errors import (
     InvalidRequest,
     KeyInUse,

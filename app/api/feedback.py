@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from app.api.dependencies import Catalog, Database, Reader, Submitter
 from app.api.openapi import DOCUMENT, problems
-from app.documents import Document
+from app.document_base import Document
 from app.errors import Deleted, NotFound, UploadTooLarge
 from app.intake.request_body import receive_body
 from app.jobs import feedback_repository

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.dependencies import Catalog, Database, Gauges, Heartbeats, Settings
 from app.api.openapi import problems
 from app.db.database import SCHEMA_HEAD, schema_revision
-from app.documents import Document
+from app.document_base import Document
 from app.errors import NotReady, Unauthenticated
 from app.queue.steps import required_roles
 

@@ -12,7 +12,7 @@ from app.api.dependencies import Database, Reader
 from app.api.openapi import LINK, headers, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.db.models import JobStatus, Stage
-from app.documents import Document
+from app.document_base import Document
 from app.errors import InvalidRequest
 from app.jobs.listing import ListingFilter, list_for_tenant
 from attribution.ports import Reason, VerdictKind

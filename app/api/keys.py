@@ -13,7 +13,7 @@ from app.api.dependencies import Administrator, Database, Settings
 from app.api.openapi import DOCUMENT, headers, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.api.request_bodies import DocumentRoute
-from app.documents import Document
+from app.document_base import Document
 from app.errors import InsufficientScope, InvalidRequest, NotFound
 
 router = APIRouter(prefix="/keys", tags=["keys"], route_class=DocumentRoute)

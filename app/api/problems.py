@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from app.api import response_headers
 from app.api.middleware import REQUEST_ID_HEADER
 from app.api.openapi import problem_types, problems
-from app.documents import Document
+from app.document_base import Document
 from app.errors import (
     TYPE_PREFIX,
     InvalidRequest,

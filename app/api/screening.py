@@ -17,7 +17,7 @@ from app.access.audit import record
 from app.api.dependencies import Administrator, Database, Identity, Settings
 from app.api.openapi import DOCUMENT, Responses, headers, problems
 from app.api.request_bodies import DocumentRoute
-from app.documents import Document
+from app.document_base import Document
 from app.errors import (
     InvalidRequest,
     NotFound,

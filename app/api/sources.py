@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.api.dependencies import Caller, Catalog, Settings
 from app.api.openapi import problems
-from app.documents import Document
+from app.document_base import Document
 from app.errors import NotFound
 from attribution.catalog import LifecycleState, SeedSupport, Source
 from attribution.errors import UnknownSource
@@ -32,6 +32,7 @@ class LimitsDocument(Document):
     max_prompt_chars: int | None = Field(description="a longer caption is truncated")
     concurrency: int | None = Field(description="concurrent calls; null: unlimited")
     per_minute: float | None = Field(description="calls per minute; null: unlimited")
+    fewest_images: int = Field(1, description="what a job asks for at least, where it races")
 
 
 class SourceEntryDocument(Document):
@@ -132,5 +133,6 @@ def _entry(source: Source, today: date) -> SourceEntryDocument:
             max_prompt_chars=limits.max_prompt_chars,
             concurrency=limits.concurrency,
             per_minute=limits.per_minute,
+            fewest_images=limits.fewest_images,
         ),
     )

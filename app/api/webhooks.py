@@ -14,7 +14,7 @@ from app.api.openapi import DOCUMENT, problems
 from app.api.pages import Cursor, Limit, Listing, NextCursor
 from app.api.request_bodies import DocumentRoute
 from app.db.models import WebhookDelivery, WebhookEndpoint
-from app.documents import Document
+from app.document_base import Document
 from app.egress import check_url
 from app.errors import (
     AddressRefused,

@@ -16,7 +16,7 @@ from app.db.models import Job, JobSource
 from app.db.types import MethodOptions
 from attribution.ports import SourceState
 
-_CAPTION, _RANK = "caption", "rank"
+_CAPTION, _RANK, _SPACE = "caption", "rank", "space"
 
 
 def caption_part(captioner: str | None = None) -> str:
@@ -29,6 +29,11 @@ def rank_part(embedder: str | None = None) -> str:
     return _RANK if embedder is None else f"{_RANK}/{embedder}"
 
 
+def space_part(embedder: str | None = None) -> str:
+    """The part under which the feature space of the default embedder, or of one that jobs request, is recorded."""
+    return _SPACE if embedder is None else f"{_SPACE}/{embedder}"
+
+
 def part_parameters(options: MethodOptions) -> dict[str, str]:
     """The parts that a job with these options uses, as the SQL parameters of `app.cache.results`."""
     return {"caption_part": caption_part(options.captioner), "rank_part": rank_part(options.embedder)}
@@ -39,6 +44,13 @@ def upsert_fingerprint(session: Session, part: str, fingerprint: str) -> None:
     session.execute(_UPSERT, {"part": part, "fingerprint": fingerprint})
 
 
+def get_fingerprint(session: Session, part: str) -> str | None:
+    """What `upsert_fingerprint` recorded last; None where no worker has."""
+    fingerprint: str | None = session.scalar(_GET_FINGERPRINT, {"part": part})
+    return fingerprint
+
+
+_GET_FINGERPRINT = text("SELECT fingerprint FROM active_pipelines WHERE part = :part")
 _UPSERT = text(
     """
     INSERT INTO active_pipelines AS active (part, fingerprint) VALUES (:part, :fingerprint)
@@ -107,9 +119,15 @@ def is_final(job: Job, rows: Sequence[JobSource]) -> bool:
     """Whether the same request would give the same result. A local-only job skips the same sources next time."""
     final = _FINAL | {SourceState.SKIPPED} if job.local_only else _FINAL
     return all(
-        row.state in final and (row.state != SourceState.DONE or len(row.generated_images) == job.images_per_source)
+        row.state in final
+        and (row.state != SourceState.DONE or len(row.generated_images) >= images_asked(job, row.source))
         for row in rows
     )
+
+
+def images_asked(job: Job, source: str) -> int:
+    """How many images a source of the job was asked for: γ, or in a race as many as its rounds wanted."""
+    return job.images_per_source if job.race is None else job.race.asked(source)
 
 
 def oldest_image_time(generated_at: Sequence[str]) -> datetime | None:

@@ -10,6 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 from app.settings import ModelSettings
 from attribution.ports import Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget, RaceRound
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class MethodOptions:
     embedder: str | None = None  # null: the default one
     method: Method = Method.COSINE
     policy: Policy = Policy.OPEN
+    budget: Budget = Budget.FIXED
 
     @classmethod
     def chosen(
@@ -33,10 +35,11 @@ class MethodOptions:
         embedder: str | None = None,
         method: Method | None = None,
         policy: Policy | None = None,
+        budget: Budget | None = None,
     ) -> "MethodOptions":
         """What a caller chose, and the settings' for the rest. A chosen distance or aggregate means the papers' method.
 
-        A policy belongs to residuals: with the papers' method it has no effect.
+        Policy and budget belong to residuals: with the papers' method they have no effect.
         """
         if method is None:
             method = settings.method if distance is None and aggregate is None else Method.COSINE
@@ -47,6 +50,7 @@ class MethodOptions:
             embedder,
             method,
             policy or settings.policy,
+            budget or settings.budget,
         )
 
     def document(self) -> dict[str, str]:
@@ -63,6 +67,7 @@ class MethodOptions:
             document.get("embedder"),
             Method(document.get("method", Method.COSINE)),
             Policy(document.get("policy", Policy.OPEN)),
+            Budget(document.get("budget", Budget.FIXED)),
         )
 
 
@@ -81,6 +86,35 @@ class ExternalScores:
     def from_document(cls, document: dict[str, Any]) -> "ExternalScores":
         """The inverse of `document`."""
         return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class RaceRecord:
+    """The rounds of a job that races, the last of which may still run.
+
+    Attributes:
+        rounds: What was asked for, in order.
+        at_least: How many images sources are asked for at least, where that is more than one.
+    """
+
+    rounds: tuple[RaceRound, ...]
+    at_least: Mapping[str, int]
+
+    def asked(self, source: str) -> int:
+        """How many images the source was asked for so far."""
+        rounds = [each.images for each in self.rounds if source in each.sources]
+        return max([*rounds, self.at_least.get(source, 0)])
+
+    def document(self) -> dict[str, Any]:
+        """As the row keeps it."""
+        rounds = [{"images": each.images, "sources": list(each.sources)} for each in self.rounds]
+        return {"rounds": rounds, "at_least": dict(self.at_least)}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "RaceRecord":
+        """The inverse of `document`."""
+        rounds = [RaceRound(each["images"], tuple(each["sources"])) for each in document["rounds"]]
+        return cls(tuple(rounds), document["at_least"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +147,24 @@ def image_documents(images: Iterable[ImageRecord]) -> list[dict[str, Any]]:
     return [image.document() for image in images]
 
 
+JsonValue = MethodOptions | ExternalScores | RaceRecord
+
+
 class DocumentType(TypeDecorator[Any]):
     """A JSON object, of which `kind` makes a frozen value: it has `document` and `from_document`."""
 
     impl = JSONB(none_as_null=True)
     cache_ok = True
 
-    def __init__(self, kind: type[MethodOptions | ExternalScores]) -> None:
+    def __init__(self, kind: type["JsonValue"]) -> None:
         super().__init__()
         self.kind = kind
 
-    def process_bind_param(self, value: MethodOptions | ExternalScores | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: "JsonValue | None", dialect: Dialect) -> Any:
         """To the row."""
         return None if value is None else value.document()
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> MethodOptions | ExternalScores | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> "JsonValue | None":
         """From the row."""
         return None if value is None else self.kind.from_document(value)
 

@@ -218,7 +218,13 @@ class Intake:
                 raise problem(detail, errors=[mistake(kind, detail)], known=list(offered))
             named[kind] = name
         return MethodOptions.chosen(
-            self._models, options.distance, options.aggregate, method=options.method, policy=options.policy, **named
+            self._models,
+            options.distance,
+            options.aggregate,
+            method=options.method,
+            policy=options.policy,
+            budget=options.budget,
+            **named,
         )
 
     def _deadline(self, options: Options) -> timedelta:

@@ -30,6 +30,7 @@ from app.settings import MAX_AWAITED
 from app.webhooks.events import EventType
 from attribution.offer import NAME_PATTERN
 from attribution.ports import Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget
 
 MAX_METADATA_BYTES = 4_096
 _MAX_SCORES = 1_000
@@ -96,6 +97,12 @@ class Options(BaseModel):
         None,
         description="`open`: the image may be by a source that is not tested; `closed`: the caller knows that one of "
         "the tested sources made it. By default as the installation is set; only for the method `residual`",
+    )
+    budget: Budget | None = Field(
+        None,
+        description="`fixed`: every source generates γ images; `racing`: each begins with one, and only those that may "
+        "still be the first get more, up to γ; `auto`: racing where past jobs know all sources. By default as the "
+        "installation is set; only for the method `residual`, and without reference images",
     )
     distance: DistanceName | None = Field(
         None,

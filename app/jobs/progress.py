@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.db.models import ENDED, JobStatus, Stage
-from app.documents import JobDocument
+from app.documents import JobDocument, SourceDocument
 from attribution.ports import SourceState
 
 # Readers hold ids across releases: a new stage is appended, and no state changes its letter.
 _STAGES = tuple(Stage)
+_REPEATED = _STAGES.index(Stage.RESYNTHESIZING)  # this stage and those behind it, in each round of a race
 _LETTERS = {
     SourceState.PENDING: "p",
     SourceState.RUNNING: "r",
@@ -32,6 +33,7 @@ _LETTERS = {
     SourceState.SKIPPED: "s",
     SourceState.ERROR: "e",
 }
+_DONE_AGAIN = "bcfh"  # in the second to fifth round that a source of a race takes part in; γ is at most 16
 _UNSEEN = "-"
 _REPORTED = {"source", "origin", "state", "reason", "generated_images", "references"}
 _ID = re.compile(r"([0-9]{1,2})([a-z-]*)(!?)")
@@ -58,7 +60,7 @@ _ENDS = {
 class ReaderPosition:
     """What a reader has received. As a string it is the id of the last event."""
 
-    stages: int = 0  # of all stages, those before this index are behind it
+    stages: int = 0  # of all stages, those before this place are behind it
     sources: str = ""  # a letter per source, in catalog order
     ended: bool = False
 
@@ -85,14 +87,13 @@ def events(document: JobDocument, seen: ReaderPosition) -> Iterator[ProgressEven
     """The events that a reader has not received, in order; all of them where it has seen nothing of this job."""
     if len(seen.sources) != len(document.sources):
         seen = ReaderPosition(sources=_UNSEEN * len(document.sources))
-    generated_image = _STAGES.index(Stage.RESYNTHESIZING)
-    entered = [index for index, stage in enumerate(_STAGES) if stage in document.timings or stage == document.stage]
+    entered, generated_image = _entered(document)
     for index in entered:
         if seen.stages <= index <= generated_image:
             seen = replace(seen, stages=index + 1)
             yield ProgressEvent(EventName.STAGE, _stage(index), seen)
     for position, source in enumerate(document.sources):
-        letter = _LETTERS[source.state]
+        letter = _letter(document, source)
         if seen.sources[position] != letter:
             seen = replace(seen, sources=seen.sources[:position] + letter + seen.sources[position + 1 :])
             yield ProgressEvent(EventName.SOURCE, source.model_dump_json(include=_REPORTED), seen)
@@ -104,5 +105,40 @@ def events(document: JobDocument, seen: ReaderPosition) -> Iterator[ProgressEven
         yield ProgressEvent(_ENDS[document.status], document.model_dump_json(), replace(seen, ended=True))
 
 
+def _letter(document: JobDocument, source: SourceDocument) -> str:
+    rounds = 0 if document.race is None else sum(source.source in each.sources for each in document.race.rounds)
+    return _DONE_AGAIN[rounds - 2] if source.state == SourceState.DONE and rounds > 1 else _LETTERS[source.state]
+
+
+def _entered(document: JobDocument) -> tuple[list[int], int]:
+    """The places of the stages that were entered, and that of the last entry of resynthesizing.
+
+    A job that races enters the last three stages again in each round: they have places behind those of the round
+    before.
+    """
+    rounds = max(1, len(document.race.rounds)) if document.race is not None else 1
+    generated_image = _REPEATED + (rounds - 1) * (len(_STAGES) - _REPEATED)
+    before = range(_REPEATED, generated_image)
+    first = [index for index in range(_REPEATED) if _was_entered(document, _STAGES[index])]
+    last = [
+        generated_image + index - _REPEATED
+        for index in range(_REPEATED, len(_STAGES))
+        if _was_entered_in_last_round(document, _STAGES[index], rounds)
+    ]
+    return [*first, *before, *last], generated_image
+
+
+def _was_entered(document: JobDocument, stage: Stage) -> bool:
+    return stage in document.timings or stage == document.stage
+
+
+def _was_entered_in_last_round(document: JobDocument, stage: Stage, rounds: int) -> bool:
+    """Of a further round, timings say nothing: they have the sums over all rounds."""
+    if rounds == 1 or document.status in ENDED or document.stage is None:
+        return _was_entered(document, stage)
+    return _STAGES.index(stage) <= _STAGES.index(document.stage)
+
+
 def _stage(index: int) -> str:
-    return json.dumps({"stage": _STAGES[index]})
+    repeated = len(_STAGES) - _REPEATED
+    return json.dumps({"stage": _STAGES[index if index < _REPEATED else _REPEATED + (index - _REPEATED) % repeated]})

@@ -19,11 +19,14 @@ from sqlalchemy.orm import Session
 from app.db import blob_repository
 from app.db.blobs import StoredBlob
 from app.db.models import Job, JobSource, JobStatus, Stage
+from app.db.types import RaceRecord
 from app.errors import Deleted, NotFound, ServiceError
 
 # What every update sets that ends a stage: its duration is noted, its claim is over.
 LEAVING: Mapping[str, str] = {
-    "timings": "timings || jsonb_build_object(stage, extract(epoch FROM clock_timestamp() - stage_entered_at))",
+    # A stage that is entered again, by a job that races, adds to its time.
+    "timings": "timings || jsonb_build_object(stage, coalesce(CAST(timings ->> stage AS numeric), 0)"
+    " + extract(epoch FROM clock_timestamp() - stage_entered_at))",
     "stage_entered_at": "clock_timestamp()",
     "attempt": "0",
     "lease_until": "NULL",
@@ -32,9 +35,12 @@ LEAVING: Mapping[str, str] = {
 }
 # What every update sets that ends a job, besides its status.
 ENDING: Mapping[str, str] = {**LEAVING, "stage": "NULL", "completed_at": "clock_timestamp()"}
-# The fence: the row is still at the stage and attempt that a claim took.
-_HELD = "id = :id AND status = 'processing' AND stage = :held_stage AND attempt = :held_attempt"
-JSON_COLUMNS = ("image", "evidence", "result", "error", "labels", "webhook_events")
+_ROUNDS = "coalesce(jsonb_array_length(race -> 'rounds'), 0)"
+# The fence: the row is still at the stage, the round of its race and the attempt that a claim took.
+_HELD = f"""
+    id = :id AND status = 'processing' AND stage = :held_stage AND {_ROUNDS} = :held_rounds AND attempt = :held_attempt
+"""
+JSON_COLUMNS = ("image", "evidence", "result", "error", "labels", "webhook_events", "race")
 
 
 OF_JOBS = ", ".join(f"jobs.{each.name}" for each in Job.__table__.columns)
@@ -87,8 +93,14 @@ def job_claim_fence(job: Job) -> ColumnElement[bool]:
         Job.id == job.id,
         Job.status == JobStatus.PROCESSING,
         Job.stage == job.stage,
+        func.coalesce(func.jsonb_array_length(Job.race["rounds"]), 0) == rounds_of(job),
         Job.attempt == job.attempt,
     )
+
+
+def rounds_of(job: Job) -> int:
+    """How many rounds of its race the job has begun; 0 of one that does not race."""
+    return 0 if job.race is None else len(job.race.rounds)
 
 
 def claim_stage(session: Session, job_id: uuid.UUID, stage: Stage, lease: timedelta, attempts: int) -> Job | None:
@@ -130,6 +142,14 @@ def advance(
     if not uses:
         return _leave(session, job, sets, given, values or {}), ()
     return _leave_using(session, job, sets, given, values or {}, blob_repository.sorted_by_hash(uses))
+
+
+def begin_round(session: Session, job: Job, race: RaceRecord) -> Job | None:
+    """Moves a claimed job from ranking back to resynthesizing; None when the claim was fenced off.
+
+    The sources of the new round are reopened in the same transaction.
+    """
+    return _leave(session, job, {**LEAVING, "stage": "'resynthesizing'"}, {}, {"race": race.document()})
 
 
 # With nothing generated there is nothing to embed; ranking then says which sources were not tested, and why.
@@ -194,10 +214,12 @@ def _held(job: Job, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict
     return {
         **given,
         **{name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in values.items()},
-        "id": job.id,
-        "held_stage": job.stage,
-        "held_attempt": job.attempt,
+        **_fence(job),
     }
+
+
+def _fence(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "held_stage": job.stage, "held_rounds": rounds_of(job), "held_attempt": job.attempt}
 
 
 @lru_cache
@@ -225,8 +247,7 @@ def _leaving_using(sets: tuple[tuple[str, str], ...], columns: tuple[str, ...]) 
 
 def release_claim(session: Session, job: Job) -> bool:
     """Gives a claim back after an error that may pass; the sweep hands the stage on again."""
-    given = {"id": job.id, "held_stage": job.stage, "held_attempt": job.attempt}
-    return session.execute(_RELEASE, given).one_or_none() is not None
+    return session.execute(_RELEASE, _fence(job)).one_or_none() is not None
 
 
 _RELEASE = text(f"UPDATE jobs SET lease_until = NULL, requeued_at = clock_timestamp() WHERE {_HELD} RETURNING id")  # noqa: S608 - our own words

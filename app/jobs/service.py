@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.models import Job, JobSource, Stage
+from app.db.types import RaceRecord
 from app.errors import ServiceError
 from app.jobs import cached_result, overdue_repository, repository, source_repository
 from app.jobs.cached_result import PassedScreening
@@ -143,6 +144,14 @@ def end_crashed_source(session: Session, job_id: uuid.UUID, source: str, attempt
         return EndedSources()
     ended = overdue_repository.mark_crashed_source_ended(session, job_id, source, attempts)
     return _joined(session, job_id, ended, notify)
+
+
+def begin_round(session: Session, job: Job, race: RaceRecord) -> Job | None:
+    """Begins the last of the rounds of a claimed job's race; None when the claim was fenced off."""
+    moved = repository.begin_round(session, job, race)
+    if moved is not None:
+        source_repository.reopen(session, job.id, race.rounds[-1].sources)
+    return moved
 
 
 def advance_without_sources(session: Session, job_id: uuid.UUID) -> Stage | None:

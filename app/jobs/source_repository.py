@@ -39,7 +39,10 @@ OPEN_STATES = (SourceState.PENDING, SourceState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class PendingSource:
-    """A source that is to be generated, with what its cache keys are made of."""
+    """A source that is to be generated, with what its cache keys are made of.
+
+    `generated_images` are those of earlier rounds of a race, of the `images_per_source` that are wanted.
+    """
 
     tenant_id: uuid.UUID
     source: str
@@ -50,11 +53,15 @@ class PendingSource:
     images_per_source: int
     seed: int | None
     cache: bool
+    generated_images: Sequence[ImageRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceClaim:
-    """A source's row as claimed, with what generating needs of its job."""
+    """A source's row as claimed, with what generating needs of its job.
+
+    `images_per_source` is how many images it is to have: γ, or in a race as many as the round wants.
+    """
 
     row: JobSource
     caption: str
@@ -100,17 +107,25 @@ _SOURCES = select(JobSource).from_statement(
 
 def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[PendingSource]:
     """The sources to be generated now, in catalog order; starts the sweep's clock for them."""
-    rows = [PendingSource(**row) for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()]
+    rows = [
+        PendingSource(**{**row, "generated_images": [ImageRecord(**each) for each in row["generated_images"]]})
+        for row in session.execute(_FAN_OUT, {"job_id": job_id}).mappings()
+    ]
     return sorted(rows, key=lambda row: row.position)
 
 
+# How many images a source `s` of a job `j` is to have: γ, or in a race what its last round says.
+_WANTED = """
+    coalesce(greatest(CAST(j.race -> 'rounds' -> -1 ->> 'images' AS smallint),
+                      CAST(j.race -> 'at_least' ->> s.source AS smallint)), j.images_per_source)
+"""
 _FAN_OUT = text(
-    """
+    f"""
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j
     WHERE s.job_id = :job_id AND s.state = 'pending' AND j.id = s.job_id
     RETURNING s.tenant_id, s.source, s.revision, s.queue, s.position, coalesce(j.caption, '') AS caption,
-              j.images_per_source, j.seed, j.cache
-    """
+              {_WANTED} AS images_per_source, j.seed, j.cache, s.generated_images
+    """  # noqa: S608 - our own words
 )
 
 
@@ -152,13 +167,13 @@ def _claiming(which: str) -> Executable:
               AND s.state IN ('pending', 'running') AND s.attempt < :attempts
               AND (s.lease_until IS NULL OR s.lease_until < now())
         RETURNING {", ".join(f"s.{each.name}" for each in own)},
-                  j.caption AS job_caption, j.images_per_source AS job_images_per_source,
+                  j.caption AS job_caption, {_WANTED} AS wanted_images,
                   j.seed AS job_seed, j.cache AS job_cache,
                   j.notify AS job_notify, j.deadline_at - clock_timestamp() AS job_remaining
         """  # noqa: S608 - our own words
     of_job = (
         column("job_caption", Text),
-        column("job_images_per_source", SmallInteger),
+        column("wanted_images", SmallInteger),
         column("job_seed", BigInteger),
         column("job_cache", Boolean),
         column("job_notify", Boolean),
@@ -196,6 +211,7 @@ def source_claim_fence(claimed: JobSource) -> ColumnElement[bool]:
         JobSource.source == claimed.source,
         JobSource.state == SourceState.RUNNING,
         JobSource.attempt == claimed.attempt,
+        JobSource.started_at == claimed.started_at,  # in a race, attempts are counted anew in each round
     )
 
 
@@ -214,6 +230,7 @@ def mark_ended(session: Session, job_id: uuid.UUID, outcomes: Sequence[SourceOut
         {
             "source": outcome.row.source,
             "attempt": outcome.row.attempt,
+            "started_at": outcome.row.started_at and outcome.row.started_at.isoformat(),
             "state": outcome.state.value,
             "reason": outcome.reason,
             "generated_images": image_documents(outcome.generated_images),
@@ -267,8 +284,9 @@ _FINISH = text(
     UPDATE job_sources s SET state = e.state, reason = e.reason, generated_images = e.generated_images,
                              lease_until = NULL, completed_at = clock_timestamp()
     FROM jsonb_to_recordset(CAST(:ends AS jsonb))
-        AS e (source text, attempt smallint, state text, reason text, generated_images jsonb)
+        AS e (source text, attempt smallint, started_at timestamptz, state text, reason text, generated_images jsonb)
     WHERE s.job_id = :job_id AND s.source = e.source AND s.state = 'running' AND s.attempt = e.attempt
+          AND s.started_at = e.started_at
     RETURNING s.source
     """
 )
@@ -280,13 +298,16 @@ def save_generated_images(session: Session, claimed: JobSource, generated_images
     return session.scalar(_KEEP, given) is not None
 
 
+_HELD = """
+    job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt AND started_at = :started_at
+"""
 _KEEP = text(
-    """
+    f"""
     UPDATE job_sources SET generated_images = CAST(:generated_images AS jsonb),
                            timeout_at = clock_timestamp() + make_interval(secs => timeout_seconds)
-    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    WHERE {_HELD}
     RETURNING source
-    """
+    """  # noqa: S608 - our own words
 )
 
 
@@ -311,17 +332,22 @@ def delay_claim(session: Session, claimed: JobSource, wait: timedelta) -> bool:
 
 
 _PARK = text(
-    """
+    f"""
     UPDATE job_sources SET state = 'pending', attempt = attempt - 1, lease_until = NULL, requeues = 0,
                            requeued_at = clock_timestamp(), next_attempt_at = clock_timestamp() + :wait
-    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
+    WHERE {_HELD}
     RETURNING source
-    """
+    """  # noqa: S608 - our own words
 )
 
 
 def _fence(claimed: JobSource) -> dict[str, Any]:
-    return {"job_id": claimed.job_id, "source": claimed.source, "attempt": claimed.attempt}
+    return {
+        "job_id": claimed.job_id,
+        "source": claimed.source,
+        "attempt": claimed.attempt,
+        "started_at": claimed.started_at,
+    }
 
 
 def release_claim(session: Session, claimed: JobSource) -> None:
@@ -330,10 +356,10 @@ def release_claim(session: Session, claimed: JobSource) -> None:
 
 
 _RELEASE = text(
-    """
+    f"""
     UPDATE job_sources SET state = 'pending', lease_until = NULL, requeued_at = clock_timestamp()
-    WHERE job_id = :job_id AND source = :source AND state = 'running' AND attempt = :attempt
-    """
+    WHERE {_HELD}
+    """  # noqa: S608 - our own words
 )
 
 
@@ -347,6 +373,20 @@ def release_claim_uncounted(session: Session, claimed: JobSource) -> bool:
     }
     statement = update(JobSource).where(source_claim_fence(claimed)).values(values).returning(JobSource.source)
     return session.scalar(statement) is not None
+
+
+def reopen(session: Session, job_id: uuid.UUID, sources: Sequence[str]) -> None:
+    """Has sources of a locked job that are done generate further images, in a further round of its race."""
+    session.execute(_REOPEN, {"job_id": job_id, "sources": list(sources)})
+
+
+_REOPEN = text(
+    """
+    UPDATE job_sources SET state = 'pending', reason = NULL, attempt = 0, lease_until = NULL, requeues = 0,
+                           requeued_at = clock_timestamp(), next_attempt_at = NULL, completed_at = NULL
+    WHERE job_id = :job_id AND source = ANY(:sources) AND state = 'done'
+    """
+)
 
 
 def mark_open_skipped(session: Session, job_id: uuid.UUID, reason: str) -> None:

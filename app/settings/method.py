@@ -12,6 +12,7 @@ from attribution.embed.spec import EmbedderSpec
 from attribution.embed.spec import offered as offered_embedders
 from attribution.errors import ConfigurationError
 from attribution.ports import FUSION_WEIGHT, Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget
 
 
 class CatalogSettings(Group):
@@ -46,6 +47,11 @@ class ModelSettings(Group):
     )
     policy: Policy = Field(
         Policy.OPEN, description="whether images may be by other sources than those asked; the default"
+    )
+    budget: Budget = Field(
+        Budget.AUTO,
+        description="`fixed`: every source generates γ images; `racing`: up to γ, and less where it is clear who may "
+        "win; `auto`: racing where the bank knows all sources; the default. docs/method.md",
     )
     distance: DistanceName = Field(DistanceName.COSINE, description="the default")
     aggregate: Aggregate = Field(

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BeforeValidator, Field
 
 from app.db.models import Job, JobSource, JobStatus, WebhookEndpoint
-from app.documents import Document, ResultDocument
+from app.document_base import Document
+from app.documents import ResultDocument
 from attribution.ports import Origin, Reason, SourceState, VerdictKind
 
 # Standard Webhooks recommends at most this.

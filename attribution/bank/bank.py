@@ -11,15 +11,15 @@ from hashlib import sha256
 from threading import Lock
 from typing import Final
 
-import numpy as np
-
-from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate
+from attribution.bank.calibration import FEWEST_JOBS, SelfCalibration, calibrate, fit_temperature
 from attribution.bank.model import BankModel, directions, fit
 from attribution.bank.past_job import PastJob
-from attribution.bank.simulation import Simulated, simulate, simulate_strangers
+from attribution.bank.race_simulation import RaceAsking
+from attribution.bank.simulation import Asking, FixedAsking, Simulated, simulate, simulate_strangers
 from attribution.bank.stack import Floats, JobStack
 
 MOST_JOBS: Final = 300  # the window: older jobs leave
+_ENOUGH_JOBS = 20  # with so many images of each source, to calibrate on
 _CONFUSED = 0.25  # of one source's simulated queries taken for another: the two are relatives
 
 
@@ -51,7 +51,7 @@ class Bank:
     space: str
     past: tuple[PastJob, ...]
     basis: Floats | None = None
-    _known: dict[tuple[tuple[str, ...], tuple[int, ...], int], Experience | None] = field(
+    _known: dict[tuple[tuple[str, ...], tuple[int, ...], int, bool], Experience | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
@@ -75,11 +75,17 @@ class Bank:
                 counts[source] = counts.get(source, 0) + 1
         return dict(sorted(counts.items()))
 
+    def knows(self, sources: Sequence[str]) -> bool:
+        """Whether it has enough past jobs of each "id@revision" to simulate queries with, and so to calibrate."""
+        return all(self.jobs.get(source, 0) >= FEWEST_JOBS for source in sources)
+
     def project(self, rows: Floats) -> Floats:
         """(n, d): residuals (n, D) of a new job as those of past jobs are stored."""
         return rows if self.basis is None else rows @ self.basis
 
-    def experience(self, sources: Sequence[str], families: Mapping[str, str], images: int) -> Experience | None:
+    def experience(
+        self, sources: Sequence[str], families: Mapping[str, str], images: int, racing: bool = False
+    ) -> Experience | None:
         """What is known about these sources; None where fewer than five past jobs had two of them.
 
         The first call for a list of sources fits and calibrates, which takes from tenths of a second to some seconds.
@@ -87,17 +93,18 @@ class Bank:
         Args:
             sources: "id@revision", in the order of all scores.
             families: The family of each source; relatives are left out together, and named together.
-            images: The fewest images that a source of the new job has.
+            images: The fewest images that a source of the new job has; of a race, the most that one may get.
+            racing: Whether the new job races, so that its calibration is made of simulated races.
         """
         names = {family: at for at, family in enumerate(dict.fromkeys(families[source] for source in sources))}
         numbers = tuple(names[families[source]] for source in sources)
-        key = (tuple(sources), numbers, images)
+        key = (tuple(sources), numbers, images, racing)
         with self._lock:  # fitted once, however many threads ask
             if key not in self._known:
-                self._known[key] = self._learn(sources, numbers, images)
+                self._known[key] = self._learn(sources, numbers, images, racing)
             return self._known[key]
 
-    def _learn(self, sources: Sequence[str], families: Sequence[int], images: int) -> Experience | None:
+    def _learn(self, sources: Sequence[str], families: Sequence[int], images: int, racing: bool) -> Experience | None:
         stack = JobStack.of(self.past, sources)
         if len(stack) < FEWEST_JOBS:
             return None
@@ -107,18 +114,36 @@ class Bank:
         model = fit(stack, length)
         assert model is not None
         # A new source has no past images that could play queries.
-        if any(self.jobs.get(source, 0) < FEWEST_JOBS for source in sources):
+        if not self.knows(sources):
             return Experience(model, columns, None)
-        siblings = max(1, min(images, int(np.median(stack.counts[stack.there])) - 1))
-        own, _ = simulate(stack, length, siblings)
+        asking = _racing(stack, length, images) if racing else _fixed(stack, images)
+        own, _ = simulate(stack, length, asking)
         if len(own.truth) < FEWEST_JOBS * len(sources):
             return Experience(model, columns, None)
         groups = dict(zip(sources, _with_confused(own, families), strict=True))
         members: dict[int, list[str]] = {}
         for source, group in groups.items():
             members.setdefault(group, []).append(source)
-        strangers = simulate_strangers(stack, length, list(members.values()), siblings)
+        strangers = simulate_strangers(stack, length, list(members.values()), asking)
         return Experience(model, columns, calibrate(sources, own, strangers, groups, model.count))
+
+
+def _fixed(stack: JobStack, images: int) -> Asking:
+    """As many siblings as the new job has images, if enough past jobs have so many; those that raced have not."""
+    fewest = stack.counts.min(axis=1)
+    enough = min(_ENOUGH_JOBS, (fewest > 0).sum() / 2)
+    return FixedAsking(next((each for each in range(images, 1, -1) if (fewest > each).sum() >= enough), 1))
+
+
+def _racing(stack: JobStack, length: int, images: int) -> Asking:
+    """The temperature of a race decides who is dropped, and is fitted to how races end: found in two steps."""
+    asking = RaceAsking(1, 1.0)
+    for most in (1, images):
+        own, _ = simulate(stack, length, RaceAsking(most, asking.temperature))
+        if not len(own.truth):
+            break
+        asking = RaceAsking(images, fit_temperature(own))
+    return asking
 
 
 def _with_confused(own: Simulated, families: Sequence[int]) -> list[int]:

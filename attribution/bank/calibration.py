@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.bank.simulation import Simulated, Strangers
-from attribution.bank.stack import Floats
+from attribution.bank.stack import Floats, softmax
 from attribution.estimate import Measured
 
 FEWEST_JOBS: Final = 5  # a bank of fewer may make the answer worse
@@ -112,7 +112,7 @@ def calibrate(
         jobs: How many past jobs there are.
     """
     most = STRANGERS_NAMED if jobs >= _YOUNG else _STRANGERS_NAMED_YOUNG
-    temperature = _TEMPERATURE_SHARE * _temperature(own)
+    temperature = fit_temperature(own)
     probabilities = softmax(temperature * own.scores)
     count = len(own.truth)
     of_truth = probabilities[np.arange(count), own.truth]
@@ -203,13 +203,6 @@ def margin_and_fit(scores: Floats, groups: NDArray[np.intp]) -> tuple[Floats, Fl
     return best - theirs.max(axis=1), best
 
 
-def softmax(scores: Floats) -> Floats:
-    """Along the last axis."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    shares: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return shares
-
-
 def wilson(share: float, count: int, deviations: float) -> float:
     """Wilson's bound of a share that was seen in `count` cases, so many standard deviations up or down."""
     if not count:
@@ -218,11 +211,11 @@ def wilson(share: float, count: int, deviations: float) -> float:
     return float((share + deviations**2 / (2 * count) + deviations * spread) / (1 + deviations**2 / count))
 
 
-def _temperature(own: Simulated) -> float:
-    """The temperature of the least negative log-likelihood."""
+def fit_temperature(own: Simulated) -> float:
+    """The temperature of the least negative log-likelihood, with what true queries are harder."""
     rows = np.arange(len(own.truth))
     losses = [-np.log(softmax(each * own.scores)[rows, own.truth] + 1e-12).mean() for each in _TEMPERATURES]
-    return float(_TEMPERATURES[int(np.argmin(losses))])
+    return _TEMPERATURE_SHARE * float(_TEMPERATURES[int(np.argmin(losses))])
 
 
 def _closed(probabilities: Floats, right: NDArray[np.bool_]) -> tuple[float, Measured]:

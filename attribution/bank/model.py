@@ -31,7 +31,7 @@ class BankModel:
         means: (S, r), μ_j.
         within: (r, r), W.
         between: (r, r), A.
-        images: γ, the mean number of images per source in the past jobs.
+        images: γ of the past jobs; the harmonic mean where numbers of images differ.
         count: How many past jobs were used.
         length: D of the residuals as they were computed, before any reduction.
     """
@@ -44,14 +44,25 @@ class BankModel:
     count: int
     length: int
 
-    def scores(self, queries: Floats, means: Floats, images: float) -> Floats:
+    def scores(self, queries: Floats, means: Floats, images: float | NDArray[np.intp]) -> Floats:
         """(…, A, S) log-likelihoods of the residuals a of queries, up to a constant.
 
         Args:
             queries: (…, A, r), A of each job.
             means: (…, S, r), e_j of the same jobs.
-            images: γ, of which e_j are the means.
+            images: γ, of which e_j are the means; or (…, S), how many each source has. The constant is then that of
+                one image, so that numbers may differ between sources and between jobs.
         """
+        if not isinstance(images, np.ndarray):
+            return self._equal_scores(queries, means, images)
+        scores = np.empty((*queries.shape[:-1], means.shape[-2]))
+        for count in np.unique(images):
+            constant = self._log_determinant(count) - self._log_determinant(1)
+            these = self._equal_scores(queries, means, count) - 0.5 * constant
+            np.copyto(scores, these, where=(images == count)[..., None, :])
+        return scores
+
+    def _equal_scores(self, queries: Floats, means: Floats, images: float) -> Floats:
         share = share_of_own_mean(self.count, images)
         whitening = self._whitening(share)
         expected = (self.means + share * (means - self.means)) @ whitening  # (…, S, r)
@@ -59,6 +70,10 @@ class BankModel:
         lengths = (asked**2).sum(-1)[..., :, None] + (expected**2).sum(-1)[..., None, :]
         scores: Floats = asked @ np.swapaxes(expected, -1, -2) - 0.5 * lengths
         return scores
+
+    def _log_determinant(self, images: float) -> float:
+        """Of the covariance C with so many images."""
+        return float(-2 * np.log(np.diag(self._whitening(share_of_own_mean(self.count, images)))).sum())
 
     def _whitening(self, share: float) -> Floats:
         """(r, r): its product with a residual has unit covariance."""
@@ -125,7 +140,7 @@ def fit(stack: JobStack, length: int) -> BankModel | None:
         means=shrunk,
         within=spread.T @ spread / freedom if freedom else 0.6 * between,
         between=between,
-        images=float(part.counts[there].mean()),
+        images=float(1 / (1 / part.counts[there]).mean()),
         count=len(part),
         length=length,
     )

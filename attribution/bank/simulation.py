@@ -6,6 +6,7 @@ relatives) is left out of the model and of the job, and its images are asked abo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,39 +40,69 @@ class Strangers:
     strangers: Simulated
 
 
-def simulate(stack: JobStack, length: int, siblings: int, strangers: Sequence[str] = ()) -> tuple[Simulated, Simulated]:
-    """Images of the stack's sources, and of strangers, against `siblings` other images of every source in the same job.
+class Asking(Protocol):
+    """How a simulated job generates: the same number of images of each source, or by racing."""
 
-    Only jobs that have all sources, with more than `siblings` images of each, are asked about: with fewer sources the
-    model's answer is another one, and with fewer images the query would be among its own siblings.
+    def usable(self, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(n,) which jobs can be simulated, by their (n, S) numbers of images. Each has all sources."""
+        ...
+
+    def ask(self, model: BankModel, jobs: JobStack, foreign: JobStack) -> tuple[Simulated, Simulated]:
+        """The jobs' images, and those of strangers in the same jobs, against other images of the jobs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAsking:
+    """Every image against `siblings` others of every source in its job."""
+
+    siblings: int
+
+    def usable(self, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """With fewer images the query would be among its own siblings."""
+        return np.asarray((counts > self.siblings).all(axis=1))
+
+    def ask(self, model: BankModel, jobs: JobStack, foreign: JobStack) -> tuple[Simulated, Simulated]:
+        """See `Asking`."""
+        return _ask(model, jobs, foreign, self.siblings)
+
+
+def simulate(
+    stack: JobStack, length: int, asking: Asking, strangers: Sequence[str] = ()
+) -> tuple[Simulated, Simulated]:
+    """Images of the stack's sources, and of strangers, against other images in the same job.
+
+    Only jobs that have all sources are asked about: with fewer sources the model's answer is another one.
 
     Args:
         stack: Past jobs, with the strangers as sources besides.
         length: D of the residuals as they were computed.
-        siblings: The images of the simulated job, per source.
+        asking: How the simulated job generates.
         strangers: The sources that are left out of the model and of the jobs.
     """
     sources = [source for source in stack.sources if source not in strangers]
     part, foreign = stack.of_sources(sources), stack.of_sources(strangers)
-    whole = (part.counts > siblings).all(axis=1)
+    whole = asking.usable(part.counts)
     fold = np.where(whole, np.cumsum(whole) % _FOLDS, -1)  # jobs that are not asked about always teach
     parts: list[tuple[Simulated, Simulated]] = []
     for number in range(_FOLDS):
         asked = fold == number
         model = fit(part.of_jobs(~asked), length)
         if asked.any() and model is not None:
-            parts.append(_ask(model, part.of_jobs(asked), foreign.of_jobs(asked), siblings))
+            parts.append(asking.ask(model, part.of_jobs(asked), foreign.of_jobs(asked)))
     return _joined([own for own, _ in parts], len(sources)), _joined([other for _, other in parts], len(sources))
 
 
-def simulate_strangers(stack: JobStack, length: int, groups: Sequence[Sequence[str]], siblings: int) -> list[Strangers]:
+def simulate_strangers(
+    stack: JobStack, length: int, groups: Sequence[Sequence[str]], asking: Asking
+) -> list[Strangers]:
     """The same with each group left out in turn; groups that leave fewer than two sources are skipped."""
     found = []
     for group in groups[:_MOST_STRANGER_GROUPS]:
         rest = tuple(source for source in stack.sources if source not in group)
         if len(rest) < 2:
             continue
-        own, strangers = simulate(stack, length, siblings, group)
+        own, strangers = simulate(stack, length, asking, group)
         if len(own.truth) and len(strangers.truth):
             found.append(Strangers(rest, own, strangers))
     return found

@@ -80,3 +80,10 @@ class JobStack:
         """(n, S, r) means over the images of a source; 0 where there are none."""
         means: Floats = self.images.sum(axis=2) / np.maximum(self.counts, 1)[..., None]
         return means
+
+
+def softmax(scores: Floats) -> Floats:
+    """Along the last axis."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return shares

@@ -129,6 +129,7 @@ class _LimitsTable(FileTable):
     max_prompt_chars: _Whole | None = None
     concurrency: _Whole | None = None
     per_minute: _Number | None = None
+    fewest_images: Annotated[int, Field(ge=1, le=16)] = 1
 
 
 class _SourceTable(FileTable):

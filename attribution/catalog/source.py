@@ -46,12 +46,16 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one call, and of calls at once and per minute over all workers. None: unlimited."""
+    """Limits of one call, and of calls at once and per minute over all workers. None: unlimited.
+
+    `fewest_images`: what a job asks for at least, of a source that bills or generates several at once.
+    """
 
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     max_prompt_chars: int | None = None
     concurrency: int | None = None
     per_minute: float | None = None
+    fewest_images: int = 1
 
 
 @dataclass(frozen=True, slots=True)

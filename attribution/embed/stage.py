@@ -57,6 +57,15 @@ def embed_all(
     return Embedded(embedder.ref, rows[0].embedding, embeddings, taps=taps)
 
 
+def features_of(embedded: Embedded) -> Mapping[str, list[ImageFeatures]]:
+    """Each source's images as their features, to be given to `embed_all` with further images."""
+    taps = None if embedded.taps is None else embedded.taps.generated_images
+    return {
+        source: [ImageFeatures(row, None if taps is None else taps[source][at]) for at, row in enumerate(rows)]
+        for source, rows in embedded.generated_images.items()
+    }
+
+
 def layout(embedder: Embedder) -> Mapping[str, int]:
     """Names and lengths of all taps: the embedder's, then the forensic ones."""
     return {**embedder.taps, **FORENSIC_TAPS}

@@ -22,7 +22,18 @@ from attribution.ports import Embedder, Method, Policy
 from evaluation import options
 from evaluation.answer.figure import save_growth
 from evaluation.answer.jobs import KnownJob, dataset_jobs, distorted_jobs, gallery_jobs
-from evaluation.answer.measure import Banks, accuracy, answer, gain, other_groups, past_jobs, verdicts
+from evaluation.answer.measure import (
+    Answer,
+    Banks,
+    accuracy,
+    answer,
+    gain,
+    images_used,
+    other_groups,
+    past_jobs,
+    race,
+    verdicts,
+)
 from evaluation.answer.real_clip import make_real_clip
 from evaluation.answer.strangers import stranger_jobs
 from evaluation.characters import select_characters
@@ -106,6 +117,8 @@ def _real(work: Path, store: Store, figures: dict[str, Any], wanted: list[Requir
                 "none": answer(jobs),
                 "bank": answer(jobs, banks=banks),
             }
+            if images > 1:
+                found["race"] = race(jobs, images, banks)
             for kind, answers in found.items():
                 key = f"{name}_{kind}_{images}"
                 figures[key] = accuracy(answers)
@@ -113,6 +126,8 @@ def _real(work: Path, store: Store, figures: dict[str, Any], wanted: list[Requir
                     figures[f"{key}_families"] = accuracy(answers, _ONE_FAMILY)
                 if (floor := floors.get(f"{kind}_{images}")) is not None:
                     wanted.append(Requirement(key, figures[key]["accuracy"], at_least=floor))
+                if kind == "race":
+                    figures[key] |= images_used(answers, images)
                 print(key, json.dumps(figures[key]), flush=True)
 
 
@@ -173,6 +188,35 @@ def _demo(
             wanted += _verdicts_wanted(key, figures, young=bank is young)
             for policy in ("open", "closed", "strangers"):
                 print(key, policy, json.dumps(figures[f"{key}_{policy}"]), flush=True)
+            raced = _raced(key, asked, strangers, bank, dataset.revisions, families, figures)
+            if bank is whole:
+                images = figures[f"{key}_race"]["images_share"]
+                wanted.append(Requirement("race: share of the images of γ = 4", images, at_most=0.6))
+                lost = figures[key]["accuracy"] - figures[f"{key}_race"]["accuracy"]
+                wanted.append(Requirement("race: accuracy lost", lost, at_most=0.01))
+                figures[f"{key}_race_gain_95"] = gain(raced, answers)
+
+
+def _raced(
+    key: str,
+    asked: Sequence[KnownJob],
+    strangers: Sequence[KnownJob],
+    bank: Bank,
+    revisions: Mapping[str, str],
+    families: Mapping[str, str],
+    figures: dict[str, Any],
+) -> list[Answer]:
+    """The same jobs by racing."""
+    raced = race(asked, 4, _always(bank), revisions, families)
+    theirs = race([job.only(FOUR) for job in strangers], 4, _always(bank), revisions, families)
+    closed = race(asked, 4, _always(bank), revisions, families, Policy.CLOSED)
+    figures[f"{key}_race"] = accuracy(raced) | images_used(raced, 4)
+    figures[f"{key}_race_open"] = verdicts(raced)
+    figures[f"{key}_race_closed"] = verdicts(closed)
+    figures[f"{key}_race_strangers"] = verdicts(theirs) | images_used(theirs, 4)
+    for kind in ("race", "race_open", "race_closed", "race_strangers"):
+        print(key, kind, json.dumps(figures[f"{key}_{kind}"]), flush=True)
+    return raced
 
 
 def _distorted(

@@ -46,11 +46,15 @@ class KnownJob:
 
     def only(self, sources: Sequence[str], images: int | None = None) -> "KnownJob":
         """The job with these sources, in this order, and the first so many images of each."""
-        taps = {source: self.taps.generated_images[source][:images] for source in sources}
+        return self.first(dict.fromkeys(sources, images))
+
+    def first(self, images: Mapping[str, int | None]) -> "KnownJob":
+        """The job with these sources, in this order, and the first so many images of each; None for all."""
+        taps = {source: self.taps.generated_images[source][:count] for source, count in images.items()}
         return replace(
             self,
             taps=replace(self.taps, generated_images=taps),
-            generated_images={source: self.generated_images[source][:images] for source in sources},
+            generated_images={source: self.generated_images[source][:count] for source, count in images.items()},
         )
 
 

@@ -11,6 +11,8 @@ from attribution.distance import distance_named
 from attribution.match import match
 from attribution.match_verdict import judge_match
 from attribution.ports import Embedded, Method, ModelRef, Policy, Ranking, Verdict, VerdictKind
+from attribution.race import RaceEnd
+from attribution.racing import next_round, probabilities_of
 from attribution.rank import rank
 from attribution.residual import residuals
 from evaluation.answer.jobs import KnownJob
@@ -50,11 +52,54 @@ def answer(
         embedded = Embedded(_EMBEDDER, job.query, job.generated_images, taps=job.taps)
         ranking, known = rank(embedded, cosine, order), None
         if method is Method.RESIDUAL:
-            of = {source: (revisions or {}).get(source, "1") for source in order}
-            related = {source: (families or {}).get(source, source) for source in order}
+            of, related = _of_sources(order, revisions, families)
             ranking, known = match(ranking, embedded, order, of, related, banks(job))
         found.append(Answer(job, ranking, judge_match(ranking, known, order, quorum=2, policy=policy)))
     return found
+
+
+def race(
+    jobs: Sequence[KnownJob],
+    most: int,
+    banks: Banks,
+    revisions: Mapping[str, str] | None = None,
+    families: Mapping[str, str] | None = None,
+    policy: Policy = Policy.OPEN,
+) -> list[Answer]:
+    """The answers of jobs that race for up to γ = `most` images; each answer's job has the images that were used."""
+    cosine = distance_named("cosine")
+    found = []
+    for job in jobs:
+        order = list(job.generated_images)
+        images, asked, bank = dict.fromkeys(order, 1), 1, banks(job)
+        while True:
+            raced = job.first(images)
+            embedded = Embedded(_EMBEDDER, raced.query, raced.generated_images, taps=raced.taps)
+            of, related = _of_sources(order, revisions, families)
+            ranking, known = match(rank(embedded, cosine, order), embedded, order, of, related, bank, most)
+            after = next_round(probabilities_of(ranking), images, asked, most)
+            if isinstance(after, RaceEnd):
+                break
+            asked = after.images
+            images |= dict.fromkeys(after.sources, asked)
+        found.append(Answer(raced, ranking, judge_match(ranking, known, order, quorum=2, policy=policy)))
+    return found
+
+
+def _of_sources(
+    order: Sequence[str], revisions: Mapping[str, str] | None, families: Mapping[str, str] | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    return (
+        {source: (revisions or {}).get(source, "1") for source in order},
+        {source: (families or {}).get(source, source) for source in order},
+    )
+
+
+def images_used(answers: Sequence[Answer], most: int) -> dict[str, Any]:
+    """How many images the jobs used, and their share of γ = `most` of each source."""
+    used = [sum(map(len, each.job.generated_images.values())) for each in answers]
+    whole = [most * len(each.job.generated_images) for each in answers]
+    return {"images": round(float(np.mean(used)), 2), "images_share": round(sum(used) / sum(whole), 4)}
 
 
 def past_jobs(jobs: Sequence[KnownJob], revisions: Mapping[str, str] | None = None) -> list[PastJob]:

@@ -7,6 +7,7 @@ import pytest
 
 from app.db.models import JobStatus
 from app.documents import JobDocument
+from app.queue.steps import Role
 from attribution.bank import Bank
 from attribution.caption.fake import FakeCaptioner
 from attribution.distance import distance_named
@@ -14,10 +15,12 @@ from attribution.embed.fake import FakeEmbedder
 from attribution.embed.stage import feature_space
 from attribution.method import attribute
 from attribution.ports import Attribution, Method, Policy, Reason, VerdictKind
+from attribution.race import Budget
 from tests.workers.harness import Bench
 from workers.artifacts import read_image, unpack
 from workers.bank_snapshots import compile_snapshot
 from workers.contribute import contribute
+from workers.startup import record_pipeline
 
 Make = Callable[..., Bench]
 THREE = {"a": "", "b": "", "c": ""}
@@ -35,6 +38,8 @@ def with_bank(here: Bench, jobs: int = 8) -> Bank:
     bank = compile_snapshot(storage, SPACE)
     assert bank is not None
     assert len(bank.past) == jobs
+    process = here.process
+    assert record_pipeline(process.settings, storage.database, process.models, [Role.EMBED])
     return bank
 
 
@@ -61,16 +66,18 @@ def method(here: Bench, document: JobDocument, bank: Bank | None, policy: Policy
         families=dict.fromkeys("abc", "fake"),
         policy=policy,
         images_per_source=2,
+        budget=document.budget,
         seed=7,
     )
 
 
+@pytest.mark.parametrize("budget", list(Budget))
 @pytest.mark.parametrize("policy", list(Policy))
-def test_a_bank_answers_as_in_the_method(bench: Make, policy: Policy) -> None:
+def test_a_bank_answers_as_in_the_method(bench: Make, policy: Policy, budget: Budget) -> None:
     """Match, probability, estimate and verdict, with blobs, rows and a snapshot in between."""
     here = bench(THREE, bank={"refresh": "0.001s"})
     bank = with_bank(here)
-    document = ended(here, method_options={"policy": policy})
+    document = ended(here, method_options={"policy": policy, "budget": budget})
     result = document.result
     assert result is not None
     whole = method(here, document, bank, policy)
@@ -78,6 +85,9 @@ def test_a_bank_answers_as_in_the_method(bench: Make, policy: Policy) -> None:
         (each.source, pytest.approx(each.match), pytest.approx(each.probability)) for each in whole.ranking.entries
     ]
     assert (document.method, document.policy, result.method) == (Method.RESIDUAL, policy, Method.RESIDUAL)
+    raced = None if result.race is None else [(each.images, tuple(each.sources)) for each in result.race.rounds]
+    assert raced == (None if whole.race is None else [(each.images, each.sources) for each in whole.race.rounds])
+    assert (raced is None) is (budget is Budget.FIXED)
     assert result.calibrated
     assert sum(each.probability or 0 for each in result.ranking) == pytest.approx(1)
     assert result.estimate is not None

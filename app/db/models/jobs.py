@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import DELETED_WITH_JOB, USD, Base, Clearing, one_of, personal
-from app.db.types import DocumentType, ExternalScores, ImageRecord, ImageRecordsType, MethodOptions
+from app.db.types import DocumentType, ExternalScores, ImageRecord, ImageRecordsType, MethodOptions, RaceRecord
 from attribution.ports import Origin, SourceState
 
 RESULT_SCHEMA_VERSION = 1
@@ -143,6 +143,8 @@ class Job(ClaimableStep, Base):
     evidence: Mapped[dict[str, Any] | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     caption: Mapped[str | None] = personal(Clearing.CAPTIONS, Clearing.SCREENING)
     captioner: Mapped[str | None] = personal(Clearing.SCREENING)
+    # Null where every source generates γ images at once.
+    race: Mapped[RaceRecord | None] = personal(kind=DocumentType(RaceRecord))
     features_blob: Mapped[str | None] = personal()
     embedder: Mapped[str | None] = personal()
     result: Mapped[dict[str, Any] | None] = personal(to={Clearing.CAPTIONS: "jsonb_set(result, '{caption}', 'null')"})

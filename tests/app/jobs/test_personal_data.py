@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from app.db.database import Database, connect
 from app.db.models import DEFAULT_TENANT, Base, Clearing, Job, JobSource
-from app.db.types import ExternalScores, ImageRecord, MethodOptions
+from app.db.types import ExternalScores, ImageRecord, MethodOptions, RaceRecord
 from app.jobs import retention_repository
 from app.settings import Settings
 from attribution.ports import Aggregate, DistanceName
+from attribution.race import RaceRound
 from tests.conftest import clear
 
 # Columns that hold no personal data of a job: who owns the row, when, how often, what state, what it cost, what the
@@ -85,6 +86,8 @@ def sample(column: Any) -> Any:
         return MethodOptions(DistanceName.COSINE, Aggregate.MEAN)
     if column.name == "external_scores":
         return ExternalScores({"hare": 1.0}, 0.5)
+    if column.name == "race":
+        return RaceRecord((RaceRound(1, ("hare",)),), {})
     if column.name == "result":
         return {"caption": "a hare", "margin": 1.0}
     if isinstance(column.type, Uuid):

@@ -1,5 +1,6 @@
 """Events: whatever happens to a job and to a reader's connection, what lasts is reported once and in order."""
 
+import json
 import uuid
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.models import JobStatus, Stage
-from app.documents import JobDocument, SourceDocument
+from app.documents import JobDocument, RaceDocument, RaceRoundDocument, SourceDocument
 from app.jobs.progress import EventName, ProgressEvent, ReaderPosition, events
 from attribution.ports import Aggregate, DistanceName, SourceState
 
@@ -130,3 +131,59 @@ def test_any_last_event_id_is_harmless(event_id: str, history: list[JobDocument]
     """What is not an id of this job begins at the beginning or goes on, and always ends with the end."""
     last = list(events(history[-1], ReaderPosition.parse(event_id)))
     assert ReaderPosition.parse(event_id).ended or last[-1].seen.ended
+
+
+@st.composite
+def races(draw: st.DrawFn) -> list[JobDocument]:
+    """All that a job ever was whose sources raced: in each round fewer of them generate again."""
+    count = draw(st.integers(1, 4))
+    left = [Stage.SCREENING, Stage.CAPTIONING]
+    rounds: list[RaceRoundDocument] = []
+    rows = [source(position, SourceState.PENDING) for position in range(count)]
+    history = []
+
+    def is_now(stage: Stage | None, status: JobStatus = JobStatus.PROCESSING) -> None:
+        race = RaceDocument(rounds=list(rounds), images={}, end=None)
+        history.append(job(status, stage, left, []).model_copy(update={"sources": list(rows), "race": race}))
+
+    taking_part = list(range(count))
+    for number in range(draw(st.integers(1, 5))):
+        taking_part = taking_part[: draw(st.integers(1, len(taking_part)))]
+        rounds.append(RaceRoundDocument(images=2**number, sources=[f"s{position}" for position in taking_part]))
+        for position in taking_part:
+            rows[position] = rows[position].model_copy(update={"state": SourceState.PENDING})
+        is_now(Stage.RESYNTHESIZING)
+        for position in taking_part:
+            images = [f"/{k}" for k in range(2**number)]
+            rows[position] = rows[position].model_copy(update={"state": SourceState.DONE, "generated_images": images})
+            is_now(Stage.RESYNTHESIZING)
+        for stage in (Stage.EMBEDDING, Stage.RANKING):
+            left = [*dict.fromkeys([*left, STAGES[STAGES.index(stage) - 1]])]
+            is_now(stage)
+    left = [*left, Stage.RANKING]
+    is_now(None, JobStatus.SUCCEEDED)
+    return history
+
+
+@given(races(), st.data())
+def test_of_a_race_every_round_is_reported(history: list[JobDocument], data: st.DataObject) -> None:
+    """Each entry of a stage once and in order; of a source, last of all, the state with all of its images."""
+    looks = data.draw(st.lists(st.sampled_from(range(len(history))), max_size=8).map(sorted))
+    reported: list[ProgressEvent] = []
+    seen = ReaderPosition()
+    for index in [*looks, len(history) - 1, len(history) - 1]:
+        for event in events(history[index], ReaderPosition.parse(str(seen))):
+            reported.append(event)
+            seen = event.seen
+    final = history[-1]
+    assert final.race is not None
+    stages = [event.data for event in reported if event.name is EventName.STAGE]
+    expected = [*STAGES[1:3], *STAGES[3:] * len(final.race.rounds)]
+    assert stages == [f'{{"stage": "{stage}"}}' for stage in expected]
+    for each in final.sources:
+        of_it = [event for event in reported if event.name is EventName.SOURCE and f'"{each.source}"' in event.data]
+        shown = json.loads(of_it[-1].data)
+        assert (shown["state"], shown["generated_images"]) == (each.state, each.generated_images)
+        assert all(one.data != other.data for one, other in pairwise(of_it))
+    assert reported[-1].name is EventName.COMPLETED
+    assert all(len(str(event.seen)) <= 3 + len(final.sources) for event in reported)

@@ -42,7 +42,7 @@ def test_complete_jobs_are_as_the_formulas_say(jobs: int, images: int) -> None:
     assert np.allclose(model.means, e.mean(axis=0) * jobs / (jobs + 2))
     assert np.allclose(model.within, within / (jobs * 3 * (images - 1)))
     assert np.allclose(model.between, between / ((jobs - 1) * 2))
-    assert (model.count, model.images, model.sources) == (jobs, images, SOURCES)
+    assert (model.count, model.images, model.sources) == (jobs, pytest.approx(images), SOURCES)
 
 
 def test_incomplete_jobs_are_fitted_by_least_squares() -> None:
@@ -154,3 +154,22 @@ def test_the_signatures_are_what_is_learned() -> None:
     for mine, theirs in zip(model.means, truth, strict=True):
         tap = slice(0, LAYOUT["block1"])
         assert np.corrcoef(mine[tap], theirs[tap])[0, 1] > 0.98
+
+
+def test_scores_of_unequal_numbers_are_densities() -> None:
+    """Up to one constant they are the logarithms of normal densities, each source's with its own covariance."""
+    model = fit(complete(12, 3), LENGTH)
+    assert model is not None
+    random = np.random.default_rng(0)
+    queries, means = random.normal(size=(2, LENGTH)), random.normal(size=(3, LENGTH))
+    counts = np.array([1, 4, 2])
+    scores = model.scores(queries, means, counts)
+    expected = np.empty((2, 3))
+    for j, count in enumerate(counts):
+        share = share_of_own_mean(12, count)
+        root = np.linalg.inv(model._whitening(share))
+        center = model.means[j] + share * (means[j] - model.means[j])
+        expected[:, j] = multivariate_normal(center, root.T @ root).logpdf(queries)
+    apart = scores - expected
+    assert np.allclose(apart, apart[0, 0])
+    assert np.allclose(model.scores(queries, means, np.full(3, 1)), model.scores(queries, means, 1))
