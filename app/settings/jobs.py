@@ -78,9 +78,6 @@ class JobSettings(Group):
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
-    drain: PositiveInt = Field(
-        8, description="jobs of one source that a local worker generates for before it changes to another source"
-    )
     max_open: PositiveInt = Field(10_000, description="open jobs of all tenants; more are a 503")
     max_waiting: Duration = Field(
         timedelta(minutes=5), description="jobs are refused while a step has been waiting that long for a worker"
