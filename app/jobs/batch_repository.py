@@ -60,15 +60,17 @@ def claim_batch(
 
 
 _CLAIM_BATCH = claiming(
-    f"""s.source = :source AND s.attempt = 0 AND s.job_id IN (
-        SELECT picked.job_id
+    "s.source = :source AND s.attempt = 0 AND s.job_id IN (SELECT job_id FROM picked)",
+    # Materialized: a subquery with LIMIT that is run again for each row of the update takes more rows than its limit.
+    before=f"""WITH picked AS MATERIALIZED (
+        SELECT waiting.job_id
         FROM jsonb_to_recordset(CAST(:shares AS jsonb)) AS share (tenant_id uuid, jobs integer)
         CROSS JOIN LATERAL (
             SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
             WHERE o.source = :source AND o.tenant_id = share.tenant_id AND {_BATCHABLE}
             ORDER BY o.job_id LIMIT share.jobs FOR UPDATE OF o SKIP LOCKED
-        ) picked
-    )"""  # noqa: S608 - our own words
+        ) waiting
+    )""",  # noqa: S608 - our own words
 )
 
 

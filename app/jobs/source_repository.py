@@ -135,11 +135,11 @@ def claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> 
     ]
 
 
-def claiming(which: str) -> Executable:
-    """The claim of sources; which ones, `which` says in SQL."""
+def claiming(which: str, before: str = "") -> Executable:
+    """The claim of sources; which ones, `which` says in SQL, with what `before` defines."""
     own = JobSource.__table__.columns
     statement = f"""
-        UPDATE job_sources s SET
+        {before} UPDATE job_sources s SET
             state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
             timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds), next_attempt_at = NULL
         FROM jobs j

@@ -74,7 +74,7 @@ def test_nothing_waits_in_vain_for_a_source_that_is_not_loaded() -> None:
 
 
 def test_a_loaded_source_whose_job_came_first_is_next() -> None:
-    """A source that is not loaded does not overtake an older job of a loaded one, however long ago the last load was."""
+    """A source that is not loaded does not overtake an older job of a loaded one, whenever the last load was."""
     assert _choose({"a": 9.0, "b": 5.0}, {"a"}, since_load=1000.0) == "a"
 
 
