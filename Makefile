@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-throughput bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -121,6 +121,9 @@ bench-overhead: installed-all ## The cost of a job beside the broker's own round
 
 bench-api: installed-all ## The HTTP interface beside a bare FastAPI, from a thousand jobs to a million, and overloaded (twelve minutes)
 	@$(PY) -m perf.api $(ARGS)
+
+bench-throughput: installed-all ## Resyntheses a second of the saturated service, beside a bare loop on the same cores (four minutes)
+	@$(PY) -m perf.throughput $(ARGS)
 
 fuzz: installed-all ## schemathesis over the whole OpenAPI; every documented status must be reached (ten minutes)
 	@$(PY) -m perf.fuzz $(ARGS)

@@ -29,7 +29,8 @@ class Placement:
     """Where models run: set by the operator of this process, not by the catalog.
 
     `dtype` overrides a source's own and the captioner's float32; `batch_size` is the number of images generated at
-    once; `memory_mb` limits the pool of loaded generators; `threads` is the number of torch's threads, None for one per
+    once, where the catalog names none; with `measure_batches` it is the most, and what pays is measured; `memory_mb`
+    limits the pool of loaded generators; `threads` is the number of threads of torch and ONNX Runtime, None for one per
     core.
     """
 
@@ -37,6 +38,7 @@ class Placement:
     dtype: str | None = None
     offload: str = "none"
     batch_size: int = 4
+    measure_batches: bool = False
     memory_mb: int = 16_000
     threads: int | None = None
 
@@ -138,8 +140,8 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         dtype=placement.dtype or _text(source, "dtype") or "float32",
         device=placement.device,
         offload=placement.offload,
-        # Some pipelines of diffusers, such as PRX's, fail for several prompts.
-        batch_size=1 if given.get("one_at_a_time") is True else placement.batch_size,
+        batch_size=_batch_size(source, placement),
+        measure_batches=placement.measure_batches and source.batch is None,
         variant=_text(source, "variant"),
         pipeline=_text(source, "pipeline") or "DiffusionPipeline",
         without=tuple(name.strip() for name in (_text(source, "without") or "").split(",") if name.strip()),
@@ -147,6 +149,16 @@ def _diffusers(source: Source, placement: Placement) -> Generator:
         call={name: value for name, value in given.items() if name not in _LOADING},
     )
     return DiffusersGenerator.load(source.id, ModelRef(source.model, source.revision), settings, directory)
+
+
+def _batch_size(source: Source, placement: Placement) -> int:
+    """How many images are generated at once, at most: as many as fit beside the model, where the catalog says so."""
+    if source.parameters.get("one_at_a_time") is True:  # some pipelines of diffusers, such as PRX's, fail for several
+        return 1
+    wanted = source.batch or placement.batch_size
+    if source.memory_mb_per_image is None:
+        return wanted
+    return max(1, min(wanted, (placement.memory_mb - source.memory_mb) // source.memory_mb_per_image))
 
 
 def locate_weights(source: Source) -> Path | None:

@@ -12,6 +12,7 @@ AttributionError
 │   ├── QuotaExhausted         permanent: the operator's account is used up
 │   ├── SourceTimeout          the deadline passed before the generated image was done
 │   └── SourceUnavailable      not reachable, not loadable, out of memory
+│       ├── DeviceMemoryExhausted  too many images at once, or a model too large
 │       ├── KeyRefused         permanent: there is no key, or the vendor rejects it
 │       ├── ConnectionFailed   no connection: nothing was sent
 │       └── ResponseLost       sent, but no whole response came: the outcome is unknown
@@ -109,6 +110,10 @@ class SourceUnavailable(SourceError):
 
     permanent: ClassVar[bool] = False
     state: ClassVar[SourceState] = SourceState.UNAVAILABLE
+
+
+class DeviceMemoryExhausted(SourceUnavailable):
+    """The device has not enough memory for this many images."""
 
 
 class KeyRefused(SourceUnavailable):

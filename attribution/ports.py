@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from attribution.estimate import Estimate, Measured
 from attribution.race import Race
@@ -345,6 +345,22 @@ class Generator(Protocol):
 
         Raises SourceError (SourceTimeout, OutputRefused, …) if there is no usable image.
         """
+        ...
+
+
+@runtime_checkable
+class BatchGenerator(Generator, Protocol):
+    """A generator that can generate several prompts in one batch, each image as if it were alone but for rounding."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many images it generates best at once."""
+        ...
+
+    def generate_each(
+        self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline
+    ) -> Sequence[GeneratedImage | None]:
+        """One image per prompt and its seed, None for one that was withheld. Raises as `generate` does."""
         ...
 
 

@@ -25,14 +25,11 @@ from devstack.servers import Servers, start_servers, supervised
 from devstack.state import REPOSITORY, StateDirectory
 from devstack.supervisor import Supervisor
 
-# Process name → the roles it has (see workers/roles.py). Captioner and embedder take turns within a job, so they share
-# a process and its libraries; generation has its own, so that the next job does not wait.
-WORKERS: Mapping[str, tuple[str, ...]] = {
-    "worker-light": ("light",),
-    "worker-models": ("caption", "embed"),
-    "worker-local": ("local",),
-    "worker-remote": ("remote",),
-}
+# Process name → the roles it has (see workers/roles.py), besides those with models.
+WORKERS: Mapping[str, tuple[str, ...]] = {"worker-light": ("light",), "worker-remote": ("remote",)}
+MODEL_ROLES = ("caption", "embed", "local")
+# Each process loads its own copy of the models.
+MOST_MODEL_PROCESSES = 4
 PREFERRED_PORT = 8000
 _PROTOCOL = ("--http", "app.api.http_protocol:LimitedProtocol", "--ws", "none")
 _SCOPES = ("--scopes", "submit,read,admin")
@@ -86,16 +83,17 @@ class Stack:
 def stack(
     state_dir: Path,
     *,
-    workers: Mapping[str, Sequence[str]] = WORKERS,
+    workers: Mapping[str, Sequence[str]] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
     """Start servers (unless the environment names others), migrate, start API, workers and clock; stop all on exit.
 
     `environment` overrides ours, for all processes. The API answers when this returns; workers may still warm up.
     """
+    workers = {**WORKERS, **model_workers()} if workers is None else workers
     with StateDirectory(state_dir) as state, supervised(state) as supervisor:
         servers = start_servers(state, supervisor)
-        settings = {**_settings(state, servers), **(environment or {})}
+        settings = {**_settings(state, servers), "MODELS__PROCESSES": _sharing(workers), **(environment or {})}
         run_once(_python("migrate", state, settings, "-m", "alembic", "-c", "alembic/alembic.ini", "upgrade", "head"))
         port = state.port("api", PREFERRED_PORT)
         supervisor.start(
@@ -106,6 +104,26 @@ def stack(
             ]
         )
         yield Stack(f"http://127.0.0.1:{port}", servers, supervisor, state.log, settings)
+
+
+def model_workers() -> dict[str, tuple[str, ...]]:
+    """The processes with models. Each has all of their roles, so that none idles while another role has work.
+
+    On the CPU there is one per core, which generates nearly twice as much as one process with all cores does: small
+    models do not fill several. On a GPU there is one. `MODELS__PROCESSES` overrides the number.
+    """
+    on_cpu = os.environ.get("MODELS__DEVICE", "cpu") == "cpu"
+    count = int(os.environ.get("MODELS__PROCESSES") or (min(_cores(), MOST_MODEL_PROCESSES) if on_cpu else 1))
+    return {f"worker-models-{number}": MODEL_ROLES for number in range(1, count + 1)}
+
+
+def _sharing(workers: Mapping[str, Sequence[str]]) -> str:
+    """How many processes share the host's cores for computing."""
+    return str(max(1, sum(not set(MODEL_ROLES).isdisjoint(roles) for roles in workers.values())))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _api(state: StateDirectory, settings: Mapping[str, str], port: int) -> ProcessSpec:
@@ -140,7 +158,6 @@ def _settings(state: StateDirectory, servers: Servers) -> dict[str, str]:
         "MODELS__KNOWN_ANSWERS": str(state.directory / "known-answers"),
         "HF_HUB_OFFLINE": "1",  # the small models lie in the checkout: a hub id by mistake must fail, not download
         "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1),
         "PYTHONUNBUFFERED": "1",
         "JOB__RELEASE_AFTER": "5",
         **os.environ,

@@ -12,13 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Self, TypeVar
 
 from attribution.build import Placement, build_captioner, build_generator
 from attribution.caption import describe
 from attribution.catalog import Source, load_catalog
 from attribution.image import load
-from attribution.ports import Caption, Captioner, Deadline, GeneratedImage, ModelRef, SourceState
+from attribution.ports import BatchGenerator, Caption, Captioner, Deadline, GeneratedImage, ModelRef, SourceState
 from attribution.resynthesis import is_blank, resynthesize
 from attribution.resynthesis.pool import GeneratorPool
 from evaluation.processes import process_pool, progress
@@ -54,17 +54,6 @@ class Failure:
     order: GenerationOrder
     state: SourceState
     reason: str
-
-
-@runtime_checkable
-class BatchGenerator(Protocol):
-    """A generator that can generate several prompts in one batch."""
-
-    def generate_each(
-        self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline
-    ) -> Sequence[GeneratedImage | None]:
-        """One image per prompt and its seed, None where there is none."""
-        ...
 
 
 @dataclass(frozen=True)

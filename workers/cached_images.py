@@ -5,9 +5,10 @@ generated. Sources whose images are all cached are done at fan-out, without a me
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -51,6 +52,7 @@ class UsableImage:
 
 # By source, and by k.
 _Usable = Mapping[str, Mapping[int, UsableImage]]
+_Place = TypeVar("_Place", bound=Hashable)
 
 
 def image_keys(storage: Storage, models: Models, requested: PendingSource | SourceClaim) -> dict[int, str]:
@@ -108,15 +110,13 @@ def use_at_fan_out(
 
 def use_for_claims(storage: Storage, models: Models, claims: Sequence[SourceClaim]) -> None:
     """Gives claimed sources the images that were cached since fan-out; their rows then have them."""
-    keys = {
-        claim.source: _missing_keys(storage, models, claim)
-        for claim in claims
-        if _since_fan_out(claim) > LOOKUP_AGAIN_AFTER
-    }
-    usable = _find(storage, claims[0].row.tenant_id, keys)
-    for claim in claims:
-        if claim.source in usable:
-            _use(storage, claim, usable[claim.source])
+    keys: dict[uuid.UUID, dict[int, dict[int, str]]] = {}
+    for place, claim in enumerate(claims):
+        if _since_fan_out(claim) > LOOKUP_AGAIN_AFTER:
+            keys.setdefault(claim.row.tenant_id, {})[place] = _missing_keys(storage, models, claim)
+    for tenant_id, of_tenant in keys.items():
+        for place, usable in _find(storage, tenant_id, of_tenant).items():
+            _use(storage, claims[place], usable)
 
 
 def _use(storage: Storage, claim: SourceClaim, usable: Mapping[int, UsableImage]) -> None:
@@ -157,7 +157,9 @@ def _since_fan_out(claim: SourceClaim) -> timedelta:
     return claim.row.started_at - claim.row.requeued_at
 
 
-def _find(storage: Storage, tenant_id: uuid.UUID, keys: Mapping[str, Mapping[int, str]]) -> _Usable:
+def _find(
+    storage: Storage, tenant_id: uuid.UUID, keys: Mapping[_Place, Mapping[int, str]]
+) -> Mapping[_Place, Mapping[int, UsableImage]]:
     """The cached images under these keys, usable by this tenant. One statement; none where there are no keys."""
     wanted = [key for each in keys.values() for key in each.values()]
     if not wanted:
@@ -167,8 +169,8 @@ def _find(storage: Storage, tenant_id: uuid.UUID, keys: Mapping[str, Mapping[int
         cached = images.find_by_keys(session, tenant_id, wanted, settings.ttl, settings.shared)
     usable = {key: image for key, each in cached.items() if (image := _usable(storage, tenant_id, each)) is not None}
     return {
-        source: {k: usable[key] for k, key in each.items() if key in usable}
-        for source, each in keys.items()
+        place: {k: usable[key] for k, key in each.items() if key in usable}
+        for place, each in keys.items()
         if any(key in usable for key in each.values())
     }
 

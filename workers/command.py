@@ -20,9 +20,10 @@ from app.settings import MetricsSettings, Settings, load_settings
 from app.telemetry.logs import configure_logging
 from app.telemetry.metrics import STEPS_RELEASED, PoolGauges
 from app.telemetry.tracing import configure_tracing
+from workers import queue_order
 from workers.leases import EXIT_CODE
 from workers.process import this_process
-from workers.roles import Pool, pool_of, queues_of
+from workers.roles import SOLO, Pool, pool_of, queues_of
 from workers.startup import start_heartbeat, warm_up
 from workers.storage import Storage
 from workers.tasks import make_worker_celery
@@ -72,8 +73,12 @@ def work(settings: Settings, celery: Celery, roles: Sequence[Role], pool: Pool) 
     warm_up(process.models, roles)
     process.storage.banks.check()
     worker_ready.connect(ready, weak=False)
-    for resource in (process.fetcher, process.vendors, process.decoders, process.webhooks):
+    for resource in (process.fetcher, process.vendors, process.decoders, process.webhooks, process.local):
         worker_shutdown.connect(lambda close=resource.close, **_: close(), weak=False)
+    if pool == SOLO:
+        celery.conf.broker_transport_options = celery.conf.broker_transport_options | {
+            "queue_order_strategy": queue_order.NAME
+        }
     celery.worker_main(
         [
             "--quiet",  # the banner is not a line of a log

@@ -1,6 +1,8 @@
 """The catalog, and the models that this process has loaded: captioners, embedders, generators within a memory limit."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
@@ -9,11 +11,12 @@ from app.settings import ModelSettings
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption.spec import CaptionerSpec
 from attribution.catalog import Catalog, Source
-from attribution.errors import ConfigurationError
-from attribution.ports import Captioner, Embedder, Generator
+from attribution.errors import AttributionError, ConfigurationError
+from attribution.ports import BatchGenerator, Captioner, Embedder, Generator
 from attribution.resynthesis.pool import GeneratorPool
 from attribution.resynthesis.remote.web import Connections
 from attribution.verdict import Calibration
+from workers.source_choice import SourceCosts
 
 
 class Models:
@@ -31,7 +34,11 @@ class Models:
             dtype=settings.dtype,
             offload=settings.offload,
             batch_size=settings.batch_size,
+            measure_batches=True,
+            memory_mb=settings.memory_mb,
+            threads=settings.threads_per_process,
         )
+        self.costs = SourceCosts()
         self._generators = GeneratorPool(
             lambda source: build_generator(source, self._placement, connections), settings.memory_mb
         )
@@ -72,10 +79,29 @@ class Models:
         """The measured thresholds that ship with the models or were made for this installation."""
         return Calibration.load(self.settings.calibrations)
 
-    def generator(self, source: Source) -> Generator:
-        """The loaded generator of a source; least recently used ones make room. One thread loads at a time."""
+    def load(self, source: str, needed: Collection[str]) -> None:
+        """Loads a source's generator if that is possible; those of `needed` sources are unloaded last."""
+        with suppress(AttributionError):  # the rows that wait for it will end with this error
+            self.generator(self.catalog.get(source), needed)
+
+    def generator(self, source: Source, needed: Collection[str] = ()) -> Generator:
+        """The loaded generator of a source; others make room. One thread loads at a time."""
         with self._lock:
-            return self._generators.get(source)
+            before, began = self._generators.loaded, time.monotonic()
+            generator = self._generators.get(source, needed)
+            if source.id not in before:
+                self.costs.add_load(source.id, time.monotonic() - began)
+            return generator
+
+    @property
+    def loaded(self) -> Collection[str]:
+        """Ids of the loaded generators."""
+        return self._generators.loaded
+
+    def batch_size(self, source: str) -> int:
+        """How many images a source generates best at once; one job's if it is not loaded."""
+        generator = self._generators.peek(source)
+        return generator.batch_size if isinstance(generator, BatchGenerator) else 1
 
     def local_sources(self) -> Sequence[Source]:
         """The enabled sources that run on this host and can be used today."""

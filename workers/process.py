@@ -8,6 +8,7 @@ from app.settings import Settings, load_settings
 from attribution.catalog import load_catalog
 from workers.decoder_processes import DecoderProcesses
 from workers.fetch import Fetcher
+from workers.local_sources import LocalSources
 from workers.models import Models
 from workers.notify import WebhookSender
 from workers.screening import Screening, build_screening
@@ -27,6 +28,7 @@ class Process:
     decoders: DecoderProcesses
     fetcher: Fetcher
     webhooks: WebhookSender
+    local: LocalSources
 
 
 @lru_cache(maxsize=1)
@@ -43,13 +45,15 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     storage = build_storage(settings, broker)
     decoders = DecoderProcesses(settings.intake)
     vendors = build_vendors(settings, storage.redis, decoders)
+    models = Models(settings.models, load_catalog(settings.catalog.directories), vendors.connections.ports)
     return Process(
         settings=settings,
         storage=storage,
-        models=Models(settings.models, load_catalog(settings.catalog.directories), vendors.connections.ports),
+        models=models,
         vendors=vendors,
         screening=build_screening(settings, storage.database),
         decoders=decoders,
         fetcher=Fetcher(settings),
         webhooks=WebhookSender(storage.database, settings),
+        local=LocalSources(storage, models),
     )

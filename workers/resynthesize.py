@@ -1,9 +1,8 @@
-"""Stage `resynthesizing`: the sources of a job that wait in one queue. A source that fails is recorded, not raised.
+"""Stage `resynthesizing`: the remote sources of a job. A source that fails is recorded, not raised.
 
-A local queue belongs to one source: its worker generates waiting jobs of that source before it loads another. The
-sources in the remote queue are called at once, a thread each; each is saved when it ends, together with those that end
-at the same time. A remote source that finds no room at its vendor stays pending, and is resumed by whichever process
-finds room first.
+They are called at once, a thread each; each is saved when it ends, together with those that end at the same time. A
+source that finds no room at its vendor stays pending, and is resumed by whichever process finds room first.
+Local sources are generated in batches across jobs (`workers.local_sources`), and saved by the same functions.
 """
 
 import time
@@ -20,11 +19,11 @@ import structlog
 from app.db import blob_repository
 from app.db.blob_repository import image_role
 from app.db.blobs import StoredBlob
-from app.db.models import JobSource
+from app.db.models import JobSource, Stage
 from app.db.types import ImageRecord
 from app.jobs import service, source_repository
 from app.jobs.source_repository import SourceClaim, SourceOutcome
-from app.queue.steps import is_local, notify_step
+from app.queue.steps import notify_step
 from app.telemetry import tracing
 from app.telemetry.metrics import GENERATOR_DURATION, GENERATOR_REQUESTS
 from app.vendors.limits import Slot, Wait
@@ -32,7 +31,7 @@ from attribution.catalog import Source
 from attribution.errors import AttributionError, UnknownSource
 from attribution.image import encode_png
 from attribution.ports import Caption, Deadline, GeneratedImage, Generator, ModelRef, Resynthesis, SourceState
-from attribution.resynthesis import derive_seeds
+from attribution.resynthesis import ResynthesisRequest, derive_seeds
 from attribution.resynthesis import resynthesize as generate
 from attribution.resynthesis.remote.gate import GatedGenerator
 from workers import cached_images
@@ -62,18 +61,12 @@ class GeneratedBatch:
 
 
 def resynthesize(storage: Storage, models: Models, vendors: Vendors, job_id: uuid.UUID, queue: str) -> None:
-    """Generates the sources of a job that wait in a queue; then, in a local queue, those of further waiting jobs."""
+    """Generates the sources of a job that wait in a queue of remote sources."""
     settings = storage.job_settings
     with storage.database.statement() as session:
         claims = source_repository.claim_in_queue(session, job_id, queue, settings.lease, settings.attempts)
-    jobs_generated = 0
-    while claims:
+    if claims:
         _generate_all(storage, models, vendors, claims, [])
-        jobs_generated += 1
-        if not is_local(queue) or jobs_generated >= settings.drain or storage.leases.ending:
-            return
-        with storage.database.statement() as session:
-            claims = source_repository.claim_next_in_queue(session, queue, settings.lease, settings.attempts)
 
 
 def resume(storage: Storage, models: Models, vendors: Vendors, source: str) -> None:
@@ -129,7 +122,7 @@ def _generate_all(
     with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
         cached_images.use_for_claims(storage, models, claims)
         for ended in _as_they_end(storage, models, vendors, claims, spare):
-            _save(storage, models, job_id, ended)
+            save_batches(storage, models, ended)
             if claims[0].notify:
                 storage.broker.enqueue([notify_step()])
 
@@ -158,32 +151,48 @@ def _generate(
 ) -> GeneratedBatch | None:
     """One source's images, stored; None where it has to wait, and after an error that is not the source's own."""
     row = claim.row
-    missing = [k for k in range(claim.images_per_source) if k not in {each.k for each in row.generated_images}]
+    missing = missing_of(claim)
     if not missing:
         return GeneratedBatch(SourceOutcome(row, SourceState.DONE, generated_images=row.generated_images))
     try:
         began = time.monotonic()
         with tracing.span(f"generate {row.source}", attributes={"job.id": str(row.job_id), "source": row.source}):
-            generator = _generator(models, row)
+            generator = generator_of(models, row)
             if isinstance(generator, GatedGenerator):
                 wake = partial(_wake, storage, models, vendors, row.source)
                 with storage.leases.hold(row, limit_of(claim)):
                     outcome = RemoteSource(storage, models, vendors, claim, generator, spare, wake).generate()
                 if outcome is None:
                     return None
-                _count(row, outcome.state, began)
+                count(row, outcome.state, began)
                 return GeneratedBatch(outcome)
-            with storage.leases.hold(row, _limit(claim)):
+            with storage.leases.hold(row, time_limit(claim)):
                 ended = generator if isinstance(generator, Resynthesis) else _call(claim, generator, missing)
-            _count(row, ended.state, began)
+            count(row, ended.state, began)
+    except Exception as error:
+        _release(storage, row, error)
+        return None
+    return store_batch(storage, models, claim, ended, missing)
+
+
+def store_batch(
+    storage: Storage, models: Models, claim: SourceClaim, ended: Resynthesis, missing: Sequence[int]
+) -> GeneratedBatch | None:
+    """Encodes and stores what a claimed source generated for its missing k; None after an error, the claim released."""
+    row = claim.row
+    try:
         stored = [storage.blobs.put(row.tenant_id, encode_png(each.image), PNG) for each in ended.generated_images]
     except Exception as error:
-        # The store is unavailable, or a bug. The sweep requeues the source, and ends it after its last attempt.
-        log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
-        with storage.database.statement() as session:
-            source_repository.release_claim(session, row)
+        _release(storage, row, error)
         return None
     return _batch(storage, models, claim, ended, missing, stored)
+
+
+def _release(storage: Storage, row: JobSource, error: Exception) -> None:
+    """The store is unavailable, or a bug. The sweep requeues the source, and ends it after its last attempt."""
+    log.error("source_step_error", source=row.source, attempt=row.attempt, exc_info=error)
+    with storage.database.statement() as session:
+        source_repository.release_claim(session, row)
 
 
 def _batch(
@@ -211,23 +220,31 @@ def _batch(
 
 def _ks_of(claim: SourceClaim, generated_images: Sequence[GeneratedImage], missing: Sequence[int]) -> Sequence[int]:
     """Which k each image is, by its seed: some may have been withheld. Without seeds the order does not matter."""
-    seeds = _seeds(claim)
+    seeds = seeds_of(claim)
     by_seed = {seeds[k]: k for k in missing}
     if all(each.seed in by_seed for each in generated_images):
         return [by_seed[each.seed] for each in generated_images if each.seed is not None]
     return missing[: len(generated_images)]
 
 
-def _seeds(claim: SourceClaim) -> Sequence[int]:
+def missing_of(claim: SourceClaim) -> Sequence[int]:
+    """Each k of which a claimed source has no image yet."""
+    existing = {each.k for each in claim.row.generated_images}
+    return [k for k in range(claim.images_per_source) if k not in existing]
+
+
+def seeds_of(claim: SourceClaim) -> Sequence[int]:
+    """The seed of each k."""
     return derive_seeds(claim.caption, claim.source, claim.revision, claim.images_per_source, claim.seed)
 
 
-def _count(row: JobSource, state: SourceState, began: float) -> None:
+def count(row: JobSource, state: SourceState, began: float) -> None:
+    """Counts a request to a source that began at a moment of the monotonic clock."""
     GENERATOR_REQUESTS.labels(row.source, state.value).inc()
     GENERATOR_DURATION.labels(row.source).observe(time.monotonic() - began)
 
 
-def _generator(models: Models, row: JobSource) -> Generator | Resynthesis:
+def generator_of(models: Models, row: JobSource) -> Generator | Resynthesis:
     """The source's generator, or how the source ends where there is none."""
     entry = _entry(models, row)
     if entry is None:
@@ -247,28 +264,50 @@ def _entry(models: Models, row: JobSource) -> Source | None:
 
 
 def _call(claim: SourceClaim, generator: Generator, missing: Sequence[int]) -> Resynthesis:
-    deadline = Deadline.after(_limit(claim).total_seconds())
-    seeds = _seeds(claim)
+    request = request_of(claim, missing)
+    return generate(generator, request.caption, request.seeds, request.deadline, log_error)
+
+
+def request_of(claim: SourceClaim, missing: Sequence[int]) -> ResynthesisRequest:
+    """What a claimed source is to generate, beginning now."""
+    seeds = seeds_of(claim)
+    deadline = Deadline.after(time_limit(claim).total_seconds())
     # Sources are given the text alone; its captioner is recorded with the job.
-    caption = Caption(claim.caption, ModelRef("stored", ""))
-    wanted = [seeds[k] for k in missing]
-    return generate(generator, caption, wanted, deadline, lambda error: log.error("source_error", exc_info=error))
+    return ResynthesisRequest(Caption(claim.caption, ModelRef("stored", "")), [seeds[k] for k in missing], deadline)
 
 
-def _limit(claim: SourceClaim) -> timedelta:
+def log_error(error: Exception) -> None:
+    """An error of a source that its caller does not see."""
+    log.error("source_error", exc_info=error)
+
+
+def time_limit(claim: SourceClaim) -> timedelta:
+    """How long generating may take."""
     return min(timedelta(seconds=claim.row.timeout_seconds), claim.remaining)
 
 
-def _save(storage: Storage, models: Models, job_id: uuid.UUID, batches: Sequence[GeneratedBatch]) -> None:
+def save_batches(storage: Storage, models: Models, batches: Sequence[GeneratedBatch]) -> None:
+    """Ends sources of one or several jobs in one transaction, and enqueues what follows."""
     if not batches:
         return
+    by_job: dict[uuid.UUID, list[GeneratedBatch]] = {}
+    # In the order of jobs, and below of blobs: two transactions in opposite order would wait for each other.
+    for batch in sorted(batches, key=lambda each: each.outcome.row.job_id):
+        by_job.setdefault(batch.outcome.row.job_id, []).append(batch)
+    entered: dict[uuid.UUID, Stage | None] = {}
+    ours: list[GeneratedBatch] = []
     with storage.database.transaction(durable=False) as session:
-        ended = service.end_sources(session, job_id, [each.outcome for each in batches])
-        ours = [each for each in batches if each.outcome.row.source in ended.sources]
-        stored = {role: blob for each in ours for role, blob in each.stored.items()}
-        keys = {role: key for each in ours for role, key in each.cache_keys.items()}
-        lost = blob_repository.insert_references(session, job_id, stored, keys)
+        for job_id, of_job in by_job.items():
+            ended = service.end_sources(session, job_id, [each.outcome for each in of_job])
+            entered[job_id] = ended.entered
+            ours += [each for each in of_job if each.outcome.row.source in ended.sources]
+        stored = {(each.outcome.row.job_id, role): blob for each in ours for role, blob in each.stored.items()}
+        keys = {(each.outcome.row.job_id, role): key for each in ours for role, key in each.cache_keys.items()}
+        lost = blob_repository.insert_references_of_jobs(session, stored, keys)
     storage.blobs.put_all(lost)
-    discard(storage, (blob for each in batches if each not in ours for blob in each.stored.values()))
-    log.info("sources_ended", states={each.outcome.row.source: each.outcome.state.value for each in batches})
-    enqueue_stage(storage, models, job_id, ended.entered)
+    kept = {id(each) for each in ours}
+    discard(storage, (blob for each in batches if id(each) not in kept for blob in each.stored.values()))
+    for job_id, of_job in by_job.items():
+        states = {each.outcome.row.source: each.outcome.state.value for each in of_job}
+        log.info("sources_ended", job_id=str(job_id), states=states)
+        enqueue_stage(storage, models, job_id, entered[job_id])

@@ -19,6 +19,7 @@ from app.db.database import Database
 from app.queue.heartbeats import EVERY_SECONDS, Heartbeats
 from app.queue.steps import Role
 from app.settings import ModelSettings, Settings
+from app.telemetry.metrics import COMPUTE_THREADS
 from attribution.catalog import Catalog
 from attribution.embed.stage import feature_space
 from attribution.known_answers import AnswerSubject, reproduce, subject_of_embedder, subjects_of_captioner
@@ -47,7 +48,10 @@ def warm_up(models: Models, roles: Sequence[Role]) -> None:
         for source in models.local_sources():
             models.generator(source)
     _warn_of_retirement(models.catalog, roles)
-    log.info("warm", roles=[role.value for role in roles], seconds=round(time.monotonic() - started, 2))
+    threads = models.settings.threads_per_process
+    COMPUTE_THREADS.set(threads)
+    seconds = round(time.monotonic() - started, 2)
+    log.info("warm", roles=[role.value for role in roles], seconds=seconds, threads=threads)
 
 
 def start_heartbeat(process: Process, roles: Sequence[Role]) -> Event:

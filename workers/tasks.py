@@ -19,6 +19,7 @@ from app.queue.steps import (
     RETAIN_TASK,
     SWEEP_QUEUE,
     SWEEP_TASK,
+    is_local,
     stage_task_name,
 )
 from app.settings import Settings
@@ -102,9 +103,11 @@ def _job_that_waits(process: Process, stage: Stage, job_id: uuid.UUID) -> Job | 
 
 
 def _resynthesize(job_id: str, queue: str) -> None:
-    """The sources of a job in one queue."""
+    """The sources of a job in the remote queue; or, of a local source, whatever is next."""
     process = this_process()
-    resynthesize(process.storage, process.models, process.vendors, uuid.UUID(job_id), queue)
+    if is_local(queue):
+        return process.local.generate(uuid.UUID(job_id), queue)
+    return resynthesize(process.storage, process.models, process.vendors, uuid.UUID(job_id), queue)
 
 
 def _accept_references(job_id: str) -> None:

@@ -395,7 +395,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "source"),
     )
-    _index("ix_job_sources_drain", "job_sources", ["source", "requeued_at"], where="state = 'pending'")
+    _index("ix_job_sources_batch", "job_sources", ["source", "tenant_id", "job_id"], where="state = 'pending'")
     _index("ix_job_sources_running", "job_sources", ["timeout_at"], where="state = 'running'")
     _index(
         "ix_job_sources_waiting",

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import TextClause, delete, select, text
 from sqlalchemy.orm import Session
@@ -47,6 +48,19 @@ def insert_references(
     return deleted_meanwhile(used, session.scalar(_REFER, {"job_id": job_id, "records": records}))
 
 
+def insert_references_of_jobs(
+    session: Session, uses: Mapping[tuple[uuid.UUID, str], StoredBlob], keys: Mapping[tuple[uuid.UUID, str], str]
+) -> list[StoredBlob]:
+    """`insert_references` for several jobs whose rows are locked; uses and keys are by job and role."""
+    if not uses:
+        return []
+    used = sorted(uses.items(), key=lambda use: use[1].sha256)
+    records = [_record(role, blob, keys.get((job_id, role))) | {"job_id": str(job_id)} for (job_id, role), blob in used]
+    gone = session.scalar(_REFER_JOBS, {"records": json.dumps(records)})
+    to_put = deleted_meanwhile([(role, blob) for (_, role), blob in used], gone)
+    return list({(blob.tenant_id, blob.sha256): blob for blob in to_put}.values())
+
+
 def sorted_by_hash(uses: Mapping[str, StoredBlob]) -> list[tuple[str, StoredBlob]]:
     """Sorted: two transactions that insert the same two blobs in opposite order would wait for each other."""
     return sorted(uses.items(), key=lambda use: use[1].sha256)
@@ -58,20 +72,19 @@ def reference_records(
     generated_at: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """What `references_cte` takes as :records."""
-    return json.dumps(
-        [
-            {
-                "role": role,
-                "tenant_id": str(blob.tenant_id),
-                "sha256": blob.sha256,
-                "size": blob.size,
-                "media_type": blob.media_type,
-                "cache_key": keys.get(role),
-                "generated_at": generated_at.get(role),
-            }
-            for role, blob in used
-        ]
-    )
+    return json.dumps([_record(role, blob, keys.get(role), generated_at.get(role)) for role, blob in used])
+
+
+def _record(role: str, blob: StoredBlob, key: str | None = None, generated_at: str | None = None) -> dict[str, Any]:
+    return {
+        "role": role,
+        "tenant_id": str(blob.tenant_id),
+        "sha256": blob.sha256,
+        "size": blob.size,
+        "media_type": blob.media_type,
+        "cache_key": key,
+        "generated_at": generated_at,
+    }
 
 
 def references_cte(job: str) -> str:
@@ -85,9 +98,14 @@ def references_cte(job: str) -> str:
     uses AS (
         SELECT job.id AS job_id, new.*
         FROM {job} AS job, jsonb_to_recordset(CAST(:records AS jsonb))
-            new (role text, tenant_id uuid, sha256 text, size bigint, media_type text,
-                    cache_key text, generated_at timestamptz)
-    ), stored AS (
+            new ({_USE})
+    ), {_STORING}
+    """  # noqa: S608 - our own words
+
+
+_USE = """role text, tenant_id uuid, sha256 text, size bigint, media_type text,
+                    cache_key text, generated_at timestamptz"""
+_STORING = """stored AS (
         INSERT INTO blobs (tenant_id, sha256, size, media_type)
         SELECT DISTINCT ON (1, 2) tenant_id, sha256, size, media_type FROM uses ORDER BY 1, 2
         ON CONFLICT (tenant_id, sha256)
@@ -102,13 +120,20 @@ def references_cte(job: str) -> str:
         ON CONFLICT (job_id, role) DO UPDATE
             SET sha256 = excluded.sha256, cache_key = excluded.cache_key, generated_at = excluded.generated_at
     )
-    """  # noqa: S608 - our own words
+"""
 
 
 _THIS_JOB = "(SELECT CAST(:job_id AS uuid) AS id)"
 # Of the blobs that were deleted meanwhile: whether a process is deleting the bytes at this moment, by hash.
 GONE = "(SELECT jsonb_object_agg(sha256, busy) FROM stored WHERE deleted_at IS NOT NULL)"
 _REFER = text(f"WITH {references_cte(_THIS_JOB)} SELECT {GONE}")
+_REFER_JOBS = text(
+    f"""
+    WITH uses AS (SELECT * FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS new (job_id uuid, {_USE})), {_STORING}
+    SELECT jsonb_object_agg(sha256, busy)
+    FROM (SELECT sha256, bool_or(busy) AS busy FROM stored WHERE deleted_at IS NOT NULL GROUP BY 1) gone
+    """  # noqa: S608 - our own words
+)
 
 
 def deleted_meanwhile(

@@ -133,20 +133,16 @@ def claim_in_queue(
     session: Session, job_id: uuid.UUID, queue: str, lease: timedelta, attempts: int
 ) -> Sequence[SourceClaim]:
     """Takes the sources of one job that wait in one queue; none when there is nothing to do."""
-    return _claim(session, _CLAIM, {"job_id": job_id, "queue": queue, "lease": lease, "attempts": attempts})
-
-
-def claim_next_in_queue(session: Session, queue: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
-    """Takes the oldest waiting job of a queue whose model is loaded already; none when none waits."""
-    return _claim(session, _CLAIM_NEXT, {"queue": queue, "lease": lease, "attempts": attempts})
+    return claim(session, _CLAIM, {"job_id": job_id, "queue": queue, "lease": lease, "attempts": attempts})
 
 
 def claim_next_delayed(session: Session, source: str, lease: timedelta, attempts: int) -> Sequence[SourceClaim]:
     """Takes the oldest job that waits for a source; none when none waits, or each is leased or locked."""
-    return _claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
+    return claim(session, _CLAIM_WAITING, {"source": source, "lease": lease, "attempts": attempts})
 
 
-def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
+def claim(session: Session, statement: Executable, given: Mapping[str, Any]) -> Sequence[SourceClaim]:
+    """What a statement that `claiming` made takes."""
     found = session.execute(statement, given, execution_options={"populate_existing": True})
     return [
         SourceClaim(row, caption or "", images_per_source, seed, cache, notify, remaining)
@@ -154,11 +150,11 @@ def _claim(session: Session, statement: Executable, given: Mapping[str, Any]) ->
     ]
 
 
-def _claiming(which: str) -> Executable:
-    """The claim of sources; which ones, `which` says in SQL."""
+def claiming(which: str, before: str = "") -> Executable:
+    """The claim of sources; which ones, `which` says in SQL, with what `before` defines."""
     own = JobSource.__table__.columns
     statement = f"""
-        UPDATE job_sources s SET
+        {before} UPDATE job_sources s SET
             state = 'running', attempt = s.attempt + 1, lease_until = now() + :lease, started_at = clock_timestamp(),
             timeout_at = clock_timestamp() + make_interval(secs => s.timeout_seconds), next_attempt_at = NULL
         FROM jobs j
@@ -182,19 +178,10 @@ def _claiming(which: str) -> Executable:
     return select(JobSource, *of_job).from_statement(text(statement).columns(*own, *of_job))
 
 
-_CLAIM = _claiming(
+_CLAIM = claiming(
     "s.job_id = :job_id AND s.queue = :queue AND (s.next_attempt_at IS NULL OR s.next_attempt_at <= now())"
 )
-_CLAIM_NEXT = _claiming(
-    """s.queue = :queue AND s.job_id = (
-        SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
-        WHERE o.queue = :queue AND o.state = 'pending' AND o.attempt < :attempts
-              AND (o.lease_until IS NULL OR o.lease_until < now())
-              AND oj.status = 'processing' AND oj.stage = 'resynthesizing'
-        ORDER BY o.requeued_at LIMIT 1 FOR UPDATE OF o SKIP LOCKED
-    )"""
-)
-_CLAIM_WAITING = _claiming(
+_CLAIM_WAITING = claiming(
     """s.source = :source AND s.job_id = (
         SELECT o.job_id FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
         WHERE o.source = :source AND o.state = 'pending' AND o.next_attempt_at <= now() AND o.attempt < :attempts

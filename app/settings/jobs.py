@@ -91,9 +91,6 @@ class JobSettings(Group):
         0.5, gt=0, le=1, description="share of the requested sources that must have been tested"
     )
     quorum_min: PositiveInt = Field(2, description="sources that must have been tested whatever the share")
-    drain: PositiveInt = Field(
-        8, description="jobs of one source that a local worker generates for before it changes to another source"
-    )
     max_open: PositiveInt = Field(
         10_000,
         description="open jobs of all tenants; while there are more, a tenant that has more than its share of them is "

@@ -1,5 +1,6 @@
 """The catalog and the models."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -19,6 +20,13 @@ class CatalogSettings(Group):
     """The sources this installation knows."""
 
     directories: tuple[Path, ...] = Field((Path("sources"),), description="folders of one TOML file per source")
+
+
+def host_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class ModelSettings(Group):
@@ -72,7 +80,17 @@ class ModelSettings(Group):
         None, description="overrides the sources' own dtype"
     )
     offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
-    batch_size: PositiveInt = Field(8, description="images generated or embedded at once")
+    threads: PositiveInt | None = Field(
+        None,
+        description="threads that all processes with models on this host compute with, together; by default its cores",
+    )
+    processes: PositiveInt = Field(
+        1, description="processes with models on this host, among which `MODELS__THREADS` are divided"
+    )
+    batch_size: PositiveInt = Field(
+        32,
+        description="most images generated or embedded at once; a local worker measures how many pay: docs/scaling.md",
+    )
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")
@@ -83,6 +101,11 @@ class ModelSettings(Group):
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def threads_per_process(self) -> int:
+        """The share of one process: torch's threads, ONNX Runtime's, and those that prepare images."""
+        return max(1, (self.threads or host_cores()) // self.processes)
 
     @property
     def offered(self) -> Mapping[str, CaptionerSpec]:

@@ -33,6 +33,13 @@ GENERATOR_DURATION = Histogram(
     buckets=_STEPS,
 )
 SOURCE_SPEND = Counter("source_spend_usd_total", "Cost of completed calls to sources", ["source"])
+GENERATION_BATCH = Histogram(
+    "generation_batch_size",
+    "Images that a local source generated at once",
+    ["source"],
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+COMPUTE_THREADS = Gauge("compute_threads", "Threads that this process computes with: its share of MODELS__THREADS")
 EMBEDDING_BATCH = Histogram(
     "embedding_batch_size", "Images embedded for one job", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )

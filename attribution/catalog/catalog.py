@@ -91,6 +91,7 @@ def read_source(path: Path) -> Source:
         "lifecycle": Lifecycle(**dict(table.lifecycle)),
         "limits": Limits(**dict(table.limits)),
         "memory_mb": table.memory_mb or 0,
+        "batch": None if table.batch == "auto" else table.batch,
         "external": not table.is_local if table.external is None else table.external,
         "seed": table.seed or (SeedSupport.YES if table.is_local else SeedSupport.UNCONFIRMED),
     }
@@ -147,6 +148,8 @@ class _SourceTable(FileTable):
     adapter: _Text
     lifecycle: _LifecycleTable = _LifecycleTable()
     memory_mb: _Whole | None = None
+    memory_mb_per_image: _Whole | None = None
+    batch: _Whole | Literal["auto"] = "auto"
     parameters: dict[str, Annotated[Parameter, PlainValidator(_parameter)]] = Field({})
     limits: _LimitsTable = _LimitsTable()
     price_usd: Annotated[float, Field(ge=0)] | None = None

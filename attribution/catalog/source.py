@@ -62,9 +62,10 @@ class Limits:
 class Source:
     """One candidate source.
 
-    `price_usd` is per generated image, None if unknown; `external`: prompts are sent to a third party;
-    `images_per_source`: the recommended γ; `sizes`: what it can generate, as "1024x1024", "1:1" or "any"; `on_request`:
-    not enabled, but jobs that name it use it.
+    `price_usd` is per generated image, None if unknown; `external`: prompts are sent to a third party; `batch`: how
+    many images are generated at once, None if that is to be measured; `memory_mb_per_image`: what each of them needs
+    besides the model; `images_per_source`: the recommended γ; `sizes`: what it can generate, as "1024x1024", "1:1" or
+    "any"; `on_request`: not enabled, but jobs that name it use it.
     """
 
     schema: int
@@ -89,6 +90,8 @@ class Source:
     images_per_source: int | None = None
     terms: str | None = None
     on_request: bool = False
+    batch: int | None = None
+    memory_mb_per_image: int | None = None
     file: Path = Path()
 
     @property

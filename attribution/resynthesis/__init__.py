@@ -2,6 +2,20 @@
 
 from attribution.image import is_blank
 from attribution.resynthesis.inputs import derive_seeds
-from attribution.resynthesis.stage import References, load_references, resynthesize
+from attribution.resynthesis.stage import (
+    References,
+    ResynthesisRequest,
+    load_references,
+    resynthesize,
+    resynthesize_together,
+)
 
-__all__ = ["References", "derive_seeds", "is_blank", "load_references", "resynthesize"]
+__all__ = [
+    "References",
+    "ResynthesisRequest",
+    "derive_seeds",
+    "is_blank",
+    "load_references",
+    "resynthesize",
+    "resynthesize_together",
+]

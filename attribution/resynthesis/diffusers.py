@@ -7,6 +7,7 @@ only `forward` uses the device. No pipeline is named here: the signature of its 
 import inspect
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 
-from attribution.errors import ConfigurationError, SourceError, SourceTimeout, SourceUnavailable
+from attribution.errors import (
+    ConfigurationError,
+    DeviceMemoryExhausted,
+    SourceError,
+    SourceTimeout,
+    SourceUnavailable,
+)
 from attribution.library_output import suppress_library_output
 from attribution.ports import Deadline, GeneratedImage, ModelRef
+from attribution.resynthesis.batch_size import BatchSize
 from attribution.resynthesis.inputs import fit_prompt
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -40,6 +48,7 @@ _CALL_NAMES = {
 class DiffusersSettings:
     """How a pipeline is loaded and called; `call` holds arguments of its `__call__`, named as in the catalog.
 
+    `batch_size` images are generated at once, at most so many if `measure_batches` finds the best number.
     `without` names components that are not loaded (SD3's T5); `offload` is none, model or sequential; `pipeline` is a
     class of diffusers, if the model's own index does not name its text-to-image pipeline.
     """
@@ -48,6 +57,7 @@ class DiffusersSettings:
     device: str = "cpu"
     offload: str = "none"
     batch_size: int = 4
+    measure_batches: bool = False
     variant: str | None = None
     pipeline: str = "DiffusionPipeline"
     without: tuple[str, ...] = ()
@@ -73,7 +83,7 @@ class DiffusersGenerator:
         # Pipelines such as Amused generate the noise of a whole batch from one generator: an image would depend on
         # the others in its batch, so their batch size is 1.
         takes_list = "list" in str(accepted["generator"].annotation).lower()
-        self._batch_size = settings.batch_size if takes_list else 1
+        self._batch = BatchSize(settings.batch_size if takes_list else 1, settings.measure_batches)
         configured = self._call.get("max_sequence_length")
         default = accepted["max_sequence_length"].default if "max_sequence_length" in accepted else sys.maxsize
         self._max_tokens = int(default if configured is None else configured)
@@ -107,6 +117,11 @@ class DiffusersGenerator:
             _place(source, pipeline, settings)
         return cls(source, ref, pipeline, settings)
 
+    @property
+    def batch_size(self) -> int:
+        """See `BatchGenerator`."""
+        return self._batch.size
+
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, except those that a safety checker flagged.
 
@@ -118,11 +133,23 @@ class DiffusersGenerator:
     def generate_each(
         self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline
     ) -> list[GeneratedImage | None]:
-        """One image per prompt and its seed, None for one that a safety checker flagged. Raises as `generate`."""
+        """One image per prompt and its seed, None for one that a safety checker flagged. Raises as `generate`.
+
+        Where the device has no memory for a batch, it is generated in smaller ones.
+        """
         generated_images: list[GeneratedImage | None] = []
-        for start in range(0, len(seeds), self._batch_size):
-            batch = slice(start, start + self._batch_size)
-            output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
+        while (start := len(generated_images)) < len(seeds):
+            batch = slice(start, start + self._batch.size)
+            began = time.monotonic()
+            try:
+                output = self.forward(self.prepare(prompts[batch], seeds[batch]), deadline)
+            except DeviceMemoryExhausted:
+                if len(seeds[batch]) == 1:
+                    raise
+                self._batch.reduce(len(seeds[batch]))
+                torch.cuda.empty_cache()  # does nothing without a GPU
+                continue
+            self._batch.add_measurement(len(seeds[batch]), time.monotonic() - began)
             generated = self.finish(output, seeds[batch])
             generated_images += [self._with_prompt(*pair) for pair in zip(generated, prompts[batch], strict=True)]
         return generated_images
@@ -157,7 +184,7 @@ class DiffusersGenerator:
         except BaseException as error:
             self._pipeline.maybe_free_model_hooks()  # an interrupted pipeline has not moved its models back to the host
             if isinstance(error, torch.OutOfMemoryError):
-                raise SourceUnavailable("The device ran out of memory while generating.") from error
+                raise DeviceMemoryExhausted("The device ran out of memory while generating.") from error
             raise
         finally:
             self._deadline = None

@@ -27,8 +27,9 @@ class FakeBehavior:
     """The parameters of a fake source.
 
     `sleep_seconds` before generating, at most until the deadline; `hang` until killed, whatever the deadline; `fail`
-    always in one way; `crash` ends the process, `crash_on` only for captions with that word; `flaky` fails so many
-    times before it works; `size` is the side in pixels.
+    always in one way, `fail_on` only for captions with that word; `crash` ends the process, `crash_on` only for such
+    captions; `flaky` fails so many times before it works; `size` is the side in pixels; `batch` is how many images
+    it generates at once.
     """
 
     sleep_seconds: float = 0.0
@@ -36,8 +37,10 @@ class FakeBehavior:
     fail: Literal["", "error", "refused_prompt", "unavailable", "black"] = ""
     crash: bool = False
     crash_on: str = ""
+    fail_on: str = ""
     flaky: int = 0
     size: int = 64
+    batch: int = 8
 
 
 class FakeGenerator:
@@ -52,23 +55,33 @@ class FakeGenerator:
         self._behavior = behavior or FakeBehavior()
         self._flaky_left = self._behavior.flaky
 
+    @property
+    def batch_size(self) -> int:
+        """See `BatchGenerator`."""
+        return self._behavior.batch
+
     def generate(self, prompt: str, seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
         """One generated image per seed, unless the behavior is different."""
-        self._misbehave(prompt)
-        wait(self._behavior.sleep_seconds, deadline)
-        if self._behavior.fail == "black":
-            black = Image.new("RGB", (self._behavior.size, self._behavior.size))
-            return [GeneratedImage(black, seed) for seed in seeds]
-        generated = fit_prompt(prompt, self._max_prompt)
-        return [
-            GeneratedImage(self._blocks(generated, seed), seed, None if generated == prompt else generated)
-            for seed in seeds
-        ]
+        return self.generate_each([prompt] * len(seeds), seeds, deadline)
 
-    def _misbehave(self, prompt: str) -> None:
+    def generate_each(self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
+        """One generated image per prompt and its seed; the whole batch sleeps and fails once."""
+        self._misbehave(prompts)
+        wait(self._behavior.sleep_seconds, deadline)
+        return [self._generated(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+
+    def _generated(self, prompt: str, seed: int) -> GeneratedImage:
+        if self._behavior.fail == "black":
+            return GeneratedImage(Image.new("RGB", (self._behavior.size, self._behavior.size)), seed)
+        generated = fit_prompt(prompt, self._max_prompt)
+        return GeneratedImage(self._blocks(generated, seed), seed, None if generated == prompt else generated)
+
+    def _misbehave(self, prompts: Sequence[str]) -> None:
         behavior = self._behavior
-        if behavior.crash or (behavior.crash_on and behavior.crash_on in prompt):
+        if behavior.crash or (behavior.crash_on and any(behavior.crash_on in prompt for prompt in prompts)):
             os._exit(CRASH_CODE)
+        if behavior.fail_on and any(behavior.fail_on in prompt for prompt in prompts):
+            raise SourceError("The fake source failed on a word.")
         while behavior.hang:
             time.sleep(3600)
         if self._flaky_left > 0:

@@ -1,4 +1,6 @@
-"""Keeps loaded generators within a memory limit, one pool per process; the least recently used is unloaded first.
+"""Keeps loaded generators within a memory limit, one pool per process.
+
+Those that nobody waits for are unloaded first, and of these the least recently used.
 
 Memory is what the catalog states for a source: to measure it, the source would have to be loaded first.
 """
@@ -6,7 +8,7 @@ Memory is what the catalog states for a source: to measure it, the source would 
 import gc
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from attribution.catalog import Source
 from attribution.errors import SourceUnavailable
@@ -26,8 +28,16 @@ class GeneratorPool:
         """Ids of the loaded sources, the next to be unloaded first."""
         return tuple(self._loaded)
 
-    def get(self, source: Source) -> Generator:
-        """The source's generator, loaded if necessary. Raises SourceUnavailable or ConfigurationError."""
+    def peek(self, source: str) -> Generator | None:
+        """The generator of that id, if it is loaded; does not count as a use."""
+        kept = self._loaded.get(source)
+        return None if kept is None else kept[1]
+
+    def get(self, source: Source, needed: Collection[str] = ()) -> Generator:
+        """The source's generator, loaded if necessary; `needed` ones make room last.
+
+        Raises SourceUnavailable or ConfigurationError.
+        """
         kept = self._loaded.get(source.id)
         if kept is not None and kept[0] == source:
             self._loaded.move_to_end(source.id)
@@ -36,7 +46,7 @@ class GeneratorPool:
             raise SourceUnavailable(
                 f"{source.name} needs {source.memory_mb} MB; this worker may use {self._max_memory_mb} MB."
             )
-        self._make_room(source)
+        self._make_room(source, needed)
         generator = self._build(source)
         self._loaded[source.id] = (source, generator)
         return generator
@@ -50,12 +60,12 @@ class GeneratorPool:
         self._loaded.clear()
         _free()
 
-    def _make_room(self, source: Source) -> None:
+    def _make_room(self, source: Source, needed: Collection[str]) -> None:
         self._loaded.pop(source.id, None)  # the same id with another description
         room = self._max_memory_mb - source.memory_mb
         dropped = False
         while sum(kept.memory_mb for kept, _ in self._loaded.values()) > room:
-            self._loaded.popitem(last=False)
+            del self._loaded[min(self._loaded, key=lambda kept: kept in needed)]
             dropped = True
         if dropped:
             _free()

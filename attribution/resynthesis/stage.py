@@ -5,6 +5,8 @@ The workers call it once per source; `method.py` calls it in a loop.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +17,7 @@ from attribution.image import is_blank, load
 from attribution.ports import (
     BY_CALLER,
     MOST_REFERENCES,
+    BatchGenerator,
     Caption,
     Deadline,
     GeneratedImage,
@@ -87,15 +90,80 @@ def resynthesize(
         on_error: Called with unexpected exceptions, so that a worker can log what the caller must not see.
     """
     started = time.monotonic()
+
+    def produce() -> Sequence[GeneratedImage]:
+        if deadline.passed():
+            raise SourceTimeout("The time for this source was over before it began to generate.")
+        return generator.generate(caption.text, seeds, deadline)
+
+    return _resynthesis(generator, caption.text, produce, started, on_error)
+
+
+@dataclass(frozen=True, slots=True)
+class ResynthesisRequest:
+    """What one job wants of a source: the caption, a seed per image, and until when."""
+
+    caption: Caption
+    seeds: Sequence[int]
+    deadline: Deadline
+
+
+def resynthesize_together(
+    generator: BatchGenerator,
+    requests: Sequence[ResynthesisRequest],
+    on_error: Callable[[Exception], None] | None = None,
+) -> list[Resynthesis]:
+    """What `resynthesize` gives for each request, generated in one batch.
+
+    If the batch fails, each request is tried again alone, so that one which always fails does not fail the others. The
+    batch ends at the last of the deadlines; a request whose own has passed by then gets the state `timeout`.
+    """
+    started = time.monotonic()
+    generated: Sequence[GeneratedImage | None] | None = None
+    if len(requests) > 1:
+        prompts = [request.caption.text for request in requests for _ in request.seeds]
+        until = max((request.deadline for request in requests), key=lambda deadline: deadline.at)
+        try:
+            generated = generator.generate_each(prompts, [*chain(*(request.seeds for request in requests))], until)
+        except Exception:  # each is tried again alone, and then reports its own error
+            generated = None
+    if generated is None:
+        return [
+            resynthesize(generator, request.caption, request.seeds, request.deadline, on_error) for request in requests
+        ]
+    rows = iter(generated)
+    return [
+        _resynthesis(generator, request.caption.text, _in_time(request, [next(rows) for _ in request.seeds]), started)
+        for request in requests
+    ]
+
+
+def _in_time(
+    request: ResynthesisRequest, generated: Sequence[GeneratedImage | None]
+) -> Callable[[], Sequence[GeneratedImage]]:
+    def produce() -> Sequence[GeneratedImage]:
+        if request.deadline.passed():
+            raise SourceTimeout("The source was still generating when its time was over.")
+        return [each for each in generated if each is not None]
+
+    return produce
+
+
+def _resynthesis(
+    generator: Generator,
+    prompt: str,
+    produce: Callable[[], Sequence[GeneratedImage]],
+    started: float,
+    on_error: Callable[[Exception], None] | None = None,
+) -> Resynthesis:
+    """What `produce` returns or raises, as a result."""
     state = SourceState.DONE
     generated_images: tuple[GeneratedImage, ...] = ()
     reason: str | None = None
     try:
-        if deadline.passed():
-            raise SourceTimeout("The time for this source was over before it began to generate.")
-        generated_images = _without_blanks(generator.generate(caption.text, seeds, deadline))
+        generated_images = _without_blanks(produce())
         if isinstance(generator, RemarkingGenerator):
-            reason = generator.remark(caption.text)
+            reason = generator.remark(prompt)
     except SourceError as error:
         state, generated_images, reason = error.state, (), str(error)
     except Exception as error:

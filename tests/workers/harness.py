@@ -22,6 +22,7 @@ from app.queue.steps import (
     RESUME_TASK,
     RESYNTHESIZE_TASK,
     QueuedStep,
+    is_local,
     queue_of,
     stage_step,
     stage_task_name,
@@ -130,9 +131,11 @@ class Bench:
         if step.task == RESUME_TASK:
             return resume(here.storage, here.models, here.vendors, step.arguments[0])
         if step.task == RESYNTHESIZE_TASK:
-            return resynthesize(
-                here.storage, here.models, here.vendors, uuid.UUID(step.arguments[0]), step.arguments[1]
-            )
+            job_id, queue = uuid.UUID(step.arguments[0]), step.arguments[1]
+            if not is_local(queue):
+                return resynthesize(here.storage, here.models, here.vendors, job_id, queue)
+            here.local.generate(job_id, queue)
+            return here.local.flush()
         if step.task == REFERENCES_TASK:
             return accept_references(here.storage, here.models, here.screening, uuid.UUID(step.arguments[0]))
         works = stage_works(here)

@@ -186,7 +186,7 @@ class JobSource(ClaimableStep, Base):
     __table_args__ = (
         CheckConstraint(one_of("state", SourceState), name="state"),
         CheckConstraint(one_of("origin", Origin), name="origin"),
-        Index("ix_job_sources_drain", "source", "requeued_at", postgresql_where=text("state = 'pending'")),
+        Index("ix_job_sources_batch", "source", "tenant_id", "job_id", postgresql_where=text("state = 'pending'")),
         Index("ix_job_sources_running", "timeout_at", postgresql_where=text("state = 'running'")),
         Index("ix_job_sources_waiting", "source", "job_id", postgresql_where=WAITING),
         DELETED_WITH_JOB,

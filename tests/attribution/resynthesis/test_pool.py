@@ -101,3 +101,15 @@ def test_a_handle_loads_when_it_generates() -> None:
     too_big = GeneratorPool(build, 50).handle(_source("a"))
     result = resynthesize(too_big, Caption("a hat", ModelRef("c", "1")), (1,), Deadline.after(9))
     assert result.state is SourceState.UNAVAILABLE
+
+
+def test_what_jobs_wait_for_makes_room_last() -> None:
+    """Of loaded generators the least recently used goes first, but those that are needed go after all others."""
+    _, build = _counting()
+    pool = GeneratorPool(build, 300)
+    for name in ("a", "b", "c"):
+        pool.get(_source(name))
+    pool.get(_source("d"), needed={"a", "d"})
+    assert pool.loaded == ("a", "c", "d")
+    pool.get(_source("e", 200), needed={"a", "c", "d"})
+    assert pool.loaded == ("d", "e")
