@@ -43,10 +43,13 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     storage = build_storage(settings, broker)
     vendors = build_vendors(settings, storage.redis)
     decoders = DecoderProcesses(settings.intake)
+    catalog = load_catalog(settings.catalog.directories)
+    if settings.models.sources:
+        catalog = catalog.with_local(settings.models.sources)
     return Process(
         settings=settings,
         storage=storage,
-        models=Models(settings.models, load_catalog(settings.catalog.directories), vendors.connections.ports),
+        models=Models(settings.models, catalog, vendors.connections.ports),
         vendors=vendors,
         screening=build_screening(settings, storage.database),
         decoders=decoders,

@@ -67,6 +67,9 @@ class ModelSettings(Group):
     )
     offload: Literal["none", "model", "sequential"] = Field("none", description="diffusers' offloading, for small GPUs")
     batch_size: PositiveInt = Field(8, description="images generated or embedded at once")
+    sources: tuple[str, ...] = Field(
+        (), description="the local sources that a worker of role `local` serves, as JSON; by default all of the catalog"
+    )
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")
