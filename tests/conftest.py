@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,9 @@ REAL_DATA = "WHODREW_TEST_DATA"
 CASES = "WHODREW_TEST_CASES"
 # The markers of tests that need a folder, and the variable that names it.
 FOLDERS = {"real_data": REAL_DATA, "cases": CASES}
+# What tests of the chart need: a program, and the packages of the extra `deploy`.
+HELM = os.environ.get("HELM") or shutil.which("helm")
+CHART_PACKAGES = ("kubernetes_validate", "cloudcoil")
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -120,9 +125,16 @@ def pytest_sessionfinish() -> None:
         Path(file).write_text(json.dumps(sorted(seen)))
 
 
+def chart_tools_missing() -> list[str]:
+    """What tests of the chart lack here."""
+    packages = [name for name in CHART_PACKAGES if find_spec(name) is None]
+    return ([] if HELM else ["helm"]) + packages
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a folder when its place is not set."""
+    """Leave out tests that need a folder when its place is not set, and those of the chart without its tools."""
     missing = [marker for marker, variable in FOLDERS.items() if not os.environ.get(variable)]
+    missing += ["chart"] if chart_tools_missing() else []
     without = [item for item in items if any(map(item.get_closest_marker, missing))]
     if without:
         items[:] = [item for item in items if item not in without]
@@ -132,4 +144,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> list[str]:
     """Say that some are left out, so that nothing is missing silently."""
     missing = [variable for variable in FOLDERS.values() if not os.environ.get(variable)]
-    return [f"{variable} is not set: the tests that need it are left out" for variable in missing]
+    lines = [f"{variable} is not set: the tests that need it are left out" for variable in missing]
+    tools = chart_tools_missing()
+    return lines + ([f"{', '.join(tools)} not found: the tests of the chart are left out"] if tools else [])
