@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,9 @@ REAL_DATA = "WHODREW_TEST_DATA"
 CASES = "WHODREW_TEST_CASES"
 # The markers of tests that need a folder, and the variable that names it.
 FOLDERS = {"real_data": REAL_DATA, "cases": CASES}
+# What tests of the chart need: a program, and the packages of the extra `deploy`.
+HELM = os.environ.get("HELM") or shutil.which("helm")
+CHART_PACKAGES = ("kubernetes_validate", "cloudcoil")
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -161,10 +166,17 @@ def pytest_sessionfinish() -> None:
         Path(file).write_text(json.dumps(sorted(seen)))
 
 
+def chart_tools_missing() -> list[str]:
+    """What tests of the chart lack here."""
+    packages = [name for name in CHART_PACKAGES if find_spec(name) is None]
+    return ([] if HELM else ["helm"]) + packages
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a folder when its place is not set, or a program that is not installed."""
+    """Leave out tests that need a folder when its place is not set, or tools that are not installed."""
     missing = [marker for marker, variable in FOLDERS.items() if not os.environ.get(variable)]
     missing += [] if PROGRAM else ["pgbouncer"]
+    missing += ["chart"] if chart_tools_missing() else []
     without = [item for item in items if any(map(item.get_closest_marker, missing))]
     if without:
         items[:] = [item for item in items if item not in without]
@@ -175,4 +187,6 @@ def pytest_report_header() -> list[str]:
     """Say that some are left out, so that nothing is missing silently."""
     missing = [variable for variable in FOLDERS.values() if not os.environ.get(variable)]
     lines = [f"{variable} is not set: the tests that need it are left out" for variable in missing]
+    tools = chart_tools_missing()
+    lines += [f"{', '.join(tools)} not found: the tests of the chart are left out"] if tools else []
     return lines + ([] if PROGRAM else ["pgbouncer is not installed: the tests that need it are left out"])

@@ -44,6 +44,8 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = load_settings()
+    if settings.models.sources and selected and selected != [Role.LOCAL]:
+        raise typer.BadParameter("MODELS__SOURCES is for workers that have the role local and no other.")
     celery = make_worker_celery(settings)
     configure_logging(settings.log)
     logging.captureWarnings(True)  # into the log's own format

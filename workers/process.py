@@ -45,7 +45,10 @@ def build_process(settings: Settings, broker: Broker) -> Process:
     storage = build_storage(settings, broker)
     decoders = DecoderProcesses(settings.intake)
     vendors = build_vendors(settings, storage.redis, decoders)
-    models = Models(settings.models, load_catalog(settings.catalog.directories), vendors.connections.ports)
+    catalog = load_catalog(settings.catalog.directories)
+    if settings.models.sources:
+        catalog = catalog.with_local(settings.models.sources)
+    models = Models(settings.models, catalog, vendors.connections.ports)
     return Process(
         settings=settings,
         storage=storage,

@@ -34,6 +34,38 @@ def _index(name: str, table: str, columns: list[Any], where: str | None = None, 
     op.create_index(name, table, columns, postgresql_where=None if where is None else sa.text(where), **options)
 
 
+# How many steps of each queue wait for a worker, are being worked on, or wait for room at a vendor: for the gauges, and
+# for what decides how many workers there are (deploy/autoscaler.sql). Rows with a stage are jobs, the others sources
+# and webhook deliveries. It reads indexes of open rows only, and at most 5,000: above, counts are lower bounds.
+_QUEUE_STEPS = """
+    CREATE VIEW queue_steps AS
+    WITH open AS (
+        SELECT id, stage, stage_entered_at, lease_until IS NULL OR lease_until < now() AS unheld FROM jobs
+        WHERE status IN ('queued', 'processing') ORDER BY requeued_at LIMIT 5000
+    ), due AS (
+        SELECT next_attempt_at, coalesce(lease_until >= now(), false) AS held FROM webhook_deliveries
+        WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT 5000
+    )
+    SELECT stage,
+           CASE stage WHEN 'fetching' THEN 'fetch' WHEN 'screening' THEN 'screen' WHEN 'captioning' THEN 'caption'
+                      WHEN 'embedding' THEN 'embed' WHEN 'ranking' THEN 'rank' END AS queue,
+           count(*) FILTER (WHERE unheld) AS waiting, count(*) FILTER (WHERE NOT unheld) AS running, 0 AS delayed,
+           extract(epoch FROM now() - min(stage_entered_at) FILTER (WHERE unheld))::float AS oldest_seconds
+    FROM open GROUP BY stage
+    UNION ALL
+    SELECT NULL, s.queue, count(*) FILTER (WHERE s.state = 'pending' AND s.next_attempt_at IS NULL),
+           count(*) FILTER (WHERE s.state = 'running'), count(*) FILTER (WHERE s.next_attempt_at IS NOT NULL),
+           extract(epoch FROM now() - min(o.stage_entered_at)
+                   FILTER (WHERE s.state = 'pending' AND s.next_attempt_at IS NULL))::float
+    FROM open o JOIN job_sources s ON s.job_id = o.id
+    WHERE o.stage = 'resynthesizing' AND s.state IN ('pending', 'running') GROUP BY s.queue
+    UNION ALL
+    SELECT NULL, 'notify', count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held), 0,
+           extract(epoch FROM now() - min(next_attempt_at))::float
+    FROM due
+"""
+
+
 def upgrade() -> None:
     op.create_table(
         "active_pipelines",
@@ -484,10 +516,12 @@ def upgrade() -> None:
         """
     )
     op.execute("REVOKE ALL ON FUNCTION delete_old_audit_entries FROM PUBLIC")
+    op.execute(_QUEUE_STEPS)
     op.execute("INSERT INTO tenants (id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'default')")
 
 
 def downgrade() -> None:
+    op.execute("DROP VIEW queue_steps")
     op.execute("DROP FUNCTION delete_old_audit_entries")
     for table in (
         "webhook_attempts",

@@ -22,37 +22,16 @@ from app.telemetry.metrics import PoolGauges
 
 log = structlog.get_logger(__name__)
 
-# At most this many open jobs and due deliveries are counted; with more, the gauges are lower bounds.
-COUNTED = 5_000
 FRESH_SECONDS = 5.0
 # For each response of Postgres; more than the statements may take.
 _PATIENCE = 3.0
 
-# Both scan a partial index of open rows only.
-JOBS_SQL = """
-    WITH open AS (
-        SELECT id, stage, stage_entered_at, lease_until IS NULL OR lease_until < now() AS unheld FROM jobs
-        WHERE status IN ('queued', 'processing') ORDER BY requeued_at LIMIT :counted
-    )
-    SELECT 'job' AS kind, stage AS name, count(*) AS total, count(*) FILTER (WHERE unheld) AS waiting,
-           extract(epoch FROM now() - min(stage_entered_at) FILTER (WHERE unheld)) AS oldest
-    FROM open GROUP BY 2
-    UNION ALL
-    SELECT 'source', s.queue, count(*), count(*), extract(epoch FROM now() - min(o.stage_entered_at))
-    FROM open o JOIN job_sources s ON s.job_id = o.id
-    WHERE o.stage = 'resynthesizing' AND s.state = 'pending' AND s.next_attempt_at IS NULL
-    GROUP BY 2
-"""
-DELIVERIES_SQL = """
-    SELECT count(*), extract(epoch FROM now() - min(next_attempt_at)) FROM (
-        SELECT next_attempt_at FROM webhook_deliveries
-        WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT :counted
-    ) due
-"""
-# Blobs whose use has ended, and whose bytes are still to be deleted.
+# A view of the migrations, over open rows only: rows with a stage are jobs.
+STEPS_SQL = "SELECT stage, queue, waiting, running, coalesce(oldest_seconds, 0) AS oldest_seconds FROM queue_steps"
+# Blobs whose use has ended, and whose bytes are still to be deleted; of more than so many, the gauge is a lower bound.
 DELETIONS_SQL = """
     SELECT count(*), extract(epoch FROM now() - min(deleted_at)) FROM (
-        SELECT deleted_at FROM blobs WHERE due_at IS NOT NULL ORDER BY due_at, deleted_at LIMIT :counted
+        SELECT deleted_at FROM blobs WHERE due_at IS NOT NULL ORDER BY due_at, deleted_at LIMIT 5000
     ) due
 """
 # One row per feature space. A source counts by its revision that drifted most.
@@ -118,26 +97,24 @@ class StoreGauges:
     def _count_rows(self, families: dict[str, GaugeMetricFamily]) -> None:
         with self._database.transaction(durable=False, limit=_PATIENCE) as session:
             session.execute(text("SET LOCAL statement_timeout = '2s'"))
-            rows = session.execute(text(JOBS_SQL), {"counted": COUNTED}).all()
-            due, longest_due = session.execute(text(DELIVERIES_SQL), {"counted": COUNTED}).one()
+            rows = session.execute(text(STEPS_SQL)).all()
             for source, change in session.execute(text(BANK_SQL)):
                 families["bank_drift"].add_metric([source], change)
-            overdue, oldest = session.execute(text(DELETIONS_SQL), {"counted": COUNTED}).one()
+            overdue, oldest = session.execute(text(DELETIONS_SQL)).one()
         open_jobs = dict.fromkeys(_STAGES, 0)
-        waiting = dict.fromkeys(self._queues, (0, 0.0)) | {NOTIFY_QUEUE: (due, longest_due or 0.0)}
-        for kind, name, total, unheld, oldest in rows:
-            if kind == "job":
-                open_jobs[name] = total
-            queue = name if kind == "source" else _QUEUES.get(name)
-            if queue in waiting:  # a source that is no longer in the catalog has no series
-                waiting[queue] = (unheld, oldest or 0.0)
         families["blobs_to_delete"].add_metric([], overdue)
         families["blobs_to_delete_oldest_age_seconds"].add_metric([], float(oldest or 0.0))
+        waiting = dict.fromkeys(self._queues, (0, 0.0))
+        for row in rows:
+            if row.stage is not None:
+                open_jobs[row.stage] = row.waiting + row.running
+            if row.queue in waiting:  # a source that is no longer in the catalog has no series
+                waiting[row.queue] = (row.waiting, row.oldest_seconds)
         for stage, total in open_jobs.items():
             families["attribution_jobs_open"].add_metric([stage], total)
         for queue, (depth, age) in waiting.items():
             families["queue_depth"].add_metric([queue], depth)
-            families["queue_oldest_age_seconds"].add_metric([queue], float(age))
+            families["queue_oldest_age_seconds"].add_metric([queue], age)
 
 
 _STAGES = tuple(stage.value for stage in Stage)

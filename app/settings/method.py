@@ -91,6 +91,9 @@ class ModelSettings(Group):
         32,
         description="most images generated or embedded at once; a local worker measures how many pay: docs/scaling.md",
     )
+    sources: tuple[str, ...] = Field(
+        (), description="the local sources that a worker of role `local` serves, as JSON; by default all of the catalog"
+    )
     memory_mb: PositiveInt = Field(16_000, description="upper bound of the generators kept loaded in one process")
 
     @model_validator(mode="after")

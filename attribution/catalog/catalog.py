@@ -43,6 +43,12 @@ class Catalog:
         """The enabled sources that can be used today: those that the installation needs workers and models for."""
         return tuple(source for source in self.sources if source.enabled and source.obstacle(today) is None)
 
+    def with_local(self, ids: Collection[str]) -> "Catalog":
+        """This catalog with no local sources but these; the others stay. Raises ConfigurationError."""
+        if unknown := set(ids) - {source.id for source in self.sources if source.is_local}:
+            raise ConfigurationError(f"The catalog has no local source {', '.join(sorted(unknown))}.")
+        return Catalog([source for source in self.sources if not source.is_local or source.id in ids])
+
     def select(
         self, include: Sequence[str] | None, exclude: Sequence[str], besides: Collection[str] = ()
     ) -> tuple[Source, ...]:
