@@ -17,6 +17,7 @@ from PIL.Image import Image
 
 from attribution.bank import Bank
 from attribution.caption import GivenCaptioner, describe
+from attribution.detail import common_side
 from attribution.distance import compare_pixels
 from attribution.embed.stage import embed_all
 from attribution.fuse import check_external_scores, fuse
@@ -114,8 +115,11 @@ def attribute(
 
     with _timed(seconds, "embedding"):
         generated_images = {result.source: [each.image for each in result.generated_images] for result in tested}
+        side = None
+        if method is Method.RESIDUAL:
+            side = common_side(image, [images[0] for images in generated_images.values()])
         embedded = replace(
-            embed_all(embedder, image, generated_images, method),
+            embed_all(embedder, image, generated_images, method, side),
             pixels=compare_pixels(distance, image, generated_images),
         )
 

@@ -5,14 +5,16 @@ Features are computed once per image and embedder, and kept in the store.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.embed.stage import image_features, layout
+from attribution.detail import common_side
+from attribution.embed.stage import feature_space, image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
@@ -35,6 +37,7 @@ class KnownJob:
         taps: The features of the method `residual`.
         query: (d,) the embedding of the query as it is, for the papers' method.
         generated_images: (γ, d) those of the generated images, per source.
+        files: The files of the generated images, per source.
     """
 
     group: str
@@ -43,6 +46,7 @@ class KnownJob:
     taps: Taps
     query: Vectors
     generated_images: Mapping[str, Vectors]
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     def only(self, sources: Sequence[str], images: int | None = None) -> "KnownJob":
         """The job with these sources, in this order, and the first so many images of each."""
@@ -51,6 +55,7 @@ class KnownJob:
             self,
             taps=replace(self.taps, generated_images=taps),
             generated_images={source: self.generated_images[source][:images] for source in sources},
+            files={source: self.files[source][:images] for source in sources if source in self.files},
         )
 
 
@@ -76,6 +81,7 @@ def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[Kno
             item.of,
             (item.sha256, files[item.sha256]),
             generated[item.of, item.character],
+            files,
             found,
             embedder,
         )
@@ -103,6 +109,7 @@ def gallery_jobs(
                 ]
                 for other, model in enumerate(gallery.models)
             },
+            files,
             found,
             embedder,
         )
@@ -113,29 +120,71 @@ def gallery_jobs(
     ]
 
 
+def resynthesized_jobs(
+    rows: Sequence[tuple[str, str, Path, Mapping[str, Sequence[Path]]]], embedder: Embedder, store: Store
+) -> list[KnownJob]:
+    """Jobs of files in the store: group, source of the query, query, and each source's generated images."""
+    files = {path.stem: path for _, _, query, generated in rows for path in (query, *chain(*generated.values()))}
+    found = compute_features(files, embedder, store)
+    return [
+        _job(
+            group,
+            truth,
+            (query.stem, query),
+            {source: [path.stem for path in paths] for source, paths in generated.items()},
+            files,
+            found,
+            embedder,
+        )
+        for group, truth, query, generated in rows
+    ]
+
+
 def distorted_jobs(
     jobs: Sequence[KnownJob], distortion: Distortion, embedder: Embedder, store: Store
 ) -> list[KnownJob]:
-    """The jobs with their queries distorted; generated images stay as they are."""
-    files: dict[str, Path] = {}
-    names: dict[Path, str] = {}
-    for path in {job.image for job in jobs}:
-        sha256 = digest(path)
-        name = key_of("distorted/1", distortion.name, sha256)
-        names[path], files[name] = name, store.path(name, ".png")
-        if not files[name].exists():
-            buffer = BytesIO()
-            distort(distortion, load(path).image, sha256).save(buffer, "PNG")
-            write(files[name], buffer.getvalue())
-    found = compute_features(files, embedder, store)
-    return [
-        replace(
-            job,
-            taps=replace(job.taps, query=found.taps[names[job.image]]),
-            query=found.embeddings[names[job.image]],
+    """The jobs with their queries distorted; where one has less detail, all images of its job are reduced."""
+    queries = {path: _distorted(path, distortion, store) for path in sorted({job.image for job in jobs})}
+    pixels = {path: load(file).image for path, file in queries.items()}
+    sides = [common_side(pixels[job.image], [load(row[0]).image for row in job.files.values()]) for job in jobs]
+    of_queries: dict[int | None, ComputedFeatures] = {}
+    of_generated: dict[int, ComputedFeatures] = {}
+    for side in sorted(set(sides), key=str):
+        at_side = {job.image for job, its in zip(jobs, sides, strict=True) if its == side}
+        of_queries[side] = compute_features(
+            {queries[path].stem: queries[path] for path in at_side}, embedder, store, side
         )
-        for job in jobs
-    ]
+        if side is not None:  # of all jobs' images, so that the next distortion finds them in the store
+            files = {_name(path): path for job in jobs for row in job.files.values() for path in row}
+            of_generated[side] = compute_features(files, embedder, store, side)
+    found = []
+    for job, side in zip(jobs, sides, strict=True):
+        name = queries[job.image].stem
+        taps = replace(job.taps, query=of_queries[side].taps[name], side=side)
+        if side is not None:
+            taps = replace(taps, generated_images=_stacked(job.files, of_generated[side].taps))
+        found.append(replace(job, taps=taps, query=of_queries[side].embeddings[name]))
+    return found
+
+
+def _distorted(path: Path, distortion: Distortion, store: Store) -> Path:
+    """The file of the distorted image, in the store."""
+    sha256 = digest(path)
+    file = store.path(key_of("distorted/1", distortion.name, sha256), ".png")
+    if not file.exists():
+        buffer = BytesIO()
+        distort(distortion, load(path).image, sha256).save(buffer, "PNG")
+        write(file, buffer.getvalue())
+    return file
+
+
+def _name(path: Path) -> str:
+    """Of a generated image: its contents, as its file may be one of several links."""
+    return digest(path)
+
+
+def _stacked(files: Mapping[str, Sequence[Path]], rows: Mapping[str, Vectors]) -> dict[str, Vectors]:
+    return {source: np.stack([rows[_name(path)] for path in paths]) for source, paths in files.items()}
 
 
 def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np.intp]:
@@ -148,6 +197,7 @@ def _job(
     truth: str,
     query: tuple[str, Path],
     generated: Mapping[str, Sequence[str]],
+    files: Mapping[str, Path],
     found: ComputedFeatures,
     embedder: Embedder,
 ) -> KnownJob:
@@ -163,22 +213,29 @@ def _job(
         ),
         found.embeddings[name],
         {source: np.stack([found.embeddings[each] for each in images]) for source, images in generated.items()},
+        {source: [files[each] for each in images] for source, images in generated.items()},
     )
 
 
-def compute_features(files: Mapping[str, Path], embedder: Embedder, store: Store) -> ComputedFeatures:
-    """The features of image files by name; those that were computed before come from the store."""
+def compute_features(
+    files: Mapping[str, Path], embedder: Embedder, store: Store, side: int | None = None
+) -> ComputedFeatures:
+    """The features of image files by name, reduced to `side` first; those of earlier runs come from the store."""
     embeddings: dict[str, Vectors] = {}
     taps: dict[str, Vectors] = {}
     chunks = list(_chunks(sorted(files)))
     width = embedder.dimension
     with progress(f"features and taps by {embedder.ref.name}", len(chunks)) as done:
         for chunk in chunks:
-            path = store.path(key_of("answer/1", str(embedder.ref), chunk), ".npy")
+            path = store.path(key_of("answer/2", feature_space(embedder.ref), side, chunk), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
                 rows = np.stack(
-                    [each.taps for each in image_features(embedder, images, Method.RESIDUAL) if each.taps is not None]
+                    [
+                        each.taps
+                        for each in image_features(embedder, images, Method.RESIDUAL, side)
+                        if each.taps is not None
+                    ]
                 )
                 write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
             both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
