@@ -143,27 +143,39 @@ def resynthesized_jobs(
 def distorted_jobs(
     jobs: Sequence[KnownJob], distortion: Distortion, embedder: Embedder, store: Store
 ) -> list[KnownJob]:
-    """The jobs with their queries distorted; where one has less detail, all images of its job are reduced."""
-    queries = {path: _distorted(path, distortion, store) for path in sorted({job.image for job in jobs})}
-    pixels = {path: load(file).image for path, file in queries.items()}
-    sides = [common_side(pixels[job.image], [load(row[0]).image for row in job.files.values()]) for job in jobs]
-    of_queries: dict[int | None, ComputedFeatures] = {}
-    of_generated: dict[int, ComputedFeatures] = {}
+    """The jobs with their queries distorted, compared alike."""
+    files = {path: _distorted(path, distortion, store) for path in sorted({job.image for job in jobs})}
+    return compared_alike([replace(job, image=files[job.image]) for job in jobs], embedder, store, jobs)
+
+
+def compared_alike(
+    jobs: Sequence[KnownJob], embedder: Embedder, store: Store, before: Sequence[KnownJob] = ()
+) -> list[KnownJob]:
+    """The jobs as the service compares them: where the query has less detail, all images of its job are reduced.
+
+    `before` are the same jobs with other queries, whose features are then computed anew.
+    """
+    queries = {path: load(path).image for path in {job.image for job in jobs}}
+    first = {path: load(path).image for path in {row[0] for job in jobs for row in job.files.values()}}
+    sides = [common_side(queries[job.image], [first[row[0]] for row in job.files.values()]) for job in jobs]
+    found = list(jobs)
     for side in sorted(set(sides), key=str):
-        at_side = {job.image for job, its in zip(jobs, sides, strict=True) if its == side}
-        of_queries[side] = compute_features(
-            {queries[path].stem: queries[path] for path in at_side}, embedder, store, side
-        )
-        if side is not None:  # of all jobs' images, so that the next distortion finds them in the store
-            files = {_name(path): path for job in jobs for row in job.files.values() for path in row}
-            of_generated[side] = compute_features(files, embedder, store, side)
-    found = []
-    for job, side in zip(jobs, sides, strict=True):
-        name = queries[job.image].stem
-        taps = replace(job.taps, query=of_queries[side].taps[name], side=side)
+        places = [at for at, its in enumerate(sides) if its == side]
+        paths = {jobs[at].image for at in places} if side is not None or before else set()
         if side is not None:
-            taps = replace(taps, generated_images=_stacked(job.files, of_generated[side].taps))
-        found.append(replace(job, taps=taps, query=of_queries[side].embeddings[name]))
+            paths |= {path for at in places for row in jobs[at].files.values() for path in row}
+        names = {path: digest(path) for path in paths}
+        features = compute_features({name: path for path, name in names.items()}, embedder, store, side)
+        for at in places if paths else ():
+            job, query = jobs[at], names[jobs[at].image]
+            taps = replace(job.taps, query=features.taps[query], side=side)
+            if side is not None:
+                rows = {
+                    source: np.stack([features.taps[names[path]] for path in paths])
+                    for source, paths in job.files.items()
+                }
+                taps = replace(taps, generated_images=rows)
+            found[at] = replace(job, taps=taps, query=features.embeddings[query])
     return found
 
 
@@ -176,15 +188,6 @@ def _distorted(path: Path, distortion: Distortion, store: Store) -> Path:
         distort(distortion, load(path).image, sha256).save(buffer, "PNG")
         write(file, buffer.getvalue())
     return file
-
-
-def _name(path: Path) -> str:
-    """Of a generated image: its contents, as its file may be one of several links."""
-    return digest(path)
-
-
-def _stacked(files: Mapping[str, Sequence[Path]], rows: Mapping[str, Vectors]) -> dict[str, Vectors]:
-    return {source: np.stack([rows[_name(path)] for path in paths]) for source, paths in files.items()}
 
 
 def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np.intp]:
@@ -230,13 +233,8 @@ def compute_features(
             path = store.path(key_of("answer/2", feature_space(embedder.ref), side, chunk), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
-                rows = np.stack(
-                    [
-                        each.taps
-                        for each in image_features(embedder, images, Method.RESIDUAL, side)
-                        if each.taps is not None
-                    ]
-                )
+                features = image_features(embedder, images, Method.RESIDUAL, side)
+                rows = np.stack([each.taps for each in features if each.taps is not None])
                 write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
             both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
             embeddings.update(zip(chunk, both[:, :width], strict=True))
