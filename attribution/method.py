@@ -17,6 +17,7 @@ from PIL.Image import Image
 
 from attribution.bank import Bank
 from attribution.caption import GivenCaptioner, describe
+from attribution.detail import common_side
 from attribution.distance import compare_pixels
 from attribution.embed.stage import ImageFeatures, embed_all, features_of
 from attribution.fuse import check_external_scores, fuse
@@ -137,7 +138,10 @@ def attribute(
                 source: [*features.get(source, ()), *images[len(features.get(source, ())) :]]
                 for source, images in generated_images.items()
             }
-            embedded = embed_all(embedder, image, known_and_new, method)
+            side = None
+            if method is Method.RESIDUAL:  # the same in each round: the first image of each source is
+                side = common_side(image, [images[0] for images in generated_images.values()])
+            embedded = embed_all(embedder, image, known_and_new, method, side)
             features = features_of(embedded)
             embedded = replace(embedded, pixels=compare_pixels(distance, image, generated_images))
 

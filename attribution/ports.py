@@ -191,12 +191,13 @@ class Taps:
     """Features of one job's images in canonical form, from which residuals are computed.
 
     `layout` is the length of each tap in order; `query` is (D,), their sum, and `generated_images` is (γ, D) per tested
-    source.
+    source. `side` is what all images were reduced to first, in pixels, because the query has no more detail; else None.
     """
 
     layout: Mapping[str, int]
     query: Vectors
     generated_images: Mapping[str, Vectors]
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _HASHES = "hashes"  # of each source's images in the order of the rows, as JSON
 _LAYOUT = "taps/layout"  # names and lengths, as JSON
 _QUERY_TAPS = "taps/query"
 _SOURCE_TAPS = "taps/source/"
+_SIDE = "taps/side"
 
 
 def read_image(blobs: Blobs, tenant_id: uuid.UUID, sha256: str) -> Image.Image:
@@ -54,6 +55,8 @@ def pack(embedded: Embedded, hashes: Mapping[str, Sequence[str]]) -> bytes:
     if embedded.taps is not None:
         arrays |= {_LAYOUT: np.array(json.dumps(dict(embedded.taps.layout))), _QUERY_TAPS: embedded.taps.query}
         arrays |= {_SOURCE_TAPS + source: rows for source, rows in embedded.taps.generated_images.items()}
+        if embedded.taps.side is not None:
+            arrays[_SIDE] = np.array(embedded.taps.side)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -96,4 +99,5 @@ def _taps(arrays: Any) -> Taps:
         json.loads(str(arrays[_LAYOUT])),
         arrays[_QUERY_TAPS],
         {name.removeprefix(_SOURCE_TAPS): arrays[name] for name in arrays.files if name.startswith(_SOURCE_TAPS)},
+        int(arrays[_SIDE]) if _SIDE in arrays.files else None,
     )

@@ -48,7 +48,7 @@ def contribution(job: Job, rows: Sequence[JobSource], embedded: Embedded) -> Pas
     generated = {
         row.source: row.revision for row in rows if row.state == SourceState.DONE and row.origin == Origin.GENERATOR
     }
-    if embedded.taps is None:
+    if embedded.taps is None or embedded.taps.side is not None:  # of reduced images: others than a bank is made of
         return None
     images = {source: taps for source, taps in embedded.taps.generated_images.items() if source in generated}
     if len(images) < 2:

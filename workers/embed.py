@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from PIL.Image import Image
+
 from app.cache import images
 from app.cache.images import CachedVector
 from app.db.blob_repository import FEATURES
@@ -18,6 +20,7 @@ from app.jobs import source_repository
 from app.jobs.repository import rounds_of
 from app.settings import Settings
 from app.telemetry.metrics import EMBEDDING_BATCH
+from attribution.detail import common_side
 from attribution.distance import compare_pixels, distance_named
 from attribution.embed.stage import ImageFeatures, embed_all
 from attribution.ports import Method, ModelRef, SourceState
@@ -37,13 +40,18 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
         rows = source_repository.list_for_job(session, job.id)
     done = [row for row in rows if row.state == SourceState.DONE]
     embedder, method = models.embedder(job.method_options.embedder), job.method_options.method
-    known, earlier = _of_earlier_rounds(storage, job, embedder.ref)
-    known = _cached_vectors(storage, job, done, embedder.ref) | known
     distance = distance_named(job.method_options.distance)
     hashes = {row.source: [image.blob for image in row.generated_images] for row in done}
-    read = {sha256 for each in hashes.values() for sha256 in each if distance.on_pixels or sha256 not in known}
     query = read_query(storage.blobs, job)
-    pixels = {sha256: read_image(storage.blobs, job.tenant_id, sha256) for sha256 in read}
+    pixels: dict[str, Image] = {}
+    side = None
+    if method is Method.RESIDUAL:
+        pixels = {each[0]: read_image(storage.blobs, job.tenant_id, each[0]) for each in hashes.values()}
+        side = common_side(query, pixels.values())
+    known, earlier = _of_earlier_rounds(storage, job, embedder.ref)
+    known = _cached_vectors(storage, job, done, embedder.ref, side) | known
+    read = {sha256 for each in hashes.values() for sha256 in each if distance.on_pixels or sha256 not in known}
+    pixels |= {sha256: read_image(storage.blobs, job.tenant_id, sha256) for sha256 in read - pixels.keys()}
     embedded = embed_all(
         embedder,
         query,
@@ -52,6 +60,7 @@ def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Adv
             for source, each in hashes.items()
         },
         method,
+        side,
     )
     if distance.on_pixels:
         by_source = {source: [pixels[sha256] for sha256 in each] for source, each in hashes.items()}
@@ -83,9 +92,9 @@ def _of_earlier_rounds(
 
 
 def _cached_vectors(
-    storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef
+    storage: Storage, job: Job, rows: Sequence[JobSource], embedder: ModelRef, side: int | None
 ) -> dict[str, ImageFeatures]:
-    """This embedder's features of the job's cached images, by the images' hashes; only those of the job's method."""
+    """This embedder's features of the job's cached images, by the images' hashes; only those of its method and side."""
     if all(image.generated_at is None for row in rows for image in row.generated_images):
         return {}
     with storage.database.statement() as session:
@@ -95,12 +104,12 @@ def _cached_vectors(
         by_file[each.features_blob].append(each)
     vectors: dict[str, ImageFeatures] = {}
     for file in by_file:
-        vectors |= _read_vectors(storage, job, file, by_file[file], embedder)
+        vectors |= _read_vectors(storage, job, file, by_file[file], embedder, side)
     return vectors
 
 
 def _read_vectors(
-    storage: Storage, job: Job, file: str, cached: Sequence[CachedVector], embedder: ModelRef
+    storage: Storage, job: Job, file: str, cached: Sequence[CachedVector], embedder: ModelRef, side: int | None
 ) -> dict[str, ImageFeatures]:
     try:
         found = unpack(storage.blobs.get(job.tenant_id, file), embedder)
@@ -108,6 +117,8 @@ def _read_vectors(
         return {}
     if (found.taps is not None) != (job.method_options.method is Method.RESIDUAL):
         return {}  # of images in another form
+    if found.taps is not None and found.taps.side != side:
+        return {}
     vectors, taps = found.generated_images, found.taps
     return {
         each.sha256: ImageFeatures(

@@ -17,7 +17,7 @@ from attribution.errors import AttributionError
 from attribution.forensics import FORENSIC_TAPS, forensic_features
 from attribution.ports import Embedded, Embedder, Method, ModelRef, Taps, Vectors
 
-_VERSION = 1  # of everything that `taps` are computed by, but for the embedder
+_VERSION = 2  # of everything that `taps` are computed by, but for the embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,17 @@ def embed_all(
     query: Image.Image,
     generated_images: Mapping[str, Sequence[Image.Image | ImageFeatures]],
     method: Method = Method.COSINE,
+    side: int | None = None,
 ) -> Embedded:
     """Features of the query (d,) and of each source's generated images (γ, d), unit norm; sources keep their order.
 
     Sources without generated images are omitted: they have no distance. An image that was embedded before, for the same
-    method, may be given as its features. Raises AttributionError if the features are not usable.
+    method and side, may be given as its features. For a ranking by residuals all images are reduced to `side` pixels
+    first, if it is given (`attribution.detail.common_side`). Raises AttributionError if the features are not usable.
     """
     generated = {source: list(images) for source, images in generated_images.items() if images}
     batch = [query, *(each for images in generated.values() for each in images if isinstance(each, Image.Image))]
-    rows = image_features(embedder, batch, method)
+    rows = image_features(embedder, batch, method, side)
     known = iter(rows[1:])
     by_source = {
         source: [next(known) if isinstance(each, Image.Image) else each for each in images]
@@ -52,7 +54,8 @@ def embed_all(
         of_images = {
             source: [each.taps for each in images if each.taps is not None] for source, images in by_source.items()
         }
-        taps = Taps(layout(embedder), rows[0].taps, {source: np.stack(each) for source, each in of_images.items()})
+        of_source = {source: np.stack(each) for source, each in of_images.items()}
+        taps = Taps(layout(embedder), rows[0].taps, of_source, side)
     embeddings = {source: np.stack([each.embedding for each in images]) for source, images in by_source.items()}
     return Embedded(embedder.ref, rows[0].embedding, embeddings, taps=taps)
 
@@ -76,10 +79,12 @@ def feature_space(embedder: ModelRef) -> str:
     return f"{embedder}/features-{_VERSION}"
 
 
-def image_features(embedder: Embedder, images: Sequence[Image.Image], method: Method) -> list[ImageFeatures]:
-    """The features of images for a method, in order."""
+def image_features(
+    embedder: Embedder, images: Sequence[Image.Image], method: Method, side: int | None = None
+) -> list[ImageFeatures]:
+    """The features of images for a method, in order; for residuals reduced to `side` first, if it is given."""
     if method is Method.RESIDUAL:
-        images = [canonical(image) for image in images]
+        images = [canonical(image, side) for image in images]
         embeddings, taps = embedder.features(images)
         taps = np.concatenate([taps, np.stack([forensic_features(image) for image in images])], axis=1)
         _check(embedder, taps, (len(images), sum(layout(embedder).values())))

@@ -21,7 +21,7 @@ from attribution.errors import ConfigurationError
 from attribution.ports import Embedder, Method, Policy
 from evaluation import options
 from evaluation.answer.figure import save_growth
-from evaluation.answer.jobs import KnownJob, dataset_jobs, distorted_jobs, gallery_jobs
+from evaluation.answer.jobs import KnownJob, compared_alike, dataset_jobs, distorted_jobs, gallery_jobs
 from evaluation.answer.measure import (
     Answer,
     Banks,
@@ -111,7 +111,9 @@ def _real(work: Path, store: Store, figures: dict[str, Any], wanted: list[Requir
         gallery = Gallery.open(Path(folder) / name).alike(store)
         for images, count in zip((most, 1), counts, strict=True):
             jobs = gallery_jobs(gallery, embedder, store, images, repeats=2 if images > 1 else 4)
-            banks = other_groups(jobs, past_jobs(jobs), count)
+            past = past_jobs(jobs)
+            jobs = compared_alike(jobs, embedder, store)
+            banks = other_groups(jobs, past, count)
             found = {
                 "cosine": answer(jobs, Method.COSINE),
                 "none": answer(jobs),
@@ -149,10 +151,11 @@ def _demo(
     models = ModelSet(tuple(catalog_paths), store, _CAPTIONER, Placement(batch_size=8))
     with GenerationPool(models, processes) as pool:
         dataset = make(recipe, pool, work / "test")
-        jobs = dataset_jobs(dataset, embedder, Store(store))
+        plain = dataset_jobs(dataset, embedder, Store(store))
         strangers = stranger_jobs(
-            pool, [catalog.get(name) for name in STRANGERS], recipe.selected, jobs, embedder, SEED
+            pool, [catalog.get(name) for name in STRANGERS], recipe.selected, plain, embedder, SEED
         )
+        jobs = compared_alike(plain, embedder, Store(store))
     families = {source.id: source.family for source in catalog.sources}
     whole = _bank(file, embedder)
     _distorted(jobs, whole, embedder, Store(store), dataset.revisions, families, figures, wanted)

@@ -5,14 +5,16 @@ Features are computed once per image and embedder, and kept in the store.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.embed.stage import image_features, layout
+from attribution.detail import common_side
+from attribution.embed.stage import feature_space, image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
@@ -35,6 +37,7 @@ class KnownJob:
         taps: The features of the method `residual`.
         query: (d,) the embedding of the query as it is, for the papers' method.
         generated_images: (γ, d) those of the generated images, per source.
+        files: The files of the generated images, per source.
     """
 
     group: str
@@ -43,6 +46,7 @@ class KnownJob:
     taps: Taps
     query: Vectors
     generated_images: Mapping[str, Vectors]
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     def only(self, sources: Sequence[str], images: int | None = None) -> "KnownJob":
         """The job with these sources, in this order, and the first so many images of each."""
@@ -55,6 +59,7 @@ class KnownJob:
             self,
             taps=replace(self.taps, generated_images=taps),
             generated_images={source: self.generated_images[source][:count] for source, count in images.items()},
+            files={source: self.files[source][:count] for source, count in images.items() if source in self.files},
         )
 
 
@@ -80,6 +85,7 @@ def dataset_jobs(dataset: Dataset, embedder: Embedder, store: Store) -> list[Kno
             item.of,
             (item.sha256, files[item.sha256]),
             generated[item.of, item.character],
+            files,
             found,
             embedder,
         )
@@ -107,6 +113,7 @@ def gallery_jobs(
                 ]
                 for other, model in enumerate(gallery.models)
             },
+            files,
             found,
             embedder,
         )
@@ -117,29 +124,74 @@ def gallery_jobs(
     ]
 
 
+def resynthesized_jobs(
+    rows: Sequence[tuple[str, str, Path, Mapping[str, Sequence[Path]]]], embedder: Embedder, store: Store
+) -> list[KnownJob]:
+    """Jobs of files in the store: group, source of the query, query, and each source's generated images."""
+    files = {path.stem: path for _, _, query, generated in rows for path in (query, *chain(*generated.values()))}
+    found = compute_features(files, embedder, store)
+    return [
+        _job(
+            group,
+            truth,
+            (query.stem, query),
+            {source: [path.stem for path in paths] for source, paths in generated.items()},
+            files,
+            found,
+            embedder,
+        )
+        for group, truth, query, generated in rows
+    ]
+
+
 def distorted_jobs(
     jobs: Sequence[KnownJob], distortion: Distortion, embedder: Embedder, store: Store
 ) -> list[KnownJob]:
-    """The jobs with their queries distorted; generated images stay as they are."""
-    files: dict[str, Path] = {}
-    names: dict[Path, str] = {}
-    for path in {job.image for job in jobs}:
-        sha256 = digest(path)
-        name = key_of("distorted/1", distortion.name, sha256)
-        names[path], files[name] = name, store.path(name, ".png")
-        if not files[name].exists():
-            buffer = BytesIO()
-            distort(distortion, load(path).image, sha256).save(buffer, "PNG")
-            write(files[name], buffer.getvalue())
-    found = compute_features(files, embedder, store)
-    return [
-        replace(
-            job,
-            taps=replace(job.taps, query=found.taps[names[job.image]]),
-            query=found.embeddings[names[job.image]],
-        )
-        for job in jobs
-    ]
+    """The jobs with their queries distorted, compared alike."""
+    files = {path: _distorted(path, distortion, store) for path in sorted({job.image for job in jobs})}
+    return compared_alike([replace(job, image=files[job.image]) for job in jobs], embedder, store, jobs)
+
+
+def compared_alike(
+    jobs: Sequence[KnownJob], embedder: Embedder, store: Store, before: Sequence[KnownJob] = ()
+) -> list[KnownJob]:
+    """The jobs as the service compares them: where the query has less detail, all images of its job are reduced.
+
+    `before` are the same jobs with other queries, whose features are then computed anew.
+    """
+    queries = {path: load(path).image for path in {job.image for job in jobs}}
+    first = {path: load(path).image for path in {row[0] for job in jobs for row in job.files.values()}}
+    sides = [common_side(queries[job.image], [first[row[0]] for row in job.files.values()]) for job in jobs]
+    found = list(jobs)
+    for side in sorted(set(sides), key=str):
+        places = [at for at, its in enumerate(sides) if its == side]
+        paths = {jobs[at].image for at in places} if side is not None or before else set()
+        if side is not None:
+            paths |= {path for at in places for row in jobs[at].files.values() for path in row}
+        names = {path: digest(path) for path in paths}
+        features = compute_features({name: path for path, name in names.items()}, embedder, store, side)
+        for at in places if paths else ():
+            job, query = jobs[at], names[jobs[at].image]
+            taps = replace(job.taps, query=features.taps[query], side=side)
+            if side is not None:
+                rows = {
+                    source: np.stack([features.taps[names[path]] for path in paths])
+                    for source, paths in job.files.items()
+                }
+                taps = replace(taps, generated_images=rows)
+            found[at] = replace(job, taps=taps, query=features.embeddings[query])
+    return found
+
+
+def _distorted(path: Path, distortion: Distortion, store: Store) -> Path:
+    """The file of the distorted image, in the store."""
+    sha256 = digest(path)
+    file = store.path(key_of("distorted/1", distortion.name, sha256), ".png")
+    if not file.exists():
+        buffer = BytesIO()
+        distort(distortion, load(path).image, sha256).save(buffer, "PNG")
+        write(file, buffer.getvalue())
+    return file
 
 
 def _others(gallery: Gallery, model: int, prompt: int, query: str) -> NDArray[np.intp]:
@@ -152,6 +204,7 @@ def _job(
     truth: str,
     query: tuple[str, Path],
     generated: Mapping[str, Sequence[str]],
+    files: Mapping[str, Path],
     found: ComputedFeatures,
     embedder: Embedder,
 ) -> KnownJob:
@@ -167,23 +220,25 @@ def _job(
         ),
         found.embeddings[name],
         {source: np.stack([found.embeddings[each] for each in images]) for source, images in generated.items()},
+        {source: [files[each] for each in images] for source, images in generated.items()},
     )
 
 
-def compute_features(files: Mapping[str, Path], embedder: Embedder, store: Store) -> ComputedFeatures:
-    """The features of image files by name; those that were computed before come from the store."""
+def compute_features(
+    files: Mapping[str, Path], embedder: Embedder, store: Store, side: int | None = None
+) -> ComputedFeatures:
+    """The features of image files by name, reduced to `side` first; those of earlier runs come from the store."""
     embeddings: dict[str, Vectors] = {}
     taps: dict[str, Vectors] = {}
     chunks = list(_chunks(sorted(files)))
     width = embedder.dimension
     with progress(f"features and taps by {embedder.ref.name}", len(chunks)) as done:
         for chunk in chunks:
-            path = store.path(key_of("answer/1", str(embedder.ref), chunk), ".npy")
+            path = store.path(key_of("answer/2", feature_space(embedder.ref), side, chunk), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
-                rows = np.stack(
-                    [each.taps for each in image_features(embedder, images, Method.RESIDUAL) if each.taps is not None]
-                )
+                features = image_features(embedder, images, Method.RESIDUAL, side)
+                rows = np.stack([each.taps for each in features if each.taps is not None])
                 write(path, np.concatenate([embedder.embed(images), rows], axis=1).astype("<f4").tobytes())
             both = np.frombuffer(path.read_bytes(), "<f4").reshape(len(chunk), -1)
             embeddings.update(zip(chunk, both[:, :width], strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 
 from attribution.catalog import Source
 from attribution.ports import Embedder, Taps
-from evaluation.answer.jobs import KnownJob, compute_features
+from evaluation.answer.jobs import KnownJob, compared_alike, compute_features
 from evaluation.characters import Character
 from evaluation.generation import GenerationOrder, GenerationPool
 from evaluation.make import original_seed
@@ -47,4 +47,4 @@ def stranger_jobs(
                 job, truth=source.id, image=files[order.key], taps=taps, query=np.asarray(found.embeddings[order.key])
             )
         )
-    return jobs
+    return compared_alike(jobs, embedder, pool.store)
