@@ -130,7 +130,7 @@ def endless_headers(target: Target) -> None:
 def event_streams(target: Target) -> None:
     """Two hundred streams of one job, which waits for references for a long time."""
     with target.client() as http:
-        data = {"references": "await"}
+        data = {"await_references": "one", "await_seconds": "3600"}
         job = http.post("/attribute", files={"image": solid_image((9, 9, 9))}, data=data).json()
 
     def follow() -> None:
