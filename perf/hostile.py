@@ -43,7 +43,7 @@ class Target:
         return socket.create_connection(("127.0.0.1", httpx.URL(self.base_url).port or 80), timeout=60)
 
 
-def _in_threads(count: int, work: Callable[[], None]) -> None:
+def _in_threads(count: int, work: Callable[[], object]) -> None:
     """Repeats the work in so many threads, whatever it raises, for ever."""
 
     def repeat() -> None:
@@ -73,13 +73,13 @@ def jobs(target: Target) -> None:
 def cached_answers(target: Target) -> None:
     """The same file again and again."""
     http, image = target.client(), solid_image()
-    _in_threads(4, lambda: http.post("/attribute", files={"image": image}) and None)
+    _in_threads(4, lambda: http.post("/attribute", files={"image": image}))
 
 
 def unknown_keys(target: Target) -> None:
     """Keys that have the right form and do not exist."""
     http = target.client()
-    _in_threads(8, lambda: http.get("/sources", headers={"Authorization": f"Bearer {make_key().text}"}) and None)
+    _in_threads(8, lambda: http.get("/sources", headers={"Authorization": f"Bearer {make_key().text}"}))
 
 
 def costly_images(target: Target) -> None:
@@ -90,7 +90,7 @@ def costly_images(target: Target) -> None:
     )
     http, image, numbers = target.client(timeout=3), buffer.getvalue(), itertools.count()
     # A byte behind the image makes it another file.
-    _in_threads(8, lambda: http.post("/attribute", files={"image": image + b"%d" % next(numbers)}) and None)
+    _in_threads(8, lambda: http.post("/attribute", files={"image": image + b"%d" % next(numbers)}))
 
 
 def large_documents(target: Target) -> None:
@@ -98,7 +98,7 @@ def large_documents(target: Target) -> None:
     http = target.client()
     body = json.dumps({f"member {number}": 0 for number in range(100_000)}).encode()
     headers = {"Content-Type": "application/json"}
-    _in_threads(2, lambda: http.post("/attribute", content=body, headers=headers) and None)
+    _in_threads(2, lambda: http.post("/attribute", content=body, headers=headers))
 
 
 def slow_uploads(target: Target) -> None:
@@ -130,7 +130,7 @@ def endless_headers(target: Target) -> None:
 def event_streams(target: Target) -> None:
     """Two hundred streams of one job, which waits for references for a long time."""
     with target.client() as http:
-        data = {"references": "await"}
+        data = {"await_references": "one", "await_seconds": "3600"}
         job = http.post("/attribute", files={"image": solid_image((9, 9, 9))}, data=data).json()
 
     def follow() -> None:

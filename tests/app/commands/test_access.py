@@ -56,16 +56,21 @@ def test_limits_and_retention_of_a_tenant(run: Run, database: Database):
     run("tenants", "create", "acme")
     run("tenants", "limit", "acme", "--requests-per-minute", "60", "--concurrent-jobs", "5")
     run("tenants", "limit", "acme", "--requests-per-minute", "default")
+    run("tenants", "limit", "acme", "--jobs-per-day", "500", "--bytes-per-day", "50000000000")
     run("tenants", "retain", "acme", "--images", "12h", "--results", "30d")
     with database.transaction() as session:
         row = tenant_repository.get_by_name(session, "acme")
     assert (row.requests_per_minute, row.concurrent_jobs) == (None, 5)
+    assert (row.jobs_per_day, row.bytes_per_day) == (500, 50_000_000_000)
     assert (row.retain_images, row.retain_captions, row.retain_results) == (
         timedelta(hours=12),
         None,
         timedelta(days=30),
     )
-    assert "acme  concurrent_jobs=5  retain_images=0.5d  retain_results=30d" in run("tenants", "list")[1]
+    shown = (
+        "acme  concurrent_jobs=5  jobs_per_day=500  bytes_per_day=50000000000  retain_images=0.5d  retain_results=30d"
+    )
+    assert shown in run("tenants", "list")[1]
     assert "tenant.retention_changed" in run("audit", "list")[1]
 
 
