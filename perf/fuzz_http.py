@@ -6,6 +6,8 @@ Afterwards an honest request must be accepted as before.
 import subprocess
 import sys
 import time
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from threading import Event
 from typing import Annotated
 
@@ -67,15 +69,23 @@ def _measure(service: Stack, pid: int, name: str, key: str, seconds: float) -> t
     with background(sample, over), subprocess.Popen(command) as attack:  # noqa: S603 - our own words
         while attack.poll() is None:
             began = time.perf_counter()
-            try:
-                healthy = httpx.get(f"{service.base_url}/livez", timeout=10).is_success
-            except httpx.HTTPError:
-                healthy = False
+            healthy = _is_healthy(int(port))
             # An answer that does not come counts as one after ten seconds.
             slowest = max(slowest, time.perf_counter() - began if healthy else 10.0)
             answers += healthy
             time.sleep(_PAUSE)
     return slowest, peak, answers
+
+
+def _is_healthy(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -114,7 +114,13 @@ def _whole(head: bytes, body: bytes) -> list[bytes]:
     return [head + b"Content-Length: %d\r\n\r\n" % len(body), body]
 
 
+async def _nothing(port: int, key: str, until: float) -> None:
+    """For comparison."""
+    await asyncio.sleep(until - time.monotonic())
+
+
 ATTACKS: dict[str, Attack] = {
+    "nothing": _nothing,
     "one header without an end": _flood([b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "], _CHUNK),
     "headers without an end": _flood([b"GET / HTTP/1.1\r\nHost: x\r\n"], b"X-Header: value\r\n" * 4_000),
     "a path without an end": _flood([b"GET /"], _CHUNK),

@@ -18,6 +18,8 @@ _MAX_HEADERS = 100
 _MAX_PIPELINED = 16
 # The parser keeps what it has of a header, and a read may have 256 kB.
 _PIECE = 32 * 1024
+# A chunk of a body has six bytes around its own.
+_BYTES_PER_BODY_BYTE = 4
 # Seconds for the rest of a body that nobody needs any more: the caller may read the answer only after it has sent all.
 _LINGER = 30.0
 # Files that the process needs besides its connections.
@@ -32,7 +34,7 @@ class LimitedProtocol(HttpToolsProtocol):
         settings: ApiSettings = self.app_state["settings"].api
         self._limits = settings
         self._idle: dict[LimitedProtocol, None] = self.app_state.setdefault("idle_connections", {})
-        self._fruitless = 0  # bytes since the last that completed headers or belonged to a body
+        self._fruitless = 0  # bytes that are no body, beyond what the body's own bytes allow
         self._refused = False
         self._header_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
@@ -94,8 +96,8 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        self._fruitless = 0
+        """A part of the body, whose bytes allow for some around them: chunks of a byte cost more than they bring."""
+        self._fruitless = max(0, self._fruitless - _BYTES_PER_BODY_BYTE * len(body))
         if not self._refused:
             super().on_body(body)
 

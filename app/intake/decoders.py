@@ -86,6 +86,7 @@ class Decoders:
             cpu_seconds=settings.decode_timeout.total_seconds(),
             crop_borders=settings.crop_borders,
         )
+        self._limit_options = {"limits": asdict(self._limits)}
         bodies = max(settings.max_bytes + settings.max_reference_bytes, settings.max_batch_bytes)
         self._pool = DecoderPool(
             ChildSettings(
@@ -197,8 +198,7 @@ class Decoders:
             return os.pread(value, size, 0)
 
     async def _decode(self, tenant_id: uuid.UUID | None, task: str, *files: int, **options: Any) -> dict[str, Any]:
-        given = {"limits": asdict(self._limits), **options}
-        return await self._ask(tenant_id, task, files, given, self._patience)
+        return await self._ask(tenant_id, task, files, self._limit_options | options, self._patience)
 
     async def _ask(
         self,

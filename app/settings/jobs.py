@@ -57,8 +57,8 @@ class IntakeSettings(Group):
     min_upload_rate: PositiveInt = Field(
         4_096, description="bytes a second that a body must arrive with on average, after its first ten seconds"
     )
-    concurrent_uploads: PositiveInt = Field(64, description="concurrent uploads; more are a 503")
-    uploads_per_tenant: PositiveInt = Field(32, description="of these, those of one tenant")
+    concurrent_uploads: PositiveInt = Field(96, description="concurrent uploads; more are a 503")
+    uploads_per_tenant: PositiveInt = Field(64, description="of these, those of one tenant")
     batch_timeout: Duration = Field(
         timedelta(minutes=1), description="of a batch, from its body on; items that are left then are a 503"
     )

@@ -11,12 +11,12 @@ from app.settings.group import Duration, Group, HttpUrl
 class LongPollingSettings(Group):
     """Requests that are kept open until something happens; all numbers are per API process."""
 
-    waiters: PositiveInt = Field(1_000, description="requests that wait for a job's end; more do not wait")
-    waiters_per_tenant: PositiveInt = Field(500, description="of these, those of one tenant")
+    waiters: PositiveInt = Field(1_500, description="requests that wait for a job's end; more do not wait")
+    waiters_per_tenant: PositiveInt = Field(1_000, description="of these, those of one tenant")
     watchers: PositiveInt = Field(
-        100, description="requests that watch a job's progress (event streams, waits for a change); more are a 503"
+        150, description="requests that watch a job's progress (event streams, waits for a change); more are a 503"
     )
-    watchers_per_tenant: PositiveInt = Field(50, description="of these, those of one tenant")
+    watchers_per_tenant: PositiveInt = Field(100, description="of these, those of one tenant")
     stream_lifetime: Duration = Field(
         timedelta(minutes=10), description="after which an event stream ends; clients reconnect and miss nothing"
     )

@@ -157,7 +157,7 @@ def test_frames_are_counted_and_capped() -> None:
     loaded = _load(data)
     assert loaded.frames == 5
     assert _near(_pixel(loaded), (20, 0, 0))
-    with pytest.raises(ImageTooLarge, match="5 frames"):
+    with pytest.raises(ImageTooLarge, match="more than 4 frames"):
         _load(data, max_frames=4)
 
 

@@ -55,7 +55,7 @@ def attack(*files: int, secret: str, folder: str, port: int, parent: int) -> dic
         "map a device": lambda: os.open("/dev/mem", os.O_RDWR),
         "load a filter of its own": lambda: call("syscall", 321, 0, None, 0),
     }
-    outcomes = {}
+    outcomes: dict[str, str | None] = {}
     for name, attempt in attempts.items():
         try:
             attempt()
@@ -91,7 +91,7 @@ def lie(*files: int, **_: Any) -> dict[str, Any]:
     return answer
 
 
-decoding.TASKS.update({"attack": attack, **dict.fromkeys(decoding.TASKS, lie)})  # type: ignore[dict-item]
+decoding.TASKS.update({"attack": attack, **dict.fromkeys(decoding.TASKS, lie)})
 
 if __name__ == "__main__":
     decoder_child.main()

@@ -260,10 +260,15 @@ def test_credentials_are_read_in_the_confined_child(upload: Path, tmp_path: Path
     upload.write_bytes(authority.sign(encoded(noise(), "JPEG"), "image/jpeg"))
     trusted = tmp_path / "issuers.pem"
     trusted.write_text(authority.root)
-    for settings, trust in (({}, "untrusted_issuer"), ({"trust_list": trusted}, "verified")):
-        canonical = upload.with_name("canonical")
-        _, evidence = with_decoders(lambda decoders, to=canonical: decoders.derive(TENANT, upload, to), **settings)
-        (finding,) = evidence
+    canonical = upload.with_name("canonical")
+
+    async def run(decoders: Decoders) -> list[dict[str, Any]]:
+        return (await decoders.derive(TENANT, upload, canonical))[1]
+
+    for (finding,), trust in (
+        (with_decoders(run), "untrusted_issuer"),
+        (with_decoders(run, trust_list=trusted), "verified"),
+    ):
         assert (finding["kind"], finding["trust"]) == ("c2pa", trust)
 
 
@@ -308,13 +313,14 @@ def test_a_large_json_body_is_parsed_in_a_child(tmp_path: Path):
         body.write_text(json.dumps({"image": text, "note": 7}))
         value = await decoders.unpack_json(TENANT, body)
         assert (value["image"].path.read_bytes(), value["note"]) == (image, 7)
-        for refused in (
+        too_large: tuple[Any, ...] = (
             {f"unknown-{k}": k for k in range(100_000)},
             [[0] * 2_000] * 11,
             {"prompt": "x" * 40_000},
             [["x" * 16_000] * 20] * 4,
             [[]] * 300_000,
-        ):
+        )
+        for refused in too_large:
             body.write_text(json.dumps(refused))
             with pytest.raises(MalformedRequest, match=r"members|values|characters"):
                 await decoders.unpack_json(TENANT, body)
