@@ -28,7 +28,7 @@ from app.queue.steps import required_roles
 router = APIRouter(tags=["health"])
 log = structlog.get_logger(__name__)
 
-# Seconds for a response of Postgres: whoever asks wants to know now.
+# Seconds for a response of Postgres. Orchestrators give up soon.
 _PATIENCE = 2.0
 
 
