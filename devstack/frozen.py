@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Nothing of the process runs within the block: its connections stay open, and nobody answers on them."""
+    """Nothing of the process runs within the block: its connections stay open, and are not answered."""
     stopped: list[int] = []
     try:
         # Parents first: a stopped one starts no more children.

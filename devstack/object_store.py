@@ -1,4 +1,4 @@
-"""An S3-compatible object store in a thread of this process (moto), which can be told to be slow or to fail."""
+"""An S3-compatible object store in a thread of this process (moto), which can be made slow, or fail."""
 
 from __future__ import annotations
 

@@ -95,12 +95,16 @@ def delete_expired(storage: Storage, settings: RetentionSettings) -> None:
     _delete_unrecorded_blobs(storage, settings, stop)
 
 
+# It ranks all cached images of a tenant.
+_EVICTION_SECONDS = 300.0
+
+
 def evict(storage: Storage) -> None:
     """Keeps the cache within its bounds. An evicted image stays with its jobs."""
     settings = storage.cache_settings
     evicted, batch = 0, images.EVICTION_BATCH
     while batch == images.EVICTION_BATCH:
-        with storage.database.transaction(durable=False) as session:
+        with storage.database.transaction(durable=False, limit=_EVICTION_SECONDS) as session:
             batch = images.evict(session, settings.ttl, settings.max_entries, settings.max_bytes)
         evicted += batch
     if evicted:

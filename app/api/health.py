@@ -28,8 +28,8 @@ from app.queue.steps import required_roles
 router = APIRouter(tags=["health"])
 log = structlog.get_logger(__name__)
 
-# Seconds for a response of Postgres: whoever asks wants to know now.
-_PATIENCE = 2.0
+# Of a statement, in seconds. Orchestrators give up soon.
+_PATIENCE = 1.0
 
 
 class Health(StrEnum):

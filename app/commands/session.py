@@ -21,8 +21,8 @@ TenantOption = Annotated[str | None, typer.Option("--tenant", metavar="NAME", he
 
 @contextmanager
 def transaction(durable: bool = True) -> Iterator[Session]:
-    """A transaction on a connection of its own."""
-    database = Database(connect(load_settings().database))
+    """A transaction on a connection of its own, as long as it takes: a hash list may have millions of hashes."""
+    database = Database(connect(load_settings().database, limited=False))
     try:
         with database.transaction(durable=durable) as session:
             yield session

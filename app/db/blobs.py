@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -24,6 +25,9 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +38,7 @@ _PIECE_BYTES = 256 * 1024
 _LISTED_AT_ONCE = 1_000
 # A store that does not answer is given up, retries included, long before a claim to delete from it ends.
 _TIMEOUT = timedelta(seconds=15)
-_RETRY = {"max_retries": 3, "retry_timeout": _TIMEOUT}
+_RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": _TIMEOUT}
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 
 # Of bytes: the tenant and the SHA-256.
@@ -58,7 +62,7 @@ def open_store(url: str) -> ObjectStore:
     if parts.scheme != "file":
         # Options of the client replace those of the environment; a store in the same network may do without TLS.
         allow_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-        client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT, "allow_http": allow_http}
+        client: ClientConfig = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT, "allow_http": allow_http}
         return from_url(url, client_options=client, retry_config=_RETRY)
     return LocalStore(Path(unquote(parts.netloc + parts.path)).resolve(), mkdir=True)
 

@@ -18,10 +18,10 @@ class LimitedConnection(Connection[Any]):
 
     limit: float | None = None
 
-    def wait(self, gen: PQGen[Returned], *arguments: Any, timeout: float | None = None, **options: Any) -> Returned:
+    def wait(self, gen: PQGen[Returned], interval: float = 0.1, timeout: float | None = None) -> Returned:
         """Raises OperationalError after the limit."""
         try:
-            return super().wait(gen, *arguments, timeout=self.limit if timeout is None else timeout, **options)
+            return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except errors._WaitTimeout as error:  # it has no public name
             self.pgconn.finish()  # the session may still be doing anything
             raise OperationalError(f"Postgres has not responded for {self.limit:g} seconds.") from error

@@ -131,7 +131,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = True, limit: float | None = None) -> Iterator[Session]:
-        """A session that commits at the end of the block. `limit`: seconds for each response, if not the usual.
+        """A session that commits at the end of the block. `limit`: of its statements, in seconds, if not the usual.
 
         With `durable=False` the commit does not wait for the disk. A crash of Postgres may then lose it, but never
         out of order, and a lost claim or stage is one that the sweep requeues. What a caller was promised
@@ -140,7 +140,8 @@ class Database:
         with self._sessions.begin() as session, ExitStack() as stack:
             if limit is not None:
                 driver = session.connection().connection.driver_connection
-                stack.enter_context(_limited(cast(LimitedConnection, driver), limit))
+                stack.enter_context(_limited(cast(LimitedConnection, driver), limit + _GRACE_SECONDS))
+                session.execute(text(f"SET LOCAL statement_timeout = {limit * 1000:.0f}"))
             if durable:
                 session.execute(_DURABLE)
             yield session

@@ -10,7 +10,7 @@ NAME = f"{__name__}:PatientTransport"
 _REFUSALS = (OutOfMemoryError, ReadOnlyError)
 
 
-class PatientTransport(Transport):  # type: ignore[misc]
+class PatientTransport(Transport):
     """After a refusal the worker connects again; what it had taken meanwhile, the sweep enqueues again."""
 
     connection_errors = (*Transport.connection_errors, *_REFUSALS)

@@ -403,12 +403,12 @@ class Deleting(Database):
         self._real = here.process.storage.database
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[Session]:
+    def transaction(self, *, durable: bool = True, limit: float | None = None) -> Iterator[Session]:
         """Deletes first, once, where the job is being resynthesized."""
         if not self.done and self._is_being_resynthesized():
             self.done = True
             drop(self._here, self._generated)
-        with self._real.transaction(durable=durable) as session:
+        with self._real.transaction(durable=durable, limit=limit) as session:
             yield session
 
     def _is_being_resynthesized(self) -> bool:

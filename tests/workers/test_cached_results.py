@@ -23,7 +23,7 @@ from app.queue.steps import Role, stage_step
 from tests.app.egress.site import reply, serve
 from tests.workers.harness import Bench
 from tests.workers.screening.conftest import Screened, noise_image
-from tests.workers.test_cached_images import calls, drop, stored
+from tests.workers.test_cached_images import calls, drop
 from workers.startup import record_pipeline
 from workers.sweep import delete_expired
 
@@ -353,7 +353,7 @@ def test_after_a_change_of_screening_a_worker_uses_the_cached_result(service: Ca
 
 def screened(here: Service) -> Screened:
     """The screening helpers of a service's worker."""
-    return Screened(here.bench, here.bench.process.models.catalog.sources[0].file)
+    return Screened(here.bench)
 
 
 class Passing:
@@ -457,7 +457,7 @@ def test_each_job_is_deleted_by_itself(service: Callable[..., Service]) -> None:
     assert (third["cached"], third["cached_from"]) == ("answer", second["id"])
     for job in (second, third):
         assert here.http.delete(f"/attribute/{job['id']}").status_code == 204
-    assert stored(here.bench) == []
+    assert here.bench.stored() == set()
     with here.bench.process.storage.database.transaction() as session:
         rows = session.execute(
             text("SELECT result_key, pipeline_fingerprint, screening_fingerprint, cached_from FROM jobs")
@@ -521,4 +521,4 @@ def test_using_and_deleting_a_cached_result_at_once_agree(service: Callable[...,
             assert {role for role, _ in used} >= {"query", "features", "a/0", "b/3"}
             assert all(here.bench.process.storage.blobs.exists(DEFAULT_TENANT, sha256) for _, sha256 in used)
             drop(here.bench, job.id)
-    assert stored(here.bench) == []
+    assert here.bench.stored() == set()

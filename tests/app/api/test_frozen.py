@@ -60,7 +60,7 @@ def test_with_postgres_frozen_every_endpoint_answers_in_time(
 
 
 def test_a_statement_that_takes_too_long_is_ended_by_postgres(start: Callable[..., TestClient], database: Database):
-    """A lock that nobody gives back is a 503 as well, and the waiting statement is gone from Postgres."""
+    """A lock that is not released is a 503 as well, and the waiting statement is gone from Postgres."""
     client = start(database=SHORT)
     job = client.post("/attribute", files=IMAGE).headers["location"]
     with database.engine.begin() as holding:

@@ -101,7 +101,7 @@ def test_what_passes_is_ranked(screened: Screened, api: TestClient) -> None:
 
 
 def test_a_hit_ends_the_job_though_the_store_is_down(screened: Screened, api: TestClient) -> None:
-    """Nobody can read the images any more; their bytes are deleted once the store answers again."""
+    """The images cannot be read any more; their bytes are deleted once the store answers again."""
     screened.ban(noise_image(3))
     job_id = submit(screened, api, await_references="a,b")
     process = screened.bench.process
