@@ -20,7 +20,7 @@ from perf.job_client import Job, attribute, connect
 from perf.report import Requirement, finish
 from zoo.captions import Split, sample
 
-CHARACTERS = 12
+CHARACTERS = 10
 SEED = 2026
 SOURCES = ("zoo-dit", "zoo-lcm", "zoo-mmdit", "zoo-unet")
 IMAGES_PER_SOURCE = 4

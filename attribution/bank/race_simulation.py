@@ -72,7 +72,7 @@ def _race(
     there = jobs.counts[job] - 1  # (q, S) images that can be generated
     have = np.ones_like(there)
     scores = _scores(model, jobs, job, k, queries, have)
-    alive = np.ones(have.shape, bool)  # who is dropped once stays so
+    alive = np.ones(have.shape, bool)  # a source that is dropped once stays so
     running, images = np.arange(len(job)), 1
     while images < most and len(running):
         may_win = contenders(softmax(temperature * scores[running]))

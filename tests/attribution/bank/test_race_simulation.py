@@ -59,7 +59,7 @@ def test_scores_are_those_of_single_races(most: int) -> None:
 
 
 def test_races_end_differently() -> None:
-    """In some nobody is dropped, in others somebody is; with nearly equal probabilities, nobody in any."""
+    """In some no source is dropped, in others one is; with nearly equal probabilities, none in any."""
     stack = past_stack(20)
     everybody, _ = simulate(stack, LENGTH, RaceAsking(3, 1e-9))
     some, _ = simulate(stack, LENGTH, RaceAsking(3, 0.3))
