@@ -52,7 +52,7 @@ def test_rounds(
 
 @given(data=st.data(), most=st.integers(2, 16), count=st.integers(2, 6))
 def test_every_race_ends(data: st.DataObject, most: int, count: int) -> None:
-    """After few rounds, whatever the probabilities; never with more than γ images, and a source that was left out stays so."""
+    """After few rounds, whatever the probabilities; no source has more than γ images, and what is left out stays so."""
     sources = "abcdef"[:count]
     images, asked, rounds = dict.fromkeys(sources, 1), 1, [set(sources)]
     while True:
