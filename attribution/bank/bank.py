@@ -142,7 +142,8 @@ def _fixed(stack: JobStack, images: int) -> Asking:
 
 def _enough(fewest: Sequence[int], images: int) -> bool:
     """Whether enough jobs have more than so many images of each source; `fewest` is the least of each job."""
-    return sum(each > images for each in fewest) >= min(_ENOUGH_JOBS, sum(each > 0 for each in fewest) / 2)
+    enough = min(_ENOUGH_JOBS, sum(each > 0 for each in fewest) / 2)
+    return 0 < sum(each > images for each in fewest) >= enough
 
 
 def _racing(stack: JobStack, length: int, images: int) -> Asking:
