@@ -39,13 +39,16 @@ def queries() -> Iterator[tuple[str, bytes]]:
             yield source, buffer.getvalue()
 
 
+def images_of(job: Job) -> int:
+    """How many images were generated."""
+    return sum(len(source["seeds"]) for source in job["sources"])
+
+
 def figures_of(jobs: list[tuple[str, Job]]) -> dict[str, Any]:
     """Images, accuracy, names and time of jobs with the right sources."""
-    ended = [(source, job) for source, job in jobs if job["status"] == "succeeded"]
-    assert len(ended) == len(jobs), [job["error"] for _, job in jobs if job["error"]]
     named = [source == job["result"]["verdict"]["source"] for source, job in jobs if job["result"]["verdict"]["source"]]
     return {
-        "images": statistics.mean(sum(len(each["seeds"]) for each in job["sources"]) for _, job in jobs),
+        "images": statistics.mean(images_of(job) for _, job in jobs),
         "right": statistics.mean(source == job["result"]["ranking"][0]["source"] for source, job in jobs),
         "named": len(named) / len(jobs),
         "named_rightly": statistics.mean(named) if named else None,
@@ -68,6 +71,10 @@ def main() -> None:
                         options = {"budget": budget, "cache": "false", "sources": ",".join(SOURCES)}
                         job = attribute(http, image, images_per_source=str(IMAGES_PER_SOURCE), **options)
                         jobs.append((source, job))
+                        first = job["result"]["ranking"][0]["source"]
+                        print(
+                            budget, source, first, images_of(job), f"{sum(job['timings'].values()):.2f} s", flush=True
+                        )
         remove(state)
     by_budget = {budget: figures_of(jobs) for budget, jobs in found.items()}
     for budget, each in by_budget.items():
