@@ -72,8 +72,9 @@ def main() -> None:
                         job = attribute(http, image, images_per_source=str(IMAGES_PER_SOURCE), **options)
                         jobs.append((source, job))
                         first = job["result"]["ranking"][0]["source"]
+                        seconds = sum(job["timings"].values())
                         print(
-                            budget, source, first, images_of(job), f"{sum(job['timings'].values()):.2f} s", flush=True
+                            f"{budget}: {source}, first {first}, {images_of(job)} images, {seconds:.2f} s", flush=True
                         )
         remove(state)
     by_budget = {budget: figures_of(jobs) for budget, jobs in found.items()}

@@ -160,7 +160,7 @@ def test_a_worker_that_dies_between_rounds_changes_nothing(bench: Make, stage: S
     late = work(dead)
     if stage is Stage.RANKING:
         with process.storage.database.statement() as session:
-            moved, _ = repository.advance(session, dead, Stage.RANKING, LEASE, late.values, late.blobs)  # type: ignore[union-attr]
+            moved, _ = repository.advance(session, dead, Stage.RANKING, LEASE, late.values, late.blobs)
         assert moved is not None
         dead, late = moved, stage_works(process)[Stage.RANKING](moved)
     here.broker.steps.clear()
@@ -174,9 +174,9 @@ def test_a_worker_that_dies_between_rounds_changes_nothing(bench: Make, stage: S
     assert (held.attempt, dead.attempt) == (1, 1)
     with process.storage.database.transaction() as session:
         if stage is Stage.EMBEDDING:
-            assert repository.advance(session, dead, Stage.RANKING, None, late.values, late.blobs)[0] is None  # type: ignore[union-attr]
+            assert repository.advance(session, dead, Stage.RANKING, None, late.values, late.blobs)[0] is None
         else:
-            assert service.begin_round(session, dead, late.race) is None  # type: ignore[union-attr]
+            assert service.begin_round(session, dead, late.race) is None
     here.pass_time(60)
     here.sweep()
     document = ended(here, job_id)
