@@ -73,9 +73,7 @@ def main() -> None:
                         jobs.append((source, job))
                         first = job["result"]["ranking"][0]["source"]
                         seconds = sum(job["timings"].values())
-                        print(
-                            f"{budget}: {source}, first {first}, {images_of(job)} images, {seconds:.2f} s", flush=True
-                        )
+                        print(budget, source, first, images_of(job), f"{seconds:.2f} s", flush=True)
         remove(state)
     by_budget = {budget: figures_of(jobs) for budget, jobs in found.items()}
     for budget, each in by_budget.items():
