@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-overhead bench-api bench-throughput bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-racing bench-overhead bench-api bench-throughput bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -112,6 +112,9 @@ bench-fanout: installed-all ## Ten sources of a second each, then fourteen vendo
 
 bench-cache: installed-all ## The same file again, and a recompressed copy, beside the first upload (four minutes)
 	@$(PY) -m perf.cache $(ARGS)
+
+bench-racing: installed-all ## Demo models that race, through the service, beside the same queries with a fixed budget (three minutes)
+	@$(PY) -m perf.racing $(ARGS)
 
 bench-budget: installed-all ## Two hundred jobs at failing vendors, workers killed: billed ≤ recorded ≤ budget (six minutes)
 	@$(PY) -m perf.budget $(ARGS)

@@ -107,7 +107,7 @@ def attribute(
     order = [generator.source for generator in generators]
     racing = may_race(budget, method, [_origin(each) for each in generators], images_per_source) and (
         budget is Budget.RACING
-        or (bank is not None and bank.knows([f"{each.source}@{each.ref.revision}" for each in generators]))
+        or (bank is not None and bank.supports_racing([f"{each.source}@{each.ref.revision}" for each in generators]))
     )
 
     with _timed(seconds, "captioning"):
@@ -134,7 +134,7 @@ def attribute(
 
         with _timed(seconds, "embedding"):
             generated_images = {result.source: [each.image for each in result.generated_images] for result in tested}
-            known_and_new = {
+            known_and_new: dict[str, list[Image | ImageFeatures]] = {
                 source: [*features.get(source, ()), *images[len(features.get(source, ())) :]]
                 for source, images in generated_images.items()
             }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from attribution.ports import Method, Origin, Ranking
 from attribution.race import Budget, RaceEnd, RaceRound
 
-# Of the likeliest source's probability: whose is below is dropped. Chosen on the demo models' calibration characters.
+# A source less likely than this share of the likeliest is dropped. Chosen on the demo models' calibration characters.
 FLOOR: Final = 0.2
 
 

@@ -78,13 +78,13 @@ def show_result(console: Console, job: Job, generated_by: Mapping[str, str] | No
         return
     console.print(f"caption   {escape(result['caption'])}  [dim]({escape(result['captioner'])})[/]")
     console.print(_ranking(result["ranking"], result["distance"], generated_by))
-    images = sum(len(source["generated_images"]) for source in job["sources"])
+    images = sum(len(row["distances"]) for row in result["ranking"])
     if (race := result.get("race")) is None:
-        console.print(f"images    {images} generated")
+        console.print(f"images    {images}")
     else:
         most = result["images_per_source"] * len(job["sources"])
         rounds = f"{len(race['rounds'])} rounds ({race['end']})"
-        console.print(f"images    {images} of at most {most} generated, in {rounds}")
+        console.print(f"images    {images} of at most {most}, in {rounds}")
     if (estimate := result.get("estimate")) is not None:
         likely = ", ".join(map(escape, estimate["prediction_set"]))
         console.print(f"set       {likely} [dim](with {estimate['coverage']:.0%}; fit {estimate['fit']:+.1f})[/]")

@@ -45,11 +45,11 @@ def begin_race(storage: Storage, models: Models, job: Job) -> Mapping[str, Any]:
 
 
 def _known(storage: Storage, embedder: str | None, rows: Sequence[JobSource]) -> bool:
-    """Whether the bank has enough past jobs of all these sources, in the feature space that embed workers report."""
+    """Whether the bank lets these sources race, in the feature space that embed workers report."""
     with storage.database.statement() as session:
         space = results.get_fingerprint(session, results.space_part(embedder))
     bank = None if space is None else storage.banks.newest(space)
-    return bank is not None and bank.knows([f"{row.source}@{row.revision}" for row in rows])
+    return bank is not None and bank.supports_racing([f"{row.source}@{row.revision}" for row in rows])
 
 
 def after_ranking(job: Job, record: RaceRecord, rows: Sequence[JobSource], ranking: Ranking) -> BeginRound | RaceEnd:

@@ -85,7 +85,9 @@ def rank_embedded(
         verdict = judge(ranking, quorum=quorum, threshold=threshold)
     excluded = _defaults_of_new_members(ranking, rows, job.race)
     result = _document(job, rows, ranking, verdict, quorum, after).model_dump(mode="json", exclude=excluded)
-    return Succeed(result, rows, _cache_values(settings, models, job, rows))
+    # With more time, a race that its deadline ended would have another result.
+    cached = {} if after is RaceEnd.DEADLINE else _cache_values(settings, models, job, rows)
+    return Succeed(result, rows, cached)
 
 
 def _defaults_of_new_members(ranking: Ranking, rows: Sequence[JobSource], race: RaceRecord | None) -> dict[str, Any]:

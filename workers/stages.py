@@ -105,8 +105,9 @@ def _run_claimed(process: Process, job: Job, stage: Stage, work: Work, may_conti
         if isinstance(outcome, UseCachedJob):
             return _use_cached_job(process, job, stage, outcome, may_continue)
         if isinstance(outcome, BeginRound):
-            return _begin_round(process, job, outcome)
-        _succeed(storage, job, outcome)
+            _begin_round(process, job, outcome)
+        else:
+            _succeed(storage, job, outcome)
     return None
 
 

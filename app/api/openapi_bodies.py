@@ -11,7 +11,6 @@ from fastapi.sse import format_sse_event
 
 from app.db.models import RESULT_SCHEMA_VERSION, JobStatus, Stage
 from app.documents import (
-    ImageDocument,
     JobDocument,
     RankedDocument,
     ResultDocument,
@@ -20,6 +19,7 @@ from app.documents import (
     ThresholdDocument,
     VerdictDocument,
 )
+from app.image_documents import ImageDocument
 from app.intake.json_body import IMAGE_URL, REFERENCES
 from app.intake.multipart import IMAGE_FIELD, REFERENCE_FIELD
 from app.intake.options import Options

@@ -58,8 +58,8 @@ class ModelSettings(Group):
     )
     budget: Budget = Field(
         Budget.AUTO,
-        description="`fixed`: every source generates γ images; `racing`: up to γ, and less where it is clear who may "
-        "win; `auto`: racing where the bank knows all sources; the default. docs/method.md",
+        description="`fixed`: every source generates γ images; `racing`: up to γ, and less of sources that are "
+        "unlikely; `auto`: racing where the bank knows all sources; the default. docs/method.md",
     )
     distance: DistanceName = Field(DistanceName.COSINE, description="the default")
     aggregate: Aggregate = Field(

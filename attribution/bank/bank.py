@@ -76,8 +76,13 @@ class Bank:
         return dict(sorted(counts.items()))
 
     def knows(self, sources: Sequence[str]) -> bool:
-        """Whether it has enough past jobs of each "id@revision" to simulate queries with, and so to calibrate."""
+        """Whether it has enough past jobs of each "id@revision" to calibrate what is said about it."""
         return all(self.jobs.get(source, 0) >= FEWEST_JOBS for source in sources)
+
+    def supports_racing(self, sources: Sequence[str]) -> bool:
+        """Whether enough past jobs have several images of all these "id@revision": those that raced have not."""
+        counts = [[len(job.images.get(source, ())) for source in sources] for job in self.past]
+        return self.knows(sources) and _enough([min(each) for each in counts], 1)
 
     def project(self, rows: Floats) -> Floats:
         """(n, d): residuals (n, D) of a new job as those of past jobs are stored."""
@@ -117,6 +122,7 @@ class Bank:
         if not self.knows(sources):
             return Experience(model, columns, None)
         asking = _racing(stack, length, images) if racing else _fixed(stack, images)
+        asked = int(asking.usable(stack.counts).sum())
         own, _ = simulate(stack, length, asking)
         if len(own.truth) < FEWEST_JOBS * len(sources):
             return Experience(model, columns, None)
@@ -125,14 +131,19 @@ class Bank:
         for source, group in groups.items():
             members.setdefault(group, []).append(source)
         strangers = simulate_strangers(stack, length, list(members.values()), asking)
-        return Experience(model, columns, calibrate(sources, own, strangers, groups, model.count))
+        return Experience(model, columns, calibrate(sources, own, strangers, groups, asked))
 
 
 def _fixed(stack: JobStack, images: int) -> Asking:
     """As many siblings as the new job has images, if enough past jobs have so many; those that raced have not."""
-    fewest = stack.counts.min(axis=1)
-    enough = min(_ENOUGH_JOBS, (fewest > 0).sum() / 2)
-    return FixedAsking(next((each for each in range(images, 1, -1) if (fewest > each).sum() >= enough), 1))
+    fewest = stack.counts.min(axis=1).tolist()
+    return FixedAsking(next((each for each in range(images, 1, -1) if _enough(fewest, each)), 1))
+
+
+def _enough(fewest: Sequence[int], images: int) -> bool:
+    """Whether enough jobs have more than so many images of each source; `fewest` is the least of each job."""
+    enough = min(_ENOUGH_JOBS, sum(each > 0 for each in fewest) / 2)
+    return 0 < sum(each > images for each in fewest) >= enough
 
 
 def _racing(stack: JobStack, length: int, images: int) -> Asking:

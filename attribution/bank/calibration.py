@@ -109,7 +109,7 @@ def calibrate(
         own: Simulated queries by these sources.
         strangers: Queries by a group of them, answered by the model of the others.
         groups: The group of relatives of each source.
-        jobs: How many past jobs there are.
+        jobs: How many past jobs were asked about.
     """
     most = STRANGERS_NAMED if jobs >= _YOUNG else _STRANGERS_NAMED_YOUNG
     temperature = fit_temperature(own)

@@ -1,7 +1,8 @@
 """Past images play the query of a race: a job that begins with one image of each source and drops sources on the way.
 
 What racing is calibrated on must have been raced: dropping sources changes scores, and the numbers of images differ.
-Past jobs need not have the same number of images of each source, as those that raced themselves have not.
+Past jobs that raced themselves teach the model, and are not asked about: calibrated on those alone, 53 % of the queries
+were named instead of 39 %, and more of them wrongly.
 """
 
 from dataclasses import dataclass
@@ -30,17 +31,16 @@ class RaceAsking:
     temperature: float
 
     def usable(self, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Jobs that have all sources, and of one more than one image, so that the query has a sibling."""
-        return np.asarray((counts > 0).all(axis=1) & (counts > 1).any(axis=1))
+        """With several images of all sources. In a job that raced, those that were likely have more than the others."""
+        return np.asarray((counts > 1).all(axis=1))
 
     def ask(self, model: BankModel, jobs: JobStack, foreign: JobStack) -> tuple[Simulated, Simulated]:
         """See `Asking`."""
-        own = (jobs.counts > 1)[..., None] & jobs.valid
-        return self._asked(model, jobs, jobs, own), self._asked(model, jobs, foreign, foreign.valid)
+        return self._asked(model, jobs, jobs), self._asked(model, jobs, foreign)
 
-    def _asked(self, model: BankModel, jobs: JobStack, asked: JobStack, which: NDArray[np.bool_]) -> Simulated:
-        """The answers about `which` (n, S', G) images of `asked`."""
-        at = np.argwhere(which)
+    def _asked(self, model: BankModel, jobs: JobStack, asked: JobStack) -> Simulated:
+        """The answers about the images of `asked`."""
+        at = np.argwhere(asked.valid)
         if len(at) > _MOST_QUERIES:
             at = at[np.random.default_rng(0).permutation(len(at))[:_MOST_QUERIES]]
         job, source, k = at.T
@@ -69,10 +69,10 @@ def _race(
         most: γ.
         temperature: Of the probabilities.
     """
-    there = np.maximum(jobs.counts - 1, 1)[job]  # (q, S) images that can be generated
+    there = jobs.counts[job] - 1  # (q, S) images that can be generated
     have = np.ones_like(there)
     scores = _scores(model, jobs, job, k, queries, have)
-    alive = np.ones(have.shape, bool)  # who is dropped once stays so
+    alive = np.ones(have.shape, bool)  # a source that is dropped once stays so
     running, images = np.arange(len(job)), 1
     while images < most and len(running):
         may_win = contenders(softmax(temperature * scores[running]))

@@ -1,4 +1,4 @@
-"""Racing: who gets more images, when it ends, and the whole method with it."""
+"""Racing: which sources get more images, when it ends, and the whole method with it."""
 
 from collections.abc import Sequence
 
@@ -45,14 +45,14 @@ ONE = dict.fromkeys("abc", 1)
 def test_rounds(
     probabilities: tuple[float, ...] | None, images: dict[str, int], asked: int, expected: RaceRound | RaceEnd
 ) -> None:
-    """Who gets how many images, or why the race ends; γ is 4."""
+    """Which sources get how many images, or why the race ends; γ is 4."""
     given_to = None if probabilities is None else dict(zip("abc", probabilities, strict=True))
     assert next_round(given_to, images, asked, 4) == expected
 
 
 @given(data=st.data(), most=st.integers(2, 16), count=st.integers(2, 6))
 def test_every_race_ends(data: st.DataObject, most: int, count: int) -> None:
-    """After few rounds, whatever the probabilities; never with more than γ images, and who was left out stays so."""
+    """After few rounds, whatever the probabilities; no source has more than γ images, and what is left out stays so."""
     sources = "abcdef"[:count]
     images, asked, rounds = dict.fromkeys(sources, 1), 1, [set(sources)]
     while True:
@@ -83,7 +83,7 @@ def test_every_race_ends(data: st.DataObject, most: int, count: int) -> None:
     ],
     ids=["racing", "auto", "fixed", "cosine", "one source", "references", "one image"],
 )
-def test_who_may_race(budget: Budget, method: Method, origins: list[Origin], most: int, expected: bool) -> None:
+def test_what_may_race(budget: Budget, method: Method, origins: list[Origin], most: int, expected: bool) -> None:
     """Only by residuals, of two sources or more that all generate, with more than one image."""
     assert may_race(budget, method, origins, most) is expected
 
@@ -155,7 +155,7 @@ def test_a_race_has_the_same_winner_with_fewer_images(bank: Bank) -> None:
 
 
 def test_without_past_jobs_only_a_demanded_race_is_run(bank: Bank) -> None:
-    """It cannot drop anyone: the second round asks for all images, and the answer is that of a fixed budget."""
+    """It cannot drop a source: the second round asks for all images, and the answer is that of a fixed budget."""
     assert raced(FAKES, None).race is None
     answer = raced(FAKES, None, budget=Budget.RACING)
     assert answer.race is not None

@@ -33,6 +33,8 @@ RESULT = {
         }
     ],
     "estimate": {"prediction_set": ["zoo-dit"], "coverage": 0.9, "fit": -0.25},
+    "images_per_source": 4,
+    "race": {"rounds": [{"images": 1}, {"images": 2}], "end": "one_left"},
     "margin": 0.0625,
     "verdict": {
         **{"kind": "attributed", "source": "zoo-dit", "sources": [], "reason": None},
@@ -140,6 +142,7 @@ def test_the_result_has_everything(console: Console) -> None:
     for piece in ("a face [smiling]", "cosine distance", "zoo-dit", "0.1250", "0.875", "0.100 0.150", "0.0625"):
         assert piece in text
     assert "zoo-dit (with 90%; fit -0.2)" in text
+    assert "images    2 of at most 8, in 2 rounds (one_left)" in text
     assert "attributed: zoo-dit (96% of 100 such verdicts were right)" in text
     assert "old, retired: gone" in text
     assert "captioning 0.50" in text

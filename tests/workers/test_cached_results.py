@@ -136,6 +136,7 @@ def test_an_idempotency_key_replays_it(service: Callable[..., Service]) -> None:
         *(
             {"method": "cosine"},
             {"policy": "closed"},
+            {"budget": "fixed"},
             {"distance": "ssim"},
             {"aggregate": "max"},
             {"external_scores": '{"a": 1}'},

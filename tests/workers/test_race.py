@@ -160,7 +160,7 @@ def test_a_worker_that_dies_between_rounds_changes_nothing(bench: Make, stage: S
     late = work(dead)
     if stage is Stage.RANKING:
         with process.storage.database.statement() as session:
-            moved, _ = repository.advance(session, dead, Stage.RANKING, LEASE, late.values, late.blobs)  # type: ignore[union-attr]
+            moved, _ = repository.advance(session, dead, Stage.RANKING, LEASE, late.values, late.blobs)
         assert moved is not None
         dead, late = moved, stage_works(process)[Stage.RANKING](moved)
     here.broker.steps.clear()
@@ -174,9 +174,9 @@ def test_a_worker_that_dies_between_rounds_changes_nothing(bench: Make, stage: S
     assert (held.attempt, dead.attempt) == (1, 1)
     with process.storage.database.transaction() as session:
         if stage is Stage.EMBEDDING:
-            assert repository.advance(session, dead, Stage.RANKING, None, late.values, late.blobs)[0] is None  # type: ignore[union-attr]
+            assert repository.advance(session, dead, Stage.RANKING, None, late.values, late.blobs)[0] is None
         else:
-            assert service.begin_round(session, dead, late.race) is None  # type: ignore[union-attr]
+            assert service.begin_round(session, dead, late.race) is None
     here.pass_time(60)
     here.sweep()
     document = ended(here, job_id)
@@ -221,7 +221,7 @@ def test_a_source_that_died_in_the_first_round_is_fenced_off_in_the_second(bench
 def test_a_race_ends_before_its_deadline(bench: Make) -> None:
     """A round that would not end in time is not begun: the result is that of the images there are."""
     here = bench(THREE)
-    job_id = submitted(here, Budget.RACING)
+    job_id = submitted(here, Budget.RACING, cache=True, result_key="k")
     here.run(until=lambda step: step.task.endswith("embed"))
     with here.process.storage.database.transaction() as session:
         row = repository.get_by_id(session, here.job(job_id).tenant_id, job_id)
@@ -232,6 +232,7 @@ def test_a_race_ends_before_its_deadline(bench: Make) -> None:
     assert document.result is not None
     assert document.result.race is not None
     assert document.result.race.end is RaceEnd.DEADLINE
+    assert here.job(job_id).pipeline_fingerprint is None
 
 
 def test_a_deadline_in_a_round_ends_the_race_with_what_there_is(bench: Make) -> None:

@@ -19,6 +19,7 @@ from app.jobs.deletion import delete_expired_captions
 from app.vendors.limits import Slot
 from attribution.errors import OutputRefused, PromptRefused, RateLimited, SourceUnavailable
 from attribution.ports import SourceState
+from attribution.race import Budget
 from attribution.resynthesis.remote.gate import Reservation
 from tests.waiting import wait_until
 from tests.workers.harness import Bench
@@ -104,6 +105,27 @@ def test_the_same_generated_images_as_all_at_once(make: Make) -> None:
     rows = here.sources(job_id)
     assert all(len({image.seed for image in row.generated_images}) == 3 for row in rows.values())
     assert [each.k for each in rows[source].generated_images] == [0, 1, 2]
+
+
+def test_each_round_of_a_race_is_ordered_once_and_paid(make: Make) -> None:
+    """The first round is one call, the second the other three; a budget that covers two images ends it with those."""
+    source, other = name(), name()
+    here = make(source, other, limits="concurrency = 1")
+    vendor = serve(here, (source, nothing), (other, nothing))[source]
+    options = {"images_per_source": 4, "method_options": {"budget": Budget.RACING}}
+    first = here.submit(**options)
+    here.run(until=lambda step: here.job(first).race is not None and len(here.job(first).race.rounds) == 2)  # type: ignore[union-attr]
+    assert vendor.orders == {0: 1}
+    assert spent(here.job(first)) == pytest.approx(0.08)
+    run_until_ended(here, first)
+    assert vendor.orders == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert spent(here.job(first)) == pytest.approx(0.32)
+    poor = here.submit((9, 90, 200), budget_usd=Decimal("0.12"), cache=False, **options)
+    run_until_ended(here, poor)
+    rows = here.sources(poor)
+    assert sorted(len(row.generated_images) for row in rows.values()) == [1, 2]
+    assert spent(here.job(poor)) == pytest.approx(0.12)
+    assert all("budget" in (row.reason or "") for row in rows.values())
 
 
 def test_jobs_wait_for_the_limit_and_none_is_lost(make: Make) -> None:

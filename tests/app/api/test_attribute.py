@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from app.db.database import Database
 from app.db.models import Job, Tenant
 from attribution.ports import Aggregate, DistanceName, Method, Policy
+from attribution.race import Budget
 from tests.app.images import encoded, noise
 
 IMAGE = ("x.png", encoded(), "image/png")
@@ -87,6 +88,7 @@ def test_an_unknown_source_is_named_beside_the_known_ones(client: TestClient):
         ({"aggregate": "min"}, "#/aggregate"),
         ({"method": "euclidean"}, "#/method"),
         ({"policy": "half-open"}, "#/policy"),
+        ({"budget": "small"}, "#/budget"),
         ({"external_scores": "0.5"}, "#/external_scores"),
         ({"external_scores": "{}"}, "#/external_scores"),
         ({"external_scores": '{"ant": "likely"}'}, "#/external_scores/ant"),
@@ -111,7 +113,7 @@ def test_an_invalid_option_is_named(client: TestClient, database: Database, opti
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("distance", DistanceName), ("aggregate", Aggregate), ("method", Method), ("policy", Policy)],
+    [("distance", DistanceName), ("aggregate", Aggregate), ("method", Method), ("policy", Policy), ("budget", Budget)],
 )
 def test_an_unknown_name_lists_the_known_ones(client: TestClient, name: str, values: type[StrEnum]):
     """The error is enough to fix the request."""
@@ -140,6 +142,13 @@ def test_a_distance_means_the_method_that_ranks_by_it(client: TestClient, option
 def test_a_caller_may_exclude_other_sources(client: TestClient):
     """The job says so."""
     assert post(client, policy="closed").json()["policy"] == "closed"
+
+
+@pytest.mark.parametrize(("options", "budget"), [({}, "auto"), ({"budget": "racing"}, "racing")], ids=str)
+def test_a_caller_may_ask_for_a_race(client: TestClient, options: dict[str, str], budget: str):
+    """By default as the installation is set; no round has begun."""
+    document = post(client, **options).json()
+    assert (document["budget"], document["race"]) == (budget, None)
 
 
 def test_scores_of_unknown_sources_are_named(client: TestClient):

@@ -12,10 +12,10 @@ from attribution.bank.calibration import (
     calibrate,
     margin_and_fit,
     naming_rule,
-    softmax,
     wilson,
 )
 from attribution.bank.simulation import Simulated, Strangers
+from attribution.bank.stack import softmax
 
 SOURCES = ("a@1", "b@1", "c@1", "d@1")
 ALONE = dict(zip(SOURCES, range(4), strict=True))

@@ -1,14 +1,12 @@
 """Simulated races: as a loop over single queries runs them, and from past jobs that raced themselves."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from attribution.bank import Bank
 from attribution.bank.model import BankModel, fit
 from attribution.bank.race_simulation import RaceAsking
-from attribution.bank.simulation import FixedAsking, simulate, simulate_strangers
+from attribution.bank.simulation import simulate, simulate_strangers
 from attribution.bank.stack import Floats, JobStack, softmax
 from attribution.race import RaceEnd
 from attribution.racing import next_round
@@ -61,7 +59,7 @@ def test_scores_are_those_of_single_races(most: int) -> None:
 
 
 def test_races_end_differently() -> None:
-    """In some nobody is dropped, in others somebody is; with nearly equal probabilities, nobody in any."""
+    """In some no source is dropped, in others one is; with nearly equal probabilities, none in any."""
     stack = past_stack(20)
     everybody, _ = simulate(stack, LENGTH, RaceAsking(3, 1e-9))
     some, _ = simulate(stack, LENGTH, RaceAsking(3, 0.3))
@@ -70,33 +68,33 @@ def test_races_end_differently() -> None:
     assert some.right.mean() > everybody.right.mean() - 0.1
 
 
-def test_jobs_that_raced_teach_and_are_asked_about() -> None:
-    """A source with one image has no sibling to be asked against, and is what others are asked against."""
+def test_jobs_that_raced_teach_and_are_not_asked_about() -> None:
+    """One image of a source is no sibling of itself; a changed job that raced changes the scores of the others."""
     whole = synthetic_past(8, NAMES, 4)
     raced = synthetic_past(9, NAMES, {"a": 4, "b": 2, "c": 1, "d": 1})[8]
-    stack = JobStack.of([*whole, raced], SOURCES)
-    own, strangers = simulate(stack, LENGTH, RaceAsking(4, 0.1))
-    assert len(own.truth) == 8 * 16 + 4 + 2
+    own, strangers = simulate(JobStack.of([*whole, raced], SOURCES), LENGTH, RaceAsking(4, 0.1))
+    assert len(own.truth) == 8 * 16
     assert len(strangers.truth) == 0
-    found = simulate_strangers(stack, LENGTH, [["d@1"]], RaceAsking(4, 0.1))
-    assert [(len(each.own.truth), len(each.strangers.truth)) for each in found] == [(8 * 12 + 6, 8 * 4 + 1)]
-    fixed, _ = simulate(stack, LENGTH, FixedAsking(1))
-    assert len(fixed.truth) == 8 * 16
-    lonely = replace(raced, images={key: rows[:1] for key, rows in raced.images.items()})
-    nobody, _ = simulate(JobStack.of([*whole, lonely], SOURCES), LENGTH, RaceAsking(4, 0.1))
-    assert len(nobody.truth) == 8 * 16
+    alone, _ = simulate(JobStack.of(whole, SOURCES), LENGTH, RaceAsking(4, 0.1))
+    assert not np.isclose(own.scores, alone.scores).all(axis=1).any()
+    found = simulate_strangers(JobStack.of([*whole, raced], SOURCES), LENGTH, [["d@1"]], RaceAsking(4, 0.1))
+    assert [(len(each.own.truth), len(each.strangers.truth)) for each in found] == [(8 * 12, 8 * 4)]
 
 
-def test_a_bank_of_races_is_calibrated() -> None:
-    """Of jobs of which most sources have one image; for a fixed budget there is nothing to calibrate with."""
-    past = [synthetic_past(1, NAMES, dict(zip(NAMES, counts, strict=True)), 3.0, 3000 + at)[0] for at, counts in
-            enumerate([(2, 2, 1, 1), (1, 4, 4, 1), (1, 1, 2, 2), (4, 1, 1, 4)] * 15)]  # fmt: skip
-    bank = Bank("s", tuple(past))
-    families = {source: source for source in SOURCES}
-    known = bank.experience(SOURCES, families, 4, racing=True)
+@pytest.mark.parametrize(("whole", "supported"), [(40, True), (20, True), (19, False), (0, False)])
+def test_a_bank_needs_some_whole_jobs(whole: int, supported: bool) -> None:
+    """Of jobs that raced, it learns what sources look like, and has nothing to calibrate with."""
+    counts = {"a": 4, "b": 1, "c": 1, "d": 2}
+    bank = Bank("s", (*synthetic_past(whole, NAMES, 4), *synthetic_past(60, NAMES, counts, first=5000)))
+    assert bank.supports_racing(SOURCES) is supported
+    known = bank.experience(SOURCES, {source: source for source in SOURCES}, 4, racing=True)
     assert known is not None
-    assert known.calibration is not None
-    assert known.calibration.source_rule.measured.queries == 15 * (4 + 8 + 4 + 8)
-    fixed = bank.experience(SOURCES, families, 4)
-    assert fixed is not None
-    assert fixed.calibration is None
+    assert known.model.count == whole + 60
+    assert (known.calibration is None) is (whole == 0)
+
+
+def test_few_past_jobs_suffice_if_they_are_whole() -> None:
+    """Half of a young bank's jobs."""
+    assert Bank("s", synthetic_past(8, NAMES, 2)).supports_racing(SOURCES)
+    assert not Bank("s", synthetic_past(4, NAMES, 2)).supports_racing(SOURCES)
+    assert not Bank("s", synthetic_past(8, NAMES, 2)).supports_racing([*SOURCES, "e@1"])
