@@ -123,7 +123,9 @@ def test_requests_generated_together_are_what_they_are_alone() -> None:
     calls: list[Sequence[str]] = []
 
     class Counting(FakeGenerator):
-        def generate_each(self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline) -> list[GeneratedImage]:
+        def generate_each(
+            self, prompts: Sequence[str], seeds: Sequence[int], deadline: Deadline
+        ) -> list[GeneratedImage]:
             calls.append(prompts)
             return super().generate_each(prompts, seeds, deadline)
 
