@@ -29,7 +29,7 @@ SOURCES = ("zoo-dit", "zoo-lcm", "zoo-mmdit", "zoo-unet")
 IMAGES_PER_SOURCE = 4
 OF_LOOP, OF_GENERATING, OF_SLOWEST = 0.85, 0.65, 1.5
 # What the warm-up posts: each process has then seen each source, and knows how large its batches are to be.
-WARM_UP = 16
+WARM_UP = 8
 Rounds = Annotated[int, typer.Option(min=1, help="of each of the three measurements")]
 Images = Annotated[int, typer.Option(min=8, help="posted at once in each round")]
 

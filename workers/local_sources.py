@@ -127,9 +127,8 @@ class LocalSources:
         for places in by_revision.values():
             wanted = [orders[place] for place in places]
             images = sum(len(missing) for _, missing in wanted)
-            with tracing.span(
-                f"generate {source}", attributes={"source": source, "jobs": len(wanted), "images": images}
-            ):
+            jobs = " ".join(str(claim.row.job_id) for claim, _ in wanted)
+            with tracing.span(f"generate {source}", attributes={"source": source, "job.id": jobs}):
                 generator = generator_of(self._models, wanted[0][0].row)
                 begun = time.monotonic()
                 found = _together(generator, wanted)

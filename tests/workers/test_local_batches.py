@@ -18,9 +18,9 @@ TWO = {"a": "", "b": ""}
 COLORS = [(200, 40, 40), (40, 60, 200), (30, 160, 60), (220, 200, 40)]
 
 
-def resynthesizing(here: Bench, **options: object) -> list[uuid.UUID]:
+def resynthesizing(here: Bench) -> list[uuid.UUID]:
     """Jobs on images of each color that wait for their sources."""
-    jobs = [here.submit(color, cache=False, **options) for color in COLORS]
+    jobs = [here.submit(color, cache=False) for color in COLORS]
     here.run(until=is_resynthesis)
     while any(not is_resynthesis(step) for step in here.broker.steps):
         here.broker.steps.rotate(-1)
