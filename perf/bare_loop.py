@@ -43,9 +43,9 @@ class Loop:
         self.generators = {source.id: build_generator(source, placement) for source in self.sources}
         self.bank = load_banks([Path("zoo/models/bank.npz")])[feature_space(self.embedder.ref)]
 
-    def attribute(self, files: Sequence[bytes]) -> float:
-        """Attributes the images; returns the seconds it took."""
-        began = time.perf_counter()
+    def attribute(self, files: Sequence[bytes]) -> tuple[float, float]:
+        """Attributes the images; returns the seconds it took, and those of CPU time."""
+        began, cpu = time.perf_counter(), time.process_time()
         for some in batches(files, max(1, BATCH // self.images_per_source)):
             queries = [load(io.BytesIO(file)).image for file in some]
             captions = [describe(self.captioner, query).text for query in queries]
@@ -56,7 +56,7 @@ class Loop:
                     for image in each:
                         encode_png(image.image)
                 self._rank(query, images)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.process_time() - cpu
 
     def generate(self, captions: Sequence[str]) -> float:
         """Only generates, for captions that are given; returns the seconds it took."""
@@ -106,7 +106,7 @@ def _begin(sources: Sequence[str], images_per_source: int) -> None:
     _loop = Loop(sources, images_per_source)
 
 
-def _attribute(files: Sequence[bytes]) -> float:
+def _attribute(files: Sequence[bytes]) -> tuple[float, float]:
     assert _loop is not None
     return _loop.attribute(files)
 
@@ -133,9 +133,10 @@ class BareLoops:
         """Ends the processes."""
         self._pool.shutdown()
 
-    def attribute(self, files: Sequence[bytes]) -> float:
-        """Attributes the images; returns the seconds of the slowest process."""
-        return max(self._pool.map(_attribute, self._shares(files)))
+    def attribute(self, files: Sequence[bytes]) -> tuple[float, float]:
+        """Attributes the images; returns the seconds of the slowest process, and the CPU time of all."""
+        took = list(self._pool.map(_attribute, self._shares(files)))
+        return max(seconds for seconds, _ in took), sum(cpu for _, cpu in took)
 
     def generate(self, captions: Sequence[str]) -> float:
         """Only generates; returns the seconds of the slowest process."""

@@ -15,7 +15,7 @@ id = "{id}"
 name = "{id}"
 enabled = true
 family = "fake"
-platform = "bench"
+platform = "{platform}"
 model = "fake"
 revision = "1"
 license = "none"
@@ -35,10 +35,12 @@ def fake_service(
     captioner: str = "fake:",
     workers: Mapping[str, tuple[str, ...]] = WORKERS,
     environment: Mapping[str, str] | None = None,
+    platform: str = "bench",
 ) -> Iterator[Stack]:
     """A service over these sources (id → TOML parameters); see `service_over`."""
     catalog = {
-        name: _SOURCE.format(id=name, parameters=parameters, timeout=timeout) for name, parameters in sources.items()
+        name: _SOURCE.format(id=name, parameters=parameters, timeout=timeout, platform=platform)
+        for name, parameters in sources.items()
     }
     with service_over(catalog, captioner, workers, environment) as running:
         yield running

@@ -1,8 +1,9 @@
 """This host: its processor, and its peak rates of copying memory and multiplying matrices."""
 
+import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -54,3 +55,19 @@ def gemm_rate(n: int = 2048) -> float:
 
     left, right = torch.randn(n, n), torch.randn(n, n)
     return 2 * n**3 / fastest(lambda: left @ right, 7)
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time that processes and their children have used; 0 where the system has no /proc. Ended ones count once
+    their parent has waited for them."""
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            threads = list(Path(f"/proc/{pid}/task").iterdir())
+            children = " ".join((thread / "children").read_text() for thread in threads)
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))
+        ticks += round(cpu_seconds(map(int, children.split())) * os.sysconf("SC_CLK_TCK"))
+    return ticks / os.sysconf("SC_CLK_TCK")

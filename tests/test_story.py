@@ -89,15 +89,17 @@ def test_what_is_no_image_is_refused_with_a_problem(http: httpx.Client) -> None:
 
 
 def test_a_killed_worker_changes_nothing(service: Stack, http: httpx.Client) -> None:
-    """`kill -9` of the process that generates, in the middle of it: the same ranking."""
+    """`kill -9` of the processes that generate, in the middle of it: the same ranking."""
     calm = ended(http, attribute(http, images_per_source="2", cache="false", method="cosine"))
     location = attribute(http, images_per_source="2", cache="false", method="cosine")
     wait_until(lambda: any(source["state"] == "running" for source in http.get(location).json()["sources"]))
-    pid = service.supervisor.pid("worker-local")
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    generating = [name for name in service.supervisor.names() if name.startswith("worker-models")]
+    for name in generating:
+        pid = service.supervisor.pid(name)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
     disturbed = ended(http, location)
-    assert service.supervisor.starts("worker-local") == 2
+    assert [service.supervisor.starts(name) for name in generating] == [2] * len(generating)
     for (one, distances), (other, same) in zip(ranking(calm), ranking(disturbed), strict=True):
         assert one == other
         assert distances == pytest.approx(same, abs=1e-4)

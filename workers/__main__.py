@@ -8,6 +8,12 @@ if __name__ == "__main__":
 
         bank_app(sys.argv[2:], prog_name="python -m workers bank")
     else:
+        import os
+
+        # Read when NumPy is imported. Its matrix products here are small: more threads would only wait for each other
+        # and for those of MODELS__THREADS.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
         from workers.command import app
 
         app(prog_name="python -m workers")

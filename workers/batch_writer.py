@@ -10,7 +10,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 # Batches whose images may be in memory besides the one that is being generated.
-_BACKLOG = 2
+BACKLOG = 2
 
 
 class BatchWriter:
@@ -22,7 +22,7 @@ class BatchWriter:
 
     def submit(self, work: Callable[[], None]) -> None:
         """Runs the work in this call's log context and trace; waits first where too much is pending."""
-        while len(self._pending) >= _BACKLOG:
+        while len(self._pending) >= BACKLOG:
             self._pending.popleft().result()
         self._pending.append(self._thread.submit(copy_context().run, _run, work))
 

@@ -108,11 +108,16 @@ def use_at_fan_out(
     return {each.source for each in existing if each.whole and each.source in used}, ended.entered, ended.notify
 
 
-def use_for_claims(storage: Storage, models: Models, claims: Sequence[SourceClaim]) -> None:
-    """Gives claimed sources the images that were cached since fan-out; their rows then have them."""
+def use_for_claims(
+    storage: Storage, models: Models, claims: Sequence[SourceClaim], *, just_cached: bool = False
+) -> None:
+    """Gives claimed sources the images that were cached since fan-out; their rows then have them.
+
+    With `just_cached`, they are looked up however short a time ago that was.
+    """
     keys: dict[uuid.UUID, dict[int, dict[int, str]]] = {}
     for place, claim in enumerate(claims):
-        if _since_fan_out(claim) > LOOKUP_AGAIN_AFTER:
+        if just_cached or _since_fan_out(claim) > LOOKUP_AGAIN_AFTER:
             keys.setdefault(claim.row.tenant_id, {})[place] = _missing_keys(storage, models, claim)
     for tenant_id, of_tenant in keys.items():
         for place, usable in _find(storage, tenant_id, of_tenant).items():

@@ -9,22 +9,23 @@ A row that was claimed before is generated alone: what crashed its worker takes 
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
 import structlog
 
-from app.jobs import batch_repository
+from app.jobs import batch_repository, source_repository
 from app.jobs.batch_repository import WaitingImages
 from app.jobs.source_repository import SourceClaim, SourceOutcome
-from app.queue.steps import notify_step
+from app.queue.steps import notify_step, sources_step
 from app.telemetry import tracing
 from app.telemetry.metrics import GENERATION_BATCH
 from attribution.ports import BatchGenerator, Generator, Resynthesis, SourceState
 from attribution.resynthesis import resynthesize, resynthesize_together
 from workers import cached_images
-from workers.batch_writer import BatchWriter
+from workers.batch_writer import BACKLOG, BatchWriter
 from workers.models import Models
 from workers.resynthesize import (
     GeneratedBatch,
@@ -55,6 +56,8 @@ class LocalSources:
         self._models = models
         self._turns = Turns()
         self._writer = BatchWriter()
+        # What the batches generated that may not be saved yet.
+        self._unsaved: deque[set[Hashable]] = deque(maxlen=BACKLOG + 1)
 
     def generate(self, job_id: uuid.UUID, queue: str) -> None:
         """Generates one batch. Of which jobs, what waits decides; the message's own job only if it is tried again."""
@@ -100,12 +103,18 @@ class LocalSources:
         for claim in claims:
             held.enter_context(self._storage.leases.hold(claim.row, limit))
         try:
+            wanted = {_content(claim): claim for claim in reversed(claims)}
+            if any(wanted.keys() & content for content in self._unsaved):
+                self._writer.flush()
             cached_images.use_for_claims(self._storage, self._models, claims)
-            ended = self._resyntheses([(claim, missing_of(claim)) for claim in claims])
+            ended = self._resyntheses([(claim, missing_of(claim)) for claim in wanted.values()])
         except BaseException:
             held.close()
             raise
-        self._writer.submit(partial(self._save, claims, ended, held))
+        self._unsaved.append(set(wanted))
+        kept = {claim.row.job_id for claim in wanted.values()}
+        repeated = [claim for claim in claims if claim.row.job_id not in kept]
+        self._writer.submit(partial(self._save, list(wanted.values()), ended, repeated, held))
 
     def _resyntheses(self, orders: Sequence[_Order]) -> Sequence[Resynthesis | None]:
         """What each order ends as, None where it misses nothing."""
@@ -118,9 +127,8 @@ class LocalSources:
         for places in by_revision.values():
             wanted = [orders[place] for place in places]
             images = sum(len(missing) for _, missing in wanted)
-            with tracing.span(
-                f"generate {source}", attributes={"source": source, "jobs": len(wanted), "images": images}
-            ):
+            jobs = " ".join(str(claim.row.job_id) for claim, _ in wanted)
+            with tracing.span(f"generate {source}", attributes={"source": source, "job.id": jobs}):
                 generator = generator_of(self._models, wanted[0][0].row)
                 begun = time.monotonic()
                 found = _together(generator, wanted)
@@ -133,14 +141,34 @@ class LocalSources:
                 log.info("batch_generated", source=source, jobs=len(wanted), images=images)
         return ended
 
-    def _save(self, claims: Sequence[SourceClaim], ended: Sequence[Resynthesis | None], held: ExitStack) -> None:
+    def _save(
+        self,
+        claims: Sequence[SourceClaim],
+        ended: Sequence[Resynthesis | None],
+        repeated: Sequence[SourceClaim],
+        held: ExitStack,
+    ) -> None:
+        """Saves a batch, and then the rows that want the same images as one of them."""
         with held:
             batches = [
                 batch for claim, result in zip(claims, ended, strict=True) if (batch := self._batch(claim, result))
             ]
             save_batches(self._storage, self._models, batches)
-        if any(claim.notify for claim in claims):
+            if repeated:
+                self._save_repeated(repeated)
+        if any(claim.notify for claim in [*claims, *repeated]):
             self._storage.broker.enqueue([notify_step()])
+
+    def _save_repeated(self, claims: Sequence[SourceClaim]) -> None:
+        """Gives rows the images that were just generated for others; what got none is released to be generated."""
+        cached_images.use_for_claims(self._storage, self._models, claims, just_cached=True)
+        batches = [batch for claim in claims if not missing_of(claim) and (batch := self._batch(claim, None))]
+        save_batches(self._storage, self._models, batches)
+        for claim in claims:
+            if missing_of(claim):
+                with self._storage.database.statement() as session:
+                    source_repository.release_claim_uncounted(session, claim.row)
+                self._storage.broker.enqueue([sources_step(claim.row.job_id, claim.row.queue)])
 
     def _batch(self, claim: SourceClaim, ended: Resynthesis | None) -> GeneratedBatch | None:
         row = claim.row
@@ -148,6 +176,14 @@ class LocalSources:
             return GeneratedBatch(SourceOutcome(row, SourceState.DONE, generated_images=row.generated_images))
         with structlog.contextvars.bound_contextvars(job_id=str(row.job_id)):
             return store_batch(self._storage, self._models, claim, ended, missing_of(claim))
+
+
+def _content(claim: SourceClaim) -> Hashable:
+    """What two rows of a tenant have in common that may share their images."""
+    row = claim.row
+    if not claim.cache:
+        return row.job_id
+    return row.tenant_id, row.source, row.revision, claim.caption, claim.seed, claim.images_per_source
 
 
 def _by_source(waiting: Sequence[WaitingImages]) -> dict[str, dict[uuid.UUID, Share]]:

@@ -1,8 +1,10 @@
 """The resources of one worker process, in three groups: storage, models, vendors. Built once, at first use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from app.db.models import Stage
 from app.queue.broker import Broker, make_celery
 from app.settings import Settings, load_settings
 from attribution.catalog import load_catalog
@@ -13,6 +15,7 @@ from workers.models import Models
 from workers.notify import WebhookSender
 from workers.screening import Screening, build_screening
 from workers.storage import Storage, build_storage
+from workers.turns import Turns
 from workers.vendors import Vendors, build_vendors
 
 
@@ -29,6 +32,7 @@ class Process:
     fetcher: Fetcher
     webhooks: WebhookSender
     local: LocalSources
+    turns: Mapping[Stage, Turns]  # of the stages in which tenants would wait for each other
 
 
 @lru_cache(maxsize=1)
@@ -59,4 +63,5 @@ def build_process(settings: Settings, broker: Broker) -> Process:
         fetcher=Fetcher(settings),
         webhooks=WebhookSender(storage.database, settings),
         local=LocalSources(storage, models),
+        turns={stage: Turns() for stage in (Stage.SCREENING, Stage.EMBEDDING)},
     )

@@ -18,11 +18,11 @@ _BEGINNING = {STAGE_QUEUES[Stage.SCREENING], STAGE_QUEUES[Stage.CAPTIONING], REF
 _BEGUN_PER_BATCH = 2
 
 
-class QueueOrder(round_robin_cycle):  # type: ignore[misc]
+class QueueOrder(round_robin_cycle):
     """The queues of a process; kombu asks for their order before each message."""
 
     def __init__(self, it: Iterable[str] | None = None) -> None:
-        super().__init__(it)
+        super().__init__(it)  # type: ignore[no-untyped-call]
         self._begun = 0
 
     def consume(self, n: int) -> list[str]:
@@ -35,7 +35,7 @@ class QueueOrder(round_robin_cycle):  # type: ignore[misc]
             self._begun += 1
         elif last_used != _ENDING:
             self._begun = 0
-        super().rotate(last_used)
+        super().rotate(last_used)  # type: ignore[no-untyped-call]
         return last_used
 
     def _rank(self, queue: str) -> int:

@@ -35,6 +35,9 @@ from workers.transitions import Advance, BeginRound, Succeed, UseCachedJob, Work
 
 log = structlog.get_logger(__name__)
 
+# If another worker takes the same job at the same moment, a message would be lost, and its job wait for the sweep.
+_CLAIMS = 2
+
 # A job in a stage that this process has claimed, too, and what works on it if not the stage's own function.
 _Claimed = tuple[Job, Work | None]
 
@@ -64,25 +67,40 @@ def captions_remotely(models: Models, job: Job) -> bool:
 def run_stage(process: Process, works: Mapping[Stage, Work], stage: Stage, job_id: uuid.UUID) -> None:
     """Runs one stage of a job if it can be claimed, and the stages after it that this process continues with.
 
-    To run it twice, or late, changes nothing.
+    Where several tenants wait for the stage, their turns decide whose job it is. To run it twice, or late, changes
+    nothing.
     """
-    settings = process.settings.job
-    with process.storage.database.statement() as session:
-        job = repository.claim_stage(session, job_id, stage, settings.lease, settings.attempts)
+    job = _claim(process, stage, job_id)
     if job is None:
         log.info("stage_not_claimed", job_id=str(job_id), stage=stage.value)
     elif job.notify and stage in (Stage.FETCHING, Stage.SCREENING):
-        _notify_start(process.storage, job_id)
+        _notify_start(process.storage, job.id)
     claimed: _Claimed | None = None if job is None else (job, None)
     while claimed is not None:
         job, work = claimed
         at = Stage(cast(str, job.stage))
         with (
-            structlog.contextvars.bound_contextvars(job_id=str(job_id), stage=at.value),
-            tracing.span(at.value, attributes={"job.id": str(job_id)}),
+            structlog.contextvars.bound_contextvars(job_id=str(job.id), stage=at.value),
+            tracing.span(at.value, attributes={"job.id": str(job.id)}),
         ):
             # One stage further at most: a worker that has fetched and screened may have no captioner.
             claimed = _run_claimed(process, job, at, work or works[at], may_continue=at == stage)
+
+
+def _claim(process: Process, stage: Stage, job_id: uuid.UUID) -> Job | None:
+    """Claims the stage of the message's job, or of that of a tenant whose turn it is."""
+    settings, turns = process.settings.job, process.turns.get(stage)
+    for _ in range(_CLAIMS):
+        with process.storage.database.statement() as session:
+            if turns is None:
+                return repository.claim_stage(session, job_id, stage, settings.lease, settings.attempts)
+            job = repository.claim_stage_fairly(
+                session, job_id, stage, settings.lease, settings.attempts, turns.ahead, turns.now
+            )
+        if job is not None:
+            turns.advance(job.tenant_id, 1)
+            return job
+    return None
 
 
 def _run_claimed(process: Process, job: Job, stage: Stage, work: Work, may_continue: bool) -> _Claimed | None:

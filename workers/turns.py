@@ -22,21 +22,24 @@ class Share:
 
 
 class Turns:
-    """The clocks of tenants. Not thread-safe."""
+    """The clocks of tenants. Not thread-safe.
+
+    `now` is the present time, and `ahead` are the clocks of those that have had their turn; all others' are at `now`.
+    """
 
     def __init__(self) -> None:
-        self._clocks: dict[uuid.UUID, float] = {}
-        self._now = 0.0
+        self.ahead: Mapping[uuid.UUID, float] = {}
+        self.now = 0.0
 
     def clock(self, tenant_id: uuid.UUID) -> float:
         """The tenant's clock; of two tenants, the one with the earlier clock is next."""
-        return max(self._clocks.get(tenant_id, self._now), self._now)
+        return max(self.ahead.get(tenant_id, self.now), self.now)
 
     def advance(self, tenant_id: uuid.UUID, work: float) -> None:
         """Work has been done for a tenant."""
-        self._now = self.clock(tenant_id)
-        self._clocks[tenant_id] = self._now + work
-        self._clocks = {each: clock for each, clock in self._clocks.items() if clock > self._now}
+        self.now = now = self.clock(tenant_id)
+        clocks = {**self.ahead, tenant_id: now + work}
+        self.ahead = {each: clock for each, clock in clocks.items() if clock > now}
 
     def allot(self, waiting: Mapping[uuid.UUID, Share], images: int) -> dict[uuid.UUID, int]:
         """How many of each tenant's waiting jobs belong into a batch of so many images; at least one job in all.

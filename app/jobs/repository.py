@@ -120,6 +120,62 @@ _CLAIM = returning_jobs(
 )
 
 
+def claim_stage_fairly(
+    session: Session,
+    job_id: uuid.UUID,
+    stage: Stage,
+    lease: timedelta,
+    attempts: int,
+    clocks: Mapping[uuid.UUID, float],
+    now: float,
+) -> Job | None:
+    """Takes the stage of one job; of which, the turns of tenants decide where several wait.
+
+    Args:
+        session: For one statement.
+        job_id: The job to take where only one tenant waits, or if it was claimed before; if it can be taken.
+        stage: The stage.
+        lease: How long the claim lasts.
+        attempts: How often a stage may be claimed.
+        clocks: Of tenants that have had turns; the oldest job of the tenant with the earliest clock is taken.
+        now: The clock of all other tenants.
+
+    Returns:
+        The job; None when another worker was faster, or there is nothing to do.
+    """
+    turns = [{"tenant_id": str(tenant_id), "clock": clock} for tenant_id, clock in clocks.items()]
+    given = {"id": job_id, "stage": stage, "lease": lease, "attempts": attempts, "turns": json.dumps(turns), "now": now}
+    return session.scalars(_CLAIM_FAIRLY, given, execution_options={"populate_existing": True}).one_or_none()
+
+
+_CLAIM_FAIRLY = returning_jobs(
+    f"""
+        WITH first AS MATERIALIZED (
+            SELECT DISTINCT ON (tenant_id) id, tenant_id FROM jobs
+            WHERE stage = :stage AND status IN ('queued', 'processing') AND attempt = 0
+                  AND (lease_until IS NULL OR lease_until < now())
+            ORDER BY tenant_id, id
+        ), next AS MATERIALIZED (
+            SELECT first.id
+            FROM first LEFT JOIN jsonb_to_recordset(CAST(:turns AS jsonb)) AS turn (tenant_id uuid, clock float)
+                 USING (tenant_id)
+            ORDER BY coalesce(turn.clock, :now), first.id LIMIT 1
+        ), own AS (
+            SELECT FROM jobs
+            WHERE id = :id AND stage = :stage AND status IN ('queued', 'processing') AND attempt < :attempts
+                  AND (lease_until IS NULL OR lease_until < now())
+                  AND (attempt > 0 OR (SELECT count(*) FROM first) <= 1)
+        )
+        UPDATE jobs SET status = 'processing', attempt = attempt + 1, lease_until = now() + :lease,
+                        started_at = coalesce(started_at, clock_timestamp())
+        WHERE id = CASE WHEN EXISTS (SELECT FROM own) THEN :id ELSE (SELECT id FROM next) END
+              AND stage = :stage AND status IN ('queued', 'processing') AND attempt < :attempts
+              AND (lease_until IS NULL OR lease_until < now())
+        RETURNING {OF_JOBS}
+        """  # noqa: S608 - our own words
+)
+
+
 def advance(
     session: Session,
     job: Job,

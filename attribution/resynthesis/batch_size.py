@@ -11,7 +11,7 @@ _FIRST = 4
 # Full batches of a size that are timed before it is judged by the fastest: the first one of a size allocates memory.
 _RUNS = 3
 # A size is worth it if an image then costs at most this share of what it costs in batches of half the size.
-_WORTH = 0.97
+_WORTH = 0.95
 
 
 class BatchSize:

@@ -1,6 +1,6 @@
 """Keeps loaded generators within a memory limit, one pool per process.
 
-Those that nobody waits for are unloaded first, and of these the least recently used.
+Those that no job waits for are unloaded first, and of these the least recently used.
 
 Memory is what the catalog states for a source: to measure it, the source would have to be loaded first.
 """

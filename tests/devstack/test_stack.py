@@ -51,6 +51,6 @@ def test_the_demo_prints_a_ranking_and_leaves_nothing_running(state_dir: Path, t
     for piece in ("an image in red", "first", "second", "cosine distance", "margin", "uncalibrated", "curl"):
         assert piece in done.stdout
     left = json.loads((state_dir / "processes.json").read_text())
-    assert set(left) >= {"postgres", "valkey", "api", "worker-local", "beat"}
+    assert set(left) >= {"postgres", "valkey", "api", "worker-models-1", "beat"}
     assert {entry["pid"] for entry in left.values()} == {None}
     assert list((state_dir / "blobs").iterdir()), "the images went somewhere else"

@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from datetime import timedelta
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from app.db.models import DEFAULT_TENANT, Job, JobSource, JobStatus
 from app.jobs import batch_repository, service, source_repository
@@ -18,14 +18,23 @@ TWO = {"a": "", "b": ""}
 COLORS = [(200, 40, 40), (40, 60, 200), (30, 160, 60), (220, 200, 40)]
 
 
-def resynthesizing(here: Bench, **options: object) -> list[uuid.UUID]:
+def resynthesizing(here: Bench) -> list[uuid.UUID]:
     """Jobs on images of each color that wait for their sources."""
-    jobs = [here.submit(color, cache=False, **options) for color in COLORS]
+    jobs = [here.submit(color, cache=False) for color in COLORS]
     here.run(until=is_resynthesis)
     while any(not is_resynthesis(step) for step in here.broker.steps):
         here.broker.steps.rotate(-1)
         here.run(until=is_resynthesis)
     return jobs
+
+
+def give(here: Bench, job_id: uuid.UUID, tenant_id: uuid.UUID) -> None:
+    """Makes a waiting job that of another tenant, which is new."""
+    with here.process.storage.database.transaction() as session:
+        session.execute(text("INSERT INTO tenants (id, name) VALUES (:id, :name)"), {"id": tenant_id, "name": "other"})
+        session.execute(update(Job).where(Job.id == job_id).values(tenant_id=tenant_id))
+        session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
+    here.process.storage.blobs.put(tenant_id, here.process.storage.blobs.get(DEFAULT_TENANT, here.original(job_id)), "")
 
 
 def deliver(here: Bench, queue: str) -> None:
@@ -101,7 +110,7 @@ def test_what_was_claimed_before_is_generated_alone(bench: Make) -> None:
     assert {here.sources(claim.row.job_id)["a"].attempt for claim in died} == {2}
 
 
-def test_a_killed_worker_loses_nobody_and_generates_nothing_twice(bench: Make) -> None:
+def test_a_late_batch_changes_nothing_that_was_generated_since(bench: Make) -> None:
     """A late save of a batch that was thought dead changes nothing of the jobs that another worker has served since."""
     here = bench(TWO, platform="local")
     jobs = resynthesizing(here)
@@ -144,13 +153,8 @@ def test_a_canceled_job_leaves_the_others_of_its_batch_alone(bench: Make) -> Non
 def test_batches_alternate_between_tenants(bench: Make) -> None:
     """The only job of a tenant, which came last, is in the second batch although the jobs of another wait longer."""
     here = bench({"a": "batch = 2"}, platform="local")
-    other = uuid.uuid4()
     jobs = resynthesizing(here)
-    with here.process.storage.database.transaction() as session:
-        insert = "INSERT INTO tenants (id, name) VALUES (:id, 'other')"
-        session.execute(text(insert), {"id": other})
-        session.execute(update(Job).where(Job.id == jobs[-1]).values(tenant_id=other))
-        session.execute(update(JobSource).where(JobSource.job_id == jobs[-1]).values(tenant_id=other))
+    give(here, jobs[-1], uuid.uuid4())
     here.process.models.load("a", ())
     deliver(here, "local.a")
     assert [here.sources(job)["a"].state for job in jobs[:-1]].count(SourceState.DONE) == 1
@@ -169,3 +173,17 @@ def test_two_workers_share_what_waits(bench: Make) -> None:
         first = batch_repository.claim_batch(one, "a", {DEFAULT_TENANT: 3}, LEASE, ATTEMPTS)
         second = batch_repository.claim_batch(two, "a", {DEFAULT_TENANT: 3}, LEASE, ATTEMPTS)
     assert [claim.row.job_id for claim in [*first, *second]] == jobs
+
+
+def test_captions_alternate_between_tenants(bench: Make) -> None:
+    """The only job of one tenant is begun second, whichever job the message is about."""
+    here = bench({"a": ""}, platform="local")
+    jobs = [here.submit(color) for color in COLORS]
+    give(here, jobs[-1], uuid.uuid4())
+    for step in list(here.broker.steps)[:2]:
+        here.deliver(step)
+    with here.process.storage.database.statement() as session:
+        begun = session.scalars(select(Job.id).where(Job.caption.is_not(None))).all()
+    assert set(begun) == {jobs[0], jobs[-1]}
+    here.run()
+    assert [here.job(job).status for job in jobs[:-1]] == [JobStatus.SUCCEEDED] * 3

@@ -20,7 +20,7 @@ def _settle(batch: BatchSize, seconds: dict[int, float]) -> int:
     ],
 )
 def test_the_size_grows_as_long_as_an_image_becomes_cheaper(seconds: dict[int, float], settled: int) -> None:
-    """It doubles up to the bound, and goes back to the size before where doubling gained less than 3 %."""
+    """It doubles up to the bound, and goes back to the size before where doubling gained less than 5 %."""
     assert _settle(BatchSize(32, measure=True), seconds) == settled
 
 
