@@ -1,7 +1,7 @@
 """`make bench-simulate`: jobs at fakes and stub vendors take as long as the simulation says, within 10 %.
 
 Three local sources on two workers, a vendor with a limit at once and one with a limit per minute, 45 jobs that arrive
-at random. What a job costs besides is measured first, on the idle service; everything else is what the fakes were told.
+at random. What a job costs besides is measured first, on the idle service; all else is what the fakes are set to.
 """
 
 import statistics

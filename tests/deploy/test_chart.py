@@ -299,6 +299,7 @@ def test_the_queries_run(connection: psycopg.Connection) -> None:
         ('blobs.url="file:///tmp"', "blobs"),
         ('existingSecret.name=""', "existingSecret"),
         ("keda.enabled=true", "keda"),
+        ("serviceMonitor.enabled=true", "metricsToken"),
         ('vendorKeys.names=["openai"]', "vendorKeys"),
         ('config={"DATABASE__URL": "postgresql://u:p@h/d"}', "DATABASE__URL"),
         ('local.zoo.replicas={"min": 0, "max": 1}', "only KEDA scales from zero"),
