@@ -13,7 +13,7 @@ INSTALL := $(PYTHON) devstack/install.py
 export PIP_ARGS STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-racing bench-overhead bench-api bench-throughput bench-answer evaluate-bank fuzz fuzz-http chaos noisy check-wheels lock clean \
+.PHONY: help demo demo-remote serve test coverage lint types imports check zoo zoo-probe zoo-speed zoo-eval bench-fanout bench-budget bench-cache bench-racing bench-overhead bench-api bench-throughput bench-answer evaluate-bank simulate bench-simulate fuzz fuzz-http chaos noisy check-chart check-wheels lock clean \
         evaluate evaluate-small evaluate-publish evaluate-dataset evaluate-dataset-small evaluate-accuracy evaluate-calibrate evaluate-variants \
         evaluate-captions bench-distance bench-embed bench-embed-onnx installed-demo installed-all
 
@@ -140,6 +140,16 @@ fuzz-http: installed-all ## Hostile bytes below HTTP: the API stays below 150 MB
 chaos: installed-all ## Kill and freeze processes, fill Redis and disk, fail the store while jobs run; then check what happened
 	@$(PY) -m perf.chaos $(ARGS)
 	@$(PY) -m perf.faults
+
+simulate: installed-all ## How many workers and GPUs for 1, 100 and 10,000 images an hour: a simulation of the queues (ten seconds)
+	@$(PY) -m perf.simulate $(ARGS)
+
+bench-simulate: installed-all ## The simulation beside a real run with fakes and stub vendors, within 10 % (four minutes)
+	@$(PY) -m perf.fleet_check $(ARGS)
+
+check-chart: installed-all ## Check the Helm chart: lint, schemas, and against the code (needs helm; HELM=/path/to/helm)
+	@$(INSTALL) deploy
+	@$(PY) -m pytest tests/deploy/test_chart.py $(ARGS)
 
 check-wheels: ## Check that every extra installs without a compiler; name the packages without a wheel (two minutes; needs the network)
 	@$(PYTHON) devstack/check_wheels.py $(ARGS)

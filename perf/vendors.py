@@ -122,8 +122,9 @@ def vendor_service(
     sources: Sequence[VendorSource],
     workers: Mapping[str, tuple[str, ...]],
     environment: Mapping[str, str] | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Stack, StubVendors]]:
-    """The vendors, and a warm service with them as sources."""
+    """The vendors, and a warm service with them and `others` (id → file) as sources."""
     settings = {
         "EGRESS__ALLOW": '["127.0.0.1"]',
         **{f"VENDOR_KEYS__{vendor.upper()}": f"stub-key-of-{vendor}" for vendor in _PATHS},
@@ -137,7 +138,7 @@ def vendor_service(
         vendors = StubVendors(clients, sources)
         for each in sources:
             vendors.behave(each)
-        catalog = {each.id: each.toml(urls[each.group]) for each in sources}
+        catalog = {each.id: each.toml(urls[each.group]) for each in sources} | dict(others or {})
         yield stack.enter_context(service_over(catalog, workers=workers, environment=settings)), vendors
 
 

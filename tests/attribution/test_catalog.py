@@ -274,3 +274,15 @@ def test_the_shipped_catalog_reads() -> None:
     assert {"sd-1-5", "sd-2-1", "sdxl", "sd-3-5-medium", "flux-1-dev", "pixart-sigma"} <= ids
     for source in catalog.sources:
         assert not source.enabled or source.revision != "main", source.id
+
+
+def test_a_catalog_with_some_local_sources() -> None:
+    """Other local sources are left out, remote ones stay, and one that is not there or not local is an error."""
+    catalog = load_catalog([Path(__file__).parents[2] / "sources"])
+    part = catalog.with_local(["sdxl", "zoo-dit"])
+    assert [source.id for source in part.sources if source.is_local] == ["sdxl", "zoo-dit"]
+    remote = [source.id for source in catalog.sources if not source.is_local]
+    assert [source.id for source in part.sources if not source.is_local] == remote
+    for name in ("sdxxl", "gpt-image-2"):
+        with pytest.raises(ConfigurationError, match=f"no local source {name}"):
+            catalog.with_local(["sdxl", name])

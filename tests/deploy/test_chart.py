@@ -182,7 +182,7 @@ def test_every_role_has_workers(example: str) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_groups_serve_sources_of_the_catalog(example: str) -> None:
-    """What a group serves are local sources that exist, and its worker is told which."""
+    """What a group serves are local sources that exist, and its worker has their ids."""
     local = {source.id for source in load_catalog([REPOSITORY / "sources"]).sources if source.is_local}
     for name, pod in pods(rendered(example)).items():
         container = pod["spec"]["containers"][0]
@@ -299,6 +299,7 @@ def test_the_queries_run(connection: psycopg.Connection) -> None:
         ('blobs.url="file:///tmp"', "blobs"),
         ('existingSecret.name=""', "existingSecret"),
         ("keda.enabled=true", "keda"),
+        ("serviceMonitor.enabled=true", "metricsToken"),
         ('vendorKeys.names=["openai"]', "vendorKeys"),
         ('config={"DATABASE__URL": "postgresql://u:p@h/d"}', "DATABASE__URL"),
         ('local.zoo.replicas={"min": 0, "max": 1}', "only KEDA scales from zero"),
