@@ -12,7 +12,7 @@ from PIL import Image
 
 from attribution.canonical import SIDE, middle_square
 
-_SMALLER = 0.9  # of the generated images' side; less is a smaller query
+_SMALLER, _MUCH_SMALLER = 0.9, 0.7  # of the generated images' side; below the latter its spectrum is not asked
 _LEAST_SIDE = 32  # below, a spectrum says nothing
 # Frequencies by the highest: of fine detail, and of coarser detail.
 _FINE, _COARSE = (0.55, 0.95), (0.25, 0.45)
@@ -30,13 +30,18 @@ def common_side(query: Image.Image, generated: Iterable[Image.Image]) -> int | N
         generated: One generated image of each source, likewise.
     """
     images = list(generated)
-    side = min((SIDE, *(min(image.size) for image in images)))
-    if min(query.size) < _SMALLER * side:
-        return min(query.size)
-    if side < _LEAST_SIDE or not images:
+    if not images:
+        return None
+    side = min(SIDE, *(min(image.size) for image in images))
+    own = min(query.size)
+    if own < _MUCH_SMALLER * side:
+        return own
+    if side < _LEAST_SIDE:
         return None
     least = min(fine_detail(image, side) for image in images)
-    return side // 2 if fine_detail(query, side) < least - _LESS_DETAIL else None
+    if fine_detail(query, side) >= least - _LESS_DETAIL:
+        return None
+    return own if own < _SMALLER * side else side // 2
 
 
 def fine_detail(image: Image.Image, side: int) -> float:

@@ -136,7 +136,8 @@ def _spectrum(residuals: Sequence[_Plane]) -> Vectors:
         found.append(_mean_in_bins(power, frequencies, weights, _FREQUENCIES + 1)[:-1])
         if at == 0:
             found.append(_mean_in_bins(power, directions, weights, (_RINGS + 1) * _DIRECTIONS))
-    return np.log(np.concatenate(found) / (height * width) + 1e-3).astype(np.float32)
+    powers: Vectors = np.log(np.concatenate(found) / (height * width) + 1e-3).astype(np.float32)
+    return powers
 
 
 def _mean_in_bins(power: Vectors, bins: NDArray[np.intp], weights: _Plane, count: int) -> NDArray[np.float64]:

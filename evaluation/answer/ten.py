@@ -19,7 +19,7 @@ from evaluation.store import digest, key_of
 
 @dataclass(frozen=True, slots=True)
 class Originals:
-    """Of each character by the next `each` of the sources `by`, counted around; `seed` makes other originals."""
+    """Of each character by the next `each` of the sources `by`, counted around; another `seed` makes others."""
 
     characters: Sequence[Character]
     by: Sequence[Source]

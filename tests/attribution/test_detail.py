@@ -61,6 +61,7 @@ def test_tiny_and_flat_images_are_compared_somehow() -> None:
     """Neither a pixel nor a sheet of one color is an error."""
     assert common_side(Image.new("RGB", (1, 1)), GENERATED) == 1
     assert common_side(Image.new("RGB", (64, 64)), [Image.new("RGB", (64, 64))]) is None
+    assert common_side(scene(7), []) is None
     assert common_side(Image.new("RGB", (8, 8)), [Image.new("RGB", (8, 8))]) is None
 
 

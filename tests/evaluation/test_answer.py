@@ -9,7 +9,7 @@ from PIL import Image
 from attribution.embed.fake import FakeEmbedder
 from attribution.embed.stage import layout
 from attribution.ports import Method, Policy, Taps, VerdictKind
-from evaluation.answer.jobs import KnownJob, distorted_jobs
+from evaluation.answer.jobs import KnownJob, compared_alike, distorted_jobs, resynthesized_jobs
 from evaluation.answer.measure import accuracy, answer, gain, other_groups, past_jobs, verdicts
 from evaluation.distort.distortions import DISTORTIONS, SAME_IMAGE
 from evaluation.store import Store
@@ -94,3 +94,20 @@ def test_only_the_query_is_distorted(tmp_path: Path, name: str) -> None:
     assert changed.taps.query.any()
     assert changed.query.any()
     assert changed.taps.generated_images is taps.generated_images
+
+
+@pytest.mark.parametrize(("name", "side"), [("size-50", 20), ("webp-80", None)])
+def test_all_images_of_a_job_are_reduced_with_a_small_query(tmp_path: Path, name: str, side: int | None) -> None:
+    """As the service does it; a query that was compressed alone leaves the generated images as they are."""
+    random = np.random.default_rng(3)
+    files = [tmp_path / f"{at}.png" for at in range(3)]
+    for file in files:
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file)
+    embedder, store = FakeEmbedder(), Store(tmp_path / "store")
+    rows = [("1", "a", files[0], {"a": [files[1]], "b": [files[2]]})]
+    (job,) = resynthesized_jobs(rows, embedder, store)
+    (changed,) = distorted_jobs([job], {**DISTORTIONS, **SAME_IMAGE}[name], embedder, store)
+    assert changed.taps.side == side
+    assert not np.allclose(changed.taps.query, job.taps.query)
+    assert np.allclose(changed.taps.generated_images["a"], job.taps.generated_images["a"]) is (side is None)
+    assert compared_alike([job], embedder, store)[0].taps is job.taps

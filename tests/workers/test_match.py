@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.db.models import JobStatus
@@ -16,6 +17,7 @@ from attribution.embed.stage import feature_space
 from attribution.method import attribute
 from attribution.ports import Attribution, Method, Policy, Reason, VerdictKind
 from attribution.race import Budget
+from tests.app.images import marked
 from tests.workers.harness import Bench
 from workers.artifacts import read_image, unpack
 from workers.bank_snapshots import compile_snapshot
@@ -52,7 +54,9 @@ def ended(here: Bench, **options: Any) -> JobDocument:
     return document
 
 
-def method(here: Bench, document: JobDocument, bank: Bank | None, policy: Policy) -> Attribution:
+def method(
+    here: Bench, document: JobDocument, bank: Bank | None, policy: Policy, prompt: str | None = None
+) -> Attribution:
     """What the library says about the same query."""
     job = here.job(document.id)
     assert job.query_blob is not None
@@ -67,6 +71,7 @@ def method(here: Bench, document: JobDocument, bank: Bank | None, policy: Policy
         policy=policy,
         images_per_source=2,
         budget=document.budget,
+        prompt=prompt,
         seed=7,
     )
 
@@ -146,3 +151,30 @@ def test_one_tested_source_is_ranked_by_distance(bench: Make) -> None:
         Reason.NO_QUORUM,
     )
     assert [each.match for each in result.ranking] == [None]
+
+
+def test_a_query_with_less_detail_is_compared_at_its_size(bench: Make) -> None:
+    """All images are reduced, features of the same images as they were are not used, and it contributes nothing."""
+    here = bench(THREE, bank={"refresh": "0.001s"})
+    bank = with_bank(here)
+    whole, small = (
+        here.submit(image=marked(COLOR, side, side), prompt="a fox", seed=7, cache=True) for side in (64, 24)
+    )
+    here.run()
+    storage = here.process.storage
+    jobs = [here.job(job_id) for job_id in (whole, small)]
+    found = [unpack(storage.blobs.get(job.tenant_id, job.features_blob or ""), FakeEmbedder().ref).taps for job in jobs]
+    assert [taps and taps.side for taps in found] == [None, 24]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert not np.allclose(found[0].generated_images["a"], found[1].generated_images["a"])
+    result = here.document(small).result
+    assert result is not None
+    expected = method(here, here.document(small), bank, Policy.OPEN, prompt="a fox")
+    assert [(each.source, each.match) for each in result.ranking] == [
+        (each.source, pytest.approx(each.match)) for each in expected.ranking.entries
+    ]
+    contribute(storage, 60)
+    after = compile_snapshot(storage, SPACE)
+    assert after is not None
+    assert len(after.past) == len(bank.past) + 1, "the job of the whole image alone"
