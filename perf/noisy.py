@@ -117,7 +117,7 @@ def measure(service: Stack, posts: int, jobs: int) -> Honest:
                 {"json": {"image_url": f"{site.url}/{number}"}} if number % 2 else {"files": {"image": _image(number)}}
             )
             try:
-                answer = http.post("/attribute", headers={"Prefer": "wait=60"}, **body)  # type: ignore[arg-type]
+                answer = http.post("/attribute", headers={"Prefer": "wait=60"}, **body)
             except httpx.HTTPError:
                 continue
             if answer.status_code == httpx.codes.OK:
