@@ -20,7 +20,7 @@ from app.settings import IntakeSettings
 from app.telemetry.metrics import DECODE_DURATION
 from attribution.errors import SourceError
 
-# Seconds. Nobody waits at the other end of a connection, and to give up costs the step an attempt.
+# Seconds. No connection waits for the result, and to give up costs the step an attempt.
 _LONGEST_WAIT = 120.0
 
 

@@ -20,7 +20,7 @@ _MAX_PIPELINED = 16
 _PIECE = 32 * 1024
 # A chunk of a body has six bytes around its own.
 _BYTES_PER_BODY_BYTE = 4
-# Seconds for the rest of a body that nobody needs any more: the caller may read the answer only after it has sent all.
+# Seconds for the rest of a body after the answer: the caller may read that only after it has sent all.
 _LINGER = 30.0
 # Files that the process needs besides its connections.
 _OTHER_FILES = 500
@@ -91,7 +91,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Also of the trailer after a body in chunks, where nobody reads it."""
+        """Also of the trailer after a body in chunks, which has no use."""
         if not self._refused and len(self.headers) <= _MAX_HEADERS:
             super().on_header(name, value)
 

@@ -67,7 +67,7 @@ def upload_slot(slots: TenantSlots, tenant_id: uuid.UUID, headers: Mapping[str, 
 
 @asynccontextmanager
 async def while_connected(request: Request) -> AsyncIterator[None]:
-    """Cancels the block when the client disconnects: nobody waits for the work. The body must have been read.
+    """Cancels the block when the client disconnects: no result is needed then. The body must have been read.
 
     Raises MalformedRequest then. What must not be left half done is shielded by those who do it.
     """

@@ -18,6 +18,7 @@ class Turns:
         self._free = total
         self._per_tenant = per_tenant
         self._held: Counter[uuid.UUID | None] = Counter()
+        self._given: set[Future[None]] = set()  # until those that waited go on
         self._waiting: OrderedDict[uuid.UUID | None, deque[Future[None]]] = OrderedDict()
 
     @asynccontextmanager
@@ -43,13 +44,15 @@ class Turns:
             async with timeout(longest):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            if turn in self._given:
                 self._return(tenant_id)
             else:
                 self._forget(tenant_id, turn)
             if isinstance(error, TimeoutError):
                 raise NoDecoderFree from error
             raise
+        finally:
+            self._given.discard(turn)
 
     def _may_have(self, tenant_id: uuid.UUID | None) -> bool:
         return self._free > 0 and (tenant_id is None or self._held[tenant_id] < self._per_tenant)
@@ -76,6 +79,7 @@ class Turns:
                     turn = waiting.popleft()
                     if not turn.done():  # a canceled one stays here until its task runs
                         self._give(tenant_id)
+                        self._given.add(turn)
                         turn.set_result(None)
                         break
                 if waiting:

@@ -86,8 +86,8 @@ def test_a_stream_has_a_longest_life(serve: Callable[..., Served], database: Dat
     assert "event: stage" in answer.text
 
 
-def test_abandoned_batches_hold_nobody_up(serve: Callable[..., Served], other: dict[str, str]):
-    """Costly images are refused before they are decoded; and what nobody waits for is not decoded at all."""
+def test_abandoned_batches_delay_no_other_tenant(serve: Callable[..., Served], other: dict[str, str]):
+    """Costly images are refused before they are decoded; and what an ended connection asked for is not decoded."""
     served = serve()
     slow = base64.b64encode(encoded(noise(2_600, 2_600), "PNG", compress_level=0)).decode()
     body = json.dumps({"items": [{"image": slow, "external_id": str(k)} for k in range(2)]}).encode()

@@ -75,7 +75,7 @@ def test_headers_have_a_limit(serve: Callable[..., Served], parts: list[bytes]):
 def test_what_follows_the_headers_has_the_same_limit(
     serve: Callable[..., Served], key: str, end: bytes, repeated: bytes
 ):
-    """A trailer, the extension of a chunk and what is around chunks are no body, and nobody reads them."""
+    """A trailer, the extension of a chunk and what is around chunks are no body."""
     head = f"POST /attribute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n"
     served, taken = serve(), 0
     with closing(connection(served)) as connected, pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever write finds it

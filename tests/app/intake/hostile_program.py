@@ -78,7 +78,7 @@ def _open_files() -> int:
 
 
 def lie(*files: int, **_: Any) -> dict[str, Any]:
-    """What the file itself says that the child is to answer, and to write where it was told to write its results."""
+    """What the file itself says that the child is to answer, and to write where the file says its results."""
     size = os.lseek(files[0], 0, os.SEEK_END)
     os.lseek(files[0], 0, os.SEEK_SET)
     said = json.loads(os.read(files[0], size))

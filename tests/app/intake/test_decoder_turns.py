@@ -98,7 +98,7 @@ def test_a_canceled_turn_is_free_again():
 
 
 def test_without_a_tenant_only_the_total_counts():
-    """Images of vendors belong to nobody in particular."""
+    """Images of vendors belong to no tenant in particular."""
 
     async def run() -> None:
         turns = Turns(2, 1)

@@ -190,7 +190,7 @@ def test_a_child_serves_one_tenant(upload: Path):
 
 
 def test_an_abandoned_decode_frees_its_child(upload: Path):
-    """Where nobody waits for a decode any more, its child is killed at once."""
+    """A canceled decode has its child killed at once."""
     upload.write_bytes(encoded(Image.new("RGB", (7_000, 7_000)), "PNG"))
 
     async def run(decoders: Decoders) -> float:
