@@ -7,6 +7,7 @@ cache; they are submitted one after the other, so that seconds are those of a jo
 import io
 import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from attribution.catalog import load_catalog
 from attribution.ports import Deadline
 from devstack.stack import stack
 from devstack.state import remove
+from perf.chaos import retry
 from perf.job_client import Job, attribute, connect
 from perf.report import Requirement, finish
 from zoo.captions import Split, sample
@@ -69,7 +71,8 @@ def main() -> None:
                 for source, image in asked:
                     for budget, jobs in found.items():
                         options = {"budget": budget, "cache": "false", "sources": ",".join(SOURCES)}
-                        job = attribute(http, image, images_per_source=str(IMAGES_PER_SOURCE), **options)
+                        ask = partial(attribute, http, image, images_per_source=str(IMAGES_PER_SOURCE), **options)
+                        job = retry(ask)
                         jobs.append((source, job))
                         first = job["result"]["ranking"][0]["source"]
                         seconds = sum(job["timings"].values())

@@ -112,9 +112,9 @@ def test_each_round_of_a_race_is_ordered_once_and_paid(make: Make) -> None:
     source, other = name(), name()
     here = make(source, other, limits="concurrency = 1")
     vendor = serve(here, (source, nothing), (other, nothing))[source]
-    options = {"images_per_source": 4, "method_options": {"budget": Budget.RACING}}
+    options: dict[str, Any] = {"images_per_source": 4, "method_options": {"budget": Budget.RACING}}
     first = here.submit(**options)
-    here.run(until=lambda step: here.job(first).race is not None and len(here.job(first).race.rounds) == 2)  # type: ignore[union-attr]
+    here.run(until=lambda step: here.job(first).race is not None and len(here.job(first).race.rounds) == 2)
     assert vendor.orders == {0: 1}
     assert spent(here.job(first)) == pytest.approx(0.08)
     run_until_ended(here, first)
