@@ -30,11 +30,13 @@ def resynthesizing(here: Bench) -> list[uuid.UUID]:
 
 def give(here: Bench, job_id: uuid.UUID, tenant_id: uuid.UUID) -> None:
     """Makes a waiting job that of another tenant, which is new."""
+    blobs = here.process.storage.blobs
+    blobs.put(tenant_id, blobs.get(DEFAULT_TENANT, here.original(job_id)), "image/png")
     with here.process.storage.database.transaction() as session:
-        session.execute(text("INSERT INTO tenants (id, name) VALUES (:id, :name)"), {"id": tenant_id, "name": "other"})
+        tenant = {"id": tenant_id, "name": str(tenant_id)}
+        session.execute(text("INSERT INTO tenants (id, name) VALUES (:id, :name)"), tenant)
         session.execute(update(Job).where(Job.id == job_id).values(tenant_id=tenant_id))
         session.execute(update(JobSource).where(JobSource.job_id == job_id).values(tenant_id=tenant_id))
-    here.process.storage.blobs.put(tenant_id, here.process.storage.blobs.get(DEFAULT_TENANT, here.original(job_id)), "")
 
 
 def deliver(here: Bench, queue: str) -> None:
