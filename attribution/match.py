@@ -87,7 +87,6 @@ def at_least(jobs: int) -> int:
 def _scores(
     found: Residuals, tested: Sequence[str], bank: Bank, known: Experience, images: int | NDArray[np.intp]
 ) -> Floats:
-    found = found.weighted()
     queries = bank.project(found.query[None].astype(np.float64)) @ known.directions
     means = bank.project(found.means(tested).astype(np.float64)) @ known.directions
     scores: Floats = known.model.scores(queries, means, images)[0]

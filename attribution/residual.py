@@ -17,7 +17,6 @@ from attribution.ports import Taps, Vectors
 
 _PRIOR_IMAGES = 8  # a variance counts as if so many images more had the mean one
 _SHARE = 0.7  # k: how much of a source's mean residual is expected in the query
-_FORENSIC_WEIGHT = 2.0  # of forensic taps with past jobs, which tell how much of them to believe
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,6 @@ class Residuals:
     def means(self, sources: Sequence[str]) -> Vectors:
         """(S, D) mean residuals e_j; over all sources they sum to 0."""
         return np.stack([self.generated_images[source].mean(axis=0) for source in sources])
-
-    def weighted(self) -> "Residuals":
-        """As past jobs are kept and compared: with more of the forensic features."""
-        each = [_FORENSIC_WEIGHT if name in FORENSIC_TAPS else 1.0 for name in self.layout]
-        weights = np.repeat(np.array(each, np.float32), list(self.layout.values()))
-        images = {source: rows * weights for source, rows in self.generated_images.items()}
-        return Residuals(self.layout, self.query * weights, images)
 
 
 def residuals(taps: Taps) -> Residuals:

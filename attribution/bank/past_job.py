@@ -31,7 +31,7 @@ def past_job(job: str, found: Residuals, revisions: Mapping[str, str]) -> PastJo
     """A job's contribution; sources without a revision, such as reference images, contribute nothing."""
     images = {
         f"{source}@{revisions[source]}": rows.astype(np.float16)
-        for source, rows in found.weighted().generated_images.items()
+        for source, rows in found.generated_images.items()
         if source in revisions
     }
     return PastJob(job, images, len(found.query))

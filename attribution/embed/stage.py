@@ -17,7 +17,7 @@ from attribution.errors import AttributionError
 from attribution.forensics import FORENSIC_TAPS, forensic_features
 from attribution.ports import Embedded, Embedder, Method, ModelRef, Taps, Vectors
 
-_VERSION = 2  # of everything that `taps` are computed by, but for the embedder
+_VERSION = 1  # of everything that `taps` are computed by, but for the embedder
 
 
 @dataclass(frozen=True, slots=True)

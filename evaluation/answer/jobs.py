@@ -4,7 +4,7 @@ Features are computed once per image and embedder, and kept in the store.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.detail import common_side
-from attribution.embed.stage import feature_space, image_features, layout
+from attribution.embed.stage import image_features, layout
 from attribution.image import load
 from attribution.ports import Embedder, Method, Taps, Vectors
 from evaluation.dataset import Dataset
@@ -165,22 +165,29 @@ def compared_alike(
     found = list(jobs)
     for side in sorted(set(sides), key=str):
         places = [at for at, its in enumerate(sides) if its == side]
-        paths = {jobs[at].image for at in places} if side is not None or before else set()
+        if side is None and not before:
+            continue
+        asked = compute_features(_by_content(jobs[at].image for at in places), embedder, store, side)
+        generated = None
         if side is not None:
-            paths |= {path for at in places for row in jobs[at].files.values() for path in row}
-        names = {path: digest(path) for path in paths}
-        features = compute_features({name: path for path, name in names.items()}, embedder, store, side)
-        for at in places if paths else ():
-            job, query = jobs[at], names[jobs[at].image]
-            taps = replace(job.taps, query=features.taps[query], side=side)
-            if side is not None:
-                rows = {
-                    source: np.stack([features.taps[names[path]] for path in paths])
-                    for source, paths in job.files.items()
+            paths = (path for at in places for row in jobs[at].files.values() for path in row)
+            generated = compute_features(_by_content(paths), embedder, store, side)
+        for at in places:
+            job, query = jobs[at], digest(jobs[at].image)
+            taps = replace(job.taps, query=asked.taps[query], side=side)
+            if generated is not None:
+                of_source = {
+                    source: np.stack([generated.taps[digest(path)] for path in row])
+                    for source, row in job.files.items()
                 }
-                taps = replace(taps, generated_images=rows)
-            found[at] = replace(job, taps=taps, query=features.embeddings[query])
+                taps = replace(taps, generated_images=of_source)
+            found[at] = replace(job, taps=taps, query=asked.embeddings[query])
     return found
+
+
+def _by_content(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their hashes: links to the same image are one."""
+    return {digest(path): path for path in set(paths)}
 
 
 def _distorted(path: Path, distortion: Distortion, store: Store) -> Path:
@@ -234,7 +241,7 @@ def compute_features(
     width = embedder.dimension
     with progress(f"features and taps by {embedder.ref.name}", len(chunks)) as done:
         for chunk in chunks:
-            path = store.path(key_of("answer/2", feature_space(embedder.ref), side, chunk), ".npy")
+            path = store.path(key_of("answer/1", str(embedder.ref), chunk, *(() if side is None else (side,))), ".npy")
             if not path.exists():
                 images = [load(files[each]).image for each in chunk]
                 features = image_features(embedder, images, Method.RESIDUAL, side)
