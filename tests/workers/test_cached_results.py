@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,11 +47,14 @@ class Service:
         record_pipeline(here.settings, here.storage.database, here.models, [Role.CAPTION, Role.EMBED])
 
     def post(self, image: Image.Image = IMAGE, headers: dict[str, str] | None = None, **options: Any) -> Document:
-        """The document in the response of POST."""
+        """The document in the response of POST, repeated while the same image is being deleted."""
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         files = {"image": ("a.png", buffer.getvalue())}
         answer = self.http.post("/attribute", files=files, data=options, headers=headers)
+        deadline = time.monotonic() + 30
+        while answer.status_code == 503 and time.monotonic() < deadline:
+            answer = self.http.post("/attribute", files=files, data=options, headers=headers)
         assert answer.status_code in (200, 202), answer.text
         document: Document = answer.json()
         return document
