@@ -38,9 +38,9 @@ class Placement:
     dtype: str | None = None
     offload: str = "none"
     batch_size: int = 4
-    measure_batches: bool = False
     memory_mb: int = 16_000
     threads: int | None = None
+    measure_batches: bool = False
 
 
 def build_generator(source: Source, placement: Placement, connections: Connections | None = None) -> Generator:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -93,9 +93,9 @@ class VendorModels(Models):
         self.__dict__.update(models.__dict__)
         self._vendors = vendors
 
-    def generator(self, source: Source) -> Any:
+    def generator(self, source: Source, needed: Collection[str] = ()) -> Any:
         """The vendor of that name, or the catalog's generator."""
-        return self._vendors.get(source.id) or super().generator(source)
+        return self._vendors.get(source.id) or super().generator(source, needed)
 
 
 def serve(here: Bench, *acts: tuple[str, Act]) -> dict[str, Vendor]:
