@@ -1,8 +1,7 @@
 """The method's ports (Protocols) and the frozen values that pass between them.
 
-It imports neither torch nor other modules of the project, but for the equally light `estimate.py` and
-`race.py`: the API, which has
-no ML wheels, uses it.
+It imports neither torch nor other modules of the project, but for the equally light `estimate.py` and `race.py`: the
+API, which has no ML wheels, uses it.
 """
 
 from __future__ import annotations

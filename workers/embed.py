@@ -32,7 +32,7 @@ from workers.transitions import Advance
 
 
 def embed(settings: Settings, storage: Storage, models: Models, job: Job) -> Advance:
-    """Embeds what was generated since the job's last round, if it races, or else for it.
+    """Embeds the query and the job's generated images; of a job that races, those of its last round.
 
     The vectors are stored, so that ranking can be repeated from them.
     """

@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.jobs.source_repository import SourceClaim, claim, claiming
+from app.jobs.source_repository import SourceClaim, claim, claiming, wanted_images
 
 # Of `job_sources o` and its job `oj`: it may be generated in a batch.
 _BATCHABLE = """
@@ -41,7 +41,7 @@ def list_waiting(session: Session, sources: Collection[str]) -> Sequence[Waiting
 _WAITING = text(
     f"""
     SELECT o.source, o.tenant_id, count(*) AS jobs,
-           sum(oj.images_per_source - jsonb_array_length(o.generated_images))::integer AS images,
+           sum({wanted_images("oj", "o")} - jsonb_array_length(o.generated_images))::integer AS images,
            extract(epoch FROM now() - min(oj.stage_entered_at))::float AS seconds
     FROM job_sources o JOIN jobs oj ON oj.id = o.job_id
     WHERE o.source = ANY(:sources) AND {_BATCHABLE}

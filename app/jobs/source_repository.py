@@ -114,11 +114,15 @@ def list_pending_for_fan_out(session: Session, job_id: uuid.UUID) -> Sequence[Pe
     return sorted(rows, key=lambda row: row.position)
 
 
-# How many images a source `s` of a job `j` is to have: γ, or in a race what its last round says.
-_WANTED = """
-    coalesce(greatest(CAST(j.race -> 'rounds' -> -1 ->> 'images' AS smallint),
-                      CAST(j.race -> 'at_least' ->> s.source AS smallint)), j.images_per_source)
-"""
+def wanted_images(job: str, row: str) -> str:
+    """SQL: how many images a row of `job_sources` is to have: its job's γ, or in a race what the last round says."""
+    return f"""
+    coalesce(greatest(CAST({job}.race -> 'rounds' -> -1 ->> 'images' AS smallint),
+                      CAST({job}.race -> 'at_least' ->> {row}.source AS smallint)), {job}.images_per_source)
+    """
+
+
+_WANTED = wanted_images("j", "s")
 _FAN_OUT = text(
     f"""
     UPDATE job_sources s SET requeued_at = clock_timestamp() FROM jobs j

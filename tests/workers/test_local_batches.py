@@ -9,6 +9,7 @@ from sqlalchemy import select, text, update
 from app.db.models import DEFAULT_TENANT, Job, JobSource, JobStatus
 from app.jobs import batch_repository, service, source_repository
 from attribution.ports import Deadline, GeneratedImage, SourceState
+from attribution.race import Budget
 from attribution.resynthesis.fake import FakeGenerator
 from tests.workers.harness import Bench
 from tests.workers.test_story import Make, is_resynthesis
@@ -62,6 +63,16 @@ def test_jobs_share_a_batch(bench: Make) -> None:
     assert {here.job(job).status for job in jobs} == {JobStatus.SUCCEEDED}
     for job in jobs:
         assert [len(row.generated_images) for row in here.sources(job).values()] == [2, 2]
+
+
+def test_a_race_waits_for_what_its_round_wants(bench: Make) -> None:
+    """A batch has room for as many jobs as images of the round fit, not for as many as γ images would."""
+    here = bench(TWO, platform="local")
+    here.submit(cache=False, images_per_source=4, method_options={"budget": Budget.RACING})
+    here.run(until=is_resynthesis)
+    with here.process.storage.database.statement() as session:
+        waiting = batch_repository.list_waiting(session, TWO)
+    assert {each.source: each.images for each in waiting} == {"a": 1, "b": 1}
 
 
 def test_a_batch_gives_the_images_that_a_job_gets_alone(bench: Make) -> None:

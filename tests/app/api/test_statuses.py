@@ -41,6 +41,8 @@ def cut_off(client: TestClient) -> None:
     def refuse(*_: Any) -> None:
         raise psycopg.OperationalError("no route to host")
 
+    for connect in list(engine.dialect.dispatch.do_connect):
+        event.remove(engine, "do_connect", connect)
     event.listen(engine, "do_connect", refuse)
     engine.dispose()
 
