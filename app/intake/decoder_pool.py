@@ -26,7 +26,7 @@ import app
 import attribution
 from app.intake import decoder_child
 from app.intake.decoder_child import FORK, MAX_MESSAGE, READY
-from app.intake.decoder_turns import NoDecoderFree, Turns
+from app.intake.decoder_turns import DecoderTurns, NoDecoderFree
 from app.intake.sandbox import COMPLETE
 from app.telemetry.metrics import DECODER_SANDBOX
 
@@ -101,7 +101,7 @@ class DecoderPool:
 
     def __init__(self, settings: ChildSettings, total: int, per_tenant: int, longest_wait: float) -> None:
         self._settings = settings
-        self._turns = Turns(total, per_tenant)
+        self._turns = DecoderTurns(total, per_tenant)
         self._longest_wait = longest_wait
         self._idle: deque[_Child] = deque()
         self._total = total

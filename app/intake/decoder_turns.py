@@ -11,7 +11,7 @@ class NoDecoderFree(Exception):
     """All children were busy for too long."""
 
 
-class Turns:
+class DecoderTurns:
     """Belongs to one event loop. Whose turn it is goes round over the tenants that wait, however many each has."""
 
     def __init__(self, total: int, per_tenant: int) -> None:

@@ -21,8 +21,10 @@ def test_the_api_imports_no_machine_learning():
 
 def test_a_decoding_child_imports_nothing_of_the_service():
     """It knows how to decode, and neither settings nor stores nor the web."""
-    modules = imported_by("import app.intake.json_body, attribution.image, attribution.evidence.read")
+    modules = imported_by(
+        "import app.intake.decoder_child, app.intake.decoding, app.intake.sandbox, attribution.evidence.read"
+    )
     ours = {name for name in modules if name.split(".")[0] == "app"}
-    intake = {f"app.intake.{name}" for name in ("decoding", "json_body", "spool")}
+    intake = {f"app.intake.{name}" for name in ("decoder_child", "decoding", "sandbox")}
     assert ours == {"app", "app.intake"} | intake
     assert not modules & (ML | {"fastapi", "sqlalchemy", "redis", "celery", "pydantic", "c2pa"})

@@ -6,12 +6,12 @@ from asyncio import Event, create_task, sleep
 import anyio
 import pytest
 
-from app.intake.decoder_turns import NoDecoderFree, Turns
+from app.intake.decoder_turns import DecoderTurns, NoDecoderFree
 
 GREEDY, HONEST, THIRD = (uuid.UUID(int=k) for k in (1, 2, 3))
 
 
-async def hold(turns: Turns, tenant: uuid.UUID | None, order: list[uuid.UUID | None], release: Event) -> None:
+async def hold(turns: DecoderTurns, tenant: uuid.UUID | None, order: list[uuid.UUID | None], release: Event) -> None:
     """Takes a turn, notes it, and keeps it until it is released."""
     async with turns.take(tenant, 9):
         order.append(tenant)
@@ -22,7 +22,7 @@ def test_no_tenant_has_all_of_them():
     """One with many files leaves room for another, which need not wait."""
 
     async def run() -> None:
-        turns, release, order = Turns(3, 2), Event(), list[uuid.UUID | None]()
+        turns, release, order = DecoderTurns(3, 2), Event(), list[uuid.UUID | None]()
         tasks = [create_task(hold(turns, GREEDY, order, release)) for _ in range(50)]
         await sleep(0)
         async with turns.take(HONEST, 0.01):
@@ -39,7 +39,7 @@ def test_turns_go_round_over_tenants():
     """However many one has waiting: the others' come after one of its."""
 
     async def run() -> None:
-        turns, first, rest, order = Turns(1, 1), Event(), Event(), list[uuid.UUID | None]()
+        turns, first, rest, order = DecoderTurns(1, 1), Event(), Event(), list[uuid.UUID | None]()
         tasks = [create_task(hold(turns, GREEDY, order, first))]
         await sleep(0)
         for tenant in [GREEDY] * 20 + [HONEST] * 2 + [THIRD] * 2:
@@ -58,7 +58,7 @@ def test_waiting_has_an_end():
     """Who waits too long is refused, and does not come up later."""
 
     async def run() -> None:
-        turns, release = Turns(1, 1), Event()
+        turns, release = DecoderTurns(1, 1), Event()
         task = create_task(hold(turns, GREEDY, [], release))
         await sleep(0)
         with pytest.raises(NoDecoderFree):
@@ -76,7 +76,7 @@ def test_a_canceled_turn_is_free_again():
     """Whether it was canceled while it waited or in the moment in which it was given."""
 
     async def run() -> None:
-        turns = Turns(1, 1)
+        turns = DecoderTurns(1, 1)
         for _ in range(3):
             release, order = Event(), list[uuid.UUID | None]()
             holder = create_task(hold(turns, GREEDY, order, release))
@@ -101,7 +101,7 @@ def test_without_a_tenant_only_the_total_counts():
     """Images of vendors belong to no tenant in particular."""
 
     async def run() -> None:
-        turns = Turns(2, 1)
+        turns = DecoderTurns(2, 1)
         async with turns.take(None, 0.01), turns.take(None, 0.01):
             with pytest.raises(NoDecoderFree):
                 async with turns.take(None, 0.01):
