@@ -53,6 +53,9 @@ def api(settings: Settings, key: str, tmp_path: Path) -> Iterator[Api]:
         "REDIS__URL": settings.redis.url.get_secret_value(),
         "BLOBS__URL": settings.blobs.url,
         "CATALOG__DIRECTORIES": f'["{settings.catalog.directories[0]}"]',
+        # On a busy host fifty large uploads are slow, and wait long for a decoder.
+        "INTAKE__DECODE_WAIT": "5m",
+        "INTAKE__MIN_UPLOAD_RATE": "1",
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.api:create_app", "--port", str(port)]
     command += ["--http", "app.api.http_protocol:LimitedProtocol", "--ws", "none"]
