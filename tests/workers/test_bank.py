@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select, text, update
 
 from app.access import tenant_repository
@@ -175,8 +176,11 @@ def test_a_copied_result_contributes_nothing(bench: Make) -> None:
     """A job whose result is a cached one is not even looked at, also where the other job's contribution is gone."""
     service = Service(bench(THREE))
     here = service.bench
+    noise = Image.fromarray(
+        np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    )  # sharp: not reduced
     with service.http:
-        first, second = (service.ended(prompt="a hare") for _ in range(2))
+        first, second = (service.ended(noise, prompt="a hare") for _ in range(2))
     assert second["cached_from"] == first["id"]
     assert contribute(here.process.storage, 60) == 1
     assert set(contributions(here)) == {uuid.UUID(first["id"])}

@@ -18,7 +18,7 @@ from app.db.models import DEFAULT_TENANT, JobStatus, Stage
 from app.errors import StorageUnavailable
 from app.jobs import deletion
 from app.queue.steps import stage_step
-from app.settings import AccessSettings
+from app.settings import AccessSettings, MetricsSettings
 from devstack.object_store import ObjectStore
 from tests.app.images import encoded
 from tests.waiting import wait_until
@@ -38,8 +38,9 @@ def here(bench: Make) -> Bench:
 @pytest.fixture
 def api(here: Bench) -> Iterator[TestClient]:
     """The API over the same stores."""
-    settings = here.process.settings.model_copy(update={"access": AccessSettings(anonymous=True)})
-    with TestClient(create_app(settings)) as client:
+    opened = {"access": AccessSettings(anonymous=True), "metrics": MetricsSettings(open=True)}
+    settings = here.process.settings.model_copy(update=opened)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
     here.process.storage.redis.flushall()
 

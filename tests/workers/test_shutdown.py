@@ -112,11 +112,12 @@ def test_a_stage_is_released_like_a_source(bench: Callable[..., Bench]) -> None:
     assert here.job(job_id).status == JobStatus.SUCCEEDED
 
 
-def test_a_local_worker_that_stops_drains_no_further(bench: Callable[..., Bench]) -> None:
-    """It ends its current job; the others of the same source are left to other workers."""
+def test_a_local_worker_that_stops_begins_no_batch(bench: Callable[..., Bench]) -> None:
+    """What waits is left to other workers, without a claim."""
     here = bench({"a": ""}, platform="local")
     ids = [here.submit() for _ in range(2)]
     here.run(until=lambda step: all(each.queue == "local.a" for each in here.broker.steps))
     here.process.storage.leases.ending = True
     here.deliver(here.broker.steps.popleft())
-    assert sorted(here.sources(job_id)["a"].state for job_id in ids) == [SourceState.DONE, SourceState.PENDING]
+    assert [here.sources(job_id)["a"].state for job_id in ids] == [SourceState.PENDING] * 2
+    assert [here.sources(job_id)["a"].attempt for job_id in ids] == [0, 0]
