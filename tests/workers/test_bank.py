@@ -176,9 +176,7 @@ def test_a_copied_result_contributes_nothing(bench: Make) -> None:
     """A job whose result is a cached one is not even looked at, also where the other job's contribution is gone."""
     service = Service(bench(THREE))
     here = service.bench
-    noise = Image.fromarray(
-        np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
-    )  # sharp: not reduced
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))  # sharp: not reduced
     with service.http:
         first, second = (service.ended(noise, prompt="a hare") for _ in range(2))
     assert second["cached_from"] == first["id"]
