@@ -16,6 +16,7 @@ from attribution.bank.files import load_banks
 from attribution.build import Placement, build_captioner, build_embedder, build_generator
 from attribution.caption import describe
 from attribution.catalog import load_catalog
+from attribution.detail import common_side
 from attribution.distance import distance_named
 from attribution.embed.stage import embed_all, feature_space
 from attribution.image import encode_png, load
@@ -86,7 +87,8 @@ class Loop:
 
     def _rank(self, query: Image, generated: Mapping[str, Sequence[GeneratedImage]]) -> None:
         images = {source: [each.image for each in some] for source, some in generated.items()}
-        embedded = embed_all(self.embedder, query, images, Method.RESIDUAL)
+        side = common_side(query, [some[0] for some in images.values()])
+        embedded = embed_all(self.embedder, query, images, Method.RESIDUAL, side)
         order = list(images)
         ranking = rank(embedded, distance_named(DistanceName.COSINE), order)
         revisions = {source.id: source.revision for source in self.sources}

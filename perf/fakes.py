@@ -28,6 +28,11 @@ timeout_seconds = {timeout}
 """
 
 
+def fake_source(source: str, parameters: str, timeout: float = 20, platform: str = "bench") -> str:
+    """The catalog file of a fake source with these TOML parameters; its images wait for `timeout` seconds at most."""
+    return _SOURCE.format(id=source, parameters=parameters, timeout=timeout, platform=platform)
+
+
 @contextmanager
 def fake_service(
     sources: Mapping[str, str],
@@ -38,10 +43,7 @@ def fake_service(
     platform: str = "bench",
 ) -> Iterator[Stack]:
     """A service over these sources (id → TOML parameters); see `service_over`."""
-    catalog = {
-        name: _SOURCE.format(id=name, parameters=parameters, timeout=timeout, platform=platform)
-        for name, parameters in sources.items()
-    }
+    catalog = {name: fake_source(name, parameters, timeout, platform) for name, parameters in sources.items()}
     with service_over(catalog, captioner, workers, environment) as running:
         yield running
 

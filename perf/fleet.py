@@ -1,7 +1,7 @@
 """A discrete-event simulation of the service's queues: time to verdict, use of GPUs, and money for a fleet of workers.
 
 It has the service's rules, not its processes. Captioners and embedders take jobs in order. A local worker looks into
-the queues of its sources in turn, and finishes several jobs of one before it loads another (`workers.resynthesize`).
+the queues of its sources in turn, and finishes several jobs of one before it loads another (`workers.local_sources`).
 A vendor's calls are limited at once, in a minute and in ten seconds (`app.vendors.limits`), and jobs wait for room in
 order. At its deadline a job is answered with the sources that have generated. Failures, retries, cached images,
 refusals while queues are long and several tenants are not simulated. `perf.fleet_check` holds it against a real run.

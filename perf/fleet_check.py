@@ -11,6 +11,7 @@ from datetime import datetime
 
 import httpx
 
+from perf.fakes import fake_source
 from perf.fleet import FleetOutcome, LocalPool, SimulatedFleet, VendorLimits, simulate
 from perf.job_client import Job, connect, solid_image, states, submit, wait
 from perf.report import Requirement, finish
@@ -28,23 +29,6 @@ LOCAL = {"slow": 2.0, "middle": 1.0, "fast": 0.6}
 VENDORS = (VendorSource("bfl", "a", 3.0, concurrency=2), VendorSource("openai", "a", 1.5, per_minute=30))
 JOBS, RATE = 45, 1600  # an hour
 WITHIN = 0.10
-_SOURCE = """
-schema = 1
-id = "{id}"
-name = "{id}"
-enabled = true
-family = "fake"
-platform = "local"
-model = "fake"
-revision = "1"
-license = "none"
-memory_mb = 1
-adapter = "fake"
-[parameters]
-sleep_seconds = {seconds}
-[limits]
-timeout_seconds = 120
-"""
 
 
 def seconds_of(job: Job) -> float:
@@ -73,7 +57,7 @@ def predict(arrivals: Sequence[float], overhead: float) -> FleetOutcome:
 
 def main() -> None:
     """Measures, simulates, compares."""
-    local = {name: _SOURCE.format(id=name, seconds=seconds) for name, seconds in LOCAL.items()}
+    local = {name: fake_source(name, f"sleep_seconds = {seconds}", 120, "local") for name, seconds in LOCAL.items()}
     with vendor_service(VENDORS, WORKERS, others=local) as (service, _), connect(service, timeout=30) as http:
         run(http, [0.0])  # connections, and what is imported late
         alone = statistics.median(seconds_of(run(http, [0.0])[1][0]) for _ in range(3))

@@ -22,7 +22,7 @@ from app.errors import ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from app.webhooks import deliveries, endpoints
-from app.webhooks.deliveries import Attempt, DeliveryClaim, Receiver, Room
+from app.webhooks.deliveries import Attempt, DeliveryClaim, DeliveryTarget, Room
 from app.webhooks.endpoints import receiver_rules
 from app.webhooks.schedule import AttemptOutcome, DeliveryState, Uniform, decide
 from app.webhooks.signing import signed_headers
@@ -66,7 +66,7 @@ class WebhookSender:
         self._lock = Lock()
         self._idle = Condition(self._lock)
         self._claiming = Lock()
-        self._running: Counter[Receiver] = Counter()  # attempts
+        self._running: Counter[DeliveryTarget] = Counter()  # attempts
         self._busy = 0
         self._paused: dict[str, datetime] = {}
         self._threads = ThreadPoolExecutor(self._settings.concurrency, "webhook")
@@ -109,7 +109,7 @@ class WebhookSender:
                 room = Room(self._settings.concurrency, self._settings.per_host, running, paused)
                 claims = deliveries.claim_due(session, now, self._settings.timeout + _RECORDING, room)
             with self._lock:
-                self._running.update(claim.receiver for claim in claims)
+                self._running.update(claim.target for claim in claims)
                 self._busy += len(claims)
             for claim in claims:
                 self._threads.submit(self._deliver, claim)
@@ -123,7 +123,7 @@ class WebhookSender:
                 log.error("delivery_not_recorded", exc_info=error)
             finally:
                 with self._lock:
-                    self._running -= Counter([claim.receiver])
+                    self._running -= Counter([claim.target])
         try:
             self.send_due()
         except Exception as error:  # the sweep enqueues a message again
@@ -138,7 +138,7 @@ class WebhookSender:
         headers = signed_headers(claim.id, started_at, claim.payload, claim.secrets)
         response = error = None
         try:
-            timeout, owner = self._settings.timeout, claim.receiver.tenant_id
+            timeout, owner = self._settings.timeout, claim.target.tenant_id
             reply = self._outbound.post(
                 claim.url, claim.payload.encode(), headers, timeout, status_only=True, owner=owner
             )

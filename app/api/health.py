@@ -102,11 +102,10 @@ def _storage(database: Database) -> dict[str, CheckDocument]:
 
 def _workers(heartbeats: Heartbeats, roles: Sequence[str]) -> dict[str, CheckDocument]:
     try:
-        warm = heartbeats.warm(roles)
+        warm, refusal = heartbeats.warm(roles), heartbeats.refusal()
     except RedisError as error:
         log.warning("redis_unavailable", error=type(error).__name__)
         return {"redis": CheckDocument(status=Health.DOWN), "workers": CheckDocument(status=Health.DOWN)}
-    refusal = heartbeats.refusal()
     redis = CheckDocument(status=Health.OK if refusal is None else Health.DEGRADED, reason=refusal)
     return {
         "redis": redis,

@@ -184,7 +184,7 @@ class DecoderPool:
         while self._idle and len(self._idle) + self._busy > self._total:
             self._idle.popleft().end()
         async with self._starting:
-            with CancelScope(shield=True):  # half a conversation would end the forking process for everybody
+            with CancelScope(shield=True):  # half a conversation would end the forking process for all callers
                 child = await self._fork(tenant_id)
         return child
 

@@ -134,7 +134,7 @@ def _insert_without_job(
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class DeliveryTarget:
     """What a sender's attempts are counted by: the tenant, and the host and port."""
 
     tenant_id: uuid.UUID
@@ -148,7 +148,7 @@ class DeliveryClaim:
     id: uuid.UUID
     endpoint_id: uuid.UUID | None
     url: str
-    receiver: Receiver
+    target: DeliveryTarget
     payload: str
     attempt: int
     secrets: tuple[str, ...]
@@ -163,7 +163,7 @@ class Room:
 
     attempts: int
     per_host: int
-    under_way: Mapping[Receiver, int]
+    under_way: Mapping[DeliveryTarget, int]
     paused: Collection[str]
 
 
@@ -185,10 +185,10 @@ def claim_due(session: Session, now: datetime, lease: timedelta, room: Room) -> 
 
     The tenants take turns, and a tenant may have as many attempts under way as stay free (`app.shares`).
     """
-    full = [receiver for receiver, count in room.under_way.items() if count >= room.per_host]
+    full = [target for target, count in room.under_way.items() if count >= room.per_host]
     given = {
         "now": now,
-        "full": [f"{receiver.tenant_id} {receiver.host}" for receiver in full],
+        "full": [f"{target.tenant_id} {target.host}" for target in full],
         "paused": list(room.paused),
         "most": room.attempts - sum(room.under_way.values()),
     }
@@ -236,26 +236,24 @@ _WAITING = text(
 )
 
 
-def _choose(waiting: Sequence[Any], room: Room) -> dict[uuid.UUID, Receiver]:
+def _choose(waiting: Sequence[Any], room: Room) -> dict[uuid.UUID, DeliveryTarget]:
     """Of the rows, each tenant's in their order, those that are taken now."""
-    to_receiver = Counter(room.under_way)
+    to_target = Counter(room.under_way)
     of_tenant: Counter[uuid.UUID] = Counter()
-    for receiver, count in room.under_way.items():
-        of_tenant[receiver.tenant_id] += count
+    for target, count in room.under_way.items():
+        of_tenant[target.tenant_id] += count
     # A row's turn is the number of attempts that its tenant would have under way before it.
     turns, counted = [], Counter(of_tenant)
     for row in waiting:
         turns.append((counted[row.tenant_id], row))
         counted[row.tenant_id] += 1
-    chosen: dict[uuid.UUID, Receiver] = {}
+    chosen: dict[uuid.UUID, DeliveryTarget] = {}
     for _, row in sorted(turns, key=lambda turn: turn[0]):
-        receiver = Receiver(row.tenant_id, row.host)
-        if to_receiver[receiver] < room.per_host and may_take(
-            room.attempts, of_tenant.total(), of_tenant[row.tenant_id]
-        ):
-            to_receiver[receiver] += 1
+        target = DeliveryTarget(row.tenant_id, row.host)
+        if to_target[target] < room.per_host and may_take(room.attempts, of_tenant.total(), of_tenant[row.tenant_id]):
+            to_target[target] += 1
             of_tenant[row.tenant_id] += 1
-            chosen[row.id] = receiver
+            chosen[row.id] = target
     return chosen
 
 

@@ -56,7 +56,7 @@ class Decisions:
             return database.execute("SELECT * FROM decisions ORDER BY rowid").fetchall()
 
 
-class Receiver(ThreadingHTTPServer):
+class WebhookServer(ThreadingHTTPServer):
     """Listens on loopback. Any of `secrets` verifies: during a rotation, give it the new one beside the old one."""
 
     def __init__(self, port: int, secrets: Sequence[str], decisions: Decisions) -> None:
@@ -68,7 +68,7 @@ class Receiver(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Receiver
+    server: WebhookServer
 
     def do_POST(self) -> None:
         """Responds with 204 only once the decision is stored: after any earlier error the event is sent again."""
@@ -104,6 +104,6 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
-    with Receiver(port, os.environ["WEBHOOK_SECRET"].split(), Decisions(Path("decisions.sqlite3"))) as receiver:
+    with WebhookServer(port, os.environ["WEBHOOK_SECRET"].split(), Decisions(Path("decisions.sqlite3"))) as receiver:
         print(f"listening at http://127.0.0.1:{port}/", flush=True)
         receiver.serve_forever()

@@ -48,7 +48,7 @@ def receiver(example: ModuleType, tmp_path: Any) -> Iterator[Any]:
     """The example, listening; it has two secrets, as during a rotation."""
     decisions = example.Decisions(tmp_path / "decisions.sqlite3")
     secrets = [new_secret(), new_secret()]
-    with example.Receiver(0, secrets, decisions) as running:
+    with example.WebhookServer(0, secrets, decisions) as running:
         running.secrets = secrets
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -551,7 +551,7 @@ def test_tenants_take_turns(bench: Make, clock: Clock) -> None:
     room = Room(attempts=39, per_host=39, under_way={}, paused=())
     with here.process.storage.database.transaction() as session:
         claimed = deliveries.claim_due(session, clock(), 30 * SECOND, room)
-    assert sorted(Counter(claim.receiver.tenant_id for claim in claimed).values()) == [13, 13]
+    assert sorted(Counter(claim.target.tenant_id for claim in claimed).values()) == [13, 13]
 
 
 def test_an_endpoint_that_fails_for_days_is_disabled_with_an_event(

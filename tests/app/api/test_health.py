@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 from sqlalchemy import text
 
@@ -42,6 +44,17 @@ def test_without_redis_the_service_is_degraded(start: Callable[..., TestClient])
     answer = start(redis={"url": NOWHERE}).get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["checks"]["redis"] == {"status": "down"}
+
+
+def test_redis_that_is_lost_between_two_checks_is_down(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    """Each of the checks may be the first that does not reach it."""
+
+    def lost(_: Heartbeats) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(Heartbeats, "refusal", lost)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["redis"]) == (200, {"status": "down"})
 
 
 def test_without_postgres_the_service_is_not_ready_but_alive(start: Callable[..., TestClient]):
